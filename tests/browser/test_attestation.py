@@ -50,7 +50,7 @@ def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     page.goto("/console/clients/onboard")
     page.get_by_label("AI Agent Name").fill("Customer Support")
     page.get_by_role("radio", name="Kubernetes").check()
-    expect(page.get_by_text("Production (Kubernetes cluster) vouches for it").filter(visible=True)).to_be_visible()
+    expect(page.get_by_text("Production (Kubernetes cluster) proves it").filter(visible=True)).to_be_visible()
     fill(page, 1, "k8s:ns", "production")
     fill(page, 2, "k8s:container-name", "agent")
     value = page.get_by_label("Value of selector 2").filter(visible=True)

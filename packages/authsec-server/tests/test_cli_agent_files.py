@@ -35,14 +35,14 @@ def test_an_agent_says_how_each_selector_is_proved(authsec: Authsec, tmp_path: P
         trusted(authsec, tmp_path, name)
     refused = authsec(*CREATE, "k8s:sa=support")
     assert refused.exit_code != 0
-    assert "2 trusted issuers could vouch" in refused.stderr
+    assert "2 trusted issuers can prove" in refused.stderr
     created = done(authsec(*CREATE, "k8s:sa=support", "--trusted-issuer", "prod"))
     assert "k8s:ns = production  (proved by the token)" in created
-    assert "by the word of prod (prod)" in done(authsec("agents", "show", "support"))
+    assert "proved by prod (prod)" in done(authsec("agents", "show", "support"))
 
 
 def test_those_that_wait_are_shown_bound_and_taken_away(authsec: Authsec, tmp_path: Path) -> None:
-    assert "Kubernetes workloads are vouched for by" in done(authsec(*CREATE, "k8s:sa=support"))
+    assert "Kubernetes workloads need" in done(authsec(*CREATE, "k8s:sa=support"))
     trusted(authsec, tmp_path)
     waiting = done(authsec("issuers", "bind", "prod"))
     assert "k8s:sa = support" in waiting

@@ -9,7 +9,7 @@ from authsec_server.clients.model import Client
 from authsec_server.clients.proof_status import sharing
 from authsec_server.db import Database
 from authsec_server.principal import Act
-from vouched import SEEN, cluster, onboard, our_spire
+from selector_proofs import SEEN, cluster, onboard, our_spire
 from workload_evidence import EC
 
 

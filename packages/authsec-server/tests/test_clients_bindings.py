@@ -19,7 +19,7 @@ from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
-from vouched import OURS, SEEN, actions, cluster, onboard, our_spire
+from selector_proofs import OURS, SEEN, actions, cluster, onboard, our_spire
 
 T = TypeVar("T")
 CANNOT_PROVE = ClientFilters(attention=Attention.CANNOT_PROVE)

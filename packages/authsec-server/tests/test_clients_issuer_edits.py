@@ -14,7 +14,7 @@ from authsec_server.db import Database
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerEdit
 from authsec_server.principal import Act
-from vouched import OURS, actions, cluster, onboard, our_spire
+from selector_proofs import OURS, actions, cluster, onboard, our_spire
 
 LABELLED = (("k8s:ns", "production"), ("k8s:sa", "support"), ("k8s:pod-label:app", "support"))
 ASKED = {"api_server": "https://10.0.0.1:6443", "credentials": "token", "pod_lookup": True}

@@ -13,7 +13,7 @@ from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.principal import Act
-from vouched import OURS, SEEN, actions, cluster, onboard, our_spire
+from selector_proofs import OURS, SEEN, actions, cluster, onboard, our_spire
 
 
 def add(
@@ -61,7 +61,7 @@ def test_a_disabled_trusted_issuer_is_taken_and_proves_nothing_yet(database: Dat
 def test_of_several_one_must_be_named(database: Database, act: Act) -> None:
     for name in ("cluster-a", "cluster-b"):
         cluster(database, act, name)
-    with pytest.raises(Invalid, match=r"2 trusted issuers could vouch") as caught:
+    with pytest.raises(Invalid, match=r"2 trusted issuers can prove") as caught:
         onboard(database, act)
     assert caught.value.field == "trusted_issuer"
     assert database.read(lambda tx: service.page(tx, act))[0] == []
@@ -102,7 +102,7 @@ def test_a_workload_may_be_two_clients(database: Database, act: Act) -> None:
     assert onboard(database, act, "Old").proofs[0].selectors == onboard(database, act, "New").proofs[0].selectors
 
 
-def test_spire_vouches_for_docker(database: Database, act: Act) -> None:
+def test_spire_proves_docker(database: Database, act: Act) -> None:
     trusted_issuer = our_spire(database, act)
     client = onboard(database, act, platform="docker", selectors=(("docker:image_id", "a"),))
     assert client.proofs[0].trusted_issuer_id == trusted_issuer.id

@@ -36,7 +36,7 @@ class ApiServer:
         assert self.open.wait(20)
         if self.dead:
             raise OutboundFailed(FailureReason.UNREACHABLE, "nothing answers at https://10.0.0.1")
-        return Answer(trusted_issuer=url, status=200, headers={"content-type": "application/json"}, body=POD)
+        return Answer(source=url, status=200, headers={"content-type": "application/json"}, body=POD)
 
 
 class Asker:

@@ -213,7 +213,7 @@ def require_just_that(told: Sequence[Change], before: Things, after: Things) -> 
 
 
 def without_issuer(field: str, value: Any) -> Any:
-    """Which trusted issuer vouches for a proof that names none is found only when it is made."""
+    """Which trusted issuer proves what names none is found only when it is made."""
     return [re.sub(r" by \S+", "", line) for line in value] if field == "proofs" else value
 
 

@@ -257,7 +257,7 @@ def test_the_test_shows_reason_remedy_and_smaller_request(door: TestClient, open
     assert "It would get a token" in get(door, smaller).text
 
 
-def test_connect_shows_the_manifest_of_pods_that_a_cluster_vouches_for(door: TestClient) -> None:
+def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClient) -> None:
     keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]}
     what = {"kind": "kubernetes", "issuer": "https://cluster.example.com", "keys_from": "given", "given_keys": keys}
     sent = {"name": "Cluster", "audience": 'aud"\n# ', **what}
@@ -351,7 +351,7 @@ def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, p
     page = get(door, pod)
     assert "What it may do right now" in page.text
     assert "Nothing, until it can prove itself; then:" in page.text
-    assert "No trusted issuer vouches for it yet" in page.text
+    assert "No trusted issuer yet." in page.text
     assert "comes with trusted issuers" not in page.text
 
 

@@ -104,7 +104,7 @@ def test_an_agent_that_waits_for_a_trusted_issuer_leads_to_one(door: TestClient)
     assert "register a trusted issuer" not in get(door, DASHBOARD).links
     agent(door, "Pod", "kubernetes", selectors=[{"key": "k8s:ns", "value": "a"}])
     page = get(door, DASHBOARD)
-    assert "No token before a trusted issuer vouches for the agent" in page.text
+    assert "The agent gets no token without a trusted issuer" in page.text
     assert get(door, page.links["register a trusted issuer"]).status == 200
 
 

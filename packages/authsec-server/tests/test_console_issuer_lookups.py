@@ -67,7 +67,7 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     assert shows(its, client_id, issuer.token()).status_code == 200
     assert "Look-ups Working" in get(door, f"{PAGE}/production").text
     story = get(door, f"/console/activity/{its.events()[-1].id}").text
-    assert "By the word of Production; its token was reviewed by the cluster." in story
+    assert "Signed by Production; the token was reviewed by the cluster." in story
     assert "k8s:sa proved by the token" in story
     assert "k8s:container-name by look-up: the pod has such a container" in story
     server.pods, its.clock.at = {POD: pod({"labels": {"app": "billing"}})}, its.clock.at + timedelta(minutes=1)
@@ -79,7 +79,8 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     its.clock.at += timedelta(minutes=1)
     assert shows(its, client_id, issuer.token()).status_code == 401
     assert (
-        "Its cluster said that the token counts no longer" in get(door, f"/console/activity/{its.events()[-1].id}").text
+        "The cluster says that the token is no longer valid"
+        in get(door, f"/console/activity/{its.events()[-1].id}").text
     )
     its.clock.at += timedelta(minutes=1)
     server.fails = "403 Forbidden"

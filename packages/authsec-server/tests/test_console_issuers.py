@@ -142,7 +142,7 @@ def test_an_edit_is_stored_and_the_second_editor_is_told(door: TestClient) -> No
 def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
     pod = onboard(door, "Pod", ("k8s:ns", "production"))["client_id"]
     labelled = onboard(door, "Labelled", ("k8s:pod-label:app", "support"), ("k8s:container-name", "agent"))["client_id"]
-    assert "No trusted issuer vouches for it yet" in get(door, f"/console/clients/{pod}").text
+    assert "No trusted issuer yet." in get(door, f"/console/clients/{pod}").text
     register(door)
     page = get(door, f"/console/clients/{pod}")
     assert "The trusted issuer 'Production' can prove it" in page.text
@@ -160,13 +160,13 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
     assert "Labelled" not in waiting, "this trusted issuer could never prove that"
     chosen = [each["id"] for each in made["proofs"]]
     after = page.form(f"{PAGE}/production/bind").send(proof=chosen).follow()
-    assert "The proofs rest on this trusted issuer from now on." in after.text
+    assert "The proofs are bound to this trusted issuer." in after.text
     assert "1 proof of 1 client. Nothing else lets in Pod." in after.text
     assert "Agents that wait for it" not in after.text
 
 
 @pytest.mark.parametrize(
-    ("turn", "after"), [("disable", "counts for nobody"), ("remove", "The trusted issuer is removed")]
+    ("turn", "after"), [("disable", "Its tokens prove nothing"), ("remove", "The trusted issuer is removed")]
 )
 def test_before_it_is_turned_off_or_away_it_says_who_is_kept_out(door: TestClient, turn: str, after: str) -> None:
     register(door)

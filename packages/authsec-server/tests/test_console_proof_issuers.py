@@ -60,7 +60,7 @@ def test_of_several_one_is_chosen(door: TestClient) -> None:
     register(door, "prod")
     id_ = register(door, "staging")
     page = fill(door)
-    assert "2 trusted issuers could vouch for these selectors" in page.text
+    assert "2 trusted issuers can prove these selectors" in page.text
     assert 'id="field-trusted_issuer"' in page.html
     page.form(ONBOARD).send(**{"kubernetes-trusted-issuer": id_}).follow()
     assert proofs(door)[0]["trusted_issuer"]["id"] == id_

@@ -64,12 +64,12 @@ def test_the_story_of_a_refusal_says_which_step_failed_and_of_an_outage_what(its
     trust(its, away, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
     door = its.door()
     for trusted_issuer, spoilt, told in (
-        (issuer, {"exp": 1}, "A token that cluster-a signed, and that does not hold: It has expired"),
+        (issuer, {"exp": 1}, "A token that cluster-a signed is invalid: It has expired"),
         (away, {}, "Nothing could be checked, so nothing was proved. The keys of the trusted issuer 'away' (away)"),
     ):
         client_id = agent(its, trusted_issuer, *HELPER, name=trusted_issuer.trusted_issuer.name)
         assert shows(its, client_id, trusted_issuer.token(**spoilt), door=door).status_code in {401, 503}
         page = get(door, f"/console/activity/{its.events()[-1].id}")
         assert told in page.text
-        assert "By the word of" not in page.text
+        assert "Signed by" not in page.text
     assert "Its trusted issuer could not be asked" in page.text

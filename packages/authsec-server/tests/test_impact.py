@@ -49,7 +49,7 @@ TYPED = [("k8s:ns", "production"), ("k8s:pod-label:app", "support"), ("k8s:conta
             ["proved by the token", "proved by look-up", "by look-up: the pod has such a container"],
         ),
         (OUR_SPIRE, Outlook.RESTS, ["enforced by SPIRE"] * 3),
-        (FOREIGN, Outlook.WAITS, ["nobody vouches for it yet"] * 3),
+        (FOREIGN, Outlook.WAITS, ["no trusted issuer"] * 3),
     ],
     ids=["offline", "look-ups", "SPIRE", "another trust domain"],
 )
@@ -134,11 +134,11 @@ def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> No
 
     register(door, spire(key=EC, issuer=OURS), "Our SPIRE")
     choice = typing(door, TYPED[0])
-    assert "2 trusted issuers could vouch for these selectors" in choice["outlook"]
-    assert "2 trusted issuers could vouch" in send(door, TYPED[0]).text
-    assert "Production (Kubernetes cluster) vouches for it" in typing(door, TYPED[0], trusted_issuer=cluster)["outlook"]
+    assert "2 trusted issuers can prove these selectors" in choice["outlook"]
+    assert "2 trusted issuers can prove" in send(door, TYPED[0]).text
+    assert "Production (Kubernetes cluster) proves it" in typing(door, TYPED[0], trusted_issuer=cluster)["outlook"]
     only_spire = typing(door, *TYPED)
-    assert "Our SPIRE (SPIFFE trust domain) vouches for it" in only_spire["outlook"]
+    assert "Our SPIRE (SPIFFE trust domain) proves it" in only_spire["outlook"]
     assert {each["text"].partition(" · ")[2] for each in only_spire["rows"]} == {"enforced by SPIRE"}
     assert "enforced by SPIRE" in send(door, *TYPED).follow().text
 

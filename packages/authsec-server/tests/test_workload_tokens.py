@@ -328,7 +328,7 @@ def test_no_evidence_is_in_the_journal(its: Any) -> None:
         assert part not in kept
 
 
-def test_a_client_whose_selectors_a_trusted_issuer_vouches_for_can_prove_itself(its: Any) -> None:
+def test_a_client_whose_selectors_a_trusted_issuer_proves_can_prove_itself(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     client_id = agent(its, issuer, *HELPER)

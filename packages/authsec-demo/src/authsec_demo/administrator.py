@@ -24,7 +24,7 @@ class Administrator:
         return self._post("/clients", {"name": name, "platform": "key", "public_key": public_key})
 
     def onboard_workload(self, name: str, selectors: Mapping[str, str], trusted_issuer: str) -> Mapping[str, Any]:
-        """An AI agent on Kubernetes, known by these selectors; the trusted issuer vouches for them."""
+        """An AI agent on Kubernetes, known by these selectors, which the trusted issuer proves."""
         listed = [{"key": key, "value": value} for key, value in selectors.items()]
         return self._post(
             "/clients", {"name": name, "platform": "kubernetes", "selectors": listed, "trusted_issuer": trusted_issuer}

@@ -20,7 +20,7 @@ House = Any
 PASSWORD = "correct horse battery staple"
 TOLD_APART = {"events", "authority"}  # the journal itself, and the version that every change raises
 # It changes nothing, and somebody had an agent's credential.
-TOLD_ALL_THE_SAME = {"/console/issuers/{trusted issuer}/try"}
+TOLD_ALL_THE_SAME = {"/console/issuers/{trusted_issuer}/try"}
 
 
 class Office:

@@ -171,15 +171,15 @@ ADDRESSES = (
         query="kind=kubernetes",
         typed={"name": "New cluster", "issuer": "https://new.example.com", "keys_from": "discovery"},
     ),
-    Address(path="/console/issuers/{trusted issuer}", looks=VIEWER),
-    Address(path="/console/issuers/{trusted issuer}/edit", looks=ADMIN, sends=ADMIN, typed={"name": "Other"}),
-    Address(path="/console/issuers/{trusted issuer}/disable", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/issuers/{disabled trusted issuer}/enable", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/issuers/{trusted issuer}/remove", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/issuers/{trusted issuer}/refresh", sends=ADMIN, changes=False),
-    Address(path="/console/issuers/{trusted issuer}/check", sends=ADMIN, changes=False),
-    Address(path="/console/issuers/{trusted issuer}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
-    Address(path="/console/issuers/{trusted issuer}/bind", sends=OPERATOR, changes=False),
+    Address(path="/console/issuers/{trusted_issuer}", looks=VIEWER),
+    Address(path="/console/issuers/{trusted_issuer}/edit", looks=ADMIN, sends=ADMIN, typed={"name": "Other"}),
+    Address(path="/console/issuers/{trusted_issuer}/disable", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/issuers/{disabled trusted_issuer}/enable", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/issuers/{trusted_issuer}/remove", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/issuers/{trusted_issuer}/refresh", sends=ADMIN, changes=False),
+    Address(path="/console/issuers/{trusted_issuer}/check", sends=ADMIN, changes=False),
+    Address(path="/console/issuers/{trusted_issuer}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
+    Address(path="/console/issuers/{trusted_issuer}/bind", sends=OPERATOR, changes=False),
     Address(
         path="/console/activity",
         looks=VIEWER,
@@ -301,7 +301,7 @@ class Example:
         return next((each.fields for each in here or found), [])
 
     def _filled(self, text: str, written: Callable[[str], str] = str) -> str:
-        return re.sub(r"\{([a-z: ]+)\}", lambda found: written(self._named(found[1])), text)
+        return re.sub(r"\{([a-z_: ]+)\}", lambda found: written(self._named(found[1])), text)
 
     def _named(self, what: str) -> str:
         if what not in self._made:
@@ -344,7 +344,7 @@ class Example:
         return slug
 
     def _new_disabled_trusted_issuer(self) -> str:
-        slug = self._named("trusted issuer")
+        slug = self._named("trusted_issuer")
         self._company.post(f"issuers/{slug}/disable")
         return slug
 

@@ -143,7 +143,7 @@ def trial(its: Any, kind: str, key: PrivateKey) -> Door:
             assert told.get("field", "body") == "body", answer.text  # too large, or not even JSON
             return False
         assert answer.status_code == 200, answer.text
-        if not told["signed"]:  # nobody vouches for what it says; of an expired one somebody did
+        if not told["signed"]:  # what it says is not verified; of an expired one it was
             assert (told["satisfies"], told["selectors"], told["nearest"]) == ([], [], [])
         return bool(told["holds"])
 

@@ -1,4 +1,4 @@
-"""The administrator's part: the cluster's word counts, and the agent is known by what identifies it there."""
+"""The administrator's part: the cluster becomes a trusted issuer, and the agent is registered by its selectors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _A_DAY: Final = 24 * 3600
 
 def register(stage: Stage, servers: Servers, place: Place) -> str:
     """Register the cluster, and permit the look-ups there; gives the trusted issuer's slug."""
-    why = "Whose word counts. The cluster is asked about each token, and about its pod."
+    why = "It signs the tokens of its pods. The cluster is asked about each token, and about its pod."
     with stage.step("Register the cluster as a trusted issuer", why):
         stage.said("administrator", f"authsec {' '.join(_ADD)}")
         stage.said("", " ".join(_LOOK_UPS))

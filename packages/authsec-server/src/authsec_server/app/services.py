@@ -67,7 +67,7 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Whose word counts, and how it is asked for."""
+    """The keys and API servers of trusted issuers, and what verifies workload tokens with them."""
 
     outbound: Outbound
     key_sets: KeySets

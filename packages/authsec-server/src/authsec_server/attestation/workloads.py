@@ -43,8 +43,8 @@ KINDS: Final[Mapping[TrustedIssuerKind, Kind]] = {
     TrustedIssuerKind.OIDC: oidc.KIND,
 }
 _NOBODY = (  # the same for an unknown issuer and for a wrong signature: callers must not learn which
-    "No trusted issuer of this client vouches for it: its issuer is another, or it is not signed with a key of that "
-    "issuer. An administrator can see which trusted issuers the client has."
+    "No trusted issuer of this client signed it: it names another issuer, or no key of that issuer made the "
+    "signature. An administrator can see which trusted issuers the client has."
 )
 _ANOTHER = (
     "The proof is valid, and it is about another workload than the one registered as this client. An administrator "

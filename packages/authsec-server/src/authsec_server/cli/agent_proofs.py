@@ -32,14 +32,12 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
         "--platform",
         required=True,
         type=click.Choice([each.value for each in Platform]),
-        help="Where it runs, or who vouches for it (spiffe, oidc); or key: it holds a key pair; or secret, the last "
+        help="Where it runs, or who signs its tokens (spiffe, oidc); or key: it holds a key pair; or secret, the last "
         "resort: it sends a secret that is made for it; or unattested: it proves nothing.",
     )
     @click.option("--selector", "selectors", multiple=True, help="KEY=VALUE, e.g. k8s:ns=production. Repeat.")
     @click.option("--public-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file, for --platform key.")
-    @click.option(
-        "--trusted-issuer", help="The trusted issuer that vouches for it, where several could: its slug or id."
-    )
+    @click.option("--trusted-issuer", help="The trusted issuer that proves it, where several can: its slug or id.")
     @wraps(command)
     def run(
         *arguments: Any,
@@ -77,7 +75,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
         return cell(f"key pair with thumbprint {proof['thumbprint']}")
     rows = [cell(f"{each['key']} = {each['value']}").append(_proved(proof, each["key"])) for each in proof["selectors"]]
     if proof["trusted_issuer"]:
-        rows.append(cell(f"by the word of {proof['trusted_issuer']['name']} ({proof['trusted_issuer']['slug']})"))
+        rows.append(cell(f"proved by {proof['trusted_issuer']['name']} ({proof['trusted_issuer']['slug']})"))
     if proof["caution"]:
         rows.append(styled(proof["caution"], "yellow"))
     if proof["missing"]:

@@ -123,8 +123,8 @@ def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
         what, variable = next(said for kind, said in _KINDS.items() if kind in held)
         raise CallFailed(
             f"{agent['slug']} proves itself by a {what}, and by no selectors: it needs no token of a cluster.",
-            f"Mount the file of its {what} in its pod, from a Secret, and name it in {variable}. Or, so that the "
-            "cluster vouches for it, add a proof with k8s:ns and k8s:sa to it.",
+            f"Mount the file of its {what} in its pod, from a Secret, and name it in {variable}. Or add a "
+            "proof with k8s:ns and k8s:sa, which the cluster proves.",
         )
     raise CallFailed(
         f"{agent['slug']} has no proof by a Kubernetes cluster's token: its selectors are another platform's.",

@@ -118,7 +118,7 @@ def _note_users(caller: Caller, output: Output, trusted_issuer: dict[str, Any], 
         proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
         output.note(
             f"{proofs} of {agents} rest{'s' * (users['proofs'] == 1)} on {trusted_issuer['slug']}."
-            + (" With this change, tokens that rest on it end where less counts than before." if ends else "")
+            + (" If this change reduces trust, the tokens that rest on it are revoked." if ends else "")
             + (" While the cluster does not answer, agents that it is asked about get no token." if on else "")
         )
 

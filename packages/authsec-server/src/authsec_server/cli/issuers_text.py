@@ -73,7 +73,7 @@ def _went(state: Mapping[str, Any]) -> object:
 
 
 def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
-    """How its keys stand, and each of them."""
+    """The state of its keys, and each of them."""
     never = keys["condition"] == "none" and keys["failure"]
     facts: dict[str, object] = {"keys": "none could be fetched yet" if never else _CONDITIONS[keys["condition"]]}
     for name, member in (("fetched", "fetched_at"), ("fresh until", "fresh_until"), ("usable until", "usable_until")):
@@ -113,5 +113,5 @@ def counted(count: int, noun: str) -> str:
 
 
 def state_of(trusted_issuer: Mapping[str, Any]) -> object:
-    """Whether its word counts."""
+    """Its state, in one word."""
     return "enabled" if trusted_issuer["enabled"] else styled("disabled", "red")

@@ -100,7 +100,7 @@ def _said(trial: Mapping[str, Any]) -> list[Text | str]:
     claims = trial["claims"]
     if not claims:
         return []
-    whose = "It says" if trial["signed"] else f"It says, and nobody vouches for any of it ({_unsigned(trial)})"
+    whose = "It says" if trial["signed"] else f"It says, unverified ({_unsigned(trial)})"
     about = f"of {claims['iss'] or '-'}, for {', '.join(claims['aud']) or '-'}, about {claims['sub'] or '-'}"
     expires = f", expires {when(claims['expires_at'])} UTC" if claims["expires_at"] else ""
     return ["", f"{whose}: {about}{expires}"]
@@ -109,7 +109,7 @@ def _said(trial: Mapping[str, Any]) -> list[Text | str]:
 def _unsigned(trial: Mapping[str, Any]) -> str:
     """The signature is verified only where the token names this trusted issuer."""
     states = {step["step"]: step["state"] for step in trial["steps"]}
-    return "the signature does not hold" if states.get("signature") == "fails" else "the signature was not checked"
+    return "the signature does not match" if states.get("signature") == "fails" else "the signature was not checked"
 
 
 def _proved(trial: Mapping[str, Any]) -> list[Any]:

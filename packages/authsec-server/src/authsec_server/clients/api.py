@@ -48,7 +48,7 @@ class NewClient(Body):
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
     selectors: list[NewSelector] = Field(default_factory=list)
     public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
-    trusted_issuer: str | None = None  # the trusted issuer that vouches for the selectors, where several could
+    trusted_issuer: str | None = None  # needed where several trusted issuers can prove the selectors
     slug: str | None = None
     owner: str | None = None
     description: str = ""

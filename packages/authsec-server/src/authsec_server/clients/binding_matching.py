@@ -1,4 +1,4 @@
-"""Which trusted issuer vouches for a proof of selectors: which fit at all, and which one is chosen. Pure."""
+"""Which trusted issuer proves selectors: which fit at all, and which one is chosen. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def chosen(
         more = f" and {len(able) - _NAMED} more" if len(able) > _NAMED else ""
         raise Invalid(
             "trusted_issuer",
-            f"{len(able)} trusted issuers could vouch for these selectors: {names}{more}.",
+            f"{len(able)} trusted issuers can prove these selectors: {names}{more}.",
             "Name one: the proof rests on that one alone.",
         )
     if fitting and not able:
@@ -126,9 +126,9 @@ def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
 
 
 def what_fits(platform: Platform) -> str:
-    """What vouches for this platform's workloads and how to register it, without a full stop."""
+    """Which kind of trusted issuer knows the platform's workloads, and how to register one, without a full stop."""
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
-    return f"{platform.shown} workloads are vouched for by {kinds}: authsec issuers add"
+    return f"{platform.shown} workloads need {kinds}: authsec issuers add"
 
 
 def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> str:
@@ -177,7 +177,7 @@ def _article(kind: TrustedIssuerKind) -> str:
 def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof:
     """The proof with its trusted issuer: `named` by id or slug, else the only one registered that can prove it.
 
-    One that is disabled is taken, too: it was registered for such workloads, and its word counts again some day. Where
+    One that is disabled is taken, too: it was registered for such workloads. Where
     none fits, the proof has none: the client cannot prove itself by it yet. `trust_domain` is that of the clients'
     SPIFFE IDs. Raises `Invalid`.
     """

@@ -32,8 +32,8 @@ from authsec_server.db.schema import Instant
 from authsec_server.issuers.model import TrustedIssuer
 
 _SELECTORS = proofs.c.kind == ProofKind.SELECTORS
-_VOUCHED_FOR = and_(_SELECTORS, proofs.c.trusted_issuer_id.is_not(None), proofs.c.trusted_issuer_enabled)
-_CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _VOUCHED_FOR)  # as `Proof.checkable`
+_PROVABLE = and_(_SELECTORS, proofs.c.trusted_issuer_id.is_not(None), proofs.c.trusted_issuer_enabled)
+_CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _PROVABLE)  # as `Proof.checkable`
 
 
 def without_trusted_issuer(connection: Connection) -> list[tuple[Named, Proof]]:

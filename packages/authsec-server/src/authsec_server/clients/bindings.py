@@ -229,7 +229,7 @@ def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: boo
 
 
 def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
-    """Its word counts for what it can prove, if it is enabled."""
+    """Note on its proofs which of them it can prove, if it is enabled."""
     held = binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)
     unable = [
         proof.id for _, proof in held if not proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
@@ -238,7 +238,7 @@ def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
 
 
 def _take_away(tx: Tx, act: Act, held: Sequence[tuple[Named, Proof]]) -> None:
-    """Their tokens end with the trusted issuer's: each of them rests on its word."""
+    """Remove proofs; the end of their trusted issuer revokes their tokens."""
     gone = {proof.id for _, proof in held}
     holders = list(dict.fromkeys(client.id for client, _ in held))
     left = [_without(client, gone, act) for client in binding_store.load(tx.connection, holders)]

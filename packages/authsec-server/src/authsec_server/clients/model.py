@@ -66,7 +66,7 @@ SIGNED = frozenset({ProofKind.KEY_PAIR, ProofKind.ENROLLED_KEY})
 """The kinds by which a client signs for itself."""
 
 CHECKED = SIGNED | {ProofKind.SECRET}
-"""The kinds that `attestation` checks by themselves; selectors it checks where a trusted issuer vouches for them.
+"""The kinds that `attestation` checks by themselves; selectors it checks where a trusted issuer can prove them.
 
 The column `provable_until` rests on it: a new kind needs a migration.
 """
@@ -84,8 +84,8 @@ class Selector:
 class Proof:
     """One way in which a client may prove itself; any one suffices.
 
-    `selectors` hold all at once, by the word of the trusted issuer `trusted_issuer_id` alone; `trusted_issuer_enabled`
-    says whether its word counts for them: it is enabled, and can prove them all. `public_key` is a JWK (RFC 7517),
+    `selectors` hold all at once, proved by the trusted issuer `trusted_issuer_id` alone; `trusted_issuer_enabled`
+    says whether it can prove them: it is enabled, and proves each. `public_key` is a JWK (RFC 7517),
     `thumbprint` its RFC 7638 thumbprint. `secret` is there where one has just been made, to be shown this once; its
     hash is kept, for `attestation` alone.
 
@@ -117,9 +117,9 @@ class Proof:
 
     @property
     def checkable(self) -> bool:
-        """Whether this authority can check it: by itself, or by the word of a trusted issuer that counts."""
-        vouched_for = self.trusted_issuer_id is not None and self.trusted_issuer_enabled
-        return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and vouched_for)
+        """Whether this authority can check it: by itself, or with a token of an enabled trusted issuer."""
+        provable = self.trusted_issuer_id is not None and self.trusted_issuer_enabled
+        return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and provable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ class Onboarding:
     """What is asked for when a client is onboarded; nothing of it has been checked yet.
 
     `selectors` are pairs of key and value, `public_key` is PEM. `trusted_issuer` is the id or slug of the trusted
-    issuer that vouches for the selectors, needed where several could. `expires_at` is when its proof ends. Without
+    issuer that proves the selectors, needed where several can. `expires_at` is when its proof ends. Without
     `slug` the name makes one; without `owner` it is who onboards.
     """
 

@@ -22,13 +22,13 @@ class Outlook(StrEnum):
 
     RESTS = "rests"  # on `trusted_issuer`
     WAITS = "waits"  # no trusted issuer fits: it is kept, and cannot be proved yet
-    CHOICE = "choice"  # several trusted issuers could vouch for it: one has to be named
+    CHOICE = "choice"  # several trusted issuers can prove it: one has to be named
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foresight:
-    """`trusted_issuer` is the one that would prove it. `selectors` say how it proves each, in the order given.
+    """`trusted_issuer` is the one that proves it. `selectors` say how it proves each, in the order given.
 
     `problem` and `remedy` are there where a trusted issuer has to be named, or the proof would be refused.
     """

@@ -37,7 +37,7 @@ class SelectorStatus:
     @property
     def shown(self) -> str:
         """How it is proved, in words."""
-        return shown_provenance(self.selector.key, self.provenance) if self.provenance else "nobody vouches for it yet"
+        return shown_provenance(self.selector.key, self.provenance) if self.provenance else "no trusted issuer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,9 @@ def _worth(proof: Proof, trusted_issuer: TrustedIssuer | None) -> ProofStatus:
     if proof.kind is ProofKind.ENROLLED_KEY:
         return _enrolled(proof)
     if proof.kind is ProofKind.SELECTORS:
-        status = _without_trusted_issuer(proof) if trusted_issuer is None else _vouched_for(proof, trusted_issuer)
+        status = (
+            _without_trusted_issuer(proof) if trusted_issuer is None else _with_trusted_issuer(proof, trusted_issuer)
+        )
         return replace(status, caution=breadth(proof.selectors))
     return {ProofKind.KEY_PAIR: _KEY_PAIR, ProofKind.UNATTESTED: _UNATTESTED, ProofKind.SECRET: _SECRET}[proof.kind]
 
@@ -126,7 +128,7 @@ def _enrolled(proof: Proof) -> ProofStatus:
     )
 
 
-def _vouched_for(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofStatus:
+def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofStatus:
     shown = tuple(
         SelectorStatus(selector=each, provenance=provenance(trusted_issuer, each.key)) for each in proof.selectors
     )
@@ -144,7 +146,7 @@ def _vouched_for(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofStatus:
         return ProofStatus(
             state=ProofState.TRUSTED_ISSUER_DISABLED,
             heading="Trusted issuer disabled",
-            explanation=f"{name} would vouch that the workload has all of these selectors, but it is disabled.",
+            explanation=f"{name} can prove all of these selectors, but it is disabled.",
             missing=f"Enable the trusted issuer {trusted_issuer.name!r}, or give the client a key pair.",
             selectors=shown,
         )
@@ -153,13 +155,13 @@ def _vouched_for(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofStatus:
             state=ProofState.CANNOT_PROVE,
             heading="Cannot prove itself",
             explanation=f"{name} was edited since, and cannot know such a workload any more.",
-            missing="Add a proof that rests on a trusted issuer which knows it, and remove this one.",
+            missing="Add a proof with a trusted issuer that knows it, and remove this one.",
             selectors=shown,
         )
     return ProofStatus(
         state=ProofState.PROVES,
         heading="Proved by a trusted issuer",
-        explanation=f"{name} vouches that the workload has all of these selectors; this authority checks its word.",
+        explanation=f"{name} proves all of these selectors; this authority verifies its tokens.",
         selectors=shown,
     )
 
@@ -170,8 +172,7 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
         state=ProofState.CANNOT_PROVE,
         heading="Cannot prove itself yet",
         explanation=f"{platform.shown} would know that the workload has all of these selectors.",
-        missing=f"No trusted issuer vouches for it yet. {what_fits(platform)}. Until there is one, a key pair gets the "
-        "agent its tokens.",
+        missing=f"No trusted issuer yet. {what_fits(platform)}. Until there is one, a key pair gets the agent a token.",
         selectors=tuple(SelectorStatus(selector=each) for each in proof.selectors),
     )
 

@@ -25,7 +25,7 @@ from authsec_server.revocations.model import SubjectKind
 def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:
     """Onboard a client together with its proof. Raises `Invalid` or `Conflict`, and then nothing of it is left.
 
-    `trust_domain` is that of the clients' SPIFFE IDs; without it no SPIRE is taken to vouch for other selectors.
+    `trust_domain` is that of the clients' SPIFFE IDs; without it no SPIRE proves other selectors.
     """
     act.principal.require(Role.OPERATOR)
     client = _checked(tx, act, wanted, trust_domain)

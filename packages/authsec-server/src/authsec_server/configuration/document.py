@@ -58,7 +58,7 @@ class ProofShape(Body):
 
     platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
     trusted_issuer: str | None = Field(
-        default=None, description="The trusted issuer that vouches; left out, the one that can."
+        default=None, description="The trusted issuer that proves it; without it, the only one that can."
     )
     selectors: dict[str, str] = Field(default_factory=dict, description="All hold at once, e.g. k8s:ns: production")
     public_key: str | None = Field(default=None, repr=False, description="PEM, the block that says BEGIN PUBLIC KEY.")

@@ -70,21 +70,21 @@ def present(tx: Tx, act: Act, scope: Scope = EVERYTHING) -> Present:
     """What there is, for somebody who may see it."""
     act.principal.require(Role.VIEWER)
     held, given = _agents(tx, act, scope), _delegations(tx, act, scope)
-    vouching = _every(lambda after: issuers.page(tx, act, after=after, limit=_PAGE))
+    trusted_issuers = _every(lambda after: issuers.page(tx, act, after=after, limit=_PAGE))
     named = _every(lambda after: roles.page(tx, act, after=after, limit=_PAGE))
     known = {client.id: client.slug for client in held.values()}
     others = clients.by_ids(tx, {each.client_id for each in given.values()} - known.keys())
     return Present(
         version=tx.version,
         now=act.now,
-        issuers=vouching,
+        issuers=trusted_issuers,
         apis=_every(lambda after: apis.page(tx, act, after=after, limit=_PAGE)),
         roles=named,
         agents=held,
         delegations=given,
         slugs=known
         | {each.id: each.slug for each in others.values()}
-        | {each.id: each.slug for each in vouching.values()}
+        | {each.id: each.slug for each in trusted_issuers.values()}
         | {each.id: each.slug for each in named.values()},
         delegated=number_of_clients(tx, known.keys(), act.now),
     )

@@ -245,7 +245,7 @@ def operations(
             path=PATH + "/{trusted_issuer}",
             operation_id="editTrustedIssuer",
             summary="Edit a trusted issuer",
-            description="Where less counts than before, the tokens that rest on it end. A cluster is asked once before "
+            description="An edit that reduces trust revokes the tokens that rest on it. A cluster is asked once before "
             "look-ups in it are turned on; if it does not answer, nothing is saved. With anyway it is not asked.",
             least=Role.ADMIN,
             body=TrustedIssuerChanges,

@@ -47,7 +47,7 @@ def edit(
 ) -> TrustedIssuer:
     """Change what is asked for; `revision` is the one that the editor had read. What changes nothing is not recorded.
 
-    Where less counts than before, the tokens that rest on it end: another issuer or audience, keys from elsewhere, a
+    An edit that reduces trust revokes the tokens that rest on it: another issuer or audience, keys from elsewhere, a
     given key or a claim that is gone, reviews that were not made before, pods that are looked up no more. For
     `clients`, which has to follow. Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
     """

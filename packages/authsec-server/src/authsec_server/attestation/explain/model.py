@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What the token says of itself, fit to be shown. Unless its signature holds, nobody vouches for any of it."""
+    """What the token says of itself, fit to be shown. It is not verified unless `signed`."""
 
     issuer: str = ""
     audience: tuple[str, ...] = ()

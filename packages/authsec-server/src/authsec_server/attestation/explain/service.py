@@ -85,7 +85,7 @@ class Hearing:
     def signed(self, token: UnverifiedJws, find_key: FindKey) -> bool:
         """Whether a key of the trusted issuer signed the token. If not, no further check is made."""
         if not self._trusted_issuer.enabled:
-            self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its word counts for nobody.", "")
+            self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens prove nothing.", "")
         if not speaks_for(self._trusted_issuer, token.claims):
             return self.note(StepName.ISSUER, self._of_another(token.claims), "")
         kid = token.header["kid"]

@@ -20,7 +20,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.TOKEN_REVOKED: "ended a token of",
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
-    EventKind.PROOF_BOUND: "had a trusted issuer vouch for a proof of",
+    EventKind.PROOF_BOUND: "chose the trusted issuer of a proof of",
     EventKind.PROOF_ENROLLED: "had a machine enrolled as",
     EventKind.PROOF_REMOVED: "removed a proof from",
     EventKind.ENROLMENT_MADE: "made an enrolment code for",
@@ -169,7 +169,7 @@ class ProofStory:
     """The proof behind a token or a refusal. `trusted_issuer` is the name of one; what is not known is empty.
 
     `sentence` says what differed; `gone`: the cluster said that the workload is gone. `failed` is what was wrong with a
-    token that the trusted issuer signed, or why the trusted issuer could not tell.
+    token that the trusted issuer signed, or why it could not be checked.
     """
 
     trusted_issuer: str = ""

@@ -67,7 +67,7 @@ def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[En
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
-    """By its first proof that stands and that a cluster's token can show; None where no cluster vouches for it."""
+    """By its first proof that stands and that a cluster's token can show; None where it has no cluster."""
     issuer, named = visit.console.settings.issuer, issuers.by_ids(tx, client.trusted_issuer_ids)
     for proof in client.proofs:
         trusted_issuer = named.get(proof.trusted_issuer_id or "")

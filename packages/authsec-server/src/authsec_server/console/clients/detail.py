@@ -137,11 +137,11 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
 def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldProof]:
     """The proofs that the client holds, with how each stands. `trust_domain` is that of the clients' SPIFFE IDs."""
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
-    vouching = issuers.by_ids(tx, client.trusted_issuer_ids)
+    trusted_issuers = issuers.by_ids(tx, client.trusted_issuer_ids)
     return [
         HeldProof(
             proof=proof,
-            status=_status(tx, proof, vouching.get(proof.trusted_issuer_id or ""), now, trust_domain),
+            status=_status(tx, proof, trusted_issuers.get(proof.trusted_issuer_id or ""), now, trust_domain),
             last_use=used.get(proof.id),
         )
         for proof in client.proofs

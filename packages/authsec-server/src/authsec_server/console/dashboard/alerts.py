@@ -94,7 +94,7 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
             tone="warn",
             text=f"{unable} {'agent that cannot prove itself' if one else 'agents that cannot prove themselves'} yet",
             path=f"{_ATTENTION}cannot_prove",
-            more="No token is given before a trusted issuer vouches for the workload.",
+            more="An agent gets no token before it has a trusted issuer.",
         )
 
 

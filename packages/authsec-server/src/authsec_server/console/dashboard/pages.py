@@ -65,12 +65,12 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence
         "matters": matters(tx, visit, silent),
         "standings": live,
         "more": more is not None,
-        "unvouched": _unvouched(tx, visit),
+        "without_issuer": _without_issuer(tx, visit),
         "drawn": draw(live, terms.default_audience, now),
     }
 
 
-def _unvouched(tx: Tx, visit: PageRequest) -> bool:
+def _without_issuer(tx: Tx, visit: PageRequest) -> bool:
     """Whether agents wait for a trusted issuer, and there is none at all."""
     waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
     return clients.count(tx, visit.act, waiting).number > 0 and not issuers.page(tx, visit.act, limit=1)[0]

@@ -66,7 +66,7 @@ def test_several_that_could_be_meant_are_named() -> None:
         chosen(Platform.KUBERNETES, [NS], [CLUSTER, OTHER_CLUSTER], OURS)
     assert caught.value.field == "trusted_issuer"
     many = [trusted_issuer(f"c{number}", TrustedIssuerKind.KUBERNETES, "https://x.example") for number in range(7)]
-    with pytest.raises(Invalid, match=r"7 trusted issuers could .* and 2 more"):
+    with pytest.raises(Invalid, match=r"7 trusted issuers can prove .* and 2 more"):
         chosen(Platform.KUBERNETES, [NS], many, OURS)
 
 
