@@ -289,9 +289,9 @@ def _trust(past: Past) -> None:
     for slug, issuer in CLUSTERS.items():
         published = {"keys": [{**keys[slug].public.to_jwk(), "kid": "cluster-1"}]}
         named = {"name": slug.replace("-", " ").capitalize(), "slug": slug, "kind": "kubernetes", "issuer": issuer}
-        past.post("sources", **named, keys_from="given", given_keys=published, **asked.get(slug, {}))
-    past.post(f"sources/{CLUSTER}/bind")
-    past.post(f"sources/{RETIRED_CLUSTER}/disable")
+        past.post("issuers", **named, keys_from="given", given_keys=published, **asked.get(slug, {}))
+    past.post(f"issuers/{CLUSTER}/bind")
+    past.post(f"issuers/{RETIRED_CLUSTER}/disable")
 
 
 def _follow(past: Past) -> None:

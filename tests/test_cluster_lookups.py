@@ -22,7 +22,7 @@ FOUR = {
     "k8s:pod-label:app": "customer-support",
     "k8s:container-name": "agent",
 }
-ADD = ("trust", "add", "kubernetes", "Production", "--from-kubeconfig", "--token-review", "--pod-lookup")
+ADD = ("issuers", "add", "kubernetes", "Production", "--from-kubeconfig", "--token-review", "--pod-lookup")
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def its(cluster: Cluster, serving: Any, tmp_path: Path) -> Iterator[Any]:
 
 
 def permit(its: Any, cluster: Cluster, file: Path) -> None:
-    """What `authsec trust rbac` says, done."""
-    documents = list(yaml.safe_load_all(its.cli("trust", "rbac", "production")))
+    """What `authsec issuers rbac` says, done."""
+    documents = list(yaml.safe_load_all(its.cli("issuers", "rbac", "production")))
     for document in documents:
         cluster.apply(document)
     account = documents[1]["metadata"]
@@ -75,7 +75,7 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
         return TokenVerifier(its.url, "authsec-api").verify(token)
 
     def tried(name: str) -> dict[str, str]:
-        steps = its.post("sources/production/try", token=(tmp_path / name).read_text())["steps"]
+        steps = its.post("issuers/production/try", token=(tmp_path / name).read_text())["steps"]
         return {step["step"]: f"{step['state']}: {step['said']}" for step in steps}
 
     def refused(name: str) -> str:
@@ -89,13 +89,13 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
     (tmp_path / "credentials" / "production").write_text(cluster.token("production", FOUR["k8s:sa"]))
     with pytest.raises(ServerError):  # an account that may not ask
         gets_in("agent")
-    seen = its.post("sources/production/lookups")
+    seen = its.post("issuers/production/lookups")
     assert "may not create tokenreviews" in seen["token_review"]["failure"]
     assert "may not get pods" in seen["pod_lookup"]["failure"]
     assert "may not create tokenreviews" in tried("agent")["review"]
 
     permit(its, cluster, tmp_path / "credentials" / "production")
-    assert its.cli("trust", "check", "production").count("answered at") == 2
+    assert its.cli("issuers", "check", "production").count("answered at") == 2
     verified = gets_in("agent")
     assert set(verified.attestation.selectors) == set(FOUR)
     assert verified.attestation.validation == "token_review"
@@ -107,7 +107,7 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
         "k8s:container-name": "lookup",
     }
 
-    shown = its.cli("trust", "try", "production", str(tmp_path / "agent"))
+    shown = its.cli("issuers", "try", "production", str(tmp_path / "agent"))
     assert "It satisfies a proof of Customer Support" in shown
     assert "by look-up: the pod has such a container" in shown
 

@@ -130,7 +130,7 @@ def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(tmp_path: Path) -
     told = " ".join(in_cluster.out.split())
     for line in (
         r"2 Start a Kubernetes cluster",
-        r"authsec trust add kubernetes Production --from-kubeconfig --token-review --pod-lookup",
+        r"authsec issuers add kubernetes Production --from-kubeconfig --token-review --pod-lookup",
         r"✓ permitted authsec/authsec-lookups may review tokens and get a pod, no more",
         r"k8s:ns production proved by the token",
         r"k8s:sa customer-support-sa proved by the token",

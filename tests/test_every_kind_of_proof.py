@@ -79,10 +79,10 @@ class Agent:
 
 def trusted(its: Any, issuer: Issuer, keys: dict[str, Any] | None = None) -> Issuer:
     """The issuer, which makes tokens of now for this authority, which trusts it."""
-    known = issuer.source
+    known = issuer.trusted_issuer
     issuer.now = datetime.now(UTC)
     body = {"name": known.name, "kind": known.kind, "issuer": known.issuer, "claims": dict(known.claims)}
-    its.post("sources", **body, keys_from="given", given_keys=keys or issuer.jwks)
+    its.post("issuers", **body, keys_from="given", given_keys=keys or issuer.jwks)
     return issuer
 
 
@@ -115,7 +115,7 @@ def workload_api() -> Iterator[Path]:
 def test_a_workload_of_spiffe(its: Any) -> None:
     with workload_api() as folder:
         bundle = folder / "bundle.json"
-        its.cli("trust", "add", "spiffe", "Example", "--trust-domain", "example.org", "--bundle", str(bundle))
+        its.cli("issuers", "add", "spiffe", "Example", "--trust-domain", "example.org", "--bundle", str(bundle))
         agent = Agent(its, "Known to SPIRE", "spiffe", {"spiffe:id": "spiffe://example.org/node"})
         socket = f"unix://{folder}/works"
         assert agent.attestation(SpiffeWorkloadApi(socket=socket)) == ("spiffe", ("spiffe:id",))

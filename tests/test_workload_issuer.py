@@ -47,7 +47,7 @@ def test_a_job_gets_a_token_and_no_other_does(
     serve: Any, oidc_provider: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     its = serve(**LOOPBACK)
-    its.cli("trust", "add", "oidc", "CI", "--issuer", oidc_provider.issuer, "--preset", "github")
+    its.cli("issuers", "add", "oidc", "CI", "--issuer", oidc_provider.issuer, "--preset", "github")
     agent = its.agent("Nightly", platform="oidc", selectors=SELECTORS)
     its.delegate(its.role("Support", "customers:read"), agent, "customers:read")
     file = tmp_path / "token"
@@ -68,8 +68,8 @@ def test_a_job_gets_a_token_and_no_other_does(
         with pytest.raises(DelegationDenied) as another:
             ask(**claims)
         assert another.value.reason == "selectors_mismatch"
-    (kept,) = its.admin.get("sources").json()["items"]
-    keys = its.admin.get(f"sources/{kept['id']}/keys").json()
+    (kept,) = its.admin.get("issuers").json()["items"]
+    keys = its.admin.get(f"issuers/{kept['id']}/keys").json()
     assert (keys["condition"], {each["kid"][:2] for each in keys["keys"]}) == ("fresh", {"rs", "ec"})
 
 
@@ -111,8 +111,8 @@ def hands(tmp_path: Path) -> Iterator[Hands]:
 
 
 def test_the_issuers_new_keys_are_found_and_its_old_ones_forgotten(hands: Hands, oidc_provider: Any) -> None:
-    source = {"name": "CI", "kind": "oidc", "issuer": oidc_provider.issuer, "keys_from": "discovery"}
-    hands.post("sources", **source, preset="github")
+    trusted_issuer = {"name": "CI", "kind": "oidc", "issuer": oidc_provider.issuer, "keys_from": "discovery"}
+    hands.post("issuers", **trusted_issuer, preset="github")
     client_id = hands.post("clients", name="Nightly", platform="oidc", selectors=SELECTORS)["client_id"]
     hands.post("roles", name="Support", actions=["customers:read"])
     delegation = {"role": "support", "client": "nightly", "target_type": "Other AI agent", "max_duration": 60}

@@ -18,10 +18,10 @@ from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
 from authsec_server.db import open_database
+from authsec_server.issuers.key_sets import KeySets
+from authsec_server.issuers.model import KeysFrom, TrustedIssuer, TrustedIssuerKind
 from authsec_server.outbound import outbound_of
 from authsec_server.settings import load_settings
-from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource
 
 NOW = datetime.now(UTC)
 US = "https://authsec.example.com"
@@ -35,17 +35,17 @@ class Scene:
     """The authority's side: a client with both proofs, the cluster, and where its keys are found."""
 
     client: Client
-    source: TrustSource
+    trusted_issuer: TrustedIssuer
     find_key: KeySets
 
     def fresh(self) -> Callable[[str], None]:
         """What attests a token, and has seen none before. It ends the run if one is refused."""
         workloads = Workloads(self.find_key.find, issuer=US, trust_domain="example.com")
-        sources = {self.source.id: self.source}
+        trusted_issuers = {self.trusted_issuer.id: self.trusted_issuer}
 
         def ask(token: str) -> None:
             evidence = Evidence(scheme=Scheme.BEARER, credential=token)
-            found = attest(self.client, sources, evidence, workloads=workloads, issuer=US, now=NOW)
+            found = attest(self.client, trusted_issuers, evidence, workloads=workloads, issuer=US, now=NOW)
             if not isinstance(found, Proved):
                 raise SystemExit(f"refused: {found.details}")
 
@@ -56,8 +56,8 @@ class Scene:
 def scene(cluster: PrivateKey, agent: PrivateKey) -> Iterator[Scene]:
     """The scene, for a cluster and an agent with these keys."""
     jwks = {"keys": [{**cluster.public.to_jwk(), "kid": cluster.public.thumbprint(), "use": "sig"}]}
-    source = TrustSource(
-        id="cluster", slug="cluster", name="Cluster", kind=SourceKind.KUBERNETES, issuer=CLUSTER,
+    trusted_issuer = TrustedIssuer(
+        id="cluster", slug="cluster", name="Cluster", kind=TrustedIssuerKind.KUBERNETES, issuer=CLUSTER,
         keys_from=KeysFrom.GIVEN, given_keys=jwks, created_at=NOW,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -65,14 +65,19 @@ def scene(cluster: PrivateKey, agent: PrivateKey) -> Iterator[Scene]:
         database = open_database(f"sqlite:///{Path(folder) / 'authsec.sqlite3'}")
         outbound = outbound_of(settings, time.monotonic)
         key_sets = KeySets(database, outbound, now=lambda: NOW, monotonic=time.monotonic)
-        yield Scene(client=_client(source, agent), source=source, find_key=key_sets)
+        yield Scene(client=_client(trusted_issuer, agent), trusted_issuer=trusted_issuer, find_key=key_sets)
         database.close()
 
 
-def _client(source: TrustSource, agent: PrivateKey) -> Client:
+def _client(trusted_issuer: TrustedIssuer, agent: PrivateKey) -> Client:
     selectors = tuple(Selector(key=key, value=value) for key, value in SELECTORS.items())
     of_cluster = Proof(
-        id="pod", client_id=ID, kind=ProofKind.SELECTORS, source_id=source.id, selectors=selectors, created_at=NOW
+        id="pod",
+        client_id=ID,
+        kind=ProofKind.SELECTORS,
+        trusted_issuer_id=trusted_issuer.id,
+        selectors=selectors,
+        created_at=NOW,
     )
     of_key = Proof(
         id="key", client_id=ID, kind=ProofKind.KEY_PAIR, public_key=agent.public.to_jwk(),

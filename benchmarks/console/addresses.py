@@ -175,7 +175,7 @@ def _administration(one: Examples) -> Iterator[str]:
     yield "/console/administrators/keys/new"
     yield "/console/keys"
     yield "/console/keys/rotate"
-    yield "/console/sources"
+    yield "/console/issuers"
     yield "/console/settings"
     yield "/console/account"
     yield "/console/account/password"

@@ -20,10 +20,10 @@ def cluster(place: Any) -> Issuer:
     """A cluster that the authority trusts; its pods' tokens are for this authority."""
     its = replace(kubernetes(), now=datetime.now(UTC))
     place.its.post(
-        "sources",
+        "issuers",
         name="Production",
         kind="kubernetes",
-        issuer=its.source.issuer,
+        issuer=its.trusted_issuer.issuer,
         keys_from="given",
         given_keys=its.jwks,
     )
@@ -50,11 +50,11 @@ def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     page.goto("/console/clients/onboard")
     page.get_by_label("AI Agent Name").fill("Customer Support")
     page.get_by_role("radio", name="Kubernetes").check()
-    expect(page.get_by_text("Production (Kubernetes cluster) vouches for it").filter(visible=True)).to_be_visible()
+    expect(page.get_by_text("Production (Kubernetes cluster) proves it").filter(visible=True)).to_be_visible()
     fill(page, 1, "k8s:ns", "production")
     fill(page, 2, "k8s:container-name", "agent")
     value = page.get_by_label("Value of selector 2").filter(visible=True)
-    expect(value).to_have_accessible_description(re.compile("^✗ .* cannot be proved by this source$"))
+    expect(value).to_have_accessible_description(re.compile("^✗ .* cannot be proved by this trusted issuer$"))
     expect(value).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_text("As it stands, it would be refused")).to_be_visible()
     assert axe(page) == []
@@ -75,7 +75,7 @@ def test_a_token_is_tried_and_an_agent_s_closest_miss_is_seen(
     selectors = [{"key": "k8s:ns", "value": "production"}, {"key": "k8s:sa", "value": "customer-support-sa"}]
     agent = place.its.agent("Refund Desk", platform="kubernetes", selectors=selectors)
     page = browse(place.url, storage_state=place.mary)
-    page.goto("/console/sources/production")
+    page.goto("/console/issuers/production")
     page.get_by_label("Token").fill(f"Bearer {token(place, cluster, 'customer-support')}")
     page.get_by_role("button", name="Try this token").click()
     expect(page.get_by_role("heading", name="no agent is registered as this workload")).to_be_visible()

@@ -40,7 +40,7 @@ def test_what_is_typed_is_explained_and_checked(page: Page) -> None:
     value.fill("Production")
     expect(value).to_have_accessible_description(re.compile("'Production' cannot be the value of k8s:ns"))
     value.fill("production")
-    expect(value).to_have_accessible_description("the pod's namespace · nobody vouches for it yet")
+    expect(value).to_have_accessible_description("the pod's namespace · no trusted issuer")
     expect(value).not_to_have_attribute("aria-invalid", "true")
 
 

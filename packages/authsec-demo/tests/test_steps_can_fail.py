@@ -338,7 +338,7 @@ def test_a_record_without_how_it_was_proved(page: Page) -> None:
             "detail": detail,
         }
 
-    issued = {"actions": [], "audience": [], "attestation": "kubernetes", "source": {"name": "Production"}}
+    issued = {"actions": [], "audience": [], "attestation": "kubernetes", "trusted_issuer": {"name": "Production"}}
     events = [event(kind, reason, issued) for kind, reason in records.MUST_BE_THERE]
     with page.failing("token_review, {'k8s:ns': 'token'", "(None, None)"):
         records.audit(page.stage, Administrator(events=events))

@@ -227,7 +227,7 @@ def token(client: str, minutes: int, *, version: int = 5, under: str = "d") -> E
 def test_tokens_that_are_out_stand_together_where_they_are_alike(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {"audience": ["crm"], "proof_id": "p", "source": {"id": "s", "name": "S"}}
+    whole = {"audience": ["crm"], "proof_id": "p", "trusted_issuer": {"id": "s", "name": "S"}}
     write(
         database,
         *[replace(token("a", minutes), jti=f"j{minutes}", kid="k") for minutes in (-1, 0, 1, 5)],
@@ -254,7 +254,7 @@ def test_tokens_that_are_out_stand_together_where_they_are_alike(
     assert ("d", 5, True, 1, until(1)) in out("a", taken_back=("j1", "j9")), "one of them was taken back by itself"
     assert out() == out("nobody") == set()
     (full,) = [each for each in look("a").tokens if each.proof_id]
-    assert (full.audience, full.proof_id, full.source_id, full.kid) == (("crm",), "p", "s", "")
+    assert (full.audience, full.proof_id, full.trusted_issuer_id, full.kid) == (("crm",), "p", "s", "")
     (signed,) = database.read(lambda tx: live_tokens.of_key(tx, NOW, "k")).tokens
     assert (signed.client_id, signed.count) == ("a", 2), "no token lives for thirty days"
     assert not look("a").more

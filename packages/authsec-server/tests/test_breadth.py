@@ -40,8 +40,13 @@ def test_who_else_would_be_the_agent(keys: str, said: str) -> None:
 
 def test_the_console_says_so_in_amber(house: Callable[..., Any]) -> None:
     door = house(local_operator=True).door()
-    source = {"name": "Cluster", "kind": "kubernetes", "issuer": "https://cluster.example", "keys_from": "given"}
-    assert door.post(f"{API}/sources", json=source | {"given_keys": kubernetes().jwks}).status_code == 201
+    trusted_issuer = {
+        "name": "Cluster",
+        "kind": "kubernetes",
+        "issuer": "https://cluster.example",
+        "keys_from": "given",
+    }
+    assert door.post(f"{API}/issuers", json=trusted_issuer | {"given_keys": kubernetes().jwks}).status_code == 201
     said = "Every pod of namespace staging would be this agent: add k8s:sa."
     wide = {"platform": "kubernetes", "kubernetes-key": ["k8s:ns"], "kubernetes-value": ["staging"]}
     form = get(door, ONBOARD).form(ONBOARD)

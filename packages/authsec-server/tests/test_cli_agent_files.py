@@ -1,4 +1,4 @@
-"""What an agent needs where it runs, and `authsec trust bind` and `remove`."""
+"""What an agent needs where it runs, and `authsec issuers bind` and `remove`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def done(result: Result) -> str:
 def trusted(authsec: Authsec, tmp_path: Path, name: str = "prod") -> None:
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps(kubernetes().jwks))
-    done(authsec("trust", "add", "kubernetes", name, "--issuer", f"https://{name}.example", "--jwks", str(keys)))
+    done(authsec("issuers", "add", "kubernetes", name, "--issuer", f"https://{name}.example", "--jwks", str(keys)))
 
 
 def test_an_agent_says_how_each_selector_is_proved(authsec: Authsec, tmp_path: Path) -> None:
@@ -35,28 +35,28 @@ def test_an_agent_says_how_each_selector_is_proved(authsec: Authsec, tmp_path: P
         trusted(authsec, tmp_path, name)
     refused = authsec(*CREATE, "k8s:sa=support")
     assert refused.exit_code != 0
-    assert "2 trust sources could vouch" in refused.stderr
-    created = done(authsec(*CREATE, "k8s:sa=support", "--source", "prod"))
+    assert "2 trusted issuers can prove" in refused.stderr
+    created = done(authsec(*CREATE, "k8s:sa=support", "--trusted-issuer", "prod"))
     assert "k8s:ns = production  (proved by the token)" in created
-    assert "by the word of prod (prod)" in done(authsec("agents", "show", "support"))
+    assert "proved by prod (prod)" in done(authsec("agents", "show", "support"))
 
 
 def test_those_that_wait_are_shown_bound_and_taken_away(authsec: Authsec, tmp_path: Path) -> None:
-    assert "Kubernetes workloads are vouched for by" in done(authsec(*CREATE, "k8s:sa=support"))
+    assert "Kubernetes workloads need" in done(authsec(*CREATE, "k8s:sa=support"))
     trusted(authsec, tmp_path)
-    waiting = done(authsec("trust", "bind", "prod"))
+    waiting = done(authsec("issuers", "bind", "prod"))
     assert "k8s:sa = support" in waiting
-    assert "authsec trust bind prod --all" in waiting
-    assert "Support" in done(authsec("trust", "bind", "prod", "--all"))
-    assert "No proof waits" in done(authsec("trust", "bind", "prod"))
-    assert "Nothing waits" in done(authsec("trust", "bind", "prod", "--all"))
-    kept = authsec("trust", "remove", "prod")
+    assert "authsec issuers bind prod --all" in waiting
+    assert "Support" in done(authsec("issuers", "bind", "prod", "--all"))
+    assert "No proof waits" in done(authsec("issuers", "bind", "prod"))
+    assert "Nothing waits" in done(authsec("issuers", "bind", "prod", "--all"))
+    kept = authsec("issuers", "remove", "prod")
     assert kept.exit_code != 0
     assert "Nothing else lets in Support" in kept.stderr
     assert "prod is removed, and 1 proofs with it." in done(
-        authsec("trust", "remove", "prod", "--with-proofs", "--yes")
+        authsec("issuers", "remove", "prod", "--with-proofs", "--yes")
     )
-    assert authsec("trust", "bind", "prod", "x", "--all").exit_code == 2
+    assert authsec("issuers", "bind", "prod", "x", "--all").exit_code == 2
 
 
 def test_a_manifest_for_the_cluster(authsec: Authsec, tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_a_manifest_for_the_cluster(authsec: Authsec, tmp_path: Path) -> None:
     assert environment["AUTHSEC_BASE_URL"].startswith("http")
     assert container["volumeMounts"][0]["mountPath"] == "/var/run/secrets/authsec"
     (projected,) = pod["volumes"][0]["projected"]["sources"]
-    source = json.loads(done(authsec("trust", "show", "prod", "--json")))
-    wanted = {"audience": source["token_audience"], "expirationSeconds": 3600, "path": "token"}
+    trusted_issuer = json.loads(done(authsec("issuers", "show", "prod", "--json")))
+    wanted = {"audience": trusted_issuer["token_audience"], "expirationSeconds": 3600, "path": "token"}
     assert projected["serviceAccountToken"] == wanted
 
 
@@ -118,7 +118,7 @@ def test_an_image_that_nobody_named_is_left_to_be_written(authsec: Authsec) -> N
 def test_a_workload_that_spire_knows_is_sent_to_spire(authsec: Authsec, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.json"
     bundle.write_text(json.dumps(spire().jwks))
-    done(authsec("trust", "add", "spiffe", "ours", "--trust-domain", "authsec.internal", "--bundle", str(bundle)))
+    done(authsec("issuers", "add", "spiffe", "ours", "--trust-domain", "authsec.internal", "--bundle", str(bundle)))
     assert "enforced by SPIRE" in done(authsec(*CREATE, "k8s:sa=support"))
     refused = authsec("agents", "manifest", "support")
     assert refused.exit_code != 0

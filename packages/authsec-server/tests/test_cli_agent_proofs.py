@@ -68,11 +68,11 @@ def test_a_beginning_that_two_ids_have_removes_neither() -> None:
 
 
 def test_the_list_says_on_whose_word_and_what_is_missing(support: Authsec, tmp_path: Path) -> None:
-    assert "waits for a trust source" in support("agents", "proofs", "list", "support").stdout
+    assert "waits for a trusted issuer" in support("agents", "proofs", "list", "support").stdout
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps(kubernetes().jwks))
-    support("trust", "add", "kubernetes", "prod", "--issuer", "https://prod.example", "--jwks", str(keys))
-    support("trust", "bind", "prod", "--all")
+    support("issuers", "add", "kubernetes", "prod", "--issuer", "https://prod.example", "--jwks", str(keys))
+    support("issuers", "bind", "prod", "--all")
     assert "proves, and lets in others  prod" in support("agents", "proofs", "list", "support").stdout
 
 

@@ -41,7 +41,7 @@ def begun_company(tmp_path_factory: pytest.TempPathFactory, begun_today: Path) -
     run("roles create 'Role of Helper' --action customers:read --action customers:delete")
     run("roles create Spare --action a:b")
     run("apis create CRM --identifier crm --action 'customers:read=Read one'")
-    run("trust add oidc CI --issuer https://token.actions.githubusercontent.com --preset github")
+    run("issuers add oidc CI --issuer https://token.actions.githubusercontent.com --preset github")
     run("agents create Legacy --platform secret")
     run("admin invite ann@example.com --name Ann --role admin")
     delegation = run(f"delegations create --role role-of-helper --client helper {TARGET} --action customers:read")
@@ -133,14 +133,14 @@ revoke token {jti}
 roles create Other --action a:b
 roles delete spare
 roles edit spare --add-action c:d
-trust add kubernetes Other --issuer https://k.example --keys-url https://k.example/jwks
-trust add oidc Other --issuer https://o.example --keys-url https://o.example/jwks --preset github
-trust add spiffe Other --trust-domain example.org --bundle-url https://s.example/bundle
-trust bind ci --all
-trust disable ci
-trust edit ci --name Pipelines
-trust enable ci
-trust remove ci
+issuers add kubernetes Other --issuer https://k.example --keys-url https://k.example/jwks
+issuers add oidc Other --issuer https://o.example --keys-url https://o.example/jwks --preset github
+issuers add spiffe Other --trust-domain example.org --bundle-url https://s.example/bundle
+issuers bind ci --all
+issuers disable ci
+issuers edit ci --name Pipelines
+issuers enable ci
+issuers remove ci
 """
 
 
@@ -174,7 +174,7 @@ delegations revoke {delegation}
 keys revoke {kid}
 revoke delegation {delegation}
 roles delete spare
-trust remove ci
+issuers remove ci
 """
 
 
@@ -210,7 +210,7 @@ def leaves(group: click.Group, *above: str) -> Iterator[tuple[str, click.Command
 
 
 def everything(authsec: Authsec) -> dict[str, Any]:
-    lists = ("agents", "trust", "roles", "apis", "delegations", "keys", "admin", "audit")
+    lists = ("agents", "issuers", "roles", "apis", "delegations", "keys", "admin", "audit")
     found = {noun: told(authsec, noun, "list") for noun in lists}
     return {**found, "keys of admins": told(authsec, "admin", "list-keys")}
 

@@ -149,7 +149,7 @@ roles: {{r: {{actions: [a:b]}}}}
         ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is no slug", "Write sales-team in its place, and"),
         ("roles:\n\tr: {actions: [a:b]}\n", "2:1", "here is a tab", "spaces"),
         ("roles: {r: {actions: [\ta:b]}}\nagents:\n  \tx: {}\n", "3:3", "here is a tab", "spaces"),
-        ("", "", "This file says nothing", "Begin with one of: sources"),
+        ("", "", "This file says nothing", "Begin with one of: issuers"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
@@ -189,7 +189,7 @@ def test_all_mistakes_of_form_are_told_at_once(authsec: Authsec, file: File) -> 
 
 def test_the_schema_for_editors_knows_what_files_may_say(authsec: Authsec) -> None:
     schema = json.loads(authsec("apply", "--schema").stdout)
-    assert list(schema["properties"]) == ["sources", "apis", "roles", "agents", "delegations"]
+    assert list(schema["properties"]) == ["issuers", "apis", "roles", "agents", "delegations"]
     assert schema["$defs"]["AgentShape"]["required"] == ["proofs"]
 
 

@@ -97,26 +97,28 @@ def test_secrets_only_where_they_end_at_once(authsec: Authsec) -> None:
     assert at_once.stderr.startswith("What stops: 1 agent (Legacy), no live token")
 
 
-def test_a_trust_source(authsec: Authsec) -> None:
+def test_a_trusted_issuer(authsec: Authsec) -> None:
     its = ("--issuer", "https://cluster.example", "--keys-url", "https://cluster.example/jwks", "--preset", "github")
-    added = authsec("trust", "add", "oidc", "Production", *its, "--json")
+    added = authsec("issuers", "add", "oidc", "Production", *its, "--json")
     assert added.exit_code == 0, added.output
-    assert "What stops" not in authsec("trust", "edit", "production", "--keys-url", "https://cluster.example/k").stderr
-    assert authsec("trust", "show", "production", "--json").stdout.count("https://cluster.example/k") == 1
+    assert (
+        "What stops" not in authsec("issuers", "edit", "production", "--keys-url", "https://cluster.example/k").stderr
+    )
+    assert authsec("issuers", "show", "production", "--json").stdout.count("https://cluster.example/k") == 1
     for command in ("disable", "remove"):
-        done = authsec("trust", command, "production", "--yes")
+        done = authsec("issuers", command, "production", "--yes")
         assert (done.exit_code, done.stderr.startswith("What stops: nothing.")) == (0, True), done.output
-    assert authsec("trust", "disable", "production").exit_code == 1, "there is none any more"
+    assert authsec("issuers", "disable", "production").exit_code == 1, "there is none any more"
 
 
-def test_an_edit_of_a_trust_source_says_it_where_tokens_end(authsec: Authsec, house: Callable[..., House]) -> None:
+def test_an_edit_of_a_trusted_issuer_says_it_where_tokens_end(authsec: Authsec, house: Callable[..., House]) -> None:
     its = ("--issuer", "https://token.actions.githubusercontent.com", "--preset", "github")
-    authsec("trust", "add", "oidc", "CI", *its, "--json")
+    authsec("issuers", "add", "oidc", "CI", *its, "--json")
     made = authsec(
         "agents", "create", "Builds", "--platform", "oidc", "--selector", "github:repository=acme/shop", "--json"
     )
     (proof,) = json.loads(made.stdout)["proofs"]
-    assert proof["source"] is not None
+    assert proof["trusted_issuer"] is not None
     event = Event(
         at=datetime.now(UTC),
         kind=EventKind.TOKEN_ISSUED,
@@ -126,11 +128,11 @@ def test_an_edit_of_a_trust_source_says_it_where_tokens_end(authsec: Authsec, ho
         authority_version=1_000,
         jti="jti-1",
         expires_at=datetime.now(UTC) + timedelta(hours=1),
-        detail={"audience": ["crm"], "source": {"id": proof["source"]["id"], "name": "CI"}},
+        detail={"audience": ["crm"], "trusted_issuer": {"id": proof["trusted_issuer"]["id"], "name": "CI"}},
     )
     house(local_operator=True).authority.database.record(lambda tx: audit.record(tx, event))
-    assert "What stops" not in authsec("trust", "edit", "ci", "--name", "Pipelines").stderr
-    edited = authsec("trust", "edit", "ci", "--keys-url", "https://elsewhere.example/jwks")
+    assert "What stops" not in authsec("issuers", "edit", "ci", "--name", "Pipelines").stderr
+    edited = authsec("issuers", "edit", "ci", "--keys-url", "https://elsewhere.example/jwks")
     assert "What stops: 1 agent (Builds), 1 live token until " in edited.stderr
 
 

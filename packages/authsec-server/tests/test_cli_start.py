@@ -12,7 +12,7 @@ LINES = [
     "",
     "agents list",
     "agents show x",
-    "trust list",
+    "issuers list",
     "roles list",
     "apis list",
     "delegations list",

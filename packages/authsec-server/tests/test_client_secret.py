@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 SECRET, OTHER = text_of(bytes(range(32))), text_of(b"\1" * 32)
-NONE = Workloads(lambda _source, _kid: None, issuer="https://authsec.example.com", trust_domain="example.com")
+NONE = Workloads(lambda _trusted_issuer, _kid: None, issuer="https://authsec.example.com", trust_domain="example.com")
 
 
 def proof(text: str = SECRET, id_: str = "s1", **changes: Any) -> Proof:

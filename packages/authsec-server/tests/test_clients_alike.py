@@ -9,7 +9,7 @@ from authsec_server.clients.model import Client
 from authsec_server.clients.proof_status import sharing
 from authsec_server.db import Database
 from authsec_server.principal import Act
-from vouched import SEEN, cluster, onboard, our_spire
+from selector_proofs import SEEN, cluster, onboard, our_spire
 from workload_evidence import EC
 
 
@@ -19,21 +19,21 @@ def others(database: Database, client: Client) -> list[str]:
     return [each.name for holders in shared.values() for each in holders]
 
 
-def test_equal_selectors_at_one_source_in_any_order(database: Database, act: Act) -> None:
-    source = cluster(database, act)
+def test_equal_selectors_at_one_trusted_issuer_in_any_order(database: Database, act: Act) -> None:
+    trusted_issuer = cluster(database, act)
     first = onboard(database, act, "First")
     second = onboard(database, act, "Second", selectors=SEEN[::-1])
     onboard(database, act, "More", selectors=(*SEEN, ("k8s:node-name", "worker-1")))
     onboard(database, act, "Less", selectors=SEEN[:1])
     cluster(database, act, "cluster-b", key=EC)
-    onboard(database, act, "Elsewhere", source="cluster-b")
-    third = onboard(database, act, "Third", source=source.id)
+    onboard(database, act, "Elsewhere", trusted_issuer="cluster-b")
+    third = onboard(database, act, "Third", trusted_issuer=trusted_issuer.id)
     assert others(database, first) == ["Second", "Third"]
     assert others(database, second) == ["First", "Third"]
     assert others(database, third) == ["First", "Second"]
 
 
-def test_without_a_source_nobody_is_anybody(database: Database, act: Act) -> None:
+def test_without_a_trusted_issuer_nobody_is_anybody(database: Database, act: Act) -> None:
     first, _ = onboard(database, act, "First"), onboard(database, act, "Second")
     assert others(database, first) == []
 

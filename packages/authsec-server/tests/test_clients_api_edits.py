@@ -128,9 +128,9 @@ def test_no_rehearsal_gives_away_a_secret_and_a_question_has_none(its: House) ->
         would = door.post(f"{API}/{path}?dry_run=1", json=body).json()["would_answer"]
         assert would.get("client_secret", would.get("code")) is None, path
         assert door.post(f"{API}/{path}", json=body).headers["Cache-Control"] == "no-store"
-    source = door.post(f"{API}/sources", json={**CLUSTER, "preset": "gitlab"}).json()["slug"]
+    trusted_issuer = door.post(f"{API}/issuers", json={**CLUSTER, "preset": "gitlab"}).json()["slug"]
     for question in ("try", "refresh", "lookups"):
-        refused = door.post(f"{API}/sources/{source}/{question}?dry_run=1", json={"token": "x"})
+        refused = door.post(f"{API}/issuers/{trusted_issuer}/{question}?dry_run=1", json={"token": "x"})
         assert (refused.status_code, refused.json()["field"]) == (400, "dry_run"), question
 
 

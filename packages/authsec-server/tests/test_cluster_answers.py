@@ -9,7 +9,7 @@ from api_server import no_longer, no_such_pod, pod, review
 from authsec_server.attestation.cluster import pod_selectors, still_counts
 from authsec_server.attestation.kubernetes import bound_to
 from authsec_server.clients.model import Selector
-from authsec_server.sources.cluster_client import NotAnswered
+from authsec_server.issuers.cluster_client import NotAnswered
 from hypothesis import given
 from hypothesis import strategies as st
 from workload_evidence import US, kubernetes

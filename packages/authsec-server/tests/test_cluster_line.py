@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec_server.issuers.cluster_client import AT_ONCE, QUIET_SECONDS, ClusterApis
+from authsec_server.issuers.model import ClusterApi, Lookup, LookupState, LookupUnavailable
 from authsec_server.outbound import Answer, FailureReason, OutboundFailed
-from authsec_server.sources.cluster_client import AT_ONCE, QUIET_SECONDS, ClusterApis
-from authsec_server.sources.model import ClusterApi, Lookup, LookupState, LookupUnavailable
 from workload_evidence import NOW, kubernetes
 
 CLUSTER = ClusterApi(url="https://10.0.0.1", credentials="token", reviews=True, pods=True)
-SOURCE = replace(kubernetes().source, cluster=CLUSTER)
+TRUSTED_ISSUER = replace(kubernetes().trusted_issuer, cluster=CLUSTER)
 POD = b'{"kind": "Pod"}'
 
 
@@ -50,7 +50,7 @@ class Asker:
 
     def pod(self, name: str = "a") -> str:
         try:
-            return str(self.apis.pod(SOURCE, "ns", name, lambda found: "found" if found else "none"))
+            return str(self.apis.pod(TRUSTED_ISSUER, "ns", name, lambda found: "found" if found else "none"))
         except LookupUnavailable as error:
             return error.sentence
 
@@ -87,7 +87,7 @@ def test_a_cluster_that_is_dead_is_tried_by_one_at_a_time(asker: Asker) -> None:
     assert "nothing answers" in asker.pod()
     assert "nothing answers" in asker.pod()
     assert server.calls == 1, "for a moment nobody is sent there"
-    seen = asker.apis.check(SOURCE)
+    seen = asker.apis.check(TRUSTED_ISSUER)
     assert server.calls == 1
     assert all("nothing answers" in state.failure for state in seen.values()), "of both questions it is said"
     asker.at += QUIET_SECONDS
@@ -100,7 +100,7 @@ def test_a_cluster_that_is_dead_is_tried_by_one_at_a_time(asker: Asker) -> None:
         server.open.set()
         assert probe.result(10) == "found"
     assert asker.pod() == "found"
-    assert asker.apis.state(SOURCE)[Lookup.POD_LOOKUP] == LookupState(answered_at=NOW)
+    assert asker.apis.state(TRUSTED_ISSUER)[Lookup.POD_LOOKUP] == LookupState(answered_at=NOW)
 
 
 def test_names_stay_parts_of_the_path(asker: Asker) -> None:
@@ -112,6 +112,6 @@ def test_names_stay_parts_of_the_path(asker: Asker) -> None:
 
 
 def test_of_an_older_revision_nothing_is_asked(asker: Asker) -> None:
-    newer = replace(SOURCE, revision=2)
+    newer = replace(TRUSTED_ISSUER, revision=2)
     assert asker.apis.pod(newer, "ns", "a", lambda _: "found") == "found"
     assert "was changed meanwhile" in asker.pod()

@@ -16,11 +16,11 @@ from authsec_server.attestation.model import Evidence, Proved, Scheme
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.failures import Unavailable
-from authsec_server.sources.model import ClusterApi
+from authsec_server.issuers.model import ClusterApi
 from authsec_server.tokens.preview import preview
 from hypothesis import given
 from hypothesis import strategies as st
-from trusting import agent, operator, refusals, shows, trust
+from trusted_issuers import agent, operator, refusals, shows, trust
 from workload_evidence import NOW, US, finder, kubernetes
 
 House = Any
@@ -79,7 +79,8 @@ def test_the_token_says_how_it_was_checked_as_the_preview_foretold(house: House,
     tokens = its.authority.tokens
     seen = its.authority.database.read(lambda tx: preview(tx, operator(its), tokens.issuance, client_id))
     said = seen.claims["attestation"]
-    assert said.items() >= {"method": "kubernetes", "validation": "token_review", "source": issuer.source.id}.items()
+    wanted = {"method": "kubernetes", "validation": "token_review", "source": issuer.trusted_issuer.id}
+    assert said.items() >= wanted.items()
     assert said["selectors"] == [key for key, _ in FOUR]
     offline = kubernetes("cluster-b", issuer="https://b.example.com", key=issuer.key)
     trust(its, offline)
@@ -145,7 +146,7 @@ def test_a_pod_that_is_gone_is_refused_and_it_is_said_what_would_help(house: Hou
     assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
     assert "its pod or its service account is gone" in answer.json()["details"]
     row = refusals(its)[-1].event
-    assert (row.detail["gone"], row.detail["source"]["name"]) == (True, "cluster-a")
+    assert (row.detail["gone"], row.detail["trusted_issuer"]["name"]) == (True, "cluster-a")
 
 
 def test_without_reviews_the_pod_itself_tells_that_it_is_gone(house: House, server: ApiServer) -> None:
@@ -198,7 +199,7 @@ def test_with_nothing_kept_the_cluster_is_asked_each_time(house: House, server: 
 
 WITHOUT_AN_ANSWER = {
     "401 Unauthorized": "it does not accept the token in the file cluster-a.token",
-    "403 Forbidden": "may not create tokenreviews. Apply what authsec trust rbac cluster-a prints",
+    "403 Forbidden": "may not create tokenreviews. Apply what authsec issuers rbac cluster-a prints",
     "404 Not Found": "answers a TokenReview with something else",
     "500 Internal Server Error": "answers 500",
     "302 Found": "redirects",
@@ -208,7 +209,7 @@ WITHOUT_AN_ANSWER = {
 def test_a_cluster_that_does_not_answer_proves_nothing(
     house: House, server: ApiServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Callers hear that it cannot be checked now; why, the log says, and the page of the source."""
+    """Callers hear that it cannot be checked now; why, the log says, and the page of the trusted issuer."""
     its, issuer, client_id = set_up(house, server, local_operator=True)
     door = its.door()
     assert shows(its, client_id, issuer.token()).status_code == 200
@@ -219,7 +220,7 @@ def test_a_cluster_that_does_not_answer_proves_nothing(
         assert said not in answer.text
         logged = capsys.readouterr().out
         assert said in logged
-        state = door.get("/authsec/api/v1/sources/cluster-a/lookups").json()
+        state = door.get("/authsec/api/v1/issuers/cluster-a/lookups").json()
         assert said in state["token_review"]["failure"]
         assert state["token_review"]["answered_at"] == "2026-11-25T12:00:00Z"
         assert state["token_review"]["failed_at"] > "2026-11-25T12:00:00Z"
@@ -250,7 +251,7 @@ def test_the_file_of_credentials_is_read_anew_at_each_use(house: House, server: 
 
 def test_whether_it_works_can_be_asked_before_an_agent_needs_it(house: House, server: ApiServer) -> None:
     its, _, _ = set_up(house, server, local_operator=True)
-    door, path = its.door(), "/authsec/api/v1/sources/cluster-a/lookups"
+    door, path = its.door(), "/authsec/api/v1/issuers/cluster-a/lookups"
     assert [state["answered_at"] for state in door.get(path).json().values()] == [None, None]
     server.review = no_longer()
     assert [state["answered_at"] for state in door.post(path).json().values()] == ["2026-11-25T12:00:00Z"] * 2
@@ -265,7 +266,7 @@ def test_what_a_silent_cluster_would_stop_is_not_turned_on_unless_it_is_wanted_a
 ) -> None:
     off = {"token_review": False, "pod_lookup": False}
     its, issuer, client_id = set_up(house, server, *BY_TOKEN, local_operator=True, **off)
-    door, path = its.door(), "/authsec/api/v1/sources/cluster-a"
+    door, path = its.door(), "/authsec/api/v1/issuers/cluster-a"
 
     def edit(**changes: Any) -> Any:
         return door.patch(path, json=changes, headers={"If-Match": door.get(path).headers["ETag"]})
@@ -276,7 +277,7 @@ def test_what_a_silent_cluster_would_stop_is_not_turned_on_unless_it_is_wanted_a
         assert refused.status_code == 409
         assert "nothing was saved" in refused.json()["error"]
         assert "may not" in refused.json()["error"]
-        assert "authsec trust rbac cluster-a" in refused.json()["details"]
+        assert "authsec issuers rbac cluster-a" in refused.json()["details"]
     assert door.get(path).json()["revision"] == 1
     assert shows(its, client_id, issuer.token()).status_code == 200
     server.fails = ""
@@ -299,10 +300,12 @@ def test_an_api_server_with_another_certificate_is_not_believed(house: House, se
 
 def test_without_a_way_to_ask_nothing_is_proved() -> None:
     its = kubernetes()
-    its.source = replace(its.source, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True))
+    its.trusted_issuer = replace(
+        its.trusted_issuer, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True)
+    )
     with pytest.raises(Unavailable):
         ask(its.token(), [its], proof(its, *BY_TOKEN))
-    its.source = replace(its.source, cluster=ClusterApi(url="https://10.0.0.1", credentials="t"))
+    its.trusted_issuer = replace(its.trusted_issuer, cluster=ClusterApi(url="https://10.0.0.1", credentials="t"))
     assert isinstance(ask(its.token(), [its], proof(its, *BY_TOKEN)), Proved)
 
 
@@ -312,10 +315,10 @@ class Says:
     def __init__(self, told: dict[str, Any]) -> None:
         self.told = told
 
-    def review(self, _source: Any, _token: str, _audience: str, read: Callable[[Any], Any]) -> Any:
+    def review(self, _trusted_issuer: Any, _token: str, _audience: str, read: Callable[[Any], Any]) -> Any:
         return read(review())
 
-    def pod(self, _source: Any, _namespace: str, _name: str, read: Callable[[Any], Any]) -> Any:
+    def pod(self, _trusted_issuer: Any, _namespace: str, _name: str, read: Callable[[Any], Any]) -> Any:
         return read(self.told)
 
 
@@ -336,8 +339,8 @@ def test_no_pod_that_lacks_one_registered_selector_ever_gets_in(
     wanted: set[tuple[str, str]], labels: dict[str, str], owner: str, containers: list[dict[str, str]], looked_up: bool
 ) -> None:
     its = kubernetes()
-    its.source = replace(
-        its.source, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True, pods=looked_up)
+    its.trusted_issuer = replace(
+        its.trusted_issuer, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True, pods=looked_up)
     )
     metadata = {"labels": labels, "ownerReferences": [{"kind": "ReplicaSet", "name": owner}]}
     apis: Any = Says(pod(metadata, {"containers": containers, "initContainers": []}))
@@ -354,7 +357,7 @@ def test_no_pod_that_lacks_one_registered_selector_ever_gets_in(
         shown |= {("k8s:container-image", each["image"]) for each in containers}
         shown.add(("k8s:pod-owner:ReplicaSet", owner))
     evidence = Evidence(scheme=Scheme.BEARER, credential=its.token())
-    known = {its.source.id: its.source}
+    known = {its.trusted_issuer.id: its.trusted_issuer}
     for _ in range(2):  # and what is remembered says no more
         outcome = attest(client(proof(its, *wanted)), known, evidence, workloads=workloads, issuer=US, now=NOW)
         assert isinstance(outcome, Proved) is (wanted <= shown)

@@ -21,9 +21,9 @@ from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict, Invalid, RoleTooSmall
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import ProposedTrustedIssuer
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import ProposedSource
 
 Estate = Any  # conftest's
 
@@ -34,7 +34,7 @@ SETTING = Setting(
 )
 PEM = PrivateKey.generate_ed25519().public.to_pem().decode()
 WHOLE: dict[str, Any] = {
-    "sources": {
+    "issuers": {
         "production": {
             "name": "Production",
             "kind": "kubernetes",
@@ -134,10 +134,10 @@ def test_a_document_makes_all_of_it_and_the_second_time_nothing(estate: Estate) 
     assert [change.slug for change in made.changes if change.unattested] == ["open"]
     assert look(estate, **WHOLE).changes == ()
     shown = export(estate)
-    assert shown["sources"]["github"]["claims"]["github:repository"] == "repository"
+    assert shown["issuers"]["github"]["claims"]["github:repository"] == "repository"
     assert shown["agents"]["helper"]["proofs"][0] == {
         "platform": "kubernetes",
-        "source": "production",
+        "trusted_issuer": "production",
         "selectors": {"k8s:sa": "helper", "k8s:ns": "production"},
     }
     assert shown["agents"]["helper"]["proofs"][1]["public_key"] == PEM
@@ -175,7 +175,7 @@ def test_what_differs_is_told_field_by_field_and_changed_by_the_rooms_own_verbs(
 
 def test_what_is_not_named_stays_and_with_prune_goes_last_what_others_rest_on(estate: Estate) -> None:
     do(estate, **WHOLE)
-    without = {**WHOLE, "agents": {"open": WHOLE["agents"]["open"]}, "delegations": {}, "roles": {}, "sources": {}}
+    without = {**WHOLE, "agents": {"open": WHOLE["agents"]["open"]}, "delegations": {}, "roles": {}, "issuers": {}}
     assert look(estate, **without).changes == ()
     plan = do(estate, prune=True, **without)
     assert brief(plan) == [
@@ -187,7 +187,7 @@ def test_what_is_not_named_stays_and_with_prune_goes_last_what_others_rest_on(es
     ]
     shown = export(estate)
     assert {name: list(things) for name, things in shown.items()} == {
-        "sources": [],
+        "issuers": [],
         "apis": ["customers"],
         "roles": [],
         "agents": ["open"],
@@ -257,17 +257,17 @@ def test_a_document_neither_holds_nor_makes_a_secret(estate: Estate) -> None:
     assert export(estate)["agents"]["open"]["proofs"] == [{"platform": "unattested"}]
 
 
-def test_a_proof_that_waited_is_bound_to_the_source_that_the_document_names(estate: Estate) -> None:
+def test_a_proof_that_waited_is_bound_to_the_trusted_issuer_that_the_document_names(estate: Estate) -> None:
     proof = {"platform": "kubernetes", "selectors": {"k8s:ns": "production"}}
     do(estate, agents={"helper": {"proofs": [proof]}})
     plan = do(
         estate,
-        sources={"production": WHOLE["sources"]["production"]},
-        agents={"helper": {"proofs": [{**proof, "source": "production"}]}},
+        issuers={"production": WHOLE["issuers"]["production"]},
+        agents={"helper": {"proofs": [{**proof, "trusted_issuer": "production"}]}},
     )
     assert brief(plan) == [("create", "production"), ("edit", "helper")]
     assert [event.kind for event in estate.events("proof.")] == ["proof.bound"]
-    assert look(estate, agents={"helper": {"proofs": [proof]}}).changes == ()  # any source will do
+    assert look(estate, agents={"helper": {"proofs": [proof]}}).changes == ()  # any trusted issuer will do
 
 
 def test_a_key_moves_from_one_agent_to_another_and_an_audience_from_one_api_to_another(estate: Estate) -> None:
@@ -330,9 +330,13 @@ def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_n
         ({"delegations": {"d": {"agent": "helper", "role": "r", "actions": ["a:b"]}}}, "delegations.d.role", "no role"),
         ({"agents": {"helper": {"kind": "mcp_server", "proofs": []}}}, "agents.helper.kind", "fixed"),
         (
-            {"agents": {"x": {"proofs": [{"platform": "unix", "source": "no", "selectors": {"unix:uid": "1"}}]}}},
-            "agents.x.proofs.0.source",
-            "no trust source",
+            {
+                "agents": {
+                    "x": {"proofs": [{"platform": "unix", "trusted_issuer": "no", "selectors": {"unix:uid": "1"}}]},
+                },
+            },
+            "agents.x.proofs.0.trusted_issuer",
+            "no trusted issuer",
         ),
         ({"agents": {"x": {"proofs": [{"platform": "kubernetes"}]}}}, "agents.x.proofs.0.selectors", "at least one"),
         (
@@ -359,28 +363,28 @@ def test_nobody_does_by_a_document_what_they_could_not_do_singly(estate: Estate)
     operator = replace(
         estate, act=replace(estate.act, principal=replace(LOCAL_OPERATOR, name="op", role=Role.OPERATOR))
     )
-    without_sources: dict[str, Any] = {name: its for name, its in WHOLE.items() if name != "sources"}
+    without_trusted_issuers: dict[str, Any] = {name: its for name, its in WHOLE.items() if name != "issuers"}
     with pytest.raises(RoleTooSmall):
         do(operator, **WHOLE)
-    do(operator, **{**without_sources, "agents": {"open": WHOLE["agents"]["open"]}, "delegations": {}})
+    do(operator, **{**without_trusted_issuers, "agents": {"open": WHOLE["agents"]["open"]}, "delegations": {}})
     viewer = replace(estate, act=replace(estate.act, principal=replace(LOCAL_OPERATOR, name="v", role=Role.VIEWER)))
-    assert look(viewer, **without_sources).changes
+    assert look(viewer, **without_trusted_issuers).changes
     with pytest.raises(RoleTooSmall):
-        do(viewer, **without_sources)
+        do(viewer, **without_trusted_issuers)
 
 
 def test_given_keys_and_certificates_are_written_whole_and_compared_by_what_they_are(estate: Estate) -> None:
     key = PrivateKey.generate_ec().public
-    asked = ProposedSource(
+    asked = ProposedTrustedIssuer(
         name="Given",
         kind="spiffe",
         issuer="example.org",
         keys_from="given",
         given_keys={"keys": [{**key.to_jwk(), "kid": "one", "use": "jwt-svid"}]},
     )
-    estate.do(lambda tx, act: sources.create(tx, act, asked))
+    estate.do(lambda tx, act: issuers.create(tx, act, asked))
     shown = export(estate)
-    assert shown["sources"]["given"]["given_keys"]["keys"][0]["kid"] == "one"
+    assert shown["issuers"]["given"]["given_keys"]["keys"][0]["kid"] == "one"
     assert look(estate, **shown).changes == ()
 
 

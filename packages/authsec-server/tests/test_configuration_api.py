@@ -41,7 +41,7 @@ def version(its: House) -> int:
 
 def test_what_was_shown_is_what_is_done_and_twice_is_once(its: House) -> None:
     shown = its.door().get(CONFIGURATION).json()
-    assert list(shown["configuration"]) == ["sources", "apis", "roles", "agents", "delegations"]
+    assert list(shown["configuration"]) == ["issuers", "apis", "roles", "agents", "delegations"]
     assert not any(shown["configuration"].values())
     compared = its.door().post(f"{CONFIGURATION}/compare", json={"configuration": {"roles": ROLE}}).json()
     assert compared["authority_version"] == shown["authority_version"] == version(its)
@@ -139,19 +139,19 @@ def test_a_cluster_is_asked_before_look_ups_in_it_are_turned_on(house: Callable[
     (tmp_path / "credentials").mkdir()
     (tmp_path / "credentials" / "token").write_text("abc")
     its = house(local_operator=True, credentials_dir=tmp_path / "credentials")
-    source = {"kind": "kubernetes", "issuer": "https://k.example.com", "keys_from": "discovery"}
-    assert apply(its, configuration={"sources": {"production": source}}).status_code == 200
-    looked_up = {**source, "api_server": "https://127.0.0.1:1", "credentials": "token", "token_review": True}
-    silent = apply(its, configuration={"sources": {"production": looked_up}})
-    assert (silent.status_code, silent.json()["field"]) == (409, "sources.production.anyway")
-    assert "trust source production: The cluster does not answer" in silent.json()["error"]
-    done = apply(its, configuration={"sources": {"production": looked_up}}, anyway=True).json()
+    trusted_issuer = {"kind": "kubernetes", "issuer": "https://k.example.com", "keys_from": "discovery"}
+    assert apply(its, configuration={"issuers": {"production": trusted_issuer}}).status_code == 200
+    looked_up = {**trusted_issuer, "api_server": "https://127.0.0.1:1", "credentials": "token", "token_review": True}
+    silent = apply(its, configuration={"issuers": {"production": looked_up}})
+    assert (silent.status_code, silent.json()["field"]) == (409, "issuers.production.anyway")
+    assert "trusted issuer production: The cluster does not answer" in silent.json()["error"]
+    done = apply(its, configuration={"issuers": {"production": looked_up}}, anyway=True).json()
     assert [each["field"] for each in done["changes"][0]["differences"]] == [
         "api_server",
         "credentials",
         "token_review",
     ]
-    assert apply(its, configuration={"sources": {"production": source}}).json()["changes"][0]["verb"] == "edit"
+    assert apply(its, configuration={"issuers": {"production": trusted_issuer}}).json()["changes"][0]["verb"] == "edit"
 
 
 def test_so_many_changes_at_once_that_tokens_would_wait_long_are_refused(its: House) -> None:

@@ -72,7 +72,7 @@ def without_none(thing: dict[str, Any]) -> dict[str, Any]:
 
 def with_what_is_fixed(document: dict[str, Any]) -> dict[str, Any]:
     """What belongs to a slug for good, so that a document is seldom refused."""
-    for slug, its in document.get("sources", {}).items():
+    for slug, its in document.get("issuers", {}).items():
         its["issuer"] = f"https://{slug}.example.com"
     for slug, its in document.get("delegations", {}).items():
         its["agent"], its["role"] = {"d1": ("one", "r1"), "d2": ("two", "r2"), "d3": ("three", "r1")}[slug]
@@ -87,7 +87,7 @@ apis = st.fixed_dictionaries(
         "actions": st.dictionaries(st.sampled_from(ACTIONS), names, max_size=2),
     }
 )
-sources = st.fixed_dictionaries(
+issuers = st.fixed_dictionaries(
     {
         "kind": st.just("kubernetes"),
         "issuer": st.just(""),
@@ -102,7 +102,12 @@ proofs = st.one_of(
         lambda pem, end: {"platform": "key", "public_key": pem, "expires_at": end}, st.sampled_from(PEMS), instants
     ),
     st.builds(
-        lambda source, its, end: {"platform": "kubernetes", "source": source, "selectors": its, "expires_at": end},
+        lambda trusted_issuer, its, end: {
+            "platform": "kubernetes",
+            "trusted_issuer": trusted_issuer,
+            "selectors": its,
+            "expires_at": end,
+        },
         st.sampled_from([None, "k1", "k2"]),
         st.sampled_from([{"k8s:ns": "a"}, {"k8s:ns": "a", "k8s:sa": "b"}, {"k8s:sa": "b", "k8s:ns": "a"}]),
         instants,
@@ -137,7 +142,7 @@ given_authority = st.fixed_dictionaries(
 documents = (
     st.fixed_dictionaries(
         {
-            "sources": under(["k1", "k2"], sources),
+            "issuers": under(["k1", "k2"], issuers),
             "apis": under(["one", "two"], apis),
             "roles": under(["r1", "r2"], roles),
             "agents": under(["one", "two", "three"], agents),
@@ -150,7 +155,7 @@ documents = (
 
 
 BASE = {
-    "sources": {
+    "issuers": {
         name: {"kind": "kubernetes", "issuer": f"https://{name}.example.com", "keys_from": "discovery"}
         for name in ("k1", "k2")
     },
@@ -180,7 +185,7 @@ def compared(tx: Tx, act: Act) -> Things:
     """All that there is, as it is compared."""
     its = present(tx, act)
     found: dict[Section, dict[str, Any]] = {
-        Section.SOURCES: {slug: kinds.sources.facts(each) for slug, each in its.sources.items()},
+        Section.ISSUERS: {slug: kinds.issuers.facts(each) for slug, each in its.issuers.items()},
         Section.APIS: {slug: kinds.apis.facts(each) for slug, each in its.apis.items()},
         Section.ROLES: {slug: kinds.roles.facts(each) for slug, each in its.roles.items()},
         Section.AGENTS: {slug: kinds.agents.facts(each, its) for slug, each in its.agents.items()},
@@ -199,7 +204,7 @@ def require_just_that(told: Sequence[Change], before: Things, after: Things) -> 
             fields = {each.field: each for each in change.differences}
             for field, value in after[key].items():
                 expected = fields[field].after if field in fields else before.get(key, {}).get(field, value)
-                assert sourceless(field, value) == sourceless(field, expected), (key, field)
+                assert without_issuer(field, value) == without_issuer(field, expected), (key, field)
             lost = {field for field, each in fields.items() if each.after is None}
             assert before.get(key, {}).keys() - after[key].keys() == lost, key
     for key in (before.keys() | after.keys()) - {(change.section, change.slug) for change in told}:
@@ -207,8 +212,8 @@ def require_just_that(told: Sequence[Change], before: Things, after: Things) -> 
         assert after.get(key) == (None if with_its_agent else before[key]), key
 
 
-def sourceless(field: str, value: Any) -> Any:
-    """Which source vouches for a proof that names none is found only when it is made."""
+def without_issuer(field: str, value: Any) -> Any:
+    """Which trusted issuer proves what names none is found only when it is made."""
     return [re.sub(r" by \S+", "", line) for line in value] if field == "proofs" else value
 
 

@@ -22,14 +22,14 @@ from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.impact import ImpactProvider
 from authsec_server.delegations.model import Delegation, DelegationEdit
 from authsec_server.failures import NotFound
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import ProposedTrustedIssuer
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.revocations.subscribers import Following
 from authsec_server.roles import service as roles
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import ProposedSource
 from authsec_server.web.dry_run import Foreseen
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -257,16 +257,16 @@ def test_of_a_proof_its_own_tokens_only(estate: Any) -> None:
     assert (after.live_tokens, after.out_until) == (0, until), "they ended with it, and are out"
 
 
-def test_of_a_trust_source_the_tokens_by_its_word(estate: Any) -> None:
-    source = estate.do(lambda tx, act: sources.create(tx, act, a_source()))
+def test_of_a_trusted_issuer_the_tokens_by_its_word(estate: Any) -> None:
+    trusted_issuer = estate.do(lambda tx, act: issuers.create(tx, act, a_trusted_issuer()))
     agent = estate.agent(platform="kubernetes", selectors=[("k8s:ns", "production"), ("k8s:sa", "helper")])
-    assert agent.proofs[0].source_id == source.id
-    minted(estate, agent, "one", source={"id": source.id, "name": source.name})
+    assert agent.proofs[0].trusted_issuer_id == trusted_issuer.id
+    minted(estate, agent, "one", trusted_issuer={"id": trusted_issuer.id, "name": trusted_issuer.name})
     minted(estate, agent, "two")
-    found = told(estate, consequences.of_source, source.slug)
+    found = told(estate, consequences.of_trusted_issuer, trusted_issuer.slug)
     assert (found.agents, found.live_tokens) == ((Named(id=agent.id, name="Helper"),), 1)
-    estate.do(lambda tx, act: bindings.disable_source(tx, act, source.id))
-    assert told(estate, consequences.of_source, source.slug).live_tokens == 0
+    estate.do(lambda tx, act: bindings.disable_trusted_issuer(tx, act, trusted_issuer.id))
+    assert told(estate, consequences.of_trusted_issuer, trusted_issuer.slug).live_tokens == 0
 
 
 def rehearsed(estate: Any, work: Callable[[Tx, Act], object]) -> Any:
@@ -279,24 +279,24 @@ def rehearsed(estate: Any, work: Callable[[Tx, Act], object]) -> Any:
     return estate.database.rehearse(foreseen).would_stop
 
 
-def test_a_rehearsal_finds_who_rested_on_a_source_even_when_it_is_removed(estate: Any) -> None:
-    source = estate.do(lambda tx, act: sources.create(tx, act, a_source()))
+def test_a_rehearsal_finds_who_rested_on_a_trusted_issuer_even_when_it_is_removed(estate: Any) -> None:
+    trusted_issuer = estate.do(lambda tx, act: issuers.create(tx, act, a_trusted_issuer()))
     selectors = [("k8s:ns", "production"), ("k8s:sa", "helper")]
     one, two = (estate.agent(name, platform="kubernetes", selectors=selectors) for name in ("One", "Two"))
     estate.do(lambda tx, act: held_proofs.add_proof(tx, act, two.id, NewProof(platform="secret")))
     estate.role()
     for agent in (one, two):
         estate.delegate(client=agent.slug)
-        minted(estate, agent, agent.slug, source={"id": source.id, "name": source.name})
+        minted(estate, agent, agent.slug, trusted_issuer={"id": trusted_issuer.id, "name": trusted_issuer.name})
     minted(estate, two, "by another proof")
     agents = [
         {"client_id": one.id, "name": "One", "goes_on": False},
         {"client_id": two.id, "name": "Two", "goes_on": True},
     ]
-    for verb in (bindings.disable_source, partial(bindings.remove_source, with_proofs=True)):
-        stops = rehearsed(estate, lambda tx, act, verb=verb: verb(tx, act, source.id))
+    for verb in (bindings.disable_trusted_issuer, partial(bindings.remove_trusted_issuer, with_proofs=True)):
+        stops = rehearsed(estate, lambda tx, act, verb=verb: verb(tx, act, trusted_issuer.id))
         assert (stops["agents"], stops["live_tokens"]) == (agents, 2), verb
-    assert rehearsed(estate, lambda tx, act: bindings.enable_source(tx, act, source.id)) is None
+    assert rehearsed(estate, lambda tx, act: bindings.enable_trusted_issuer(tx, act, trusted_issuer.id)) is None
 
 
 @pytest.mark.parametrize(("most", "more"), [(1, True), (2, False)])
@@ -304,17 +304,19 @@ def test_of_more_agents_than_are_looked_at_it_is_said_that_there_are_more(
     estate: Any, monkeypatch: pytest.MonkeyPatch, most: int, more: bool
 ) -> None:
     monkeypatch.setattr(consequences, "MOST", most)
-    source = estate.do(lambda tx, act: sources.create(tx, act, a_source()))
+    trusted_issuer = estate.do(lambda tx, act: issuers.create(tx, act, a_trusted_issuer()))
     role = estate.role()
     for name in ("One", "Two"):
         agent = estate.agent(name, platform="kubernetes", selectors=[("k8s:ns", "production")])
         estate.delegate(client=agent.slug)
-        minted(estate, agent, agent.slug, source={"id": source.id, "name": source.name})
+        minted(estate, agent, agent.slug, trusted_issuer={"id": trusted_issuer.id, "name": trusted_issuer.name})
     fewer = ["customers:delete"]
-    assert told(estate, consequences.of_source, source.slug).more is more
+    assert told(estate, consequences.of_trusted_issuer, trusted_issuer.slug).more is more
     assert asked(estate, consequences.of_role_edit, role.slug, fewer).more is more
     values: dict[str, Any] = {"revision": 1, "name": role.name, "description": "", "actions": fewer}
-    assert rehearsed(estate, lambda tx, act: bindings.disable_source(tx, act, source.id))["more"] is more
+    assert (
+        rehearsed(estate, lambda tx, act: bindings.disable_trusted_issuer(tx, act, trusted_issuer.id))["more"] is more
+    )
     assert rehearsed(estate, lambda tx, act: roles.edit(tx, act, role.id, **values))["more"] is more
 
 
@@ -356,8 +358,8 @@ def told(estate: Any, question: Callable[..., Consequences], *what: Any, **more:
     return answer
 
 
-def a_source() -> ProposedSource:
+def a_trusted_issuer() -> ProposedTrustedIssuer:
     keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "1"}]}
-    return ProposedSource(
+    return ProposedTrustedIssuer(
         name="Production", kind="kubernetes", issuer="https://cluster.example", keys_from="given", given_keys=keys
     )

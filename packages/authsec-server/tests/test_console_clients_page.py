@@ -257,12 +257,12 @@ def test_the_test_shows_reason_remedy_and_smaller_request(door: TestClient, open
     assert "It would get a token" in get(door, smaller).text
 
 
-def test_connect_shows_the_manifest_of_pods_that_a_cluster_vouches_for(door: TestClient) -> None:
+def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClient) -> None:
     keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]}
     what = {"kind": "kubernetes", "issuer": "https://cluster.example.com", "keys_from": "given", "given_keys": keys}
     sent = {"name": "Cluster", "audience": 'aud"\n# ', **what}
-    assert door.post("/authsec/api/v1/sources", json=sent).status_code == 400, "no line ends in an audience"
-    door.post("/authsec/api/v1/sources", json=sent | {"audience": "our: authority"}).raise_for_status()
+    assert door.post("/authsec/api/v1/issuers", json=sent).status_code == 400, "no line ends in an audience"
+    door.post("/authsec/api/v1/issuers", json=sent | {"audience": "our: authority"}).raise_for_status()
     named = {"k8s:ns": "production", "k8s:sa": "support-sa", "k8s:pod-name": "support-0"}
     wanted = {"name": "Pod", "platform": "kubernetes", "selectors": [{"key": k, "value": v} for k, v in named.items()]}
     client_id = door.post("/authsec/api/v1/clients", json=wanted).json()["client_id"]
@@ -351,8 +351,8 @@ def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, p
     page = get(door, pod)
     assert "What it may do right now" in page.text
     assert "Nothing, until it can prove itself; then:" in page.text
-    assert "No trust source vouches for it yet" in page.text
-    assert "comes with trust sources" not in page.text
+    assert "No trusted issuer yet." in page.text
+    assert "comes with trusted issuers" not in page.text
 
 
 def test_its_refusals_lead_to_a_proof_and_not_to_connect(door: TestClient, pod: str) -> None:

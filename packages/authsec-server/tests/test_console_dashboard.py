@@ -99,13 +99,13 @@ def test_an_empty_server_leads_through_the_two_steps(door: TestClient) -> None:
     assert TWO_STEPS not in get(door, DASHBOARD).text
 
 
-def test_an_agent_that_waits_for_a_trust_source_leads_to_one(door: TestClient) -> None:
+def test_an_agent_that_waits_for_a_trusted_issuer_leads_to_one(door: TestClient) -> None:
     agent(door)
-    assert "register a trust source" not in get(door, DASHBOARD).links
+    assert "register a trusted issuer" not in get(door, DASHBOARD).links
     agent(door, "Pod", "kubernetes", selectors=[{"key": "k8s:ns", "value": "a"}])
     page = get(door, DASHBOARD)
-    assert "No token before a trust source vouches for the agent" in page.text
-    assert get(door, page.links["register a trust source"]).status == 200
+    assert "The agent gets no token without a trusted issuer" in page.text
+    assert get(door, page.links["register a trusted issuer"]).status == 200
 
 
 def test_a_viewer_is_not_offered_what_a_viewer_may_not_do(house: Callable[..., House]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attesting import HELPER
 from pages import get
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 
 NEAR = "namespace matches; service account is support , registered customer-support-sa"
@@ -53,7 +53,7 @@ def test_one_workload_that_could_come_as_two(its: Any) -> None:
     assert "one workload can come as either" not in get(door, f"/console/clients/{first}").text
     second = agent(its, issuer, *HELPER[::-1], name="Second")
     page = get(door, f"/console/clients/{first}")
-    assert "Second has these selectors at this trust source, too: one workload can come as either" in page.text
+    assert "Second has these selectors at this trusted issuer, too: one workload can come as either" in page.text
     assert page.links["Second"] == f"/console/clients/{second}"
 
 
@@ -63,13 +63,13 @@ def test_the_story_of_a_refusal_says_which_step_failed_and_of_an_outage_what(its
     away = kubernetes("away", issuer="https://away.example.com")
     trust(its, away, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
     door = its.door()
-    for source, spoilt, told in (
-        (issuer, {"exp": 1}, "A token that cluster-a signed, and that does not hold: It has expired"),
-        (away, {}, "Nothing could be checked, so nothing was proved. The keys of the trust source 'away' (away)"),
+    for trusted_issuer, spoilt, told in (
+        (issuer, {"exp": 1}, "A token that cluster-a signed is invalid: It has expired"),
+        (away, {}, "Nothing could be checked, so nothing was proved. The keys of the trusted issuer 'away' (away)"),
     ):
-        client_id = agent(its, source, *HELPER, name=source.source.name)
-        assert shows(its, client_id, source.token(**spoilt), door=door).status_code in {401, 503}
+        client_id = agent(its, trusted_issuer, *HELPER, name=trusted_issuer.trusted_issuer.name)
+        assert shows(its, client_id, trusted_issuer.token(**spoilt), door=door).status_code in {401, 503}
         page = get(door, f"/console/activity/{its.events()[-1].id}")
         assert told in page.text
-        assert "By the word of" not in page.text
-    assert "Its trust source could not be asked" in page.text
+        assert "Signed by" not in page.text
+    assert "Its trusted issuer could not be asked" in page.text

@@ -18,21 +18,21 @@ from authsec_server.attestation.workload_tokens import CLAIM_CHECKS
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Selector
 from authsec_server.failures import Unavailable
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, ProposedSource
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import KeysUnavailable, LookupUnavailable, ProposedTrustedIssuer
 from pages import get
 from starlette.testclient import TestClient
-from trusting import agent, operator, shows, trust
+from trusted_issuers import agent, operator, shows, trust
 from workload_evidence import EC, NOW, OTHER_RSA, US, Issuer, github, kubernetes, spire
 
 SECONDS = int(NOW.timestamp())
-API = "/authsec/api/v1/sources"
+API = "/authsec/api/v1/issuers"
 DEFAULT_AUDIENCE = ["https://kubernetes.default.svc.cluster.local"]
 OTHER_SA = {"serviceaccount": {"name": "billing", "uid": "1"}, "namespace": "production"}
 
 
-def attempt(door: TestClient, source: str, token: str) -> Any:
-    answer = door.post(f"{API}/{source}/try", json={"token": token})
+def attempt(door: TestClient, trusted_issuer: str, token: str) -> Any:
+    answer = door.post(f"{API}/{trusted_issuer}/try", json={"token": token})
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
     return answer.json()
@@ -92,7 +92,7 @@ def test_it_never_says_other_than_the_check_does(its: Any, issuer: Issuer, selec
     outcomes = []
     for changes in kubernetes_spoilt():
         token = issuer.token(**changes)
-        trial = attempt(door, issuer.source.slug, token)
+        trial = attempt(door, issuer.trusted_issuer.slug, token)
         believed = trial["holds"] and [each["client_id"] for each in trial["satisfies"]] == [client_id]
         assert believed == (shows(its, client_id, token, door=door).status_code == 200), changes
         outcomes.append(believed)
@@ -110,14 +110,14 @@ def test_a_good_token_says_what_it_proves_and_for_whom(its: Any) -> None:
     first, second = (agent(its, issuer, *HELPER, name=name) for name in ("First", "Second"))
     agent(its, issuer, HELPER[0], ("k8s:sa", "billing"), name="Billing")
     its.authority.database.change(lambda tx: clients.disable(tx, operator(its), second))
-    trial = attempt(its.door(), issuer.source.slug, issuer.token())
+    trial = attempt(its.door(), issuer.trusted_issuer.slug, issuer.token())
     assert (trial["holds"], trial["compared"]) == (True, 3)
     assert [(each["client_id"], each["enabled"]) for each in trial["satisfies"]] == [(first, True), (second, False)]
     assert ("k8s:sa", "customer-support-sa", "proved by the token") in {
         (each["key"], each["value"], each["how"]) for each in trial["selectors"]
     }
     assert trial["claims"] == {
-        "iss": issuer.source.issuer,
+        "iss": issuer.trusted_issuer.issuer,
         "aud": [US],
         "sub": "system:serviceaccount:production:customer-support-sa",
         "expires_at": "2026-11-25T13:00:00Z",
@@ -131,7 +131,7 @@ def test_an_expired_token_for_the_cluster_itself_is_still_explained(its: Any) ->
     trust(its, issuer)
     client_id = agent(its, issuer, *HELPER)
     token = issuer.token(aud=DEFAULT_AUDIENCE, exp=SECONDS - 10_800, iat=SECONDS - 14_400, nbf=SECONDS - 14_400)
-    trial = attempt(its.door(), issuer.source.slug, token)
+    trial = attempt(its.door(), issuer.trusted_issuer.slug, token)
     assert failed(trial) == ["audience", "times"]
     assert f'audience: "{US}"' in said(trial)
     assert trial["claims"]["expires_at"] == "2026-11-25T09:00:00Z"
@@ -145,31 +145,31 @@ def test_of_an_unsigned_word_nothing_is_proved(its: Any) -> None:
     trust(its, issuer)
     agent(its, issuer, *HELPER)
     for token in (issuer.token(key=OTHER_RSA), issuer.token(header={"kid": "\u202etwo"}), issuer.token(iss="x")):
-        trial = attempt(its.door(), issuer.source.slug, token)
+        trial = attempt(its.door(), issuer.trusted_issuer.slug, token)
         assert (trial["signed"], trial["selectors"], trial["satisfies"], trial["nearest"]) == (False, [], [], [])
         assert "\u202e" not in json.dumps(trial, ensure_ascii=False)
 
 
-def test_what_is_another_source_s_is_sent_there(its: Any) -> None:
+def test_what_is_another_trusted_issuer_s_is_sent_there(its: Any) -> None:
     """Clusters that share an issuer are told apart by their keys."""
     production, staging, mesh = kubernetes("production"), kubernetes("staging", OTHER_RSA), spire("mesh")
     for each in (production, staging, mesh):
         trust(its, each)
     door = its.door()
-    assert "Try it at the trust source 'staging' (staging)." in said(attempt(door, "production", staging.token()))
-    assert "Try it at the trust source 'mesh' (mesh)." in said(attempt(door, "production", mesh.token()))
+    assert "Try it at the trusted issuer 'staging' (staging)." in said(attempt(door, "production", staging.token()))
+    assert "Try it at the trusted issuer 'mesh' (mesh)." in said(attempt(door, "production", mesh.token()))
     unknown = said(attempt(door, "mesh", spire("other", issuer="example.com").token(sub="spiffe://example.com/x")))
-    assert unknown.strip() == "It says that it is of `spiffe://example.com/x`; this source is `example.org`."
+    assert unknown.strip() == "It says that it is of `spiffe://example.com/x`; this trusted issuer is `example.org`."
 
 
-def test_a_disabled_source_is_believed_by_nobody(its: Any) -> None:
+def test_a_disabled_trusted_issuer_is_believed_by_nobody(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     agent(its, issuer, *HELPER)
     door = its.door()
-    door.post(f"{API}/{issuer.source.slug}/disable")
-    trial = attempt(door, issuer.source.slug, issuer.token())
-    assert (trial["holds"], failed(trial)) == (False, ["source"])
+    door.post(f"{API}/{issuer.trusted_issuer.slug}/disable")
+    trial = attempt(door, issuer.trusted_issuer.slug, issuer.token())
+    assert (trial["holds"], failed(trial)) == (False, ["trusted_issuer"])
 
 
 JWT = kubernetes().token()
@@ -199,10 +199,10 @@ KUBECONFIG = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers:\n
     ],
     ids=range(14),
 )
-def test_what_is_no_token_of_a_source_is_called_what_it_is(its: Any, pasted: str, words: str) -> None:
+def test_what_is_no_token_of_a_trusted_issuer_is_called_what_it_is(its: Any, pasted: str, words: str) -> None:
     issuer = kubernetes()
     trust(its, issuer)
-    trial = attempt(its.door(), issuer.source.slug, pasted)
+    trial = attempt(its.door(), issuer.trusted_issuer.slug, pasted)
     assert failed(trial) == ["form"]
     assert words in said(trial)
     long = [part for part in re.split(r"[^A-Za-z0-9_+/=-]+", pasted) if len(part) > 30]
@@ -223,7 +223,7 @@ def test_what_comes_along_with_a_copy_is_left_out(its: Any, around: Any, note: s
     issuer = kubernetes()
     trust(its, issuer)
     agent(its, issuer, *HELPER)
-    trial = attempt(its.door(), issuer.source.slug, around(issuer.token()))
+    trial = attempt(its.door(), issuer.trusted_issuer.slug, around(issuer.token()))
     assert trial["holds"]
     assert [each[: len(note)] for each in trial["notes"]] == [note] * bool(note)
 
@@ -240,12 +240,12 @@ def test_it_is_an_act_of_operators_and_not_of_many_a_minute(house: Any) -> None:
     }
     outside = house()
     doors = {role: outside.door(authorization=f"Bearer {made['key']}") for role, made in keys.items()}
-    path = f"{API}/{issuer.source.slug}/try"
+    path = f"{API}/{issuer.trusted_issuer.slug}/try"
     assert doors["viewer"].post(path, content=b"{").status_code == 403, "refused before anything is read"
     answers = [doors["operator"].post(path, json={"token": "x"}).status_code for _ in range(A_MINUTE + 1)]
     assert answers == [200] * A_MINUTE + [429]
-    (event, *_) = [each.event for each in outside.events() if each.event.kind == "source.tried"]
-    assert (event.principal.name, event.subject.id) == ("operator", issuer.source.id)
+    (event, *_) = [each.event for each in outside.events() if each.event.kind == "issuer.tried"]
+    assert (event.principal.name, event.subject.id) == ("operator", issuer.trusted_issuer.id)
     assert event.detail == {"holds": False, "failed": ["form"], "satisfied": 0}
 
 
@@ -289,7 +289,9 @@ def test_the_cluster_is_asked_about_good_tokens_alone(
     issuer = kubernetes()
     trust_and_look_up(its, issuer)
     client_id = agent(its, issuer, *LOOKED_UP)
-    trial = trials(its, issuer, clusters=clusters).try_token(operator(its), issuer.source.slug, issuer.token(**spoilt))
+    trial = trials(its, issuer, clusters=clusters).try_token(
+        operator(its), issuer.trusted_issuer.slug, issuer.token(**spoilt)
+    )
     assert [step.state for step in trial.steps if step.name in {StepName.REVIEW, StepName.POD}] == states
     assert clusters.asked == asked
     assert [each.client.id for each in trial.satisfied] == ([client_id] if states == ["holds"] * 2 else [])
@@ -306,23 +308,23 @@ def test_the_cluster_is_asked_about_good_tokens_alone(
 def trust_and_look_up(its: Any, issuer: Issuer) -> None:
     """Have the authority trust this cluster, and ask it about tokens and pods."""
     api = {"api_server": "https://k8s.example", "credentials": "k8s", "token_review": True, "pod_lookup": True}
-    new = ProposedSource(
-        name=issuer.source.name,
-        kind=issuer.source.kind,
-        issuer=issuer.source.issuer,
+    new = ProposedTrustedIssuer(
+        name=issuer.trusted_issuer.name,
+        kind=issuer.trusted_issuer.kind,
+        issuer=issuer.trusted_issuer.issuer,
         keys_from="given",
         given_keys=issuer.jwks,
         **api,
     )
     act = operator(its)
-    issuer.source = its.authority.database.change(lambda tx: sources.create(tx, act, new, may_look_up=True))
+    issuer.trusted_issuer = its.authority.database.change(lambda tx: issuers.create(tx, act, new, may_look_up=True))
 
 
 def trials(its: Any, issuer: Issuer, *, clusters: Any = None, find_key: Any = None) -> Trials:
     """As the authority has them, but for its keys and its clusters."""
     return Trials(
         its.authority.database,
-        find_key or (lambda _source, kid: issuer.key.public if kid == issuer.kid else None),
+        find_key or (lambda _trusted_issuer, kid: issuer.key.public if kid == issuer.kid else None),
         clusters=clusters,
         issuer=US,
         trust_domain="example.org",
@@ -337,7 +339,7 @@ def test_where_keys_are_away_nobody_is_blamed(its: Any) -> None:
     def away(*_: Any) -> Any:
         raise KeysUnavailable("The keys of 'cluster-a' are too old.")
 
-    trial = trials(its, issuer, find_key=away).try_token(operator(its), issuer.source.slug, issuer.token())
+    trial = trials(its, issuer, find_key=away).try_token(operator(its), issuer.trusted_issuer.slug, issuer.token())
     assert (trial.steps[-1].state, trial.holds) == ("unknown", False)
     assert trial.steps[-1].said.endswith("The keys of 'cluster-a' are too old.")
 
@@ -346,17 +348,17 @@ def test_it_leaves_nothing_behind_that_proves(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     client_id, token = agent(its, issuer, *HELPER), issuer.token()
-    attempt(its.door(), issuer.source.slug, token)
+    attempt(its.door(), issuer.trusted_issuer.slug, token)
     client = its.authority.database.read(lambda tx: clients.load(tx, client_id))
     evidence = Evidence(scheme=Scheme.BEARER, credential=token)
-    assert its.authority.tokens.workloads.recall(evidence, client, [issuer.source], NOW) is None
+    assert its.authority.tokens.workloads.recall(evidence, client, [issuer.trusted_issuer], NOW) is None
 
 
 def test_the_page_says_it_step_by_step(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     agent(its, issuer, HELPER[0], ("k8s:sa", "billing"), name="Billing")
-    form = f"/console/sources/{issuer.source.slug}/try"
+    form = f"/console/issuers/{issuer.trusted_issuer.slug}/try"
     page = get(its.door(), form.removesuffix("/try")).form(form).send(token=issuer.token())
     assert "It is good, but no agent is registered as this workload" in page.text
     assert "Billing : namespace matches; service account is customer-support-sa , registered billing" in page.text
@@ -366,7 +368,7 @@ def test_the_page_says_it_step_by_step(its: Any) -> None:
     assert "Expired 3 hours ago" in page.text
     assert "What it would prove" in page.text
     page = page.form(form).send(token=issuer.token(key=OTHER_RSA))
-    assert "Nobody vouches for any of it: the signature does not hold." in page.text
+    assert "None of it is verified: the signature does not match." in page.text
     page = page.form(form).send(token=issuer.token(iss="https://other.example"))
-    assert "Nobody vouches for any of it: the signature was not checked." in page.text
+    assert "None of it is verified: the signature was not checked." in page.text
     assert "Was all of it copied" in page.form(form).send(token=issuer.token()[:-5]).text

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.outlook import Outlook, foresee
-from authsec_server.sources.model import ClusterApi
+from authsec_server.issuers.model import ClusterApi
 from pages import get, post
 from starlette.testclient import TestClient
 from workload_evidence import EC, kubernetes, spire
 
 API, ONBOARD, CHECK = "/authsec/api/v1", "/console/clients/onboard", "/console/clients/selectors"
 OURS = "authsec.internal"
-CLUSTER, OUR_SPIRE, FOREIGN = kubernetes().source, spire("ours", issuer=OURS).source, spire("foreign").source
+CLUSTER, OUR_SPIRE, FOREIGN = (
+    kubernetes().trusted_issuer,
+    spire("ours", issuer=OURS).trusted_issuer,
+    spire("foreign").trusted_issuer,
+)
 LOOKING = replace(
-    kubernetes("looking").source, cluster=ClusterApi(url="https://k8s.example", credentials="k8s", pods=True)
+    kubernetes("looking").trusted_issuer, cluster=ClusterApi(url="https://k8s.example", credentials="k8s", pods=True)
 )
 NS = Selector(key="k8s:ns", value="production")
 LABEL = Selector(key="k8s:pod-label:app", value="support")
@@ -28,12 +32,16 @@ TYPED = [("k8s:ns", "production"), ("k8s:pod-label:app", "support"), ("k8s:conta
 
 
 @pytest.mark.parametrize(
-    ("source", "outlook", "shown"),
+    ("trusted_issuer", "outlook", "shown"),
     [
         (
             CLUSTER,
             Outlook.REFUSED,
-            ["proved by the token", "cannot be proved by this source", "cannot be proved by this source"],
+            [
+                "proved by the token",
+                "cannot be proved by this trusted issuer",
+                "cannot be proved by this trusted issuer",
+            ],
         ),
         (
             LOOKING,
@@ -41,12 +49,14 @@ TYPED = [("k8s:ns", "production"), ("k8s:pod-label:app", "support"), ("k8s:conta
             ["proved by the token", "proved by look-up", "by look-up: the pod has such a container"],
         ),
         (OUR_SPIRE, Outlook.RESTS, ["enforced by SPIRE"] * 3),
-        (FOREIGN, Outlook.WAITS, ["nobody vouches for it yet"] * 3),
+        (FOREIGN, Outlook.WAITS, ["no trusted issuer"] * 3),
     ],
     ids=["offline", "look-ups", "SPIRE", "another trust domain"],
 )
-def test_each_selector_says_how_the_only_source_proves_it(source: Any, outlook: Outlook, shown: list[str]) -> None:
-    seen = foresee(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [source], trust_domain=OURS)
+def test_each_selector_says_how_the_only_trusted_issuer_proves_it(
+    trusted_issuer: Any, outlook: Outlook, shown: list[str]
+) -> None:
+    seen = foresee(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [trusted_issuer], trust_domain=OURS)
     assert (seen.outlook, [each.shown for each in seen.selectors]) == (outlook, shown)
     if outlook is Outlook.REFUSED:
         assert "does not prove k8s:pod-label:app and k8s:container-name" in seen.problem
@@ -57,7 +67,7 @@ def test_before_anything_is_typed() -> None:
     def outlook(*registered: Any) -> tuple[Outlook, Any]:
         seen = foresee(Platform.KUBERNETES, [], registered, trust_domain=OURS)
         assert not seen.problem
-        return seen.outlook, seen.source
+        return seen.outlook, seen.trusted_issuer
 
     assert outlook() == outlook(FOREIGN) == (Outlook.WAITS, None)
     assert outlook(CLUSTER, FOREIGN) == (Outlook.RESTS, CLUSTER)
@@ -65,10 +75,12 @@ def test_before_anything_is_typed() -> None:
 
 
 def test_the_one_that_is_named_counts() -> None:
-    def named(source: str) -> Any:
-        return foresee(Platform.KUBERNETES, [LABEL], [CLUSTER, OUR_SPIRE, FOREIGN], named=source, trust_domain=OURS)
+    def named(trusted_issuer: str) -> Any:
+        return foresee(
+            Platform.KUBERNETES, [LABEL], [CLUSTER, OUR_SPIRE, FOREIGN], named=trusted_issuer, trust_domain=OURS
+        )
 
-    assert (named("ours").outlook, named("ours").source) == (Outlook.RESTS, OUR_SPIRE)
+    assert (named("ours").outlook, named("ours").trusted_issuer) == (Outlook.RESTS, OUR_SPIRE)
     assert named(CLUSTER.id).outlook is named("foreign").outlook is named("gone").outlook is Outlook.REFUSED
     assert not named("foreign").selectors, "it knows no such workload, so it proves nothing of it"
 
@@ -81,28 +93,33 @@ def door(house: Callable[..., Any]) -> TestClient:
 
 
 def register(door: TestClient, issuer: Any, name: str) -> str:
-    body = {"name": name, "kind": issuer.source.kind, "issuer": issuer.source.issuer, "keys_from": "given"}
-    answer = door.post(f"{API}/sources", json=body | {"given_keys": issuer.jwks})
+    body = {
+        "name": name,
+        "kind": issuer.trusted_issuer.kind,
+        "issuer": issuer.trusted_issuer.issuer,
+        "keys_from": "given",
+    }
+    answer = door.post(f"{API}/issuers", json=body | {"given_keys": issuer.jwks})
     assert answer.status_code == 201, answer.text
     id_: str = answer.json()["id"]
     return id_
 
 
-def typing(door: TestClient, *rows: tuple[str, str], source: str = "") -> Any:
+def typing(door: TestClient, *rows: tuple[str, str], trusted_issuer: str = "") -> Any:
     pairs = [pair for key, value in rows for pair in (("key", key), ("value", value))]
-    return json.loads(post(door, CHECK, [("platform", "kubernetes"), ("source", source), *pairs]).html)
+    return json.loads(post(door, CHECK, [("platform", "kubernetes"), ("trusted_issuer", trusted_issuer), *pairs]).html)
 
 
-def send(door: TestClient, *rows: tuple[str, str], source: str = "") -> Any:
+def send(door: TestClient, *rows: tuple[str, str], trusted_issuer: str = "") -> Any:
     halves = {"kubernetes-key": [key for key, _ in rows], "kubernetes-value": [value for _, value in rows]}
-    more = {"kubernetes-source": source} if source else {}
+    more = {"kubernetes-trusted-issuer": trusted_issuer} if trusted_issuer else {}
     return get(door, ONBOARD).form(ONBOARD).send(name="Pod", platform="kubernetes", **halves, **more)
 
 
 def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> None:
     waits = typing(door, *TYPED)
     assert "It cannot prove itself yet" in waits["outlook"]
-    assert "/console/sources/new?kind=kubernetes" in waits["outlook"]
+    assert "/console/issuers/new?kind=kubernetes" in waits["outlook"]
     assert [each["tone"] for each in waits["rows"]] == ["hint warn-text"] * 3
 
     cluster = register(door, kubernetes(), "Production")
@@ -112,16 +129,16 @@ def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> No
     assert "As it stands, it would be refused" in never["outlook"]
     sent = send(door, *TYPED)
     assert sent.status == 400
-    assert "✗ the value of a label of the pod · cannot be proved by this source" in sent.text
+    assert "✗ the value of a label of the pod · cannot be proved by this trusted issuer" in sent.text
     assert sent.text.count("As it stands, it would be refused") == 1
 
     register(door, spire(key=EC, issuer=OURS), "Our SPIRE")
     choice = typing(door, TYPED[0])
-    assert "2 trust sources could vouch for these selectors" in choice["outlook"]
-    assert "2 trust sources could vouch" in send(door, TYPED[0]).text
-    assert "Production (Kubernetes cluster) vouches for it" in typing(door, TYPED[0], source=cluster)["outlook"]
+    assert "2 trusted issuers can prove these selectors" in choice["outlook"]
+    assert "2 trusted issuers can prove" in send(door, TYPED[0]).text
+    assert "Production (Kubernetes cluster) proves it" in typing(door, TYPED[0], trusted_issuer=cluster)["outlook"]
     only_spire = typing(door, *TYPED)
-    assert "Our SPIRE (SPIFFE trust domain) vouches for it" in only_spire["outlook"]
+    assert "Our SPIRE (SPIFFE trust domain) proves it" in only_spire["outlook"]
     assert {each["text"].partition(" · ")[2] for each in only_spire["rows"]} == {"enforced by SPIRE"}
     assert "enforced by SPIRE" in send(door, *TYPED).follow().text
 
@@ -133,7 +150,7 @@ def test_without_script_another_row_shows_it_as_well(door: TestClient) -> None:
     assert "As it stands, it would be refused" in page.text
 
 
-def test_a_disabled_source_is_said_to_be_disabled(door: TestClient) -> None:
-    door.post(f"{API}/sources/{register(door, kubernetes(), 'Production')}/disable")
-    assert "Its trust source is disabled" in typing(door, TYPED[0])["outlook"]
-    assert "Trust source disabled" in send(door, TYPED[0]).follow().text
+def test_a_disabled_trusted_issuer_is_said_to_be_disabled(door: TestClient) -> None:
+    door.post(f"{API}/issuers/{register(door, kubernetes(), 'Production')}/disable")
+    assert "Its trusted issuer is disabled" in typing(door, TYPED[0])["outlook"]
+    assert "Trusted issuer disabled" in send(door, TYPED[0]).follow().text

@@ -20,7 +20,7 @@ from introspecting import BILLING, CRM, INTROSPECT, register, token_for
 from serving import serving
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from trusting import operator
+from trusted_issuers import operator
 
 
 @dataclass

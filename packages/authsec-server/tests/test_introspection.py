@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from introspecting import CRM, INTROSPECT, ask, register, token_for
 from prometheus_client import REGISTRY
-from trusting import operator
+from trusted_issuers import operator
 
 
 def answers() -> dict[str, float]:
@@ -71,14 +71,14 @@ def subject_of(kind: SubjectKind, token: str) -> str:
         SubjectKind.DELEGATION: claims["delegation_ids"][0],
         SubjectKind.ROLE: claims["roles"][0],
         SubjectKind.PROOF: claims["attestation"]["proof"],
-        SubjectKind.SOURCE: claims["attestation"].get("source", ""),
+        SubjectKind.TRUSTED_ISSUER: claims["attestation"].get("source", ""),
         SubjectKind.KEY: jws.header["kid"],
         SubjectKind.TOKEN: claims["jti"],
     }
     return subjects[kind]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SubjectKind if kind is not SubjectKind.SOURCE])
+@pytest.mark.parametrize("kind", [kind for kind in SubjectKind if kind is not SubjectKind.TRUSTED_ISSUER])
 def test_whatever_a_token_rests_on_ends_it(house: Callable[..., Any], kind: SubjectKind) -> None:
     its = house()
     secret, token, other = register(its), token_for(its, CRM), token_for(its, CRM, name="Other")

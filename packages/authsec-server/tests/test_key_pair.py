@@ -20,7 +20,7 @@ from examples import examples
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
 ISSUER = "https://authsec.example.com"
-NONE = Workloads(lambda _source, _kid: None, issuer=ISSUER, trust_domain="example.com")
+NONE = Workloads(lambda _trusted_issuer, _kid: None, issuer=ISSUER, trust_domain="example.com")
 KEY, OTHER_KEY, RSA_KEY = PrivateKey.generate_ed25519(), PrivateKey.generate_ed25519(), PrivateKey.generate_rsa(2048)
 GOOD = {
     "iss": CLIENT_ID,

@@ -21,7 +21,7 @@ ONE_OF_EVERYTHING = (
     "apis create Customers --identifier https://customers.example",
     "agents create Helper --platform unattested",
     "delegations create --role support --agent helper --target 'MCP server' --all-actions",
-    "trust add oidc Forge --issuer https://forge.example --preset github",
+    "issuers add oidc Forge --issuer https://forge.example --preset github",
     "admin invite bob@example.com --name Bob --role viewer",
     "admin create-key automation",
 )
@@ -47,7 +47,7 @@ MISTYPED = {
     "delegations show helper-suport": "There is no delegation 'helper-suport'. The nearest is helper-support.",
     "delegations list --role suport": "There is no role 'suport'. The nearest is support.",
     "delegations list --agent helpr": "There is no agent or MCP server 'helpr'. The nearest is helper.",
-    "trust show frge": "There is no trust source 'frge'. The nearest is forge.",
+    "issuers show frge": "There is no trusted issuer 'frge'. The nearest is forge.",
     "agents proofs list helpr": "The nearest is helper.",
     "delegations create --role suport --agent helper --target x --all-actions": "The nearest is support.",
     "audit list --delegation helper-suport": "There is no delegation 'helper-suport'. The nearest is helper-support.",

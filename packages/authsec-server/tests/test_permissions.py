@@ -38,6 +38,6 @@ def test_every_operation_with_every_credential(estate: Estate) -> None:
                 wrong.append((operation.id, who, answer.status_code, answer.text[:200]))
     assert not wrong, "\n".join(map(str, wrong))
     kinds = {str(each.event.kind) for each in estate.its.events()[before:]}
-    assert kinds == {"admin.sign_in", "admin.sign_in_refused", "admin.refused", "source.tried"}, (
+    assert kinds == {"admin.sign_in", "admin.sign_in_refused", "admin.refused", "issuer.tried"}, (
         "and nothing was changed"
     )

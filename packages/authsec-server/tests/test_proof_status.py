@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
 from authsec_server.clients.proof_status import ProofState, proof_status, removal_caution
-from authsec_server.sources.model import TrustSource
+from authsec_server.issuers.model import TrustedIssuer
 from workload_evidence import kubernetes, spire
 
-SPIRE, CLUSTER = spire().source, kubernetes().source
+SPIRE, CLUSTER = spire().trusted_issuer, kubernetes().trusted_issuer
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ENDS = NOW + timedelta(hours=1)
 
@@ -46,7 +46,7 @@ def client(*proofs: Proof) -> Client:
             ProofKind.SELECTORS,
             ProofState.CANNOT_PROVE,
             "Cannot prove itself yet",
-            "No trust source vouches for it yet",
+            "No trusted issuer yet.",
         ),
         (ProofKind.SECRET, ProofState.WEAK, "Weak: a secret", ""),
         (ProofKind.UNATTESTED, ProofState.UNATTESTED, "Proves nothing", "Give the client a key pair"),
@@ -71,48 +71,55 @@ def test_what_is_said_is_what_holds(kind: ProofKind) -> None:
         assert (state is ProofState.EXPIRED) is (now == ENDS)
 
 
-def vouched(*keys: str, source: TrustSource = SPIRE, **changes: Any) -> Proof:
+def resting(*keys: str, trusted_issuer: TrustedIssuer = SPIRE, **changes: Any) -> Proof:
     held = tuple(Selector(key=key, value="a") for key in keys)
-    resting = {"source_id": source.id, "source_enabled": source.enabled, "selectors": held}
+    resting = {
+        "trusted_issuer_id": trusted_issuer.id,
+        "trusted_issuer_enabled": trusted_issuer.enabled,
+        "selectors": held,
+    }
     return replace(proof(ProofKind.SELECTORS, ENDS), **(resting | changes))
 
 
-def test_selectors_that_a_trust_source_vouches_for_prove() -> None:
-    held = vouched("docker:image_id")
+def test_selectors_that_a_trusted_issuer_proves_prove() -> None:
+    held = resting("docker:image_id")
     status = proof_status(held, SPIRE, NOW)
     assert (status.state, status.missing) == (ProofState.PROVES, "")
-    assert status.explanation.startswith("The SPIFFE trust domain 'spire-a' vouches")
+    assert status.explanation.startswith("The SPIFFE trust domain 'spire-a' proves")
     assert client(held).can_prove_itself(NOW)
     assert proof_status(held, SPIRE, ENDS).state is ProofState.EXPIRED
 
 
 def test_each_selector_says_how_it_is_proved() -> None:
-    by_spire = proof_status(vouched("spiffe:id", "docker:image_id"), SPIRE, NOW)
+    by_spire = proof_status(resting("spiffe:id", "docker:image_id"), SPIRE, NOW)
     assert [each.shown for each in by_spire.selectors] == ["proved by the token", "enforced by SPIRE"]
-    by_cluster = proof_status(vouched("k8s:ns", "k8s:pod-label:app", source=CLUSTER), CLUSTER, NOW)
-    assert [each.shown for each in by_cluster.selectors] == ["proved by the token", "cannot be proved by this source"]
+    by_cluster = proof_status(resting("k8s:ns", "k8s:pod-label:app", trusted_issuer=CLUSTER), CLUSTER, NOW)
+    assert [each.shown for each in by_cluster.selectors] == [
+        "proved by the token",
+        "cannot be proved by this trusted issuer",
+    ]
     (nobody,) = proof_status(proof(ProofKind.SELECTORS), None, NOW).selectors
-    assert nobody.shown == "nobody vouches for it yet"
+    assert nobody.shown == "no trusted issuer"
 
 
-def test_what_the_source_cannot_prove_any_more_proves_nothing() -> None:
-    status = proof_status(vouched("k8s:ns", "k8s:pod-label:app", source=CLUSTER), CLUSTER, NOW)
+def test_what_the_trusted_issuer_cannot_prove_any_more_proves_nothing() -> None:
+    status = proof_status(resting("k8s:ns", "k8s:pod-label:app", trusted_issuer=CLUSTER), CLUSTER, NOW)
     assert status.state is ProofState.CANNOT_PROVE
     assert "does not prove k8s:pod-label:app" in status.explanation
     assert "turn on pod look-up" in status.missing
 
 
-def test_a_disabled_source_is_what_is_missing() -> None:
+def test_a_disabled_trusted_issuer_is_what_is_missing() -> None:
     off = replace(CLUSTER, enabled=False)
-    held = vouched("k8s:ns", source=off)
+    held = resting("k8s:ns", trusted_issuer=off)
     status = proof_status(held, off, NOW)
-    assert (status.state, client(held).can_prove_itself(NOW)) == (ProofState.SOURCE_DISABLED, False)
-    assert status.missing.startswith("Enable the trust source 'cluster-a'")
+    assert (status.state, client(held).can_prove_itself(NOW)) == (ProofState.TRUSTED_ISSUER_DISABLED, False)
+    assert status.missing.startswith("Enable the trusted issuer 'cluster-a'")
 
 
 def test_what_to_register_is_said() -> None:
     status = proof_status(proof(ProofKind.SELECTORS), None, NOW)
-    assert "Docker workloads are vouched for by a SPIFFE trust domain: authsec trust add" in status.missing
+    assert "Docker workloads need a SPIFFE trust domain: authsec issuers add" in status.missing
 
 
 def test_whoever_removes_the_last_way_in_is_told() -> None:

@@ -62,7 +62,7 @@ def test_a_secret_is_shown_once_and_kept_as_a_hash(estate: Any) -> None:
 
 
 def test_a_secret_is_never_of_the_callers_choice(estate: Any) -> None:
-    for what in ({"selectors": (("k8s:ns", "x"),)}, {"public_key": "mine"}, {"source": "x"}):
+    for what in ({"selectors": (("k8s:ns", "x"),)}, {"public_key": "mine"}, {"trusted_issuer": "x"}):
         with pytest.raises(Invalid):
             estate.agent(platform="secret", **what)
 

@@ -8,7 +8,7 @@ import pytest
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.selectors.parsing import KEYS, parse_selectors
 from authsec_server.failures import Invalid
-from authsec_server.sources.claims import PRESETS
+from authsec_server.issuers.claims import PRESETS
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -80,12 +80,12 @@ def test_what_was_sent_is_never_repeated_and_no_library_speaks(data: st.DataObje
 
 
 def test_every_problem_of_a_document_is_found_once() -> None:
-    wrong = {"roles": {"x": {"actions": 1, "nam": ""}}, "agents": {"y": {}}, "sources": []}
+    wrong = {"roles": {"x": {"actions": 1, "nam": ""}}, "agents": {"y": {}}, "issuers": []}
     with pytest.raises(ValidationError) as refused:
         Document.model_validate(wrong)
     assert {each.field: each.message for each in misfits(refused.value, Document)} == {
         "roles.x.nam": "There is no 'nam' here.",
-        "sources": "sources has to be a map, and is a list.",
+        "issuers": "trusted issuers has to be a map, and is a list.",
         "roles.x.actions": "actions has to be a list of texts, and is a number.",
         "agents.y.proofs": "proofs is missing.",
     }

@@ -1,6 +1,6 @@
-"""What never lets anybody in at the endpoint: claims that lack a selector, or another source's word.
+"""What never lets anybody in at the endpoint: claims that lack a selector, or another trusted issuer's word.
 
-Of each kind of trust source; agents and sources stand in one authority, as they do where they are many.
+Of each kind of trusted issuer; agents and trusted issuers stand in one authority, as they do where they are many.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pytest
 from api_server import ApiServer, pod
 from attesting import SHOWN
 from authsec.jose import PrivateKey
-from authsec_server.sources.model import SourceKind
+from authsec_server.issuers.model import TrustedIssuerKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import EC, GITHUB_CLAIMS, OTHER_RSA, RSA, Issuer, github, kubernetes, spire
 
 from examples import examples
@@ -102,7 +102,9 @@ def test_no_pod_is_let_in_of_which_its_cluster_does_not_say_what_is_registered(
     ) -> None:
         mark = frozenset(registered.items())
         if mark not in agents:
-            agents[mark] = agent(its, issuer, *SHOWN[issuer.source.kind], *sorted(mark), name=f"Agent {len(agents)}")
+            agents[mark] = agent(
+                its, issuer, *SHOWN[issuer.trusted_issuer.kind], *sorted(mark), name=f"Agent {len(agents)}"
+            )
         running = pod({"labels": labels, "ownerReferences": owners}, {"containers": containers, "initContainers": []})
         server.pods = {running["metadata"]["name"]: running}
         said = {(f"k8s:pod-label:{name}", value) for name, value in labels.items()}
@@ -156,7 +158,7 @@ def test_no_workload_with_another_spiffe_id_is_let_in(company: Any) -> None:
     check()
 
 
-def sources() -> list[Issuer]:
+def trusted_issuers() -> list[Issuer]:
     """Two of each kind, as alike as two can be that both are registered: of one issuer, or with one key."""
     one = "https://one.example"
     return [
@@ -170,14 +172,18 @@ def sources() -> list[Issuer]:
 
 
 def claims_of(issuer: Issuer) -> dict[str, Any]:
-    """Those of the workload that the tests are about, as this source makes them."""
+    """Those of the workload that the tests are about, as this trusted issuer makes them."""
     its = issuer.claims()
-    return its if issuer.source.kind is not SourceKind.SPIFFE else its | {"sub": f"spiffe://{issuer.source.issuer}/it"}
+    return (
+        its
+        if issuer.trusted_issuer.kind is not TrustedIssuerKind.SPIFFE
+        else its | {"sub": f"spiffe://{issuer.trusted_issuer.issuer}/it"}
+    )
 
 
 def shown_by(issuer: Issuer) -> tuple[tuple[str, str], ...]:
-    kind = issuer.source.kind
-    return SHOWN[kind] if kind is not SourceKind.SPIFFE else (("spiffe:id", claims_of(issuer)["sub"]),)
+    kind = issuer.trusted_issuer.kind
+    return SHOWN[kind] if kind is not TrustedIssuerKind.SPIFFE else (("spiffe:id", claims_of(issuer)["sub"]),)
 
 
 def disguises(speaking: Issuer, trusted: Issuer) -> list[dict[str, Any]]:
@@ -188,18 +194,22 @@ def disguises(speaking: Issuer, trusted: Issuer) -> list[dict[str, Any]]:
     own, others = claims_of(speaking), claims_of(trusted)
     if speaking.key is trusted.key:
         return [own]
-    return [own, own | {"iss": trusted.source.issuer}, own | {"sub": others["sub"]}, own | others, others]
+    return [own, own | {"iss": trusted.trusted_issuer.issuer}, own | {"sub": others["sub"]}, own | others, others]
 
 
-def test_no_evidence_of_one_source_proves_for_another(house: Any) -> None:
+def test_no_evidence_of_one_trusted_issuer_proves_for_another(house: Any) -> None:
     its = house(**dict.fromkeys(("address_limit", "client_limit", "unproved_limit"), 100_000))
-    every, agents = sources(), {}
+    every, agents = trusted_issuers(), {}
     for trusted in every:
         trust(its, trusted)
-        agents[trusted.source.name] = agent(its, trusted, *shown_by(trusted), name=trusted.source.name)
+        agents[trusted.trusted_issuer.name] = agent(its, trusted, *shown_by(trusted), name=trusted.trusted_issuer.name)
     for speaking, trusted in product(every, every):
         for claims in disguises(speaking, trusted):
             nothing = dict.fromkeys(speaking.claims())
             token = speaking.token(**nothing | claims)
-            status = shows(its, agents[trusted.source.name], token).status_code
-            assert status == (200 if speaking is trusted else 401), (speaking.source.name, trusted.source.name, claims)
+            status = shows(its, agents[trusted.trusted_issuer.name], token).status_code
+            assert status == (200 if speaking is trusted else 401), (
+                speaking.trusted_issuer.name,
+                trusted.trusted_issuer.name,
+                claims,
+            )

@@ -17,15 +17,15 @@ from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import SourceEdit
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuerEdit
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Place, remedy
 from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.preview import Preview, preview
 from authsec_server.tokens.request import parse
 from databases import settings_for
-from trusting import ENDPOINT, agent, operator, refusals, shows, trust
+from trusted_issuers import ENDPOINT, agent, operator, refusals, shows, trust
 from workload_evidence import OTHER_RSA, US, finder, github, kubernetes, spire
 
 
@@ -39,19 +39,19 @@ def its(house: Callable[..., Any], database_url: str, tmp_path: Path) -> Any:
 def test_a_workload_gets_a_token_that_says_how_it_was_proved(its: Any, make: Any) -> None:
     issuer = make()
     trust(its, issuer)
-    shown = SHOWN[issuer.source.kind]
+    shown = SHOWN[issuer.trusted_issuer.kind]
     client_id = agent(its, issuer, *shown)
     answer = shows(its, client_id, issuer.token())
     assert answer.status_code == 200, answer.text
     claims = parse_compact(answer.json()["token"]).claims
     checked = {"validation": "offline"} if make is kubernetes else {}
     event = its.events()[-1].event
-    rests_on = {"proof": event.detail["proof_id"], "source": issuer.source.id}
-    said = {"method": issuer.source.kind, "selectors": [key for key, _ in shown]}
+    rests_on = {"proof": event.detail["proof_id"], "source": issuer.trusted_issuer.id}
+    said = {"method": issuer.trusted_issuer.kind, "selectors": [key for key, _ in shown]}
     assert claims["attestation"] == said | checked | rests_on
-    assert event.detail["attestation"] == issuer.source.kind
+    assert event.detail["attestation"] == issuer.trusted_issuer.kind
     assert event.detail["proved_by"] == {key: "token" for key, _ in shown}
-    assert event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    assert event.detail["trusted_issuer"] == {"id": issuer.trusted_issuer.id, "name": issuer.trusted_issuer.name}
     assert shows(its, client_id, issuer.token()).status_code == 200, "the same evidence may be shown again"
 
 
@@ -62,7 +62,8 @@ def test_the_clients_own_svid_stands_for_what_spire_enforces(its: Any) -> None:
     answer = shows(its, client_id, issuer.token(sub=f"spiffe://example.org/agent/{client_id}"))
     claims = parse_compact(answer.json()["token"]).claims
     said = claims["attestation"]
-    assert (said["method"], said["selectors"], said["source"]) == ("spiffe", ["spiffe:id"], issuer.source.id)
+    id_ = issuer.trusted_issuer.id
+    assert (said["method"], said["selectors"], said["source"]) == ("spiffe", ["spiffe:id"], id_)
 
 
 def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:
@@ -71,7 +72,13 @@ def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:
     client_id = agent(its, issuer, ("k8s:ns", "production"), ("k8s:sa", "registered-account"))
     first = shows(its, client_id, issuer.token())
     assert (first.status_code, first.json()["reason"]) == (403, "selectors_mismatch")
-    for told in ("registered-account", "customer-support", "production", issuer.source.id, issuer.source.name):
+    for told in (
+        "registered-account",
+        "customer-support",
+        "production",
+        issuer.trusted_issuer.id,
+        issuer.trusted_issuer.name,
+    ):
         assert told not in first.text
     other = issuer.token(**{"kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b"}}, "sub": WHO})
     for token in (issuer.token(), other):
@@ -80,7 +87,10 @@ def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:
     assert (counted.count, counted.counted, counted.event.client.id) == (2, True, client_id)
     assert (apart.count, apart.event.request_id == counted.event.request_id) == (1, False)
     assert "namespace is `a`, registered `production`" in apart.event.detail["miss"]["sentence"]
-    assert counted.event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    assert counted.event.detail["trusted_issuer"] == {
+        "id": issuer.trusted_issuer.id,
+        "name": issuer.trusted_issuer.name,
+    }
     miss = counted.event.detail["miss"]
     assert miss["sentence"] == (
         "namespace matches; service account is `customer-support-sa`, registered `registered-account`"
@@ -101,7 +111,7 @@ def test_the_order_of_the_checks(its: Any) -> None:
     assert shows(its, client_id, foreign).json()["reason"] == "selectors_mismatch"
     assert shows(its, client_id, issuer.token(key=OTHER_RSA)).json()["reason"] == "attestation_invalid"
     assert shows(its, client_id, issuer.token()).json()["reason"] == "client_disabled"
-    assert refusals(its)[-1].event.detail["source"]["id"] == issuer.source.id, "it had proved itself"
+    assert refusals(its)[-1].event.detail["trusted_issuer"]["id"] == issuer.trusted_issuer.id, "it had proved itself"
 
 
 def test_strangers_do_not_use_up_the_clients_limit(house: Callable[..., Any]) -> None:
@@ -127,7 +137,7 @@ def test_the_automounted_token_is_answered_with_the_volume_that_helps(its: Any) 
     issuer = kubernetes()
     trust(its, issuer)
     client_id = agent(its, issuer, *HELPER)
-    answer = shows(its, client_id, issuer.token(aud=[issuer.source.issuer]))
+    answer = shows(its, client_id, issuer.token(aud=[issuer.trusted_issuer.issuer]))
     assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
     assert f'audience: "{US}"\n' in answer.json()["details"]
 
@@ -139,15 +149,15 @@ def test_a_delegation_may_exclude_proofs_by_selectors(its: Any) -> None:
     assert shows(its, client_id, issuer.token()).json()["reason"] == "proof_not_accepted"
 
 
-def test_a_disabled_source_proves_nothing_not_even_what_it_proved_before(its: Any) -> None:
+def test_a_disabled_trusted_issuer_proves_nothing_not_even_what_it_proved_before(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     client_id = agent(its, issuer, *HELPER)
     token = issuer.token()
     assert shows(its, client_id, token).status_code == 200
-    its.authority.database.change(lambda tx: sources.disable(tx, operator(its), issuer.source.id))
+    its.authority.database.change(lambda tx: issuers.disable(tx, operator(its), issuer.trusted_issuer.id))
     assert shows(its, client_id, token).json()["reason"] == "attestation_invalid"
-    its.authority.database.change(lambda tx: sources.enable(tx, operator(its), issuer.source.id))
+    its.authority.database.change(lambda tx: issuers.enable(tx, operator(its), issuer.trusted_issuer.id))
     assert shows(its, client_id, token).status_code == 200
 
 
@@ -159,11 +169,14 @@ def test_keys_that_cannot_be_had_are_503_and_no_refusal(its: Any) -> None:
     assert (answer.status_code, answer.json()["reason"], answer.json()["retryable"]) == (503, "unavailable", True)
     assert int(answer.headers["retry-after"]) >= 1
     assert "127.0.0.1:1" not in answer.text
-    assert issuer.source.name not in answer.text
+    assert issuer.trusted_issuer.name not in answer.text
     (counted,) = refusals(its)
     assert (counted.event.reason, counted.counted, counted.event.client.id) == ("unavailable", True, client_id)
     assert counted.event.request_id == answer.json()["request_id"]
-    assert counted.event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    assert counted.event.detail["trusted_issuer"] == {
+        "id": issuer.trusted_issuer.id,
+        "name": issuer.trusted_issuer.name,
+    }
     assert "cannot be had: 127.0.0.1 is no public address" in counted.event.detail["failed"]
 
 
@@ -190,7 +203,10 @@ def test_which_step_a_signed_token_failed_is_for_the_operator_alone(its: Any) ->
     expired, audience, unsigned = refusals(its)
     assert expired.event.detail["failed"].startswith("It has expired")
     assert audience.event.detail["failed"].startswith("Its `aud` must be exactly")
-    assert expired.event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    assert expired.event.detail["trusted_issuer"] == {
+        "id": issuer.trusted_issuer.id,
+        "name": issuer.trusted_issuer.name,
+    }
     assert (unsigned.count, unsigned.event.detail) == (2, {})
 
 
@@ -216,23 +232,25 @@ class Deaf:
 
 @pytest.mark.parametrize("change", ["disabled", "edited", "removed"])
 def test_what_changes_between_proof_and_record_counts(its: Any, change: str) -> None:
-    """After the evidence was checked, and before the token is recorded, a source or a proof changes.
+    """After the evidence was checked, and before the token is recorded, a trusted issuer or a proof changes.
 
-    In its next revision a source may have other keys. Asked once more, the evidence is judged by those.
+    In its next revision a trusted issuer may have other keys. Asked once more, the evidence is judged by those.
     """
     issuer = kubernetes()
     trust(its, issuer)
     client_id = agent(its, issuer, *HELPER)
     find = finder(issuer)
     acts = {
-        "disabled": lambda tx, act: sources.disable(tx, act, issuer.source.id),
-        "edited": lambda tx, act: sources.edit(tx, act, issuer.source.id, revision=1, changes=SourceEdit(name="Other")),
+        "disabled": lambda tx, act: issuers.disable(tx, act, issuer.trusted_issuer.id),
+        "edited": lambda tx, act: issuers.edit(
+            tx, act, issuer.trusted_issuer.id, revision=1, changes=TrustedIssuerEdit(name="Other")
+        ),
         "removed": lambda tx, act: remove_proof(tx, act, client_id),
     }
 
-    def meanwhile(source: Any, kid: str) -> Any:
+    def meanwhile(trusted_issuer: Any, kid: str) -> Any:
         its.authority.database.change(lambda tx: acts[change](tx, operator(its)))
-        return find(source, kid)
+        return find(trusted_issuer, kid)
 
     judging = Workloads(meanwhile, issuer=US, trust_domain="example.org")
     outcome = replace(its.authority.tokens, workloads=judging).issue(request(client_id, issuer.token()))
@@ -266,7 +284,7 @@ def test_the_operator_is_told_what_differs(its: Any) -> None:
 def test_a_preview_is_the_token_that_is_given_then(its: Any, make: Any) -> None:
     issuer = make()
     trust(its, issuer)
-    client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
+    client_id = agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
     seen = look(its, client_id)
     assert isinstance(seen, Preview)
     assert seen.provable
@@ -280,7 +298,7 @@ def look(its: Any, client_id: str) -> Any:
     return its.authority.database.read(lambda tx: preview(tx, operator(its), issuance, client_id))
 
 
-def test_a_preview_of_what_the_source_can_never_tell(its: Any) -> None:
+def test_a_preview_of_what_the_trusted_issuer_can_never_tell(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     seen = look(its, agent(its, issuer, ("k8s:pod-label:app", "support")))
@@ -288,11 +306,11 @@ def test_a_preview_of_what_the_source_can_never_tell(its: Any) -> None:
     assert not seen.provable
 
 
-def test_a_preview_with_a_disabled_source(its: Any) -> None:
+def test_a_preview_with_a_disabled_trusted_issuer(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     client_id = agent(its, issuer, *HELPER)
-    its.authority.database.change(lambda tx: sources.disable(tx, operator(its), issuer.source.id))
+    its.authority.database.change(lambda tx: issuers.disable(tx, operator(its), issuer.trusted_issuer.id))
     denied = look(its, client_id)
     assert isinstance(denied, Denied)
     assert denied.reason is Reason.ATTESTATION_INVALID
@@ -310,12 +328,12 @@ def test_no_evidence_is_in_the_journal(its: Any) -> None:
         assert part not in kept
 
 
-def test_a_client_whose_selectors_a_source_vouches_for_can_prove_itself(its: Any) -> None:
+def test_a_client_whose_selectors_a_trusted_issuer_proves_can_prove_itself(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     client_id = agent(its, issuer, *HELPER)
     client = its.authority.database.read(lambda tx: clients.get(tx, operator(its), client_id))
     assert client.can_prove_itself(its.clock.now())
-    without = replace(client, proofs=tuple(replace(each, source_id=None) for each in client.proofs))
+    without = replace(client, proofs=tuple(replace(each, trusted_issuer_id=None) for each in client.proofs))
     assert not without.can_prove_itself(its.clock.now())
-    assert client.source_ids == {issuer.source.id}
+    assert client.trusted_issuer_ids == {issuer.trusted_issuer.id}

@@ -1,4 +1,4 @@
-"""Workloads' tokens: only one of a source that the client trusts, for us, of now, that shows every selector, proves."""
+"""Workloads' tokens: one proves only if it is of the client's trusted issuer, for us, valid now, with all selectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients.model import ProofKind
 from authsec_server.failures import Unavailable
-from authsec_server.sources.model import KeysUnavailable
+from authsec_server.issuers.model import KeysUnavailable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws
@@ -36,7 +36,7 @@ def test_a_pods_token_proves_namespace_account_pod_and_node() -> None:
     found = proved(ask(its.token(), [its], proof(its, *every)))
     assert (found.proof_id, found.method, found.attested, found.single_use) == ("p1", "kubernetes", True, None)
     assert found.selectors == tuple(key for key, _ in every)
-    assert (found.source_id, found.source_revision) == ("cluster-a", 1)
+    assert (found.trusted_issuer_id, found.trusted_issuer_revision) == ("cluster-a", 1)
 
 
 def bound(**changes: Any) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def test_the_automounted_token_is_answered_with_the_volume_that_helps(audience: 
     assert "expirationSeconds: 3600" in details
 
 
-def test_a_source_may_have_an_audience_of_its_own() -> None:
+def test_a_trusted_issuer_may_have_an_audience_of_its_own() -> None:
     its = kubernetes(audience="authsec")
     assert proved(ask(its.token(aud=["authsec"]), [its], proof(its, *HELPER)))
     assert 'audience: "authsec"\n' in refused(ask(its.token(), [its], proof(its, *HELPER))).details
@@ -166,7 +166,7 @@ def test_what_is_no_spiffe_id_of_the_trust_domain(subject: Any) -> None:
     refused(ask(its.token(sub=subject), [its], proof(its, ("spiffe:id", str(subject)))))
 
 
-def test_a_jobs_token_proves_what_the_source_maps() -> None:
+def test_a_jobs_token_proves_what_the_trusted_issuer_maps() -> None:
     its = github()
     held = (("github:repository", "example/support-agent"), ("github:environment", "production"))
     found = proved(ask(its.token(), [its], proof(its, *held)))
@@ -183,7 +183,7 @@ def test_numbers_and_truths_are_texts_and_lists_are_nothing() -> None:
     refused(ask(its.token(), [its], proof(its, ("x:number", "42"))))
 
 
-@pytest.mark.parametrize("its", [kubernetes(), spire(), github()], ids=lambda its: its.source.kind.value)
+@pytest.mark.parametrize("its", [kubernetes(), spire(), github()], ids=lambda its: its.trusted_issuer.kind.value)
 @pytest.mark.parametrize(
     "claims",
     [
@@ -204,28 +204,28 @@ def test_numbers_and_truths_are_texts_and_lists_are_nothing() -> None:
     ids=str,
 )
 def test_one_wrong_claim_spoils_it(its: Issuer, claims: dict[str, Any]) -> None:
-    held = proof(its, *SHOWN[its.source.kind])
+    held = proof(its, *SHOWN[its.trusted_issuer.kind])
     assert proved(ask(its.token(), [its], held))
     refused(ask(its.token(**claims), [its], held))
 
 
-@pytest.mark.parametrize("its", [kubernetes(), github()], ids=lambda its: its.source.kind.value)
+@pytest.mark.parametrize("its", [kubernetes(), github()], ids=lambda its: its.trusted_issuer.kind.value)
 def test_a_token_for_longer_than_a_day_is_refused(its: Issuer) -> None:
-    held = proof(its, *SHOWN[its.source.kind])
+    held = proof(its, *SHOWN[its.trusted_issuer.kind])
     assert proved(ask(its.token(exp=SECONDS + 86_400), [its], held))
     refused(ask(its.token(exp=SECONDS + 86_401), [its], held))
     refused(ask(its.token(iat=SECONDS - 90_000), [its], held))
     refused(ask(its.token(iat=None), [its], held))
-    refused(ask(its.token(iss=its.source.issuer + "/"), [its], held))
+    refused(ask(its.token(iss=its.trusted_issuer.issuer + "/"), [its], held))
 
 
 @pytest.mark.parametrize("seconds", [-90, -60, -20, 20, 60, 90])
-@pytest.mark.parametrize("its", [kubernetes(), spire(), github()], ids=lambda its: its.source.kind.value)
+@pytest.mark.parametrize("its", [kubernetes(), spire(), github()], ids=lambda its: its.trusted_issuer.kind.value)
 def test_clocks_may_differ_by_half_a_minute(its: Issuer, seconds: int) -> None:
     """The issuer's clock is so far off, for a token that it makes valid for a minute from now on."""
     issued = SECONDS + seconds
     token = its.token(iat=issued, nbf=issued, exp=issued + 60)
-    outcome = ask(token, [its], proof(its, *SHOWN[its.source.kind]))
+    outcome = ask(token, [its], proof(its, *SHOWN[its.trusted_issuer.kind]))
     assert isinstance(outcome, Proved) is (-90 < seconds <= 30)
 
 
@@ -248,7 +248,7 @@ def test_any_of_several_proofs_suffices_and_only_those_that_stand() -> None:
     refused(ask(its.token(), [its], proof(its, *HELPER, kind=ProofKind.SECRET)))
 
 
-def test_a_disabled_source_proves_nothing() -> None:
+def test_a_disabled_trusted_issuer_proves_nothing() -> None:
     its = kubernetes(enabled=False)
     refused(ask(its.token(), [its], proof(its, *HELPER)))
 
@@ -274,14 +274,14 @@ def test_keys_that_cannot_be_had_are_no_refusal() -> None:
     refused(ask(elsewhere.token(), [its, elsewhere], proof(its, *HELPER), find=away))
 
 
-def test_another_sources_keys_may_be_away() -> None:
+def test_another_trusted_issuers_keys_may_be_away() -> None:
     a, b = kubernetes("cluster-a", RSA), kubernetes("cluster-b", EC)
     keys = finder(b)
 
-    def find(source: Any, kid: str) -> Any:
-        if source.id == "cluster-a":
+    def find(trusted_issuer: Any, kid: str) -> Any:
+        if trusted_issuer.id == "cluster-a":
             raise KeysUnavailable("It is away.")
-        return keys(source, kid)
+        return keys(trusted_issuer, kid)
 
     held = proof(a, *HELPER, id_="in-a"), proof(b, *HELPER, id_="in-b")
     assert proved(ask(b.token(), [a, b], *held, find=find)).proof_id == "in-b"
@@ -307,7 +307,7 @@ def test_the_closest_miss_is_told_to_operators_only() -> None:
     )
     assert found.miss.detail == {
         "proof_id": "p1",
-        "source_id": "cluster-a",
+        "trusted_issuer_id": "cluster-a",
         "sentence": found.miss.sentence,
         "selectors": [
             row("k8s:ns", "production", "production", agrees=True),
@@ -326,8 +326,8 @@ def test_what_a_stranger_cannot_tell_apart() -> None:
     held = proof(its, *HELPER)
     forged = ask(its.token(key=OTHER_RSA), [its], held)
     unknown_key = ask(its.token(header={"kid": "two"}), [its], held)
-    no_source = ask(unknown.token(), [its], held)
-    assert forged == unknown_key == no_source
+    no_trusted_issuer = ask(unknown.token(), [its], held)
+    assert forged == unknown_key == no_trusted_issuer
     assert refused(forged)
 
 
@@ -376,18 +376,18 @@ def test_no_claims_that_lack_a_registered_selector_are_accepted(
 
 @settings(max_examples=examples(200))
 @given(st.data())
-def test_no_evidence_of_one_source_proves_for_another(data: st.DataObject) -> None:
-    """Whatever the source: the same issuer, name of the key and selectors, even the very same key."""
+def test_no_evidence_of_one_trusted_issuer_proves_for_another(data: st.DataObject) -> None:
+    """Whatever the trusted issuer: the same issuer, name of the key and selectors, even the very same key."""
     key = data.draw(st.sampled_from([RSA, EC]))
     make = data.draw(st.sampled_from([kubernetes, spire, github]))
     speaking, trusted = make("a", key), make("b", data.draw(st.sampled_from([RSA, EC])))
-    held = proof(trusted, *SHOWN[trusted.source.kind])
+    held = proof(trusted, *SHOWN[trusted.trusted_issuer.kind])
     unrelated = proof(speaking, ("k8s:ns", "nowhere"), id_="p2")
     outcome = ask(speaking.token(), [speaking, trusted], unrelated, held, find=finder(speaking))
     assert isinstance(outcome, Refused)
     assert outcome.reason is RefusalReason.MISMATCH
     assert outcome.miss is not None
-    assert outcome.miss.source_id == "a"
+    assert outcome.miss.trusted_issuer_id == "a"
 
 
 @settings(max_examples=examples(300))
@@ -406,16 +406,16 @@ def test_a_remembered_token_ends_when_it_expires() -> None:
     its = kubernetes()
     judged = Workloads(finder(its), issuer=US, trust_domain="example.org")
     evidence = Evidence(scheme=Scheme.BEARER, credential=its.token(exp=SECONDS + 60))
-    agent, sources = client(proof(its, *HELPER)), {"cluster-a": its.source}
+    agent, trusted_issuers = client(proof(its, *HELPER)), {"cluster-a": its.trusted_issuer}
 
     def at(seconds: int) -> Proved | Refused:
         now = NOW + timedelta(seconds=seconds)
-        return attest(agent, sources, evidence, workloads=judged, issuer=US, now=now)
+        return attest(agent, trusted_issuers, evidence, workloads=judged, issuer=US, now=now)
 
-    assert judged.recall(evidence, agent, [its.source], NOW) is None
+    assert judged.recall(evidence, agent, [its.trusted_issuer], NOW) is None
     assert proved(at(0))
-    assert judged.recall(evidence, agent, [its.source], NOW) == at(0)
-    assert judged.recall(evidence, agent, [its.source], NOW + timedelta(seconds=60)) is None
+    assert judged.recall(evidence, agent, [its.trusted_issuer], NOW) == at(0)
+    assert judged.recall(evidence, agent, [its.trusted_issuer], NOW + timedelta(seconds=60)) is None
     assert proved(at(60)), "within the difference of clocks, it is looked at anew"
     refused(at(90))
     assert GITHUB not in repr(judged)

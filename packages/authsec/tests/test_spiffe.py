@@ -46,7 +46,7 @@ def test_the_identity_that_is_wanted(
     assert subject() == AGENT
 
 
-def test_the_audience_is_the_one_that_the_trust_source_asks_for(
+def test_the_audience_is_the_one_that_the_trusted_issuer_asks_for(
     sockets: Path, make_client: Make, authority: Any
 ) -> None:
     source = SpiffeWorkloadApi(socket=f"unix:{sockets}/works")

@@ -240,7 +240,7 @@ def test_the_manifest_is_shown_to_those_who_have_a_pod(tmp_path: Path, make_clie
     assert "serviceAccountToken" not in broken_content(token.encode(), tmp_path, make_client)
 
 
-def test_the_trust_source_may_ask_for_another_audience(
+def test_the_trusted_issuer_may_ask_for_another_audience(
     tmp_path: Path, make_client: Make, authority: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "token"

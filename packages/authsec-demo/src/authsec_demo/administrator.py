@@ -23,10 +23,12 @@ class Administrator:
         """An AI agent that proves itself with a key pair; the authority is given the public half (PEM)."""
         return self._post("/clients", {"name": name, "platform": "key", "public_key": public_key})
 
-    def onboard_workload(self, name: str, selectors: Mapping[str, str], source: str) -> Mapping[str, Any]:
-        """An AI agent on Kubernetes, known by these selectors; the trust source vouches for them."""
+    def onboard_workload(self, name: str, selectors: Mapping[str, str], trusted_issuer: str) -> Mapping[str, Any]:
+        """An AI agent on Kubernetes, known by these selectors, which the trusted issuer proves."""
         listed = [{"key": key, "value": value} for key, value in selectors.items()]
-        return self._post("/clients", {"name": name, "platform": "kubernetes", "selectors": listed, "source": source})
+        return self._post(
+            "/clients", {"name": name, "platform": "kubernetes", "selectors": listed, "trusted_issuer": trusted_issuer}
+        )
 
     def make_enrolment_code(self, client: str) -> Mapping[str, Any]:
         """A one-time code by which a laptop may be that agent for some hours."""

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from introspecting import CRM, ask, register, token_for
-from trusting import ENDPOINT
+from trusted_issuers import ENDPOINT
 
 ADMIN = "/authsec/api/v1"
 

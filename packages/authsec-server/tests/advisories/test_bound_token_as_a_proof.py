@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attesting import SHOWN
 from jose_doors import MAKERS
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import RSA
 
 
@@ -19,7 +19,7 @@ from workload_evidence import RSA
 def test_a_token_that_is_bound_to_a_key(house: Any, kind: str) -> None:
     its, issuer = house(), MAKERS[kind]()
     trust(its, issuer)
-    client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
+    client_id = agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
     assert shows(its, client_id, issuer.token()).status_code == 200
     for binding in ({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}, {"jwk": RSA.public.to_jwk()}, {}, ""):
         answer = shows(its, client_id, issuer.token(cnf=binding))

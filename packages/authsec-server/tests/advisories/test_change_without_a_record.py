@@ -19,7 +19,8 @@ from starlette.testclient import TestClient
 House = Any
 PASSWORD = "correct horse battery staple"
 TOLD_APART = {"events", "authority"}  # the journal itself, and the version that every change raises
-TOLD_ALL_THE_SAME = {"/console/sources/{source}/try"}  # it changes nothing, and somebody had an agent's credential
+# It changes nothing, and somebody had an agent's credential.
+TOLD_ALL_THE_SAME = {"/console/issuers/{trusted_issuer}/try"}
 
 
 class Office:

@@ -1,6 +1,6 @@
 """A "policy check" decoded a JWT and did not verify it when a flag was off: whoever wrote claims was believed.
 
-Here a token can be tried at a trust source. What nobody signed is shown as what the token says, and compared with no
+Here a token can be tried at a trusted issuer. What nobody signed is shown as what the token says, and compared with no
 agent; where the keys are not known, the answer is that nobody knows. No setting turns any of it off.
 """
 
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from attesting import HELPER
 from authsec_server.settings import Settings
-from trusting import agent, trust
+from trusted_issuers import agent, trust
 from workload_evidence import OTHER_RSA, Issuer, encoded, kubernetes
 
 
 def tried(its: Any, issuer: Issuer, token: str) -> Any:
-    return its.door().post(f"/authsec/api/v1/sources/{issuer.source.slug}/try", json={"token": token}).json()
+    return its.door().post(f"/authsec/api/v1/issuers/{issuer.trusted_issuer.slug}/try", json={"token": token}).json()
 
 
 def state(told: Any, name: str) -> str:

@@ -16,7 +16,7 @@ THINGS: dict[str, tuple[dict[str, Any], str]] = {
     "roles": ({"name": "Support", "actions": ["a:b"]}, "support"),
     "apis": ({"name": "Orders", "identifier": "orders"}, "orders"),
     "clients": ({"name": "Helper", "platform": "unattested"}, "helper"),
-    "sources": (
+    "issuers": (
         {
             "name": "CI",
             "kind": "oidc",

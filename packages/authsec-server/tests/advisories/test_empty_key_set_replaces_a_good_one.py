@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from authsec_server.db import Database
-from authsec_server.sources.key_cache import Condition
+from authsec_server.issuers.key_cache import Condition
 from issuers import ONE, Asking, Issuer
 
 EMPTY: list[dict[str, Any]] = [
@@ -34,7 +34,7 @@ def test_the_good_one_stays_here_and_in_the_database(its: Asking, document: dict
     its.wait(hours=1)
     assert its.has("one")
     its.wait(seconds=6)
-    its.key_sets.refresh(its.source)
+    its.key_sets.refresh(its.trusted_issuer)
     its.restart()
     assert its.has("one")
     assert (its.state().condition, list(its.state().keys)) == (Condition.STALE, ["one"])

@@ -36,7 +36,18 @@ ENDLESS = "9999-01-01 00:00:00.000000"
 KINDS = [each.value for each in EventKind]
 REASONS = ["selectors_mismatch", "action_not_allowed", "invalid_target", "proof_not_accepted", "unavailable", ""]
 MEMBERS = ["actions", "audience", "resources", "missing", "unknown", "smaller", "attestation", "proof_id", "proved_by"]
-MEMBERS += ["validation", "failed", "source", "miss", "revision", "before", "after", "events", "rows", "operation"]
+MEMBERS += [
+    "validation",
+    "failed",
+    "trusted_issuer",
+    "miss",
+    "revision",
+    "before",
+    "after",
+    "events",
+    "rows",
+    "operation",
+]
 MEMBERS += ["details", "holds", "enrolled", "ended", "slug", "gone", "problem", "record", "because"]
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 LEAVES = st.none() | st.booleans() | st.integers(-3, 10**40) | st.text(max_size=3) | FLOATS
@@ -99,11 +110,14 @@ def test_every_event_of_a_valid_shape_can_be_shown(row: dict[str, Any]) -> None:
 
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {
-    "a miss that is a number": {"kind": "source.tried", "detail": {"miss": 5}},
+    "a miss that is a number": {"kind": "issuer.tried", "detail": {"miss": 5}},
     "an audience that is a number": {"kind": "proof.added", "detail": {"audience": 5}},
     "an audience of objects": {"kind": "proof.added", "detail": {"audience": [{}]}},
-    "a source that is a text": {"kind": "proof.added", "detail": {"source": "x"}},
-    "a source whose id is an object": {"kind": "proof.added", "detail": {"source": {"id": {}, "name": "x"}}},
+    "a trusted issuer that is a text": {"kind": "proof.added", "detail": {"trusted_issuer": "x"}},
+    "a trusted issuer whose id is an object": {
+        "kind": "proof.added",
+        "detail": {"trusted_issuer": {"id": {}, "name": "x"}},
+    },
     "a token of an agent without a name": {"kind": "token.issued", "client_name": None},
     "an agent without an id": {"kind": "role.created", "client_id": None, "client_name": "x"},
     "more rows than a number can say": {"kind": "counts.rebuilt", "detail": {"rows": {"x": 10**4000}}},

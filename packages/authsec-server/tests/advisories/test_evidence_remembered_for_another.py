@@ -1,7 +1,7 @@
 """What was remembered for one is given to another: found by what was asked, or by a key with an empty part.
 
-Evidence is remembered by its source, that source's revision and all of the evidence; which client it is about is
-asked each time anew. And it counts only while the key that signed it is still the source's.
+Evidence is remembered by its trusted issuer, that trusted issuer's revision and all of the evidence; which client it is
+about is asked each time anew. And it counts only while the key that signed it is still the trusted issuer's.
 """
 
 from __future__ import annotations
@@ -16,35 +16,39 @@ from attesting import HELPER, client, proof
 from authsec_server.attestation.evidence_cache import RememberedEvidence
 from authsec_server.attestation.model import Evidence, Proved, Refused, Scheme, Verified
 from authsec_server.attestation.service import attest
-from authsec_server.attestation.workloads import Workloads, trusted_sources
+from authsec_server.attestation.workloads import Workloads, usable_issuers
 from authsec_server.clients.model import Selector
 from authsec_server.failures import Unavailable
-from authsec_server.sources.model import KeysUnavailable, SourceKind
-from trusting import agent, shows, trust
+from authsec_server.issuers.model import KeysUnavailable, TrustedIssuerKind
+from trusted_issuers import agent, shows, trust
 from workload_evidence import EC, NOW, OTHER_RSA, RSA, US, finder, kubernetes
 
 
 class Judge:
-    """One authority's workloads; its sources' keys can be taken away."""
+    """One authority's workloads; its trusted issuers' keys can be taken away."""
 
     def __init__(self, *issuers: Any) -> None:
         self.issuers = issuers
         self.find = finder(*issuers)
         self.workloads = Workloads(self._find, issuer=US, trust_domain="example.org")
 
-    def _find(self, source: Any, kid: str) -> Any:
-        return self.find(source, kid)
+    def _find(self, trusted_issuer: Any, kid: str) -> Any:
+        return self.find(trusted_issuer, kid)
 
-    def ask(self, token: str, *proofs: Any, sources: Any = None, now: Any = NOW) -> Proved | Refused:
-        named = {each.source.id: each.source for each in self.issuers} if sources is None else sources
+    def ask(self, token: str, *proofs: Any, trusted_issuers: Any = None, now: Any = NOW) -> Proved | Refused:
+        named = (
+            {each.trusted_issuer.id: each.trusted_issuer for each in self.issuers}
+            if trusted_issuers is None
+            else trusted_issuers
+        )
         evidence = Evidence(scheme=Scheme.BEARER, credential=token)
         return attest(client(*proofs), named, evidence, workloads=self.workloads, issuer=US, now=now)
 
     def remembers(self, token: str, *proofs: Any, now: Any = NOW) -> bool:
-        named = {each.source.id: each.source for each in self.issuers}
+        named = {each.trusted_issuer.id: each.trusted_issuer for each in self.issuers}
         evidence = Evidence(scheme=Scheme.BEARER, credential=token)
         agent = client(*proofs)
-        return self.workloads.recall(evidence, agent, trusted_sources(agent, named, now), now) is not None
+        return self.workloads.recall(evidence, agent, usable_issuers(agent, named, now), now) is not None
 
 
 def test_evidence_of_one_client_does_not_let_it_in_as_another(house: Any) -> None:
@@ -57,7 +61,7 @@ def test_evidence_of_one_client_does_not_let_it_in_as_another(house: Any) -> Non
     assert [shows(its, first, token).status_code for _ in range(2)] == [200, 200]
     assert [shows(its, second, token).status_code for _ in range(2)] == [403, 403]
     third = its.delegated_name("Third")
-    assert shows(its, third, token).status_code == 401, "for one that rests on no source it proves nothing"
+    assert shows(its, third, token).status_code == 401, "for one that rests on no trusted issuer it proves nothing"
 
 
 def test_remembered_in_one_cluster_it_says_nothing_in_another() -> None:
@@ -102,7 +106,7 @@ def test_with_its_key_its_evidence_goes(key: Any) -> None:
     judge = Judge(its)
     token = its.token()
     assert isinstance(judge.ask(token, proof(its, *HELPER)), Proved)
-    judge.find = lambda _source, _kid: key
+    judge.find = lambda _trusted_issuer, _kid: key
     assert isinstance(judge.ask(token, proof(its, *HELPER)), Refused)
     judge.find = finder(its)
     assert isinstance(judge.ask(token, proof(its, *HELPER)), Proved)
@@ -123,13 +127,13 @@ def test_while_the_keys_are_unknown_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"revision": 2, "audience": "other"}, {"enabled": False}], ids=str)
-def test_an_edited_or_disabled_source_is_asked_anew(changes: dict[str, Any]) -> None:
+def test_an_edited_or_disabled_trusted_issuer_is_asked_anew(changes: dict[str, Any]) -> None:
     its = kubernetes()
     judge = Judge(its)
     token = its.token()
     assert isinstance(judge.ask(token, proof(its, *HELPER)), Proved)
-    edited = {its.source.id: replace(its.source, **changes)}
-    assert isinstance(judge.ask(token, proof(its, *HELPER), sources=edited), Refused)
+    edited = {its.trusted_issuer.id: replace(its.trusted_issuer, **changes)}
+    assert isinstance(judge.ask(token, proof(its, *HELPER), trusted_issuers=edited), Refused)
 
 
 def said(number: int) -> tuple[Evidence, Verified]:
@@ -137,7 +141,11 @@ def said(number: int) -> tuple[Evidence, Verified]:
     selectors = frozenset({Selector(key="k8s:ns", value=str(number))})
     until = NOW + timedelta(hours=1)
     verified = Verified(
-        source_id="cluster-a", source_revision=1, kind=SourceKind.KUBERNETES, selectors=selectors, until=until
+        trusted_issuer_id="cluster-a",
+        trusted_issuer_revision=1,
+        kind=TrustedIssuerKind.KUBERNETES,
+        selectors=selectors,
+        until=until,
     )
     return Evidence(scheme=Scheme.BEARER, credential=f"evidence {number}"), verified
 
@@ -148,13 +156,13 @@ def test_room_is_made_by_what_was_not_asked_for_longest() -> None:
     known = [said(number) for number in range(3)]
 
     def remember(number: int) -> None:
-        remembered.remember(its.source, *known[number], kid="one", key=EC.public)
+        remembered.remember(its.trusted_issuer, *known[number], kid="one", key=EC.public)
 
     remember(0)
     remember(1)
-    assert remembered.recall(its.source, known[0][0], NOW) == known[0][1]
+    assert remembered.recall(its.trusted_issuer, known[0][0], NOW) == known[0][1]
     remember(2)
-    assert [remembered.recall(its.source, each, NOW) is not None for each, _ in known] == [True, False, True]
+    assert [remembered.recall(its.trusted_issuer, each, NOW) is not None for each, _ in known] == [True, False, True]
 
 
 def test_many_at_once_each_get_their_own() -> None:
@@ -165,12 +173,12 @@ def test_many_at_once_each_get_their_own() -> None:
 
     def work(turn: int) -> bool:
         evidence, verified = known[turn * 7 % 24]
-        before = remembered.recall(its.source, evidence, NOW)
-        remembered.remember(its.source, evidence, verified, kid="one", key=EC.public)
-        after = remembered.recall(its.source, evidence, NOW)
+        before = remembered.recall(its.trusted_issuer, evidence, NOW)
+        remembered.remember(its.trusted_issuer, evidence, verified, kid="one", key=EC.public)
+        after = remembered.recall(its.trusted_issuer, evidence, NOW)
         return {before, after} <= {None, verified}
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(5000)))
-    kept = [evidence for evidence, _ in known if remembered.recall(its.source, evidence, NOW)]
+    kept = [evidence for evidence, _ in known if remembered.recall(its.trusted_issuer, evidence, NOW)]
     assert len(kept) <= 8

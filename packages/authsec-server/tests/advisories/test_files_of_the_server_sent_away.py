@@ -1,7 +1,7 @@
 """An administrator of the console registers a cluster of their own, and has a file of the server sent there.
 
-Who registers a source says which host is asked, and with which file. So the file is named within one folder that the
-operator keeps for this; and what does not look like a token, such as a private key, is not sent at all.
+Who registers a trusted issuer says which host is asked, and with which file. So the file is named within one folder
+that the operator keeps for this; and what does not look like a token, such as a private key, is not sent at all.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from api_server import CREDENTIALS, OWN_TOKEN, ApiServer
-from authsec_server.sources.cluster_client import MAX_BYTES, CredentialsUnusable, read_credentials
+from authsec_server.issuers.cluster_client import MAX_BYTES, CredentialsUnusable, read_credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 
 HELPER = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"))
@@ -32,7 +32,7 @@ def test_no_name_leads_out_of_the_folder(house: Any, server: ApiServer) -> None:
     door = house(local_operator=True, **server.settings).door()
     asked = {"name": "C", "kind": "kubernetes", "issuer": "https://k.example.com", "keys_from": "discovery"}
     for name in ("../secret", "/etc/passwd", "..", ".", "", ".hidden", "a/b", "a\\b", "token\n", "%2e%2e%2fsecret"):
-        answer = door.post("/authsec/api/v1/sources", json=asked | server.asked_for(credentials=name))
+        answer = door.post("/authsec/api/v1/issuers", json=asked | server.asked_for(credentials=name))
         assert (answer.status_code, answer.json()["field"]) == (400, "credentials"), name
 
 

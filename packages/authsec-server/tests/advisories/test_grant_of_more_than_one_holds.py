@@ -59,16 +59,21 @@ def test_an_admin_key_gives_what_it_holds_and_becomes_nobody(estate: Estate) -> 
 
 
 def _a_configuration_is_no_way_around(estate: Estate) -> None:
-    """Trust sources are an admin's; applying a file of everything is an operator's."""
-    source = {"name": "Mine", "kind": "kubernetes", "issuer": "https://mallory.example.com", "keys_from": "discovery"}
+    """Trusted issuers are an admin's; applying a file of everything is an operator's."""
+    trusted_issuer = {
+        "name": "Mine",
+        "kind": "kubernetes",
+        "issuer": "https://mallory.example.com",
+        "keys_from": "discovery",
+    }
     for body in (
-        {"configuration": {"sources": {"mallory": source}}},
-        {"configuration": {"sources": {}}, "prune": True},
+        {"configuration": {"issuers": {"mallory": trusted_issuer}}},
+        {"configuration": {"issuers": {}}, "prune": True},
     ):
         for query in ("", "?dry_run=1"):
             answer = ask(estate, "operator", "POST", f"configuration{query}", body)
             assert (answer.status_code, answer.json()["reason"]) == (403, "not_permitted"), answer.text
-    slugs = {each["slug"] for each in ask(estate, "viewer", "GET", "sources").json()["items"]}
+    slugs = {each["slug"] for each in ask(estate, "viewer", "GET", "issuers").json()["items"]}
     assert slugs == {"cluster", "unused"}
 
 

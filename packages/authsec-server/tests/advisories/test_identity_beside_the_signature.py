@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from attesting import HELPER, ask, proof, proved, refused
-from trusting import ENDPOINT, agent, trust
+from trusted_issuers import ENDPOINT, agent, trust
 from workload_evidence import encoded, kubernetes
 
 

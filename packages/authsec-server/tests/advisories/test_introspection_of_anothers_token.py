@@ -12,7 +12,7 @@ from typing import Any
 from authsec_server.apis import service as apis
 from authsec_server.db import Tx
 from introspecting import BILLING, CRM, ask, register, token_for
-from trusting import operator
+from trusted_issuers import operator
 
 
 def test_an_api_learns_nothing_of_anothers_token(house: Callable[..., Any]) -> None:

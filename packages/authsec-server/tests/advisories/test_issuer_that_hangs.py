@@ -15,10 +15,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from authsec_server.sources.key_cache import Waiters
-from authsec_server.sources.key_sets import WAITING, WAITING_FOR_ONE
+from authsec_server.issuers.key_cache import Waiters
+from authsec_server.issuers.key_sets import WAITING, WAITING_FOR_ONE
 from serving import serving
-from trusting import ENDPOINT, agent, trust
+from trusted_issuers import ENDPOINT, agent, trust
 from workload_evidence import CLUSTER, kubernetes, spire
 
 NAMESPACE = ("k8s:ns", "production")

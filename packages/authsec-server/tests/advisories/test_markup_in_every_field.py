@@ -18,7 +18,7 @@ from authsec_server.audit import live
 from laptops import Laptop, code_for
 from pages import get, post
 from starlette.testclient import TestClient
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import github
 
 House = Any
@@ -38,7 +38,7 @@ SILENT = {
     "/console/account",
     "/console/account/password",
     "/console/apis/new",
-    "/console/sources/new",
+    "/console/issuers/new",
     "/console/activity/stream",
     "/console/activity/export.{form}",
     "/console/keys",
@@ -140,7 +140,7 @@ def test_what_a_workload_says(opened: House, company: Company) -> None:
     shown = MARK.partition("`")[0]  # what stands between such is set as code
     for way in (f"/console/clients/{client_id}", f"/console/activity/{newest(company)}"):
         assert says(looked_at(company.operator, way), shown), way
-    path = f"/console/sources/{issuer.source.slug}/try"
+    path = f"/console/issuers/{issuer.trusted_issuer.slug}/try"
     for said in (token, issuer.token(iss=MARK, sub=MARK, aud=[MARK, "x"]), MARK):
         tried = company.operator.post(path, data={"token": said}, headers=FORM)
         assert tried.status_code == 200, tried.text

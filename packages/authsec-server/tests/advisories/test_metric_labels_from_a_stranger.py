@@ -7,7 +7,7 @@ from typing import Any
 from attesting import HELPER
 from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.metrics import ENDED
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 
 

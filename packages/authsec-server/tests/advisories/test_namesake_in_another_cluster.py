@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attesting import HELPER
-from trusting import agent, refusals, shows, trust
+from trusted_issuers import agent, refusals, shows, trust
 from workload_evidence import CLUSTER, EC, OTHER_RSA, RSA, kubernetes
 
 

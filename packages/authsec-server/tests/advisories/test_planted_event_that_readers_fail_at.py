@@ -70,9 +70,9 @@ PLANTED: dict[str, Mapping[str, Any]] = {
     "an audience that is a number": _detail(audience=5),
     "an audience of numbers": _detail(audience=[5]),
     "an audience of lists": _detail(audience=[["x"]]),
-    "a source that is a text": _detail(source="x"),
-    "a source whose id is a list": _detail(source={"id": ["x"], "name": "x"}),
-    "a source without a name": _detail(source={}),
+    "a trusted issuer that is a text": _detail(trusted_issuer="x"),
+    "a trusted issuer whose id is a list": _detail(trusted_issuer={"id": ["x"], "name": "x"}),
+    "a trusted issuer without a name": _detail(trusted_issuer={}),
     "a validation that is a list": _detail(validation=["x"]),
     "a miss that is a number": MISMATCH | _detail(miss=5),
     "selectors that are numbers": MISMATCH | _detail(miss={"selectors": [5]}),
@@ -86,7 +86,7 @@ PLANTED: dict[str, Mapping[str, Any]] = {
     "a drop of a text of events": {"kind": "events.dropped", "decision": None} | _detail(events="x"),
     "counts in rows that are a number": {"kind": "counts.rebuilt", "decision": None} | _detail(rows=5),
     "NUL in the id of a role": {"roles": r'[{"id":"r\u0000","name":"x"}]'},
-    "NUL in the id of a source": {"detail": r'{"source":{"id":"s\u0000","name":"x"}}'},
+    "NUL in the id of a trusted issuer": {"detail": r'{"trusted_issuer":{"id":"s\u0000","name":"x"}}'},
     "NUL in an audience": {"detail": r'{"audience":["https://a\u0000"]}'},
     "NUL in the id of a proof": {"detail": r'{"proof_id":"p\u0000"}'},
     "NUL in an action": {"detail": r'{"actions":["a\u0000"]}'},
@@ -312,9 +312,11 @@ def test_an_event_of_an_earlier_version_is_taken(database: Database) -> None:
     fill(database)
     refused = {"kind": "token.refused", "decision": "denied", "reason": "action_not_allowed", "expires_at": None}
     row = {"key": "k8s:ns", "registered": "a", "shown": "b", "agrees": False}
-    miss = {"proof_id": "p", "source_id": "s", "sentence": "x", "selectors": [row]}
+    miss = {"proof_id": "p", "trusted_issuer_id": "s", "sentence": "x", "selectors": [row]}
     asked = {"actions": None, "resources": [], "attestation": "private_key_jwt", "details": ""}
     database.append(lambda tx: plant(tx, **refused, **_detail(**asked)))
-    database.append(lambda tx: plant(tx, id=901, **refused, **_detail(miss=miss, source={"id": "s", "name": "S"})))
+    database.append(
+        lambda tx: plant(tx, id=901, **refused, **_detail(miss=miss, trusted_issuer={"id": "s", "name": "S"}))
+    )
     shown = database.read(lambda tx: audit.page(tx, ANN, EventFilter(client_id=CLIENTS[0]), limit=2).items)
     assert [(each.id, each.event.kind) for each in shown] == [(901, "token.refused"), (900, "token.refused")]

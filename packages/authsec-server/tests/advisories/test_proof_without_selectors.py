@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attesting import SHOWN, ask, client, proof, refused
 from authsec_server.attestation.model import RefusalReason
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import github, kubernetes, spire
 
 
@@ -33,6 +33,6 @@ def test_nor_beside_one_that_has_some(house: Any) -> None:
     assert shows(its, client_id, issuer.token()).json()["reason"] == "selectors_mismatch"
 
 
-def test_a_source_that_maps_nothing_proves_nothing() -> None:
+def test_a_trusted_issuer_that_maps_nothing_proves_nothing() -> None:
     its = github(claims={})
-    refused(ask(its.token(), [its], proof(its, *SHOWN[its.source.kind])))
+    refused(ask(its.token(), [its], proof(its, *SHOWN[its.trusted_issuer.kind])))

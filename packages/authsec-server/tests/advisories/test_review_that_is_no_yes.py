@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from api_server import ApiServer, no_longer, review
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 
 HELPER = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"))
@@ -63,13 +63,13 @@ def test_no_other_answer_lets_anybody_in(house: Any, server: ApiServer) -> None:
 
 
 def test_a_yes_for_one_audience_is_none_for_another(house: Any, server: ApiServer) -> None:
-    """The source is edited to want tokens for another audience: what was reviewed for the old one is asked anew."""
+    """The trusted issuer gets another audience: what was reviewed for the old one is asked anew."""
     its, issuer = house(local_operator=True, **server.settings), kubernetes()
     trust(its, issuer, may_look_up=True, **server.asked_for(pod_lookup=False))
     client_id = agent(its, issuer, *HELPER)
     assert shows(its, client_id, issuer.token()).status_code == 200
-    source = "/authsec/api/v1/sources/cluster-a"
-    its.door().patch(source, json={"audience": "authsec"}, headers={"If-Match": '"1"'}).raise_for_status()
+    trusted_issuer = "/authsec/api/v1/issuers/cluster-a"
+    its.door().patch(trusted_issuer, json={"audience": "authsec"}, headers={"If-Match": '"1"'}).raise_for_status()
     assert shows(its, client_id, issuer.token()).status_code == 401
     assert shows(its, client_id, issuer.token(aud="authsec")).status_code == 503, "this server only says yes for us"
     assert server.reviewed()[-1]["spec"]["audiences"] == ["authsec"]

@@ -1,8 +1,8 @@
 """A revocation changed a row, and the tokens that had been issued lived on; or what was remembered went on letting in.
 
-Whatever attestation rests on can be ended: the client, its proof, the trust source, or what that source may say. Each
-ends the tokens that rest on it, by a revocation above the version that they were decided under, and the very evidence
-that was good a moment ago is judged anew. Allowing it again revives none.
+Whatever attestation rests on can be ended: the client, its proof, the trusted issuer, or what that trusted issuer may
+say. Each ends the tokens that rest on it, by a revocation above the version that they were decided under, and the very
+evidence that was good a moment ago is judged anew. Allowing it again revives none.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from authsec.jose import parse_compact
 from authsec_server.audit.model import EventKind
 from authsec_server.clients import bindings, held_proofs, service
 from authsec_server.db import Tx
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuerEdit
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import SourceEdit
 from databases import settings_for
-from trusting import agent, operator, shows, trust
+from trusted_issuers import agent, operator, shows, trust
 from workload_evidence import Issuer, github
 
 Change = Callable[[Tx, Act, str, Issuer], object]
 
 
 def edit(tx: Tx, act: Act, issuer: Issuer, **changes: Any) -> object:
-    source = sources.get(tx, act, issuer.source.id)
-    return sources.edit(tx, act, source.id, revision=source.revision, changes=SourceEdit(**changes))
+    trusted_issuer = issuers.get(tx, act, issuer.trusted_issuer.id)
+    return issuers.edit(
+        tx, act, trusted_issuer.id, revision=trusted_issuer.revision, changes=TrustedIssuerEdit(**changes)
+    )
 
 
 def take_away(tx: Tx, act: Act, client_id: str, _: Issuer) -> object:
@@ -46,9 +48,11 @@ def made(tx: Tx, *, change: Change, by: Act, of: str, issuer: Issuer) -> object:
 ENDS: dict[str, Change] = {
     "the client is disabled": lambda tx, act, client_id, _: service.disable(tx, act, client_id),
     "its proof is taken away": take_away,
-    "the source is disabled": lambda tx, act, _, issuer: bindings.disable_source(tx, act, issuer.source.id),
-    "the source is removed": lambda tx, act, _, issuer: bindings.remove_source(
-        tx, act, issuer.source.id, with_proofs=True
+    "the trusted issuer is disabled": lambda tx, act, _, issuer: bindings.disable_trusted_issuer(
+        tx, act, issuer.trusted_issuer.id
+    ),
+    "the trusted issuer is removed": lambda tx, act, _, issuer: bindings.remove_trusted_issuer(
+        tx, act, issuer.trusted_issuer.id, with_proofs=True
     ),
     "its tokens must be for another": lambda tx, act, _, issuer: edit(tx, act, issuer, audience="elsewhere"),
     "it may say less": lambda tx, act, _, issuer: edit(tx, act, issuer, claims={"github:ref": "ref"}),
@@ -66,11 +70,11 @@ def test_each_ends_the_tokens_and_judges_the_evidence_anew(its: Any) -> None:
     for number, (name, change) in enumerate(ENDS.items()):
         issuer = github(f"ci-{number}", issuer=f"https://ci-{number}.example", key=OTHER.generate_rsa())
         trust(its, issuer)
-        client_id = agent(its, issuer, *SHOWN[issuer.source.kind], name=f"Agent {number}")
+        client_id = agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind], name=f"Agent {number}")
         evidence = issuer.token()
         token = parse_compact(shows(its, client_id, evidence).json()["token"])
         issued = next(each.event for each in its.events()[::-1] if each.event.kind is EventKind.TOKEN_ISSUED)
-        rests_on = {client_id, issued.detail["proof_id"], issued.detail["source"]["id"]}
+        rests_on = {client_id, issued.detail["proof_id"], issued.detail["trusted_issuer"]["id"]}
 
         its.authority.database.change(partial(made, change=change, by=operator(its), of=client_id, issuer=issuer))
 
@@ -84,10 +88,10 @@ def test_each_ends_the_tokens_and_judges_the_evidence_anew(its: Any) -> None:
 def test_allowing_it_again_revives_none(its: Any) -> None:
     issuer = github()
     trust(its, issuer)
-    client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
+    client_id = agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
     before = parse_compact(shows(its, client_id, issuer.token()).json()["token"])
-    for change in (bindings.disable_source, bindings.enable_source):
-        its.authority.database.change(lambda tx, change=change: change(tx, operator(its), issuer.source.id))
+    for change in (bindings.disable_trusted_issuer, bindings.enable_trusted_issuer):
+        its.authority.database.change(lambda tx, change=change: change(tx, operator(its), issuer.trusted_issuer.id))
     after = parse_compact(shows(its, client_id, issuer.token()).json()["token"])
     (ended,) = its.authority.database.read(lambda tx: revocations.since(tx, 0))
     assert before.claims["authority_version"] < ended.version <= after.claims["authority_version"]

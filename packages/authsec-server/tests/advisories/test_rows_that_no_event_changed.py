@@ -20,11 +20,11 @@ from authsec_server.clients import service
 from authsec_server.clients.model import ClientEdit
 from authsec_server.db import Tx, metadata
 from authsec_server.db.table_digests import DIGESTED, digest, kept_digests, product_of_rows, stored, write_products
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuerKind
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.principal import Act
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import ProposedSource, SourceKind
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import text
 
@@ -40,7 +40,7 @@ CHANGED = {
     "apis": "identifier = 'https://other.example'",
     "api_actions": "description = 'Other'",
     "api_credentials": "revoked_at = '2020-01-01 00:00:00.000000+00'",
-    "trust_sources": "name = 'Other'",
+    "trusted_issuers": "name = 'Other'",
     "administrators": "name = 'Other'",
     "admin_keys": "id = (SELECT min(id) FROM administrators)",
     "signing_keys": "state = 'gone'",
@@ -48,7 +48,7 @@ CHANGED = {
 """A change of one row of each table."""
 VOLATILE = {"authority", "events", "event_delegations", "sealed_events", "seal_heads", "counted", "number_ranges"} | {
     *("hourly_counts", "client_counts", "daily_uses", "last_uses", "revocations", "feed_followers", "used_assertions"),
-    *("trust_source_keys", "enrolments", "sessions", "setup_links", "feed_keys", "sealing_keys", "sealing_key_lists"),
+    *("trusted_issuer_keys", "enrolments", "sessions", "setup_links", "feed_keys", "sealing_keys", "sealing_key_lists"),
     *("table_digests", "alembic_version"),
 }
 """Tables that `verify` compares in another way, or that decide no answer about an event."""
@@ -68,15 +68,15 @@ def sealed(estate: Any) -> Sealed:
     its.estate.do(lambda tx, act: apis.create(tx, act, name="CRM", identifier="https://crm.example", actions=read))
     its.estate.delegate(client="labelled", slug="third", audiences=("https://crm.example",))
     its.estate.do(lambda tx, act: credentials.create(tx, act, "crm", name="one"))
-    issuer = ProposedSource(
+    issuer = ProposedTrustedIssuer(
         name="CI",
-        kind=SourceKind.OIDC,
+        kind=TrustedIssuerKind.OIDC,
         issuer="https://ci.example",
         audience="us",
         keys_from="discovery",
         preset="gitlab",
     )
-    its.estate.do(lambda tx, act: sources.create(tx, act, issuer))
+    its.estate.do(lambda tx, act: issuers.create(tx, act, issuer))
     its.estate.do(lambda tx, act: keys.ensure(tx, act, new_keys()))
     its.seal()
     assert its.findings() == ()

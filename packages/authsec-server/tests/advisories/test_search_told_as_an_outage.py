@@ -22,9 +22,9 @@ def test_a_text_that_nothing_can_hold_finds_nothing(
     its = house(local_operator=True, **settings_for(database_url, tmp_path))
     door, agent = its.door(), its.delegated_name("Helper")
     keys = {"keys": [ONE.public.to_jwk() | {"kid": "1"}]}
-    source = {"name": "CI", "kind": "kubernetes", "issuer": "https://ci.example.com", "given_keys": keys}
-    assert door.post(f"{API}/sources", json=source | {"keys_from": "given"}).status_code == 201
-    for noun in ("clients", "delegations", "sources"):
+    trusted_issuer = {"name": "CI", "kind": "kubernetes", "issuer": "https://ci.example.com", "given_keys": keys}
+    assert door.post(f"{API}/issuers", json=trusted_issuer | {"keys_from": "given"}).status_code == 201
+    for noun in ("clients", "delegations", "issuers"):
         assert len(door.get(f"{API}/{noun}").json()["items"]) == 1, agent
         for text in ("x" * 60_000, "%" * 20_000, "\0"):
             answer = door.get(f"{API}/{noun}", params={"text": text})

@@ -2,7 +2,7 @@
 
 Whoever keeps an issuer from being reached would keep its old keys alive for ever, among them one that was stolen and
 withdrawn. A failed refresh leaves a set as old as it is; 24 hours after it was fetched it is dead, also for processes
-that start in between, and through every other change of its source.
+that start in between, and through every other change of its trusted issuer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from authsec_server.db import Database
-from authsec_server.sources.key_cache import Condition
+from authsec_server.issuers.key_cache import Condition
 from issuers import NOW, Asking, Issuer
 
 
@@ -28,7 +28,7 @@ def test_failed_refreshes_do_not_extend_it(its: Asking) -> None:
     for _ in range(23):
         its.wait(hours=1)
         assert its.has("one")
-        assert its.key_sets.refresh(its.source).usable_until == NOW + timedelta(hours=24)
+        assert its.key_sets.refresh(its.trusted_issuer).usable_until == NOW + timedelta(hours=24)
     its.wait(minutes=59, seconds=59)
     assert its.has("one")
     its.wait(seconds=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attesting import ask, proof, proved
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import spire
 
 

@@ -1,6 +1,6 @@
 """A token is shown as the proof for the next one: a minute's token becomes an endless one.
 
-Even of an authority that somebody has registered as a source of trust of its own.
+Even of an authority that somebody has registered as a trusted issuer of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from attesting import HELPER
 from authsec.jose import parse_compact
-from trusting import agent, shows, trust
+from trusted_issuers import agent, shows, trust
 from workload_evidence import US, github, kubernetes
 
 

@@ -25,7 +25,7 @@ def unsigned(its: Any, header: dict[str, Any]) -> str:
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", ""])
 def test_unsigned(make: Any, alg: str) -> None:
     its = make()
-    held = proof(its, *SHOWN[its.source.kind])
+    held = proof(its, *SHOWN[its.trusted_issuer.kind])
     for signature in ("", encoded(b"x")):
         refused(ask(f"{unsigned(its, {'alg': alg})}.{signature}", [its], held))
 
@@ -38,7 +38,7 @@ def test_signed_with_the_public_key_as_a_secret(make: Any, alg: str) -> None:
     text = unsigned(its, {"alg": alg})
     for secret in (public.to_pem(), public.to_pem().strip(), json.dumps(public.to_jwk()).encode(), b""):
         forged = hmac.new(secret, text.encode(), getattr(hashlib, f"sha{alg[2:]}")).digest()
-        refused(ask(f"{text}.{encoded(forged)}", [its], proof(its, *SHOWN[its.source.kind])))
+        refused(ask(f"{text}.{encoded(forged)}", [its], proof(its, *SHOWN[its.trusted_issuer.kind])))
 
 
 def test_no_key_is_fetched_for_what_cannot_pass() -> None:

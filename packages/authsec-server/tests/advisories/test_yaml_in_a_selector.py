@@ -44,7 +44,7 @@ def written(value: str) -> str:
 
 def agent(value: str) -> dict[str, Any]:
     shown = [{"key": each.key, "value": each.value} for each in selectors(value)]
-    proof = {"selectors": shown, "source": None, "state": "proves"}
+    proof = {"selectors": shown, "trusted_issuer": None, "state": "proves"}
     return {"slug": value, "client_id": value, "spiffe_id": f"spiffe://td/{value}", "proofs": [proof]}
 
 

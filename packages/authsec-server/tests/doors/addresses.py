@@ -163,23 +163,23 @@ ADDRESSES = (
     Address(path="/console/apis/{api}/credentials/new", looks=OPERATOR, sends=OPERATOR, typed={"name": "{mark}"}),
     Address(path="/console/apis/{api}/credentials/{credential}/revoke", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/apis/{api}/delete", looks=OPERATOR, sends=OPERATOR),
-    Address(path="/console/sources", looks=VIEWER, query="text={mark}"),
+    Address(path="/console/issuers", looks=VIEWER, query="text={mark}"),
     Address(
-        path="/console/sources/new",
+        path="/console/issuers/new",
         looks=ADMIN,
         sends=ADMIN,
         query="kind=kubernetes",
         typed={"name": "New cluster", "issuer": "https://new.example.com", "keys_from": "discovery"},
     ),
-    Address(path="/console/sources/{source}", looks=VIEWER),
-    Address(path="/console/sources/{source}/edit", looks=ADMIN, sends=ADMIN, typed={"name": "Other"}),
-    Address(path="/console/sources/{source}/disable", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/sources/{disabled source}/enable", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/sources/{source}/remove", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/sources/{source}/refresh", sends=ADMIN, changes=False),
-    Address(path="/console/sources/{source}/check", sends=ADMIN, changes=False),
-    Address(path="/console/sources/{source}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
-    Address(path="/console/sources/{source}/bind", sends=OPERATOR, changes=False),
+    Address(path="/console/issuers/{trusted_issuer}", looks=VIEWER),
+    Address(path="/console/issuers/{trusted_issuer}/edit", looks=ADMIN, sends=ADMIN, typed={"name": "Other"}),
+    Address(path="/console/issuers/{trusted_issuer}/disable", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/issuers/{disabled trusted_issuer}/enable", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/issuers/{trusted_issuer}/remove", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/issuers/{trusted_issuer}/refresh", sends=ADMIN, changes=False),
+    Address(path="/console/issuers/{trusted_issuer}/check", sends=ADMIN, changes=False),
+    Address(path="/console/issuers/{trusted_issuer}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
+    Address(path="/console/issuers/{trusted_issuer}/bind", sends=OPERATOR, changes=False),
     Address(
         path="/console/activity",
         looks=VIEWER,
@@ -301,7 +301,7 @@ class Example:
         return next((each.fields for each in here or found), [])
 
     def _filled(self, text: str, written: Callable[[str], str] = str) -> str:
-        return re.sub(r"\{([a-z: ]+)\}", lambda found: written(self._named(found[1])), text)
+        return re.sub(r"\{([a-z_: ]+)\}", lambda found: written(self._named(found[1])), text)
 
     def _named(self, what: str) -> str:
         if what not in self._made:
@@ -336,16 +336,16 @@ class Example:
 
     _new_idle_role = _new_role
 
-    def _new_source(self) -> str:
+    def _new_trusted_issuer(self) -> str:
         names = {"name": self._text("Cluster"), "slug": f"cluster-{self._number}"}
         keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": f"kid {self._company.mark}".strip()}]}
         what = {"kind": "kubernetes", "issuer": f"https://cluster-{self._number}.example.com", "keys_from": "given"}
-        slug: str = self._company.post("sources", **names, **what, given_keys=keys)["slug"]
+        slug: str = self._company.post("issuers", **names, **what, given_keys=keys)["slug"]
         return slug
 
-    def _new_disabled_source(self) -> str:
-        slug = self._named("source")
-        self._company.post(f"sources/{slug}/disable")
+    def _new_disabled_trusted_issuer(self) -> str:
+        slug = self._named("trusted_issuer")
+        self._company.post(f"issuers/{slug}/disable")
         return slug
 
     def _new_client(self) -> str:

@@ -22,10 +22,10 @@ OF_ADMINS = {
     "administrators",
     "admin-keys",
     "setup-links",
-    "sources",
+    "issuers",
     "events",
 }  # for admins to change
-OF_OPERATORS = {"bindProofs", "tryToken"}  # at a source, and about clients
+OF_OPERATORS = {"bindProofs", "tryToken"}  # at a trusted issuer, and about clients
 ASKED_BY_VIEWERS = {"compareConfiguration"}  # a question of several lines, which no address could hold
 AT_THE_MACHINE = {"makeSetupLink"}  # no key makes a way in for a person
 NOT_YET = {"getJournalHead": 404, "rotateJournalKey": 409}  # nothing is sealed here
@@ -38,7 +38,7 @@ ELSEWHERE = {  # what the estate's usual thing is not fit for
     "createEnrolment": {"client": "pod"},
     "takeBackEnrolment": {"client": "pod"},
     "listEnrolments": {"client": "pod"},
-    "removeSource": {"source": "unused"},
+    "removeTrustedIssuer": {"trusted_issuer": "unused"},
     "deleteApi": {"api": "unused"},
 }
 
@@ -126,9 +126,9 @@ def estate_of(house: Callable[..., House], database_url: str, tmp_path: Path) ->
     key = ONE.public.to_jwk() | {"kid": "1"}
     for name in ("Cluster", "Unused"):
         issuer = f"https://{name.lower()}.example.com"
-        make("sources", name=name, kind="kubernetes", issuer=issuer, keys_from="given", given_keys={"keys": [key]})
+        make("issuers", name=name, kind="kubernetes", issuer=issuer, keys_from="given", given_keys={"keys": [key]})
     make("clients", name="Keeper", platform="secret")
-    pod = {"selectors": [{"key": "k8s:ns", "value": "production"}], "source": "cluster"}
+    pod = {"selectors": [{"key": "k8s:ns", "value": "production"}], "trusted_issuer": "cluster"}
     make("clients", name="Pod", platform="kubernetes", **pod)
     for name in ("Used", "Unused"):
         make("apis", name=name, identifier=f"https://{name.lower()}.api.example.com")
@@ -143,7 +143,7 @@ def estate_of(house: Callable[..., House], database_url: str, tmp_path: Path) ->
         "client": "open",
         "proof": local.get(f"{API}/clients/pod").json()["proofs"][0]["id"],
         "enrolment": make("clients/pod/enrolments")["id"],
-        "source": "cluster",
+        "trusted_issuer": "cluster",
         "role": "role-of-open",
         "api": "used",
         "credential": credential["id"],

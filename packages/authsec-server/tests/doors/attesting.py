@@ -9,7 +9,7 @@ from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Re
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
-from authsec_server.sources.model import SourceKind
+from authsec_server.issuers.model import TrustedIssuerKind
 from workload_evidence import NOW, US, Issuer, finder, spire
 
 CLIENT_ID = "123e4567-e89b-42d3-a456-426614174000"
@@ -17,15 +17,20 @@ OWN_ID = f"spiffe://example.org/agent/{CLIENT_ID}"
 HELPER = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"))
 SECONDS = int(NOW.timestamp())
 SHOWN = {
-    SourceKind.KUBERNETES: HELPER,
-    SourceKind.SPIFFE: (("spiffe:id", spire().claims()["sub"]),),
-    SourceKind.OIDC: (("github:repository", "example/support-agent"),),
+    TrustedIssuerKind.KUBERNETES: HELPER,
+    TrustedIssuerKind.SPIFFE: (("spiffe:id", spire().claims()["sub"]),),
+    TrustedIssuerKind.OIDC: (("github:repository", "example/support-agent"),),
 }
 
 
 def proof(issuer: Issuer, *selectors: tuple[str, str], id_: str = "p1", **changes: Any) -> Proof:
     held = tuple(Selector(key=key, value=value) for key, value in selectors)
-    fields = {"id": id_, "client_id": CLIENT_ID, "kind": ProofKind.SELECTORS, "source_id": issuer.source.id}
+    fields = {
+        "id": id_,
+        "client_id": CLIENT_ID,
+        "kind": ProofKind.SELECTORS,
+        "trusted_issuer_id": issuer.trusted_issuer.id,
+    }
     return Proof(**(fields | {"selectors": held, "created_at": NOW} | changes))
 
 
@@ -48,7 +53,7 @@ def client(*proofs: Proof) -> Client:
 def ask(credential: str, issuers: Sequence[Issuer], *proofs: Proof, now: Any = NOW, find: Any = None) -> Any:
     return attest(
         client(*proofs),
-        {each.source.id: each.source for each in issuers},
+        {each.trusted_issuer.id: each.trusted_issuer for each in issuers},
         Evidence(scheme=Scheme.BEARER, credential=credential),
         workloads=Workloads(find or finder(*issuers), issuer=US, trust_domain="example.org"),
         issuer=US,

@@ -8,7 +8,7 @@ from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.db import Tx
 from starlette.testclient import TestClient
-from trusting import ENDPOINT, operator
+from trusted_issuers import ENDPOINT, operator
 
 INTROSPECT = "/authsec/v1/introspect"
 CRM = "https://crm.example.com"

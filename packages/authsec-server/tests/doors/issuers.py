@@ -12,12 +12,12 @@ from typing import Any
 
 from authsec.jose import PrivateKey, PublicKey
 from authsec_server.db import Database
+from authsec_server.issuers import service
+from authsec_server.issuers.key_cache import KeysState
+from authsec_server.issuers.key_sets import KeySets
+from authsec_server.issuers.model import KeysUnavailable, ProposedTrustedIssuer, TrustedIssuer, TrustedIssuerEdit
 from authsec_server.outbound import OutboundLimits
 from authsec_server.principal import LOCAL_OPERATOR, Act
-from authsec_server.sources import service
-from authsec_server.sources.key_cache import KeysState
-from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.model import KeysUnavailable, ProposedSource, SourceEdit, TrustSource
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DISCOVERY, JWKS = "/.well-known/openid-configuration", "/jwks"
@@ -68,31 +68,31 @@ class Issuer:
 
 @dataclass
 class Asking:
-    """A source at that issuer, and this server as it looks for its keys."""
+    """A trusted issuer at that issuer, and this server as it looks for its keys."""
 
     issuer: Issuer
     database: Database
     outbound: Any
-    source: TrustSource = field(init=False)
+    trusted_issuer: TrustedIssuer = field(init=False)
     key_sets: KeySets = field(init=False)
     at: datetime = NOW
     ahead: float = 0.0  # by how many seconds the monotonic clock is ahead of the other
 
     def __post_init__(self) -> None:
-        self.source = self.register()
+        self.trusted_issuer = self.register()
         self.restart()
 
-    def register(self, **what: Any) -> TrustSource:
-        """A source at this issuer."""
+    def register(self, **what: Any) -> TrustedIssuer:
+        """A trusted issuer at this issuer."""
         asked = {"name": "CI", "kind": "oidc", "issuer": self.issuer.url, "keys_from": "discovery", "preset": "gitlab"}
-        source = ProposedSource(**{**asked, **what})
-        return self.database.change(lambda tx: service.create(tx, self.act, source))
+        trusted_issuer = ProposedTrustedIssuer(**{**asked, **what})
+        return self.database.change(lambda tx: service.create(tx, self.act, trusted_issuer))
 
     def edit(self, **what: Any) -> None:
-        """Change the source."""
-        changes, read = SourceEdit(**what), self.source.revision
-        self.source = self.database.change(
-            lambda tx: service.edit(tx, self.act, self.source.id, revision=read, changes=changes)
+        """Change the trusted issuer."""
+        changes, read = TrustedIssuerEdit(**what), self.trusted_issuer.revision
+        self.trusted_issuer = self.database.change(
+            lambda tx: service.edit(tx, self.act, self.trusted_issuer.id, revision=read, changes=changes)
         )
 
     def restart(self, limits: OutboundLimits = OutboundLimits(seconds=2)) -> None:  # noqa: B008 - a frozen value
@@ -115,17 +115,17 @@ class Asking:
         self.ahead += timedelta(**amount).total_seconds()
 
     def find(self, kid: str = "one") -> PublicKey | None:
-        """The source's key of this name."""
-        return self.key_sets.find(self.source, kid)
+        """The trusted issuer's key of this name."""
+        return self.key_sets.find(self.trusted_issuer, kid)
 
     def has(self, kid: str = "one") -> bool:
-        """Whether the source has a key of this name."""
+        """Whether the trusted issuer has a key of this name."""
         return self.find(kid) is not None
 
     def lands(self) -> None:
         """The fetch that is under way has ended."""
         for thread in threading.enumerate():
-            if thread.name == f"authsec-keys-{self.source.slug}":
+            if thread.name == f"authsec-keys-{self.trusted_issuer.slug}":
                 thread.join(20)
 
     def failure(self, kid: str = "one") -> str:
@@ -138,7 +138,7 @@ class Asking:
 
     def state(self) -> KeysState:
         """How they stand."""
-        return self.key_sets.state(self.source)
+        return self.key_sets.state(self.trusted_issuer)
 
     @property
     def fetches(self) -> int:

@@ -20,7 +20,7 @@ from authsec.jose import PrivateKey, parse_compact
 from authsec.verifier import TokenVerifier
 from authsec_server.accounts.oidc import SignInRefused
 from jose_attacks import Good
-from trusting import ENDPOINT, agent, trust
+from trusted_issuers import ENDPOINT, agent, trust
 from workload_evidence import NOW, US, Issuer, github, kubernetes, spire
 
 SECONDS = int(NOW.timestamp())
@@ -56,7 +56,7 @@ def workload(its: Any, kind: str, key: PrivateKey, **asked: Any) -> Door:
     """The endpoint of an authority that trusts an issuer of that kind; `asked` is said of it beside its keys."""
     issuer: Issuer = MAKERS[kind](key=key)
     trust(its, issuer, **asked)
-    client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
+    client_id = agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
     claims = issuer.claims() | {"nbf": SECONDS, "iss": issuer.claims().get("iss", "https://spire.example.org")}
     header = {"alg": key.algorithm, "kid": issuer.kid, "typ": "JWT"}
     return _endpoint(its, client_id, lambda: Good(header=header, claims=claims, key=key))
@@ -126,8 +126,8 @@ def trial(its: Any, kind: str, key: PrivateKey) -> Door:
     """Where an operator tries a token that an agent was refused with: what it says is believed, and acted on."""
     issuer: Issuer = MAKERS[kind](key=key)
     trust(its, issuer)
-    agent(its, issuer, *SHOWN[issuer.source.kind])
-    operator, path = its.door(), f"/authsec/api/v1/sources/{issuer.source.slug}/try"
+    agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
+    operator, path = its.door(), f"/authsec/api/v1/issuers/{issuer.trusted_issuer.slug}/try"
 
     def good() -> Good:
         its.clock.at += timedelta(seconds=3)  # so many may be tried in a minute
@@ -143,7 +143,7 @@ def trial(its: Any, kind: str, key: PrivateKey) -> Door:
             assert told.get("field", "body") == "body", answer.text  # too large, or not even JSON
             return False
         assert answer.status_code == 200, answer.text
-        if not told["signed"]:  # nobody vouches for what it says; of an expired one somebody did
+        if not told["signed"]:  # what it says is not verified; of an expired one it was
             assert (told["satisfies"], told["selectors"], told["nearest"]) == ([], [], [])
         return bool(told["holds"])
 

@@ -22,8 +22,8 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "editRole": {"description": "Of {n}", "actions": ["customers:list"]},
     "registerApi": {"name": "API {n}", "identifier": "https://api{n}.example", "actions": [_DESCRIBED]},
     "editApi": {"actions": [_DESCRIBED]},
-    "createSource": {"name": "CI {n}", "issuer": "https://ci{n}.example", **_OIDC},
-    "editSource": {"audience": "us"},
+    "createTrustedIssuer": {"name": "CI {n}", "issuer": "https://ci{n}.example", **_OIDC},
+    "editTrustedIssuer": {"audience": "us"},
     "tryToken": {"token": "a.b.c"},
     "createDelegation": {"role": "{role}", "client": "{client}", "target_type": "MCP server", "max_duration": 60}
     | {"all_actions": True, "slug": "delegation-{n}"},
@@ -115,9 +115,9 @@ class Things(dict[str, str]):
     def _enrolment(self) -> str:
         return str(self.post(f"clients/{self['client']}/enrolments")["id"])
 
-    def _source(self) -> str:
+    def _trusted_issuer(self) -> str:
         issuer = f"https://builds{self.n}.example"
-        return str(self.post("sources", name=f"Builds {self.n}", issuer=issuer, **_OIDC)["slug"])
+        return str(self.post("issuers", name=f"Builds {self.n}", issuer=issuer, **_OIDC)["slug"])
 
     def _administrator(self) -> str:
         return str(self.post("administrators", email=f"ann{self.n}@example.com", name="Ann", role="operator")["id"])

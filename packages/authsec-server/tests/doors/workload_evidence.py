@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from authsec.jose import PrivateKey, PublicKey
-from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource
+from authsec_server.issuers.model import KeysFrom, TrustedIssuer, TrustedIssuerKind
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 US = "http://127.0.0.1:7468"
@@ -28,9 +28,9 @@ GITHUB_CLAIMS = {
 
 @dataclass
 class Issuer:
-    """A source of trust and the key that it signs with; whoever has this can make its tokens."""
+    """A trusted issuer and the key that it signs with; whoever has this can make its tokens."""
 
-    source: TrustSource
+    trusted_issuer: TrustedIssuer
     key: PrivateKey
     kid: str = "one"
     now: datetime = NOW
@@ -39,7 +39,7 @@ class Issuer:
     @property
     def jwks(self) -> dict[str, Any]:
         """Its published keys."""
-        use = "jwt-svid" if self.source.kind is SourceKind.SPIFFE else "sig"
+        use = "jwt-svid" if self.trusted_issuer.kind is TrustedIssuerKind.SPIFFE else "sig"
         return {"keys": [self.key.public.to_jwk() | {"kid": self.kid, "use": use}]}
 
     def token(self, *, header: Mapping[str, Any] | None = None, key: PrivateKey | None = None, **changes: Any) -> str:
@@ -52,31 +52,35 @@ class Issuer:
         """Its claims, of the workload that the tests are about."""
         seconds = int(self.now.timestamp())
         return {
-            SourceKind.KUBERNETES: kubernetes_claims,
-            SourceKind.SPIFFE: svid_claims,
-            SourceKind.OIDC: github_claims,
-        }[self.source.kind](seconds) | ({} if self.source.kind is SourceKind.SPIFFE else {"iss": self.source.issuer})
+            TrustedIssuerKind.KUBERNETES: kubernetes_claims,
+            TrustedIssuerKind.SPIFFE: svid_claims,
+            TrustedIssuerKind.OIDC: github_claims,
+        }[self.trusted_issuer.kind](seconds) | (
+            {} if self.trusted_issuer.kind is TrustedIssuerKind.SPIFFE else {"iss": self.trusted_issuer.issuer}
+        )
 
 
 def kubernetes(id_: str = "cluster-a", key: PrivateKey = RSA, **changes: Any) -> Issuer:
     """A cluster: its tokens name their key and nothing else in the header."""
-    return Issuer(source(id_, SourceKind.KUBERNETES, changes.pop("issuer", CLUSTER), **changes), key)
+    return Issuer(trusted_issuer(id_, TrustedIssuerKind.KUBERNETES, changes.pop("issuer", CLUSTER), **changes), key)
 
 
 def spire(id_: str = "spire-a", key: PrivateKey = EC, **changes: Any) -> Issuer:
     """A SPIRE server of the trust domain example.org."""
-    its = source(id_, SourceKind.SPIFFE, changes.pop("issuer", "example.org"), **changes)
+    its = trusted_issuer(id_, TrustedIssuerKind.SPIFFE, changes.pop("issuer", "example.org"), **changes)
     return Issuer(its, key, header={"typ": "JWT"})
 
 
 def github(id_: str = "github", key: PrivateKey = OTHER_RSA, **changes: Any) -> Issuer:
     """GitHub Actions."""
-    its = source(id_, SourceKind.OIDC, changes.pop("issuer", GITHUB), **({"claims": GITHUB_CLAIMS} | changes))
+    its = trusted_issuer(
+        id_, TrustedIssuerKind.OIDC, changes.pop("issuer", GITHUB), **({"claims": GITHUB_CLAIMS} | changes)
+    )
     return Issuer(its, key, header={"typ": "JWT", "x5t": "ykNaY4qM_ta4k2TgZOCEYLkcYlA"})
 
 
-def source(id_: str, kind: SourceKind, issuer: str, **changes: Any) -> TrustSource:
-    its = TrustSource(
+def trusted_issuer(id_: str, kind: TrustedIssuerKind, issuer: str, **changes: Any) -> TrustedIssuer:
+    its = TrustedIssuer(
         id=id_, slug=id_, name=id_, kind=kind, issuer=issuer, keys_from=KeysFrom.GIVEN, created_at=NOW, revision=1
     )
     return replace(its, **changes)
@@ -84,10 +88,10 @@ def source(id_: str, kind: SourceKind, issuer: str, **changes: Any) -> TrustSour
 
 def finder(*issuers: Issuer) -> Any:
     """Finds the keys of these, as `KeySets.find` does."""
-    keys = {(each.source.id, each.kid): each.key.public for each in issuers}
+    keys = {(each.trusted_issuer.id, each.kid): each.key.public for each in issuers}
 
-    def find(source: TrustSource, kid: str) -> PublicKey | None:
-        return keys.get((source.id, kid))
+    def find(trusted_issuer: TrustedIssuer, kid: str) -> PublicKey | None:
+        return keys.get((trusted_issuer.id, kid))
 
     return find
 

@@ -44,8 +44,8 @@ class AuthSecConfig:
 
     `issuer` pins the authority's `iss`; without it the authority is asked for its own. Pin it where the person who
     sets `base_url` is not trusted to choose for whom this agent's proofs are made. `proof_audience` is for whom
-    workload tokens (Kubernetes, SPIFFE, GitHub Actions) are made, if their trust source asks for another name than the
-    issuer's.
+    workload tokens (Kubernetes, SPIFFE, GitHub Actions) are made, if their trusted issuer asks for another name
+    than the issuer's.
 
     `timeout` limits one token request in seconds, everything included. `refresh_margin` is how many seconds before
     the end of its life a token is renewed, at most half that life. `ca_file` replaces the system's trust store.

@@ -11,7 +11,7 @@ from authsec_demo.records import show_events
 from authsec_demo.stage import Stage, check
 
 MUST_BE_THERE: Final = (
-    ("source.created", ""),
+    ("issuer.created", ""),
     ("client.created", ""),
     ("delegation.created", ""),
     ("token.issued", ""),
@@ -40,7 +40,7 @@ def _show_how_it_was_proved(stage: Stage, events: Sequence[Event]) -> None:
     issued = next(_details(events, "token.issued", "validation"), {})
     found = (issued.get("validation"), issued.get("proved_by"))
     check(found == ("token_review", PROVED_BY), expected=f"token_review, {PROVED_BY}", came=str(found))
-    stage.fact("the pod", f"by the word of {issued['source']['name']}, which reviewed its token:")
+    stage.fact("the pod", f"proved by {issued['trusted_issuer']['name']}, which reviewed its token:")
     stage.show(selector_table(issued["proved_by"]))
     enrolled = next(_details(events, "token.issued", "enrolled"), {})
     check(bool(enrolled), expected="a token of the enrolled laptop", came="none")

@@ -1,4 +1,4 @@
-"""The administrator's part: the cluster's word counts, and the agent is known by what identifies it there."""
+"""The administrator's part: the cluster becomes a trusted issuer, and the agent is registered by its selectors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import httpx2
 import yaml
-from authsec_server.cli.trust_adding import permissions
-from authsec_server.sources.model import Provenance, shown_provenance
+from authsec_server.cli.issuers_add import permissions
+from authsec_server.issuers.model import Provenance, shown_provenance
 from rich.table import Table
 
 from authsec_demo.administrator import Administrator
@@ -35,37 +35,37 @@ PROVED_BY: Final = {
     "k8s:pod-label:app": "lookup",
     "k8s:container-name": "lookup",
 }
-_ADD: Final = ("trust", "add", "kubernetes", "Production", "--from-kubeconfig")
+_ADD: Final = ("issuers", "add", "kubernetes", "Production", "--from-kubeconfig")
 _LOOK_UPS: Final = ("--token-review", "--pod-lookup", "--credentials", LOOKUP_TOKEN)
 _A_DAY: Final = 24 * 3600
 
 
 def register(stage: Stage, servers: Servers, place: Place) -> str:
-    """Register the cluster, and permit the look-ups there; gives the trust source's slug."""
-    why = "Whose word counts. The cluster is asked about each token, and about its pod."
-    with stage.step("Register the cluster as a trust source", why):
+    """Register the cluster, and permit the look-ups there; gives the trusted issuer's slug."""
+    why = "It signs the tokens of its pods. The cluster is asked about each token, and about its pod."
+    with stage.step("Register the cluster as a trusted issuer", why):
         stage.said("administrator", f"authsec {' '.join(_ADD)}")
         stage.said("", " ".join(_LOOK_UPS))
-        source = result(*_ADD, *_LOOK_UPS, variables=as_administrator(servers, place))
-        found = {name: source[name] for name in ("issuer", "token_review", "pod_lookup")}
+        trusted_issuer = result(*_ADD, *_LOOK_UPS, variables=as_administrator(servers, place))
+        found = {name: trusted_issuer[name] for name in ("issuer", "token_review", "pod_lookup")}
         wanted = {"issuer": place.cluster.issuer, "token_review": True, "pod_lookup": True}
         check(found == wanted, expected=json.dumps(wanted), came=json.dumps(found))
-        stage.fact("registered", f"{source['name']}: its issuer, its keys and its API server")
-        stage.said("administrator", f"authsec trust rbac {source['slug']} | kubectl apply -f -")
-        account = _permit(place.cluster, permissions(source))
+        stage.fact("registered", f"{trusted_issuer['name']}: its issuer, its keys and its API server")
+        stage.said("administrator", f"authsec issuers rbac {trusted_issuer['slug']} | kubectl apply -f -")
+        account = _permit(place.cluster, permissions(trusted_issuer))
         token = place.cluster.token(*account, seconds=_A_DAY)
         check_it_may_no_more(place.cluster, token)
         (place.credentials / LOOKUP_TOKEN).write_text(token, encoding="ascii")
         stage.fact("permitted", f"{'/'.join(account)} may review tokens and get a pod, no more")
         stage.fact("its token", "is in a file of the authority's, read anew at each use")
-    return str(source["slug"])
+    return str(trusted_issuer["slug"])
 
 
-def onboard(stage: Stage, admin: Administrator, source: str) -> Mapping[str, Any]:
+def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[str, Any]:
     """The agent "Customer Support", by the four selectors of the walk-through; gives it as the authority shows it."""
     why = "By what identifies it in Kubernetes. The authority says how each is proved."
     with stage.step('Onboard the agent "Customer Support"', why):
-        agent = admin.onboard_workload("Customer Support", SELECTORS, source)
+        agent = admin.onboard_workload("Customer Support", SELECTORS, trusted_issuer)
         (proof,) = agent["proofs"]
         check(
             agent["can_prove_itself"] and not agent["unattested"] and proof["provenance"] == PROVED_BY,

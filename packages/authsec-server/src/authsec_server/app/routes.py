@@ -16,18 +16,18 @@ from authsec_server.audit import api as audit_api
 from authsec_server.audit.sealing import api as sealing_api
 from authsec_server.clients import api as clients_api
 from authsec_server.clients import bindings, enrolment_api
+from authsec_server.clients import issuers_api as client_issuers_api
 from authsec_server.clients import proofs_api as client_proofs_api
-from authsec_server.clients import sources_api as client_sources_api
 from authsec_server.configuration import api as configuration_api
 from authsec_server.configuration.steps import Setting
 from authsec_server.delegations import api as delegations_api
 from authsec_server.delegations import grants_api, service
+from authsec_server.issuers import api as issuers_api
+from authsec_server.issuers import refresh_api
 from authsec_server.keys import api as keys_api
 from authsec_server.keys import sealing_key_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.roles import api as roles_api
-from authsec_server.sources import api as sources_api
-from authsec_server.sources import refresh_api
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens import events_api, introspection_api, oauth_api, revocation_api
 from authsec_server.web import health, openapi
@@ -83,7 +83,7 @@ def operations(services: Services) -> list[AnyOperation]:
     keyring = services.keyring
     return [
         *_of_clients(services),
-        *_of_sources(services),
+        *_of_issuers(services),
         *roles_api.operations(service.delete_role),
         *apis_api.operations(),
         *credentials_api.operations(),
@@ -124,17 +124,17 @@ def _of_clients(services: Services) -> list[AnyOperation]:
     ]
 
 
-def _of_sources(services: Services) -> list[AnyOperation]:
+def _of_issuers(services: Services) -> list[AnyOperation]:
     trust, issuer, trust_domain = services.trust, services.settings.issuer, services.settings.trust_domain
     return [
-        *sources_api.operations(
+        *issuers_api.operations(
             trust.cluster_apis,
             issuer=issuer,
-            edit=partial(bindings.edit_source, trust_domain=trust_domain),
-            disable=bindings.disable_source,
-            enable=partial(bindings.enable_source, trust_domain=trust_domain),
+            edit=partial(bindings.edit_trusted_issuer, trust_domain=trust_domain),
+            disable=bindings.disable_trusted_issuer,
+            enable=partial(bindings.enable_trusted_issuer, trust_domain=trust_domain),
         ),
         *refresh_api.operations(trust.key_sets, trust.cluster_apis),
-        *client_sources_api.operations(trust_domain=trust_domain, issuer=issuer),
+        *client_issuers_api.operations(trust_domain=trust_domain, issuer=issuer),
         *trial_api.operations(trust.trials),
     ]

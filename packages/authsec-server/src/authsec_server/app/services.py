@@ -30,6 +30,8 @@ from authsec_server.db import Database
 from authsec_server.delegations import live_tokens
 from authsec_server.delegations.impact import ImpactProvider
 from authsec_server.delegations.model import Terms
+from authsec_server.issuers.cluster_client import ClusterApis
+from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys import service as keys
 from authsec_server.keys.feed_keys import FeedKeys
 from authsec_server.keys.key_ring import Custodian
@@ -42,8 +44,6 @@ from authsec_server.revocations.feed import Feed
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.revocations.subscribers import Noting
 from authsec_server.settings import Settings
-from authsec_server.sources.cluster_client import ClusterApis
-from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens.decision import LifetimeLimits
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.issue import DelegationTokens, TokenLimits
@@ -67,7 +67,7 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Whose word counts, and how it is asked for."""
+    """The keys and API servers of trusted issuers, and what verifies workload tokens with them."""
 
     outbound: Outbound
     key_sets: KeySets

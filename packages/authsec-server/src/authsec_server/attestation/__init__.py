@@ -1,5 +1,4 @@
 """Evidence in, verified selectors out; one module a kind.
 
-Which proofs a client may use is `clients`' knowledge, whose word counts is `sources`'; what a proved client may do is
-none of its business.
+The proofs of a client belong to `clients`, trusted issuers to `issuers`; what a proved client may do, to `tokens`.
 """

@@ -12,8 +12,8 @@ from typing import Any, Final, Generic, TypeGuard, TypeVar
 from authsec_server.attestation.model import Evidence, TokenBinding, Unchecked
 from authsec_server.clients.model import Selector
 from authsec_server.clients.selectors.parsing import MAX_VALUE
-from authsec_server.sources.cluster_client import ClusterApis, NotAnswered
-from authsec_server.sources.model import LookupUnavailable, TrustSource
+from authsec_server.issuers.cluster_client import ClusterApis, NotAnswered
+from authsec_server.issuers.model import LookupUnavailable, TrustedIssuer
 
 MAX_SELECTORS: Final = 500
 _ENDED = {"Succeeded", "Failed"}
@@ -173,8 +173,8 @@ GONE: Final = (
     "The cluster says that this token counts no longer: its pod or its service account is gone, or the pod has ended. "
     "Read the token anew for each request; a pod that runs has a good one."
 )
-_Review = tuple[str, int, bytes, str]  # source, its revision, SHA-256 of the evidence, audience
-_Pod = tuple[str, int, TokenBinding]  # source, its revision, what the token is bound to
+_Review = tuple[str, int, bytes, str]  # trusted issuer, its revision, SHA-256 of the evidence, audience
+_Pod = tuple[str, int, TokenBinding]  # trusted issuer, its revision, what the token is bound to
 
 
 class Clusters:
@@ -185,29 +185,33 @@ class Clusters:
         self._reviews: LookedUp[_Review, bool] = LookedUp(seconds, monotonic)
         self._pods: LookedUp[_Pod, frozenset[Selector]] = LookedUp(seconds, monotonic)
 
-    def still_counts(self, source: TrustSource, evidence: Evidence, bound: TokenBinding, audience: str) -> bool:
+    def still_counts(
+        self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
+    ) -> bool:
         """Whether the cluster accepts the token for this audience now."""
-        mark = (source.id, source.revision, evidence.mark, audience)
+        mark = (trusted_issuer.id, trusted_issuer.revision, evidence.mark, audience)
 
         def ask() -> bool | None:
             return self._apis.review(
-                source, evidence.credential, audience, lambda said: still_counts(said, bound, audience) or None
+                trusted_issuer, evidence.credential, audience, lambda said: still_counts(said, bound, audience) or None
             )
 
         try:
             return self._reviews.get(mark, ask) is True
         except LookupUnavailable as error:
-            raise Unchecked(source, error.sentence) from error
+            raise Unchecked(trusted_issuer, error.sentence) from error
 
-    def pod(self, source: TrustSource, bound: TokenBinding) -> frozenset[Selector] | None:
+    def pod(self, trusted_issuer: TrustedIssuer, bound: TokenBinding) -> frozenset[Selector] | None:
         """What the cluster says of the token's pod; None if that is gone. Of a token without a pod, nothing."""
         if not bound.pod_uid:
             return frozenset()
 
         def ask() -> frozenset[Selector] | None:
-            return self._apis.pod(source, bound.namespace, bound.pod_name, lambda said: pod_selectors(said, bound))
+            return self._apis.pod(
+                trusted_issuer, bound.namespace, bound.pod_name, lambda said: pod_selectors(said, bound)
+            )
 
         try:
-            return self._pods.get((source.id, source.revision, bound), ask)
+            return self._pods.get((trusted_issuer.id, trusted_issuer.revision, bound), ask)
         except LookupUnavailable as error:
-            raise Unchecked(source, error.sentence) from error
+            raise Unchecked(trusted_issuer, error.sentence) from error

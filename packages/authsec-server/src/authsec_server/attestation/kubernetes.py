@@ -1,7 +1,7 @@
 """A Kubernetes service account's token, as the kubelet projects it into a pod. Pure.
 
 Proved by its claims: namespace, service account and, where the token is bound to a pod, that pod and its node. Labels,
-containers and images are in no token: the cluster is asked for them, where its source says so.
+containers and images are in no token: the cluster is asked for them, where its trusted issuer says so.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 from authsec_server.attestation.model import Selectors, TokenBinding
 from authsec_server.attestation.workload_tokens import Kind
-from authsec_server.sources.k8s_volume import projected_volume
-from authsec_server.sources.model import TrustSource
+from authsec_server.issuers.k8s_volume import projected_volume
+from authsec_server.issuers.model import TrustedIssuer
 
 
-def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:  # noqa: ARG001 - as every kind
+def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors | str:  # noqa: ARG001 - as every kind
     """The selectors that the claims prove, or what is wrong with them."""
     bound = claims.get("kubernetes.io")
     if not isinstance(bound, dict):  # the tokens of Secrets, which never end, have other claims

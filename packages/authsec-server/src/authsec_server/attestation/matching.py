@@ -1,7 +1,7 @@
-"""Whether a workload is the client: all selectors of one of its proofs are among those that the proof's source says.
+"""Whether a workload is the client: its trusted issuer says all selectors of one of the client's proofs.
 
-Pure. Entry ⊆ workload, as SPIRE matches; an empty entry matches nothing. Selectors of one source are never held against
-a proof of another: two clusters may well have the same namespaces.
+Pure. Entry ⊆ workload, as SPIRE matches; an empty entry matches nothing. Selectors of one trusted issuer are never held
+against a proof of another: two clusters may well have the same namespaces.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from authsec_server.attestation import spiffe
 from authsec_server.attestation.model import Miss, Proved, SelectorRow, Validation, Verified
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector, spiffe_id
-from authsec_server.sources.model import Provenance, SourceKind, TrustSource, provenance
+from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind, provenance
 
 _CLIP = 255  # of what a token shows, in the journal
 _SHOWN = {
@@ -25,83 +25,85 @@ _SHOWN = {
     "k8s:container-image": "image",
     spiffe.KEY: "SPIFFE ID",
 }
-_OFFLINE = {SourceKind.KUBERNETES: Validation.OFFLINE}
+_OFFLINE = {TrustedIssuerKind.KUBERNETES: Validation.OFFLINE}
 _SHOWN_PREFIXES = {"k8s:pod-label:": "label", "k8s:pod-owner:": "owner"}
 
 
-def proofs_of(client: Client, source_id: str, now: datetime) -> list[Proof]:
-    """The client's proofs that rest on this source's word and stand."""
+def proofs_of(client: Client, trusted_issuer_id: str, now: datetime) -> list[Proof]:
+    """The client's proofs that rest on this trusted issuer's word and stand."""
     return [
         proof
         for proof in client.proofs
-        if proof.kind is ProofKind.SELECTORS and proof.source_id == source_id and proof.stands(now)
+        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id == trusted_issuer_id and proof.stands(now)
     ]
 
 
-def match(client: Client, source: TrustSource, verified: Verified, trust_domain: str, now: datetime) -> Proved | Miss:
+def match(
+    client: Client, trusted_issuer: TrustedIssuer, verified: Verified, trust_domain: str, now: datetime
+) -> Proved | Miss:
     """The proof that the workload satisfies, or the one that it came closest to; before all others, one that a look-up
     may yet show.
 
-    `verified` must be of `source`, and the client must hold a proof that rests on it.
+    `verified` must be of `trusted_issuer`, and the client must hold a proof that rests on it.
     """
     misses = []
-    for proof in proofs_of(client, source.id, now):
-        outcome = held_against(proof, source, verified, spiffe_id(trust_domain, client.id))
+    for proof in proofs_of(client, trusted_issuer.id, now):
+        outcome = held_against(proof, trusted_issuer, verified, spiffe_id(trust_domain, client.id))
         if isinstance(outcome, Proved):
             return outcome
         misses.append(outcome)
     return max(misses, key=lambda miss: (miss.waits, miss.agreeing))
 
 
-def held_against(proof: Proof, source: TrustSource, verified: Verified, own_id: str) -> Proved | Miss:
-    """Whether the workload satisfies this one proof, which rests on the source. `own_id` is the client's SPIFFE ID."""
-    how = _how(proof, source)
-    asked = _asked(proof, source, how, verified, own_id)
+def held_against(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified, own_id: str) -> Proved | Miss:
+    """Whether the workload satisfies this proof of the trusted issuer. `own_id` is the client's SPIFFE ID."""
+    how = _how(proof, trusted_issuer)
+    asked = _asked(proof, trusted_issuer, how, verified, own_id)
     if asked and all(map(verified.selectors.__contains__, asked)):
         return Proved(
             proof_id=proof.id,
             kind=proof.kind,
-            source_kind=source.kind,
-            source_id=source.id,
-            source_revision=verified.source_revision,
+            trusted_issuer_kind=trusted_issuer.kind,
+            trusted_issuer_id=trusted_issuer.id,
+            trusted_issuer_revision=verified.trusted_issuer_revision,
             selectors=tuple([each.key for each in asked]),
             proved_by=how,
-            validation=_OFFLINE.get(source.kind),
+            validation=_OFFLINE.get(trusted_issuer.kind),
         )
     rows = _rows(asked, how, verified)
     return Miss(
         proof_id=proof.id,
-        source_id=source.id,
+        trusted_issuer_id=trusted_issuer.id,
         rows=tuple(rows),
         sentence=_sentence(rows),
-        validation=_OFFLINE.get(source.kind),
+        validation=_OFFLINE.get(trusted_issuer.kind),
     )
 
 
-def asked_of(proof: Proof, source: TrustSource) -> tuple[str, ...]:
-    """The keys of what the source has to say for the proof to hold; what SPIRE enforces it need not say."""
-    said = tuple(each.key for each in _said(proof, _how(proof, source)))
-    if source.kind is SourceKind.SPIFFE and proof.selectors:
+def asked_of(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
+    """The keys of what the trusted issuer has to say for the proof to hold; what SPIRE enforces it need not say."""
+    said = tuple(each.key for each in _said(proof, _how(proof, trusted_issuer)))
+    if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
         return (spiffe.KEY, *(key for key in said if key != spiffe.KEY))
     return said
 
 
-def can_hold(proof: Proof, source: TrustSource) -> bool:
-    """Whether the source can say all that the proof asks for. Of nothing to say, nothing holds."""
-    asked = asked_of(proof, source)
-    return bool(asked) and all(provenance(source, key) is not Provenance.NEVER for key in asked)
+def can_hold(proof: Proof, trusted_issuer: TrustedIssuer) -> bool:
+    """Whether the trusted issuer can say all that the proof asks for. Of nothing to say, nothing holds."""
+    asked = asked_of(proof, trusted_issuer)
+    return bool(asked) and all(provenance(trusted_issuer, key) is not Provenance.NEVER for key in asked)
 
 
-def validation_of(source: TrustSource) -> Validation | None:
-    """How the tokens of the source are found good; None where there is one way only."""
-    reviewed = source.cluster is not None and source.cluster.reviews
-    return Validation.TOKEN_REVIEW if reviewed else _OFFLINE.get(source.kind)
+def validation_of(trusted_issuer: TrustedIssuer) -> Validation | None:
+    """How the tokens of the trusted issuer are found good; None where there is one way only."""
+    reviewed = trusted_issuer.cluster is not None and trusted_issuer.cluster.reviews
+    return Validation.TOKEN_REVIEW if reviewed else _OFFLINE.get(trusted_issuer.kind)
 
 
-def _how(proof: Proof, source: TrustSource) -> dict[str, Provenance]:
-    """How the source proves what the proof asks for; the workload of a trust domain always shows its SPIFFE ID."""
-    how = {each.key: provenance(source, each.key) for each in proof.selectors}
-    return how | {spiffe.KEY: Provenance.TOKEN} if source.kind is SourceKind.SPIFFE else how
+def _how(proof: Proof, trusted_issuer: TrustedIssuer) -> dict[str, Provenance]:
+    """How the trusted issuer proves the selectors; the workload of a trust domain always shows its SPIFFE ID."""
+    how = {each.key: provenance(trusted_issuer, each.key) for each in proof.selectors}
+    return how | {spiffe.KEY: Provenance.TOKEN} if trusted_issuer.kind is TrustedIssuerKind.SPIFFE else how
 
 
 def _said(proof: Proof, how: Mapping[str, Provenance]) -> list[Selector]:
@@ -109,10 +111,10 @@ def _said(proof: Proof, how: Mapping[str, Provenance]) -> list[Selector]:
 
 
 def _asked(
-    proof: Proof, source: TrustSource, how: Mapping[str, Provenance], verified: Verified, own_id: str
+    proof: Proof, trusted_issuer: TrustedIssuer, how: Mapping[str, Provenance], verified: Verified, own_id: str
 ) -> list[Selector]:
     """What the workload has to show. The SPIFFE ID stands for what SPIRE enforces."""
-    if source.kind is SourceKind.SPIFFE and proof.selectors:
+    if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
         return _with_spiffe_id(_said(proof, how), verified, own_id)
     return list(proof.selectors)  # elsewhere there is no SPIRE
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from authsec_server.clients.model import ProofKind, Selector
 from authsec_server.failures import Unavailable
-from authsec_server.sources.model import Provenance, SourceKind, TrustSource
+from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind
 
 
 class Scheme(StrEnum):
@@ -93,15 +93,16 @@ class Selectors(Set[Selector]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a trust source says of a workload, in a token that it signed; of which client, nobody has asked yet.
+    """What a trusted issuer says of a workload, in a token that it signed; of which client, nobody has asked yet.
 
-    The selectors mean something within this source only: another cluster has a namespace `production` too. `bound` is
-    there where the source can be asked more about the workload; `looked_up`: it was, and these hold what it told.
+    The selectors mean something within this trusted issuer only: another cluster has a namespace `production` too.
+    `bound` is there where the trusted issuer can be asked more about the workload; `looked_up`: it was, and these hold
+    what it told.
     """
 
-    source_id: str
-    source_revision: int
-    kind: SourceKind
+    trusted_issuer_id: str
+    trusted_issuer_revision: int
+    kind: TrustedIssuerKind
     selectors: Set[Selector]
     until: datetime  # the token's `exp`, at most a day from then
     bound: TokenBinding | None = None
@@ -112,7 +113,7 @@ class Verified:
 class SelectorRow:
     """One selector of a proof beside what the workload showed for its key; empty where it showed nothing.
 
-    `provenance` is how its source proves it. It is `open` where the cluster was not asked for it.
+    `provenance` is how its trusted issuer proves it. It is `open` where the cluster was not asked for it.
     """
 
     key: str
@@ -128,7 +129,7 @@ class Miss:
     """The proof that came closest, and where it differs. For the journal and the console, never for the caller."""
 
     proof_id: str
-    source_id: str
+    trusted_issuer_id: str
     rows: tuple[SelectorRow, ...]
     sentence: str
     validation: Validation | None = None
@@ -156,7 +157,12 @@ class Miss:
             }
             for row in self.rows
         ]
-        its = {"proof_id": self.proof_id, "source_id": self.source_id, "sentence": self.sentence, "selectors": rows}
+        its = {
+            "proof_id": self.proof_id,
+            "trusted_issuer_id": self.trusted_issuer_id,
+            "sentence": self.sentence,
+            "selectors": rows,
+        }
         return its | ({"validation": self.validation.value} if self.validation else {})
 
 
@@ -172,15 +178,15 @@ class SingleUse:
 class Proved:
     """The caller is the client. `selectors` are the keys that were proved, not their values.
 
-    `source_kind`, `source_id` and `source_revision` tell whose word it was, and as which revision of it that counted;
+    `trusted_issuer_kind`, `trusted_issuer_id` and `trusted_issuer_revision` name the trusted issuer and its revision;
     `proved_by` how each selector of the proof was proved, those included that SPIRE enforces.
     """
 
     proof_id: str
     kind: ProofKind
-    source_kind: SourceKind | None = None
-    source_id: str | None = None
-    source_revision: int | None = None
+    trusted_issuer_kind: TrustedIssuerKind | None = None
+    trusted_issuer_id: str | None = None
+    trusted_issuer_revision: int | None = None
     selectors: tuple[str, ...] = ()
     proved_by: Mapping[str, Provenance] = field(default_factory=dict, hash=False)
     validation: Validation | None = None
@@ -193,7 +199,7 @@ class Proved:
             return "none"
         if self.enrolled:
             return ProofKind.KEY_PAIR.value  # it is one; that it was enrolled is said beside it
-        return self.source_kind.value if self.source_kind else self.kind.value
+        return self.trusted_issuer_kind.value if self.trusted_issuer_kind else self.kind.value
 
     @property
     def enrolled(self) -> bool:
@@ -208,29 +214,29 @@ class Proved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """What went wrong with a token that concerns a source: a step that it failed, or why the source could not tell.
+    """What went wrong with a token of a trusted issuer: the check that failed, or why the check could not be made.
 
     For the journal and the console, never for the caller.
     """
 
-    source_id: str
+    trusted_issuer_id: str
     sentence: str
 
 
 class Unchecked(Unavailable):
     """Nobody can tell at the moment whether the proof holds; `failed` says whose word could not be had, and why."""
 
-    def __init__(self, source: TrustSource, sentence: str) -> None:
+    def __init__(self, trusted_issuer: TrustedIssuer, sentence: str) -> None:
         super().__init__("The proof cannot be checked at the moment.")
-        self.failed = Failed(source_id=source.id, sentence=sentence)
+        self.failed = Failed(trusted_issuer_id=trusted_issuer.id, sentence=sentence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """The caller is not shown to be the client. `details` says what would satisfy, and nothing about the client.
 
-    `gone_from` is the id of the source whose cluster said that the workload is gone; `failed` is there where a source
-    did sign the token, and it does not hold.
+    `gone_from` is the id of the trusted issuer whose cluster said that the workload is gone; `failed` is there where a
+    trusted issuer did sign the token, and it does not hold.
     """
 
     reason: RefusalReason

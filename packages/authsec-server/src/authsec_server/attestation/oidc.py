@@ -1,6 +1,6 @@
 """A token of an OpenID Connect issuer for workloads: GitHub Actions, GitLab CI, Google, Azure and others. Pure.
 
-Which claim is which selector, the trust source says. What it does not name proves nothing.
+Which claim is which selector, the trusted issuer says. What it does not name proves nothing.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from authsec import strict_json
 
 from authsec_server.attestation.model import Selectors
 from authsec_server.attestation.workload_tokens import Kind
-from authsec_server.sources.model import TrustSource
+from authsec_server.issuers.model import TrustedIssuer
 
 
-def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:
-    """The selectors that the source's claims are; a claim that is missing, empty or a list gives none."""
-    texts = ((key, _text(claims.get(name))) for key, name in source.claims.items())
+def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors | str:
+    """The selectors that the trusted issuer's claims are; a claim that is missing, empty or a list gives none."""
+    texts = ((key, _text(claims.get(name))) for key, name in trusted_issuer.claims.items())
     proved = {key: text for key, text in texts if text}
-    return Selectors(proved) if proved else "It has none of the claims that this trust source reads."
+    return Selectors(proved) if proved else "It has none of the claims that this trusted issuer reads."
 
 
 def audience_help(audience: str) -> str:

@@ -10,10 +10,10 @@ from authsec.jose import JoseError, parse_compact
 
 from authsec_server.attestation import client_secret, key_pair, store
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme, SingleUse, invalid
-from authsec_server.attestation.workloads import Workloads, trusted_sources
+from authsec_server.attestation.workloads import Workloads, usable_issuers
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
-from authsec_server.sources.model import TrustSource
+from authsec_server.issuers.model import TrustedIssuer
 
 MAX_BYTES: Final = 16_384
 _HOW = (
@@ -25,7 +25,7 @@ _HOW = (
 
 def attest(
     client: Client,
-    sources: Mapping[str, TrustSource],
+    trusted_issuers: Mapping[str, TrustedIssuer],
     evidence: Evidence | None,
     *,
     workloads: Workloads,
@@ -34,7 +34,7 @@ def attest(
 ) -> Proved | Refused:
     """What the evidence proves. Evidence that comes and does not hold is refused even where none was needed.
 
-    `sources` are those of the client's proofs, by id. Raises `Unchecked` when nobody can tell at the moment.
+    `trusted_issuers` are those of the client's proofs, by id. Raises `Unchecked` when nobody can tell at the moment.
     """
     if evidence is None:
         return _unproved(client, now)
@@ -42,7 +42,7 @@ def attest(
         return client_secret.verify(evidence.credential, client, now)
     if evidence.scheme is not Scheme.BEARER:
         return invalid(_HOW)
-    trusted = trusted_sources(client, sources, now)
+    trusted = usable_issuers(client, trusted_issuers, now)
     known = workloads.recall(evidence, client, trusted, now)
     if known is not None:
         return known
@@ -50,7 +50,7 @@ def attest(
         token = parse_compact(evidence.credential, max_bytes=MAX_BYTES)
     except JoseError:
         return invalid(f"It is no signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
-    if token.claims.get("iss") == client.id:  # who signs about itself; no source has an issuer of that form
+    if token.claims.get("iss") == client.id:  # who signs about itself; no trusted issuer has an issuer of that form
         return key_pair.verify(token, client, issuer=issuer, now=now)
     return workloads.prove(evidence, token, client, trusted, now)
 

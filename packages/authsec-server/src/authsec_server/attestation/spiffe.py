@@ -12,16 +12,16 @@ from typing import Any
 
 from authsec_server.attestation.model import Selectors
 from authsec_server.attestation.workload_tokens import Kind
-from authsec_server.sources.model import TrustSource
+from authsec_server.issuers.model import TrustedIssuer
 
 KEY = "spiffe:id"
 MAX_ID = 2048  # SPIFFE-ID section 2.3
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+")  # section 2.2
 
 
-def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:
+def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors | str:
     """The SPIFFE ID, if it is one of the trust domain whose keys signed it; or what is wrong with it."""
-    subject, domain = claims.get("sub"), f"spiffe://{source.issuer}"
+    subject, domain = claims.get("sub"), f"spiffe://{trusted_issuer.issuer}"
     if not isinstance(subject, str) or len(subject) > MAX_ID or not subject.startswith(f"{domain}/"):
         return "Its `sub` is no SPIFFE ID of the trust domain that signed it."
     if not _PATH.fullmatch(subject.removeprefix(domain)):

@@ -1,7 +1,7 @@
-"""What the tokens of all trust sources have in common: form, signature, issuer, audience, times. Pure.
+"""What the tokens of all trusted issuers have in common: form, signature, issuer, audience, times. Pure.
 
-What its claims say about the workload, a module a kind reads. The key that judges a token is its source's, never the
-token's choice (RFC 8725 sections 3.1 and 3.10).
+What its claims say about the workload, a module a kind reads. The key that judges a token is its trusted issuer's,
+never the token's choice (RFC 8725 sections 3.1 and 3.10).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
 from authsec_server.attestation.model import TokenBinding
 from authsec_server.clients.model import Selector
-from authsec_server.sources.model import ALGORITHMS, SourceKind, TrustSource
+from authsec_server.issuers.model import ALGORITHMS, TrustedIssuer, TrustedIssuerKind
 
 # A thumbprint names a certificate and brings none along; everything else is refused (JWT-SVID section 2).
 HEADERS: Final = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
@@ -24,21 +24,21 @@ LEEWAY: Final = 30  # seconds of clock difference either way
 DAY: Final = 86_400
 
 
-FindKey = Callable[[TrustSource, str], PublicKey | None]
-"""Finds a source's key by its `kid`. Raises `KeysUnavailable` when the source's keys are not known at the moment."""
+FindKey = Callable[[TrustedIssuer, str], PublicKey | None]
+"""Finds a key of the trusted issuer by its `kid`. Raises `KeysUnavailable` when its keys are not known now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How the tokens of one kind of source are read.
+    """How the tokens of one kind of trusted issuer are read.
 
     `read` gives the selectors that the claims prove, or a complaint. `longest` is the longest life of a token in
-    seconds, where there is a limit; such a token must say when it was issued. `names_issuer`: its `iss` is the source's
-    issuer. `audience_help` says how a workload gets a token for this audience. `bound`, of claims that `read` took, is
-    what the source can be asked more about.
+    seconds, where there is a limit; such a token must say when it was issued. `names_issuer`: its `iss` is the trusted
+    issuer's issuer. `audience_help` says how a workload gets a token for this audience. `bound`, of claims that `read`
+    took, is what the trusted issuer can be asked more about.
     """
 
-    read: Callable[[Mapping[str, Any], TrustSource], Set[Selector] | str]
+    read: Callable[[Mapping[str, Any], TrustedIssuer], Set[Selector] | str]
     audience_help: Callable[[str], str]
     names_issuer: bool = True
     longest: int | None = DAY
@@ -46,7 +46,7 @@ class Kind:
 
 
 def malformed(token: UnverifiedJws) -> str:
-    """What is wrong with the header, or nothing. Asked before any source is: it tells nothing about the client."""
+    """What is wrong with the header, or nothing. Checked first: it tells nothing about the client."""
     header = token.header
     if header["alg"] not in ALGORITHMS:
         return f"Its signature algorithm must be one of {', '.join(sorted(ALGORITHMS))}."
@@ -59,12 +59,12 @@ def malformed(token: UnverifiedJws) -> str:
     return ""
 
 
-def speaks_for(source: TrustSource, claims: Mapping[str, Any]) -> bool:
-    """Whether a token with these claims says that it is from this source: the caller's word, until it is verified."""
-    if source.kind is SourceKind.SPIFFE:
+def speaks_for(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool:
+    """Whether the claims name this trusted issuer. Not verified yet: the caller wrote them."""
+    if trusted_issuer.kind is TrustedIssuerKind.SPIFFE:
         subject = claims.get("sub")
-        return isinstance(subject, str) and subject.startswith(f"spiffe://{source.issuer}/")
-    return claims.get("iss") == source.issuer
+        return isinstance(subject, str) and subject.startswith(f"spiffe://{trusted_issuer.issuer}/")
+    return claims.get("iss") == trusted_issuer.issuer
 
 
 def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
@@ -76,29 +76,33 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
     return True
 
 
-def complaint(claims: Mapping[str, Any], source: TrustSource, kind: Kind, *, audience: str, now: float) -> str:
-    """What is wrong with the claims of a token that the source signed, or nothing (RFC 7519 section 4.1)."""
+def complaint(
+    claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, *, audience: str, now: float
+) -> str:
+    """What is wrong with the claims of a token that the trusted issuer signed, or nothing (RFC 7519 section 4.1)."""
     for check in _CHECKS:
-        if problem := check(claims, source, kind, audience, now):
+        if problem := check(claims, trusted_issuer, kind, audience, now):
             return problem
     return ""
 
 
-def _of_another_issuer(claims: Mapping[str, Any], source: TrustSource, kind: Kind, _audience: str, _now: float) -> str:
-    if kind.names_issuer and claims.get("iss") != source.issuer:
-        return "Its `iss` is not the trust source's issuer."
+def _of_another_issuer(
+    claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, _audience: str, _now: float
+) -> str:
+    if kind.names_issuer and claims.get("iss") != trusted_issuer.issuer:
+        return "Its `iss` is not the trusted issuer's issuer."
     return ""
 
 
 def _for_another_audience(
-    claims: Mapping[str, Any], _source: TrustSource, kind: Kind, audience: str, _now: float
+    claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, kind: Kind, audience: str, _now: float
 ) -> str:
     if claims.get("aud") not in (audience, [audience]):  # alone: whoever shares it could replay it here
         return f"Its `aud` must be exactly {audience}, and nothing else. {kind.audience_help(audience)}"
     return ""
 
 
-def _untimely(claims: Mapping[str, Any], _source: TrustSource, kind: Kind, _audience: str, now: float) -> str:
+def _untimely(claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, kind: Kind, _audience: str, now: float) -> str:
     longest = kind.longest
     exp, iat, nbf = claims.get("exp"), claims.get("iat", 0), claims.get("nbf", 0)
     if not (type(exp) is int and type(iat) is int and type(nbf) is int):
@@ -114,13 +118,15 @@ def _untimely(claims: Mapping[str, Any], _source: TrustSource, kind: Kind, _audi
     return ""
 
 
-def _bound_to_a_key(claims: Mapping[str, Any], _source: TrustSource, _kind: Kind, _audience: str, _now: float) -> str:
+def _bound_to_a_key(
+    claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, _kind: Kind, _audience: str, _now: float
+) -> str:
     if "cnf" in claims:  # RFC 7800 section 3.1: what only a key's holder may show must not pass for what anybody may
         return "It is bound to a key (cnf), and who holds that key is not checked here; have it issued without."
     return ""
 
 
-CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustSource, Kind, str, float], str]]] = {
+CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustedIssuer, Kind, str, float], str]]] = {
     "issuer": _of_another_issuer,
     "audience": _for_another_audience,
     "times": _untimely,

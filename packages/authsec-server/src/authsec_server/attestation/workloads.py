@@ -35,16 +35,16 @@ from authsec_server.attestation.workload_tokens import (
     speaks_for,
 )
 from authsec_server.clients.model import Client, ProofKind
-from authsec_server.sources.model import KeysUnavailable, SourceKind, TrustSource
+from authsec_server.issuers.model import KeysUnavailable, TrustedIssuer, TrustedIssuerKind
 
-KINDS: Final[Mapping[SourceKind, Kind]] = {
-    SourceKind.KUBERNETES: kubernetes.KIND,
-    SourceKind.SPIFFE: spiffe.KIND,
-    SourceKind.OIDC: oidc.KIND,
+KINDS: Final[Mapping[TrustedIssuerKind, Kind]] = {
+    TrustedIssuerKind.KUBERNETES: kubernetes.KIND,
+    TrustedIssuerKind.SPIFFE: spiffe.KIND,
+    TrustedIssuerKind.OIDC: oidc.KIND,
 }
-_NOBODY = (  # the same whether the client has no such source or the signature is another's: that is nobody's business
-    "No trust source of this client vouches for it: its issuer is another, or it is not signed with a key of that "
-    "issuer. An administrator can see which sources the client has."
+_NOBODY = (  # the same for an unknown issuer and for a wrong signature: callers must not learn which
+    "No trusted issuer of this client signed it: it names another issuer, or no key of that issuer made the "
+    "signature. An administrator can see which trusted issuers the client has."
 )
 _ANOTHER = (
     "The proof is valid, and it is about another workload than the one registered as this client. An administrator "
@@ -52,21 +52,21 @@ _ANOTHER = (
 )
 
 
-def trusted_sources(client: Client, sources: Mapping[str, TrustSource], now: datetime) -> list[TrustSource]:
-    """The sources whose word counts for this client now: those of its proofs that stand, unless they are disabled."""
+def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer], now: datetime) -> list[TrustedIssuer]:
+    """The enabled trusted issuers of the client's active proofs."""
     found = {}
     for proof in client.proofs:
-        if proof.kind is ProofKind.SELECTORS and proof.source_id and proof.stands(now):
-            source = sources.get(proof.source_id)
-            if source is not None and source.enabled:
-                found[source.id] = source
+        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id and proof.stands(now):
+            trusted_issuer = trusted_issuers.get(proof.trusted_issuer_id)
+            if trusted_issuer is not None and trusted_issuer.enabled:
+                found[trusted_issuer.id] = trusted_issuer
     return [found[id_] for id_ in sorted(found)]
 
 
 class Workloads:
-    """Judges the tokens of workloads. `issuer` is the authority's own: the audience where a source names none.
+    """Judges the tokens of workloads. `issuer` is the authority's own: the audience where a trusted issuer names none.
 
-    Without `clusters`, nothing is proved by a source that wants its cluster asked.
+    Without `clusters`, nothing is proved by a trusted issuer that wants its cluster asked.
     """
 
     def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str, clusters: Clusters | None = None) -> None:
@@ -77,16 +77,16 @@ class Workloads:
         self._remembered = RememberedEvidence(find_key)
 
     def recall(
-        self, evidence: Evidence, client: Client, trusted: Sequence[TrustSource], now: datetime
+        self, evidence: Evidence, client: Client, trusted: Sequence[TrustedIssuer], now: datetime
     ) -> Proved | Refused | None:
         """What evidence proves that was verified before; None for all other evidence. `trusted` as for `prove`."""
-        for source in trusted:
+        for trusted_issuer in trusted:
             try:
-                verified = self._remembered.recall(source, evidence, now)
+                verified = self._remembered.recall(trusted_issuer, evidence, now)
             except KeysUnavailable:
-                continue  # `prove` says so, unless another source can tell
+                continue  # `prove` says so, unless another trusted issuer can tell
             if verified is not None:
-                return self._judged(client, source, verified, evidence, now)
+                return self._judged(client, trusted_issuer, verified, evidence, now)
         return None
 
     def prove(
@@ -94,10 +94,10 @@ class Workloads:
         evidence: Evidence,
         token: UnverifiedJws,
         client: Client,
-        trusted: Sequence[TrustSource],
+        trusted: Sequence[TrustedIssuer],
         now: datetime,
     ) -> Proved | Refused:
-        """What the evidence proves; `token` is the evidence, taken apart, and `trusted` the client's `trusted_sources`.
+        """What the evidence proves; `token` is the evidence, taken apart, and `trusted` the client's `usable_issuers`.
 
         Raises `Unchecked` when the keys that would tell are not known at the moment.
         """
@@ -107,89 +107,93 @@ class Workloads:
         signer = self._signer(token, kid, trusted)
         if signer is None:
             return invalid(_NOBODY)
-        source, key = signer
-        kind, seconds = KINDS[source.kind], now.timestamp()
-        if problem := complaint(token.claims, source, kind, audience=self._audience(source), now=seconds):
-            return _spoilt(source, problem)
-        selectors = kind.read(token.claims, source)
+        trusted_issuer, key = signer
+        kind, seconds = KINDS[trusted_issuer.kind], now.timestamp()
+        if problem := complaint(
+            token.claims, trusted_issuer, kind, audience=self._audience(trusted_issuer), now=seconds
+        ):
+            return _spoilt(trusted_issuer, problem)
+        selectors = kind.read(token.claims, trusted_issuer)
         if isinstance(selectors, str):
-            return _spoilt(source, selectors)
+            return _spoilt(trusted_issuer, selectors)
         verified = Verified(
-            source_id=source.id,
-            source_revision=source.revision,
-            kind=source.kind,
+            trusted_issuer_id=trusted_issuer.id,
+            trusted_issuer_revision=trusted_issuer.revision,
+            kind=trusted_issuer.kind,
             selectors=selectors,
             until=datetime.fromtimestamp(min(token.claims["exp"], seconds + DAY), UTC),
-            bound=kind.bound(token.claims) if kind.bound and source.cluster is not None else None,
+            bound=kind.bound(token.claims) if kind.bound and trusted_issuer.cluster is not None else None,
         )
-        self._remembered.remember(source, evidence, verified, kid=kid, key=key)
-        return self._judged(client, source, verified, evidence, now)
+        self._remembered.remember(trusted_issuer, evidence, verified, kid=kid, key=key)
+        return self._judged(client, trusted_issuer, verified, evidence, now)
 
     def _signer(
-        self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustSource]
-    ) -> tuple[TrustSource, PublicKey] | None:
-        """The source whose key made the signature: clusters may share an issuer, never a key."""
-        unknown: tuple[TrustSource, KeysUnavailable] | None = None
-        for source in trusted:
-            if not speaks_for(source, token.claims):
+        self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustedIssuer]
+    ) -> tuple[TrustedIssuer, PublicKey] | None:
+        """The trusted issuer whose key made the signature: clusters may share an issuer, never a key."""
+        unknown: tuple[TrustedIssuer, KeysUnavailable] | None = None
+        for trusted_issuer in trusted:
+            if not speaks_for(trusted_issuer, token.claims):
                 continue
             try:
-                key = self._find_key(source, kid)
+                key = self._find_key(trusted_issuer, kid)
             except KeysUnavailable as error:
-                unknown = source, error
+                unknown = trusted_issuer, error
                 continue  # another that speaks for it may have the key
             if key is not None and signed_by(token, key):
-                return source, key
+                return trusted_issuer, key
         if unknown is not None:
             asked, problem = unknown
             raise Unchecked(asked, problem.sentence) from problem
         return None
 
     def _judged(
-        self, client: Client, source: TrustSource, verified: Verified, evidence: Evidence, now: datetime
+        self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, evidence: Evidence, now: datetime
     ) -> Proved | Refused:
         """Whether that is the client. Its cluster is asked only where the token itself says what is registered."""
-        outcome = match(client, source, verified, self._trust_domain, now)
+        outcome = match(client, trusted_issuer, verified, self._trust_domain, now)
         if isinstance(outcome, Miss) and not outcome.waits:
             return _another(outcome)
-        cluster = source.cluster
+        cluster = trusted_issuer.cluster
         if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
         if self._clusters is None or verified.bound is None:
-            raise Unchecked(source, "its cluster is not asked here, or the token does not say what to ask for")
+            raise Unchecked(trusted_issuer, "its cluster is not asked here, or the token does not say what to ask for")
         if cluster.reviews:
-            if not self._clusters.still_counts(source, evidence, verified.bound, self._audience(source)):
-                return _gone(source)
+            if not self._clusters.still_counts(
+                trusted_issuer, evidence, verified.bound, self._audience(trusted_issuer)
+            ):
+                return _gone(trusted_issuer)
             outcome = replace(outcome, validation=Validation.TOKEN_REVIEW)
         if isinstance(outcome, Proved):
             return outcome
-        return self._looked_up(client, source, verified, outcome, now)
+        return self._looked_up(client, trusted_issuer, verified, outcome, now)
 
     def _looked_up(
-        self, client: Client, source: TrustSource, verified: Verified, miss: Miss, now: datetime
+        self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, miss: Miss, now: datetime
     ) -> Proved | Refused:
         """Whether it is the client by what the cluster says of its pod beside the token."""
         assert self._clusters is not None
         assert verified.bound is not None
-        told = self._clusters.pod(source, verified.bound)
+        told = self._clusters.pod(trusted_issuer, verified.bound)
         if told is None:
-            return _gone(source)
+            return _gone(trusted_issuer)
         seen = replace(verified, selectors=verified.selectors | told, looked_up=True)
-        outcome = replace(match(client, source, seen, self._trust_domain, now), validation=miss.validation)
+        outcome = replace(match(client, trusted_issuer, seen, self._trust_domain, now), validation=miss.validation)
         return outcome if isinstance(outcome, Proved) else _another(outcome)
 
-    def _audience(self, source: TrustSource) -> str:
-        return source.audience or self._issuer
+    def _audience(self, trusted_issuer: TrustedIssuer) -> str:
+        return trusted_issuer.audience or self._issuer
 
 
 def _another(miss: Miss) -> Refused:
     return Refused(reason=RefusalReason.MISMATCH, details=_ANOTHER, miss=miss)
 
 
-def _spoilt(source: TrustSource, problem: str) -> Refused:
-    """The source signed it, so the operator may know what is wrong with it: it is nobody's who is trying keys."""
-    return replace(invalid(problem), failed=Failed(source_id=source.id, sentence=problem))
+def _spoilt(trusted_issuer: TrustedIssuer, problem: str) -> Refused:
+    """The trusted issuer signed it, so the operator may know what is wrong with it: nobody is trying keys."""
+    return replace(invalid(problem), failed=Failed(trusted_issuer_id=trusted_issuer.id, sentence=problem))
 
 
-def _gone(source: TrustSource) -> Refused:
-    return Refused(reason=RefusalReason.INVALID, details=GONE, gone_from=source.id)
+def _gone(trusted_issuer: TrustedIssuer) -> Refused:
+    return Refused(reason=RefusalReason.INVALID, details=GONE, gone_from=trusted_issuer.id)

@@ -42,7 +42,7 @@ class Alike:
     kid: str
     audience: tuple[str, ...]
     proof_id: str
-    source_id: str
+    trusted_issuer_id: str
     taken_back: bool
     count: int
     until: datetime
@@ -100,7 +100,7 @@ def _alike(row: Row[Any]) -> Alike | None:
         kid=row.kid,
         audience=tuple(detail.get("audience") or ()),
         proof_id=detail.get("proof_id") or "",
-        source_id=(detail.get("source") or {}).get("id", ""),
+        trusted_issuer_id=(detail.get("trusted_issuer") or {}).get("id", ""),
         taken_back=bool(row.singly),
         count=row.number,
         until=row.until,

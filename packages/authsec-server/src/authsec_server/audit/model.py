@@ -40,12 +40,12 @@ class EventKind(StrEnum):
     API_CREDENTIAL_CREATED = "api.credential_created"
     API_CREDENTIAL_REVOKED = "api.credential_revoked"
     API_REFUSED = "api.refused"
-    SOURCE_CREATED = "source.created"
-    SOURCE_EDITED = "source.edited"
-    SOURCE_DISABLED = "source.disabled"
-    SOURCE_ENABLED = "source.enabled"
-    SOURCE_DELETED = "source.deleted"
-    SOURCE_TRIED = "source.tried"
+    ISSUER_CREATED = "issuer.created"
+    ISSUER_EDITED = "issuer.edited"
+    ISSUER_DISABLED = "issuer.disabled"
+    ISSUER_ENABLED = "issuer.enabled"
+    ISSUER_DELETED = "issuer.deleted"
+    ISSUER_TRIED = "issuer.tried"
     DELEGATION_CREATED = "delegation.created"
     DELEGATION_EDITED = "delegation.edited"
     DELEGATION_DISABLED = "delegation.disabled"
@@ -83,7 +83,7 @@ EDITS = frozenset(
         EventKind.CLIENT_EDITED,
         EventKind.ROLE_EDITED,
         EventKind.API_EDITED,
-        EventKind.SOURCE_EDITED,
+        EventKind.ISSUER_EDITED,
         EventKind.DELEGATION_EDITED,
         EventKind.ADMINISTRATOR_CHANGED,
     }
@@ -91,7 +91,7 @@ EDITS = frozenset(
 LISTING_ENDED = frozenset(
     {
         EventKind.ROLE_EDITED,
-        EventKind.SOURCE_EDITED,
+        EventKind.ISSUER_EDITED,
         EventKind.DELEGATION_EDITED,
         EventKind.PROOF_REMOVED,
     }

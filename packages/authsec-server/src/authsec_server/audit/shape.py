@@ -108,7 +108,7 @@ _MEMBERS: Final[Mapping[str, Shape]] = {  # readers look at each of these in eve
     "proved_by": _map(_TEXT),
     "validation": _TEXT_OR_NONE,
     "failed": _TEXT,
-    "source": _object({"id": _ID, "name": _NAME}),
+    "trusted_issuer": _object({"id": _ID, "name": _NAME}),
     "miss": _object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 }
 _DIGEST: Final = _text(MAX_DIGEST)
@@ -119,9 +119,9 @@ _DESCRIBED: Shape = lambda value: _map(_TEXT)(value) and _ACTIONS([*value])  # n
 _ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))
 _EDIT: Final[Mapping[str, Shape]] = {"revision": _NUMBER, "before": _of(dict), "after": _of(dict)}
 _DETAILS: Final[Mapping[str, Shape]] = {
-    EventKind.SOURCE_TRIED: _object(None, **{**_MEMBERS, "failed": _list(_TEXT)}),
+    EventKind.ISSUER_TRIED: _object(None, **{**_MEMBERS, "failed": _list(_TEXT)}),
     **dict.fromkeys(
-        (EventKind.SOURCE_CREATED, EventKind.SOURCE_DELETED), _object(None, **{**_MEMBERS, "audience": _TEXT})
+        (EventKind.ISSUER_CREATED, EventKind.ISSUER_DELETED), _object(None, **{**_MEMBERS, "audience": _TEXT})
     ),
     EventKind.API_DELETED: _object(None, **{**_MEMBERS, "actions": _DESCRIBED}),
     EventKind.EVENTS_DROPPED: _object(None, **_MEMBERS, events=_NUMBER, before=_TEXT),

@@ -10,7 +10,7 @@ from authsec.deferred import Deferred
 _COMMANDS: Final = {  # of each the module, and a line for the page that lists them all
     "serve": ("serve", "Run the authority."),
     "agents": ("agents", "AI agents, and how each proves that it is itself."),
-    "trust": ("trust", "Trust sources: whose word about agents counts."),
+    "issuers": ("issuers", "Trusted issuers: who signs the tokens of workloads."),
     "roles": ("roles", "Roles: named sets of actions."),
     "apis": ("apis", "Protected APIs: who tokens are for."),
     "delegations": ("delegations", "Who may act in which role, for what and how long."),

@@ -20,7 +20,7 @@ from authsec_server.cli.output import Output, cell, styled, table, when
 from authsec_server.cli.transport import CallFailed
 from authsec_server.clients.model import Platform
 from authsec_server.clients.selectors.parsing import KEYS, known_key
-from authsec_server.sources.model import Provenance, shown_provenance
+from authsec_server.issuers.model import Provenance, shown_provenance
 
 MAX_KEY_FILE = 16 * 1024
 
@@ -32,19 +32,19 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
         "--platform",
         required=True,
         type=click.Choice([each.value for each in Platform]),
-        help="Where it runs, or who vouches for it (spiffe, oidc); or key: it holds a key pair; or secret, the last "
+        help="Where it runs, or who signs its tokens (spiffe, oidc); or key: it holds a key pair; or secret, the last "
         "resort: it sends a secret that is made for it; or unattested: it proves nothing.",
     )
     @click.option("--selector", "selectors", multiple=True, help="KEY=VALUE, e.g. k8s:ns=production. Repeat.")
     @click.option("--public-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file, for --platform key.")
-    @click.option("--source", help="The trust source that vouches for it, where several could: its slug or id.")
+    @click.option("--trusted-issuer", help="The trusted issuer that proves it, where several can: its slug or id.")
     @wraps(command)
     def run(
         *arguments: Any,
         platform: str,
         selectors: tuple[str, ...],
         public_key: Path | None,
-        source: str | None,
+        trusted_issuer: str | None,
         **options: Any,
     ) -> None:
         if platform == Platform.KEY and public_key is None:
@@ -55,7 +55,7 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
             "platform": platform,
             "selectors": [_selector(text) for text in selectors],
             "public_key": None if public_key is None else _read_public_key(public_key),
-            "source": source,
+            "trusted_issuer": trusted_issuer,
         }
         command(*arguments, evidence=evidence, **options)
 
@@ -74,8 +74,8 @@ def shown(proof: Mapping[str, Any]) -> Text:
     if proof["kind"] == "key_pair":
         return cell(f"key pair with thumbprint {proof['thumbprint']}")
     rows = [cell(f"{each['key']} = {each['value']}").append(_proved(proof, each["key"])) for each in proof["selectors"]]
-    if proof["source"]:
-        rows.append(cell(f"by the word of {proof['source']['name']} ({proof['source']['slug']})"))
+    if proof["trusted_issuer"]:
+        rows.append(cell(f"proved by {proof['trusted_issuer']['name']} ({proof['trusted_issuer']['slug']})"))
     if proof["caution"]:
         rows.append(styled(proof["caution"], "yellow"))
     if proof["missing"]:
@@ -84,7 +84,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
 
 
 def _proved(proof: Mapping[str, Any], key: str) -> str:
-    """How the trust source proves the selector, behind it."""
+    """How the trusted issuer proves the selector, behind it."""
     how = (proof["provenance"] or {}).get(key)
     return f"  ({shown_provenance(key, Provenance(how)) if how in set(Provenance) else how})" if how else ""
 
@@ -127,7 +127,7 @@ _LEAST = 8  # characters of an id: whoever types a number of the list removes no
 _STATES = {
     "proves": ("proves", "green"),
     "weak": ("weak", "yellow"),
-    "source_disabled": ("its trust source is disabled", "yellow"),
+    "trusted_issuer_disabled": ("its trusted issuer is disabled", "yellow"),
     "unattested": ("proves nothing", "bold red"),
     "expired": ("expired", "dim"),
 }
@@ -201,12 +201,12 @@ def meant(agent: Mapping[str, Any], typed: str) -> str:
 
 
 def _table(agent: Mapping[str, Any]) -> Table | Text:
-    heads = ("PROOF", "STATE", "SOURCE", "ADDED (UTC)", "LAST USED (UTC)", "ENDS (UTC)", "ID")
+    heads = ("PROOF", "STATE", "TRUSTED ISSUER", "ADDED (UTC)", "LAST USED (UTC)", "ENDS (UTC)", "ID")
     rows = [
         (
             _brief(proof),
             _state(proof),
-            proof["source"]["slug"] if proof["source"] else None,
+            proof["trusted_issuer"]["slug"] if proof["trusted_issuer"] else None,
             when(proof["created_at"]),
             when(proof["last_used_at"]),
             when(proof["expires_at"]),
@@ -230,7 +230,9 @@ def _brief(proof: Mapping[str, Any]) -> str:
 def _state(proof: Mapping[str, Any]) -> Text:
     state = proof["state"]
     if state == "cannot_prove":
-        return styled("its source cannot prove it" if proof["source"] else "waits for a trust source", "yellow")
+        return styled(
+            "its trusted issuer cannot prove it" if proof["trusted_issuer"] else "waits for a trusted issuer", "yellow"
+        )
     if state == "proves" and proof["caution"]:
         return styled("proves, and lets in others", "yellow")
     words, tone = _STATES[state]

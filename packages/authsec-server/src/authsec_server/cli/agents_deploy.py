@@ -79,8 +79,8 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
         output.note(f"The SPIRE server must be of the trust domain of {found['spiffe_id']}.")
     if not any(_by_spire(proof) for proof in found["proofs"]):
         output.note(
-            "SVIDs do not get it in yet: none of its proofs rests on a SPIFFE trust domain. `authsec trust add spiffe` "
-            "registers one; a proof that waits is bound to it with `authsec trust bind`."
+            "SVIDs do not get it in yet: none of its proofs rests on a SPIFFE trust domain. Register one with "
+            "`authsec issuers add spiffe`, and bind the proof to it with `authsec issuers bind`."
         )
 
 
@@ -123,8 +123,8 @@ def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
         what, variable = next(said for kind, said in _KINDS.items() if kind in held)
         raise CallFailed(
             f"{agent['slug']} proves itself by a {what}, and by no selectors: it needs no token of a cluster.",
-            f"Mount the file of its {what} in its pod, from a Secret, and name it in {variable}. Or, so that the "
-            "cluster vouches for it, add a proof with k8s:ns and k8s:sa to it.",
+            f"Mount the file of its {what} in its pod, from a Secret, and name it in {variable}. Or add a "
+            "proof with k8s:ns and k8s:sa, which the cluster proves.",
         )
     raise CallFailed(
         f"{agent['slug']} has no proof by a Kubernetes cluster's token: its selectors are another platform's.",
@@ -142,8 +142,8 @@ def _by_spire(proof: Mapping[str, Any]) -> bool:
 
 
 def _audience(caller: Caller, proof: Mapping[str, Any]) -> str:
-    """What its token must be for: what its source says, or this authority."""
-    if proof["source"] is None:
+    """What its token must be for: what its trusted issuer says, or this authority."""
+    if proof["trusted_issuer"] is None:
         return caller.address
-    audience: str = caller.get(path("sources", proof["source"]["id"]))["token_audience"]
+    audience: str = caller.get(path("issuers", proof["trusted_issuer"]["id"]))["token_audience"]
     return audience

@@ -226,7 +226,7 @@ def what(event: Mapping[str, Any]) -> Text:
 
 def decision(event: Mapping[str, Any]) -> Text:
     """How it ended, with the reason."""
-    if event["kind"] == "source.tried":
+    if event["kind"] == "issuer.tried":
         return _tried(event["detail"])
     words = " ".join(filter(None, [event["decision"], event["reason"]]))
     return styled(words, _STYLES.get(event["decision"], ""))

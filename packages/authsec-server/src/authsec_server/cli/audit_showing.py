@@ -64,7 +64,7 @@ def _story(story: Mapping[str, Any]) -> Text:
         "Who": who(event),
         "From": event["address"],
         "What": what(event),
-        "Decision": decision(event) if event["decision"] or event["kind"] == "source.tried" else None,
+        "Decision": decision(event) if event["decision"] or event["kind"] == "issuer.tried" else None,
         "Why": told,
         "Not delegated": " ".join(detail.get("missing") or ()),
         "Would satisfy it": remedy and styled(remedy["text"], "bold"),

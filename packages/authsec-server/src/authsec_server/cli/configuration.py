@@ -27,7 +27,7 @@ HEAD: Final = """\
 """
 _MARKS: Final = {"create": ("+", "green"), "edit": ("~", "yellow"), "remove": ("-", "red")}
 _HEADS: Final = {
-    "sources": "Trust sources",
+    "issuers": "Trusted issuers",
     "apis": "APIs",
     "roles": "Roles",
     "agents": "Agents",
@@ -126,7 +126,7 @@ _TRIES: Final = 5
 @click.command("export")
 @admin_command
 def export(caller: Caller, output: Output) -> None:
-    """Print all trust sources, APIs, roles, agents and delegations as YAML, for `authsec apply`.
+    """Print all trusted issuers, APIs, roles, agents and delegations as YAML, for `authsec apply`.
 
     No secret is in it, no enrolment, no administrator, and no delegation that is over.
     """
@@ -170,7 +170,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
 def apply(
     caller: Caller, output: Output, files: tuple[Path, ...], dry_run: bool, anyway: bool, yes: bool, **how: bool
 ) -> None:
-    """Make trust sources, APIs, roles, agents and delegations what the files say: all of it, or nothing.
+    """Make trusted issuers, APIs, roles, agents and delegations what the files say: all of it, or nothing.
 
     What would change is shown first, and what stops by it. The files are the whole truth about the things that they
     name; a thing that they do not name stays, unless --prune is given.

@@ -136,7 +136,7 @@ def confirm(question: str, *, yes: bool) -> None:
         raise click.Abort
 
 
-_WORDS = {"client": "agent", "api": "API", "delegation": "trust delegation", "source": "trust source"}
+_WORDS = {"client": "agent", "api": "API", "delegation": "trust delegation", "issuer": "trusted issuer"}
 
 Command = Callable[..., None]
 Check = Callable[[Mapping[str, Any]], None]

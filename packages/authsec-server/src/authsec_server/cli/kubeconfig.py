@@ -20,7 +20,7 @@ from authsec_server.cli.transport import CallFailed
 MAX_FILE = 1024 * 1024
 INSTEAD = (
     "Where you can use kubectl, read them by hand: `kubectl get --raw /.well-known/openid-configuration` shows the "
-    "issuer, `kubectl get --raw /openid/v1/jwks > jwks.json` keeps the keys. Then: authsec trust add kubernetes NAME "
+    "issuer, `kubectl get --raw /openid/v1/jwks > jwks.json` keeps the keys. Then: authsec issuers add kubernetes NAME "
     "--issuer ISSUER --jwks jwks.json"
 )
 

@@ -1,4 +1,4 @@
-"""The options about a cluster's look-ups, as `authsec trust add kubernetes` and `authsec trust edit` take them."""
+"""The options about a cluster's look-ups, as `authsec issuers add kubernetes` and `authsec issuers edit` take them."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class NewClient(Body):
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
     selectors: list[NewSelector] = Field(default_factory=list)
     public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
-    source: str | None = None  # the trust source that vouches for the selectors, where several could
+    trusted_issuer: str | None = None  # needed where several trusted issuers can prove the selectors
     slug: str | None = None
     owner: str | None = None
     description: str = ""
@@ -62,7 +62,7 @@ class NewClient(Body):
             kind=ClientKind(self.kind),
             selectors=tuple((each.key, each.value) for each in self.selectors),
             public_key=self.public_key,
-            source=self.source,
+            trusted_issuer=self.trusted_issuer,
             slug=self.slug,
             owner=self.owner,
             description=self.description,

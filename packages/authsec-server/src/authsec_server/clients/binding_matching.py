@@ -1,4 +1,4 @@
-"""Which trust source vouches for a proof of selectors: which fit at all, and which one is chosen. Pure."""
+"""Which trusted issuer proves selectors: which fit at all, and which one is chosen. Pure."""
 
 from __future__ import annotations
 
@@ -10,48 +10,50 @@ from authsec_server.clients.model import Platform, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind, by_lookup, provable, provenance
 from authsec_server.naming import quoted
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import Provenance, SourceKind, TrustSource, by_lookup, provable, provenance
 
-FITTING: Mapping[Platform, tuple[SourceKind, ...]] = {
-    Platform.KUBERNETES: (SourceKind.KUBERNETES, SourceKind.SPIFFE),
-    Platform.DOCKER: (SourceKind.SPIFFE,),
-    Platform.UNIX: (SourceKind.SPIFFE,),
-    Platform.SPIFFE: (SourceKind.SPIFFE,),
-    Platform.OIDC: (SourceKind.OIDC,),
+FITTING: Mapping[Platform, tuple[TrustedIssuerKind, ...]] = {
+    Platform.KUBERNETES: (TrustedIssuerKind.KUBERNETES, TrustedIssuerKind.SPIFFE),
+    Platform.DOCKER: (TrustedIssuerKind.SPIFFE,),
+    Platform.UNIX: (TrustedIssuerKind.SPIFFE,),
+    Platform.SPIFFE: (TrustedIssuerKind.SPIFFE,),
+    Platform.OIDC: (TrustedIssuerKind.OIDC,),
 }
-"""The kinds of source that can know the workloads of each platform; the others need none."""
-_NAMED = 5  # in a message that lists sources
+"""The kinds of trusted issuer that can know the workloads of each platform; the others need none."""
+_NAMED = 5  # in a message that lists trusted issuers
 
 
-def fits(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> bool:
-    """Whether such a workload can be one of the source's at all. `trust_domain` is that of the clients' SPIFFE IDs."""
-    return not _misfit(platform, selectors, source, trust_domain)
+def fits(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:
+    """Whether the trusted issuer can know such a workload. `trust_domain` is that of the clients' SPIFFE IDs."""
+    return not _misfit(platform, selectors, trusted_issuer, trust_domain)
 
 
-def proves(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> bool:
-    """Whether the source fits, and can prove each of the selectors. Of nothing to prove, nothing is proved."""
-    able = all(provenance(source, each.key) is not Provenance.NEVER for each in selectors)
-    return bool(selectors) and able and fits(platform, selectors, source, trust_domain)
+def proves(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:
+    """Whether the trusted issuer fits, and can prove each of the selectors. Of nothing to prove, nothing is proved."""
+    able = all(provenance(trusted_issuer, each.key) is not Provenance.NEVER for each in selectors)
+    return bool(selectors) and able and fits(platform, selectors, trusted_issuer, trust_domain)
 
 
 def chosen(
-    platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustSource], trust_domain: str
-) -> TrustSource | None:
-    """The one source that is meant where none is named; None where none of those registered fits.
+    platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustedIssuer], trust_domain: str
+) -> TrustedIssuer | None:
+    """The one trusted issuer that is meant where none is named; None where none of those registered fits.
 
     Raises `Invalid` where several could be meant, and where the one that fits does not prove a selector as it is set
     up.
     """
-    fitting = [source for source in registered if fits(platform, selectors, source, trust_domain)]
-    able = [source for source in fitting if proves(platform, selectors, source, trust_domain)]
+    fitting = [
+        trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
+    ]
+    able = [trusted_issuer for trusted_issuer in fitting if proves(platform, selectors, trusted_issuer, trust_domain)]
     if len(able) > 1:
-        names = ", ".join(f"{source.name!r} ({source.slug})" for source in able[:_NAMED])
+        names = ", ".join(f"{trusted_issuer.name!r} ({trusted_issuer.slug})" for trusted_issuer in able[:_NAMED])
         more = f" and {len(able) - _NAMED} more" if len(able) > _NAMED else ""
         raise Invalid(
-            "source",
-            f"{len(able)} trust sources could vouch for these selectors: {names}{more}.",
+            "trusted_issuer",
+            f"{len(able)} trusted issuers can prove these selectors: {names}{more}.",
             "Name one: the proof rests on that one alone.",
         )
     if fitting and not able:
@@ -59,93 +61,105 @@ def chosen(
     return able[0] if able else None
 
 
-def require_suitable(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> None:
-    """Raise `Invalid` unless the source that was named fits, and can prove all selectors."""
-    if problem := _misfit(platform, selectors, source, trust_domain):
-        raise Invalid("source", f"The trust source {source.name!r} ({source.slug}) {problem}", what_fits(platform))
-    require_provable(selectors, source)
+def require_suitable(
+    platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str
+) -> None:
+    """Raise `Invalid` unless the trusted issuer that was named fits, and can prove all selectors."""
+    if problem := _misfit(platform, selectors, trusted_issuer, trust_domain):
+        raise Invalid(
+            "trusted_issuer",
+            f"The trusted issuer {trusted_issuer.name!r} ({trusted_issuer.slug}) {problem}",
+            what_fits(platform),
+        )
+    require_provable(selectors, trusted_issuer)
 
 
-def require_provable(selectors: Sequence[Selector], source: TrustSource) -> None:
-    """Raise `Invalid` at the first selector that the source does not prove as it is set up; it names all of these."""
-    never = [index for index, each in enumerate(selectors) if provenance(source, each.key) is Provenance.NEVER]
+def require_provable(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> None:
+    """Raise `Invalid` at the first selector that the trusted issuer does not prove; the message names all of them."""
+    never = [index for index, each in enumerate(selectors) if provenance(trusted_issuer, each.key) is Provenance.NEVER]
     if never:
         keys = [selectors[index].key for index in never]
         raise Invalid(
             f"selectors.{never[0]}",
-            f"The trust source {source.name!r} ({source.slug}) does not prove {' and '.join(keys)} as it is set "
-            "up, and so this proof would not get the client in.",
-            what_proves(keys, source),
+            f"The trusted issuer {trusted_issuer.name!r} ({trusted_issuer.slug}) does not prove {' and '.join(keys)} "
+            "as it is set up, and so this proof would not get the client in.",
+            what_proves(keys, trusted_issuer),
         )
 
 
 def lacking(
-    platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustSource], trust_domain: str
+    platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustedIssuer], trust_domain: str
 ) -> str:
-    """What keeps a proof that rests on no source from having one of those registered; empty if none fits at all."""
-    fitting = [source for source in registered if fits(platform, selectors, source, trust_domain)]
-    for source in fitting:
-        if proves(platform, selectors, source, trust_domain):
+    """Why a proof without a trusted issuer has none of those registered; empty if none fits at all."""
+    fitting = [
+        trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
+    ]
+    for trusted_issuer in fitting:
+        if proves(platform, selectors, trusted_issuer, trust_domain):
             return (
-                f"The trust source {source.name!r} could vouch for it, and nobody has said yet that it shall. Bind it "
-                f"on that source's page, or with `authsec trust bind {source.slug}`."
+                f"The trusted issuer {trusted_issuer.name!r} can prove it. Bind the proof on the page of the trusted "
+                f"issuer, or with `authsec issuers bind {trusted_issuer.slug}`."
             )
     try:
-        for source in fitting:
-            require_provable(selectors, source)
+        for trusted_issuer in fitting:
+            require_provable(selectors, trusted_issuer)
     except Invalid as problem:
         return f"{problem.message} {problem.remedy}"
     return ""
 
 
-def what_proves(keys: Sequence[str], source: TrustSource) -> str:
-    """What would prove these selectors, which this source does not prove as it is set up."""
+def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
+    """What would prove these selectors, which this trusted issuer does not prove as it is set up."""
     named = " and ".join(keys)
-    if source.kind is SourceKind.KUBERNETES and all(map(by_lookup, keys)):
-        with_what = "" if source.cluster else " --from-kubeconfig --credentials FILE_NAME"
+    if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES and all(map(by_lookup, keys)):
+        with_what = "" if trusted_issuer.cluster else " --from-kubeconfig --credentials FILE_NAME"
         return (
-            f"A cluster's token says {', '.join(provable(source))}. To prove {named}, turn on pod look-up on that "
-            f"source's page, or with `authsec trust edit {source.slug} --pod-lookup{with_what}`; or have SPIRE vouch "
-            "for it: register its trust domain as a trust source, and name that one. Or leave it out."
+            f"A cluster's token says {', '.join(provable(trusted_issuer))}. To prove {named}, turn on pod look-up on "
+            "the page of the trusted issuer, or with "
+            f"`authsec issuers edit {trusted_issuer.slug} --pod-lookup{with_what}`. Or register the "
+            "trust domain of SPIRE as a trusted issuer, and name that one. Or leave it out."
         )
-    if source.kind is SourceKind.OIDC:
-        return f"It maps claims to {', '.join(provable(source))}. Have it map one to {named}, or leave this one out."
+    if trusted_issuer.kind is TrustedIssuerKind.OIDC:
+        mapped = ", ".join(provable(trusted_issuer))
+        return f"It maps claims to {mapped}. Have it map one to {named}, or leave this one out."
     return "Leave it out."
 
 
 def what_fits(platform: Platform) -> str:
-    """What vouches for this platform's workloads and how to register it, without a full stop."""
+    """Which kind of trusted issuer knows the platform's workloads, and how to register one, without a full stop."""
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
-    return f"{platform.shown} workloads are vouched for by {kinds}: authsec trust add"
+    return f"{platform.shown} workloads need {kinds}: authsec issuers add"
 
 
-def _misfit(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> str:
-    """Why the source cannot know such a workload, behind "The source …"; empty if it can."""
-    if source.kind not in FITTING.get(platform, ()):
-        return f"is {_article(source.kind)} {source.kind.shown}: it knows no {platform.shown} workloads."
-    if platform is Platform.SPIFFE:
-        return _of_another_domain(selectors, source)
-    if platform is Platform.OIDC:
-        return _of_another_issuer(selectors, source)
-    if source.kind is SourceKind.SPIFFE and source.issuer != trust_domain:
+def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> str:
+    """Why the trusted issuer cannot know such a workload, behind "The trusted issuer …"; empty if it can."""
+    if trusted_issuer.kind not in FITTING.get(platform, ()):
         return (
-            f"is the trust domain {source.issuer}, whose SPIRE cannot give a workload this client's SPIFFE ID: that is "
-            f"in {trust_domain or 'another one'} (AUTHSEC_SERVER_TRUST_DOMAIN). With the platform spiffe, give the "
-            "SPIFFE ID that it has there instead."
+            f"is {_article(trusted_issuer.kind)} {trusted_issuer.kind.shown}: it knows no {platform.shown} workloads."
+        )
+    if platform is Platform.SPIFFE:
+        return _of_another_domain(selectors, trusted_issuer)
+    if platform is Platform.OIDC:
+        return _of_another_issuer(selectors, trusted_issuer)
+    if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and trusted_issuer.issuer != trust_domain:
+        return (
+            f"is the trust domain {trusted_issuer.issuer}, whose SPIRE cannot give a workload this client's SPIFFE ID: "
+            f"that is in {trust_domain or 'another one'} (AUTHSEC_SERVER_TRUST_DOMAIN). With the platform spiffe, give "
+            "the SPIFFE ID that it has there instead."
         )
     return ""
 
 
-def _of_another_domain(selectors: Sequence[Selector], source: TrustSource) -> str:
+def _of_another_domain(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> str:
     for selector in selectors:
-        if selector.value.removeprefix("spiffe://").partition("/")[0] != source.issuer:
-            return f"is the trust domain {source.issuer}, and {quoted(selector.value)} is an ID of another."
+        if selector.value.removeprefix("spiffe://").partition("/")[0] != trusted_issuer.issuer:
+            return f"is the trust domain {trusted_issuer.issuer}, and {quoted(selector.value)} is an ID of another."
     return ""
 
 
-def _of_another_issuer(selectors: Sequence[Selector], source: TrustSource) -> str:
-    """Selectors of `github:…` mean a source that speaks of `github:…`, whichever of them it knows."""
-    spoken = {_vocabulary(key) for key in source.claims}
+def _of_another_issuer(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> str:
+    """Selectors of `github:…` mean a trusted issuer that speaks of `github:…`, whichever of them it knows."""
+    spoken = {_vocabulary(key) for key in trusted_issuer.claims}
     for selector in selectors:
         if _vocabulary(selector.key) not in spoken:
             return f"makes no selector {_vocabulary(selector.key)}:… of its tokens, such as {selector.key}."
@@ -156,40 +170,48 @@ def _vocabulary(key: str) -> str:
     return key.partition(":")[0]
 
 
-def _article(kind: SourceKind) -> str:
-    return "an" if kind is SourceKind.OIDC else "a"
+def _article(kind: TrustedIssuerKind) -> str:
+    return "an" if kind is TrustedIssuerKind.OIDC else "a"
 
 
-def sourced(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof:
-    """The proof with its trust source: `named` by id or slug, else the only one registered that can prove it.
+def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof:
+    """The proof with its trusted issuer: `named` by id or slug, else the only one registered that can prove it.
 
-    One that is disabled is taken, too: it was registered for such workloads, and its word counts again some day. Where
+    One that is disabled is taken, too: it was registered for such workloads. Where
     none fits, the proof has none: the client cannot prove itself by it yet. `trust_domain` is that of the clients'
     SPIFFE IDs. Raises `Invalid`.
     """
     if proof.kind is not ProofKind.SELECTORS:
         if named is not None:
-            raise Invalid("source", f"{platform_of(proof).shown} needs no trust source.", "Leave it out.")
+            raise Invalid("trusted_issuer", f"{platform_of(proof).shown} needs no trusted issuer.", "Leave it out.")
         return proof
-    source = _source(tx, proof, named, trust_domain)
-    return proof if source is None else replace(proof, source_id=source.id, source_enabled=source.enabled)
+    trusted_issuer = _trusted_issuer(tx, proof, named, trust_domain)
+    return (
+        proof
+        if trusted_issuer is None
+        else replace(proof, trusted_issuer_id=trusted_issuer.id, trusted_issuer_enabled=trusted_issuer.enabled)
+    )
 
 
 def lacks(tx: Tx, proof: Proof, trust_domain: str) -> str:
-    """What keeps this proof, which rests on no source, from having one of those there are; empty if none fits."""
+    """Why this proof without a trusted issuer has none of those registered; empty if none fits."""
     return lacking(platform_of(proof), proof.selectors, _fitting(tx, platform_of(proof)), trust_domain)
 
 
-def _fitting(tx: Tx, platform: Platform) -> list[TrustSource]:
-    return sources.of_kinds(tx, FITTING[platform])
+def _fitting(tx: Tx, platform: Platform) -> list[TrustedIssuer]:
+    return issuers.of_kinds(tx, FITTING[platform])
 
 
-def _source(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> TrustSource | None:
+def _trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> TrustedIssuer | None:
     platform = platform_of(proof)
     if named is None:
         return chosen(platform, proof.selectors, _fitting(tx, platform), trust_domain)
-    source = sources.find(tx, named)
-    if source is None:
-        raise Invalid("source", f"There is no trust source {naming.quoted(named)}.", "See the list: authsec trust list")
-    require_suitable(platform, proof.selectors, source, trust_domain)
-    return source
+    trusted_issuer = issuers.find(tx, named)
+    if trusted_issuer is None:
+        raise Invalid(
+            "trusted_issuer",
+            f"There is no trusted issuer {naming.quoted(named)}.",
+            "See the list: authsec issuers list",
+        )
+    require_suitable(platform, proof.selectors, trusted_issuer, trust_domain)
+    return trusted_issuer

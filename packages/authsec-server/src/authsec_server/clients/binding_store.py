@@ -1,4 +1,4 @@
-"""What the database knows of proofs that rest on a trust source, and of those that wait for one. Many at once."""
+"""What the database knows of proofs that rest on a trusted issuer, and of those that wait for one. Many at once."""
 
 from __future__ import annotations
 
@@ -29,27 +29,29 @@ from authsec_server.clients.model import CHECKED, NEVER, Client, Proof, ProofKin
 from authsec_server.clients.store import clients, proof_of, proofs
 from authsec_server.db.matching import in_batches
 from authsec_server.db.schema import Instant
-from authsec_server.sources.model import TrustSource
+from authsec_server.issuers.model import TrustedIssuer
 
 _SELECTORS = proofs.c.kind == ProofKind.SELECTORS
-_VOUCHED_FOR = and_(_SELECTORS, proofs.c.source_id.is_not(None), proofs.c.source_enabled)
-_CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _VOUCHED_FOR)  # as `Proof.checkable`
+_PROVABLE = and_(_SELECTORS, proofs.c.trusted_issuer_id.is_not(None), proofs.c.trusted_issuer_enabled)
+_CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _PROVABLE)  # as `Proof.checkable`
 
 
-def without_source(connection: Connection) -> list[tuple[Named, Proof]]:
-    """The proofs of selectors that rest on no source, each with its client; in the order of the clients' names."""
-    return _with_clients(connection, and_(_SELECTORS, proofs.c.source_id.is_(None)))
+def without_trusted_issuer(connection: Connection) -> list[tuple[Named, Proof]]:
+    """The proofs of selectors without a trusted issuer, each with its client; in the order of the clients' names."""
+    return _with_clients(connection, and_(_SELECTORS, proofs.c.trusted_issuer_id.is_(None)))
 
 
-def of_source(connection: Connection, source_id: str, limit: int | None = None) -> list[tuple[Named, Proof]]:
-    """The proofs that rest on the source, in the same way; at most so many."""
-    return _with_clients(connection, proofs.c.source_id == source_id, limit)
+def of_trusted_issuer(
+    connection: Connection, trusted_issuer_id: str, limit: int | None = None
+) -> list[tuple[Named, Proof]]:
+    """The proofs that rest on the trusted issuer, in the same way; at most so many."""
+    return _with_clients(connection, proofs.c.trusted_issuer_id == trusted_issuer_id, limit)
 
 
-def of_source_with(connection: Connection, source_id: str, value: str) -> list[tuple[Named, Proof]]:
+def of_trusted_issuer_with(connection: Connection, trusted_issuer_id: str, value: str) -> list[tuple[Named, Proof]]:
     """Those of them whose selectors, as they are stored, hold this text."""
     holds = cast(proofs.c.selectors, Text).contains(value, autoescape=True)
-    return _with_clients(connection, and_(_SELECTORS, proofs.c.source_id == source_id, holds))
+    return _with_clients(connection, and_(_SELECTORS, proofs.c.trusted_issuer_id == trusted_issuer_id, holds))
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> list[tuple[Named, Proof]]:
@@ -62,38 +64,44 @@ def load(connection: Connection, client_ids: Sequence[str]) -> list[Client]:
     return [client for some in in_batches(client_ids) for client in store.by_ids(connection, some).values()]
 
 
-def holders(connection: Connection, source_id: str, limit: int) -> list[str]:
-    """The ids of the clients whose proofs rest on the source; at most so many."""
-    found = select(proofs.c.client_id).where(proofs.c.source_id == source_id).distinct().limit(limit)
+def holders(connection: Connection, trusted_issuer_id: str, limit: int) -> list[str]:
+    """The ids of the clients whose proofs rest on the trusted issuer; at most so many."""
+    found = select(proofs.c.client_id).where(proofs.c.trusted_issuer_id == trusted_issuer_id).distinct().limit(limit)
     return list(connection.execute(found).scalars())
 
 
-def counts(connection: Connection, source_id: str) -> tuple[int, int]:
-    """How many proofs rest on the source, and of how many clients."""
-    counted = select(func.count(), func.count(proofs.c.client_id.distinct())).where(proofs.c.source_id == source_id)
+def counts(connection: Connection, trusted_issuer_id: str) -> tuple[int, int]:
+    """How many proofs rest on the trusted issuer, and of how many clients."""
+    counted = select(func.count(), func.count(proofs.c.client_id.distinct())).where(
+        proofs.c.trusted_issuer_id == trusted_issuer_id
+    )
     held, holders = connection.execute(counted).one()
     return held, holders
 
 
-def rest_on(connection: Connection, proof_ids: Sequence[str], source: TrustSource) -> None:
-    """Have these proofs rest on the source."""
+def rest_on(connection: Connection, proof_ids: Sequence[str], trusted_issuer: TrustedIssuer) -> None:
+    """Have these proofs rest on the trusted issuer."""
     for some in in_batches(proof_ids):
-        bound = {"source_id": source.id, "source_enabled": source.enabled}
+        bound = {"trusted_issuer_id": trusted_issuer.id, "trusted_issuer_enabled": trusted_issuer.enabled}
         connection.execute(update(proofs).where(proofs.c.id.in_(some)).values(bound))
 
 
-def follow(connection: Connection, source: TrustSource, *, unable: Sequence[str] = ()) -> None:
-    """Note for its proofs whether the source's word counts for them: for those that are `unable`, by id, it never does.
+def follow(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Sequence[str] = ()) -> None:
+    """Note whether its proofs can be proved by it: those that are `unable`, by id, never can.
 
     What lists say of the clients is derived anew. A few statements, however many they are.
     """
-    of_source = proofs.c.source_id == source.id
-    outdated = and_(of_source, proofs.c.source_enabled.is_not(source.enabled))
-    noted = connection.execute(update(proofs).where(outdated).values(source_enabled=source.enabled)).rowcount
+    of_trusted_issuer = proofs.c.trusted_issuer_id == trusted_issuer.id
+    outdated = and_(of_trusted_issuer, proofs.c.trusted_issuer_enabled.is_not(trusted_issuer.enabled))
+    noted = connection.execute(
+        update(proofs).where(outdated).values(trusted_issuer_enabled=trusted_issuer.enabled)
+    ).rowcount
     for some in in_batches(unable):
-        connection.execute(update(proofs).where(of_source, proofs.c.id.in_(some)).values(source_enabled=False))
+        connection.execute(
+            update(proofs).where(of_trusted_issuer, proofs.c.id.in_(some)).values(trusted_issuer_enabled=False)
+        )
     if noted or unable:
-        connection.execute(_derived(clients.c.id.in_(_holders(source.id))))
+        connection.execute(_derived(clients.c.id.in_(_holders(trusted_issuer.id))))
 
 
 def revise(connection: Connection, client_ids: Sequence[str], *, at: datetime, by: str) -> None:
@@ -117,15 +125,15 @@ def show_as(connection: Connection, changed: Collection[Client]) -> None:
             connection.execute(update(clients).where(clients.c.id.in_(some)).values(platform=platform))
 
 
-def stranded(connection: Connection, source_id: str, now: datetime, limit: int) -> list[Named]:
-    """The clients that nothing else than proofs of this source lets in, by name; it lets them in now."""
+def stranded(connection: Connection, trusted_issuer_id: str, now: datetime, limit: int) -> list[Named]:
+    """The clients that nothing else than proofs of this trusted issuer lets in, by name; it lets them in now."""
     lets_in = and_(_CHECKABLE, or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now))
-    source = func.coalesce(proofs.c.source_id, "")
-    alone = (  # grouped, not asked of each client in turn: SQLite would look through all proofs of the source each time
+    trusted_issuer = func.coalesce(proofs.c.trusted_issuer_id, "")
+    alone = (  # grouped: asked of each client in turn, SQLite reads all proofs of the trusted issuer each time
         select(proofs.c.client_id)
-        .where(proofs.c.client_id.in_(_holders(source_id)), lets_in)
+        .where(proofs.c.client_id.in_(_holders(trusted_issuer_id)), lets_in)
         .group_by(proofs.c.client_id)
-        .having(func.min(source) == source_id, func.max(source) == source_id)
+        .having(func.min(trusted_issuer) == trusted_issuer_id, func.max(trusted_issuer) == trusted_issuer_id)
     )
     unattested = func.coalesce(clients.c.unattested_until > now, False)
     wanted = select(clients.c.id, clients.c.name).where(clients.c.id.in_(alone), not_(unattested))
@@ -157,5 +165,5 @@ def _provable_until() -> ScalarSelect[datetime | None]:
     return select(end).where(proofs.c.client_id == clients.c.id, _CHECKABLE).correlate(clients).scalar_subquery()
 
 
-def _holders(source_id: str) -> Select[tuple[str]]:
-    return select(proofs.c.client_id).where(proofs.c.source_id == source_id)
+def _holders(trusted_issuer_id: str) -> Select[tuple[str]]:
+    return select(proofs.c.client_id).where(proofs.c.trusted_issuer_id == trusted_issuer_id)

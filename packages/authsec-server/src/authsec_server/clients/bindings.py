@@ -1,4 +1,4 @@
-"""The verbs of proofs that rest on a trust source: bound to one, and what becomes of them when it is changed."""
+"""The verbs of proofs that rest on a trusted issuer: bound to one, and what becomes of them when it is changed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from authsec_server.clients.model import Client, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerEdit, provable
 from authsec_server.principal import Act, Role
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import SourceEdit, TrustSource, provable
 
 MOST_AT_ONCE = 500  # each is recorded for itself, under the authority lock
 
@@ -31,49 +31,49 @@ class RestingProof:
     proof: Proof
 
 
-def waiting(tx: Tx, act: Act, source: TrustSource, *, trust_domain: str = "") -> list[RestingProof]:
-    """The proofs without a source that this one could prove, by the names of their clients.
+def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[RestingProof]:
+    """The proofs without a trusted issuer that this one could prove, by the names of their clients.
 
     `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
     """
     act.principal.require(Role.VIEWER)
     return [
         RestingProof(client=client, proof=proof)
-        for client, proof in binding_store.without_source(tx.connection)
-        if proves(platform_of(proof), proof.selectors, source, trust_domain)
+        for client, proof in binding_store.without_trusted_issuer(tx.connection)
+        if proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
     ]
 
 
-def resting_on(tx: Tx, act: Act, source: TrustSource, *, limit: int) -> list[RestingProof]:
-    """The proofs that rest on the source, by the names of their clients; at most so many."""
+def resting_on(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -> list[RestingProof]:
+    """The proofs that rest on the trusted issuer, by the names of their clients; at most so many."""
     act.principal.require(Role.VIEWER)
     return [
         RestingProof(client=client, proof=proof)
-        for client, proof in binding_store.of_source(tx.connection, source.id, limit)
+        for client, proof in binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id, limit)
     ]
 
 
 def bind(
     tx: Tx, act: Act, id_or_slug: str, proof_ids: Collection[str] | None = None, *, trust_domain: str = ""
 ) -> list[RestingProof]:
-    """Have these proofs rest on the source from now on, or all that wait for one like it; those that were bound.
+    """Bind these proofs to the trusted issuer, or all that wait for one like it; returns those that were bound.
 
-    Of all at most `MOST_AT_ONCE`, in the order of `waiting`: ask again until none is bound.
-    What rests on it already stays as it is. Raises `NotFound`, `Invalid` where the source cannot prove what a proof
-    asks for, and `Conflict` where the proof has another source, or its client holds the same one already.
+    Of all at most `MOST_AT_ONCE`, in the order of `waiting`: ask again until none is bound. What rests on it already
+    stays as it is. Raises `NotFound`, `Invalid` where the trusted issuer cannot prove what a proof asks for, and
+    `Conflict` where the proof has another trusted issuer, or its client holds the same one already.
     """
     act.principal.require(Role.OPERATOR)
     if proof_ids is not None and len(proof_ids) > MOST_AT_ONCE:
         raise Invalid("proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of them, then the others.")
-    source = sources.get(tx, act, id_or_slug)
-    held = {_mark(client, proof) for client, proof in binding_store.of_source(tx.connection, source.id)}
+    trusted_issuer = issuers.get(tx, act, id_or_slug)
+    held = {_mark(client, proof) for client, proof in binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)}
     if proof_ids is None:
-        all_waiting = waiting(tx, act, source, trust_domain=trust_domain)
+        all_waiting = waiting(tx, act, trusted_issuer, trust_domain=trust_domain)
         asked = [each for each in all_waiting if _mark(each.client, each.proof) not in held][:MOST_AT_ONCE]
     else:
-        asked = _asked(tx, source, dict.fromkeys(proof_ids), held, trust_domain)
-    bound = [replace(each, proof=_resting(each.proof, source)) for each in asked]
-    binding_store.rest_on(tx.connection, [each.proof.id for each in bound], source)
+        asked = _asked(tx, trusted_issuer, dict.fromkeys(proof_ids), held, trust_domain)
+    bound = [replace(each, proof=_resting(each.proof, trusted_issuer)) for each in asked]
+    binding_store.rest_on(tx.connection, [each.proof.id for each in bound], trusted_issuer)
     holders = list(dict.fromkeys(each.client.id for each in bound))
     binding_store.revise(tx.connection, holders, at=act.now, by=act.principal.name)
     for each in bound:
@@ -82,7 +82,7 @@ def bind(
 
 
 def _asked(
-    tx: Tx, source: TrustSource, proof_ids: Collection[str], held: set[_Mark], trust_domain: str
+    tx: Tx, trusted_issuer: TrustedIssuer, proof_ids: Collection[str], held: set[_Mark], trust_domain: str
 ) -> list[RestingProof]:
     known = binding_store.by_ids(tx.connection, [each for each in proof_ids if naming.is_uuid(each)])
     found = {proof.id: RestingProof(client=client, proof=proof) for client, proof in known}
@@ -93,39 +93,41 @@ def _asked(
             raise NotFound(
                 f"There is no proof {naming.quoted(proof_id)}.", "Those of one agent: authsec agents proofs list AGENT"
             )
-        if each.proof.source_id != source.id:
-            _require_bindable(tx, each, source, held, trust_domain)
+        if each.proof.trusted_issuer_id != trusted_issuer.id:
+            _require_bindable(tx, each, trusted_issuer, held, trust_domain)
             asked.append(each)
     return asked
 
 
-def _require_bindable(tx: Tx, asked: RestingProof, source: TrustSource, held: set[_Mark], trust_domain: str) -> None:
+def _require_bindable(
+    tx: Tx, asked: RestingProof, trusted_issuer: TrustedIssuer, held: set[_Mark], trust_domain: str
+) -> None:
     proof, name = asked.proof, asked.client.name
     if proof.kind is not ProofKind.SELECTORS:
-        raise Invalid("proofs", f"A {proof.kind} proof of {name} needs no trust source.", "Leave it out.")
-    if proof.source_id is not None:
-        other = sources.by_ids(tx, [proof.source_id])[proof.source_id]
+        raise Invalid("proofs", f"A {proof.kind} proof of {name} needs no trusted issuer.", "Leave it out.")
+    if proof.trusted_issuer_id is not None:
+        other = issuers.by_ids(tx, [proof.trusted_issuer_id])[proof.trusted_issuer_id]
         raise Conflict(
-            f"This proof of {name} rests on the trust source {other.name!r} ({other.slug}), and on no other.",
+            f"This proof of {name} rests on the trusted issuer {other.name!r} ({other.slug}), and on no other.",
             "Add another proof to it, and remove this one.",
         )
     try:
-        require_suitable(platform_of(proof), proof.selectors, source, trust_domain)
+        require_suitable(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
     except Invalid as problem:
         raise Invalid("proofs", f"Of a proof of {name}: {problem.message}", problem.remedy) from None
     if _mark(asked.client, proof) in held:
         raise Conflict(
-            f"{name} holds a proof with these selectors and this trust source already.", "Remove one of the two."
+            f"{name} holds a proof with these selectors and this trusted issuer already.", "Remove one of the two."
         )
 
 
 def _mark(client: Named, proof: Proof) -> _Mark:
-    """What no client may hold twice of one source."""
+    """What no client may hold twice of one trusted issuer."""
     return client.id, frozenset(proof.selectors)
 
 
-def _resting(proof: Proof, source: TrustSource) -> Proof:
-    return replace(proof, source_id=source.id, source_enabled=source.enabled)
+def _resting(proof: Proof, trusted_issuer: TrustedIssuer) -> Proof:
+    return replace(proof, trusted_issuer_id=trusted_issuer.id, trusted_issuer_enabled=trusted_issuer.enabled)
 
 
 MOST_STRANDED = 20  # listed by name
@@ -133,7 +135,7 @@ MOST_STRANDED = 20  # listed by name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who rests on a source. `stranded` are clients that nothing else lets in; with `more` there are further ones."""
+    """Who rests on a trusted issuer. `stranded` are clients without another proof; `more`: there are further ones."""
 
     proofs: int
     clients: int
@@ -143,18 +145,18 @@ class Users:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """What went: so many proofs; and, unless some are `left`, the source."""
+    """What went: so many proofs; and, unless some are `left`, the trusted issuer."""
 
-    source: TrustSource
+    trusted_issuer: TrustedIssuer
     proofs: int
     left: int
 
 
-def users_of(tx: Tx, act: Act, source: TrustSource) -> Users:
-    """Who rests on the source, and whom to disable or remove it would keep out."""
+def users_of(tx: Tx, act: Act, trusted_issuer: TrustedIssuer) -> Users:
+    """Who rests on the trusted issuer, and whom to disable or remove it would keep out."""
     act.principal.require(Role.VIEWER)
-    proofs, holders = binding_store.counts(tx.connection, source.id)
-    stranded = binding_store.stranded(tx.connection, source.id, act.now, MOST_STRANDED + 1)
+    proofs, holders = binding_store.counts(tx.connection, trusted_issuer.id)
+    stranded = binding_store.stranded(tx.connection, trusted_issuer.id, act.now, MOST_STRANDED + 1)
     return Users(
         proofs=proofs,
         clients=holders,
@@ -163,76 +165,80 @@ def users_of(tx: Tx, act: Act, source: TrustSource) -> Users:
     )
 
 
-def holders(tx: Tx, source: TrustSource, limit: int) -> list[str]:
-    """The ids of the clients whose proofs rest on the source; at most so many. For the rooms above."""
-    return binding_store.holders(tx.connection, source.id, limit)
+def holders(tx: Tx, trusted_issuer: TrustedIssuer, limit: int) -> list[str]:
+    """The ids of the clients whose proofs rest on the trusted issuer; at most so many. For the rooms above."""
+    return binding_store.holders(tx.connection, trusted_issuer.id, limit)
 
 
-def edit_source(
+def edit_trusted_issuer(
     tx: Tx,
     act: Act,
     id_or_slug: str,
     *,
     revision: int,
-    changes: SourceEdit,
+    changes: TrustedIssuerEdit,
     trust_domain: str = "",
     may_look_up: bool = False,
-) -> TrustSource:
-    """Change the source, as `sources.edit` does; the proofs that it can prove no longer count no more, others again.
+) -> TrustedIssuer:
+    """Change the trusted issuer, as `issuers.edit` does, and note which of its proofs it can still prove.
 
     `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
     """
-    before = sources.get(tx, act, id_or_slug)
-    source = sources.edit(tx, act, id_or_slug, revision=revision, changes=changes, may_look_up=may_look_up)
-    if (before.issuer, provable(before)) != (source.issuer, provable(source)):
-        _follow(tx, source, trust_domain)
-    return source
+    before = issuers.get(tx, act, id_or_slug)
+    trusted_issuer = issuers.edit(tx, act, id_or_slug, revision=revision, changes=changes, may_look_up=may_look_up)
+    if (before.issuer, provable(before)) != (trusted_issuer.issuer, provable(trusted_issuer)):
+        _follow(tx, trusted_issuer, trust_domain)
+    return trusted_issuer
 
 
-def disable_source(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
-    """Let the source's word count no more, nor the proofs that rest on it, and end the tokens that do."""
-    source = sources.disable(tx, act, id_or_slug)
-    binding_store.follow(tx.connection, source)
-    return source
+def disable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
+    """Disable the trusted issuer and the proofs that rest on it, and revoke their tokens."""
+    trusted_issuer = issuers.disable(tx, act, id_or_slug)
+    binding_store.follow(tx.connection, trusted_issuer)
+    return trusted_issuer
 
 
-def enable_source(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: str = "") -> TrustSource:
-    """Let the source's word count again, and with it the proofs that rest on it. Tokens that ended stay ended."""
-    source = sources.enable(tx, act, id_or_slug)
-    _follow(tx, source, trust_domain)
-    return source
+def enable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: str = "") -> TrustedIssuer:
+    """Enable the trusted issuer and the proofs that rest on it. Revoked tokens stay revoked."""
+    trusted_issuer = issuers.enable(tx, act, id_or_slug)
+    _follow(tx, trusted_issuer, trust_domain)
+    return trusted_issuer
 
 
-def remove_source(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: bool = False) -> Removed:
-    """Remove the source and end the tokens that rest on it; `with_proofs`, also the proofs that do.
+def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: bool = False) -> Removed:
+    """Remove the trusted issuer and end the tokens that rest on it; `with_proofs`, also the proofs that do.
 
     Without, and while proofs name it, raises `Conflict`: a client may lose its last way in, so somebody has to want it.
-    Of more than `MOST_AT_ONCE` proofs so many go in one change: the source is disabled then, and stays until it is
-    removed again, with no proof `left`.
+    Of more than `MOST_AT_ONCE` proofs so many go in one change: the trusted issuer is disabled then, and stays until it
+    is removed again, with no proof `left`.
     """
     act.principal.require(Role.ADMIN)
-    source = sources.get(tx, act, id_or_slug)
-    users = users_of(tx, act, source)
+    trusted_issuer = issuers.get(tx, act, id_or_slug)
+    users = users_of(tx, act, trusted_issuer)
     if users.proofs and not with_proofs:
-        raise _still_named(source, users)
-    going = binding_store.of_source(tx.connection, source.id, MOST_AT_ONCE)
+        raise _still_named(trusted_issuer, users)
+    going = binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id, MOST_AT_ONCE)
     if users.proofs > len(going):
-        source = disable_source(tx, act, source.id)
+        trusted_issuer = disable_trusted_issuer(tx, act, trusted_issuer.id)
     _take_away(tx, act, going)
     if users.proofs == len(going):
-        sources.remove(tx, act, source, proofs=tuple(Named(id=proof.id, name=client.name) for client, proof in going))
-    return Removed(source=source, proofs=len(going), left=users.proofs - len(going))
+        issuers.remove(
+            tx, act, trusted_issuer, proofs=tuple(Named(id=proof.id, name=client.name) for client, proof in going)
+        )
+    return Removed(trusted_issuer=trusted_issuer, proofs=len(going), left=users.proofs - len(going))
 
 
-def _follow(tx: Tx, source: TrustSource, trust_domain: str) -> None:
-    """Its word counts for what it can prove, if it is enabled."""
-    held = binding_store.of_source(tx.connection, source.id)
-    unable = [proof.id for _, proof in held if not proves(platform_of(proof), proof.selectors, source, trust_domain)]
-    binding_store.follow(tx.connection, source, unable=unable)
+def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
+    """Note on its proofs which of them it can prove, if it is enabled."""
+    held = binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)
+    unable = [
+        proof.id for _, proof in held if not proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
+    ]
+    binding_store.follow(tx.connection, trusted_issuer, unable=unable)
 
 
 def _take_away(tx: Tx, act: Act, held: Sequence[tuple[Named, Proof]]) -> None:
-    """Their tokens end with the source's: each of them rests on its word."""
+    """Remove proofs; the end of their trusted issuer revokes their tokens."""
     gone = {proof.id for _, proof in held}
     holders = list(dict.fromkeys(client.id for client, _ in held))
     left = [_without(client, gone, act) for client in binding_store.load(tx.connection, holders)]
@@ -247,14 +253,14 @@ def _without(client: Client, gone: Collection[str], act: Act) -> Client:
     return with_proofs(client, act, tuple(each for each in client.proofs if each.id not in gone))
 
 
-def _still_named(source: TrustSource, users: Users) -> Conflict:
+def _still_named(trusted_issuer: TrustedIssuer, users: Users) -> Conflict:
     names = ", ".join(client.name for client in users.stranded[:5])
     more = " and others" if users.more or len(users.stranded) > 5 else ""
     kept_out = f" Nothing else lets in {names}{more}." if names else ""
     rest = f"{_number(users.proofs, 'proof')} of {_number(users.clients, 'client')} rest{'s' * (users.proofs == 1)}"
     return Conflict(
-        f"{rest} on the trust source {source.name!r}.{kept_out}",
-        f"Remove the proofs with it: authsec trust remove {source.slug} --with-proofs",
+        f"{rest} on the trusted issuer {trusted_issuer.name!r}.{kept_out}",
+        f"Remove the proofs with it: authsec issuers remove {trusted_issuer.slug} --with-proofs",
     )
 
 

@@ -11,7 +11,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import service, store
-from authsec_server.clients.binding_matching import sourced
+from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import MAX_PROOFS, NEVER, OVERLAP, Client, NewProof, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof, make_secret, platform_of, same_evidence
 from authsec_server.clients.records import evidence, named
@@ -40,7 +40,7 @@ def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_doma
         now=act.now,
         token_bytes=act.token_bytes,
     )
-    proof = sourced(tx, made, wanted.source, trust_domain)
+    proof = with_trusted_issuer(tx, made, wanted.trusted_issuer, trust_domain)
     _refuse_repeated(client, proof)
     service.refuse_taken_key(tx, proof)
     holding = with_proofs(client, act, (*client.proofs, proof))

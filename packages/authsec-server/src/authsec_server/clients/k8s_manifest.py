@@ -14,7 +14,7 @@ from authsec.config import is_loopback
 from authsec.wording import plain
 
 from authsec_server.clients.model import Selector
-from authsec_server.sources.k8s_volume import MOUNT
+from authsec_server.issuers.k8s_volume import MOUNT
 
 IMAGE = "IMAGE"
 _IMAGE_KEY = "k8s:container-image"

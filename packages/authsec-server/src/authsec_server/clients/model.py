@@ -66,7 +66,7 @@ SIGNED = frozenset({ProofKind.KEY_PAIR, ProofKind.ENROLLED_KEY})
 """The kinds by which a client signs for itself."""
 
 CHECKED = SIGNED | {ProofKind.SECRET}
-"""The kinds that `attestation` checks by themselves; selectors it checks where a trust source vouches for them.
+"""The kinds that `attestation` checks by themselves; selectors it checks where a trusted issuer can prove them.
 
 The column `provable_until` rests on it: a new kind needs a migration.
 """
@@ -84,23 +84,23 @@ class Selector:
 class Proof:
     """One way in which a client may prove itself; any one suffices.
 
-    `selectors` hold all at once, by the word of the trust source `source_id` alone; `source_enabled` says whether
-    its word counts for them: it is enabled, and can prove them all. `public_key` is a JWK (RFC 7517), `thumbprint` its
-    RFC 7638 thumbprint. `secret` is there where one has just been made, to be shown this once; its hash is kept, for
-    `attestation` alone.
+    `selectors` hold all at once, proved by the trusted issuer `trusted_issuer_id` alone; `trusted_issuer_enabled`
+    says whether it can prove them: it is enabled, and proves each. `public_key` is a JWK (RFC 7517),
+    `thumbprint` its RFC 7638 thumbprint. `secret` is there where one has just been made, to be shown this once; its
+    hash is kept, for `attestation` alone.
 
     Of an enrolled key, `enrolled_by` is who made the code and `machine` what the machine calls itself: its own word.
 
-    One key is one client's, but two clients may have the same selectors at the same source. One workload is both then,
-    as whoever registers them wants it: nobody gets in who is not that workload, the token says as which of them it
-    came, and to move a workload from one client to another takes both for a while.
+    One key is one client's, but two clients may have the same selectors at the same trusted issuer. One workload is
+    both then, as whoever registers them wants it: nobody gets in who is not that workload, the token says as which of
+    them it came, and to move a workload from one client to another takes both for a while.
     """
 
     id: str
     client_id: str
     kind: ProofKind
-    source_id: str | None = None
-    source_enabled: bool = True
+    trusted_issuer_id: str | None = None
+    trusted_issuer_enabled: bool = True
     selectors: tuple[Selector, ...] = ()
     public_key: Mapping[str, Any] | None = field(default=None, hash=False)
     thumbprint: str | None = None
@@ -117,9 +117,9 @@ class Proof:
 
     @property
     def checkable(self) -> bool:
-        """Whether this authority can check it: by itself, or by the word of a trust source that counts."""
-        vouched_for = self.source_id is not None and self.source_enabled
-        return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and vouched_for)
+        """Whether this authority can check it: by itself, or with a token of an enabled trusted issuer."""
+        provable = self.trusted_issuer_id is not None and self.trusted_issuer_enabled
+        return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and provable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +145,9 @@ class Client:
     changed_by: str = ""  # the principal's name
 
     @property
-    def source_ids(self) -> frozenset[str]:
-        """The trust sources that its proofs rest on."""
-        return frozenset(proof.source_id for proof in self.proofs if proof.source_id)
+    def trusted_issuer_ids(self) -> frozenset[str]:
+        """The trusted issuers that its proofs rest on."""
+        return frozenset(proof.trusted_issuer_id for proof in self.proofs if proof.trusted_issuer_id)
 
     @property
     def provable_until(self) -> datetime | None:
@@ -185,9 +185,9 @@ class Client:
 class Onboarding:
     """What is asked for when a client is onboarded; nothing of it has been checked yet.
 
-    `selectors` are pairs of key and value, `public_key` is PEM. `source` is the id or slug of the trust source that
-    vouches for the selectors, needed where several could. `expires_at` is when its proof ends. Without `slug` the name
-    makes one; without `owner` it is who onboards.
+    `selectors` are pairs of key and value, `public_key` is PEM. `trusted_issuer` is the id or slug of the trusted
+    issuer that proves the selectors, needed where several can. `expires_at` is when its proof ends. Without
+    `slug` the name makes one; without `owner` it is who onboards.
     """
 
     name: str
@@ -195,7 +195,7 @@ class Onboarding:
     kind: ClientKind = ClientKind.AI_AGENT
     selectors: tuple[tuple[str, str], ...] = ()
     public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
-    source: str | None = None
+    trusted_issuer: str | None = None
     expires_at: datetime | None = None
     slug: str | None = None
     owner: str | None = None
@@ -221,7 +221,7 @@ class NewProof:
     platform: str
     selectors: tuple[tuple[str, str], ...] = ()
     public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
-    source: str | None = None
+    trusted_issuer: str | None = None
     expires_at: datetime | None = None
 
 

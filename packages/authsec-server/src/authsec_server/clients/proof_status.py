@@ -13,7 +13,7 @@ from authsec_server.clients.binding_matching import what_fits, what_proves
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
 from authsec_server.db import Tx
-from authsec_server.sources.model import Provenance, TrustSource, provenance, shown_provenance
+from authsec_server.issuers.model import Provenance, TrustedIssuer, provenance, shown_provenance
 
 
 class ProofState(StrEnum):
@@ -22,14 +22,14 @@ class ProofState(StrEnum):
     PROVES = "proves"
     WEAK = "weak"  # it proves that somebody has read a secret, or sits at an enrolled machine
     CANNOT_PROVE = "cannot_prove"
-    SOURCE_DISABLED = "source_disabled"
+    TRUSTED_ISSUER_DISABLED = "trusted_issuer_disabled"
     UNATTESTED = "unattested"  # it gets anybody in
     EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorStatus:
-    """A selector, and how its trust source proves it; None where there is no source yet."""
+    """A selector, and how its trusted issuer proves it; None where there is no trusted issuer yet."""
 
     selector: Selector
     provenance: Provenance | None = None
@@ -37,7 +37,7 @@ class SelectorStatus:
     @property
     def shown(self) -> str:
         """How it is proved, in words."""
-        return shown_provenance(self.selector.key, self.provenance) if self.provenance else "nobody vouches for it yet"
+        return shown_provenance(self.selector.key, self.provenance) if self.provenance else "no trusted issuer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +89,11 @@ _ENROLLED_ONCE = ProofStatus(
 )
 
 
-def proof_status(proof: Proof, source: TrustSource | None, now: datetime) -> ProofStatus:
-    """What the proof is worth at that time. `source` is the trust source that it rests on, if it does on one."""
+def proof_status(proof: Proof, trusted_issuer: TrustedIssuer | None, now: datetime) -> ProofStatus:
+    """What the proof is worth at that time. `trusted_issuer` is the one that it rests on, if any."""
     if not proof.stands(now):
         return _ENROLLED_ONCE if proof.kind is ProofKind.ENROLLED_KEY else _EXPIRED
-    return _worth(proof, source)
+    return _worth(proof, trusted_issuer)
 
 
 def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
@@ -107,11 +107,13 @@ def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
     return ""
 
 
-def _worth(proof: Proof, source: TrustSource | None) -> ProofStatus:
+def _worth(proof: Proof, trusted_issuer: TrustedIssuer | None) -> ProofStatus:
     if proof.kind is ProofKind.ENROLLED_KEY:
         return _enrolled(proof)
     if proof.kind is ProofKind.SELECTORS:
-        status = _without_source(proof) if source is None else _vouched_for(proof, source)
+        status = (
+            _without_trusted_issuer(proof) if trusted_issuer is None else _with_trusted_issuer(proof, trusted_issuer)
+        )
         return replace(status, caution=breadth(proof.selectors))
     return {ProofKind.KEY_PAIR: _KEY_PAIR, ProofKind.UNATTESTED: _UNATTESTED, ProofKind.SECRET: _SECRET}[proof.kind]
 
@@ -126,50 +128,51 @@ def _enrolled(proof: Proof) -> ProofStatus:
     )
 
 
-def _vouched_for(proof: Proof, source: TrustSource) -> ProofStatus:
-    shown = tuple(SelectorStatus(selector=each, provenance=provenance(source, each.key)) for each in proof.selectors)
+def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofStatus:
+    shown = tuple(
+        SelectorStatus(selector=each, provenance=provenance(trusted_issuer, each.key)) for each in proof.selectors
+    )
     never = next((each.selector.key for each in shown if each.provenance is Provenance.NEVER), "")
-    name = f"The {source.kind.shown} {source.name!r}"
-    if never:  # the source was edited since
+    name = f"The {trusted_issuer.kind.shown} {trusted_issuer.name!r}"
+    if never:  # the trusted issuer was edited since
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot prove itself",
             explanation=f"{name} does not prove {never} as it is set up, and all of these selectors must be proved.",
-            missing=what_proves([never], source),
+            missing=what_proves([never], trusted_issuer),
             selectors=shown,
         )
-    if not source.enabled:
+    if not trusted_issuer.enabled:
         return ProofStatus(
-            state=ProofState.SOURCE_DISABLED,
-            heading="Trust source disabled",
-            explanation=f"{name} would vouch that the workload has all of these selectors, but it is disabled.",
-            missing=f"Enable the trust source {source.name!r}, or give the client a key pair.",
+            state=ProofState.TRUSTED_ISSUER_DISABLED,
+            heading="Trusted issuer disabled",
+            explanation=f"{name} can prove all of these selectors, but it is disabled.",
+            missing=f"Enable the trusted issuer {trusted_issuer.name!r}, or give the client a key pair.",
             selectors=shown,
         )
-    if not proof.source_enabled:  # it is enabled, so it was edited: its workloads are others by now
+    if not proof.trusted_issuer_enabled:  # it is enabled, so it was edited: its workloads are others by now
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot prove itself",
             explanation=f"{name} was edited since, and cannot know such a workload any more.",
-            missing="Add a proof that rests on a trust source which knows it, and remove this one.",
+            missing="Add a proof with a trusted issuer that knows it, and remove this one.",
             selectors=shown,
         )
     return ProofStatus(
         state=ProofState.PROVES,
-        heading="Proved by a trust source",
-        explanation=f"{name} vouches that the workload has all of these selectors; this authority checks its word.",
+        heading="Proved by a trusted issuer",
+        explanation=f"{name} proves all of these selectors; this authority verifies its tokens.",
         selectors=shown,
     )
 
 
-def _without_source(proof: Proof) -> ProofStatus:
+def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     platform = platform_of(proof)
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
         heading="Cannot prove itself yet",
         explanation=f"{platform.shown} would know that the workload has all of these selectors.",
-        missing=f"No trust source vouches for it yet. {what_fits(platform)}. Until there is one, a key pair gets the "
-        "agent its tokens.",
+        missing=f"No trusted issuer yet. {what_fits(platform)}. Until there is one, a key pair gets the agent a token.",
         selectors=tuple(SelectorStatus(selector=each) for each in proof.selectors),
     )
 
@@ -226,10 +229,10 @@ def sharing(tx: Tx, client: Client) -> dict[str, tuple[Named, ...]]:
 
 
 def _holders(tx: Tx, proof: Proof) -> tuple[Named, ...]:
-    if proof.source_id is None:
+    if proof.trusted_issuer_id is None:
         return ()
     asked = frozenset(proof.selectors)
-    found = binding_store.of_source_with(tx.connection, proof.source_id, _rarest(proof))
+    found = binding_store.of_trusted_issuer_with(tx.connection, proof.trusted_issuer_id, _rarest(proof))
     alike = {
         holder.id: holder
         for holder, other in found

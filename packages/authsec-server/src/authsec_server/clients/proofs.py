@@ -88,12 +88,12 @@ def platform_of(proof: Proof) -> Platform:
 
 
 def same_evidence(one: Proof, other: Proof) -> bool:
-    """Whether both ask for the same, of the same source: the order of selectors means nothing."""
+    """Whether both ask for the same, of the same trusted issuer: the order of selectors means nothing."""
     return _asked(one) == _asked(other)
 
 
 def _asked(proof: Proof) -> tuple[object, ...]:
-    return proof.kind, proof.source_id, proof.thumbprint, proof.secret_sha256, frozenset(proof.selectors)
+    return proof.kind, proof.trusted_issuer_id, proof.thumbprint, proof.secret_sha256, frozenset(proof.selectors)
 
 
 def parse_key(pem: str | None) -> PublicKey:

@@ -25,7 +25,7 @@ class FurtherProof(Body):
     platform: str
     selectors: list[NewSelector] = Field(default_factory=list)
     public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
-    source: str | None = None
+    trusted_issuer: str | None = None
     expires_at: str | None = None
 
     def wanted(self) -> NewProof:
@@ -34,7 +34,7 @@ class FurtherProof(Body):
             platform=self.platform,
             selectors=tuple((each.key, each.value) for each in self.selectors),
             public_key=self.public_key,
-            source=self.source,
+            trusted_issuer=self.trusted_issuer,
             expires_at=None if self.expires_at is None else parse_instant("expires_at", self.expires_at),
         )
 

@@ -43,8 +43,8 @@ def evidence(proof: Proof) -> Mapping[str, object]:
     }
     if proof.kind is ProofKind.ENROLLED_KEY:
         shown |= {"enrolled_by": proof.enrolled_by, "machine": proof.machine}
-    if proof.source_id is not None:
-        shown["source_id"] = proof.source_id
+    if proof.trusted_issuer_id is not None:
+        shown["trusted_issuer_id"] = proof.trusted_issuer_id
     if proof.expires_at is not None:
         shown["expires_at"] = proof.expires_at.isoformat()
     return shown

@@ -10,7 +10,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store, store
-from authsec_server.clients.binding_matching import sourced
+from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import Client, ClientEdit, Onboarding, Proof, parse_labels, parse_platform
 from authsec_server.clients.proofs import make_proof
 from authsec_server.clients.records import described, named, whole
@@ -25,7 +25,7 @@ from authsec_server.revocations.model import SubjectKind
 def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:
     """Onboard a client together with its proof. Raises `Invalid` or `Conflict`, and then nothing of it is left.
 
-    `trust_domain` is that of the clients' SPIFFE IDs; without it no SPIRE is taken to vouch for other selectors.
+    `trust_domain` is that of the clients' SPIFFE IDs; without it no SPIRE proves other selectors.
     """
     act.principal.require(Role.OPERATOR)
     client = _checked(tx, act, wanted, trust_domain)
@@ -131,7 +131,7 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
         labels=parse_labels(wanted.labels),
         enabled=True,
         created_at=act.now,
-        proofs=(sourced(tx, proof, wanted.source, trust_domain),),
+        proofs=(with_trusted_issuer(tx, proof, wanted.trusted_issuer, trust_domain),),
     )
 
 

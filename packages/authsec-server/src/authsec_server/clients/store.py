@@ -81,9 +81,9 @@ proofs = Table(
     Column("id", String(36), primary_key=True),
     Column("client_id", String(36), ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("kind", String(20), nullable=False),  # selectors | key_pair | secret | unattested
-    Column("source_id", String(36), ForeignKey("trust_sources.id"), index=True),
-    # Whether the source's word counts: derived, for lists. Who asks for a token is judged by the source itself.
-    Column("source_enabled", Boolean, nullable=False, server_default=true()),
+    Column("trusted_issuer_id", String(36), ForeignKey("trusted_issuers.id"), index=True),
+    # Derived, for lists: whether the trusted issuer can prove it. A token request reads the trusted issuer itself.
+    Column("trusted_issuer_enabled", Boolean, nullable=False, server_default=true()),
     Column("selectors", JSON, nullable=False),  # [[key, value], …], in the order given
     Column("public_key", JSON(none_as_null=True)),  # a JWK (RFC 7517)
     Column("thumbprint", String(43)),  # its RFC 7638 thumbprint
@@ -203,8 +203,8 @@ def proof_of(row: Row[Any]) -> Proof:
         id=row.id,
         client_id=row.client_id,
         kind=ProofKind(row.kind),
-        source_id=row.source_id,
-        source_enabled=row.source_enabled,
+        trusted_issuer_id=row.trusted_issuer_id,
+        trusted_issuer_enabled=row.trusted_issuer_enabled,
         selectors=tuple(Selector(key=key, value=value) for key, value in row.selectors),
         public_key=row.public_key,
         thumbprint=row.thumbprint,
@@ -247,8 +247,8 @@ def _row_of_proof(proof: Proof) -> dict[str, Any]:
         "id": proof.id,
         "client_id": proof.client_id,
         "kind": proof.kind,
-        "source_id": proof.source_id,
-        "source_enabled": proof.source_enabled,
+        "trusted_issuer_id": proof.trusted_issuer_id,
+        "trusted_issuer_enabled": proof.trusted_issuer_enabled,
         "selectors": [[selector.key, selector.value] for selector in proof.selectors],
         "public_key": None if proof.public_key is None else dict(proof.public_key),
         "thumbprint": proof.thumbprint,

@@ -13,8 +13,8 @@ from authsec_server.audit import counts
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector, spiffe_id
 from authsec_server.clients.proof_status import ProofState, proof_status
 from authsec_server.db import Tx
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import Provenance, TrustSource, provenance
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import Provenance, TrustedIssuer, provenance
 from authsec_server.web.instants import rfc3339
 
 
@@ -25,8 +25,8 @@ class SelectorShown(TypedDict):
     value: str
 
 
-class ItsSource(TypedDict):
-    """The trust source that a proof rests on."""
+class ItsTrustedIssuer(TypedDict):
+    """The trusted issuer that a proof rests on."""
 
     id: str
     slug: str
@@ -41,7 +41,7 @@ class ProofShown(TypedDict):
     state: ProofState
     missing: str | None
     caution: str | None
-    source: ItsSource | None
+    trusted_issuer: ItsTrustedIssuer | None
     selectors: list[SelectorShown]
     provenance: dict[str, Provenance] | None
     public_key: dict[str, Any] | None
@@ -84,10 +84,10 @@ class ClientMade(ClientShown):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenClients:
-    """A client; by their ids, the trust sources that its proofs rest on, and when each proof was last used."""
+    """A client; by their ids, the trusted issuers that its proofs rest on, and when each proof was last used."""
 
     client: Client
-    sources: Mapping[str, TrustSource]
+    trusted_issuers: Mapping[str, TrustedIssuer]
     used: Mapping[str, datetime]
 
 
@@ -98,9 +98,9 @@ def see(tx: Tx, client: Client) -> SeenClients:
 
 def see_all(tx: Tx, clients: Sequence[Client]) -> list[SeenClients]:
     """These clients. Two statements more, however many."""
-    known = sources.by_ids(tx, frozenset().union(*(client.source_ids for client in clients)))
+    known = issuers.by_ids(tx, frozenset().union(*(client.trusted_issuer_ids for client in clients)))
     used = counts.proof_last_uses(tx, [proof.id for client in clients for proof in client.proofs])
-    return [SeenClients(client=client, sources=known, used=used) for client in clients]
+    return [SeenClients(client=client, trusted_issuers=known, used=used) for client in clients]
 
 
 def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
@@ -138,17 +138,21 @@ def made(seen: SeenClients, trust_domain: str, now: datetime) -> ClientMade:
 
 def proof_json(proof: Proof, seen: SeenClients, now: datetime) -> ProofShown:
     """One of the client's proofs, or one that it has just lost."""
-    source = seen.sources.get(proof.source_id or "")
-    status = proof_status(proof, source, now)
+    trusted_issuer = seen.trusted_issuers.get(proof.trusted_issuer_id or "")
+    status = proof_status(proof, trusted_issuer, now)
     return {
         "id": proof.id,
         "kind": proof.kind,
         "state": status.state,
         "missing": status.missing or None,
         "caution": status.caution or None,
-        "source": {"id": source.id, "slug": source.slug, "name": source.name} if source else None,
+        "trusted_issuer": {"id": trusted_issuer.id, "slug": trusted_issuer.slug, "name": trusted_issuer.name}
+        if trusted_issuer
+        else None,
         "selectors": list(map(selector_json, proof.selectors)),
-        "provenance": {each.key: provenance(source, each.key) for each in proof.selectors} if source else None,
+        "provenance": {each.key: provenance(trusted_issuer, each.key) for each in proof.selectors}
+        if trusted_issuer
+        else None,
         "public_key": dict(proof.public_key) if proof.public_key else None,
         "thumbprint": proof.thumbprint,
         "enrolled_by": proof.enrolled_by or None,

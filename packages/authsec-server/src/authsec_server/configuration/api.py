@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
-from authsec_server.configuration.kinds import sources as as_sources
+from authsec_server.configuration.kinds import issuers as as_issuers
 from authsec_server.configuration.model import Change, Difference, Section, Verb
 from authsec_server.configuration.planning import PlanRequest, apply, planned
 from authsec_server.configuration.reading import present
@@ -19,9 +19,9 @@ from authsec_server.configuration.serialised import OneByOne
 from authsec_server.configuration.steps import Plan, Setting, at
 from authsec_server.db import Tx
 from authsec_server.failures import Outdated
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.cluster_client import ClusterApis, require_answers
 from authsec_server.principal import Act, Role
-from authsec_server.sources import service as sources
-from authsec_server.sources.cluster_client import ClusterApis, require_answers
 from authsec_server.web.bodies import Body
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
 
@@ -72,7 +72,7 @@ class ChangeShown(TypedDict):
     """What is done to one thing. `unattested`: its name alone gets it in by then."""
 
     verb: Literal["create", "edit", "remove"]
-    section: Literal["sources", "apis", "roles", "agents", "delegations"]
+    section: Literal["issuers", "apis", "roles", "agents", "delegations"]
     slug: str
     unattested: bool
     differences: list[DifferenceShown]
@@ -82,7 +82,7 @@ class ChangeShown(TypedDict):
 class NoteShown(TypedDict):
     """What is to be known of a thing that stays as it is."""
 
-    section: Literal["sources", "apis", "roles", "agents", "delegations"]
+    section: Literal["issuers", "apis", "roles", "agents", "delegations"]
     slug: str
     text: str
 
@@ -140,7 +140,7 @@ def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation
             path=PATH,
             operation_id="applyConfiguration",
             summary="Make things what a document says, all or nothing",
-            description="By the verbs of single changes, and with the role that they take: of trust sources, admin.",
+            description="By the verbs of single changes, and with the role that they take: of trusted issuers, admin.",
             least=Role.OPERATOR,
             body=Applied,
             max_body=MAX_DOCUMENT,
@@ -216,12 +216,12 @@ def _require_version(body: Applied, version: int, act: Act) -> None:
 async def _ask_clusters(call: Call[Applied], plan: Plan, cluster_apis: ClusterApis) -> None:
     """A cluster is asked before look-ups in it are turned on, and before anything is changed."""
     for change in plan.changes:
-        if change.section is Section.SOURCES and change.verb is Verb.EDIT:
+        if change.section is Section.ISSUERS and change.verb is Verb.EDIT:
             with at(change.section, change.slug):
                 await _ask_cluster(call, change.slug, cluster_apis)
 
 
 async def _ask_cluster(call: Call[Applied], slug: str, cluster_apis: ClusterApis) -> None:
-    held = await call.read(lambda tx, act: sources.to_refresh(tx, act, slug))
-    edits = as_sources.edits(held, slug, (call.body.configuration.sources or {})[slug])
+    held = await call.read(lambda tx, act: issuers.to_refresh(tx, act, slug))
+    edits = as_issuers.edits(held, slug, (call.body.configuration.issuers or {})[slug])
     await run_in_threadpool(require_answers, cluster_apis, held, revision=held.revision, changes=edits)

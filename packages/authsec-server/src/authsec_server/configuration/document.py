@@ -14,8 +14,8 @@ from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.web.bodies import Body
 
 
-class SourceShape(Body):
-    """A trust source. The members mean what they mean in the admin API."""
+class TrustedIssuerShape(Body):
+    """A trusted issuer. The members mean what they mean in the admin API."""
 
     name: str | None = Field(default=None, description="For people; left out, the slug.")
     kind: Literal["kubernetes", "spiffe", "oidc"]
@@ -57,7 +57,9 @@ class ProofShape(Body):
     """One way in which an agent may prove itself. `secret` stands for those that it has: none is made of a document."""
 
     platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
-    source: str | None = Field(default=None, description="The trust source that vouches; left out, the one that can.")
+    trusted_issuer: str | None = Field(
+        default=None, description="The trusted issuer that proves it; without it, the only one that can."
+    )
     selectors: dict[str, str] = Field(default_factory=dict, description="All hold at once, e.g. k8s:ns: production")
     public_key: str | None = Field(default=None, repr=False, description="PEM, the block that says BEGIN PUBLIC KEY.")
     expires_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
@@ -97,7 +99,7 @@ class DelegationShape(Body):
 class Document(Body):
     """The whole; things stand under their slugs. A section that is left out says nothing, an empty one says: none."""
 
-    sources: dict[str, SourceShape] | None = None
+    issuers: dict[str, TrustedIssuerShape] | None = None
     apis: dict[str, ApiShape] | None = None
     roles: dict[str, RoleShape] | None = None
     agents: dict[str, AgentShape] | None = None

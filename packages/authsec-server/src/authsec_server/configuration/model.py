@@ -18,7 +18,7 @@ Facts = Mapping[str, object]
 class Section(StrEnum):
     """The parts of a document, in its order: what comes later may name what came before."""
 
-    SOURCES = "sources"
+    ISSUERS = "issuers"
     APIS = "apis"
     ROLES = "roles"
     AGENTS = "agents"
@@ -28,7 +28,7 @@ class Section(StrEnum):
     def one(self) -> str:
         """What one of it is called."""
         return {
-            Section.SOURCES: "trust source",
+            Section.ISSUERS: "trusted issuer",
             Section.APIS: "API",
             Section.ROLES: "role",
             Section.AGENTS: "agent",

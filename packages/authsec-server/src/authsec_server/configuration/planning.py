@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from authsec_server.apis.model import parse_identifier
 from authsec_server.configuration.document import Document
-from authsec_server.configuration.kinds import agents, apis, delegations, roles, sources
+from authsec_server.configuration.kinds import agents, apis, delegations, issuers, roles
 from authsec_server.configuration.model import Change, Note, Section, Verb
 from authsec_server.configuration.reading import Present, Scope, present
 from authsec_server.configuration.steps import Plan, PlannedStep, Setting, at
@@ -96,9 +96,9 @@ def _within_bound(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
 
 def _wanted(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[PlannedStep]:
     document = asked.document
-    for slug, source in (document.sources or {}).items():
-        with at(Section.SOURCES, slug):
-            yield from _one(sources.step(slug, source, present.sources.get(slug), setting))
+    for slug, trusted_issuer in (document.issuers or {}).items():
+        with at(Section.ISSUERS, slug):
+            yield from _one(issuers.step(slug, trusted_issuer, present.issuers.get(slug), setting))
     for slug, api in (document.apis or {}).items():
         with at(Section.APIS, slug):
             yield from _one(apis.step(slug, api, present.apis.get(slug)))
@@ -108,8 +108,10 @@ def _wanted(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[
     for slug, agent in (document.agents or {}).items():
         with at(Section.AGENTS, slug):
             for index, proof in enumerate(agent.proofs):
-                if proof.source is not None:
-                    _require(f"proofs.{index}.source", proof.source, Section.SOURCES, asked, present.sources)
+                if proof.trusted_issuer is not None:
+                    _require(
+                        f"proofs.{index}.trusted_issuer", proof.trusted_issuer, Section.ISSUERS, asked, present.issuers
+                    )
             yield from _one(agents.step(slug, agent, present, setting))
     yield from _delegated(asked, present, setting)
 
@@ -190,8 +192,8 @@ def _require(field: str, slug: str, section: Section, asked: PlanRequest, presen
 def _removed(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[PlannedStep]:
     gone = {section: _gone(asked, section, getattr(present, section)) for section in Section}
     live = {slug: its for slug, its in present.delegations.items() if state(its, present.now) not in OVER}
-    for slug in gone[Section.SOURCES]:
-        yield sources.removal_step(present.sources[slug])
+    for slug in gone[Section.ISSUERS]:
+        yield issuers.removal_step(present.issuers[slug])
     for slug in gone[Section.APIS]:
         yield apis.removal_step(present.apis[slug])
     for slug in gone[Section.ROLES]:
@@ -236,9 +238,9 @@ def _renamed(change: Change, twin: str) -> Change:
 
 def _notes(asked: PlanRequest, present: Present, changed: Collection[tuple[Section, str]]) -> Iterator[Note]:
     document = asked.document
-    for slug, source in (document.sources or {}).items():
-        if slug in present.sources:
-            yield from _some(sources.note(present.sources[slug], source))
+    for slug, trusted_issuer in (document.issuers or {}).items():
+        if slug in present.issuers:
+            yield from _some(issuers.note(present.issuers[slug], trusted_issuer))
     for slug, agent in (document.agents or {}).items():
         yield from agents.notes(slug, agent, present)
     for slug, delegation in (document.delegations or {}).items():

@@ -17,11 +17,11 @@ from authsec_server.delegations import search
 from authsec_server.delegations.model import Delegation, DelegationFilters, DelegationSort, DelegationState
 from authsec_server.delegations.resolve import by_slugs as delegations_by_slugs
 from authsec_server.delegations.resolve import number_of_clients
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource
 
 _PAGE: Final = 500
 _EVERY: Final = 1_000_000
@@ -49,7 +49,7 @@ class Present:
 
     version: int
     now: datetime
-    sources: Mapping[str, TrustSource]
+    issuers: Mapping[str, TrustedIssuer]
     apis: Mapping[str, Api]
     roles: Mapping[str, RoleDefinition]
     agents: Mapping[str, Client]
@@ -70,21 +70,21 @@ def present(tx: Tx, act: Act, scope: Scope = EVERYTHING) -> Present:
     """What there is, for somebody who may see it."""
     act.principal.require(Role.VIEWER)
     held, given = _agents(tx, act, scope), _delegations(tx, act, scope)
-    vouching = _every(lambda after: sources.page(tx, act, after=after, limit=_PAGE))
+    trusted_issuers = _every(lambda after: issuers.page(tx, act, after=after, limit=_PAGE))
     named = _every(lambda after: roles.page(tx, act, after=after, limit=_PAGE))
     known = {client.id: client.slug for client in held.values()}
     others = clients.by_ids(tx, {each.client_id for each in given.values()} - known.keys())
     return Present(
         version=tx.version,
         now=act.now,
-        sources=vouching,
+        issuers=trusted_issuers,
         apis=_every(lambda after: apis.page(tx, act, after=after, limit=_PAGE)),
         roles=named,
         agents=held,
         delegations=given,
         slugs=known
         | {each.id: each.slug for each in others.values()}
-        | {each.id: each.slug for each in vouching.values()}
+        | {each.id: each.slug for each in trusted_issuers.values()}
         | {each.id: each.slug for each in named.values()},
         delegated=number_of_clients(tx, known.keys(), act.now),
     )

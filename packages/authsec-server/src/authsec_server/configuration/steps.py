@@ -24,14 +24,14 @@ class PlanTurn(IntEnum):
     REVOKE_DELEGATIONS = 1
     DELETE_AGENTS = 2
     DELETE_APIS = 3
-    SOURCES = 4
+    ISSUERS = 4
     APIS = 5
     ROLES = 6
     TAKE_PROOFS = 7
     AGENTS = 8
     DELEGATIONS = 9
     DELETE_ROLES = 10
-    REMOVE_SOURCES = 11
+    REMOVE_ISSUERS = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ SIDEBAR = (
     Entry(title="Trust Delegation", path="/console/delegations", symbol="delegations"),
     Entry(title="Roles & Actions", path="/console/roles", symbol="roles"),
     Entry(title="APIs", path="/console/apis", symbol="apis"),
-    Entry(title="Trust sources", path="/console/sources", symbol="sources"),
+    Entry(title="Trusted issuers", path="/console/issuers", symbol="issuers"),
     Entry(title="Activity", path="/console/activity", symbol="activity"),
     Entry(title="Keys", path="/console/keys", symbol="keys"),
     Entry(title="Administrators", path="/console/administrators", symbol="administrators"),

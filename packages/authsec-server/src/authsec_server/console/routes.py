@@ -18,11 +18,11 @@ from authsec_server.console import (
     delegations,
     entrance,
     guard,
+    issuers,
     keys,
     roles,
     search,
     settings,
-    sources,
     theme,
 )
 from authsec_server.console.site import Console, PageRequest
@@ -36,7 +36,7 @@ ROOMS = (
     delegations,
     roles,
     apis,
-    sources,
+    issuers,
     activity,
     keys,
     administrators,

@@ -34,11 +34,11 @@ from authsec_server.console.static import Assets
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Failure, RoleTooSmall
+from authsec_server.issuers.cluster_client import ClusterApis
+from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys.key_ring import Custodian
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
-from authsec_server.sources.cluster_client import ClusterApis
-from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.bodies import Places

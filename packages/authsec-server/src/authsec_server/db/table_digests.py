@@ -90,7 +90,7 @@ DIGESTED: Final[Mapping[str, Digested]] = {
     "apis": Digested(("id",)),
     "api_actions": Digested(("api_id", "action"), ("apis", "api_id")),
     "api_credentials": Digested(("id",), ("apis", "api_id"), frozenset({"last_used_at"})),
-    "trust_sources": Digested(("id",)),
+    "trusted_issuers": Digested(("id",)),
     "administrators": Digested(("id",), without=frozenset({"last_sign_in_at", "password_hash"})),
     "admin_keys": Digested(("id",), without=frozenset({"last_used_at"})),
     "signing_keys": Digested(("kid",), without=frozenset({"sealed_private"})),

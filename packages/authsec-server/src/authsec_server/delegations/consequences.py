@@ -18,13 +18,13 @@ from authsec_server.delegations.editing import proposed_edit
 from authsec_server.delegations.live_tokens import TokensAtApi, TokensOut
 from authsec_server.delegations.model import Delegation, DelegationEdit, DelegationState, Terms, state, title
 from authsec_server.delegations.resolve import stored
+from authsec_server.issuers import service as issuers
 from authsec_server.keys import service as keys
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
-from authsec_server.sources import service as sources
 
-MOST = 500  # delegations, or clients of a trust source; one more is looked for, to tell whether there are more
+MOST = 500  # delegations, or clients of a trusted issuer; one more is looked for, to tell whether there are more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +119,20 @@ def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Consequenc
     return _of_proofs(tx, act, client, secrets)
 
 
-def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
-    """Of disabling or removing the trust source: `agents` are those who have tokens by its word. Raises `NotFound`."""
+def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Consequences:
+    """Of disabling or removing the trusted issuer: `agents` have tokens that rest on it. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    source = sources.get(tx, act, source_id)
-    holders = bindings.holders(tx, source, MOST + 1)
-    tokens = delegations_live_tokens.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id)
+    trusted_issuer = issuers.get(tx, act, trusted_issuer_id)
+    holders = bindings.holders(tx, trusted_issuer, MOST + 1)
+    tokens = delegations_live_tokens.of_clients(
+        tx, act.now, holders, lambda each: each.trusted_issuer_id == trusted_issuer.id
+    )
     its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
-    others = {client.id for client in its if _proves(client, act.now, lambda proof: proof.source_id != source.id)}
+    others = {
+        client.id
+        for client in its
+        if _proves(client, act.now, lambda proof: proof.trusted_issuer_id != trusted_issuer.id)
+    }
     more = tokens.more or len(holders) > MOST
     return replace(_of_tokens(tx, act, tokens), go_on=frozenset(others), more=more)
 

@@ -20,12 +20,12 @@ from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.live_tokens import TokensAtApi
 from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
 from authsec_server.failures import Outdated
+from authsec_server.issuers import service as issuers
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Subject, SubjectKind
 from authsec_server.revocations.subscribers import Following
 from authsec_server.roles import service as roles
-from authsec_server.sources import service as sources
 from authsec_server.web.dry_run import AtApi as AtApiShown
 from authsec_server.web.dry_run import Foreseen, WouldStop
 from authsec_server.web.instants import rfc3339
@@ -130,9 +130,15 @@ def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
 
 
 def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
-    """The clients whose proofs rest on a trust source of which something has ended; so many as for a role."""
-    known = [source for id_ in _ids(ended, SubjectKind.SOURCE) if (source := sources.find(tx, id_))]
-    return [client_id for source in known for client_id in bindings.holders(tx, source, consequences.MOST + 1)]
+    """The clients whose proofs rest on a trusted issuer of which something has ended; so many as for a role."""
+    known = [
+        trusted_issuer for id_ in _ids(ended, SubjectKind.TRUSTED_ISSUER) if (trusted_issuer := issuers.find(tx, id_))
+    ]
+    return [
+        client_id
+        for trusted_issuer in known
+        for client_id in bindings.holders(tx, trusted_issuer, consequences.MOST + 1)
+    ]
 
 
 def _slugs(events: Collection[Event]) -> dict[str, str]:

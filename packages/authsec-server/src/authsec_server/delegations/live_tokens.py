@@ -136,7 +136,7 @@ def _subjects(
             delegations=each.delegation_ids,
             roles=[slugs.get(id_, "") for id_ in each.role_ids],
             proof=each.proof_id,
-            source=each.source_id,
+            trusted_issuer=each.trusted_issuer_id,
             kid=each.kid,
         )
         for each in tokens

@@ -16,7 +16,7 @@ class SubjectKind(StrEnum):
     DELEGATION = "delegation"
     ROLE = "role"  # its subject is the slug, which is how tokens name roles; of all others it is the id
     PROOF = "proof"
-    SOURCE = "source"
+    TRUSTED_ISSUER = "source"  # what the feed and the claim `attestation.source` call it: that form is frozen
     KEY = "key"
     TOKEN = "token"  # noqa: S105 - a kind's name
 
@@ -30,7 +30,7 @@ def rests_on(
     delegations: Collection[str],
     roles: Collection[str],
     proof: str,
-    source: str,
+    trusted_issuer: str,
     kid: str,
     jti: str = "",
 ) -> frozenset[Subject]:
@@ -40,7 +40,7 @@ def rests_on(
         SubjectKind.DELEGATION: delegations,
         SubjectKind.ROLE: roles,
         SubjectKind.PROOF: [proof],
-        SubjectKind.SOURCE: [source],
+        SubjectKind.TRUSTED_ISSUER: [trusted_issuer],
         SubjectKind.KEY: [kid],
         SubjectKind.TOKEN: [jti],
     }

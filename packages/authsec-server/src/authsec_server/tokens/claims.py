@@ -46,8 +46,10 @@ def _attestation(granted: Granted) -> dict[str, Any]:
     its: dict[str, Any] = {"method": proved.method, "proof": proved.proof_id}
     if proved.attested:
         its["selectors"] = list(proved.selectors)
-    if proved.source_id:
-        its["source"] = proved.source_id
+    if proved.trusted_issuer_id:
+        its["source"] = (
+            proved.trusted_issuer_id
+        )  # the claim's name is frozen: verifiers match it with the revocation feed
     if proved.validation:
         its["validation"] = proved.validation.value
     return its | {"enrolled": True} if proved.enrolled else its

@@ -16,8 +16,8 @@ from authsec_server.attestation.model import Failed, Miss, Proved
 from authsec_server.audit.shape import fits
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
+from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.sources.model import TrustSource
 from authsec_server.suggest import nearest
 
 _NAMED = 8  # actions in the details of a refusal
@@ -49,8 +49,8 @@ class Denied:
 
     `missing` are the actions it asked for that are not delegated at all, `unknown` those of them that no role and no
     API has, and `offered` the actions that are delegated; `miss`, which the caller is never told, says what differs
-    where another workload was proved, `gone_from` is the id of the source whose cluster said that the workload is gone,
-    and `failed` is what was wrong with a token that a source signed, or why it could not tell.
+    where another workload was proved, `gone_from` is the id of the trusted issuer whose cluster said that the workload
+    is gone, and `failed` is what was wrong with a token that a trusted issuer signed, or why it could not tell.
     """
 
     reason: Reason
@@ -85,13 +85,13 @@ class GrantedAuthority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All that a decision rests on, read at one authority version. `trust_sources` are those of the client's proofs."""
+    """What a decision rests on, read at one authority version. `trusted_issuers` are those of the client's proofs."""
 
     version: int
     client: Client | None
     authorities: tuple[GrantedAuthority, ...]
     audiences: Mapping[str, str]  # a resource as requested → the audience it names
-    trust_sources: Mapping[str, TrustSource] = field(default_factory=dict)  # by id
+    trusted_issuers: Mapping[str, TrustedIssuer] = field(default_factory=dict)  # by id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class Granted:
     audience: tuple[str, ...]
     lifetime: int
     sources: tuple[GrantedAuthority, ...]  # the delegations it draws from, by id
-    trust_source: TrustSource | None  # whose word proved the client
+    trusted_issuer: TrustedIssuer | None  # whose word proved the client
     version: int
 
 
@@ -140,7 +140,7 @@ def decide(
     if not _still_proves(client, proved, now):
         return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof has just been removed or has expired.")
     if not _still_trusted(facts, proved):
-        return Denied(reason=Reason.ATTESTATION_INVALID, details="The proof's trust source was changed or disabled.")
+        return Denied(reason=Reason.ATTESTATION_INVALID, details="The proof's trusted issuer was changed or disabled.")
     if not client.enabled:
         return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator can enable it again.")
     usable = _usable(facts.authorities, proved, now)
@@ -164,18 +164,22 @@ def decide(
 def _still_proves(client: Client, proved: Proved, now: datetime) -> bool:
     # The evidence was checked on earlier facts: the proof it matched must still be there.
     return any(
-        (proof.id, proof.source_id) == (proved.proof_id, proved.source_id)
+        (proof.id, proof.trusted_issuer_id) == (proved.proof_id, proved.trusted_issuer_id)
         and (proof.expires_at is None or _seconds_until(proof.expires_at, now) >= 1)
         for proof in client.proofs
     )
 
 
 def _still_trusted(facts: Facts, proved: Proved) -> bool:
-    # In another revision the source may have other keys or another issuer: what it vouched for then, it may not now.
-    if proved.source_id is None:
+    # In another revision the trusted issuer may have other keys or another issuer URL.
+    if proved.trusted_issuer_id is None:
         return True
-    source = facts.trust_sources.get(proved.source_id)
-    return source is not None and source.enabled and source.revision == proved.source_revision
+    trusted_issuer = facts.trusted_issuers.get(proved.trusted_issuer_id)
+    return (
+        trusted_issuer is not None
+        and trusted_issuer.enabled
+        and trusted_issuer.revision == proved.trusted_issuer_revision
+    )
 
 
 def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: datetime) -> list[GrantedAuthority] | Denied:
@@ -299,7 +303,7 @@ def _grant(
         audience=tuple(sorted(audience)),
         lifetime=min(*lives, *_proof_life(client, proved, now), limits.max_token_lifetime),
         sources=tuple(sources[id_] for id_ in sorted(sources)),
-        trust_source=facts.trust_sources[proved.source_id] if proved.source_id else None,
+        trusted_issuer=facts.trusted_issuers[proved.trusted_issuer_id] if proved.trusted_issuer_id else None,
         version=facts.version,
     )
 

@@ -52,7 +52,7 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
     if reason is Reason.SELECTORS_MISMATCH:
         return _selectors_mismatch(detail)
     if reason is Reason.UNAVAILABLE and "failed" in detail:
-        return _SOURCE_AWAY
+        return _TRUSTED_ISSUER_AWAY
     text, place = _ALWAYS[reason]
     return Remedy(text=text, place=place)
 
@@ -119,9 +119,9 @@ _NOTHING_TO_CHECK = Remedy(
     place=Place.PROOFS,
 )
 
-_SOURCE_AWAY = Remedy(
-    text="Its trust source could not be asked, so nothing was proved and the agent was told to come back later, which "
-    "it does by itself. Look at the trust source: its page says what failed.",
+_TRUSTED_ISSUER_AWAY = Remedy(
+    text="Its trusted issuer could not be asked, so nothing was proved and the agent was told to come back later, "
+    "which it does by itself. The page of the trusted issuer says what failed.",
     place=Place.PROOFS,
 )
 

@@ -61,7 +61,7 @@ def subjects(kid: str, claims: Mapping[str, Any]) -> frozenset[Subject]:
         delegations=claims["delegation_ids"],
         roles=claims["roles"],
         proof=claims["attestation"].get("proof", ""),
-        source=claims["attestation"].get("source", ""),
+        trusted_issuer=claims["attestation"].get("source", ""),
         kid=kid,
         jti=claims["jti"],
     )

@@ -22,11 +22,11 @@ from authsec_server.db import Database, Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import title
 from authsec_server.failures import Unavailable
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.keys import service as keys
 from authsec_server.keys.signer import Signer
 from authsec_server.roles import service as roles
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import (
     Denied,
@@ -114,7 +114,7 @@ class DelegationTokens:
             )
         proved = attestation.attest(
             facts.client,
-            facts.trust_sources,
+            facts.trusted_issuers,
             request.evidence,
             workloads=self.workloads,
             issuer=self.issuer,
@@ -205,7 +205,7 @@ def load_facts(tx: Tx, request: TokenRequest) -> Facts:
         if client
         else (),
         audiences={resource: identifier for resource, identifier in resolved.items() if identifier},
-        trust_sources=sources.by_ids(tx, client.source_ids) if client and client.source_ids else {},
+        trusted_issuers=issuers.by_ids(tx, client.trusted_issuer_ids) if client and client.trusted_issuer_ids else {},
     )
 
 
@@ -248,7 +248,7 @@ def record_issued(
             }
             | _enrolled(granted.proved)
             | _checked(granted.proved)
-            | _issuer(granted.trust_source),
+            | _issuer(granted.trusted_issuer),
         ),
     )
 
@@ -280,7 +280,7 @@ def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, 
             }
             | _enrolled(proved)
             | _checked(proved)
-            | _issuer(facts.trust_sources.get(proved.source_id or "")),
+            | _issuer(facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
         ),
     )
 
@@ -290,17 +290,19 @@ def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | 
 
     By what limits count by, and for clients that exist: neither the addresses of a subscriber's /64 nor made-up ids
     shall each have a row of their own. What differed where another workload came, and what was wrong with a token that
-    a source signed, is told apart.
+    a trusted issuer signed, is told apart.
     """
     client = facts.client if facts else None
     named = Named(id=client.id, name=client.name) if client else None
     detail: dict[str, Any] = {}
     if denied.miss and facts:
-        detail = {"miss": denied.miss.detail} | _issuer(facts.trust_sources.get(denied.miss.source_id))
+        detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
     if denied.gone_from and facts:
-        detail = {"gone": True} | _issuer(facts.trust_sources.get(denied.gone_from))
+        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.gone_from))
     if denied.failed and facts:
-        detail = {"failed": denied.failed.sentence} | _issuer(facts.trust_sources.get(denied.failed.source_id))
+        detail = {"failed": denied.failed.sentence} | _issuer(
+            facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
+        )
     refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason, apart=_apart(denied))
     return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
 
@@ -313,7 +315,7 @@ def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> N
 def _apart(denied: Denied) -> str:
     if denied.miss:
         return f"{denied.miss.proof_id} {denied.miss.sentence}"
-    return f"{denied.failed.source_id} {denied.failed.sentence}" if denied.failed else ""
+    return f"{denied.failed.trusted_issuer_id} {denied.failed.sentence}" if denied.failed else ""
 
 
 def _enrolled(proved: Proved) -> dict[str, Any]:
@@ -331,9 +333,9 @@ def _checked(proved: Proved) -> dict[str, Any]:
     return its
 
 
-def _issuer(source: TrustSource | None) -> dict[str, Any]:
+def _issuer(trusted_issuer: TrustedIssuer | None) -> dict[str, Any]:
     """Whose word it was, by the name that it had then."""
-    return {"source": {"id": source.id, "name": source.name}} if source else {}
+    return {"trusted_issuer": {"id": trusted_issuer.id, "name": trusted_issuer.name}} if trusted_issuer else {}
 
 
 def _asked(request: TokenRequest) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Standing
 from authsec_server.failures import NotFound
+from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
-from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.claims import claims
 from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, Issuance, Reason, decide
 from authsec_server.tokens.issue import explained, load_facts
@@ -110,8 +110,8 @@ def foresee(
     now: datetime,
 ) -> Preview | Denied:
     """The decision on these facts, and the claims of the token that it grants. Pure."""
-    source = facts.trust_sources.get(proof.source_id or "")
-    outcome = decide(facts, _as_proved(proof, source), actions, resources, issuance.limits, now)
+    trusted_issuer = facts.trusted_issuers.get(proof.trusted_issuer_id or "")
+    outcome = decide(facts, _as_proved(proof, trusted_issuer), actions, resources, issuance.limits, now)
     if isinstance(outcome, Denied):
         return outcome
     its = claims(outcome, issuer=issuance.issuer, trust_domain=issuance.trust_domain, jti=JTI, now=now)
@@ -119,7 +119,7 @@ def foresee(
         granted=outcome,
         claims=its,
         proof=proof,
-        provable=proof.kind is ProofKind.UNATTESTED or _checked(proof, source),
+        provable=proof.kind is ProofKind.UNATTESTED or _checked(proof, trusted_issuer),
     )
 
 
@@ -152,22 +152,22 @@ def _best(client: Client, now: datetime) -> Proof | None:
     return min(standing, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
 
 
-def _as_proved(proof: Proof, source: TrustSource | None) -> Proved:
+def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
     """As if evidence for it had come and held."""
-    if source is None:
+    if trusted_issuer is None:
         keys = tuple(each.key for each in proof.selectors)
-        return Proved(proof_id=proof.id, kind=proof.kind, source_id=proof.source_id, selectors=keys)
+        return Proved(proof_id=proof.id, kind=proof.kind, trusted_issuer_id=proof.trusted_issuer_id, selectors=keys)
     return Proved(
         proof_id=proof.id,
         kind=proof.kind,
-        source_kind=source.kind,
-        source_id=source.id,
-        source_revision=source.revision,
-        selectors=asked_of(proof, source),
-        validation=validation_of(source),
+        trusted_issuer_kind=trusted_issuer.kind,
+        trusted_issuer_id=trusted_issuer.id,
+        trusted_issuer_revision=trusted_issuer.revision,
+        selectors=asked_of(proof, trusted_issuer),
+        validation=validation_of(trusted_issuer),
     )
 
 
-def _checked(proof: Proof, source: TrustSource | None) -> bool:
-    """Whether evidence for it can be had at all: a source may be unable to tell one of its selectors."""
-    return proof.checkable and (source is None or can_hold(proof, source))
+def _checked(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:
+    """Whether evidence for it can be had at all: a trusted issuer may be unable to tell one of its selectors."""
+    return proof.checkable and (trusted_issuer is None or can_hold(proof, trusted_issuer))

@@ -54,13 +54,13 @@ def _ends(revocation: Revocation, issued: Event) -> bool:
 
 
 def _subjects(event: Event, slugs: dict[str, str]) -> frozenset[Subject]:
-    source = event.detail.get("source")
+    trusted_issuer = event.detail.get("trusted_issuer")
     return rests_on(
         client=event.client.id if event.client else "",
         delegations=[each.id for each in event.delegations],
         roles=[slugs.get(each.id, "") for each in event.roles],
         proof=event.detail.get("proof_id") or "",
-        source=(source.get("id") or "") if isinstance(source, dict) else "",
+        trusted_issuer=(trusted_issuer.get("id") or "") if isinstance(trusted_issuer, dict) else "",
         kid=event.kid,
         jti=event.jti,
     )

@@ -21,7 +21,7 @@ from authsec.strict_json import StrictJsonError, loads
 
 _PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
 _IF_REFUSED = (
-    "Is GitHub Actions registered as a trust source, and does the agent's page name this repository, ref and "
+    "Is GitHub Actions registered as a trusted issuer, and does the agent's page name this repository, ref and "
     "environment? If this agent is an unattested one, it needs no proof: take `id-token: write` from the job."
 )
 _FIT_FOR_A_HEADER = re.compile(r"[\x21-\x7e]{1,16384}")

@@ -21,8 +21,8 @@ _OTHERWISE = (
     "Or prove this agent otherwise: AUTHSEC_WORKLOAD_TOKEN_FILE and AUTHSEC_AGENT_KEY_FILE are looked at first."
 )
 _IF_REFUSED = (
-    "Is its trust domain registered as a trust source, and is the SPIFFE ID that SPIRE gives this workload the one on "
-    "the agent's page? If this agent is an unattested one, it needs no proof: unset SPIFFE_ENDPOINT_SOCKET for it."
+    "Is its trust domain registered as a trusted issuer, and is the SPIFFE ID that SPIRE gives this workload the one "
+    "on the agent's page? If this agent is an unattested one, it needs no proof: unset SPIFFE_ENDPOINT_SOCKET for it."
 )
 
 

@@ -13,7 +13,7 @@ from authsec.errors import ConfigError
 from authsec.wording import plain
 
 _IF_REFUSED = (
-    "Has an administrator registered who makes these tokens as a trust source, and what they prove for this agent on "
+    "Has an administrator registered who makes these tokens as a trusted issuer, and what they prove for this agent on "
     "its page? If this agent is an unattested one, it needs no proof: take the token away."
 )
 
@@ -101,8 +101,8 @@ def volume_snippet(audience: str) -> str:
 def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) -> str:
     text = (
         f"The token in {path} was made for {token.audiences_in_words()}, so this authority would refuse it. It must be "
-        f"made for {plain(audience, 200)} (or set AUTHSEC_PROOF_AUDIENCE, if its trust source asks for another name). "
-        "If AUTHSEC_BASE_URL leads to another authority than yours, correct that instead."
+        f"made for {plain(audience, 200)} (or set AUTHSEC_PROOF_AUDIENCE, if its trusted issuer asks for another name)."
+        " If AUTHSEC_BASE_URL leads to another authority than yours, correct that instead."
     )
     if "kubernetes.io" not in token.claims:
         return text

@@ -8,13 +8,13 @@ from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.attestation.explain.model import Nearest, Said, Satisfied, Shown, Step, StepName, StepState, Trial
 from authsec_server.attestation.explain.service import Trials
+from authsec_server.issuers.model import Provenance
 from authsec_server.principal import Role
-from authsec_server.sources.model import Provenance
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, Operation
 
-PATH = f"{API}/sources/{{source}}/try"
+PATH = f"{API}/issuers/{{trusted_issuer}}/try"
 
 
 class Tried(Body):
@@ -69,9 +69,9 @@ class NearestShown(TypedDict):
 
 
 class TrialShown(TypedDict):
-    """The trial. `claims` are what the token says of itself; `signed` says whether its source vouches for them."""
+    """The trial. `claims` are what the token says of itself; `signed`: a key of the trusted issuer signed them."""
 
-    source: str
+    trusted_issuer: str
     holds: bool
     signed: bool
     notes: list[str]
@@ -88,7 +88,7 @@ def operations(trials: Trials) -> list[AnyOperation]:
     """The operation of this room."""
 
     async def try_token(call: Call[Tried]) -> TrialShown:
-        return as_json(await run_in_threadpool(trials.try_token, call.act, call.of("source"), call.body.token))
+        return as_json(await run_in_threadpool(trials.try_token, call.act, call.of("trusted_issuer"), call.body.token))
 
     return [
         Operation(
@@ -110,7 +110,7 @@ def operations(trials: Trials) -> list[AnyOperation]:
 def as_json(trial: Trial) -> TrialShown:
     """The trial."""
     return {
-        "source": trial.source.slug,
+        "trusted_issuer": trial.trusted_issuer.slug,
         "holds": trial.holds,
         "signed": trial.signed,
         "notes": list(trial.notes),

@@ -1,4 +1,4 @@
-"""A token that somebody tries at a trust source: what was asked of it, step by step, and what it would prove. Pure."""
+"""A token that somebody tries at a trusted issuer: each check with its result, and what the token would prove. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authsec.wording import plain
 from authsec_server.attestation.model import Miss
 from authsec_server.audit.model import Named
 from authsec_server.clients.model import Selector
-from authsec_server.sources.model import Provenance, TrustSource, shown_provenance
+from authsec_server.issuers.model import Provenance, TrustedIssuer, shown_provenance
 
 _CLIP = 300  # of a claim, as it is shown
 _AUDIENCES = 5
@@ -23,7 +23,7 @@ class StepName(StrEnum):
     """What is asked of a token, in the order of the real check."""
 
     FORM = "form"
-    SOURCE = "source"
+    TRUSTED_ISSUER = "trusted_issuer"
     ISSUER = "issuer"
     SIGNATURE = "signature"
     AUDIENCE = "audience"
@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What the token says of itself, fit to be shown. Unless its signature holds, nobody vouches for any of it."""
+    """What the token says of itself, fit to be shown. It is not verified unless `signed`."""
 
     issuer: str = ""
     audience: tuple[str, ...] = ()
@@ -97,10 +97,10 @@ class Nearest:
 class Trial:
     """How it went. Nothing of the token is in it but what `Said` and the selectors are.
 
-    `compared` proofs rest on the source; with `more` there are further ones, which were not compared.
+    `compared` proofs rest on the trusted issuer; with `more` there are further ones, which were not compared.
     """
 
-    source: TrustSource
+    trusted_issuer: TrustedIssuer
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     said: Said | None = None
@@ -117,7 +117,7 @@ class Trial:
 
     @property
     def signed(self) -> bool:
-        """Whether the source signed it, so that what it says is the source's word."""
+        """Whether the trusted issuer signed it, so that what it says is the trusted issuer's word."""
         return any(step.name is StepName.SIGNATURE and step.state is StepState.HOLDS for step in self.steps)
 
     @property

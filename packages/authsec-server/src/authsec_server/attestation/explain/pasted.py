@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from authsec import strict_json
 
-from authsec_server.sources.secret_scan import EXPOSED, holds_private_key
+from authsec_server.issuers.secret_scan import EXPOSED, holds_private_key
 
 _PREFIX = re.compile(r"(authorization\s*:\s*)?bearer\s+", re.IGNORECASE)
 _PART = r"[A-Za-z0-9_-]+"
@@ -85,7 +85,7 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
     (
         lambda text: text.startswith("-----BEGIN"),
         "This is a certificate or a public key, and no token.",
-        "Keys of a trust source belong under Edit; here, paste the token that the agent sends.",
+        "Keys of a trusted issuer belong under Edit; here, paste the token that the agent sends.",
     ),
     (
         lambda text: _OURS.fullmatch(text) is not None,
@@ -95,7 +95,7 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
     (
         _is_json_with("keys"),
         "This is a set of keys, and no token.",
-        "Keys of a trust source belong under Edit; here, paste the token that the agent sends.",
+        "Keys of a trusted issuer belong under Edit; here, paste the token that the agent sends.",
     ),
     (
         lambda text: text.startswith(("{", "[", "apiVersion:")),

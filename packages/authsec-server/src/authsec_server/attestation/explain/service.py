@@ -1,4 +1,4 @@
-"""`Trials`: somebody who administers pastes a token at a trust source, and is told what would become of it."""
+"""`Trials`: somebody who administers pastes a token at a trusted issuer, and is told what would become of it."""
 
 from __future__ import annotations
 
@@ -36,33 +36,41 @@ from authsec_server.clients.bindings import RestingProof
 from authsec_server.clients.model import spiffe_id
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import (
+    KeysUnavailable,
+    LookupUnavailable,
+    TrustedIssuer,
+    TrustedIssuerKind,
+    provenance,
+)
 from authsec_server.principal import Act, Role
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, SourceKind, TrustSource, provenance
 from authsec_server.web.errors import TooOften
 from authsec_server.web.throttle import Limiter
 
 T = TypeVar("T")
 _GOOD = {
-    "issuer": "Its issuer is this trust source's.",
+    "issuer": "Its issuer is this trusted issuer's.",
     "audience": "It is for this authority, and for nobody else.",
     "times": "It counts now.",
     "binding": "",  # what nobody has heard of need not be said to be in order
 }
 _FIRST = "What comes before has to hold first."
-_NAMED = 3  # sources
+_NAMED = 3  # trusted issuers
 
 
 class Hearing:
-    """`steps` are what was asked so far. `audience` is what the source's tokens must be for, `others` are sources that
+    """`steps` are what was asked so far. `audience` is what its tokens must be for, `others` are trusted issuers that
     the token may have been meant for.
     """
 
-    def __init__(self, source: TrustSource, others: Sequence[TrustSource], *, audience: str, now: datetime) -> None:
+    def __init__(
+        self, trusted_issuer: TrustedIssuer, others: Sequence[TrustedIssuer], *, audience: str, now: datetime
+    ) -> None:
         self.steps: list[Step] = []
-        self._source = source
+        self._trusted_issuer = trusted_issuer
         self._others = others
-        self._kind: Kind = KINDS[source.kind]
+        self._kind: Kind = KINDS[trusted_issuer.kind]
         self._audience = audience
         self._now = now
 
@@ -75,53 +83,56 @@ class Hearing:
         return not problem
 
     def signed(self, token: UnverifiedJws, find_key: FindKey) -> bool:
-        """Whether the source speaks here, by one of its keys. If not, nothing else in it is worth a question."""
-        if not self._source.enabled:
-            self.note(StepName.SOURCE, "This trust source is disabled: its word counts for nobody.", "")
-        if not speaks_for(self._source, token.claims):
+        """Whether a key of the trusted issuer signed the token. If not, no further check is made."""
+        if not self._trusted_issuer.enabled:
+            self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens prove nothing.", "")
+        if not speaks_for(self._trusted_issuer, token.claims):
             return self.note(StepName.ISSUER, self._of_another(token.claims), "")
         kid = token.header["kid"]
         try:
-            key = find_key(self._source, kid)
+            key = find_key(self._trusted_issuer, kid)
         except KeysUnavailable as error:
             self._unknown(StepName.SIGNATURE, error.sentence)
             return False
         named, problem = f"`{visible(kid)}`", ""
         if key is None:
-            anew = "paste them anew under Edit" if self._source.given_keys is not None else "fetch them now"
-            problem = f"It names the key {named}, which is none of this source's. If the keys were renewed, {anew}."
+            anew = "paste them anew under Edit" if self._trusted_issuer.given_keys is not None else "fetch them now"
+            problem = (
+                f"It names the key {named}, which is none of this trusted issuer's. If the keys were renewed, {anew}."
+            )
         elif not signed_by(token, key):
-            problem = f"This source's key {named} did not sign it: it is another's, or was changed on the way."
+            problem = f"This trusted issuer's key {named} did not sign it: it is another's, or was changed on the way."
         return self.note(
             StepName.SIGNATURE,
             f"{problem}{self._elsewhere(token.claims)}" if problem else "",
-            f"Signed with this source's key {named}.",
+            f"Signed with this trusted issuer's key {named}.",
         )
 
     def _of_another(self, claims: Mapping[str, Any]) -> str:
-        named = claims.get("sub" if self._source.kind is SourceKind.SPIFFE else "iss")
+        named = claims.get("sub" if self._trusted_issuer.kind is TrustedIssuerKind.SPIFFE else "iss")
         whose = f"`{visible(named)}`" if isinstance(named, str) else "nobody"
-        return f"It says that it is of {whose}; this source is `{self._source.issuer}`.{self._elsewhere(claims)}"
+        its = self._trusted_issuer.issuer
+        return f"It says that it is of {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
 
     def _elsewhere(self, claims: Mapping[str, Any]) -> str:
         """Where else it may have been meant to be tried."""
         named = [f"{other.name!r} ({other.slug})" for other in self._others if speaks_for(other, claims)]
-        return f" Try it at the trust source {' or '.join(named[:_NAMED])}." if named else ""
+        return f" Try it at the trusted issuer {' or '.join(named[:_NAMED])}." if named else ""
 
     def verified(self, token: UnverifiedJws) -> Verified | None:
         """What the claims say of the workload; None where they cannot be read. An expired token is read, too."""
         for name, check in CLAIM_CHECKS.items():
-            problem = check(token.claims, self._source, self._kind, self._audience, self._now.timestamp())
+            problem = check(token.claims, self._trusted_issuer, self._kind, self._audience, self._now.timestamp())
             self.note(StepName(name), problem, _GOOD[name])
-        selectors = self._kind.read(token.claims, self._source)
+        selectors = self._kind.read(token.claims, self._trusted_issuer)
         if isinstance(selectors, str):
             self.note(StepName.CLAIMS, selectors, "")
             return None
         self.note(StepName.CLAIMS, "", "What it says of the workload can be read.")
         return Verified(
-            source_id=self._source.id,
-            source_revision=self._source.revision,
-            kind=self._source.kind,
+            trusted_issuer_id=self._trusted_issuer.id,
+            trusted_issuer_revision=self._trusted_issuer.revision,
+            kind=self._trusted_issuer.kind,
             selectors=selectors,
             until=self._now,  # nothing of it is kept
             bound=self._kind.bound(token.claims) if self._kind.bound else None,
@@ -129,18 +140,18 @@ class Hearing:
 
     def looked_up(self, verified: Verified, credential: str, clusters: Clusters | None) -> Verified:
         """The same with what the cluster says beside it. It is asked of good tokens only, as for agents."""
-        cluster, bound = self._source.cluster, verified.bound
+        cluster, bound = self._trusted_issuer.cluster, verified.bound
         if cluster is None or bound is None or clusters is None:
             return verified
         evidence = Evidence(scheme=Scheme.BEARER, credential=credential)
         if cluster.reviews:
             counts = self._asked(
-                StepName.REVIEW, lambda: clusters.still_counts(self._source, evidence, bound, self._audience)
+                StepName.REVIEW, lambda: clusters.still_counts(self._trusted_issuer, evidence, bound, self._audience)
             )
             if counts is not None:
                 self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that it still counts.")
         if cluster.pods:
-            told = self._asked(StepName.POD, lambda: (clusters.pod(self._source, bound),))
+            told = self._asked(StepName.POD, lambda: (clusters.pod(self._trusted_issuer, bound),))
             if told is not None:
                 self.note(StepName.POD, "" if told[0] is not None else GONE, "Its pod was looked up.")
                 return replace(verified, selectors=verified.selectors | (told[0] or frozenset()), looked_up=True)
@@ -170,10 +181,10 @@ _LISTED: Final = 50  # proofs that are satisfied, and selectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidates:
-    """The source beside all others, and the proofs that rest on it and stand; with `more` there are further ones."""
+    """The trusted issuer, all others, and the active proofs that rest on it; `more`: there are further proofs."""
 
-    source: TrustSource
-    others: Sequence[TrustSource]
+    trusted_issuer: TrustedIssuer
+    others: Sequence[TrustedIssuer]
     held: Sequence[RestingProof]
     more: bool
 
@@ -209,9 +220,9 @@ class Trials:
             raise TooOften("Too many tokens were tried in a minute.", wait)
         found = self._database.read(lambda tx: _candidates(tx, act, id_or_slug))
         trial = self._tried(found, pasted, act.now)
-        source = Named(id=found.source.id, name=found.source.name)
+        trusted_issuer = Named(id=found.trusted_issuer.id, name=found.trusted_issuer.name)
         self._database.append(
-            lambda tx: audit.record_act(tx, act, EventKind.SOURCE_TRIED, subject=source, detail=trial.detail)
+            lambda tx: audit.record_act(tx, act, EventKind.ISSUER_TRIED, subject=trusted_issuer, detail=trial.detail)
         )
         return trial
 
@@ -219,11 +230,11 @@ class Trials:
         pasted = read_pasted(text)
         if isinstance(pasted, NoToken):
             step = Step(name=StepName.FORM, state=StepState.FAILS, said=f"{pasted.said} {pasted.remedy}")
-            return Trial(source=found.source, steps=(step,))
-        audience = found.source.audience or self._issuer
-        hearing = Hearing(found.source, found.others, audience=audience, now=now)
-        trial = Trial(source=found.source, notes=pasted.notes)
-        token = self._parsed(hearing, pasted, found.source)
+            return Trial(trusted_issuer=found.trusted_issuer, steps=(step,))
+        audience = found.trusted_issuer.audience or self._issuer
+        hearing = Hearing(found.trusted_issuer, found.others, audience=audience, now=now)
+        trial = Trial(trusted_issuer=found.trusted_issuer, notes=pasted.notes)
+        token = self._parsed(hearing, pasted, found.trusted_issuer)
         if token is None:
             return replace(trial, steps=tuple(hearing.steps))
         trial = replace(trial, said=what_it_says(token.claims))
@@ -235,7 +246,7 @@ class Trials:
             trial = self._compared(trial, verified, found)
         return replace(trial, steps=tuple(hearing.steps))
 
-    def _parsed(self, hearing: Hearing, pasted: Pasted, source: TrustSource) -> UnverifiedJws | None:
+    def _parsed(self, hearing: Hearing, pasted: Pasted, trusted_issuer: TrustedIssuer) -> UnverifiedJws | None:
         """The token, taken apart, if it can be; the first step says what is wrong with its form."""
         try:
             token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
@@ -244,7 +255,7 @@ class Trials:
             hearing.note(StepName.FORM, problem, "")
             return None
         problem = malformed(token)
-        if not speaks_for(source, token.claims):
+        if not speaks_for(trusted_issuer, token.claims):
             problem = self._of_our_own(token) or problem
         hearing.note(StepName.FORM, problem, f"A signed JWT ({token.header['alg']}).")
         return token
@@ -259,13 +270,13 @@ class Trials:
             )
         if isinstance(named, str) and naming.is_uuid(named) and token.claims.get("sub") == named:
             return (
-                "It is an assertion that an agent signed with a key of its own. No trust source vouches for those: the "
+                "It is an assertion that an agent signed with a key of its own. Those need no trusted issuer: the "
                 "agent's page shows its keys."
             )
         return ""
 
     def _compared(self, trial: Trial, verified: Verified, found: _Candidates) -> Trial:
-        outcomes = [(each, self._held_against(each, found.source, verified)) for each in found.held]
+        outcomes = [(each, self._held_against(each, found.trusted_issuer, verified)) for each in found.held]
         satisfied = [each for each, outcome in outcomes if not isinstance(outcome, Miss)][:_LISTED]
         misses = [Nearest(client=each.client, miss=miss) for each, miss in outcomes if isinstance(miss, Miss)]
         misses.sort(key=lambda near: near.miss.agreeing, reverse=True)
@@ -273,7 +284,9 @@ class Trials:
         shown = sorted(verified.selectors, key=lambda each: (each.key, each.value))[:_LISTED]
         return replace(
             trial,
-            selectors=tuple(Shown(selector=each, provenance=provenance(found.source, each.key)) for each in shown),
+            selectors=tuple(
+                Shown(selector=each, provenance=provenance(found.trusted_issuer, each.key)) for each in shown
+            ),
             satisfied=tuple(
                 Satisfied(client=each.client, proof_id=each.proof.id, enabled=each.client.id in enabled)
                 for each in satisfied
@@ -283,16 +296,16 @@ class Trials:
             more=found.more,
         )
 
-    def _held_against(self, each: RestingProof, source: TrustSource, verified: Verified) -> Proved | Miss:
-        return held_against(each.proof, source, verified, spiffe_id(self._trust_domain, each.client.id))
+    def _held_against(self, each: RestingProof, trusted_issuer: TrustedIssuer, verified: Verified) -> Proved | Miss:
+        return held_against(each.proof, trusted_issuer, verified, spiffe_id(self._trust_domain, each.client.id))
 
 
 def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
-    source = sources.get(tx, act, id_or_slug)
-    held = bindings.resting_on(tx, act, source, limit=COMPARED + 1)
+    trusted_issuer = issuers.get(tx, act, id_or_slug)
+    held = bindings.resting_on(tx, act, trusted_issuer, limit=COMPARED + 1)
     standing = [each for each in held[:COMPARED] if each.proof.stands(act.now)]
-    others = [each for each in sources.of_kinds(tx, [*SourceKind]) if each.id != source.id]
-    return _Candidates(source=source, others=others, held=standing, more=len(held) > COMPARED)
+    others = [each for each in issuers.of_kinds(tx, [*TrustedIssuerKind]) if each.id != trusted_issuer.id]
+    return _Candidates(trusted_issuer=trusted_issuer, others=others, held=standing, more=len(held) > COMPARED)
 
 
 def _enabled(tx: Tx, held: Sequence[RestingProof]) -> set[str]:

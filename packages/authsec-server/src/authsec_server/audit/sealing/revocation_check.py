@@ -75,7 +75,7 @@ _COPIED: Final = (  # a row needs an event of its own; rows without any are told
 )
 _CLIENT_ENDS: Final = {EventKind.CLIENT_DISABLED, EventKind.CLIENT_TOKENS_REVOKED, EventKind.CLIENT_DELETED}
 _DELEGATION_ENDS: Final = {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_REVOKED}
-_SOURCE_ENDS: Final = {EventKind.SOURCE_DISABLED, EventKind.SOURCE_DELETED}
+_TRUSTED_ISSUER_ENDS: Final = {EventKind.ISSUER_DISABLED, EventKind.ISSUER_DELETED}
 _KEY: Final = "key"
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
@@ -267,8 +267,8 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "client", event["client_id"]
     elif kind in _DELEGATION_ENDS:
         yield "delegation", next((each["id"] for each in event["delegations"]), None)
-    elif kind in _SOURCE_ENDS:
-        yield "source", event["subject_id"]
+    elif kind in _TRUSTED_ISSUER_ENDS:
+        yield "source", event["subject_id"]  # of a trusted issuer: the word of the revocation feed
     elif kind == EventKind.ROLE_DELETED:
         yield "role", detail.get("slug")
     elif kind == EventKind.KEY_REVOKED:

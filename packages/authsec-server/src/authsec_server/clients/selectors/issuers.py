@@ -1,4 +1,4 @@
-"""The selectors of OpenID Connect issuers: those that the presets of `sources` offer, and any that a source defines.
+"""The selectors of OpenID Connect issuers: those of the presets in `issuers`, and any that a trusted issuer defines.
 
 Pure. Names can be given up and registered by somebody else; the ids beside them are never given twice.
 """
@@ -6,7 +6,7 @@ Pure. Names can be given up and registered by somebody else; the ids beside them
 from __future__ import annotations
 
 from authsec_server.clients.selectors.keys import SelectorKey
-from authsec_server.sources.claims import PRESETS
+from authsec_server.issuers.claims import PRESETS
 
 _GITHUB = {
     "repository": "the repository by owner and name, e.g. example/support-agent",
@@ -85,7 +85,7 @@ ISSUERS = (
         parameter_pattern=r"(?!(?:k8s|docker|unix|spiffe):|(?:"
         + "|".join(_OFFERED)
         + r")$)[a-z0-9]+:[a-z0-9_.-]{1,120}",
-        identifies="the claim that the trust source gives this name",
+        identifies="the claim that the trusted issuer gives this name",
         value=r".+",
         value_is="text, as the token has it",
     ),

@@ -1,6 +1,6 @@
 """The keys of selectors: which there are on each platform, and what each identifies. Pure.
 
-The vocabulary is SPIRE's; a key of an OpenID Connect issuer is what its trust source makes of a claim.
+The vocabulary is SPIRE's; a key of an OpenID Connect issuer is what its trusted issuer makes of a claim.
 """
 
 from __future__ import annotations

@@ -114,11 +114,11 @@ def removal_step(held: Client, present: Present, setting: Setting, *, revoked: C
 def _wanted(
     slug: str, shape: AgentShape, held: Client | None, compared: ComparedProofs, present: Present
 ) -> dict[str, object]:
-    lines = [proofs.line(each.proof, each.source) for each in (*compared.bound, *compared.new)]
+    lines = [proofs.line(each.proof, each.trusted_issuer) for each in (*compared.bound, *compared.new)]
     for each in compared.staying:
         assert each.held is not None
         if each.held.stands(present.now):
-            lines.append(proofs.line(each.held, present.slugs.get(each.held.source_id or "")))
+            lines.append(proofs.line(each.held, present.slugs.get(each.held.trusted_issuer_id or "")))
     if _says_secret(shape) and held is not None and held.holds_secret(present.now):
         lines.append(SECRET)
     owner = (held.owner if held else None) if shape.owner is None else naming.name("owner", shape.owner)
@@ -184,7 +184,7 @@ def _create(slug: str, shape: AgentShape, first: WantedProof, setting: Setting, 
         kind=ClientKind(shape.kind),
         selectors=its.selectors,
         public_key=its.public_key,
-        source=its.source,
+        trusted_issuer=its.trusted_issuer,
         expires_at=its.expires_at,
         slug=slug,
         owner=shape.owner,
@@ -204,9 +204,9 @@ def _add(agent: str, wanted: WantedProof, after: int, setting: Setting, tx: Tx, 
 
 def _bind(wanted: WantedProof, setting: Setting, tx: Tx, act: Act) -> object:
     assert wanted.held is not None
-    assert wanted.source is not None
+    assert wanted.trusted_issuer is not None
     with proofs.within(wanted.index):
-        return bindings.bind(tx, act, wanted.source, [wanted.held.id], trust_domain=setting.trust_domain)
+        return bindings.bind(tx, act, wanted.trusted_issuer, [wanted.held.id], trust_domain=setting.trust_domain)
 
 
 def _take(held: Client, proof: Proof, tx: Tx, act: Act) -> object:

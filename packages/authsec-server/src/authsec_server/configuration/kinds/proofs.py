@@ -33,7 +33,7 @@ class WantedProof:
 
     index: int
     proof: Proof  # as it would be made; its ids are empty
-    source: str | None
+    trusted_issuer: str | None
     held: Proof | None = None
 
     def new(self) -> NewProof:
@@ -43,14 +43,14 @@ class WantedProof:
             platform=platform_of(self.proof),
             selectors=tuple((each.key, each.value) for each in self.proof.selectors),
             public_key=None if key is None else PublicKey.from_jwk(key).to_pem().decode(),
-            source=self.source,
+            trusted_issuer=self.trusted_issuer,
             expires_at=self.proof.expires_at,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedProofs:
-    """The proofs that stay, those to be bound to their source, those that are new, those that go; secrets apart."""
+    """The proofs that stay, those to be bound to their trusted issuer, new ones and removed ones; without secrets."""
 
     staying: tuple[WantedProof, ...]
     bound: tuple[WantedProof, ...]
@@ -66,7 +66,7 @@ def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Fa
 
 def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
     """The proofs as they are compared: a line each."""
-    lines = [line(proof, slugs.get(proof.source_id or "")) for proof in _held(client) if proof.stands(now)]
+    lines = [line(proof, slugs.get(proof.trusted_issuer_id or "")) for proof in _held(client) if proof.stands(now)]
     return sorted([*lines, *([SECRET] if client.holds_secret(now) else [])])
 
 
@@ -78,7 +78,7 @@ def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
             proof = _wanted(index, shape)
         if shape.platform == SECRET:
             continue
-        if found.setdefault((_evidence(proof.proof), proof.source), proof) is not proof:
+        if found.setdefault((_evidence(proof.proof), proof.trusted_issuer), proof) is not proof:
             raise Invalid(f"proofs.{index}", "This proof stands there twice.", "Name it once.")
     return [*found.values()]
 
@@ -86,16 +86,20 @@ def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
 def compared(
     client: Client | None, asked: Sequence[WantedProof], slugs: Mapping[str, str], now: datetime
 ) -> ComparedProofs:
-    """Which of the held proofs are meant: first those of the very source, then those where none is named."""
+    """Which of the held proofs are meant: first those of the very trusted issuer, then those where none is named."""
     left = list(_held(client)) if client else []
     meant: dict[int, Proof] = {}
-    for fits in (_same_source, _any_source, _no_source_yet):
+    for fits in (_same_trusted_issuer, _any_trusted_issuer, _no_trusted_issuer_yet):
         for each in asked:
             if each.index not in meant and (found := _first(left, each, fits, slugs)):
                 meant[each.index] = found
                 left.remove(found)
     matched = [_with(each, meant[each.index]) for each in asked if each.index in meant]
-    bound = tuple(each for each in matched if each.source is not None and each.held and each.held.source_id is None)
+    bound = tuple(
+        each
+        for each in matched
+        if each.trusted_issuer is not None and each.held and each.held.trusted_issuer_id is None
+    )
     return ComparedProofs(
         staying=tuple(each for each in matched if each not in bound),
         bound=bound,
@@ -119,7 +123,7 @@ def _place(index: int, field: str) -> str:
     return f"proofs.{index}.{field}".rstrip(".") if field.partition(".")[0] in {"", *ProofShape.model_fields} else field
 
 
-def line(proof: Proof, source: str | None) -> str:
+def line(proof: Proof, trusted_issuer: str | None) -> str:
     """The proof in one line, the same for the same."""
     until = f" until {rfc3339(proof.expires_at)}" if proof.expires_at else ""
     if proof.kind is ProofKind.KEY_PAIR:
@@ -127,7 +131,7 @@ def line(proof: Proof, source: str | None) -> str:
     if proof.kind is not ProofKind.SELECTORS:
         return f"{proof.kind}{until}"
     its = " ".join(sorted(f"{each.key}={each.value}" for each in proof.selectors))
-    return f"{platform_of(proof)} {its}{f' by {source}' if source else ''}{until}"
+    return f"{platform_of(proof)} {its}{f' by {trusted_issuer}' if trusted_issuer else ''}{until}"
 
 
 def _held(client: Client) -> list[Proof]:
@@ -138,7 +142,7 @@ def _exported(proof: Proof, slugs: Mapping[str, str]) -> Facts:
     key = None if proof.public_key is None else PublicKey.from_jwk(proof.public_key).to_pem().decode()
     its = {
         "platform": platform_of(proof).value,
-        "source": slugs.get(proof.source_id or ""),
+        "trusted_issuer": slugs.get(proof.trusted_issuer_id or ""),
         "selectors": {each.key: each.value for each in proof.selectors},
         "public_key": key,
         "expires_at": rfc3339(proof.expires_at),
@@ -148,10 +152,16 @@ def _exported(proof: Proof, slugs: Mapping[str, str]) -> Facts:
 
 def _wanted(index: int, shape: ProofShape) -> WantedProof:
     platform = Platform(shape.platform)
-    if platform is Platform.SECRET and (shape.expires_at or shape.selectors or shape.public_key or shape.source):
+    if platform is Platform.SECRET and (
+        shape.expires_at or shape.selectors or shape.public_key or shape.trusted_issuer
+    ):
         raise Invalid("platform", "Of a secret, a document says no more than that there is one.", "Leave the rest out.")
-    if shape.source is not None and not naming.is_slug(shape.source):
-        raise Invalid("source", f"{naming.quoted(shape.source)} is no slug.", "Name the trust source by its slug.")
+    if shape.trusted_issuer is not None and not naming.is_slug(shape.trusted_issuer):
+        raise Invalid(
+            "trusted_issuer",
+            f"{naming.quoted(shape.trusted_issuer)} is no slug.",
+            "Name the trusted issuer by its slug.",
+        )
     expires_at = None if shape.expires_at is None else parse_instant("expires_at", shape.expires_at)
     proof = make_proof(
         id="",
@@ -162,7 +172,7 @@ def _wanted(index: int, shape: ProofShape) -> WantedProof:
         now=UNMADE,
         token_bytes=bytes,  # of a secret that nobody gets to see
     )
-    return WantedProof(index=index, proof=replace(proof, expires_at=expires_at), source=shape.source)
+    return WantedProof(index=index, proof=replace(proof, expires_at=expires_at), trusted_issuer=shape.trusted_issuer)
 
 
 def _evidence(proof: Proof) -> tuple[object, ...]:
@@ -177,16 +187,16 @@ def _first(held: Sequence[Proof], asked: WantedProof, fits: _Fits, slugs: Mappin
     return None
 
 
-def _same_source(proof: Proof, asked: WantedProof, slugs: Mapping[str, str]) -> bool:
-    return slugs.get(proof.source_id or "") == asked.source
+def _same_trusted_issuer(proof: Proof, asked: WantedProof, slugs: Mapping[str, str]) -> bool:
+    return slugs.get(proof.trusted_issuer_id or "") == asked.trusted_issuer
 
 
-def _any_source(_proof: Proof, asked: WantedProof, _slugs: Mapping[str, str]) -> bool:
-    return asked.source is None
+def _any_trusted_issuer(_proof: Proof, asked: WantedProof, _slugs: Mapping[str, str]) -> bool:
+    return asked.trusted_issuer is None
 
 
-def _no_source_yet(proof: Proof, asked: WantedProof, _slugs: Mapping[str, str]) -> bool:
-    return asked.source is not None and proof.source_id is None and proof.kind is ProofKind.SELECTORS
+def _no_trusted_issuer_yet(proof: Proof, asked: WantedProof, _slugs: Mapping[str, str]) -> bool:
+    return asked.trusted_issuer is not None and proof.trusted_issuer_id is None and proof.kind is ProofKind.SELECTORS
 
 
 def _with(asked: WantedProof, held: Proof) -> WantedProof:

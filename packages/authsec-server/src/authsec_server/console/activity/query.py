@@ -29,7 +29,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "delegations": ("Trust delegations", frozenset(k for k in EventKind if k.startswith("delegation."))),
     "roles": ("Roles", frozenset(k for k in EventKind if k.startswith("role."))),
     "apis": ("APIs", frozenset(k for k in EventKind if k.startswith("api."))),
-    "sources": ("Trust sources", frozenset(k for k in EventKind if k.startswith("source."))),
+    "issuers": ("Trusted issuers", frozenset(k for k in EventKind if k.startswith("issuer."))),
     "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "seal_key.")))),
     "trail": (
         "Audit trail",

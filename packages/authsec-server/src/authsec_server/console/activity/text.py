@@ -9,7 +9,7 @@ from typing import Any
 from authsec_server.attestation.model import Validation
 from authsec_server.audit.filters import REFUSALS
 from authsec_server.audit.model import Event, EventKind, Recorded
-from authsec_server.sources.model import Provenance, shown_provenance
+from authsec_server.issuers.model import Provenance, shown_provenance
 
 _DID: Mapping[EventKind, str] = {
     EventKind.CLIENT_CREATED: "onboarded",
@@ -20,7 +20,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.TOKEN_REVOKED: "ended a token of",
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
-    EventKind.PROOF_BOUND: "had a trust source vouch for a proof of",
+    EventKind.PROOF_BOUND: "chose the trusted issuer of a proof of",
     EventKind.PROOF_ENROLLED: "had a machine enrolled as",
     EventKind.PROOF_REMOVED: "removed a proof from",
     EventKind.ENROLMENT_MADE: "made an enrolment code for",
@@ -34,12 +34,12 @@ _DID: Mapping[EventKind, str] = {
     EventKind.API_DELETED: "deleted the API",
     EventKind.API_CREDENTIAL_CREATED: "made a credential of the API",
     EventKind.API_CREDENTIAL_REVOKED: "revoked a credential of the API",
-    EventKind.SOURCE_CREATED: "registered the trust source",
-    EventKind.SOURCE_EDITED: "edited the trust source",
-    EventKind.SOURCE_DISABLED: "disabled the trust source",
-    EventKind.SOURCE_ENABLED: "enabled the trust source",
-    EventKind.SOURCE_DELETED: "deleted the trust source",
-    EventKind.SOURCE_TRIED: "tried a token at the trust source",
+    EventKind.ISSUER_CREATED: "registered the trusted issuer",
+    EventKind.ISSUER_EDITED: "edited the trusted issuer",
+    EventKind.ISSUER_DISABLED: "disabled the trusted issuer",
+    EventKind.ISSUER_ENABLED: "enabled the trusted issuer",
+    EventKind.ISSUER_DELETED: "deleted the trusted issuer",
+    EventKind.ISSUER_TRIED: "tried a token at the trusted issuer",
     EventKind.DELEGATION_CREATED: "created the trust delegation",
     EventKind.DELEGATION_EDITED: "edited the trust delegation",
     EventKind.DELEGATION_DISABLED: "disabled the trust delegation",
@@ -86,7 +86,7 @@ _PLACES: Mapping[str, str] = {
     "admin_key": "/console/administrators",
     "key": "/console/keys",
     "feed_key": "/console/keys",
-    "source": "/console/sources",
+    "issuer": "/console/issuers",
 }
 
 
@@ -166,13 +166,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofStory:
-    """The proof behind a token or a refusal. `source` is the name of whose word it was; what is not known is empty.
+    """The proof behind a token or a refusal. `trusted_issuer` is the name of one; what is not known is empty.
 
     `sentence` says what differed; `gone`: the cluster said that the workload is gone. `failed` is what was wrong with a
-    token that the source signed, or why the source could not tell.
+    token that the trusted issuer signed, or why it could not be checked.
     """
 
-    source: str = ""
+    trusted_issuer: str = ""
     checked: str = ""
     rows: tuple[Row, ...] = ()
     sentence: str = ""
@@ -181,16 +181,16 @@ class ProofStory:
 
 
 def told_of(event: Event) -> ProofStory | None:
-    """What the event says of it; None where it says nothing of any trust source."""
+    """What the event says of it; None where it says nothing of any trusted issuer."""
     its = event.detail
-    source = its.get("source")
-    if not isinstance(source, dict):
+    trusted_issuer = its.get("trusted_issuer")
+    if not isinstance(trusted_issuer, dict):
         return None
     miss: Mapping[str, Any] = its.get("miss", {})
     proved: Mapping[str, str] = its.get("proved_by", {})
     rows = [Row(key=key, how=_how(key, how)) for key, how in proved.items()]
     return ProofStory(
-        source=str(source.get("name", "")),
+        trusted_issuer=str(trusted_issuer.get("name", "")),
         checked=_checked(miss.get("validation") or its.get("validation")),
         rows=(*rows, *map(_missed, miss.get("selectors", ()))),
         sentence=str(miss.get("sentence", "")),

@@ -16,8 +16,8 @@ from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, e
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import SourceKind
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.preview import preview
 
@@ -67,17 +67,21 @@ def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[En
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
-    """By its first proof that stands and that a cluster's token can show; None where no cluster vouches for it."""
-    issuer, named = visit.console.settings.issuer, sources.by_ids(tx, client.source_ids)
+    """By its first proof that stands and that a cluster's token can show; None where it has no cluster."""
+    issuer, named = visit.console.settings.issuer, issuers.by_ids(tx, client.trusted_issuer_ids)
     for proof in client.proofs:
-        source = named.get(proof.source_id or "")
-        if source is not None and source.kind is SourceKind.KUBERNETES and proof.stands(visit.act.now):
+        trusted_issuer = named.get(proof.trusted_issuer_id or "")
+        if (
+            trusted_issuer is not None
+            and trusted_issuer.kind is TrustedIssuerKind.KUBERNETES
+            and proof.stands(visit.act.now)
+        ):
             text = manifest(
                 proof.selectors,
                 slug=client.slug,
                 client_id=client.id,
                 base_url=issuer,
-                audience=source.audience or issuer,
+                audience=trusted_issuer.audience or issuer,
             )
             return Pods(manifest=text, image="" if names_image(proof.selectors) else IMAGE, caution=unreachable(issuer))
     return None

@@ -24,14 +24,14 @@ from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.near_misses import ClosestMiss, closest_misses
+from authsec_server.console.issuers.silent import silent_among
 from authsec_server.console.site import PageRequest
-from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import DelegationState, Standing
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.tokens.hints import Remedy, remedy_of
 from authsec_server.tokens.revocation import revoked
 
@@ -111,7 +111,7 @@ async def overview(visit: PageRequest) -> Response:
         "clients/overview.html",
         title=seen.client.name,
         seen=seen,
-        silent=await silent_among(visit, seen.client.source_ids),
+        silent=await silent_among(visit, seen.client.trusted_issuer_ids),
         client=seen.client,
         spiffe_id=spiffe_id(visit.console.settings.trust_domain, seen.client.id),
     )
@@ -137,21 +137,23 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
 def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldProof]:
     """The proofs that the client holds, with how each stands. `trust_domain` is that of the clients' SPIFFE IDs."""
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
-    vouching = sources.by_ids(tx, client.source_ids)
+    trusted_issuers = issuers.by_ids(tx, client.trusted_issuer_ids)
     return [
         HeldProof(
             proof=proof,
-            status=_status(tx, proof, vouching.get(proof.source_id or ""), now, trust_domain),
+            status=_status(tx, proof, trusted_issuers.get(proof.trusted_issuer_id or ""), now, trust_domain),
             last_use=used.get(proof.id),
         )
         for proof in client.proofs
     ]
 
 
-def _status(tx: Tx, proof: Proof, source: TrustSource | None, now: datetime, trust_domain: str) -> ProofStatus:
-    """How the proof stands; where no source vouches for it, with what keeps those that are registered from doing so."""
-    status = proof_status(proof, source, now)
-    waits = proof.kind is ProofKind.SELECTORS and source is None and proof.stands(now)
+def _status(
+    tx: Tx, proof: Proof, trusted_issuer: TrustedIssuer | None, now: datetime, trust_domain: str
+) -> ProofStatus:
+    """The state of the proof; without a trusted issuer, also why it has none of those registered."""
+    status = proof_status(proof, trusted_issuer, now)
+    waits = proof.kind is ProofKind.SELECTORS and trusted_issuer is None and proof.stands(now)
     missing = lacks(tx, proof, trust_domain) if waits else ""
     return replace(status, missing=missing) if missing else status
 

@@ -12,7 +12,7 @@ from authsec_server.clients.proof_status import SelectorStatus
 from authsec_server.clients.selectors.parsing import KEYS, RowCheck, RowState, check_selectors, given
 from authsec_server.console.forms import Form
 from authsec_server.failures import Conflict, Invalid
-from authsec_server.sources.model import Provenance, TrustSource
+from authsec_server.issuers.model import Provenance, TrustedIssuer
 
 Rows = Sequence[tuple[str, str]]
 
@@ -42,7 +42,9 @@ class TypedProof:
     platform: str = ""
     rows: Mapping[str, Rows] = field(default_factory=lambda: {each: _blank(each) for each in KEYS})
     public_key: str = field(default="", repr=False)
-    sources: Mapping[str, str] = field(default_factory=dict)  # the trust source chosen for each platform, by its id
+    trusted_issuers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the trusted issuer chosen for each platform, by its id
     added: str = ""  # the platform that a row has just been added to
 
     def with_row(self, platform: str) -> TypedProof:
@@ -73,9 +75,9 @@ class TypedProof:
         return given(self.rows.get(self.platform, ()))
 
     @property
-    def source(self) -> str | None:
-        """The trust source chosen for the platform; None to take the one that fits."""
-        return self.sources.get(self.platform) or None
+    def trusted_issuer(self) -> str | None:
+        """The trusted issuer chosen for the platform; None to take the one that fits."""
+        return self.trusted_issuers.get(self.platform) or None
 
     @property
     def asked_key(self) -> str | None:
@@ -94,7 +96,7 @@ def typed_proof(form: Form) -> TypedProof:
         platform=form.text("platform"),
         rows={each: _rows(form, each) for each in KEYS},
         public_key=form.text("public_key"),
-        sources={each: form.text(f"{each}-source") for each in KEYS},
+        trusted_issuers={each: form.text(f"{each}-trusted-issuer") for each in KEYS},
     )
 
 
@@ -140,7 +142,7 @@ class TypedClient:
             platform=self.proof.chosen(),
             selectors=self.proof.selectors,
             public_key=self.proof.asked_key,
-            source=self.proof.source,
+            trusted_issuer=self.proof.trusted_issuer,
             slug=self.slug or None,
             owner=self.owner or None,
             description=self.description,
@@ -279,7 +281,7 @@ class Feedback:
 
 
 def speak(
-    platform: Platform, rows: Rows, registered: list[TrustSource], *, named: str, trust_domain: str, judged: bool
+    platform: Platform, rows: Rows, registered: list[TrustedIssuer], *, named: str, trust_domain: str, judged: bool
 ) -> Feedback:
     """What to say of these rows. `judged`: they were sent as they are, so that what is unfinished is wrong."""
     check = check_selectors(platform, rows)

@@ -19,11 +19,11 @@ from authsec_server.console.clients.forms import EXAMPLES, Feedback, Rows, Typed
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
+from authsec_server.console.issuers.silent import silent_among
 from authsec_server.console.site import PageRequest
-from authsec_server.console.sources.silent import silent_among
 from authsec_server.failures import Conflict, Invalid
-from authsec_server.sources import service as sources
-from authsec_server.sources.model import SourceKind, TrustSource
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
 
 TITLE = "Onboard New Client"
 
@@ -41,9 +41,9 @@ class FormSection:
     keys: Sequence[SelectorKey]
     spoken: Feedback
     judged: bool
-    kinds: Sequence[SourceKind]  # of sources that can know such workloads
-    sources: Sequence[TrustSource]  # that know them
-    source: str  # the id of the one chosen
+    kinds: Sequence[TrustedIssuerKind]  # of trusted issuers that can know such workloads
+    trusted_issuers: Sequence[TrustedIssuer]  # that know them
+    trusted_issuer: str  # the id of the one chosen
 
 
 async def blank(visit: PageRequest) -> Response:
@@ -67,14 +67,14 @@ async def onboard(visit: PageRequest) -> Response:
 async def check(visit: PageRequest) -> Response:
     """What is to be said about the rows typed so far; for the script that asks while somebody types."""
     rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
-    platform, named = parse_platform(visit.form.text("platform")), visit.form.text("source")
+    platform, named = parse_platform(visit.form.text("platform")), visit.form.text("trusted_issuer")
     kinds = FITTING.get(platform, ())
-    registered = await visit.read(lambda tx: sources.of_kinds(tx, kinds))
+    registered = await visit.read(lambda tx: issuers.of_kinds(tx, kinds))
     domain = visit.console.settings.trust_domain
     spoken = speak(platform, rows, registered, named=named, trust_domain=domain, judged=False)
     told = [{"wrong": each.wrong, **asdict(each)} for each in spoken.rows]
-    source = spoken.foresight.source
-    silent = await silent_among(visit, [source.id] if source else [])
+    trusted_issuer = spoken.foresight.trusted_issuer
+    silent = await silent_among(visit, [trusted_issuer.id] if trusted_issuer else [])
     outlook = visit.part(
         "clients/outlook.html", foresight=spoken.foresight, platform=platform, kinds=kinds, silent=silent
     )
@@ -83,27 +83,29 @@ async def check(visit: PageRequest) -> Response:
 
 async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
     """What the fields of a proof need. `judged`: they were sent, so the chosen platform's rows say what is wrong."""
-    registered = await visit.read(lambda tx: sources.of_kinds(tx, [*SourceKind]))
+    registered = await visit.read(lambda tx: issuers.of_kinds(tx, [*TrustedIssuerKind]))
     domain = visit.console.settings.trust_domain
     sections = [
         _section(
             typed,
             platform,
-            [source for source in registered if source.kind in FITTING[platform]],
+            [trusted_issuer for trusted_issuer in registered if trusted_issuer.kind in FITTING[platform]],
             domain,
             judged=judged and typed.platform == platform,
         )
         for platform in KEYS
     ]
-    chosen = {section.spoken.foresight.source.id for section in sections if section.spoken.foresight.source}
+    chosen = {
+        section.spoken.foresight.trusted_issuer.id for section in sections if section.spoken.foresight.trusted_issuer
+    }
     silent = await silent_among(visit, chosen)
     return {"sections": sections, "silent": silent, "keygen": KEYGEN, "key_file": KEY_FILE}
 
 
 def _section(
-    typed: TypedProof, platform: Platform, registered: list[TrustSource], domain: str, *, judged: bool
+    typed: TypedProof, platform: Platform, registered: list[TrustedIssuer], domain: str, *, judged: bool
 ) -> FormSection:
-    rows, named = typed.rows[platform], typed.sources.get(platform, "")
+    rows, named = typed.rows[platform], typed.trusted_issuers.get(platform, "")
     return FormSection(
         platform=platform,
         rows=rows,
@@ -112,8 +114,8 @@ def _section(
         spoken=speak(platform, rows, registered, named=named, trust_domain=domain, judged=judged),
         judged=judged,
         kinds=FITTING[platform],
-        sources=[source for source in registered if fits(platform, (), source, domain)],
-        source=named,
+        trusted_issuers=[trusted_issuer for trusted_issuer in registered if fits(platform, (), trusted_issuer, domain)],
+        trusted_issuer=named,
     )
 
 

@@ -69,7 +69,7 @@ def _new_proof(typed: TypedProof, expires: str) -> NewProof:
         platform=typed.chosen(),
         selectors=typed.selectors,
         public_key=typed.asked_key,
-        source=typed.source,
+        trusted_issuer=typed.trusted_issuer,
         expires_at=expires_at,
     )
 

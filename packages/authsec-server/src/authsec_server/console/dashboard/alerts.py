@@ -13,8 +13,8 @@ from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention, ClientFilters
+from authsec_server.console.issuers.silent import TrustedIssuerSilence
 from authsec_server.console.site import PageRequest
-from authsec_server.console.sources.silent import SourceSilence
 from authsec_server.console.words import plural
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -41,8 +41,8 @@ class Matter:
     more: str = ""
 
 
-def matters(tx: Tx, visit: PageRequest, silent: Sequence[SourceSilence]) -> list[Matter]:
-    """The gravest first. `silent` are the sources that cannot tell at present."""
+def matters(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> list[Matter]:
+    """The gravest first. `silent` are the trusted issuers that cannot tell at present."""
     return [
         *_sealing(tx, visit),
         *_outages(tx, visit, silent),
@@ -65,15 +65,15 @@ def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
 
 
-def _outages(tx: Tx, visit: PageRequest, silent: Sequence[SourceSilence]) -> Iterator[Matter]:
+def _outages(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> Iterator[Matter]:
     for each in silent:
-        resting = bindings.users_of(tx, visit.act, each.source).clients
+        resting = bindings.users_of(tx, visit.act, each.trusted_issuer).clients
         if resting:
             yield Matter(
                 tone="bad",
                 text=f"{each.what}: {plural(resting, 'client')} that {'rests' if resting == 1 else 'rest'} on it "
                 f"{'gets' if resting == 1 else 'get'} 503{' where a pod has to be looked up' if each.some else ''}",
-                path=f"/console/sources/{each.source.slug}",
+                path=f"/console/issuers/{each.trusted_issuer.slug}",
                 more=f"As this server sees it: {each.failure or 'the last ones are more than 24 hours old'}.",
             )
 
@@ -94,7 +94,7 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
             tone="warn",
             text=f"{unable} {'agent that cannot prove itself' if one else 'agents that cannot prove themselves'} yet",
             path=f"{_ATTENTION}cannot_prove",
-            more="No token is given before a trust source vouches for the workload.",
+            more="An agent gets no token before it has a trusted issuer.",
         )
 
 

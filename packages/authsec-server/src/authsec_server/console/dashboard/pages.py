@@ -17,13 +17,13 @@ from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention, ClientFilters
 from authsec_server.console.dashboard.alerts import matters
 from authsec_server.console.dashboard.graph import draw
+from authsec_server.console.issuers.silent import TrustedIssuerSilence, silent_ones
 from authsec_server.console.site import Console, PageRequest
-from authsec_server.console.sources.silent import SourceSilence, silent_ones
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import DelegationFilters, DelegationState, Standing
+from authsec_server.issuers import service as issuers
 from authsec_server.roles import service as roles
-from authsec_server.sources import service as sources
 
 HOURS = 48
 IN_THE_PICTURE = 12
@@ -51,7 +51,7 @@ async def picture(visit: PageRequest) -> Response:
     )
 
 
-def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[SourceSilence]) -> dict[str, Any]:
+def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
     live, more = delegations.page(tx, act, terms, DelegationFilters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
@@ -65,15 +65,15 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[SourceSilence]) -> d
         "matters": matters(tx, visit, silent),
         "standings": live,
         "more": more is not None,
-        "unvouched": _unvouched(tx, visit),
+        "without_issuer": _without_issuer(tx, visit),
         "drawn": draw(live, terms.default_audience, now),
     }
 
 
-def _unvouched(tx: Tx, visit: PageRequest) -> bool:
-    """Whether agents wait for a trust source, and there is none at all."""
+def _without_issuer(tx: Tx, visit: PageRequest) -> bool:
+    """Whether agents wait for a trusted issuer, and there is none at all."""
     waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
-    return clients.count(tx, visit.act, waiting).number > 0 and not sources.page(tx, visit.act, limit=1)[0]
+    return clients.count(tx, visit.act, waiting).number > 0 and not issuers.page(tx, visit.act, limit=1)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

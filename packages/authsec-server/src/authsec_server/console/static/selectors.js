@@ -31,7 +31,7 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
 
   async function check() {
     const number = ++asked;
-    const body = new URLSearchParams({ platform: section.dataset.selectors, source: section.querySelector("select")?.value ?? "" });
+    const body = new URLSearchParams({ platform: section.dataset.selectors, trusted_issuer: section.querySelector("select")?.value ?? "" });
     for (const row of rows.children) {
       const [key, value] = row.querySelectorAll("input");
       body.append("key", key.value.trim());

@@ -150,7 +150,7 @@ def _apis_and_roles() -> None:
 def _clients() -> None:
     filtered = ["slug", "kind", "platform", "enabled", "provable_until", "unattested_until"]
     op.create_table(
-        "trust_sources",
+        "trusted_issuers",
         Column("id", String(36), primary_key=True),
         Column("slug", String(63), unique=True, nullable=False),
         Column("name", Text, nullable=False),
@@ -161,10 +161,10 @@ def _clients() -> None:
         Column("enabled", Boolean, nullable=False),
         Column("created_at", Instant, nullable=False),
     )
-    op.create_index("ix_trust_sources_issuer", "trust_sources", ["issuer"])
+    op.create_index("ix_trusted_issuers_issuer", "trusted_issuers", ["issuer"])
     op.create_table(
-        "trust_source_keys",
-        Column("source_id", String(36), ForeignKey("trust_sources.id", ondelete="CASCADE"), primary_key=True),
+        "trusted_issuer_keys",
+        Column("trusted_issuer_id", String(36), ForeignKey("trusted_issuers.id", ondelete="CASCADE"), primary_key=True),
         Column("revision", Integer, nullable=False),
         Column("jwks", JSON),
         Column("fetched_at", Instant),
@@ -205,8 +205,8 @@ def _clients() -> None:
         Column("id", String(36), primary_key=True),
         Column("client_id", String(36), ForeignKey("clients.id", ondelete="CASCADE"), nullable=False),
         Column("kind", String(20), nullable=False),
-        Column("source_id", String(36), ForeignKey("trust_sources.id")),
-        Column("source_enabled", Boolean, nullable=False, server_default=true()),
+        Column("trusted_issuer_id", String(36), ForeignKey("trusted_issuers.id")),
+        Column("trusted_issuer_enabled", Boolean, nullable=False, server_default=true()),
         Column("selectors", JSON, nullable=False),
         Column("public_key", JSON),
         Column("thumbprint", String(43)),
@@ -218,7 +218,7 @@ def _clients() -> None:
     )
     op.create_index("ix_proofs_client_id", "proofs", ["client_id"])
     op.create_index("uq_proofs_thumbprint", "proofs", ["thumbprint"], unique=True)
-    op.create_index("ix_proofs_source_id", "proofs", ["source_id"])
+    op.create_index("ix_proofs_trusted_issuer_id", "proofs", ["trusted_issuer_id"])
     op.create_index("ix_proofs_kind", "proofs", ["kind", "expires_at", "client_id"])
     op.create_table(
         "enrolments",

@@ -1,0 +1,157 @@
+"""`authsec issuers`: the trusted issuers, and the proofs that rest on each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from authsec.deferred import Commands
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, deleting, yes_option
+from authsec_server.cli.issuers_add import add
+from authsec_server.cli.issuers_edit import check, edit, rbac
+from authsec_server.cli.issuers_text import resting, shown, shown_keys, shown_lookups, state_of
+from authsec_server.cli.issuers_try import try_token
+from authsec_server.cli.output import Output, styled, table, when
+from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.transport import CallFailed
+
+
+@click.command("bind")
+@click.argument("trusted_issuer")
+@click.argument("proofs", nargs=-1, metavar="[PROOF]...")
+@click.option("--all", "every", is_flag=True, help="All that wait for a trusted issuer like this one.")
+@change_command
+def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str, ...], every: bool) -> None:
+    """Bind proofs to a trusted issuer; without PROOF and --all, show those that wait for one like it.
+
+    TRUSTED_ISSUER is its slug or id, PROOF the id of a proof.
+    """
+    if proofs and every:
+        raise click.UsageError("Name proofs, or all with --all: not both.")
+    if not proofs and not every:
+        users = caller.get(path("issuers", trusted_issuer, "users"))
+        _show_waiting(caller, output, trusted_issuer, users)
+        return
+    bound: list[Mapping[str, Any]] = []
+    more = True
+    while more:  # many are bound in several changes
+        answer = caller.post(path("issuers", trusted_issuer, "bind"), {"proofs": list(proofs) or None})
+        bound, more = [*bound, *answer["bound"]], answer["more"]
+    rows = [(each["name"], each["proof_id"]) for each in bound]
+    shown = table(("AGENT", "PROOF"), rows, whole=("PROOF",)) if rows else "Nothing waits for it."
+    output.result({"bound": bound}, shown)
+
+
+@click.command("remove")
+@click.argument("trusted_issuer")
+@click.option("--with-proofs", is_flag=True, help="Also remove the proofs that rest on it, and revoke their tokens.")
+@yes_option
+@change_command
+def remove(caller: Caller, output: Output, trusted_issuer: str, with_proofs: bool, yes: bool) -> None:
+    """Remove a trusted issuer, and revoke the tokens that rest on it. TRUSTED_ISSUER is its slug or id.
+
+    What stops is said first.
+    """
+    where = path("issuers", trusted_issuer) + ("?with_proofs=true" if with_proofs else "")
+    ask_for_good(caller, output, where, f"Remove {trusted_issuer} for good?", yes=yes, send=deleting(caller))
+    taken, left = 0, 1
+    while left:  # many go in several changes
+        answer = caller.delete(where)
+        taken, left = taken + answer["proofs"], answer["left"]
+    gone = f"{answer['slug']} is removed" + (f", and {taken} proofs with it." if taken else ".")
+    output.result({"slug": answer["slug"], "proofs": taken}, gone)
+
+
+def _show_waiting(caller: Caller, output: Output, trusted_issuer: str, users: Mapping[str, Any]) -> None:
+    rows = [
+        (each["name"], "\n".join(f"{one['key']} = {one['value']}" for one in each["selectors"]), each["proof_id"])
+        for each in users["waiting"]
+    ]
+    if not rows:
+        output.result(users, "No proof waits for a trusted issuer like this one.")
+        return
+    shown = table(("AGENT", "SELECTORS", "PROOF"), rows, whole=("PROOF",))
+    line = caller.follow_up("issuers", "bind", trusted_issuer, "--all")
+    output.result(users, shown, "", styled("Bind all of them to it:", "dim"), f"  {line}")
+
+
+@click.group(cls=Commands)
+def issuers() -> None:
+    """Trusted issuers: Kubernetes clusters, SPIFFE trust domains and OpenID Connect issuers."""
+
+
+for command in (add, bind, check, edit, rbac, remove, try_token):
+    issuers.add_command(command)
+
+
+@issuers.command("list")
+@page_options
+@admin_command
+def list_trusted_issuers(caller: Caller, output: Output, paged: Paged) -> None:
+    """List the trusted issuers."""
+    answer = paged.of(caller, "issuers")
+    rows = [(each["slug"], each["kind"], each["issuer"], state_of(each)) for each in answer["items"]]
+    output.result(answer, table(("TRUSTED ISSUER", "KIND", "ISSUER", "STATE"), rows, whole=("TRUSTED ISSUER",)))
+    note_more(output, answer)
+
+
+@issuers.command("show")
+@click.argument("trusted_issuer")
+@admin_command
+def show_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
+    """Show one trusted issuer, what it proves, its keys and its look-ups. TRUSTED_ISSUER is its slug or id."""
+    found = caller.get(path("issuers", trusted_issuer))
+    keys = caller.get(path("issuers", trusted_issuer, "keys"))
+    lookups = caller.get(path("issuers", trusted_issuer, "lookups"))
+    users = caller.get(path("issuers", trusted_issuer, "users"))
+    facts = [shown(found), "", resting(users), "", *shown_lookups(lookups), *shown_keys(keys)]
+    resting_on_it = {name: users[name] for name in ("proofs", "clients", "stranded")}
+    output.result({**found, "keys": keys, "lookups": lookups, "users": resting_on_it}, *facts)
+
+
+@issuers.command("refresh")
+@click.argument("trusted_issuer")
+@admin_command
+def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
+    """Fetch a trusted issuer's keys now. TRUSTED_ISSUER is its slug or id.
+
+    It fails if they cannot be fetched; those of before stay in use until they are too old.
+    """
+    keys: Mapping[str, Any] = caller.post(path("issuers", trusted_issuer, "refresh"))
+    if not keys["failure"]:
+        output.result(keys, *shown_keys(keys))
+        return
+    held = shown_keys({**keys, "failure": ""}) if keys["fetched_at"] else ()  # the failure is said last, and once
+    output.result(keys, *held)
+    until = f"Those of before are used until {when(keys['usable_until'])} UTC."
+    raise CallFailed(
+        f"The keys of {trusted_issuer} could not be fetched: {keys['failure']}.",
+        until if keys["condition"] in {"fresh", "stale"} else "It proves nothing until they can be.",
+    )
+
+
+@issuers.command("disable")
+@click.argument("trusted_issuer")
+@yes_option
+@change_command
+def disable_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str, yes: bool) -> None:
+    """Disable a trusted issuer, and revoke the tokens that rest on it. TRUSTED_ISSUER is its slug or id.
+
+    What stops is said first.
+    """
+    where = path("issuers", trusted_issuer, "disable")
+    ask_first(caller, output, where, f"Disable {trusted_issuer}?", yes=yes)
+    found = caller.post(where)
+    output.result(found, f"{found['slug']} is disabled: its tokens prove nothing.")
+
+
+@issuers.command("enable")
+@click.argument("trusted_issuer")
+@change_command
+def enable_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
+    """Enable a trusted issuer; revoked tokens stay revoked. TRUSTED_ISSUER is its slug or id."""
+    found = caller.post(path("issuers", trusted_issuer, "enable"))
+    output.result(found, f"{found['slug']} is enabled.")

@@ -1,0 +1,332 @@
+"""`authsec issuers add`: registering trusted issuers, one command a kind."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx2
+import yaml
+from authsec import strict_json
+from authsec.config import is_loopback
+from authsec.deferred import Commands
+from rich.text import Text
+
+from authsec_server.cli.caller import Caller, path
+from authsec_server.cli.confirm import change_command
+from authsec_server.cli.files import read_named
+from authsec_server.cli.issuers_text import next_steps, shown, shown_lookups
+from authsec_server.cli.kubeconfig import INSTEAD, ApiServer, read_kubeconfig
+from authsec_server.cli.lookup_options import FILE, MAX_FILE, certificates, from_kubeconfig, lookup_options, lookups
+from authsec_server.cli.output import Output
+from authsec_server.cli.transport import CallFailed
+from authsec_server.issuers.claims import PRESETS
+from authsec_server.issuers.jwks import UnusableKeys, as_document, read_key_set
+from authsec_server.issuers.model import TrustedIssuerKind
+from authsec_server.issuers.secret_scan import holds_private_key
+
+MAX_ANSWER = 256 * 1024
+_TIMEOUT = httpx2.Timeout(10, connect=5)  # seconds
+
+
+def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
+    """The issuer, and the JWK Set. Raises `CallFailed`, with how to get them otherwise."""
+    secure = api.server.startswith("https://")
+    host = httpx2.URL(api.server).host
+    headers = {"Authorization": f"Bearer {api.token}"} if api.token else {}
+    with httpx2.Client(
+        verify=_trust(api) if secure else False,
+        trust_env=secure and not is_loopback(host),
+        follow_redirects=False,  # the credentials are for this address only
+        timeout=_TIMEOUT,
+        headers=headers,
+    ) as client:
+        discovery = _object(client, f"{api.server}/.well-known/openid-configuration")
+        keys = _object(client, f"{api.server}/openid/v1/jwks")
+    issuer = discovery.get("issuer")
+    if not isinstance(issuer, str):
+        raise CallFailed(f"{api.server} does not say which issuer its tokens have.", INSTEAD)
+    return issuer, keys
+
+
+def _object(client: httpx2.Client, url: str) -> Mapping[str, Any]:
+    try:
+        answer = client.get(url)
+    except httpx2.HTTPError as error:
+        why = "its certificate is not trusted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else "nothing answers there"
+        raise CallFailed(f"{url} cannot be had: {why}.", INSTEAD) from None
+    if answer.status_code != 200:
+        raise CallFailed(f"{url} answers {answer.status_code}.", INSTEAD)
+    try:
+        value = strict_json.loads(answer.content, max_bytes=MAX_ANSWER)
+    except strict_json.StrictJsonError:
+        value = None
+    if not isinstance(value, dict):
+        raise CallFailed(f"{url} does not answer as a Kubernetes API server does.", INSTEAD)
+    return value
+
+
+def _trust(api: ApiServer) -> ssl.SSLContext:
+    """Whom to trust, and the client's own certificate, which the library takes from a file only."""
+    try:
+        trust = ssl.create_default_context(cadata=api.ca)
+        if api.certificate and api.key:
+            with tempfile.TemporaryDirectory() as folder:  # only its owner can look into it
+                pair = Path(folder) / "client.pem"
+                pair.write_bytes(api.certificate + b"\n" + api.key)
+                trust.load_cert_chain(pair)
+    except (ssl.SSLError, ValueError):
+        raise CallFailed("The certificates of this kubeconfig cannot be read.", INSTEAD) from None
+    return trust
+
+
+NAMESPACE = "authsec"
+ACCOUNT = "authsec-lookups"
+_REVIEWS = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+
+
+def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, Any]:
+    """The cluster as if what is wanted of it were on; with nothing wanted, what is on, and if nothing is, both.
+
+    Raises `CallFailed` for what is no cluster.
+    """
+    if trusted_issuer["kind"] != "kubernetes":
+        raise CallFailed(f"{trusted_issuer['slug']} is no Kubernetes cluster, so nothing is looked up in it.")
+    on = {name: trusted_issuer[name] for name in wanted}
+    asked = wanted if any(wanted.values()) else on if any(on.values()) else dict.fromkeys(wanted, True)
+    return {
+        **trusted_issuer,
+        **asked,
+        "credentials": trusted_issuer["credentials"] or f"{trusted_issuer['slug']}.token",
+    }
+
+
+def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
+    """The account, its role and what binds them, for the look-ups of this trusted issuer that are on."""
+    rules = [
+        *([_REVIEWS] if trusted_issuer["token_review"] else []),
+        *([_PODS] if trusted_issuer["pod_lookup"] else []),
+    ]
+    rbac = "rbac.authorization.k8s.io"
+    named = {"name": account, "namespace": namespace}
+    made = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": named},
+        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": rules},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": ACCOUNT},
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": ACCOUNT},
+            "subjects": [{"kind": "ServiceAccount", **named}],
+        },
+    ]
+    return "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in made)
+
+
+def token_command(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
+    """The line that puts the account's token where the authority reads it, readable by its owner alone."""
+    return (
+        f"(umask 077; kubectl create token {account} --namespace {namespace} --duration 24h "
+        f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{trusted_issuer["credentials"]}")'
+    )
+
+
+def steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
+    """What is still to be done, for people."""
+    return [
+        "",
+        "Apply this in the cluster, so that it may be asked:",
+        "",
+        *permissions(trusted_issuer).splitlines(),
+        "",
+        "And put that account's token where this authority reads it, on its machine; again before it expires, at best "
+        "by a timer, since the file is read at each use:",
+        "",
+        f"    {token_command(trusted_issuer)}",
+        "",
+        f"Then `authsec issuers check {trusted_issuer['slug']}` says whether it works.",
+    ]
+
+
+@click.group(cls=Commands)
+def add() -> None:
+    """Register a trusted issuer."""
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What every kind takes."""
+    for option in (
+        click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]"),
+        click.option("--audience", default="", help="What its tokens must be for. [default: this authority's issuer]"),
+        click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched."),
+    ):
+        command = option(command)
+    return command
+
+
+@add.command("kubernetes")
+@click.argument("name")
+@click.option("--issuer", help="The `iss` of its service-account tokens.")
+@click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
+@click.option("--jwks", type=FILE, help="Its keys: what `kubectl get --raw /openid/v1/jwks` says.")
+@from_kubeconfig("Read issuer, keys and API server from that cluster, with the credentials of your kubeconfig.")
+@lookup_options
+@common_options
+@change_command
+def add_kubernetes(
+    caller: Caller,
+    output: Output,
+    name: str,
+    issuer: str | None,
+    keys_url: str | None,
+    jwks: Path | None,
+    context: str | None,
+    **common: Any,
+) -> None:
+    """Register the Kubernetes cluster NAME.
+
+    With --token-review or --pod-lookup it is asked about the tokens and pods of agents, by this authority, which needs
+    --credentials for that; what the cluster has to permit is shown.
+    """
+    api = None
+    if context is not None:
+        if issuer or keys_url or jwks:
+            raise click.UsageError("--from-kubeconfig reads issuer and keys from the cluster: name neither.")
+        api = read_kubeconfig(context)
+        issuer, document = read_cluster(api)
+        keys = _given(TrustedIssuerKind.KUBERNETES, document, "What the cluster publishes")
+    elif issuer:
+        keys = named_keys(TrustedIssuerKind.KUBERNETES, keys_url, jwks)
+    else:
+        raise click.UsageError("Which cluster? Name its --issuer, or read it with --from-kubeconfig [CONTEXT].")
+    _register(caller, output, name, TrustedIssuerKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
+
+
+@add.command("spiffe")
+@click.argument("name")
+@click.option("--trust-domain", required=True, help="Its name, e.g. example.org.")
+@click.option("--bundle-url", help="Its bundle endpoint (https_web).")
+@click.option("--bundle", type=FILE, help="Its bundle, as `spire-server bundle show -format spiffe` says it.")
+@common_options
+@change_command
+def add_spiffe(
+    caller: Caller,
+    output: Output,
+    name: str,
+    trust_domain: str,
+    bundle_url: str | None,
+    bundle: Path | None,
+    **common: Any,
+) -> None:
+    """Register the SPIFFE trust domain NAME."""
+    if (bundle_url is None) == (bundle is None):
+        raise click.UsageError("Where is its bundle? Give one of --bundle-url and --bundle.")
+    keys = named_keys(TrustedIssuerKind.SPIFFE, bundle_url, bundle)
+    _register(caller, output, name, TrustedIssuerKind.SPIFFE, common, issuer=trust_domain, **keys)
+
+
+@add.command("oidc")
+@click.argument("name")
+@click.option("--issuer", required=True, help="The `iss` of its tokens.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Claims of a well-known issuer.")
+@click.option("--claim", "claims", multiple=True, help="SELECTOR=CLAIM, e.g. ci:repository=repository. Repeat.")
+@click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
+@click.option("--jwks", type=FILE, help="Its keys, as a JWK Set.")
+@common_options
+@change_command
+def add_oidc(
+    caller: Caller,
+    output: Output,
+    name: str,
+    issuer: str,
+    preset: str | None,
+    claims: tuple[str, ...],
+    keys_url: str | None,
+    jwks: Path | None,
+    **common: Any,
+) -> None:
+    """Register the OpenID Connect issuer NAME, for workloads."""
+    asked = {
+        "preset": preset or "",
+        "claims": dict(map(_claim, claims)),
+        **named_keys(TrustedIssuerKind.OIDC, keys_url, jwks),
+    }
+    _register(caller, output, name, TrustedIssuerKind.OIDC, common, issuer=issuer, **asked)
+
+
+def _register(
+    caller: Caller, output: Output, name: str, kind: TrustedIssuerKind, common: Mapping[str, Any], **asked: Any
+) -> None:
+    ca = certificates(common["ca_file"])
+    body = {"name": name, "kind": kind, "slug": common["slug"], "audience": common["audience"], "ca": ca, **asked}
+    trusted_issuer = caller.post("issuers", body)
+    if output.as_json:
+        output.result(trusted_issuer)
+        return
+    asked = trusted_issuer["token_review"] or trusted_issuer["pod_lookup"]
+    output.result(
+        trusted_issuer,
+        shown(trusted_issuer),
+        *next_steps(trusted_issuer),
+        *(_look_ups(caller, trusted_issuer) if asked else ()),
+    )
+    if trusted_issuer["keys_from"] != "given":
+        _note_keys(caller, output, trusted_issuer)
+
+
+def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]) -> None:
+    """Say it where its keys cannot be fetched: it is registered, and proves nothing until they can."""
+    keys = caller.post(path("issuers", trusted_issuer["slug"], "refresh"))
+    if keys["failure"]:
+        again = caller.follow_up("issuers", "refresh", trusted_issuer["slug"])
+        output.note(f"! Its keys could not be fetched, and until they can be, it proves nothing: {keys['failure']}.")
+        output.note(f"  To try again: {again}")
+
+
+def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | str]:
+    """Whether the cluster answers already; if not, what is to be done. Nobody rests on a new trusted issuer yet."""
+    states = caller.post(path("issuers", trusted_issuer["slug"], "lookups"))
+    if not any(state["failure"] for state in states.values()):
+        return ["", "The cluster was asked, and answers."]
+    silent = "The cluster does not answer yet, and until it does, its agents get no token:"
+    return ["", silent, *shown_lookups(states), *steps(trusted_issuer)[1:]]
+
+
+def named_keys(kind: TrustedIssuerKind, url: str | None, file: Path | None) -> dict[str, Any]:
+    """Where its keys are, in the words of the admin API: at the address, in the file, or found at the issuer."""
+    if url is not None and file is not None:
+        raise click.UsageError("Its keys are at an address or in a file: give one of the two.")
+    if file is not None:
+        content = read_named(file, at_most=MAX_FILE)
+        try:
+            document = strict_json.loads(content, max_bytes=MAX_FILE)
+        except strict_json.StrictJsonError as error:
+            if holds_private_key(content.decode("utf-8", "replace")):
+                raise CallFailed(f"{file} holds a PRIVATE key. It was not sent.", "Give the public JWK Set.") from None
+            raise CallFailed(f"{file} is no strict JSON: {error}.") from None
+        return _given(kind, document if isinstance(document, dict) else {}, str(file))
+    return {"keys_from": "discovery"} if url is None else {"keys_from": "url", "keys_url": url}
+
+
+def _given(kind: TrustedIssuerKind, document: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    """The public keys, and only these: a private one does not leave this machine."""
+    try:
+        return {"keys_from": "given", "given_keys": as_document(kind, read_key_set(kind, document).keys)}
+    except UnusableKeys as error:
+        alarm = " Consider that key exposed: replace it at the issuer." if error.exposed else ""
+        raise CallFailed(
+            f"{whose} cannot be used: {error}. It was not sent.", f"Give the public JWK Set.{alarm}"
+        ) from None
+
+
+def _claim(text: str) -> tuple[str, str]:
+    selector, equals, claim = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} names no claim: write SELECTOR=CLAIM.", param_hint="--claim")
+    return selector, claim

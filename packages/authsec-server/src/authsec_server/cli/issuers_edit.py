@@ -1,0 +1,133 @@
+"""`authsec issuers edit`, `rbac` and `check`: what a cluster is asked, what that takes, and whether it works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.confirm import ask_if_tokens_end, change_command, editing, yes_option
+from authsec_server.cli.issuers_add import ACCOUNT, NAMESPACE, named_keys, permissions, prepared, steps, token_command
+from authsec_server.cli.issuers_text import counted, shown, shown_lookups
+from authsec_server.cli.kubeconfig import read_kubeconfig
+from authsec_server.cli.lookup_options import FILE, certificates, from_kubeconfig, lookup_options, lookups
+from authsec_server.cli.output import Output
+from authsec_server.issuers.model import TrustedIssuerKind
+
+_ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with these, what counted may count no more
+
+
+@click.command("edit")
+@click.argument("trusted_issuer")
+@click.option("--name", help="Another name.")
+@from_kubeconfig("Read where the API server is, and whom to trust there, from your kubeconfig.")
+@lookup_options
+@click.option("--anyway", is_flag=True, help="Turn look-ups on although the cluster does not answer.")
+@click.option("--keys-url", help="Where its keys are from now on: a JWK Set, or a SPIFFE bundle.")
+@click.option("--jwks", "--bundle", "keys", type=FILE, help="Its keys from now on: a JWK Set, or a SPIFFE bundle.")
+@click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched.")
+@yes_option
+@change_command
+def edit(
+    caller: Caller,
+    output: Output,
+    trusted_issuer: str,
+    name: str | None,
+    context: str | None,
+    anyway: bool,
+    keys_url: str | None,
+    keys: Path | None,
+    ca_file: Path | None,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Change a trusted issuer's keys or name, or what a cluster is asked beyond its tokens.
+
+    TRUSTED_ISSUER is its slug or id. What is not named stays. Keys that are gone or come from elsewhere, new token
+    reviews, pods that are looked up no more, or another API server: then the tokens that rest on the trusted issuer are
+    revoked. A cluster is asked once before look-ups in it are turned on; if it does not answer, nothing is saved. What
+    stops is said first.
+    """
+    asked = lookups(options, None if context is None else read_kubeconfig(context))
+    if name is not None:
+        asked["name"] = name
+    if ca_file is not None:
+        asked["ca"] = certificates(ca_file)
+    if not asked and keys is None and keys_url is None:
+        raise click.UsageError("What is to change? Name it, e.g. --jwks FILE, --pod-lookup or --no-token-review.")
+    found = caller.get(path("issuers", trusted_issuer))
+    if keys is not None or keys_url is not None:
+        asked |= named_keys(TrustedIssuerKind(found["kind"]), keys_url, keys)
+    _note_users(caller, output, found, asked)
+    where, body, send = path("issuers", trusted_issuer), {"anyway": anyway, **asked}, editing(caller, found)
+    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
+    edited = send(where, body)
+    output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))
+
+
+@click.command("rbac")
+@click.argument("trusted_issuer")
+@click.option("--namespace", default=NAMESPACE, show_default=True, help="Namespace of the account.")
+@click.option(
+    "--account", default=ACCOUNT, show_default=True, help="The account that asks, as the authority's pod's own."
+)
+@click.option("--token-review", is_flag=True, help="For token reviews. [default: for what is on; else for both]")
+@click.option("--pod-lookup", is_flag=True, help="For pod look-ups. [default: for what is on; else for both]")
+@admin_command
+def rbac(
+    caller: Caller,
+    output: Output,
+    trusted_issuer: str,
+    namespace: str,
+    account: str,
+    **wanted: bool,
+) -> None:
+    """Show what a cluster has to permit for its look-ups, for `kubectl apply -f -`. TRUSTED_ISSUER is its slug or id.
+
+    Also before anything is on, so that it can be permitted first.
+    """
+    found = prepared(caller.get(path("issuers", trusted_issuer)), wanted)
+    text, line = permissions(found, namespace, account), token_command(found, namespace, account)
+    output.result({"manifest": text, "token_command": line}, *text.splitlines())
+    if not output.as_json:
+        output.note("Then put that account's token where the authority reads it, on its machine:")
+        output.note(f"  {line}")
+
+
+@click.command("check")
+@click.argument("trusted_issuer")
+@admin_command
+def check(caller: Caller, output: Output, trusted_issuer: str) -> None:
+    """Ask a cluster now, to see whether its look-ups work. TRUSTED_ISSUER is its slug or id."""
+    states = caller.post(path("issuers", trusted_issuer, "lookups"))
+    output.result(states, *(shown_lookups(states) or ["Nothing is looked up in it."]))
+    if any(state["failure"] for state in states.values()):
+        raise SystemExit(1)
+
+
+def _note_users(caller: Caller, output: Output, trusted_issuer: dict[str, Any], asked: Mapping[str, Any]) -> None:
+    """Say before it is saved whom this may stop, if anybody."""
+    turned = {each for each in ("token_review", "pod_lookup") if each in asked and asked[each] != trusted_issuer[each]}
+    on = [each for each in turned if asked[each]]
+    ends = asked.keys() & _ELSEWHERE or "token_review" in on or "pod_lookup" in turned - {*on}
+    users = caller.get(path("issuers", trusted_issuer["slug"], "users")) if on or ends else {"proofs": 0}
+    if users["proofs"]:
+        proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
+        output.note(
+            f"{proofs} of {agents} rest{'s' * (users['proofs'] == 1)} on {trusted_issuer['slug']}."
+            + (" If this change reduces trust, the tokens that rest on it are revoked." if ends else "")
+            + (" While the cluster does not answer, agents that it is asked about get no token." if on else "")
+        )
+
+
+def _asked_now(trusted_issuer: dict[str, Any], anyway: bool) -> list[str]:
+    """What is to be said where more is asked: it answers; or nobody knows, and this may still be to do."""
+    return steps(trusted_issuer) if anyway else ["", "The cluster answers, asked as it is from now on."]
+
+
+def needs_more(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether the cluster is asked something that it was not asked before."""
+    return any(after[each] and not before[each] for each in ("token_review", "pod_lookup"))

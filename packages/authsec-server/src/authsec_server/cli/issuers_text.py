@@ -1,0 +1,117 @@
+"""Trusted issuers and their keys, as people see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from textwrap import indent
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from authsec_server.cli.output import block, styled, table, when
+from authsec_server.issuers.k8s_volume import MOUNT, projected_volume
+from authsec_server.issuers.model import Lookup
+
+_CONDITIONS = {
+    "given": "given by an administrator; they are not fetched",
+    "fresh": "fresh",
+    "stale": "stale: used until a new set comes, or they are too old",
+    "dead": "too old to be used",
+    "none": "none were fetched yet; the first token has them fetched, or `authsec issuers refresh`",
+}
+
+
+def shown(trusted_issuer: Mapping[str, Any]) -> Text:
+    """The trusted issuer, one fact a line."""
+    return block(
+        {
+            "trusted issuer": trusted_issuer["slug"],
+            "name": trusted_issuer["name"],
+            "kind": trusted_issuer["kind"],
+            "issuer": trusted_issuer["issuer"],
+            "state": state_of(trusted_issuer),
+            "keys from": trusted_issuer["keys_url"] or trusted_issuer["keys_from"],
+            "tokens for": trusted_issuer["token_audience"],
+            "proves": trusted_issuer["proves"],
+            **({"own CA": "yes"} if trusted_issuer["ca"] else {}),
+            **_asked(trusted_issuer),
+            "id": trusted_issuer["id"],
+            "created": f"{when(trusted_issuer['created_at'])} UTC",
+        }
+    )
+
+
+def _asked(trusted_issuer: Mapping[str, Any]) -> dict[str, object]:
+    """What the cluster is asked, where, and with what."""
+    if trusted_issuer["kind"] != "kubernetes":
+        return {}
+    if not trusted_issuer["api_server"]:
+        return {"look-ups": styled("off", "yellow")}
+    asked = [lookup.shown.lower() for lookup in Lookup if trusted_issuer[lookup.value]]
+    own = ", by its own CA" if trusted_issuer["api_ca"] else ""
+    return {
+        "look-ups": asked or styled("off", "yellow"),
+        "API server": f"{trusted_issuer['api_server']}{own}",
+        "credentials": f"the file {trusted_issuer['credentials']}",
+    }
+
+
+def shown_lookups(states: Mapping[str, Mapping[str, Any]]) -> list[Text | str]:
+    """How each look-up went last, in the process that was asked."""
+    facts: dict[str, object] = {}
+    for lookup in Lookup:
+        if state := states.get(lookup.value):
+            facts[lookup.shown.lower()] = _went(state)
+    return [block(facts), ""] if facts else []
+
+
+def _went(state: Mapping[str, Any]) -> object:
+    if state["failure"]:
+        return styled(f"failed at {when(state['failed_at'])} UTC: {state['failure']}", "red")
+    return f"answered at {when(state['answered_at'])} UTC" if state["answered_at"] else "not asked yet by this process"
+
+
+def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
+    """The state of its keys, and each of them."""
+    never = keys["condition"] == "none" and keys["failure"]
+    facts: dict[str, object] = {"keys": "none could be fetched yet" if never else _CONDITIONS[keys["condition"]]}
+    for name, member in (("fetched", "fetched_at"), ("fresh until", "fresh_until"), ("usable until", "usable_until")):
+        if keys[member]:
+            facts[name] = f"{when(keys[member])} UTC"
+    if keys["failure"]:
+        facts["last try"] = styled(f"failed at {when(keys['failed_at'])} UTC: {keys['failure']}", "red")
+    rows = [(key["kid"], key["kty"], key["algorithms"]) for key in keys["keys"]]
+    return [block(facts), *(["", table(("KEY", "TYPE", "FOR"), rows, whole=("KEY",))] if rows else [])]
+
+
+def next_steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
+    """What its workloads need in order to use it."""
+    if trusted_issuer["kind"] != "kubernetes":
+        return ["", f"Its tokens must be for the audience {trusted_issuer['token_audience']}, and for no other."]
+    return [
+        "",
+        f"An agent's pod needs a token for this authority alone, mounted at {MOUNT}:",
+        "",
+        *indent(projected_volume(trusted_issuer["token_audience"]), "    ").splitlines(),
+    ]
+
+
+def resting(users: Mapping[str, Any]) -> Text:
+    """Who rests on it, and who has no other way in."""
+    proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
+    facts: dict[str, object] = {"rest on it": f"{proofs} of {agents}" if users["proofs"] else "nobody yet"}
+    if users["stranded"]:
+        names = [each["name"] for each in users["stranded"]]
+        facts["only by it"] = [*names, "and others"] if users["more_stranded"] else names
+    return block(facts)
+
+
+def counted(count: int, noun: str) -> str:
+    """The count with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def state_of(trusted_issuer: Mapping[str, Any]) -> object:
+    """Its state, in one word."""
+    return "enabled" if trusted_issuer["enabled"] else styled("disabled", "red")

@@ -1,0 +1,129 @@
+"""`authsec issuers try`: what would become of a token that an agent sends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.files import read_named
+from authsec_server.cli.output import Output, harmless, styled, table, when
+from authsec_server.console.words import ago
+
+MOST = 48 * 1024  # bytes; a token has at most a third of it
+_MARKS = {"holds": ("✓", "green"), "fails": ("✗", "red"), "unknown": ("?", "yellow"), "skipped": ("-", "dim")}
+_WHYS = {
+    "form": "not a token that can be accepted",
+    "trusted_issuer": "the trusted issuer is disabled",
+    "issuer": "of another issuer",
+    "signature": "not signed by this trusted issuer",
+    "audience": "not made for this authority",
+    "times": "its times are not accepted",
+    "binding": "bound to a key",
+    "claims": "what it says of the workload cannot be read",
+    "review": "the cluster says that it no longer counts",
+    "pod": "its pod is gone",
+}
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+@click.command("try")
+@click.argument("trusted_issuer")
+@click.argument("file", type=_FILE, required=False, metavar="[FILE]")
+@admin_command
+def try_token(caller: Caller, output: Output, trusted_issuer: str, file: Path | None) -> None:
+    """Say step by step what would become of a token.
+
+    TRUSTED_ISSUER is the trusted issuer's slug or id. The token is read from FILE, or from standard input: on the
+    command line, others on this machine could read it. Nothing of it is kept. The exit status is 1 where it would be
+    refused.
+    """
+    trial = caller.post(path("issuers", trusted_issuer, "try"), {"token": _pasted(file, output)})
+    output.result(trial, _verdict(trial), *_notes(trial), *map(_step, trial["steps"]), *_said(trial), *_proved(trial))
+    if not trial["holds"]:
+        raise SystemExit(1)
+
+
+def _pasted(file: Path | None, output: Output) -> str:
+    if file is not None and str(file) != "-":
+        if str(file).startswith(("eyJ", "Bearer")):  # and must not be repeated in a message that the file is missing
+            raise click.UsageError(
+                "This looks like the token itself. Others on this machine can read command lines, and your shell keeps "
+                "them: give it in a file, or by standard input."
+            )
+        return read_named(file, at_most=MOST).decode("utf-8", "replace")
+    if sys.stdin.isatty():
+        output.note("Paste the token, then press Enter and Ctrl-D.")
+    return sys.stdin.read(MOST)
+
+
+def _verdict(trial: Mapping[str, Any]) -> Text:
+    """What somebody wants to know first, who has pasted a token."""
+    if trial["holds"]:
+        names = list(dict.fromkeys(each["name"] for each in trial["satisfies"]))
+        if not names:
+            return styled("It is good, but no agent is registered as this workload.", "bold yellow")
+        return styled(f"It would be believed, as {', '.join(names)}.", "bold green")
+    failed = [step["step"] for step in trial["steps"] if step["state"] == "fails"]
+    if not failed:
+        return styled("Whether it would be believed cannot be told at the moment.", "bold yellow")
+    over = _expired(trial["claims"]) if "times" in failed else ""
+    whys = [over if name == "times" and over else _WHYS.get(name, name) for name in failed]
+    return styled(f"It would be refused: {'; '.join(whys)}.", "bold red")
+
+
+def _expired(claims: Mapping[str, Any]) -> str:
+    now = datetime.now(UTC)
+    expires_at = claims["expires_at"] and datetime.fromisoformat(claims["expires_at"])
+    return f"expired {ago(expires_at, now)}" if expires_at and expires_at < now else ""
+
+
+def _notes(trial: Mapping[str, Any]) -> list[Text]:
+    return [styled(note, "dim") for note in trial["notes"]]
+
+
+def _step(step: Mapping[str, Any]) -> Text:
+    mark, style = _MARKS[step["state"]]
+    said = Text.assemble((f"{mark} ", style), (step["step"].ljust(11), "bold"), harmless(step["said"]))
+    for line in (step["example"] or "").splitlines():
+        said.append(f"\n    {harmless(line)}")
+    return said
+
+
+def _said(trial: Mapping[str, Any]) -> list[Text | str]:
+    claims = trial["claims"]
+    if not claims:
+        return []
+    whose = "It says" if trial["signed"] else f"It says, unverified ({_unsigned(trial)})"
+    about = f"of {claims['iss'] or '-'}, for {', '.join(claims['aud']) or '-'}, about {claims['sub'] or '-'}"
+    expires = f", expires {when(claims['expires_at'])} UTC" if claims["expires_at"] else ""
+    return ["", f"{whose}: {about}{expires}"]
+
+
+def _unsigned(trial: Mapping[str, Any]) -> str:
+    """The signature is verified only where the token names this trusted issuer."""
+    states = {step["step"]: step["state"] for step in trial["steps"]}
+    return "the signature does not match" if states.get("signature") == "fails" else "the signature was not checked"
+
+
+def _proved(trial: Mapping[str, Any]) -> list[Any]:
+    if not trial["selectors"]:
+        return []
+    rows = [(each["key"], each["value"], each["how"]) for each in trial["selectors"]]
+    shown: list[Any] = ["", table(("SELECTOR", "VALUE", "HOW"), rows), ""]
+    it = "It satisfies" if trial["holds"] else "If it were not refused, it would satisfy"
+    for each in trial["satisfies"]:
+        off = " (disabled: it gets no token until somebody enables it)" if not each["enabled"] else ""
+        shown.append(f"{it} a proof of {each['name']} ({each['client_id']}){off}")
+    if not trial["satisfies"]:
+        shown.append(f"{it} none of the {trial['compared']} proofs that rest on this trusted issuer.")
+        shown += [f"  closest: {each['name']}: {each['differs']}" for each in trial["nearest"]]
+    if trial["more"]:
+        shown.append(styled(f"Only the first {trial['compared']} proofs were compared.", "dim"))
+    return shown

@@ -1,0 +1,167 @@
+"""Over HTTP: which proofs rest on a trusted issuer, those that wait for it, and what becomes of them with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import Field
+from typing_extensions import TypedDict  # as in `web.paging`
+
+from authsec_server.clients import bindings
+from authsec_server.clients.bindings import RestingProof, Users
+from authsec_server.clients.views import SelectorShown, selector_json
+from authsec_server.db import Tx
+from authsec_server.issuers import api as issuers_api
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.api import TrustedIssuerShown, as_json
+from authsec_server.principal import Act, Role
+from authsec_server.web.bodies import Body
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.params import read_yes_or_no, yes_or_no
+
+PATH = issuers_api.PATH + "/{trusted_issuer}"
+
+
+class Wanted(Body):
+    """Which proofs are to rest on the trusted issuer; none named for all that wait for one like it."""
+
+    proofs: list[str] | None = Field(default=None, min_length=1)
+
+
+class Kept(TypedDict):
+    """A client that nothing else lets in."""
+
+    client_id: str
+    name: str
+
+
+class HeldShown(TypedDict):
+    """A proof, and the client that holds it."""
+
+    client_id: str
+    name: str
+    proof_id: str
+    selectors: list[SelectorShown]
+
+
+class UsersShown(TypedDict):
+    """Who rests on a trusted issuer, who loses access without it, and the first proofs that wait for it."""
+
+    proofs: int
+    clients: int
+    stranded: list[Kept]
+    more_stranded: bool
+    waiting: list[HeldShown]
+    waiting_proofs: int
+
+
+class Bound(TypedDict):
+    """The proofs that rest on the trusted issuer from now on. With `more` there are further ones: ask again."""
+
+    bound: list[HeldShown]
+    more: bool
+
+
+class TrustedIssuerRemoved(TrustedIssuerShown):
+    """The trusted issuer, and how many proofs went with it.
+
+    Unless it is `removed`, some are `left`: it is disabled then, and goes when it is removed again.
+    """
+
+    removed: bool
+    proofs: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resting:
+    """The handlers. `trust_domain` is that of the clients' SPIFFE IDs, `issuer` this authority's own."""
+
+    trust_domain: str
+    issuer: str
+
+    async def users(self, call: Call[NoBody]) -> UsersShown:
+        """Who rests on the trusted issuer."""
+
+        def look(tx: Tx, act: Act) -> tuple[Users, list[RestingProof]]:
+            trusted_issuer = issuers.get(tx, act, call.of("trusted_issuer"))
+            waiting = bindings.waiting(tx, act, trusted_issuer, trust_domain=self.trust_domain)
+            return bindings.users_of(tx, act, trusted_issuer), waiting
+
+        seen, waiting = await call.read(look)
+        return {
+            "proofs": seen.proofs,
+            "clients": seen.clients,
+            "stranded": [{"client_id": each.id, "name": each.name} for each in seen.stranded],
+            "more_stranded": seen.more,
+            "waiting": [_held(each) for each in waiting[: bindings.MOST_AT_ONCE]],
+            "waiting_proofs": len(waiting),
+        }
+
+    async def bind(self, call: Call[Wanted]) -> Bound:
+        """Has proofs rest on it."""
+        wanted, ref = call.body.proofs, call.of("trusted_issuer")
+        bound = await call.change(lambda tx, act: bindings.bind(tx, act, ref, wanted, trust_domain=self.trust_domain))
+        return {
+            "bound": [_held(each) for each in bound],
+            "more": wanted is None and len(bound) == bindings.MOST_AT_ONCE,
+        }
+
+    async def remove(self, call: Call[NoBody]) -> TrustedIssuerRemoved:
+        """Removes it."""
+        also = read_yes_or_no(call.request, "with_proofs") or False
+
+        def work(tx: Tx, act: Act) -> bindings.Removed:
+            trusted_issuer = issuers.get(tx, act, call.of("trusted_issuer"))
+            call.matched(trusted_issuer, "This trusted issuer")
+            return bindings.remove_trusted_issuer(tx, act, trusted_issuer.id, with_proofs=also)
+
+        gone = await call.change(work)
+        shown = as_json(gone.trusted_issuer, self.issuer)
+        return {**shown, "removed": not gone.left, "proofs": gone.proofs, "left": gone.left}
+
+
+def operations(*, trust_domain: str, issuer: str) -> list[AnyOperation]:
+    """What this room can do about trusted issuers; see `Resting`."""
+    its = Resting(trust_domain=trust_domain, issuer=issuer)
+    return [
+        Operation(
+            method="GET",
+            path=PATH + "/users",
+            operation_id="listUsersOfTrustedIssuer",
+            summary="Which proofs rest on a trusted issuer, and which wait for one like it",
+            handler=its.users,
+            answer=UsersShown,
+        ),
+        Operation(
+            method="POST",
+            path=PATH + "/bind",
+            operation_id="bindProofs",
+            summary="Have proofs rest on a trusted issuer",
+            least=Role.OPERATOR,
+            body=Wanted,
+            handler=its.bind,
+            answer=Bound,
+        ),
+        Operation(
+            method="DELETE",
+            path=PATH,
+            operation_id="removeTrustedIssuer",
+            summary="Remove a trusted issuer, and end the tokens that rest on it",
+            description="While proofs rest on it, it is refused without with_proofs=true. Many go in several requests.",
+            least=Role.ADMIN,
+            query=(yes_or_no("with_proofs", "Whether the proofs that rest on it go, too."),),
+            handler=its.remove,
+            answer=TrustedIssuerRemoved,
+            revised=True,
+        ),
+    ]
+
+
+def _held(each: RestingProof) -> HeldShown:
+    return {
+        "client_id": each.client.id,
+        "name": each.client.name,
+        "proof_id": each.proof.id,
+        "selectors": list(map(selector_json, each.proof.selectors)),
+    }

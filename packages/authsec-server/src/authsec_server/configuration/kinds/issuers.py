@@ -1,0 +1,150 @@
+"""Trusted issuers in a document. Certificates and keys are compared by their fingerprints: nobody reads the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from authsec_server import naming
+from authsec_server.clients import bindings
+from authsec_server.configuration.document import TrustedIssuerShape
+from authsec_server.configuration.immutables import STAYS_OFF, require_kind
+from authsec_server.configuration.model import UNMADE, Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting, removing
+from authsec_server.db import Tx
+from authsec_server.issuers import service, validation
+from authsec_server.issuers.cluster_validation import fingerprints
+from authsec_server.issuers.model import ClusterApi, ProposedTrustedIssuer, TrustedIssuer, TrustedIssuerEdit
+from authsec_server.principal import Act
+
+_NONE: Final = ClusterApi(url="", credentials="")
+
+
+def exported(trusted_issuer: TrustedIssuer) -> Facts:
+    """The trusted issuer as it stands in a document."""
+    its = {
+        **_plain(trusted_issuer),
+        "given_keys": trusted_issuer.given_keys,
+        "ca": trusted_issuer.ca,
+        "api_ca": (trusted_issuer.cluster or _NONE).ca,
+    }
+    return filled({**its, "enabled": None if trusted_issuer.enabled else False})
+
+
+def facts(trusted_issuer: TrustedIssuer) -> Facts:
+    """The trusted issuer as it is compared."""
+    return filled(
+        {
+            **_plain(trusted_issuer),
+            "given_keys": validation.given_keys(trusted_issuer),
+            "ca": fingerprints(trusted_issuer.ca),
+            "api_ca": fingerprints((trusted_issuer.cluster or _NONE).ca),
+            "enabled": trusted_issuer.enabled,
+        }
+    )
+
+
+def asked(slug: str, shape: TrustedIssuerShape) -> ProposedTrustedIssuer:
+    """What the document asks for, in the room's own terms."""
+    its = {**dict(shape), "name": slug if shape.name is None else shape.name, "slug": slug}
+    del its["enabled"]
+    return ProposedTrustedIssuer(**its)
+
+
+def edits(trusted_issuer: TrustedIssuer, slug: str, shape: TrustedIssuerShape) -> TrustedIssuerEdit:
+    """The edit that makes the trusted issuer what the document says."""
+    whole = asked(slug, shape)
+    claims = validation.checked(whole, id=trusted_issuer.id, now=trusted_issuer.created_at).claims
+    return TrustedIssuerEdit(
+        name=whole.name,
+        issuer=whole.issuer,
+        keys_from=whole.keys_from,
+        keys_url=whole.keys_url,
+        given_keys=whole.given_keys,
+        ca=whole.ca,
+        audience=whole.audience,
+        claims=claims,
+        api_server=whole.api_server,
+        api_ca=whole.api_ca,
+        credentials=whole.credentials,
+        token_review=whole.token_review,
+        pod_lookup=whole.pod_lookup,
+    )
+
+
+def step(slug: str, shape: TrustedIssuerShape, held: TrustedIssuer | None, setting: Setting) -> PlannedStep | None:
+    """What makes the trusted issuer what the document says; None where it is that. Raises `Invalid`."""
+    if held is not None:
+        require_kind(held.kind, shape.kind, told=f"a {held.kind.shown}")
+    made = validation.checked(asked(slug, shape), id="", now=UNMADE)
+    stays = held is None or held.enabled
+    enabled = stays if shape.enabled is None else shape.enabled
+    differing = differences(facts(held) if held else None, facts(replace(made, enabled=enabled)))
+    if not differing:
+        return None
+    if held is None:
+        does: list[Do] = [partial(_create, slug, shape, setting)]
+        verb = Verb.CREATE
+    else:
+        verb, does = Verb.EDIT, []
+        if {each.field for each in differing} != {"enabled"}:
+            does.append(partial(_edit, held, slug, shape, setting))
+    if enabled != stays:
+        does.append(partial(_turn, slug, enabled, setting))
+    change = Change(verb=verb, section=Section.ISSUERS, slug=slug, differences=differing)
+    return PlannedStep(change=change, parts=tuple((PlanTurn.ISSUERS, do) for do in does))
+
+
+def note(held: TrustedIssuer, shape: TrustedIssuerShape) -> Note | None:
+    """What stays off, though nothing is said of that."""
+    if held.enabled or shape.enabled is not None:
+        return None
+    return Note(section=Section.ISSUERS, slug=held.slug, text=STAYS_OFF)
+
+
+def removal_step(held: TrustedIssuer) -> PlannedStep:
+    """What removes the trusted issuer."""
+    do = partial(bindings.remove_trusted_issuer, id_or_slug=held.id)
+    return removing(Section.ISSUERS, held.slug, facts(held), turn=PlanTurn.REMOVE_ISSUERS, do=do)
+
+
+def _plain(trusted_issuer: TrustedIssuer) -> dict[str, object]:
+    """What is written and compared alike."""
+    cluster = trusted_issuer.cluster or _NONE
+    return {
+        "name": trusted_issuer.name,
+        "kind": trusted_issuer.kind.value,
+        "issuer": trusted_issuer.issuer,
+        "keys_from": trusted_issuer.keys_from.value,
+        "keys_url": trusted_issuer.keys_url,
+        "audience": trusted_issuer.audience,
+        "claims": dict(trusted_issuer.claims),
+        "api_server": cluster.url,
+        "credentials": cluster.credentials,
+        "token_review": cluster.reviews or None,
+        "pod_lookup": cluster.pods or None,
+    }
+
+
+def _create(slug: str, shape: TrustedIssuerShape, setting: Setting, tx: Tx, act: Act) -> object:
+    naming.slug("slug", slug)
+    return service.create(tx, act, asked(slug, shape), may_look_up=setting.may_look_up)
+
+
+def _edit(held: TrustedIssuer, slug: str, shape: TrustedIssuerShape, setting: Setting, tx: Tx, act: Act) -> object:
+    return bindings.edit_trusted_issuer(
+        tx,
+        act,
+        held.id,
+        revision=held.revision,
+        changes=edits(held, slug, shape),
+        trust_domain=setting.trust_domain,
+        may_look_up=setting.may_look_up,
+    )
+
+
+def _turn(slug: str, enabled: bool, setting: Setting, tx: Tx, act: Act) -> object:
+    if enabled:
+        return bindings.enable_trusted_issuer(tx, act, slug, trust_domain=setting.trust_domain)
+    return bindings.disable_trusted_issuer(tx, act, slug)

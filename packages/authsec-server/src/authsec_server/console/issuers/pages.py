@@ -1,0 +1,112 @@
+"""The list of trusted issuers, and one of them: its keys, what it proves, and who rests on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.clients import bindings
+from authsec_server.clients.bindings import RestingProof, Users
+from authsec_server.clients.selectors.parsing import KEYS
+from authsec_server.console.site import Console, PageRequest
+from authsec_server.db import Tx
+from authsec_server.failures import Failure, Unavailable
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.k8s_volume import MOUNT, projected_volume
+from authsec_server.issuers.key_cache import KeysState
+from authsec_server.issuers.model import (
+    KeysUnavailable,
+    Lookup,
+    LookupState,
+    LookupUnavailable,
+    TrustedIssuer,
+    provenance,
+    shown_provenance,
+)
+
+PAGE = 50
+SHOWN = 200  # agents that wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """One trusted issuer, and who rests on it or could."""
+
+    trusted_issuer: TrustedIssuer
+    users: Users
+    waiting: Sequence[RestingProof]
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [console.page("/issuers", listing), console.page("/issuers/{trusted_issuer}", detail)]
+
+
+async def listing(visit: PageRequest) -> Response:
+    """All trusted issuers, by slug, each with how its keys stand."""
+    text, after = visit.query.text("text"), visit.query.text("cursor")
+    found, following_page = await visit.read(lambda tx: issuers.page(tx, visit.act, text=text, after=after, limit=PAGE))
+    return visit.render(
+        "issuers/list.html",
+        title="Trusted issuers",
+        trusted_issuers=[(trusted_issuer, await keys_of(visit, trusted_issuer)) for trusted_issuer in found],
+        text=text,
+        cursor=after,
+        following=following_page,
+    )
+
+
+async def detail(visit: PageRequest, problem: Failure | None = None) -> Response:
+    """One trusted issuer."""
+    about = await visit.read(lambda tx: _about(tx, visit))
+    trusted_issuer = about.trusted_issuer
+    audience = trusted_issuer.audience or visit.console.settings.issuer
+    return visit.render(
+        "issuers/detail.html",
+        title=trusted_issuer.name,
+        problem=problem,
+        trusted_issuer=trusted_issuer,
+        about=about,
+        most=SHOWN,
+        keys=await keys_of(visit, trusted_issuer),
+        lookups=_lookups(visit, trusted_issuer),
+        may_look_up=visit.console.cluster_apis.possible,
+        proves=[
+            (key.shown, how, shown_provenance(key.key, how), key.identifies)
+            for keys in KEYS.values()
+            for key in keys
+            for how in [provenance(trusted_issuer, key.key)]
+        ],
+        audience=audience,
+        volume=projected_volume(audience),
+        mount=MOUNT,
+    )
+
+
+def _about(tx: Tx, visit: PageRequest) -> About:
+    trusted_issuer = issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
+    return About(
+        trusted_issuer=trusted_issuer,
+        users=bindings.users_of(tx, visit.act, trusted_issuer),
+        waiting=bindings.waiting(tx, visit.act, trusted_issuer, trust_domain=visit.console.settings.trust_domain),
+    )
+
+
+def _lookups(visit: PageRequest, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
+    """How its look-ups went last, in this process. Raises `Unavailable`."""
+    try:
+        return visit.console.cluster_apis.state(trusted_issuer)
+    except LookupUnavailable as error:
+        raise Unavailable(error.sentence) from None
+
+
+async def keys_of(visit: PageRequest, trusted_issuer: TrustedIssuer) -> KeysState:
+    """How the trusted issuer's keys stand. Raises `Unavailable`."""
+    try:
+        return await run_in_threadpool(visit.console.key_sets.state, trusted_issuer)
+    except KeysUnavailable as error:
+        raise Unavailable(error.sentence) from None

@@ -1,0 +1,75 @@
+"""Trusted issuers that cannot tell at present: for the pages of whoever rests on them. As this server sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.concurrency import run_in_threadpool
+
+from authsec_server.console.site import Console, PageRequest
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.key_cache import Condition
+from authsec_server.issuers.model import KeysUnavailable, Lookup, LookupUnavailable, TrustedIssuer
+
+LOOKED_AT = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuerSilence:
+    """A silent trusted issuer: `what` begins a sentence, `failure` is why, in a clause, since the last try.
+
+    `some`: only those need it whose selectors are of a pod, beyond what the token says.
+    """
+
+    trusted_issuer: TrustedIssuer
+    what: str
+    failure: str
+    failed_at: datetime | None
+    some: bool = False
+
+
+async def silent_ones(visit: PageRequest) -> Sequence[TrustedIssuerSilence]:
+    """Of all enabled trusted issuers, as far as a page goes."""
+    found, _ = await visit.read(lambda tx: issuers.page(tx, visit.act, limit=LOOKED_AT))
+    return [*(await _silent(visit, found)).values()]
+
+
+async def silent_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str, TrustedIssuerSilence]:
+    """Of the trusted issuers with these ids, by id."""
+    if not ids:
+        return {}
+    found = await visit.read(lambda tx: issuers.by_ids(tx, ids))
+    return await _silent(visit, [*found.values()])
+
+
+async def _silent(visit: PageRequest, found: Sequence[TrustedIssuer]) -> Mapping[str, TrustedIssuerSilence]:
+    """Asks no other server, but the database: never inside a transaction."""
+    told = await run_in_threadpool(
+        lambda: [_silence(visit.console, trusted_issuer) for trusted_issuer in found if trusted_issuer.enabled]
+    )
+    return {each.trusted_issuer.id: each for each in told if each is not None}
+
+
+def _silence(console: Console, trusted_issuer: TrustedIssuer) -> TrustedIssuerSilence | None:
+    try:
+        keys = console.key_sets.state(trusted_issuer)
+        lookups = console.cluster_apis.state(trusted_issuer)
+    except (KeysUnavailable, LookupUnavailable):  # changed a moment ago: nothing is known of it yet
+        return None
+    if keys.condition is Condition.DEAD or (keys.condition is Condition.NONE and keys.failure):
+        what = f"The keys of {trusted_issuer.name} cannot be had"
+        return TrustedIssuerSilence(
+            trusted_issuer=trusted_issuer, what=what, failure=keys.failure, failed_at=keys.failed_at
+        )
+    for lookup, state in lookups.items():  # reviews, of which every token needs one, come first
+        if state.failing:
+            return TrustedIssuerSilence(
+                trusted_issuer=trusted_issuer,
+                what=f"{trusted_issuer.name} cannot be asked",
+                failure=state.failure,
+                failed_at=state.failed_at,
+                some=lookup is Lookup.POD_LOOKUP,
+            )
+    return None

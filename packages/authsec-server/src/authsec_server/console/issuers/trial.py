@@ -1,0 +1,37 @@
+"""Try this token: what would become of one that an agent sends, step by step. Nothing of it is kept."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.attestation.explain.model import Trial
+from authsec_server.console.site import Console, PageRequest
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuer
+from authsec_server.principal import Role
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The page."""
+    return [console.page("/issuers/{trusted_issuer}/try", form, post=try_token, least=Role.OPERATOR)]
+
+
+async def form(visit: PageRequest) -> Response:
+    """The form."""
+    trusted_issuer = await visit.read(
+        lambda tx: issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
+    )
+    return _page(visit, trusted_issuer, None)
+
+
+async def try_token(visit: PageRequest) -> Response:
+    """What would become of it; on the page that answers, which no browser keeps."""
+    reference, token = visit.request.path_params["trusted_issuer"], visit.form.exact("token")
+    trial = await run_in_threadpool(visit.console.trials.try_token, visit.act, reference, token)
+    return _page(visit, trial.trusted_issuer, trial)
+
+
+def _page(visit: PageRequest, trusted_issuer: TrustedIssuer, trial: Trial | None) -> Response:
+    return visit.render("issuers/tried.html", title="Try a token", trusted_issuer=trusted_issuer, trial=trial)

@@ -1,0 +1,69 @@
+"""The issuer's URL or trust domain of a trusted issuer, and the other addresses and texts that are typed."""
+
+from __future__ import annotations
+
+import re
+
+from authsec_server.failures import Invalid
+from authsec_server.issuers.model import TrustedIssuerKind
+from authsec_server.naming import quoted
+from authsec_server.outbound import OutboundFailed
+from authsec_server.outbound.ssrf import read_target
+from authsec_server.settings import is_loopback
+
+MAX_URL = 2000
+MAX_AUDIENCE = 255
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")  # SPIFFE-ID section 2.1
+
+
+def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
+    """The issuer, as it was given to the letter: that is how tokens are compared with it. Raises `Invalid`."""
+    if kind is TrustedIssuerKind.SPIFFE:
+        return _parse_trust_domain(text)
+    parse_url("issuer", text)
+    if "?" in text:
+        raise Invalid(
+            "issuer",
+            f"{quoted(text)} is no issuer: it has a query.",
+            "Give it as the `iss` of its tokens has it, e.g. https://token.actions.githubusercontent.com",
+        )
+    return text
+
+
+def parse_url(field: str, text: str, *, example: str = "https://issuer.example.com") -> str:
+    """An address that may be asked: https, or plain http to this machine. Raises `Invalid`."""
+    if len(text) > MAX_URL:
+        raise Invalid(field, f"{field} must have at most {MAX_URL} characters.")
+    try:
+        target = read_target(text)
+    except OutboundFailed as error:
+        raise Invalid(field, f"{quoted(text)} cannot be used: {error}.", f"e.g. {example}") from None
+    if target.scheme == "http" and not is_loopback(target.host):
+        raise Invalid(
+            field, f"{quoted(text)} is plain http, over which anybody on the way can exchange keys.", "Give https://…"
+        )
+    return text
+
+
+def parse_audience(text: str) -> str:
+    """What tokens must be for; empty means this authority's own issuer. Raises `Invalid`."""
+    if len(text) > MAX_AUDIENCE or not text.isprintable() or text != text.strip():
+        raise Invalid(
+            "audience",
+            f"audience must have at most {MAX_AUDIENCE} visible characters, and no space around them.",
+            "Leave it empty for this authority's own issuer.",
+        )
+    return text
+
+
+def _parse_trust_domain(text: str) -> str:
+    if _TRUST_DOMAIN.fullmatch(text):
+        return text
+    domain = text.strip().lower().removeprefix("spiffe://").partition("/")[0]
+    remedy = f"Write {domain}" if _TRUST_DOMAIN.fullmatch(domain) else "e.g. example.org"
+    raise Invalid(
+        "issuer",
+        f"{quoted(text)} is no trust domain: it is a name of at most 255 lower-case letters, digits, '.', '-' and '_', "
+        "without spiffe:// and without a path.",
+        remedy,
+    )

@@ -1,0 +1,126 @@
+"""The API server of a cluster, as it is asked for: where it is, and by which certificates it is known. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from authsec_server.failures import Invalid
+from authsec_server.issuers.addresses import parse_url
+from authsec_server.issuers.model import ClusterApi, ProposedTrustedIssuer, TrustedIssuerEdit, TrustedIssuerKind
+from authsec_server.naming import quoted
+
+MAX_PEM = 32 * 1024
+MAX_CERTIFICATES = 20
+
+
+def parse_ca(text: str, field: str = "ca") -> str:
+    """The certificates in PEM (RFC 7468 section 5), without what stands around them. Raises `Invalid`."""
+    if not text.strip():
+        return ""
+    if "PRIVATE KEY" in text:
+        raise Invalid(
+            field,
+            "This holds a PRIVATE key. It was not stored, but it has left its owner: consider it exposed.",
+            "Replace that key, and give the certificates alone: the blocks that say BEGIN CERTIFICATE.",
+        )
+    if len(text) > MAX_PEM:
+        raise Invalid(field, f"{field} must have at most {MAX_PEM:,} characters.", "Give the authorities alone.")
+    try:
+        found = x509.load_pem_x509_certificates(text.encode("utf-8", "replace"))
+    except ValueError:
+        found = []
+    if not 1 <= len(found) <= MAX_CERTIFICATES:
+        raise Invalid(
+            field,
+            f"{field} must hold 1 to {MAX_CERTIFICATES} certificates in PEM form.",
+            "Give the blocks from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
+        )
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
+
+
+def fingerprints(ca: str) -> list[str]:
+    """The SHA-256 of each certificate, in hex: how the journal names them."""
+    return [each.fingerprint(SHA256()).hex() for each in x509.load_pem_x509_certificates(ca.encode())] if ca else []
+
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
+_EXAMPLE = "https://10.0.0.1:6443"
+_BOTH = (
+    "Look-ups need the address of the cluster's API server, and the name of the file that holds this authority's token "
+    "for the cluster.",
+    f"api_server is e.g. {_EXAMPLE}; credentials is a file in the folder that the server's "
+    "AUTHSEC_SERVER_CREDENTIALS_DIR names. On the command line: --from-kubeconfig or --api-server, and --credentials.",
+)
+
+
+def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> ClusterApi | None:
+    """The API server that is asked for; None for none. Raises `Invalid`: only clusters have one."""
+    given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
+    switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
+    if not given and not switched:
+        return None
+    if kind is not TrustedIssuerKind.KUBERNETES:
+        raise Invalid((given + switched)[0], f"A {kind.shown} has no API server to be asked.", "Leave it out.")
+    if switched and not given:
+        raise Invalid("api_server", *_BOTH)
+    return ClusterApi(
+        url=_url(asked.api_server),
+        ca=parse_ca(asked.api_ca, "api_ca"),
+        credentials=_file_name(asked.credentials),
+        reviews=asked.token_review,
+        pods=asked.pod_lookup,
+    )
+
+
+def cluster_edited(cluster: ClusterApi | None, changes: TrustedIssuerEdit) -> dict[str, Any]:
+    """What an edit asks for together with what stays, in the words of `NewTrustedIssuer`."""
+    gone = changes.api_server == ""
+    stays = {
+        "api_server": cluster.url if cluster else "",
+        "api_ca": cluster.ca if cluster and changes.api_server in {None, cluster.url} else "",
+        "credentials": cluster.credentials if cluster and not gone else "",
+        "token_review": cluster is not None and cluster.reviews and not gone,
+        "pod_lookup": cluster is not None and cluster.pods and not gone,
+    }
+    asked = {name: getattr(changes, name) for name in stays}
+    return {name: stays[name] if value is None else value for name, value in asked.items()}
+
+
+def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:
+    """As the journal keeps it, in JSON types: certificates by their SHA-256."""
+    if cluster is None:
+        return None
+    named = {name: value for name, value in asdict(cluster).items() if name != "ca"}
+    return {**named, "ca_sha256": fingerprints(cluster.ca)}
+
+
+def _url(text: str) -> str:
+    if not text:
+        raise Invalid(
+            "api_server",
+            "Look-ups need the address of the cluster's API server.",
+            f"e.g. {_EXAMPLE}; on the command line, --from-kubeconfig reads it.",
+        )
+    parse_url("api_server", text, example=_EXAMPLE)
+    if not text.startswith("https://"):  # what is sent there opens the cluster, even on this machine
+        raise Invalid("api_server", f"{quoted(text)} is plain http, and credentials are sent there.", "Give https://…")
+    if "?" in text:
+        raise Invalid("api_server", f"{quoted(text)} has a query.", f"e.g. {_EXAMPLE}")
+    return text.rstrip("/")
+
+
+def _file_name(text: str) -> str:
+    if _FILE_NAME.fullmatch(text):
+        return text
+    raise Invalid(
+        "credentials",
+        "Look-ups need the name of the file that holds this authority's token for the cluster: letters, digits, '.', "
+        "'-' and '_', without a folder.",
+        "Put the file into the folder that AUTHSEC_SERVER_CREDENTIALS_DIR names, and give its name, e.g. token",
+    )

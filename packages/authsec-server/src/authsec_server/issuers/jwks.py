@@ -1,0 +1,106 @@
+"""A trusted issuer's keys as it publishes them: a JWK Set (RFC 7517 section 5) or a SPIFFE bundle. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authsec.jose import JoseError, PublicKey
+
+from authsec_server.issuers.model import ALGORITHMS, TrustedIssuerKind
+
+MAX_KEYS = 200  # issuers publish a handful; each costs time to read and to keep
+MAX_KID = 512
+_PRIVATE_MEMBERS = frozenset(
+    {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "private_key"}
+)  # RFC 7518 section 6; and a service account's
+_SVID = "jwt-svid"
+
+
+class UnusableKeys(Exception):
+    """A set that cannot be used, in a clause without a full stop. `exposed`: it holds what nobody may publish."""
+
+    def __init__(self, what: str, *, exposed: bool = False) -> None:
+        super().__init__(what)
+        self.exposed = exposed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    """Keys by their `kid`, at least one. `refresh_hint` is after how many seconds the publisher wants to be asked."""
+
+    keys: Mapping[str, PublicKey]
+    refresh_hint: int | None = None
+
+    @property
+    def thumbprints(self) -> frozenset[str]:
+        """The SHA-256 thumbprints of its keys (RFC 7638)."""
+        return frozenset(key.thumbprint() for key in self.keys.values())
+
+
+def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet:
+    """The keys that can verify tokens of such a trusted issuer; of two namesakes the first. Raises `UnusableKeys`.
+
+    Of a SPIFFE bundle those count that are for JWT-SVIDs (SPIFFE Trust Domain and Bundle section 4.2.2).
+    """
+    entries = document.get("keys")
+    if not isinstance(entries, list):
+        _refuse_secret(document)  # a private key by itself, pasted for the set
+        raise UnusableKeys('it is no JWK Set: it has no list "keys"')
+    if len(entries) > MAX_KEYS:
+        raise UnusableKeys(f"it holds {len(entries)} keys, and {MAX_KEYS} are the most that are read")
+    objects = [entry for entry in entries if isinstance(entry, dict)]
+    for entry in objects:
+        _refuse_secret(entry)
+    keys: dict[str, PublicKey] = {}
+    faults = []
+    for entry in objects:
+        try:
+            keys.setdefault(_kid(entry), _key(kind, entry))
+        except JoseError as error:
+            faults.append(str(error))
+    if not keys:
+        why = f"; its first one is left out, for {faults[0]}" if faults else ""
+        raise UnusableKeys(f"it holds no key that could verify a token{why}")
+    return KeySet(keys=keys, refresh_hint=_hint(document.get("spiffe_refresh_hint")))
+
+
+def as_document(kind: TrustedIssuerKind, keys: Mapping[str, PublicKey]) -> dict[str, Any]:
+    """The JWK Set that `read_key_set` reads as these keys; of each its public members only."""
+    use = _SVID if kind is TrustedIssuerKind.SPIFFE else "sig"
+    return {"keys": [{**key.to_jwk(), "kid": kid, "use": use, **_alg(key)} for kid, key in keys.items()]}
+
+
+def _refuse_secret(entry: Mapping[str, Any]) -> None:
+    if entry.get("kty") == "oct":
+        raise UnusableKeys("it holds a symmetric key, by which whoever checks tokens can make them", exposed=True)
+    if _PRIVATE_MEMBERS & entry.keys():
+        raise UnusableKeys("it holds a PRIVATE key, by which anybody can make tokens", exposed=True)
+
+
+def _kid(entry: Mapping[str, Any]) -> str:
+    kid = entry.get("kid")
+    if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:  # tokens name their key, so nothing would ask for it
+        raise JoseError("malformed_key", "it has no kid by which a token could name it")
+    return kid
+
+
+def _key(kind: TrustedIssuerKind, entry: Mapping[str, Any]) -> PublicKey:
+    if kind is TrustedIssuerKind.SPIFFE:
+        if entry.get("use") != _SVID:
+            raise JoseError("key_use", f"its use is not {_SVID}")
+        entry = {**entry, "use": "sig"}
+    key = PublicKey.from_jwk(entry)
+    if not key.algorithms & ALGORITHMS:
+        raise JoseError("unsupported_key", "no algorithm that is allowed here fits it")
+    return key
+
+
+def _alg(key: PublicKey) -> dict[str, str]:
+    """The one algorithm that the key is for; most RSA keys are for several."""
+    return {"alg": next(iter(key.algorithms))} if len(key.algorithms) == 1 else {}
+
+
+def _hint(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,113 @@
+"""`KeySets`: which key of this trusted issuer has this `kid`? For all trusted issuers, from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from authsec.jose import PublicKey
+
+from authsec_server.db import Database
+from authsec_server.issuers.jwks import read_key_set
+from authsec_server.issuers.key_cache import Condition, FetchedKeys, KeysState, Waiters
+from authsec_server.issuers.key_fetch import LIMITS
+from authsec_server.issuers.model import KeysUnavailable, TrustedIssuer
+from authsec_server.outbound import Outbound, OutboundLimits
+
+WAITING = 16  # worker threads that wait for keys of any issuer; of 40, the others stay free
+WAITING_FOR_ONE = 4
+
+
+class _Keys(Protocol):
+    """The keys of one revision of a trusted issuer."""
+
+    trusted_issuer: TrustedIssuer
+
+    def find(self, kid: str) -> PublicKey | None: ...
+
+    def refresh(self) -> None: ...
+
+    def state(self) -> KeysState: ...
+
+
+class KeySets:
+    """The keys of all trusted issuers. Never to be asked inside a transaction: it may fetch, and write what it fetched.
+
+    Whether a trusted issuer is enabled is not asked here.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbound: Outbound,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        limits: OutboundLimits = LIMITS,
+    ) -> None:
+        self._database = database
+        self._outbound = outbound
+        self._now = now
+        self._monotonic = monotonic
+        self._limits = limits
+        self._waiters = Waiters(WAITING)
+        self._lock = threading.Lock()
+        self._by_id: dict[str, _Keys] = {}
+
+    def find(self, trusted_issuer: TrustedIssuer, kid: str) -> PublicKey | None:
+        """The trusted issuer's key of this name, None if it has none. May take seconds; raises `KeysUnavailable`."""
+        return self._of(trusted_issuer).find(kid)
+
+    def refresh(self, trusted_issuer: TrustedIssuer) -> KeysState:
+        """Fetch the trusted issuer's keys now; how they stand then, with the failure if there was one."""
+        keys = self._of(trusted_issuer)
+        keys.refresh()
+        return keys.state()
+
+    def state(self, trusted_issuer: TrustedIssuer) -> KeysState:
+        """How the trusted issuer's keys stand. Asks no other server."""
+        return self._of(trusted_issuer).state()
+
+    def _of(self, trusted_issuer: TrustedIssuer) -> _Keys:
+        with self._lock:
+            keys = self._by_id.get(trusted_issuer.id)
+            if keys is None or keys.trusted_issuer.revision < trusted_issuer.revision:
+                keys = self._by_id[trusted_issuer.id] = self._made(trusted_issuer)
+            elif (
+                keys.trusted_issuer.revision > trusted_issuer.revision
+            ):  # read before a change that others know of already
+                raise KeysUnavailable(f"The trusted issuer {trusted_issuer.name!r} was changed meanwhile.")
+            return keys
+
+    def _made(self, trusted_issuer: TrustedIssuer) -> _Keys:
+        if trusted_issuer.given_keys is not None:
+            return _GivenKeys(trusted_issuer)
+        return FetchedKeys(
+            trusted_issuer,
+            self._database,
+            self._outbound,
+            now=self._now,
+            monotonic=self._monotonic,
+            limits=self._limits,
+            waiters=Waiters(WAITING_FOR_ONE, among=self._waiters),
+        )
+
+
+class _GivenKeys:
+    """Keys that an administrator gave: good until they are given anew."""
+
+    def __init__(self, trusted_issuer: TrustedIssuer) -> None:
+        self.trusted_issuer = trusted_issuer
+        assert trusted_issuer.given_keys is not None
+        self._keys = read_key_set(trusted_issuer.kind, trusted_issuer.given_keys).keys
+
+    def find(self, kid: str) -> PublicKey | None:
+        return self._keys.get(kid)
+
+    def refresh(self) -> None:
+        """There is nothing to fetch."""
+
+    def state(self) -> KeysState:
+        return KeysState(condition=Condition.GIVEN, keys=self._keys)

@@ -1,0 +1,237 @@
+"""The verbs of trusted issuers. Fetching their keys is in `key_sets`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from authsec_server import naming
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.issuers import validation
+from authsec_server.issuers.cluster_validation import cluster_detail, fingerprints
+from authsec_server.issuers.jwks import read_key_set
+from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuer, TrustedIssuerEdit, TrustedIssuerKind
+from authsec_server.issuers.store import issuers, keys
+from authsec_server.principal import Act, PrincipalKind, Role
+from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+
+
+def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool = False) -> TrustedIssuer:
+    """Register a trusted issuer. `may_look_up`: the operator has a folder of credentials to ask clusters with.
+
+    Raises `Invalid`, or `Conflict` when the slug is taken or the issuer cannot be shared.
+    """
+    act.principal.require(Role.ADMIN)
+    trusted_issuer = validation.checked(asked, id=act.new_id(), now=act.now)
+    if validation.asks_otherwise(None, trusted_issuer.cluster):
+        _require_folder(act, may_look_up)
+    if taken := issuers.find(tx.connection, trusted_issuer.slug):
+        raise Conflict(
+            f"The slug {trusted_issuer.slug} belongs to the trusted issuer {taken.name!r} ({taken.id}).",
+            "Give this one another slug or name.",
+            field="slug",
+        )
+    _refuse_shared_issuer(tx, trusted_issuer)
+    issuers.add(tx.connection, trusted_issuer)
+    _record(tx, act, EventKind.ISSUER_CREATED, trusted_issuer, {**_fixed(trusted_issuer), **_as_edited(trusted_issuer)})
+    return trusted_issuer
+
+
+def edit(
+    tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: TrustedIssuerEdit, may_look_up: bool = False
+) -> TrustedIssuer:
+    """Change what is asked for; `revision` is the one that the editor had read. What changes nothing is not recorded.
+
+    An edit that reduces trust revokes the tokens that rest on it: another issuer or audience, keys from elsewhere, a
+    given key or a claim that is gone, reviews that were not made before, pods that are looked up no more. For
+    `clients`, which has to follow. Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
+    """
+    act.principal.require(Role.ADMIN)
+    trusted_issuer = get(tx, act, id_or_slug)
+    require_current(trusted_issuer, revision, "This trusted issuer")
+    edited = changed(trusted_issuer, act, **validation.edited(trusted_issuer, changes))
+    detail = edit_detail(edited.revision, _as_edited(trusted_issuer), _as_edited(edited))
+    if not detail:
+        return trusted_issuer
+    if validation.asks_otherwise(trusted_issuer.cluster, edited.cluster):  # turning off takes no folder
+        _require_folder(act, may_look_up)
+    _refuse_shared_issuer(tx, edited)
+    _save(tx, trusted_issuer, edited)
+    narrows = validation.narrows(trusted_issuer, edited)
+    ended = [revocations.end(tx, SubjectKind.TRUSTED_ISSUER, trusted_issuer.id, act.now)] if narrows else []
+    _record(tx, act, EventKind.ISSUER_EDITED, edited, {**detail, **revocations.as_detail(*ended)})
+    return edited
+
+
+def disable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
+    """Disable it, and revoke the tokens that rest on it. Twice is as good as once."""
+    act.principal.require(Role.ADMIN)
+    trusted_issuer = get(tx, act, id_or_slug)
+    if not trusted_issuer.enabled:
+        return trusted_issuer
+    disabled = changed(trusted_issuer, act, enabled=False)
+    _save(tx, trusted_issuer, disabled)
+    revocations.end(tx, SubjectKind.TRUSTED_ISSUER, trusted_issuer.id, act.now)
+    _record(tx, act, EventKind.ISSUER_DISABLED, disabled, {})
+    return disabled
+
+
+def enable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
+    """Enable it. Revoked tokens stay revoked."""
+    act.principal.require(Role.ADMIN)
+    trusted_issuer = get(tx, act, id_or_slug)
+    if trusted_issuer.enabled:
+        return trusted_issuer
+    enabled = changed(trusted_issuer, act, enabled=True)
+    _save(tx, trusted_issuer, enabled)
+    _record(tx, act, EventKind.ISSUER_ENABLED, enabled, {})
+    return enabled
+
+
+def remove(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, proofs: tuple[Named, ...] = ()) -> None:
+    """Remove a trusted issuer that no proof names any more, and end its tokens; `proofs` are those that went with it.
+
+    For `clients`, which knows who names it. The database refuses while a proof does.
+    """
+    act.principal.require(Role.ADMIN)
+    issuers.remove(tx.connection, trusted_issuer.id)
+    revocations.end(tx, SubjectKind.TRUSTED_ISSUER, trusted_issuer.id, act.now)
+    gone = [{"id": proof.id, "name": proof.name} for proof in proofs]
+    _record(
+        tx,
+        act,
+        EventKind.ISSUER_DELETED,
+        trusted_issuer,
+        {**_fixed(trusted_issuer), **_as_edited(trusted_issuer), "proofs": gone},
+    )
+
+
+def get(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
+    """The trusted issuer, by its id or slug. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    trusted_issuer = find(tx, id_or_slug)
+    if trusted_issuer is None:
+        raise NotFound(f"There is no trusted issuer {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
+    return trusted_issuer
+
+
+def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
+    """The trusted issuer, for an admin who wants it asked now: others do not decide when this server asks another.
+
+    Raises `NotFound`.
+    """
+    act.principal.require(Role.ADMIN)
+    return get(tx, act, id_or_slug)
+
+
+def page(
+    tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
+) -> tuple[list[TrustedIssuer], str | None]:
+    """Trusted issuers in the order of their slugs, from the first behind `after`; and where the next page begins.
+
+    With `text`, those whose name, slug or issuer contains it, or whose id begins with it.
+    """
+    act.principal.require(Role.VIEWER)
+    if after and not naming.is_slug(after):
+        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
+    found = issuers.page(tx.connection, text=text, after=after, limit=limit + 1)
+    return found[:limit], found[limit - 1].slug if len(found) > limit else None
+
+
+def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[TrustedIssuer]:
+    """The first trusted issuers that `page` would find for the text; for none, none."""
+    return page(tx, act, text=text, limit=limit)[0] if text else []
+
+
+def find(tx: Tx, id_or_slug: str) -> TrustedIssuer | None:
+    """The trusted issuer, by its id or slug. Asks for no principal: for the rooms above."""
+    if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
+        return None
+    return issuers.find(tx.connection, id_or_slug)
+
+
+def which(tx: Tx, asked: str) -> str:
+    """How to find the trusted issuer that was meant. Asks for no principal: for the rooms above."""
+    return naming.meant(
+        asked, lambda slug: issuers.slugs_near(tx.connection, slug), "See the list: authsec issuers list"
+    )
+
+
+def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustedIssuer]:
+    """The trusted issuers with these ids, by id, disabled ones as well. Asks for no principal: for the rooms above."""
+    return issuers.by_ids(tx.connection, ids)
+
+
+def of_kinds(tx: Tx, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
+    """The trusted issuers of these kinds by slug, disabled ones as well. Asks for no principal: for the rooms above."""
+    return issuers.of_kinds(tx.connection, kinds)
+
+
+def _require_folder(act: Act, may_look_up: bool) -> None:
+    if not may_look_up:
+        in_process = act.principal.kind is PrincipalKind.LOCAL_OPERATOR  # whose settings are not the running server's
+        who = "This command's environment names" if in_process else "This server has"
+        raise Invalid(
+            "credentials",
+            f"{who} no folder of credentials, so it cannot ask a cluster anything.",
+            "Set AUTHSEC_SERVER_CREDENTIALS_DIR to the folder that holds the file with the cluster's token, and start "
+            "the server anew. In a pod of that cluster: /var/run/secrets/kubernetes.io/serviceaccount, and the file "
+            "is token. A command that works on the server's data needs the setting, too.",
+        )
+
+
+def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
+    """A token must belong to one trusted issuer. Where two have one issuer URL, the key tells them apart."""
+    others = [
+        other for other in issuers.of_issuer(tx.connection, trusted_issuer.issuer) if other.id != trusted_issuer.id
+    ]
+    for other in others:
+        why = validation.cannot_share(trusted_issuer, _thumbprints(tx, trusted_issuer), other, _thumbprints(tx, other))
+        if why:
+            raise Conflict(
+                f"The trusted issuer {other.name!r} ({other.slug}) has the issuer {trusted_issuer.issuer} already, "
+                f"and {why}.",
+                "Use that one, or give this one keys of its own.",
+                field="issuer",
+            )
+
+
+def _thumbprints(tx: Tx, trusted_issuer: TrustedIssuer) -> frozenset[str]:
+    """Of the keys that it is known to have: given ones, or the last that were fetched."""
+    kept = keys.find(tx.connection, trusted_issuer)
+    if kept is None or kept.jwks is None:
+        return validation.given_thumbprints(trusted_issuer)
+    return read_key_set(trusted_issuer.kind, kept.jwks).thumbprints
+
+
+def _save(tx: Tx, before: TrustedIssuer, after: TrustedIssuer) -> None:
+    issuers.save(tx.connection, after)
+    if validation.same_keys(before, after):  # else a new name would forget the keys while their issuer is away
+        keys.carry_over(tx.connection, after)
+
+
+def _record(tx: Tx, act: Act, kind: EventKind, trusted_issuer: TrustedIssuer, detail: dict[str, Any]) -> None:
+    audit.record_act(tx, act, kind, subject=Named(id=trusted_issuer.id, name=trusted_issuer.name), detail=detail)
+
+
+def _fixed(trusted_issuer: TrustedIssuer) -> dict[str, object]:
+    return {"slug": trusted_issuer.slug, "kind": trusted_issuer.kind}
+
+
+def _as_edited(trusted_issuer: TrustedIssuer) -> dict[str, object]:
+    return {
+        "name": trusted_issuer.name,
+        "issuer": trusted_issuer.issuer,
+        "keys_from": trusted_issuer.keys_from,
+        "keys_url": trusted_issuer.keys_url,
+        "given_keys": validation.given_keys(trusted_issuer),
+        "ca_sha256": fingerprints(trusted_issuer.ca),
+        "audience": trusted_issuer.audience,
+        "claims": dict(trusted_issuer.claims),
+        "cluster": cluster_detail(trusted_issuer.cluster),
+    }

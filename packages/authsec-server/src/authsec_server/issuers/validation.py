@@ -1,0 +1,208 @@
+"""What is asked for a trusted issuer, checked into one; and what two trusted issuers have in common. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from authsec.jose import PublicKey
+
+from authsec_server import naming
+from authsec_server.failures import Invalid
+from authsec_server.issuers.addresses import parse_audience, parse_issuer, parse_url
+from authsec_server.issuers.claims import parse_claims
+from authsec_server.issuers.cluster_validation import cluster_edited, parse_ca, parse_cluster
+from authsec_server.issuers.jwks import UnusableKeys, as_document, read_key_set
+from authsec_server.issuers.model import (
+    ClusterApi,
+    KeysFrom,
+    ProposedTrustedIssuer,
+    TrustedIssuer,
+    TrustedIssuerEdit,
+    TrustedIssuerKind,
+)
+
+_AS_SERVED = "Give the public JWK Set, as the issuer serves it at its jwks_uri."
+
+
+def checked(asked: ProposedTrustedIssuer, *, id: str, now: datetime) -> TrustedIssuer:  # noqa: A002 - the field's name
+    """The trusted issuer that is asked for. Raises `Invalid` at the first thing wrong."""
+    kind = _kind(asked.kind)
+    name = naming.name("name", asked.name)
+    keys_from = _keys_from(kind, asked)
+    return TrustedIssuer(
+        id=id,
+        slug=naming.chosen_slug(asked.slug, name),
+        name=name,
+        kind=kind,
+        issuer=parse_issuer(kind, asked.issuer),
+        keys_from=keys_from,
+        keys_url=_url(keys_from, asked.keys_url),
+        given_keys=_given(kind, keys_from, asked.given_keys),
+        ca=_ca(keys_from, asked.ca),
+        audience=parse_audience(asked.audience),
+        claims=parse_claims(kind, asked.claims, asked.preset),
+        cluster=parse_cluster(kind, asked),
+        created_at=now,
+    )
+
+
+def edited(trusted_issuer: TrustedIssuer, changes: TrustedIssuerEdit) -> dict[str, Any]:
+    """The values that the trusted issuer has with these changes, for `revisions.changed`. Raises `Invalid`."""
+    stays = changes.keys_from is None or changes.keys_from == trusted_issuer.keys_from
+    asked = ProposedTrustedIssuer(
+        name=_kept(trusted_issuer.name, changes.name),
+        kind=trusted_issuer.kind,
+        issuer=_kept(trusted_issuer.issuer, changes.issuer),
+        keys_from=_kept(str(trusted_issuer.keys_from), changes.keys_from),
+        slug=trusted_issuer.slug,
+        keys_url=_kept(trusted_issuer.keys_url if stays else "", changes.keys_url),
+        given_keys=(trusted_issuer.given_keys if stays else None) if changes.given_keys is None else changes.given_keys,
+        ca=_kept(trusted_issuer.ca if stays else "", changes.ca),
+        audience=_kept(trusted_issuer.audience, changes.audience),
+        claims=trusted_issuer.claims if changes.claims is None else changes.claims,
+        **cluster_edited(trusted_issuer.cluster, changes),
+    )
+    made = checked(asked, id=trusted_issuer.id, now=trusted_issuer.created_at)
+    return {name: getattr(made, name) for name in _EDITABLE}
+
+
+_EDITABLE = ("name", "issuer", "keys_from", "keys_url", "given_keys", "ca", "audience", "claims", "cluster")
+
+
+def _kind(text: str) -> TrustedIssuerKind:
+    try:
+        return TrustedIssuerKind(text)
+    except ValueError:
+        raise Invalid(
+            "kind", f"{naming.quoted(text)} is no kind of trusted issuer.", f"One of: {', '.join(TrustedIssuerKind)}"
+        ) from None
+
+
+def _keys_from(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> KeysFrom:
+    possible = [each for each in KeysFrom if not (kind is TrustedIssuerKind.SPIFFE and each is KeysFrom.DISCOVERY)]
+    if asked.keys_from not in possible:
+        raise Invalid(
+            "keys_from",
+            f"The keys of a {kind.shown} cannot come from {naming.quoted(asked.keys_from)}.",
+            f"One of: {', '.join(possible)}",
+        )
+    return KeysFrom(asked.keys_from)
+
+
+def _url(keys_from: KeysFrom, text: str) -> str:
+    if keys_from is KeysFrom.URL:
+        return parse_url("keys_url", text)
+    if text:
+        raise Invalid("keys_url", "An address of keys is only used with keys_from url.", "Leave one of the two out.")
+    return ""
+
+
+def _given(
+    kind: TrustedIssuerKind, keys_from: KeysFrom, document: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    if keys_from is not KeysFrom.GIVEN:
+        if document is not None:
+            raise Invalid("given_keys", "Keys are only taken with keys_from given.", "Leave one of the two out.")
+        return None
+    if document is None:
+        raise Invalid("given_keys", "With keys_from given, the keys themselves are needed.", _AS_SERVED)
+    try:
+        return as_document(kind, read_key_set(kind, document).keys)
+    except UnusableKeys as error:
+        if error.exposed:
+            raise Invalid(
+                "given_keys",
+                f"This set must not be used: {error}. It was not stored, but it has left its owner: consider that key "
+                "exposed.",
+                f"Replace that key at the issuer. {_AS_SERVED}",
+            ) from None
+        raise Invalid("given_keys", f"This set cannot be used: {error}.", _AS_SERVED) from None
+
+
+def _ca(keys_from: KeysFrom, text: str) -> str:
+    if keys_from is KeysFrom.GIVEN and text.strip():
+        raise Invalid("ca", "Keys that are given are not fetched, so no certificates count.", "Leave them out.")
+    return parse_ca(text)
+
+
+def _kept(present: str, given: str | None) -> str:
+    return present if given is None else given
+
+
+_NOT_ASKED = ClusterApi(url="", credentials="")
+
+
+def same_keys(before: TrustedIssuer, after: TrustedIssuer) -> bool:
+    """Whether keys that were fetched for the one are those of the other."""
+    return _where_from(before) == _where_from(after)
+
+
+def narrows(before: TrustedIssuer, after: TrustedIssuer) -> bool:
+    """Whether tokens that counted may count no longer. Another name, further keys and further claims take nothing."""
+    if (*_where_from(before), before.audience) != (*_where_from(after), after.audience):
+        return True
+    if _asks_more(before.cluster, after.cluster):
+        return True
+    kept = given_keys(after).items()
+    return any(pair not in kept for pair in given_keys(before).items()) or any(
+        pair not in after.claims.items() for pair in before.claims.items()
+    )
+
+
+def asks_otherwise(before: ClusterApi | None, after: ClusterApi | None) -> bool:
+    """Whether the cluster is asked something new, somewhere else, or with something else. Less of the same is not."""
+    had, has = before or _NOT_ASKED, after or _NOT_ASKED
+    moved = (had.url, had.ca, had.credentials) != (has.url, has.ca, has.credentials)
+    return has.asked and (moved or (has.reviews and not had.reviews) or (has.pods and not had.pods))
+
+
+def cannot_share(one: TrustedIssuer, its: Collection[str], other: TrustedIssuer, others: Collection[str]) -> str:
+    """Why these two cannot both be of one issuer; empty if they can. `its` and `others` are their keys' thumbprints.
+
+    Many clusters call themselves https://kubernetes.default.svc.cluster.local. By its key a token says of which it is.
+    """
+    if KeysFrom.DISCOVERY in {one.keys_from, other.keys_from}:
+        return "only trusted issuers whose keys are given, or come from addresses of their own, can share an issuer"
+    if one.keys_from is KeysFrom.URL and one.keys_url == other.keys_url:
+        return "both have their keys from one address"
+    if not set(its).isdisjoint(others):
+        return "they have a key in common"
+    return ""
+
+
+def given_keys(trusted_issuer: TrustedIssuer) -> dict[str, str]:
+    """The keys that were given for it, by `kid`: thumbprint (RFC 7638), and the algorithm where it is for one alone."""
+    return {kid: _named(key) for kid, key in _given_set(trusted_issuer).items()}
+
+
+def given_thumbprints(trusted_issuer: TrustedIssuer) -> frozenset[str]:
+    """The thumbprints of the keys that were given for it."""
+    return frozenset(key.thumbprint() for key in _given_set(trusted_issuer).values())
+
+
+def _given_set(trusted_issuer: TrustedIssuer) -> Mapping[str, PublicKey]:
+    return (
+        {} if trusted_issuer.given_keys is None else read_key_set(trusted_issuer.kind, trusted_issuer.given_keys).keys
+    )
+
+
+def _named(key: PublicKey) -> str:
+    only = next(iter(key.algorithms)) if len(key.algorithms) == 1 else ""
+    return f"{key.thumbprint()} {only}".strip()
+
+
+def _asks_more(before: ClusterApi | None, after: ClusterApi | None) -> bool:
+    """Whether what was proved with the one may not be with the other.
+
+    A review more may refuse what counted; a pod that is looked up no more proves less, and so does another API server
+    in the place of one whose word counted. To ask less of a token, or to look up more, takes nothing.
+    """
+    had, has = before or _NOT_ASKED, after or _NOT_ASKED
+    moved = had.asked and has.asked and (had.url, had.ca) != (has.url, has.ca)
+    return moved or (has.reviews and not had.reviews) or (had.pods and not has.pods)
+
+
+def _where_from(trusted_issuer: TrustedIssuer) -> tuple[Any, ...]:
+    return trusted_issuer.issuer, trusted_issuer.keys_from, trusted_issuer.keys_url, trusted_issuer.ca

@@ -1,0 +1,194 @@
+"""Trusted issuers in the console: registered, looked at, edited, bound to agents that wait, turned off and away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from pages import Page, get
+from starlette.testclient import TestClient
+
+PAGE, NEW, API = "/console/issuers", "/console/issuers/new", "/authsec/api/v1"
+KEYS = json.dumps({"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]})
+CLUSTER = {"name": "Production", "issuer": "https://cluster.example.com", "keys_from": "given", "given_keys": KEYS}
+
+
+@pytest.fixture
+def door(house: Callable[..., Any]) -> TestClient:
+    """The browser of the operator at whose machine the authority runs."""
+    client: TestClient = house(local_operator=True).door()
+    return client
+
+
+def register(door: TestClient, kind: str = "kubernetes", **typed: str) -> Page:
+    """The form of that kind, sent."""
+    return get(door, f"{NEW}?kind={kind}").form(NEW).send(**(CLUSTER | typed))
+
+
+def onboard(door: TestClient, name: str, *selectors: tuple[str, str]) -> Any:
+    """An agent on Kubernetes."""
+    what = {"platform": "kubernetes", "selectors": [{"key": key, "value": value} for key, value in selectors]}
+    answer = door.post(f"{API}/clients", json={"name": name, **what})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def test_none_yet_says_what_that_means(door: TestClient) -> None:
+    page = get(door, PAGE)
+    assert "No trusted issuers yet" in page.text
+    assert "refused with attestation_required" in page.text
+    assert page.links["New trusted issuer"] == NEW
+    onboard(door, "Pod", ("k8s:ns", "production"))
+    assert "Pod" in get(door, page.links["Agents that cannot prove themselves"]).links
+
+
+def test_each_kind_says_what_it_proves_and_leads_to_its_form(door: TestClient) -> None:
+    page = get(door, NEW)
+    for kind in ("kubernetes", "spiffe", "oidc"):
+        (link,) = [path for path in page.links.values() if path.endswith(f"?kind={kind}")]
+        assert get(door, link).form(NEW).value("kind") == kind
+
+
+def test_a_cluster_is_registered_with_its_keys_and_shown(door: TestClient) -> None:
+    page = register(door).follow()
+    assert "The trusted issuer is registered." in page.text
+    assert "one EC ES256" in page.text
+    assert "k8s:ns proved by the token" in page.text
+    assert "k8s:pod-label" not in page.text.partition("What it proves")[2].partition("Pod labels")[0]
+    assert 'audience: "http://127.0.0.1:7468" expirationSeconds: 3600' in page.text, "what a pod needs"
+    assert "Production" in get(door, PAGE).links
+
+
+def test_an_issuer_of_jobs_takes_the_claims_of_its_preset(door: TestClient) -> None:
+    page = register(door, "oidc", name="Actions", issuer="https://ci.example.com", preset="github").follow()
+    assert "github:repository_id proved by the token its claim repository_id" in page.text
+
+
+def test_a_trust_domain_proves_spiffe_ids(door: TestClient) -> None:
+    bundle = json.dumps({"keys": [{**json.loads(KEYS)["keys"][0], "use": "jwt-svid"}], "spiffe_sequence": 1})
+    page = register(door, "spiffe", name="SPIRE", issuer="prod.example.com", given_keys=bundle).follow()
+    assert "spiffe:id proved by the token" in page.text
+    assert "unix:uid enforced by SPIRE" in page.text
+
+
+PRIVATE = json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0LXNlY3JldA", "kid": "mine"}]})
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "said"),
+    [
+        ({"name": ""}, "name", "Name must not be empty"),
+        ({"issuer": "cluster"}, "issuer", ""),
+        ({"given_keys": ""}, "given_keys", "Keys are to be pasted, and there are none."),
+        ({"given_keys": "{"}, "given_keys", "This is not JSON"),
+        ({"given_keys": "[]"}, "given_keys", "This is no JWK Set."),
+        ({"given_keys": PRIVATE}, "given_keys", ""),
+        ({"keys_from": "url"}, "keys_url", ""),
+        ({"keys_from": "url", "keys_url": "https://k.example.com", "ca": "none"}, "ca", ""),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(door: TestClient, typed: dict[str, str], field: str, said: str) -> None:
+    page = register(door, **typed)
+    assert page.status == 400
+    problem = page.html.partition(f'id="field-{field}-problem">')[2].partition("</p>")[0]
+    assert problem
+    assert said in problem
+    assert page.form(NEW).value("issuer") == typed.get("issuer", CLUSTER["issuer"]), "what was typed is kept"
+    assert get(door, PAGE).links.get("Production") is None
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----",
+        json.dumps({"kty": "OKP", "crv": "Ed25519", "x": "eA", "d": "c2VjcmV0"}),
+        '{"keys": [{"kty": "OKP", "d": "c2VjcmV0"}]',
+        json.dumps({"type": "service_account", "private_key": "c2VjcmV0"}),
+    ],
+    ids=["PEM", "a key by itself", "JSON without its end", "a service account's file"],
+)
+@pytest.mark.parametrize("field", ["given_keys", "ca"])
+def test_a_private_key_is_named_one_and_not_shown_again(door: TestClient, pasted: str, field: str) -> None:
+    page = register(door, **({"given_keys": pasted} if field == "given_keys" else {"keys_from": "url", "ca": pasted}))
+    assert page.status == 400
+    assert "c2VjcmV0" not in page.html
+    if field == "given_keys":
+        problem = page.html.partition('id="field-given_keys-problem">')[2].partition("</p>")[0]
+        assert "This is a PRIVATE key" in problem
+        assert "consider it exposed, and replace it" in problem
+
+
+def test_a_line_that_is_no_claim_is_quoted(door: TestClient) -> None:
+    page = register(door, "oidc", preset="github", claims="ci:project")
+    assert "ci:project" in page.html.partition('id="field-claims-problem">')[2].partition("</p>")[0]
+
+
+def test_an_edit_is_stored_and_the_second_editor_is_told(door: TestClient) -> None:
+    register(door)
+    first, second = (get(door, f"{PAGE}/production/edit") for _ in range(2))
+    form = f"{PAGE}/production/edit"
+    assert "Saved." in first.form(form).send(name="Production EU").follow().text
+    page = second.form(form).send(issuer="https://other.example.com")
+    assert page.status == 412
+    assert "Now: Production EU" in page.text
+    assert "Saved." in page.form(form).send().follow().text, "who has seen it may go on"
+    unchanged = get(door, form)
+    assert "Nothing was different" in unchanged.form(form).send().follow().text
+
+
+def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
+    pod = onboard(door, "Pod", ("k8s:ns", "production"))["client_id"]
+    labelled = onboard(door, "Labelled", ("k8s:pod-label:app", "support"), ("k8s:container-name", "agent"))["client_id"]
+    assert "No trusted issuer yet." in get(door, f"/console/clients/{pod}").text
+    register(door)
+    page = get(door, f"/console/clients/{pod}")
+    assert "The trusted issuer 'Production' can prove it" in page.text
+    assert page.links["Trusted issuers"] == PAGE
+    never = "does not prove k8s:pod-label:app and k8s:container-name"
+    assert never in get(door, f"/console/clients/{labelled}").text
+
+
+def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
+    made = onboard(door, "Pod", ("k8s:ns", "production"), ("k8s:sa", "support"))
+    onboard(door, "Labelled", ("k8s:pod-label:app", "support"))
+    page = register(door).follow()
+    waiting = page.text.partition("Agents that wait for it")[2].partition("Who rests on it")[0]
+    assert "Pod: k8s:ns=production k8s:sa=support" in waiting
+    assert "Labelled" not in waiting, "this trusted issuer could never prove that"
+    chosen = [each["id"] for each in made["proofs"]]
+    after = page.form(f"{PAGE}/production/bind").send(proof=chosen).follow()
+    assert "The proofs are bound to this trusted issuer." in after.text
+    assert "1 proof of 1 client. Nothing else lets in Pod." in after.text
+    assert "Agents that wait for it" not in after.text
+
+
+@pytest.mark.parametrize(
+    ("turn", "after"), [("disable", "Its tokens prove nothing"), ("remove", "The trusted issuer is removed")]
+)
+def test_before_it_is_turned_off_or_away_it_says_who_is_kept_out(door: TestClient, turn: str, after: str) -> None:
+    register(door)
+    onboard(door, "Pod", ("k8s:ns", "production"))
+    page = get(door, f"{PAGE}/production/{turn}")
+    assert "1 proof of 1 client counts no more" in page.text
+    assert "Nothing else lets in Pod: they get no token from then on." in page.text
+    assert after in page.form().send().follow().text
+    assert "cannot prove itself" in get(door, "/console/clients?attention=cannot_prove").text
+
+
+def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:
+    register(door)
+    get(door, f"{PAGE}/production/disable").form().send()
+    page = get(door, f"{PAGE}/production")
+    assert "It is disabled" in page.text
+    assert "enabled again" in get(door, page.links["Enable"]).form().send().follow().text
+
+
+def test_keys_that_cannot_be_fetched_are_told_with_the_reason(door: TestClient) -> None:
+    page = register(door, keys_from="url", keys_url="https://127.0.0.1:9/keys").follow()
+    assert "Not fetched yet" in page.text
+    after = page.form(f"{PAGE}/production/refresh").send().follow()
+    assert "Cannot be fetched" in after.text
+    assert "The last try failed" in after.text

@@ -1,0 +1,78 @@
+"""A trusted issuer that cannot tell at present: seen wherever somebody wonders why an agent gets no token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_server import ApiServer
+from pages import get, post
+from trusted_issuers import agent, shows, trust
+from workload_evidence import kubernetes
+
+SELECTORS = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"))
+
+
+@pytest.fixture
+def server(peers: Any, peer: Callable[..., Any], tmp_path: Path) -> ApiServer:
+    (tmp_path / "credentials").mkdir()
+    return ApiServer(peers, peer, tmp_path / "credentials")
+
+
+def typed(door: Any, trusted_issuer_id: str) -> str:
+    """What the form says of these selectors while they are typed."""
+    rows = [pair for key, value in SELECTORS for pair in (("key", key), ("value", value))]
+    sent = [("platform", "kubernetes"), ("trusted_issuer", trusted_issuer_id), *rows]
+    told: str = json.loads(post(door, "/console/clients/selectors", sent).html)["outlook"]
+    return told
+
+
+def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[..., Any], server: ApiServer) -> None:
+    its, issuer = house(local_operator=True, **server.settings), kubernetes("production")
+    trust(its, issuer, may_look_up=True, **server.asked_for())
+    door, client_id = its.door(), agent(its, issuer, *SELECTORS)
+    pages = ("/console", f"/console/clients/{client_id}", f"/console/clients/{client_id}/test")
+    said = "production cannot be asked"
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 200
+    assert not any(said in get(door, page).text for page in pages)
+    assert "It can prove itself" in typed(door, issuer.trusted_issuer.id)
+    its.clock.at += timedelta(minutes=1)
+    server.fails = "403 Forbidden"
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 503
+    assert all(said in get(door, page).text for page in pages)
+    board = get(door, pages[0])
+    assert board.links[f"{said}: 1 client that rests on it gets 503"] == "/console/issuers/production"
+    assert "As this server sees it: https://" in board.text
+    assert "may not create tokenreviews" in board.text
+    outlook = typed(door, issuer.trusted_issuer.id)
+    assert said in outlook
+    assert "alert good" not in outlook
+
+
+def test_keys_that_cannot_be_had_show_too_and_only_where_somebody_rests_on_them(house: Callable[..., Any]) -> None:
+    its, issuer = house(local_operator=True), kubernetes("production")
+    trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
+    door, said = its.door(), "The keys of production cannot be had"
+    assert said not in get(door, "/console").text, "nobody has asked yet"
+    client_id = agent(its, issuer, *SELECTORS)
+    other = its.delegated_agent().client_id
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 503
+    assert f"{said}: 1 client that rests on it gets 503" in get(door, "/console").text
+    assert said in get(door, f"/console/clients/{client_id}").text
+    assert said not in get(door, f"/console/clients/{other}").text
+
+
+def test_a_look_up_of_pods_that_fails_concerns_those_who_need_it(house: Callable[..., Any], server: ApiServer) -> None:
+    its, issuer = house(local_operator=True, **server.settings), kubernetes("production")
+    trust(its, issuer, may_look_up=True, **server.asked_for(token_review=False))
+    door, server.fails = its.door(), "403 Forbidden"
+    agent(its, issuer, *SELECTORS, name="Other")
+    client_id = agent(its, issuer, *SELECTORS, ("k8s:pod-label:app", "customer-support"))
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 503
+    said = "2 clients that rest on it get 503 where a pod has to be looked up"
+    assert f"production cannot be asked: {said}" in get(door, "/console").text
+    assert "by what only the look-up of a pod can show" in get(door, f"/console/clients/{client_id}").text
