@@ -1,7 +1,7 @@
-"""AuthSec for AutoGen: tools that call APIs with delegation tokens, which the model never sees.
+"""AuthSec for AutoGen: tools call APIs with delegation tokens, and the model never sees a token.
 
-`register_function` is for the classic API (`import autogen`). For other agents, `AuthSecClient.delegated` makes a
-function that can be given to them as a tool.
+`register_function` is for the classic AutoGen API (`import autogen`). For other agents,
+`AuthSecClient.delegated` makes a function that these agents accept as a tool.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""One call that makes a function a tool of two AutoGen agents: of the one that asks for it and the one that runs it.
+"""Register a function as a tool of two AutoGen agents: the caller and the executor.
 
-AutoGen itself is never imported: what counts is what the given agents can do, and several distributions share its name.
+The module never imports AutoGen, because several distributions share the name `autogen`. Instead, the module
+checks that each agent has the method that it needs.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ def register_function(
     name: str | None = None,
     description: str | None = None,
 ) -> Callable[..., Any]:
-    """Register `fn` with both agents, as `autogen.register_function` does, and give it a token at each call.
+    """Register `fn` with both agents, as `autogen.register_function` does, and pass a token in each call.
 
     `fn` (sync or async, a function or a bound method) takes the token as `delegation_token`. The model sees the
-    other parameters, `name` (by default the function's) and `description` (by default its docstring). `scope` and
-    `resource` are those of `AuthSecClient.get_token`.
+    other parameters, `name` (default: the function's name) and `description` (default: the docstring of `fn`).
+    `scope` and `resource` have the same meaning as in `AuthSecClient.get_token`.
 
-    Returns the tool as registered: its results are JSON text, its exceptions are safe for the model. Raises
-    `ConfigError` if `fn` takes no token, nothing describes it, or the agents are not of the classic AutoGen API.
+    Returns the registered tool. The tool returns JSON text, and the exceptions of the tool are safe for the
+    model.
+
+    Raises `ConfigError` if `fn` has no parameter for the token or there is no description. Also raises
+    `ConfigError` for an agent without the classic AutoGen API.
     """
     _check_agent(caller, "caller", "register_for_llm")
     _check_agent(executor, "executor", "register_for_execution")

@@ -1,6 +1,7 @@
-"""What a tool hands to the model: results as JSON text, exceptions as one safe sentence.
+"""Make tool results safe for the model: results become JSON text, exceptions become one sentence without a token.
 
-AutoGen puts both into the conversation as they are. That neither holds the token is seen to by `authsec.withheld`.
+AutoGen puts results and exceptions into the conversation unchanged. `authsec.withheld` removes the token from
+both.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from authsec.withheld import ToolError, told, withheld
 
 
 def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` with results and exceptions fit for a model. It still takes `delegation_token`, as it did."""
+    """Wrap `function` so that a model may read its results and exceptions. `delegation_token` stays a parameter."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -61,7 +62,7 @@ def _text(result: Any) -> str:
 
 
 def _json_value(value: Any) -> Any:
-    """What JSON has no word for, of the types that APIs and databases return."""
+    """Convert a value without a JSON type to JSON: the types that APIs and databases commonly return."""
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, UUID | Decimal):

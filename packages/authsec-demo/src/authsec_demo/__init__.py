@@ -1,4 +1,6 @@
-"""`authsec demo`: authority, sample API and a real AutoGen conversation in one story. It is no part of the product.
+"""`authsec demo`: a story with an authority, a sample API and a real AutoGen conversation.
 
-`sample_api` is the example for owners of APIs, `agent` the one for developers of agents.
+The demo is not part of the product.
+
+`sample_api` is an example for owners of APIs. `agent` is an example for developers of agents.
 """

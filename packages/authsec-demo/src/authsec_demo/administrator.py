@@ -1,4 +1,4 @@
-"""What an administrator does, over HTTP with an admin key: the admin API, one call a method."""
+"""A client of the admin API for the demo: one method for each call, authenticated with an admin key."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ _API: Final = "/authsec/api/v1"
 
 
 class Administrator:
-    """The holder of an admin key. Every method raises `StepFailed` when the authority does not do it."""
+    """An administrator with an admin key. Every method raises `StepFailed` if the authority answers with an error."""
 
     def __init__(self, http: httpx2.Client) -> None:
         self._http = http
 
     def onboard_agent(self, name: str, public_key: str) -> Mapping[str, Any]:
-        """An AI agent that proves itself with a key pair; the authority is given the public half (PEM)."""
+        """Register an AI agent that authenticates with a key pair. `public_key` is PEM."""
         return self._post("/clients", {"name": name, "platform": "key", "public_key": public_key})
 
     def onboard_workload(self, name: str, selectors: Mapping[str, str], trusted_issuer: str) -> Mapping[str, Any]:
-        """An AI agent on Kubernetes, known by these selectors, which the trusted issuer proves."""
+        """Register an AI agent on Kubernetes by these selectors. `source` is the slug of the trusted issuer."""
         listed = [{"key": key, "value": value} for key, value in selectors.items()]
         return self._post(
             "/clients", {"name": name, "platform": "kubernetes", "selectors": listed, "trusted_issuer": trusted_issuer}
         )
 
     def make_enrolment_code(self, client: str) -> Mapping[str, Any]:
-        """A one-time code by which a laptop may be that agent for some hours."""
+        """Create a one-time code. A laptop with this code can authenticate as the agent for some hours."""
         return self._post(f"/clients/{client}/enrolments", {})
 
     def register_api(self, name: str, identifier: str, actions: Mapping[str, str]) -> Mapping[str, Any]:
-        """An API, by the audience that its tokens carry, with its actions described."""
+        """Register an API. `identifier` is the audience of its tokens; `actions` maps each action to a description."""
         described = [{"action": action, "description": text} for action, text in actions.items()]
         return self._post("/apis", {"name": name, "identifier": identifier, "actions": described})
 
     def create_role(self, name: str, actions: list[str]) -> Mapping[str, Any]:
-        """A named set of actions."""
+        """Create a role, which is a named set of actions."""
         return self._post("/roles", {"name": name, "actions": actions})
 
     def delegate(
         self, *, role: str, client: str, actions: list[str], audience: str, max_duration: int
     ) -> Mapping[str, Any]:
-        """A trust delegation to an AutoGen agent. `max_duration` is in seconds."""
+        """Create a trust delegation for an AutoGen agent. `max_duration` is in seconds."""
         return self._post(
             "/delegations",
             {
@@ -60,15 +60,15 @@ class Administrator:
         )
 
     def invite(self, email: str, name: str) -> Mapping[str, Any]:
-        """A further administrator, a person, who may do everything in the console."""
+        """Invite a person as an administrator with the role `admin`."""
         return self._post("/administrators", {"email": email, "name": name, "role": "admin"})
 
     def revoke(self, delegation: str) -> Mapping[str, Any]:
-        """End a trust delegation for good."""
+        """Revoke a trust delegation. The authority cannot undo a revocation."""
         return self._post(f"/delegations/{delegation}/revoke", {})
 
     def events(self) -> list[Mapping[str, Any]]:
-        """The audit trail, oldest first."""
+        """Return the newest 100 events of the audit log, oldest first."""
         return list(reversed(_json(self._http.get(f"{_API}/events", params={"limit": 100}))["items"]))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -77,7 +77,7 @@ class Administrator:
 
 @contextmanager
 def administrator(url: str, admin_key: str) -> Iterator[Administrator]:
-    """An administrator of the authority at `url`."""
+    """Open an HTTP client for the authority at `url`, authenticated with the admin key."""
     headers = {"Authorization": f"Bearer {admin_key}"}
     with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=10) as http:
         yield Administrator(http)

@@ -1,6 +1,6 @@
-"""The agent of the story: two classic AutoGen agents with two tools that call the sample API.
+"""The agent of the demo: two classic AutoGen agents with two tools that call the sample API.
 
-This is what an agent developer writes. AutoGen's own report of the conversation is turned into lines of the story.
+An agent developer writes code like this. The demo also prints AutoGen's events as lines of the story.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Said = Callable[[str, str], None]
 
 
 class CustomerSupport:
-    """The assistant that talks to the model, and the user proxy that runs the tools for it."""
+    """An AutoGen assistant that talks to the model, and a user proxy that runs the tools of the assistant."""
 
     def __init__(self, authsec: AuthSecClient, *, api_url: str, model: ModelEndpoint) -> None:
         # Its price spares a warning; without a seed nothing is cached on disk.
@@ -69,7 +69,7 @@ class CustomerSupport:
         return answer
 
     def ask(self, message: str, said: Said) -> list[str]:
-        """Have the two converse about `message`; gives the results of the tools, as the model saw them."""
+        """Start a conversation about `message`. Return the results of the tools, as the model saw them."""
         stream = _Retold(said)
         with IOStream.set_default(stream):
             self._user_proxy.initiate_chat(self._assistant, message=message, clear_history=False)
@@ -77,21 +77,21 @@ class CustomerSupport:
 
 
 class _Retold(IOStream):
-    """AutoGen's output stream: of what happens in the conversation, it tells who said what."""
+    """An output stream for AutoGen that passes on each spoken line, tool call and tool result."""
 
     def __init__(self, said: Said) -> None:
         self.results: list[str] = []
         self._said = said
 
     def print(self, *objects: Any, sep: str = " ", end: str = "\n", flush: bool = False) -> None:
-        """Nothing: banners and rulers."""
+        """Print nothing: AutoGen prints only banners and rulers here."""
 
     def input(self, prompt: str = "", *, password: bool = False) -> str:  # noqa: ARG002 - the shape AutoGen asks for
-        """Nobody is asked (`human_input_mode` is NEVER)."""
+        """Raise `EOFError`: `human_input_mode` is NEVER, so AutoGen never asks a person."""
         raise EOFError
 
     def send(self, message: Any) -> None:
-        """One event of the conversation."""
+        """Handle one event of the conversation."""
         event = message.content
         if isinstance(message, ToolCallEvent):
             for call in event.tool_calls:

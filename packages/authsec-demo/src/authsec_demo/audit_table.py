@@ -1,4 +1,4 @@
-"""The audit trail as a table that fits 80 columns: when, what, by whom, and how it ended."""
+"""Format the audit log as a table of 80 columns: the time, the event, the actor and the outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 
 def audit_table(events: Sequence[Mapping[str, Any]]) -> Table:
-    """A row for each event, oldest first."""
+    """Return a table with one row for each event, in the given order."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for head in ("UTC", "event", "by"):
         table.add_column(head, no_wrap=True)
@@ -21,12 +21,12 @@ def audit_table(events: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _time(event: Mapping[str, Any]) -> str:
-    """The time of day; of refusals that are counted by the minute, the minute."""
+    """Return the time of day to the second, or to the minute for refusals that are counted by the minute."""
     return str(event["at"])[11 : 16 if event["counted"] else 19]
 
 
 def _by(event: Mapping[str, Any]) -> str:
-    """Who did it: an administrator, an agent that proved itself, or somebody who did not."""
+    """Name the actor: an administrator, an authenticated agent, or a caller without valid proof."""
     if event["principal"]:
         return str(event["principal"]["name"])
     if event["reason"] == "selectors_mismatch":
@@ -35,7 +35,7 @@ def _by(event: Mapping[str, Any]) -> str:
 
 
 def _what(event: Mapping[str, Any]) -> str:
-    """What was given, or why not, or what was acted on."""
+    """Describe the outcome: the issued token, the reason of a refusal, or the changed object."""
     detail = event["detail"]
     if event["kind"] == "token.issued":
         return ", ".join([*detail["actions"], *detail["audience"]]) + _by_whose_word(detail)
@@ -49,7 +49,7 @@ def _what(event: Mapping[str, Any]) -> str:
 
 
 def _by_whose_word(detail: Mapping[str, Any]) -> str:
-    """On a line of its own, what a reader should know of the proof: a machine was enrolled, or a cluster asked."""
+    """Describe the proof on a separate line, if the machine is enrolled or the cluster reviewed the token."""
     told = [detail["attestation"], "enrolled" if "enrolled" in detail else detail.get("validation")]
     return f"\n({', '.join(told)})" if all(told) else ""
 

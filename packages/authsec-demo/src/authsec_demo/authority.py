@@ -1,4 +1,4 @@
-"""The real authority, `authsec serve`, as a process of its own on throwaway data; and its first administrator."""
+"""Run the real authority (`authsec serve`) in a separate process with temporary data, and create an admin key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STOP_SECONDS: Final = 10.0
 
 
 class Authority:
-    """An authority that has been started; it may not be ready yet. `settings` are those beside the usual ones."""
+    """A started authority process, possibly not ready yet. `settings` are added to the settings of every demo."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.url = f"http://{HOST}:{free_port()}"
@@ -48,7 +48,7 @@ class Authority:
             )
 
     def await_ready(self) -> None:
-        """Return once it answers requests. Raises `StepFailed` with the end of its log if it does not."""
+        """Wait until the authority is ready. Raises `StepFailed` with the end of the log on a timeout or an exit."""
         deadline = time.monotonic() + _START_SECONDS
         with httpx2.Client(base_url=self.url, trust_env=False, timeout=2) as http:
             while not _is_ready(http):
@@ -61,19 +61,19 @@ class Authority:
                 time.sleep(0.02)
 
     def create_admin_key(self, name: str) -> str:
-        """As the operator does it on the server's own machine: `authsec admin create-key NAME --data DIR`."""
+        """Create an admin key with `authsec admin create-key NAME --data DIR`, as an operator on the server does."""
         return str(self._here("admin", "create-key", name)["key"])
 
     def sign_in_url(self, email: str) -> str:
-        """A URL that lets this administrator into the console, once: `authsec admin setup-url --sign-in`."""
+        """Return a one-time console sign-in URL for this administrator (`authsec admin setup-url --sign-in`)."""
         return str(self._here("admin", "setup-url", "--sign-in", "--email", email)["url"])
 
     def line_for_a_sign_in(self, email: str) -> str:
-        """What to paste into another shell for another such URL."""
+        """Return the shell command that prints another sign-in URL."""
         return command_line("admin", "setup-url", "--sign-in", "--email", email, "--data", str(self._data))
 
     def stop(self) -> None:
-        """End the process."""
+        """Terminate the process; kill the process after a timeout."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
@@ -82,7 +82,7 @@ class Authority:
             self._process.wait()
 
     def _here(self, *words: str) -> Any:
-        """A command on the server's own machine."""
+        """Run a command on the data of this authority and return the JSON result."""
         return result(*words, "--data", str(self._data), variables=self._settings)
 
     def _end_of_log(self) -> str:
@@ -91,7 +91,7 @@ class Authority:
 
 @contextmanager
 def running_authority(folder: Path, settings: Mapping[str, str]) -> Iterator[Authority]:
-    """Start an authority that keeps all its data in `folder`; stop it at the end."""
+    """Start an authority that keeps all its data in `folder`. Stop the authority when the block ends."""
     authority = Authority(folder, settings)
     try:
         yield authority

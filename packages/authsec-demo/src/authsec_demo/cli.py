@@ -1,4 +1,4 @@
-"""The commands `authsec demo` and `authsec demo-api`. Each imports what it needs only when it is run."""
+"""The commands `authsec demo` and `authsec demo-api`. Each command imports its modules only when it runs."""
 
 from __future__ import annotations
 
@@ -38,9 +38,12 @@ def register(group: click.Group) -> None:
 def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
     """See AuthSec at work, on this machine.
 
-    An agent is onboarded, given authority, and fetches data from an API in a real AutoGen conversation; then what is
-    refused, and what is recorded. On free ports, with throwaway data. Afterwards everything stays up until Ctrl-C, for
-    you to try.
+    The demo onboards an agent and delegates actions to the agent. The agent then fetches data from an API in a
+    real AutoGen conversation. The demo also shows which requests are refused and which events the audit log
+    records.
+
+    The servers use free ports and temporary data. The servers run until you press Ctrl-C, so that you can try
+    them.
     """
     wanted = _live_model(model) if live_model else None
     _require_autogen()
@@ -64,8 +67,9 @@ def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
 def demo_api(issuer: str, audience: str, port: int) -> None:
     """Run a sample API and a scripted model for agents of your own authority.
 
-    The API has customers 41 and 42, in throwaway data. The model stands for OpenAI's, at /v1: it calls a tool that
-    fetches or deletes a customer, and needs no account. Both listen on 127.0.0.1 alone, until Ctrl-C.
+    The API has customers 41 and 42, in temporary data. The model answers at /v1 in place of OpenAI's API. The
+    model calls a tool that fetches or deletes a customer, and needs no account. API and model listen only on
+    127.0.0.1, until you press Ctrl-C.
     """
     from authsec_demo.demo_api import demo_api_running
     from authsec_demo.loopback import bypass_proxies
@@ -135,7 +139,7 @@ def _live_model(name: str) -> LiveModel:
 
 
 def _require_autogen() -> None:
-    """The classic AutoGen API ends at Python 3.13: say so, rather than fail in the middle of an import."""
+    """Raise `ClickException` if AutoGen is missing, because the classic AutoGen API needs Python 3.13 or older."""
     if importlib.util.find_spec("autogen") is None:
         version = ".".join(map(str, sys.version_info[:2]))
         raise click.ClickException(
@@ -146,7 +150,7 @@ def _require_autogen() -> None:
 
 
 def _end_orderly() -> None:
-    """A terminal that closes, or a supervisor that stops us, must not leave servers and folders behind."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no server or folder remains after the process ends."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a signal handler
         raise KeyboardInterrupt

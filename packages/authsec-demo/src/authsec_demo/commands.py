@@ -1,4 +1,4 @@
-"""The commands of `authsec`, as people run them: each in a process of its own, with an environment of its own."""
+"""Run `authsec` commands as a person does: each command is a separate process with a separate environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEFT_OUT: Final = ("AUTHSEC_", "SPIFFE_", "ACTIONS_ID_TOKEN_")  # settings and 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """How a command ended."""
+    """The exit status and the output of a finished command."""
 
     status: int
     out: str
@@ -27,12 +27,15 @@ class Done:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Ours without what AuthSec reads: that may name a real database or agent, which is none of a demonstration's."""
+    """Return our environment without the variables that AuthSec reads, plus `variables`.
+
+    AuthSec's variables may name a real database or a real agent, and the demo must not use them.
+    """
     return {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)} | dict(variables)
 
 
 def run(*words: str, variables: Mapping[str, str]) -> Done:
-    """Run `authsec` with these words, and with these variables beside our own environment."""
+    """Run `authsec` with these arguments, and with `variables` added to our environment (see `environment`)."""
     done = subprocess.run(  # noqa: S603 - our own interpreter and program
         [*AUTHSEC, *words],
         stdin=subprocess.DEVNULL,
@@ -46,7 +49,7 @@ def run(*words: str, variables: Mapping[str, str]) -> Done:
 
 
 def result(*words: str, variables: Mapping[str, str]) -> Any:
-    """What a command says with `--json`. Raises `StepFailed` when it fails."""
+    """Run a command with `--json` and return its parsed output. Raises `StepFailed` if the command fails."""
     done = run(*words, "--json", variables=variables)
     if done.status:
         raise StepFailed(expected=f"authsec {' '.join(words[:2])} to succeed", came=done.err.strip())

@@ -1,4 +1,4 @@
-"""The sample API and the scripted model alone, for an agent of the reader's own authority, on one loopback port."""
+"""Serve the sample API and the scripted model on one loopback port, for agents of the user's own authority."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from authsec_demo.stage import Stage
 
 @contextmanager
 def demo_api_running(stage: Stage, folder: Path, *, issuer: str, audience: str, port: int) -> Iterator[None]:
-    """Serve both until the end of the `with` block, and print how to reach them. Customers are kept in `folder`.
+    """Serve the API and the model until the `with` block ends, and print their addresses.
 
-    Raises `ConfigError` if `issuer` cannot be an issuer, or the port cannot be listened on.
+    The customers are stored in `folder`. Raises `ConfigError` if `issuer` is not a valid issuer, or if the server
+    cannot listen on the port.
     """
     verifier = TokenVerifier(issuer=issuer, audience=audience)
     app = _beside(create_app(sample_customers(folder), verifier), model=model_app(scripted))
@@ -52,7 +53,7 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
 
 
 def _beside(api: App, *, model: App) -> App:
-    """One application: requests below /v1/ go to the model, all others to the API."""
+    """Combine both into one application: requests below /v1/ go to the model, all others to the API."""
     misplaced = refusal(404, "The model is under /v1: OPENAI_BASE_URL ends in /v1.")
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +66,7 @@ def _beside(api: App, *, model: App) -> App:
 
 
 def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
-    """Show whether tokens can be verified now. An authority that is started later is found later."""
+    """Show whether the verifier can verify tokens. If the authority is not running, the verifier finds it later."""
     (issuer,) = verifier.issuers
     log = logging.getLogger("authsec")
     log.setLevel(logging.CRITICAL)  # what the verifier would log now is shown below

@@ -1,4 +1,4 @@
-"""What the story watches, so that its claims are measured: what went to the model, and what came to the API."""
+"""Record the requests to the model and to the sample API, so that the demo can prove its statements."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Transcript:
-    """The bodies of all requests to the model, byte for byte: history, tool results and tool descriptions."""
+    """The raw bodies of all requests to the model, with history, tool results and tool descriptions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._bodies: list[bytes] = []
 
     def add(self, body: bytes) -> None:
-        """Keep one request's body."""
+        """Store the body of one request."""
         with self._lock:
             self._bodies.append(body)
 
@@ -31,7 +31,7 @@ class Transcript:
             return len(self._bodies)
 
     def revealing(self, tokens: Collection[str]) -> int:
-        """How many of the requests hold any of the tokens, or as much as one of its three parts."""
+        """Count the requests that contain a token, or one of the three parts of a token."""
         parts = {part.encode("ascii") for token in tokens for part in token.split(".") if part}
         with self._lock:
             return sum(any(part in body for part in parts) for body in self._bodies)
@@ -47,7 +47,7 @@ class Call:
 
 
 class Tap:
-    """ASGI middleware in front of the sample API: which calls came, and with which bearer tokens."""
+    """ASGI middleware that records each call of the sample API, its status and its bearer token."""
 
     def __init__(self, app: App) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Environment variables as lines to paste, for both kinds of shell."""
+"""Print environment variables as lines to paste into a POSIX shell or PowerShell."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ EXAMPLE: Final = "uv run python examples/autogen_conversation.py"  # in a clone
 
 
 def model_exports(model: ModelEndpoint) -> dict[str, str]:
-    """What the examples read from the environment. Empty for a live model, whose key is a secret."""
+    """Return the variables that the examples need for this model. Empty for a live model: its key is secret."""
     if not model.is_scripted:
         return {}
     return {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": model.api_key, "OPENAI_MODEL": model.name}
 
 
 def show_exports(stage: Stage, variables: Mapping[str, str], *commands: str) -> None:
-    """The lines that set `variables`, then the commands that read them."""
+    """Print the lines that set `variables`, then the commands that read the variables."""
     stage.line()
     stage.note("bash, zsh:")
     for name, value in variables.items():
@@ -36,5 +36,5 @@ def show_exports(stage: Stage, variables: Mapping[str, str], *commands: str) -> 
 
 
 def _doubled_quotes(value: str) -> str:
-    """The only escape in a PowerShell string in single quotes."""
+    """Double each single quote, the only escape in a single-quoted PowerShell string."""
     return value.replace("'", "''")

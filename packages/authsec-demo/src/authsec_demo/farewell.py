@@ -1,4 +1,4 @@
-"""The end of the story: authority that works, and what to paste into a shell in order to try it."""
+"""The last steps of the demo: create a working delegation, and print the lines to paste into a shell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADMINISTRATOR: Final = "demo@example.com"
 
 
 def renew(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, Any]) -> None:
-    """A new delegation instead of the revoked one."""
+    """Create a new delegation in place of the revoked one, and verify that the agent gets a token."""
     why = "A new trust delegation takes the place of the revoked one."
     with stage.step("The agent may read again", why):
         delegation_to_read(servers.admin, agent.client_id, revoked["role"]["slug"])
@@ -26,14 +26,14 @@ def renew(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, An
 
 
 def hand_over(stage: Stage, servers: Servers, variables: Mapping[str, str]) -> None:
-    """A sign-in to the console, and the variables that lead to the agent. They are good while the servers run."""
+    """Print a console sign-in URL and the variables of the agent. URL and variables work only while the servers run."""
     with stage.step("Try it yourself", "In a browser, and in a second terminal."):
         _show_console(stage, servers)
         show_exports(stage, variables, command_line("smoke"), EXAMPLE)
 
 
 def _show_console(stage: Stage, servers: Servers) -> None:
-    """The console, with a sign-in that works once: the demonstration has no password to forget."""
+    """Print a one-time console sign-in URL, so that the demo needs no password."""
     servers.admin.invite(ADMINISTRATOR, "Demo Administrator")
     stage.line()
     stage.note(f"The console; this sign-in, as {ADMINISTRATOR}, works once, within 15 minutes:")
@@ -44,7 +44,7 @@ def _show_console(stage: Stage, servers: Servers) -> None:
 
 
 def exports(servers: Servers, agent: Agent) -> dict[str, str]:
-    """What SDK, examples and smoke test read from the environment."""
+    """Return the environment variables that the SDK, the examples and the smoke test read."""
     return {
         "AUTHSEC_BASE_URL": servers.authority_url,
         "AUTHSEC_AGENT_CLIENT_ID": agent.client_id,

@@ -1,4 +1,4 @@
-"""Real servers on free loopback ports, in threads of this process, for as long as a `with` block lasts."""
+"""Run real servers on free loopback ports, in threads of this process, until a `with` block ends."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _START_SECONDS = 10.0
 
 @contextmanager
 def serving(app: Any, *, port: int = 0, certificate: Path | None = None) -> Iterator[str]:
-    """Serve an ASGI application; gives its URL. On leaving, requests under way are answered first.
+    """Serve an ASGI application and yield its URL. At the end, the server first finishes open requests.
 
-    Port 0 takes a free one. Raises `OSError` if the port cannot be listened on.
+    Port 0 selects a free port. Raises `OSError` if the server cannot listen on the port.
 
-    With a `certificate`, which is a PEM file that holds the key, too, it is served over TLS.
+    With `certificate`, the server uses TLS. The file is PEM and contains the certificate chain and the key.
     """
     listener = socket.create_server((HOST, port))
     server = uvicorn.Server(
@@ -49,14 +49,14 @@ def serving(app: Any, *, port: int = 0, certificate: Path | None = None) -> Iter
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, for a server that is told its port."""
+    """Return a port that was free a moment ago, for a server that needs a port number in advance."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Keep loopback out of HTTP_PROXY's hands: requests and httpx would send even 127.0.0.1, tokens and all, there."""
+    """Exclude loopback from HTTP_PROXY. Otherwise requests and httpx send tokens for 127.0.0.1 to the proxy."""
     listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     value = ",".join(filter(None, [listed, HOST, "localhost"]))
     environment["no_proxy"] = environment["NO_PROXY"] = value  # libraries differ in which one they read

@@ -1,6 +1,6 @@
-"""Where AutoGen sends what it has for the model: a chat completions API on loopback that keeps a copy of everything.
+"""A chat completions API on loopback. AutoGen sends its messages to this API, and the API records each request.
 
-Behind it stands the script, or with `--live-model` a real model, to which requests are passed on unchanged.
+The scripted model answers. With `--live-model`, the API forwards each request body unchanged to a real model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LIVE_SECONDS: Final = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEndpoint:
-    """The chat completions API that AutoGen speaks to."""
+    """The address, the key and the model name of the chat completions API that AutoGen calls."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -35,12 +35,12 @@ class ModelEndpoint:
 
 
 def scripted_endpoint(url: str) -> ModelEndpoint:
-    """The scripted model that is served at `url`. It needs no key; clients insist on one."""
+    """Return the endpoint of the scripted model at `url`. The API key is a placeholder, as clients require a key."""
     return ModelEndpoint(base_url=f"{url}/v1", api_key="none", name=scripted_model.NAME, is_scripted=True)
 
 
 def model_app(model: Model, transcript: Transcript | None = None) -> Starlette:
-    """`POST /v1/chat/completions`, answered by `model` and written into `transcript`, if there is one."""
+    """Return an application for `POST /v1/chat/completions` that records each request in `transcript`, if any."""
 
     async def chat_completions(request: Request) -> Response:
         body = await request.body()
@@ -52,7 +52,7 @@ def model_app(model: Model, transcript: Transcript | None = None) -> Starlette:
 
 
 async def scripted(request: Request, body: bytes) -> Response:  # noqa: ARG001 - the script does not look at headers
-    """The model that is played from a script."""
+    """Answer a chat completion request with the scripted model."""
     try:
         asked = json.loads(body)
     except ValueError:
@@ -63,7 +63,10 @@ async def scripted(request: Request, body: bytes) -> Response:  # noqa: ARG001 -
 
 
 def live(base_url: str) -> Model:
-    """A real model at `base_url`, such as https://api.openai.com/v1. The caller's API key goes along."""
+    """Return a model that forwards requests to `base_url`, such as https://api.openai.com/v1.
+
+    The forwarded request keeps the caller's API key.
+    """
 
     async def relay(request: Request, body: bytes) -> Response:
         headers = {"Content-Type": "application/json", "Authorization": request.headers.get("Authorization", "")}
@@ -78,5 +81,5 @@ def live(base_url: str) -> Model:
 
 
 def refusal(status: int, message: str) -> Response:
-    """A refusal in the shape that clients of the API expect."""
+    """Return an error response in the format of OpenAI's API."""
     return JSONResponse({"error": {"message": message, "type": "invalid_request_error"}}, status)

@@ -1,4 +1,4 @@
-"""The administrator's part: the agent becomes known, and is given authority."""
+"""The administrator's steps: register the agent, and create a trust delegation for the agent."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _HOUR: Final = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """The agent as it was onboarded, with its own half of the key pair."""
+    """The registered agent: its client_id and the file of its private key."""
 
     client_id: str
     key_file: Path
 
     def client(self, authority_url: str) -> AuthSecClient:
-        """The SDK's client as this agent."""
+        """Return an SDK client that authenticates as this agent."""
         return sdk_client(authority_url, self.client_id, KeyFile(self.key_file))
 
 
 def sdk_client(authority_url: str, client_id: str, credential: CredentialSource) -> AuthSecClient:
-    """The SDK's client as any agent. Everything is named, so that nothing comes from the environment."""
+    """Return an SDK client for an agent. All settings are explicit, so the client ignores the environment."""
     config = AuthSecConfig(
         base_url=authority_url, client_id=client_id, issuer=authority_url, ca_file=None, allow_http_hosts=()
     )
@@ -42,7 +42,7 @@ def sdk_client(authority_url: str, client_id: str, credential: CredentialSource)
 
 
 def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
-    """The agent "Customer Support", with a fresh key pair."""
+    """Register the agent "Customer Support" with a new key pair."""
     why = "It proves itself with a key pair. Its client_id is a name, not a secret."
     with stage.step('Onboard the agent "Customer Support"', why):
         key_file = folder / "customer-support.pem"
@@ -60,7 +60,7 @@ def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
 
 
 def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str, Any]:
-    """API, role and trust delegation; gives the delegation."""
+    """Create the API, the role and the trust delegation. Return the delegation."""
     why = "The role may read and delete; this agent, in that role, may only read."
     with stage.step("Delegate: who may do what, where and for how long", why):
         described = {READ: "Read a customer's data", DELETE: "Delete a customer"}
@@ -74,7 +74,7 @@ def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str,
 
 
 def delegation_to_read(admin: Administrator, client_id: str, role: str) -> Mapping[str, Any]:
-    """A new trust delegation in that role: customers:read at the sample API, an hour a token."""
+    """Create a trust delegation in that role: only customers:read at the sample API, tokens of one hour at most."""
     delegation = admin.delegate(
         role=role, client=client_id, actions=[READ], audience=API_IDENTIFIER, max_duration=_HOUR
     )

@@ -1,4 +1,4 @@
-"""What is left of it all: the audit trail, and the proof that no token went to the model."""
+"""Show the audit log, and prove that the model received no token."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MUST_BE_THERE = (
 
 
 def audit(stage: Stage, admin: Administrator) -> None:
-    """The events of this story, as the authority recorded them."""
+    """Show and check the events that the authority recorded in this story."""
     why = "No token leaves, and nothing changes, without a durable record."
     with stage.step("The audit trail", why):
         show_events(stage, admin.events(), _MUST_BE_THERE)
 
 
 def show_events(stage: Stage, events: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[str, str]]) -> None:
-    """The table of the events; those of this kind and reason that are `wanted` must be among them."""
+    """Print a table of the events. Raises `StepFailed` unless it has every `wanted` pair of kind and reason."""
     there = {(str(event["kind"]), str(event["reason"])) for event in events}
     missing = [" ".join(each).strip() for each in wanted if each not in there]
     stage.show(audit_table(events))
@@ -38,7 +38,7 @@ def show_events(stage: Stage, events: Sequence[Mapping[str, Any]], wanted: Seque
 
 
 def count_tokens(stage: Stage, transcript: Transcript, tap: Tap, proofs: Collection[str] = ()) -> None:
-    """Look in every request that the model was sent for every token that the API was sent, and for these `proofs`."""
+    """Search every request to the model for every token that the API received, and for these `proofs`."""
     why = "Each request was searched whole: history, results and tools."
     with stage.step("What the model saw", why):
         tokens, messages = tap.tokens | frozenset(proofs), len(transcript)

@@ -3,8 +3,8 @@
     GET    /customers/{id}   needs customers:read
     DELETE /customers/{id}   needs customers:delete
 
-Nothing here asks the authority about a request: the token's signature and claims say it all, and the verifier
-follows what has been revoked.
+The API does not call the authority for each request. The signature and the claims of the token are
+sufficient, and the verifier follows the revocation feed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 
 class Customers:
-    """The customers, in a SQLite file of the API's own."""
+    """The customers, stored in the API's own SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,18 +32,18 @@ class Customers:
             database.execute("CREATE TABLE IF NOT EXISTS customers (id TEXT PRIMARY KEY, name TEXT, email TEXT)")
 
     def add(self, customer_id: str, name: str, email: str) -> None:
-        """A new customer. Raises `sqlite3.IntegrityError` if the id is taken."""
+        """Insert a customer. Raises `sqlite3.IntegrityError` if the id is taken."""
         with self._open() as database:
             database.execute("INSERT INTO customers VALUES (?, ?, ?)", (customer_id, name, email))
 
     def find(self, customer_id: str) -> dict[str, str] | None:
-        """The customer, or None."""
+        """Return the customer, or None if there is none with this id."""
         with self._open() as database:
             row = database.execute("SELECT * FROM customers WHERE id = ?", (customer_id,)).fetchone()
             return dict(row) if row else None
 
     def delete(self, customer_id: str) -> bool:
-        """Whether there was one to delete."""
+        """Delete the customer. Return whether the customer existed."""
         with self._open() as database:
             return database.execute("DELETE FROM customers WHERE id = ?", (customer_id,)).rowcount > 0
 
@@ -55,7 +55,7 @@ class Customers:
 
 
 def sample_customers(folder: Path) -> Customers:
-    """Customers 41 and 42, in a new file in `folder`."""
+    """Create a new file in `folder` with customers 41 and 42."""
     customers = Customers(folder / "customers.sqlite3")
     customers.add("41", "Grace Hopper", "grace@example.com")
     customers.add("42", "Ada Lovelace", "ada@example.com")
@@ -63,7 +63,7 @@ def sample_customers(folder: Path) -> Customers:
 
 
 def create_app(customers: Customers, verifier: TokenVerifier) -> Starlette:
-    """The API over `customers`, for agents whose tokens satisfy `verifier`."""
+    """Return the API for `customers`. The API accepts requests with tokens that `verifier` accepts."""
 
     def show(request: Request) -> Response:
         identity_of(request).require("customers:read")

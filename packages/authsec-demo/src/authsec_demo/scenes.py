@@ -1,4 +1,4 @@
-"""What the product is for: the agent gets what was delegated to it, and nobody gets anything else."""
+"""The main steps of the demo: the agent may do the delegated actions, and every other request is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = 5.0  # seconds that a revocation may take to reach the API; it takes 
 
 
 def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
-    """AutoGen fetches customer 42."""
+    """Check that the agent can fetch customer 42 in an AutoGen conversation."""
     why = "A real AutoGen conversation: the tool gets a token, the model never does."
     with stage.step("AutoGen fetches customer 42", why):
         results = support.ask("Get data for customer 42.", stage.said)
@@ -36,7 +36,7 @@ def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
 
 
 def ask_to_delete(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
-    """The same conversation goes on, to where the agent's authority ends."""
+    """Continue the conversation, and check that the API refuses an action that is not delegated."""
     why = "The API refuses, with a reason that the agent can act on."
     with stage.step("AutoGen is asked to delete customer 42", why):
         before = len(servers.tap.calls)
@@ -57,7 +57,7 @@ def ask_to_delete(stage: Stage, servers: Servers, support: CustomerSupport) -> N
 
 
 def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
-    """Somebody who has read the client_id somewhere asks for a token."""
+    """Check that a caller with only the client_id and no proof gets no token."""
     why = "Who knows the client_id and has no key is nobody."
     with stage.step("A stranger asks for a token", why):
         stage.said("stranger", f"client_id={agent.client_id}, no proof")
@@ -76,7 +76,7 @@ def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
 
 
 def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegation: str, api_url: str) -> None:
-    """The administrator ends the delegation: the API refuses the token that the agent has, the authority a new one."""
+    """Revoke the delegation. Check that the API refuses the agent's token and the authority refuses a new one."""
     why = "Tokens are minted from the authority as it stands, and the API follows what has ended."
     with stage.step("The delegation is revoked", why):
         token = authsec.get_token(scope=READ)
@@ -105,7 +105,10 @@ def _api_says(api_url: str, token: DelegationToken) -> int:
 
 
 def _until_refused(api_url: str, token: DelegationToken) -> float:
-    """The seconds until the API has refused the token with 401: asked again and again from now on."""
+    """Call the API repeatedly until it answers 401. Return the elapsed seconds.
+
+    Raises `StepFailed` after `PATIENCE` seconds.
+    """
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
         if _api_says(api_url, token) == 401:

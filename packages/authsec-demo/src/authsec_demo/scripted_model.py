@@ -1,7 +1,7 @@
-"""The part of the model in the conversation, played from a script: a chat completion for a chat request.
+"""A scripted model: it answers chat completion requests by fixed rules.
 
-It stands where a language model would stand, decides by fixed rules, and sees exactly what a model would see. Pure:
-dictionaries in, dictionaries out (`model_server` is its HTTP).
+The scripted model replaces a language model and sees exactly the same requests. Pure: the functions take and
+return dictionaries. `model_server` serves the model over HTTP.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CUSTOMER: Final = re.compile(r"\bcustomer (\d+)\b", re.IGNORECASE)
 
 
 def complete(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to a request of the chat completions API, in the shape that its clients expect. Not streaming."""
+    """Answer a chat completions request in the format that clients expect. Does not stream."""
     message = _reply(request)
     finish_reason = "tool_calls" if message.get("tool_calls") else "stop"
     return {
@@ -57,7 +57,7 @@ def _wish(said: str, tools: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _report(result: str) -> str:
-    """What the person hears about a tool's result: the data, or why there is none and what would help."""
+    """Describe a tool's result for the person: the data, or the reason for a refusal and the remedy."""
     lacking = _LACKING.search(result)
     if lacking:
         return f"I may not: it needs {lacking.group(1)}, which is not delegated to me. An administrator could do so."

@@ -1,4 +1,4 @@
-"""The first step: everything that has to run, on this machine and for this story only."""
+"""The first step of the demo: start all servers on this machine, with temporary data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ API_IDENTIFIER: Final = "customers-api"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveModel:
-    """A real model, which somebody has asked for on the command line."""
+    """A real model, requested with `--live-model`."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -32,7 +32,7 @@ class LiveModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """What runs, and what is watched of it."""
+    """The running servers of the demo, and the recorders of their requests."""
 
     authority: Authority
     api_url: str
@@ -45,7 +45,7 @@ class Servers:
 
     @property
     def authority_url(self) -> str:
-        """The root of the authority, and its issuer."""
+        """Return the root URL of the authority, which is also its issuer."""
         return self.authority.url
 
 
@@ -56,7 +56,7 @@ def start(
     live_model: LiveModel | None,
     settings: Mapping[str, str] | None = None,
 ) -> Servers:
-    """Start the authority, with these `settings`, the sample API and the model; `running` ends them."""
+    """Start the authority (with these `settings`), the sample API and the model. Closing `running` stops all."""
     with stage.step("Start the servers", "Real ones, on free loopback ports, with throwaway data."):
         authority = running.enter_context(running_authority(folder, settings or {}))
         import autogen  # noqa: F401 - takes a second, which the authority needs to start in any case

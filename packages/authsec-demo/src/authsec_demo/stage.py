@@ -1,4 +1,4 @@
-"""How the story is told: numbered steps, aligned facts, who said what. Readable at 80 columns and in a pipe."""
+"""Print the story: numbered steps, aligned facts and conversation lines. Readable at 80 columns and in a pipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_TEXT: Final = 600
 
 
 class StepFailed(Exception):
-    """A step did not do what it should: what was expected, and what came instead."""
+    """A step failed. `expected` is the correct result, `came` is the actual result."""
 
     def __init__(self, *, expected: str, came: str) -> None:
         super().__init__(f"expected {expected}; came {came}")
@@ -30,17 +30,17 @@ class StepFailed(Exception):
 
 
 class StoryEnded(Exception):
-    """A step has failed and the stage has said so; there is nothing more to tell."""
+    """The story stops, because a step failed. The stage has already printed the failure."""
 
 
 def check(holds: bool, *, expected: str, came: str) -> None:
-    """Raise `StepFailed` unless it holds."""
+    """Raise `StepFailed` unless `holds` is true."""
     if not holds:
         raise StepFailed(expected=expected, came=came)
 
 
 class Stage:
-    """The console, and the number of the step that is on."""
+    """The console, and the number of the current step."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, emoji=False, markup=False)
@@ -51,7 +51,7 @@ class Stage:
 
     @contextmanager
     def step(self, title: str, why: str) -> Iterator[None]:
-        """One step of the story. Whatever it raises is shown as its failure, and becomes `StoryEnded`."""
+        """Run one step of the story. Print any exception as a failure of the step, then raise `StoryEnded`."""
         self._number += 1
         self._console.print()
         self._console.print(Text(f"{self._number:2} {title}", style="bold"))
@@ -66,35 +66,38 @@ class Stage:
             raise StoryEnded from error
 
     def note(self, text: str) -> None:
-        """A sentence about what is going on."""
+        """Print an explanation of the current step."""
         for line in self._wrapped(text, _INDENT):
             self._print(Text(" " * _INDENT + line, style="dim"))
 
     def fact(self, label: str, text: str) -> None:
-        """Something that was done and found to be as it should."""
+        """Print a result that was checked and is correct."""
         self._row(Text(self._good, style="green"), Text(label), text)
 
     def warning(self, label: str, text: str) -> None:
-        """Something that deserves a look; the text may quote a server, so it is made plain first."""
+        """Print a warning. Removes control characters and tokens first, because the text may quote a server."""
         self._row(Text("!" if label else "", style="yellow"), Text(label), plain(text, _LONGEST_TEXT))
 
     def said(self, who: str, text: str) -> None:
-        """A line of the conversation. A model or a server may have written it, so it is made plain first."""
+        """Print a line of the conversation.
+
+        Removes control characters and tokens first, because a model or a server may have written the text.
+        """
         self._row(Text(), Text(who, style="cyan"), plain(text, _LONGEST_TEXT))
 
     def show(self, table: Table) -> None:
-        """A table, indented like everything else."""
+        """Print a table, indented like all other output."""
         room = self._console.options.update_width(self._console.width - _INDENT)
         for segments in self._console.render_lines(table, room, pad=False):
             cells = ((segment.text, segment.style or "") for segment in segments)
             self._print(Text.assemble(" " * _INDENT, *cells))
 
     def line(self, text: str = "", *, style: str = "") -> None:
-        """A line of its own."""
+        """Print a line without indentation."""
         self._print(Text(text, style=style))
 
     def copyable(self, line: str) -> None:
-        """A line to be pasted: never wrapped, whatever the width."""
+        """Print a line for copying. Never wraps it, whatever the console's width is."""
         self._print(Text(" " * _INDENT + line))
 
     def _failed(self, expected: str, came: str) -> None:
@@ -102,7 +105,7 @@ class Stage:
         self._row(Text(), Text("came", style="red"), plain(came, _LONGEST_TEXT))
 
     def _row(self, mark: Text, label: Text, text: str) -> None:
-        """Mark, label and text in columns. Wrapped here, since rich would pad every line to the console's width."""
+        """Print mark, label and text in columns. Wraps the text itself, because rich pads lines to the full width."""
         mark.pad_right(_MARK - len(mark))
         label.pad_right(_LABEL - len(label))
         column = _INDENT + _MARK + _LABEL

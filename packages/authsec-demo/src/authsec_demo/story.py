@@ -1,4 +1,4 @@
-"""The story: what AuthSec is for, on real servers, step by step; each step checks its own outcome."""
+"""The story of the demo in steps on real servers. Each step checks its own outcome."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from authsec_demo.stage import Stage
 
 @contextmanager
 def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
-    """Tell the story. What it started runs until the end of the `with` block; if it `stays`, people can try it.
+    """Run the story. The servers run until the `with` block ends. With `stays`, print how to use the servers.
 
-    Everything that is written lies in `folder`. Raises `StoryEnded` when a step did not do what it should.
+    The demo writes all files to `folder`. Raises `StoryEnded` if a step fails.
     """
     with ExitStack() as running:
         servers = start(stage, running, folder, live_model)

@@ -1,7 +1,8 @@
-"""AuthSec for LangChain: tools that call APIs with delegation tokens, which neither the model nor a trace ever holds.
+"""AuthSec for LangChain: tools call APIs with delegation tokens, and neither the model nor a trace gets a token.
 
-`AuthsecMiddleware` is for agents of LangChain 1 (`create_agent`); `AuthsecCallbackHandler` for what takes callbacks
-only. Either way a tool takes its token where it needs it, by `delegation_token()`.
+`AuthsecMiddleware` is for agents of LangChain 1 (`create_agent`). `AuthsecCallbackHandler` is for programs
+that accept only callbacks. With either, a tool gets its token from `delegation_token()` when it sends the
+request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The callback handler: tokens for the tools of a run, where no middleware can stand."""
+"""The callback handler: tokens for the tools of a run, where middleware is not possible."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ _begun: Final[ContextVar[tuple[tuple[UUID, ToolCall | None], ...]]] = ContextVar
 
 
 class AuthsecCallbackHandler(BaseCallbackHandler):
-    """For `config={"callbacks": [AuthsecCallbackHandler(client)]}`: the run's tools can call `delegation_token()`.
+    """A callback handler that lets the tools of a run call `delegation_token()`.
 
-    The token is for all that is delegated, and it is asked for when a tool takes it. It stands in no metadata, tag or
-    input: tools that looked for it in the run's metadata call `delegation_token()` instead. What a tool returns is not
-    looked at; prefer `AuthsecMiddleware` where there is an agent to give it to.
+    Use: `config={"callbacks": [AuthsecCallbackHandler(client)]}`.
+
+    The token covers everything that is delegated. The client requests the token when a tool calls
+    `delegation_token()`. No metadata, tag or input contains the token: a tool that read the token from the run's
+    metadata must call `delegation_token()` instead.
+
+    The handler does not remove the token from results of tools. Prefer `AuthsecMiddleware` for agents.
     """
 
     run_inline = True  # in the context that the tool is then run in, also by `ainvoke`
@@ -33,16 +37,16 @@ class AuthsecCallbackHandler(BaseCallbackHandler):
         self._client = client
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's
-        """A tool begins."""
+        """Make this tool call the current one, so that the tool can call `delegation_token()`."""
         before = begin(ToolCall(client=self._client, wanted=_ALL))
         _begun.set((*_begun.get(), (run_id, before))[-_MOST:])
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - what it is called with
-        """It has ended."""
+        """Restore the tool call before this one."""
         _ended(run_id)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - as above
-        """It has failed."""
+        """Restore the tool call before this one."""
         _ended(run_id)
 
     def __repr__(self) -> str:
@@ -50,7 +54,7 @@ class AuthsecCallbackHandler(BaseCallbackHandler):
 
 
 def _ended(run_id: UUID) -> None:
-    """It is over, and with it all that began within it; one whose beginning nobody knows leaves no call behind."""
+    """End the tool call and every call that began within it. For an unknown `run_id`, no call remains."""
     begun = _begun.get()
     place = next((place for place, (known, _) in enumerate(begun) if known == run_id), None)
     end(None if place is None else begun[place][1])

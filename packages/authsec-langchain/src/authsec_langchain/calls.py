@@ -1,7 +1,8 @@
-"""How a token reaches a tool: by the call that runs, never by an argument.
+"""Pass tokens to tools through the context (`contextvars`), never through arguments.
 
-LangChain hands a tool's arguments, and the run's metadata and tags, to callbacks, tracers, event streams and error
-texts. What it hands on without looking at is the context (`contextvars`): so that carries whom to ask, not a token.
+LangChain passes a tool's arguments, and the run's metadata and tags, to callbacks, tracers, event streams and
+error texts. LangChain never reads the context. The context contains the client for the token request, not a
+token.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from authsec.tokens import TokenRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """One call of a tool: whom it may ask for which token. `handed_out` are those that it was given."""
+    """One call of a tool: the client, the token that the tool may request, and the tokens it got (`handed_out`)."""
 
     client: AuthSecClient
     wanted: TokenRequest
     handed_out: set[str] = field(default_factory=set, repr=False)
 
     def token(self) -> str:
-        """A living token. Raises `AuthSecError`."""
+        """Return an unexpired token. Raises `AuthSecError`."""
         return self._noted(self.client.get_token(self.wanted.scope, self.wanted.resource))
 
     async def atoken(self) -> str:
-        """The same for coroutines."""
+        """Return an unexpired token, for coroutines. Raises `AuthSecError`."""
         return self._noted(await self.client.aget_token(self.wanted.scope, self.wanted.resource))
 
     def _noted(self, token: DelegationToken) -> str:
@@ -41,22 +42,23 @@ _running: Final[contextvars.ContextVar[ToolCall | None]] = contextvars.ContextVa
 
 
 def delegation_token() -> str:
-    """The token of the tool call that runs: living, for the actions that the middleware names for this tool.
+    """Return an unexpired token for the current tool call, with the actions that the middleware names for the tool.
 
-    Take it where the request is made, and each time: it comes from the client's cache. Raises `AuthSecError` if the
-    authority gives none, `ConfigError` outside of a tool that is given tokens.
+    Call this function for each request, where the request is sent: the token comes from the client's cache.
+    Raises `AuthSecError` if the authority issues no token. Raises `ConfigError` outside of a tool that gets
+    tokens.
     """
     return _call().token()
 
 
 async def adelegation_token() -> str:
-    """The same for async tools."""
+    """Return the token as `delegation_token` does, for async tools."""
     return await _call().atoken()
 
 
 @contextmanager
 def running(call: ToolCall) -> Iterator[None]:
-    """Until the block ends, `call` is the tool call that runs."""
+    """Make `call` the current tool call until the block ends."""
     before = _running.set(call)
     try:
         yield
@@ -65,14 +67,14 @@ def running(call: ToolCall) -> Iterator[None]:
 
 
 def begin(call: ToolCall) -> ToolCall | None:
-    """From now on `call` is the tool call that runs, in this context. Returns the one before, for `end`."""
+    """Make `call` the current tool call in this context. Return the previous one, for `end`."""
     before = _running.get()
     _running.set(call)
     return before
 
 
 def end(before: ToolCall | None) -> None:
-    """The call is over, and what was before it is again."""
+    """End the current tool call, and make `before` the current one again."""
     _running.set(before)
 
 

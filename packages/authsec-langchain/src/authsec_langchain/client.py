@@ -1,4 +1,4 @@
-"""`AuthsecClient`: the client of `authsec` under the name, and with the habits, of the published LangChain package."""
+"""`AuthsecClient`: the client of `authsec`, with the name and methods of the published LangChain package."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from authsec.credentials import CredentialSource
 
 
 class AuthsecClient(AuthSecClient):
-    """Delegation tokens for one agent: all that `AuthSecClient` is, and what programs for LangChain expect besides.
+    """An `AuthSecClient` with the further methods that LangChain programs expect.
 
-    It can stand in a `with` and be closed. There is nothing to close, as no connection outlives a request: a token that
-    others still use stays good, and `revoke_token` is what ends one.
+    The client supports `with` and `close`, but `close` does nothing: no connection outlives a request. Tokens
+    stay valid after `close`, because other code may still use them. `revoke_token` ends a token.
     """
 
     def get_delegation_token(self, *, force_refresh: bool = False) -> str:
-        """The token for all that is delegated, as a string; `force_refresh` asks although there is a living one."""
+        """Return a token for everything that is delegated. `force_refresh` ignores the cached token."""
         return self.get_token(force_refresh=force_refresh).value
 
     def close(self) -> None:
-        """For programs that close what they open."""
+        """Do nothing. Exists for programs that close every client."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,11 @@
-"""A tool during one call: it can take tokens, and gives none away.
+"""Guard a tool during one call: the tool can get tokens, but its results and exceptions contain none.
 
-What a tool returns or raises goes to callbacks, traces, the state, its checkpoints and the model. An API that echoes
-the request's headers, or a library whose exception quotes them, would take the token there. So the tool is copied for
-the call, and the copy's `_run` and `_arun` are watched: they run before any callback hears of the outcome.
+LangChain passes results and exceptions of a tool to callbacks, traces, the state, its checkpoints and the
+model. An API may echo the headers of a request, and an exception of a library may quote them. The token would
+then leak.
+
+For each call, `guarded` copies the tool and wraps `_run` and `_arun` of the copy. The wrappers run before any
+callback gets the outcome.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from authsec_langchain.calls import ToolCall, running
 
 
 def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
-    """A copy of `tool` for this call."""
+    """Return a copy of `tool` for this call that removes tokens from results and exceptions."""
 
     @functools.wraps(tool._run)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -44,6 +47,6 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
 
 
 def _safe(error: Exception, call: ToolCall) -> Exception:
-    """The error itself, unless it tells a token; then one that does not, and has no cause that does."""
+    """Return the error itself if it contains no token; else an error without token and without such a cause."""
     forget_denied(error, call.handed_out)
     return safe_error(call.handed_out, error, ToolException)

@@ -1,4 +1,4 @@
-"""The middleware for agents of LangChain 1: chosen tools can take tokens, and a denial need not abort the run."""
+"""The middleware for agents of LangChain 1: the named tools can get tokens, and a denial need not abort the run."""
 
 from __future__ import annotations
 
@@ -24,18 +24,22 @@ _ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
 
 
 class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
-    """For `create_agent(…, middleware=[AuthsecMiddleware(client, {"fetch_customer": "customers:read"})])`.
+    """Middleware for `create_agent` that lets the named tools get delegation tokens.
 
-    `tools` says which tools get tokens, by name, and for which actions; None is for all that is delegated. Such a tool
-    takes its token by `delegation_token()`. Nothing of it stands in the tool's arguments, and what the tool returns or
-    raises is freed of it. `resource` is that of `AuthSecClient.get_token`, for all of these tools.
+    Use: `create_agent(…, middleware=[AuthsecMiddleware(client, {"fetch_customer": "customers:read"})])`.
 
-    A tool whose token is denied is not started. With `on_denied="tell_model"` the model reads why, and the run goes on;
-    the same where the API behind the tool answers 401 or 403. With `"raise"` the run ends with the error. An authority
-    that is away decides nothing: as an API that is away, it raises.
+    `tools` maps the name of each tool that gets tokens to its actions; None means everything that is delegated.
+    Such a tool calls `delegation_token()`. The arguments of the tool never contain the token, and the middleware
+    removes the token from results and exceptions. `resource`, as in `AuthSecClient.get_token`, applies to all of
+    these tools.
 
-    A name that no tool has, and that is nearly the name of a tool without tokens, raises `ConfigError` before the model
-    is asked. Middleware that leaves tools out comes after this one: a tool that is left out would look misspelt.
+    If the authority denies the token, the tool does not start. With `on_denied="tell_model"` the model reads the
+    reason, and the run continues. The same happens if the tool's API answers 401 or 403. With `"raise"` the run
+    ends with the error. If the authority or the API is unavailable, the middleware always raises the error.
+
+    Before the model is called, the middleware checks each name that no tool has. Raises `ConfigError` if the name
+    is similar to the name of a tool without tokens. Middleware that removes tools must come after this one:
+    otherwise a removed tool looks misspelt.
     """
 
     def __init__(
@@ -62,23 +66,26 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
 
     @property
     def name(self) -> str:
-        """With its tools, as LangChain takes two of one name for the same."""
+        """Return a name that lists the tools, because LangChain takes two of the same name for the same middleware."""
         return f"AuthsecMiddleware({', '.join(sorted(self._wanted))})"
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
-        """Ask the model, unless one of the names is a misspelt tool's: nothing before this is told which there are."""
+        """Check the names of the tools, then call the model. Raises `ConfigError` for a misspelt name.
+
+        The check happens here, because the middleware does not know the agent's tools before.
+        """
         self._check_names(request)
         return handler(request)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
     ) -> Any:
-        """The same for agents that are run by `ainvoke` and `astream`."""
+        """Do the same as `wrap_model_call`, for agents that run by `ainvoke` and `astream`."""
         self._check_names(request)
         return await handler(request)
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Outcome]) -> Outcome:
-        """Run the tool, if it is one of those, with a token at hand."""
+        """Run the tool. A tool named in `tools` can call `delegation_token()`."""
         call = self._call(request)
         if call is None:
             return handler(request)
@@ -91,7 +98,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Outcome]]
     ) -> Outcome:
-        """The same for agents that are run by `ainvoke` and `astream`."""
+        """Do the same as `wrap_tool_call`, for agents that run by `ainvoke` and `astream`."""
         call = self._call(request)
         if call is None:
             return await handler(request)
@@ -102,7 +109,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
             return self._told(request, call, error)
 
     def _check_names(self, request: ModelRequest[Any]) -> None:
-        """Raises `ConfigError` for a name that no tool has and that is nearly a tool's which is not named."""
+        """Raise `ConfigError` if a name matches no tool and is similar to the name of a tool without tokens."""
         there = {name for tool in request.tools if (name := _name(tool))}
         self._seen |= there & self._wanted.keys()
         for name in sorted(self._wanted.keys() - self._seen):
@@ -118,7 +125,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         return None if wanted is None else ToolCall(client=self._client, wanted=wanted)
 
     def _told(self, request: ToolCallRequest, call: ToolCall, error: Exception) -> ToolMessage:
-        """The denial as the tool's answer. Raises what is none."""
+        """Return the denial as the tool's answer. Raise any error that is not a denial."""
         text = told_of_denial(error, call.handed_out) if self._tells_model else None
         if text is None:
             raise error
@@ -130,10 +137,10 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
 
 
 def _name(tool: BaseTool | dict[str, Any]) -> str:
-    """A tool's name; a provider's own tool is a dictionary, with or without one."""
+    """Return the name of the tool. A provider's own tool is a dictionary, and may have no name."""
     return str(tool.get("name", "")) if isinstance(tool, dict) else tool.name
 
 
 def _given(request: ToolCallRequest, call: ToolCall) -> ToolCallRequest:
-    """The request with a tool that can take tokens; where nobody knows the tool, LangChain says so itself."""
+    """Return the request with a guarded copy of the tool. For an unknown tool, LangChain reports the error itself."""
     return request if request.tool is None else request.override(tool=guarded(request.tool, call))

@@ -1,7 +1,7 @@
-"""Checks that must not be ignored, as exceptions that know nothing of HTTP.
+"""Failures of requests and of the start, as exceptions that do not depend on HTTP.
 
-Services raise them; `web/errors.py` turns them into answers. A *decision* about a token is no failure: it is a value
-with a reason (`tokens/model.py`).
+Services raise these exceptions, and `web/errors.py` turns them into responses. A *decision* about a token is
+not a failure: a decision is a value with a reason (`tokens/model.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Failure(Exception):
-    """A request that cannot be carried out. `message` says what failed, `remedy` what would satisfy it."""
+    """A request that cannot be carried out. `message` says what failed, `remedy` how to fix it."""
 
     reason = "failure"
 
@@ -22,7 +22,7 @@ class Failure(Exception):
 
 
 class Invalid(Failure):
-    """A value that was handed in breaks a rule; `field` names it as the caller knows it."""
+    """A given value breaks a rule. `field` is the value's name in the request."""
 
     reason = "invalid_request"
 
@@ -32,13 +32,13 @@ class Invalid(Failure):
 
 
 class NotFound(Failure):
-    """There is no such thing."""
+    """The requested object does not exist."""
 
     reason = "not_found"
 
 
 class Conflict(Failure):
-    """It contradicts what already exists; `field` names the value that does, where it is one."""
+    """The request contradicts existing data. `field` names the value in conflict, if there is one."""
 
     reason = "conflict"
 
@@ -48,10 +48,10 @@ class Conflict(Failure):
 
 
 class Outdated(Failure):
-    """What was to be changed was changed by somebody else since the caller read it; `by` whom and `at` when.
+    """Somebody else changed the object after the caller read it. `by` is the name, `at` is the time of the change.
 
-    The caller had read the revision `since` of `thing`, its id, and it is `present` by now; `fields` changed meanwhile,
-    where that is known.
+    `thing` is the object's id. The caller read the revision `since`; the current revision is `present`. `fields`
+    are the fields that changed meanwhile, if known.
     """
 
     reason = "outdated"
@@ -77,17 +77,17 @@ class Outdated(Failure):
 
 
 class NotPermitted(Failure):
-    """The principal's role does not reach that far."""
+    """The principal is not permitted to do this."""
 
     reason = "not_permitted"
 
 
 class RoleTooSmall(NotPermitted):
-    """The same, where another role would do."""
+    """The principal is not permitted to do this, but a higher role would be."""
 
 
 class Fault(StrEnum):
-    """The part that failed, where it is known: for `/readyz` and the log."""
+    """The part of the system that failed, if known. For `/readyz` and the log."""
 
     UNKNOWN = "unknown"
     SILENT = "database_silent"  # it accepts connections and does not answer
@@ -102,7 +102,10 @@ class Fault(StrEnum):
 
 
 class Unavailable(Failure):
-    """The authority cannot keep its promises at the moment (above all: a durable record), so it does nothing."""
+    """The authority cannot do the request at the moment, usually because it cannot write a durable record.
+
+    Nothing was changed.
+    """
 
     reason = "unavailable"
 
@@ -120,13 +123,13 @@ class Unavailable(Failure):
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection was lost, or the disk failed, at the commit: the change may have been made."""
+    """The connection or the disk failed during the commit, so the change may have been made."""
 
     def __init__(self, message: str, *, fault: Fault = Fault.UNKNOWN) -> None:
         super().__init__(message, "The change may have been made. Look before you repeat it.", fault=fault)
 
 
 class StartupRefused(Failure):
-    """The server must not start like this; message and remedy are for the operator at the terminal."""
+    """The server must not start like this. The operator reads message and remedy in the terminal."""
 
     reason = "startup_refused"

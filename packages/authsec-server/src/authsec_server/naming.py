@@ -1,4 +1,4 @@
-"""What people may call things: display names, the slugs made of them, canonical ids. Pure."""
+"""Validate display names, slugs, descriptions and ids. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 def name(field: str, value: str) -> str:
-    """A display name: one line of 1 to 120 visible characters, in Unicode's composed form (NFC)."""
+    """Return the display name in NFC: one line of 1 to 120 visible characters. Raises `Invalid`."""
     cleaned = unicodedata.normalize("NFC", value).strip()
     if not cleaned:
         raise Invalid(field, f"{field} must not be empty.")
@@ -30,7 +30,7 @@ def name(field: str, value: str) -> str:
 
 
 def is_name(value: str) -> bool:
-    """Whether something could be called just this. What could not is never looked up."""
+    """Whether `value` is a valid display name in normal form. Callers look up only valid names."""
     try:
         return name("name", value) == value
     except Invalid:  # which is what was asked
@@ -38,7 +38,10 @@ def is_name(value: str) -> bool:
 
 
 def text(field: str, value: str) -> str:
-    """A description: at most 2000 characters; line breaks are fine, other control characters are not."""
+    """Return the description in NFC: at most 2000 characters, no control characters except line breaks.
+
+    Raises `Invalid`.
+    """
     cleaned = unicodedata.normalize("NFC", value).strip()
     if len(cleaned) > MAX_TEXT:
         raise Invalid(field, f"{field} must have at most {MAX_TEXT} characters.")
@@ -47,14 +50,14 @@ def text(field: str, value: str) -> str:
 
 
 def slug(field: str, value: str) -> str:
-    """A slug as given: lower-case letters, digits and hyphens, not shaped like an id."""
+    """Return the slug unchanged: lower-case letters, digits and hyphens, but not a UUID. Raises `Invalid`."""
     if not is_slug(value):
         raise Invalid(field, f"{field} must be 1 to 63 lower-case letters, digits or hyphens.", "e.g. customer-support")
     return value
 
 
 def slug_of(field: str, display_name: str) -> str:
-    """The slug that a name suggests: `Customer Support` becomes `customer-support`."""
+    """Derive a slug from a display name: `Customer Support` becomes `customer-support`. Raises `Invalid`."""
     plain = unicodedata.normalize("NFKD", display_name).encode("ascii", "ignore").decode().lower()
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-")
     if not made or is_uuid(made):
@@ -65,14 +68,14 @@ def slug_of(field: str, display_name: str) -> str:
 
 
 def chosen_slug(given: str | None, display_name: str) -> str:
-    """The slug that was given, or else the one that the name suggests."""
+    """Return the given slug, or else the slug derived from the display name. Raises `Invalid`."""
     return slug_of("slug", display_name) if given is None else slug("slug", given)
 
 
 def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) -> str:
-    """How to find what was meant by `asked`, which is no slug of anything. People give names as well, and mistype.
+    """Return a hint for an unknown slug `asked`, because people type display names and make typing errors.
 
-    `near` gives slugs that may be meant by one; `otherwise` is what is said where none is.
+    `near` returns existing slugs that are similar to a slug. `otherwise` is the hint if no slug is similar.
     """
     try:
         slug = slug_of("slug", asked)
@@ -83,7 +86,7 @@ def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) ->
 
 
 def is_slug(value: str) -> bool:
-    """Whether this could be a slug. What could not is never looked up: PostgreSQL does not even take a NUL."""
+    """Whether `value` is a valid slug. Callers look up only valid slugs: PostgreSQL, for example, rejects a NUL."""
     return _SLUG.fullmatch(value) is not None and not is_uuid(value)
 
 
@@ -93,9 +96,9 @@ def is_uuid(value: str) -> bool:
 
 
 def only_one(found: Sequence[T], called: str) -> T | None:
-    """The one thing that has this id or slug; None for none. Raises `Conflict` for two.
+    """Return the only found object with this id or slug, or None if there is none. Raises `Conflict` for several.
 
-    A unique index refuses the second one. Somebody who writes to the database can change the index.
+    A unique index prevents several. But a person with write access to the database can change the index.
     """
     if len(found) > 1:
         raise Conflict(
@@ -106,15 +109,15 @@ def only_one(found: Sequence[T], called: str) -> T | None:
 
 
 def folded(value: str) -> str:
-    """The text without its letters' case (Unicode's case folding), for comparing, searching and sorting.
+    """Return the text in Unicode's case folding, for comparing, searching and sorting.
 
-    Done here and stored: SQLite folds ASCII only, PostgreSQL by its locale.
+    The server folds the text and stores the result: SQLite folds only ASCII, and PostgreSQL folds by its locale.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold())
 
 
 def quoted(value: str) -> str:
-    """What a caller sent, fit for a message: in quotes, one line, nothing invisible, at most 80 characters of it."""
+    """Quote a caller's value for a message: one line, no invisible characters, at most 80 characters of the value."""
     return repr(value if len(value) <= 80 else f"{value[:79]}…")
 
 

@@ -1,4 +1,7 @@
-"""Who is acting, and how far their role reaches. An agent is never a principal: no agent can administer."""
+"""The principal of an administrative request, and its role.
+
+An agent is never a principal, so no agent can administer the authority.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from authsec_server.failures import RoleTooSmall
 
 
 class PrincipalKind(StrEnum):
-    """How the principal came in."""
+    """How the principal authenticated."""
 
     ADMINISTRATOR = "administrator"
     ADMIN_KEY = "admin_key"
@@ -21,7 +24,7 @@ class PrincipalKind(StrEnum):
 
 
 class Role(IntEnum):
-    """What a principal may do; each includes those below."""
+    """The permissions of a principal. Each role includes the lower roles."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -30,9 +33,10 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """`id` is empty for the local operator and the server itself; `name` is what the audit trail shows.
+    """The person, key or server that acts. `name` is the name in the audit log.
 
-    `session_id` says by which session an administrator came in. It is not part of who they are.
+    `id` is empty for the local operator and for the server itself. `session_id` is the session of an
+    administrator. Comparisons ignore `session_id`.
     """
 
     kind: PrincipalKind
@@ -42,7 +46,7 @@ class Principal:
     session_id: str = field(default="", compare=False)
 
     def require(self, role: Role) -> None:
-        """Raise `RoleTooSmall` unless this principal's role reaches `role`."""
+        """Raise `RoleTooSmall` unless this principal's role includes `role`."""
         if self.role < role:
             raise RoleTooSmall(
                 f"{self.name} has the role {self.role.name.lower()}; this needs {role.name.lower()}.",
@@ -52,9 +56,9 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Somebody doing something: who, when, and in which request. What the services' verbs take beside the transaction.
+    """The context of an action: principal, time, request and address. Services take it beside the transaction.
 
-    `token_bytes(n)` gives n random bytes; randomness is an argument like time.
+    `token_bytes(n)` returns n random bytes. Time and randomness are arguments, so that tests can control both.
     """
 
     principal: Principal
@@ -64,12 +68,12 @@ class Act:
     token_bytes: Callable[[int], bytes]
 
     def new_id(self) -> str:
-        """An id for something new."""
+        """Return a random id for a new object."""
         return random_id(self.token_bytes)
 
 
 def random_id(token_bytes: Callable[[int], bytes]) -> str:
-    """A random UUID (RFC 9562 version 4)."""
+    """Return a random UUID (RFC 9562 version 4)."""
     return str(UUID(bytes=token_bytes(16), version=4))
 
 

@@ -1,4 +1,4 @@
-"""Files that hold a secret of the server's, its database among them: refused where others may read them, too."""
+"""Files with secrets of the server, such as the database. The server refuses a file that other users can read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ MAX_BYTES: Final = 1024  # no secret that is read here is longer
 
 
 def read_private(path: Path, called: str, *, if_missing: str) -> bytes:
-    """What stands in the file, as far as a secret reaches. `called` is what messages call it; none quotes from it.
+    """Read at most 1024 bytes of a secret file.
 
-    Raises `StartupRefused` with `if_missing` as the remedy where there is none, and where it is not the server's alone.
+    `called` is the file's name in messages. No message quotes the content. Raises `StartupRefused` for a missing
+    file, with the remedy `if_missing`. Also raises `StartupRefused` for a file that other users can read or
+    write.
     """
     try:
         # Before it is opened: a pipe would block, and `chmod` on a device or a folder would be a harmful remedy.
@@ -35,16 +37,16 @@ def read_private(path: Path, called: str, *, if_missing: str) -> bytes:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file that the server's user alone can read and write, unless there is one.
+    """Create an empty file with mode 0600, unless the file exists.
 
-    SQLite would make it with whatever mode the umask leaves, and gives that mode to the files beside it (-wal, -shm).
+    SQLite itself would use the mode of the umask. SQLite copies the mode of this file to the -wal and -shm files.
     """
     with suppress(OSError):  # the folder is missing or is not writable: whoever opens the file says so
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def check_data(file: Path) -> None:
-    """Raise `StartupRefused` where others may read or write the embedded database, or may exchange it for theirs."""
+    """Raise `StartupRefused` if other users can read, write or replace the embedded database."""
     if os.name == "nt":
         return
     folder = file.parent

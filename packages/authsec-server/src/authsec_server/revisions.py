@@ -1,6 +1,6 @@
-"""Two people who edit one thing: the second is told, nobody's change is undone unseen. Pure.
+"""Optimistic locking: two people edit one object, and the second one gets an error instead of a lost update. Pure.
 
-Every thing that can be edited counts its changes; whoever edits says which count they had read.
+Every editable object numbers its changes as `revision`. An edit names the revision that the editor read.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from authsec_server.principal import Act
 
 
 class Revised(Protocol):
-    """A frozen dataclass that counts its changes. Before the first one `changed_at` is None, `changed_by` empty."""
+    """A frozen dataclass with a revision. Before the first change, `changed_at` is None and `changed_by` is empty."""
 
     @property
     def id(self) -> str:
-        """What it is known by, for good."""
+        """Return the id, which never changes."""
 
     @property
     def revision(self) -> int:
-        """1 when it was made, and one more with each change."""
+        """Return the revision: 1 for a new object, plus 1 for each change."""
 
     @property
     def changed_at(self) -> datetime | None:
-        """When it was changed last."""
+        """Return the time of the last change."""
 
     @property
     def changed_by(self) -> str:
-        """The name of the principal who did."""
+        """Return the name of the principal that made the last change."""
 
     @property
     def created_at(self) -> datetime:
-        """When it was made."""
+        """Return the time of creation."""
 
 
 T = TypeVar("T", bound=Revised)
 
 
 def require_current(thing: Revised, revision: int, what: str) -> None:
-    """Raise `Outdated` unless the editor had read the thing as it is now; `what` begins the sentence: "This role"."""
+    """Raise `Outdated` unless `revision` is the current one. `what` begins the sentence, like "This role"."""
     if thing.revision != revision:
         raise Outdated(
             f"{what} was changed meanwhile{f' by {thing.changed_by}' if thing.changed_by else ''}.",
@@ -56,7 +56,10 @@ def require_current(thing: Revised, revision: int, what: str) -> None:
 
 
 def require_same(thing: Revised, same: bool, what: str) -> None:
-    """Raise `Outdated` unless it is the thing that the editor had read, and no other that has its slug by now."""
+    """Raise `Outdated` unless `same` is true.
+
+    `same` is false if the editor read a deleted object, and a new object has the same slug.
+    """
     if not same:
         raise Outdated(
             f"{what} is not the one that was read: that is gone, and this was made under the same name.",
@@ -70,7 +73,7 @@ def require_same(thing: Revised, same: bool, what: str) -> None:
 
 
 def changed(thing: T, act: Act, **values: Any) -> T:
-    """The thing with other values, as its next revision."""
+    """Return a copy of the object with other values, as the next revision."""
     # mypy cannot know that what is revised is a dataclass: a protocol has no way to ask for that.
     revised: T = replace(
         thing,  # type: ignore[type-var] # for that reason
@@ -83,7 +86,10 @@ def changed(thing: T, act: Act, **values: Any) -> T:
 
 
 def edit_detail(revision: int, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
-    """What the journal keeps of an edit: the new revision, and what differs before and after. Empty if nothing does."""
+    """Return the journal's detail of an edit: the new revision and the changed fields before and after.
+
+    The detail is empty if no field changed.
+    """
     differing = [field for field in after if before[field] != after[field]]
     if not differing:
         return {}

@@ -1,7 +1,7 @@
 """Every setting of the server, with its meaning and its safe default. Environment: `AUTHSEC_SERVER_<NAME>`.
 
-The only secret that can stand here is a password in `database`, which is therefore in no repr; the master key is named
-by file.
+Only `database` can contain a secret, a password. Therefore no repr shows `database`. The settings name the
+master key only by its file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 class Origin(StrEnum):
-    """Where the value of a setting comes from; an option outweighs the environment."""
+    """The origin of a setting's value. An option overrides the environment."""
 
     OPTION = "option"
     ENVIRONMENT = "environment"
@@ -40,7 +40,7 @@ class Origin(StrEnum):
 
 
 class Settings(BaseSettings):
-    """How this authority runs. Durations are in seconds, rates in requests a minute."""
+    """The settings of this authority. Durations are in seconds, rates in requests per minute."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
 
@@ -218,30 +218,34 @@ class Settings(BaseSettings):
     _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 
     def origin(self, name: str) -> Origin:
-        """Where the value of a setting comes from."""
+        """Return the origin of a setting's value."""
         return self._origins.get(name, Origin.DEFAULT)
 
     @property
     def database_file(self) -> Path:
-        """The embedded database, used where no other is named."""
+        """Return the file of the embedded database, which the server uses if `database` is empty."""
         return (self.data / "authsec.sqlite3").absolute()
 
     @property
     def database_url(self) -> str:
-        """The database as SQLAlchemy names it."""
+        """Return the database URL in SQLAlchemy's form."""
         if not self.database:
             return f"sqlite:///{self.database_file}"
         return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The file of the SQLite database; None for PostgreSQL."""
+        """Return the file of the SQLite database, or None for PostgreSQL."""
         prefix = "sqlite:///"
         return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
 
     @property
     def issuer(self) -> str:
-        """The issuer (`iss`, RFC 8414): public_url, or on loopback the address listened on. Never the Host header."""
+        """Return the issuer (`iss`, RFC 8414): `public_url`, or on loopback the address of the listener.
+
+        The issuer never comes from the Host header. Raises `StartupRefused` without `public_url`, unless `host` is
+        loopback.
+        """
         if self.public_url:
             return self.public_url
         if not is_loopback(self.host):
@@ -264,7 +268,7 @@ def is_loopback(host: str) -> bool:
 
 
 def load_settings(**given: Any) -> Settings:
-    """Settings from the environment; what is `given` (command-line options) comes first. Raises `StartupRefused`."""
+    """Load settings from the environment. `given` (command-line options) overrides it. Raises `StartupRefused`."""
     options = {name: value for name, value in given.items() if value is not None}
     known = [name.upper() for name in Settings.model_fields]
     if unknown := list(settings_errors.unknown_names(os.environ, ENV_PREFIX, known)):

@@ -1,6 +1,6 @@
-"""Settings that were meant and do not count: names that are none, values that do not fit, and what Kubernetes sets.
+"""Find settings without effect: unknown names, invalid values, and variables that Kubernetes sets.
 
-A misspelt name would pass in silence, and the server would start on other data than was meant.
+Without these errors, the server would ignore a misspelt name and could start with the wrong data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PARSED = {
 
 
 def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[str]) -> Iterator[str]:
-    """What is to be said of each variable that begins with `prefix` and is no setting; its value is not shown."""
+    """Yield a message for each variable that begins with `prefix` and is not a setting, without its value."""
     for name, value in sorted(environment.items()):
         its = name.upper().removeprefix(prefix)
         if not name.upper().startswith(prefix) or its in known or _is_of_a_service(its, value):
@@ -38,12 +38,12 @@ def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[s
 
 
 def set_by_kubernetes(value: object) -> bool:
-    """Whether it is what Kubernetes puts where a port belongs, for a Service that is called like this server."""
+    """Whether Kubernetes set this value for a Service with the server's name, instead of a port number."""
     return isinstance(value, str) and _LINKED_ADDRESS.match(value) is not None
 
 
 def problem(error: Mapping[str, Any]) -> str:
-    """What is wrong with a value, in one clause."""
+    """Describe in one clause why a value is invalid."""
     if error["type"] == "string_pattern_mismatch":  # ^(one|another)$
         return f"must be one of {', '.join(error['ctx']['pattern'].strip('^()$').split('|'))}"
     said = _PARSED.get(error["type"])

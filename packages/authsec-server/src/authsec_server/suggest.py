@@ -1,4 +1,4 @@
-"""What may have been meant by a name that nothing has: people mistype, and are told the nearest that there is. Pure."""
+"""Suggest the nearest known name for an unknown name, because people make typing errors. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _COMPARED: Final = 130  # characters, as many as any name has that is looked for
 
 
 def nearest(text: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
-    """The one that is most like the text; empty where none is at least so like it, from 0 to 1 (the same)."""
+    """Return the known name most similar to `text`, or an empty text below `likeness` (from 0 to 1; 1 is equal)."""
     found = get_close_matches(text[:_COMPARED], [*known], n=1, cutoff=likeness)
     return str(found[0]) if found else ""
 
 
 def told_nearest(text: str, known: Iterable[str], otherwise: str, *, likeness: float = 0.6) -> str:
-    """The sentence that says which it is, or what is said where none is like it."""
+    """Return a sentence that names the nearest known name, or `otherwise` if no name is similar."""
     found = nearest(text, known, likeness=likeness)
     return f"The nearest is {found}." if found else otherwise

@@ -1,6 +1,12 @@
-"""A stand-in for a Kubernetes cluster: a real HTTPS server that answers as a kube-apiserver does, shape for shape.
+"""A stand-in for a Kubernetes cluster: a real HTTPS server that answers in the formats of a kube-apiserver.
 
-`running.running_cluster` starts one. `requests` reads what is asked of it, `authentication` and `rbac` say who asks and
-whether they may, `objects` keeps what the cluster holds, and `issuer` makes the tokens of service accounts, claim for
-claim. `kubelet` writes them into the files of pods. It schedules nothing and runs nothing: a pod that is created runs.
+`running.running_cluster` starts the server. The modules:
+
+- `requests` parses each request.
+- `authentication` identifies the user and `rbac` authorises the user.
+- `objects` stores the objects of the cluster.
+- `issuer` signs tokens of service accounts, with the same claims as a real cluster.
+- `kubelet` writes these tokens into the files of pods.
+
+The stand-in schedules nothing and starts no containers: a new pod has the status `Running` at once.
 """

@@ -1,4 +1,4 @@
-"""The API server: who asks, whether they may, and then the answer."""
+"""The API server: it authenticates the user, authorises the request and answers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _CACHED: Final = {"Cache-Control": "public, max-age=3600"}
 
 
 class ApiServer:
-    """Answers requests about `objects`."""
+    """An ASGI application that answers Kubernetes API requests about `objects`."""
 
     def __init__(self, objects: Objects, issuer: Issuer, authenticator: Authenticator) -> None:
         self._objects = objects
@@ -98,7 +98,7 @@ class ApiServer:
         raise forbidden(asked.resource, asked.name, asked.group, why)
 
     def _rules(self, user: User, namespace: str) -> list[Mapping[str, Any]]:
-        """The rules of all roles that are bound to the user, in the cluster and in this namespace."""
+        """Return the rules of all roles that are bound to the user, in the cluster and in this namespace."""
         found: list[Mapping[str, Any]] = []
         bindings = self._objects.list(CLUSTER_ROLE_BINDINGS)
         if namespace:
@@ -112,7 +112,7 @@ class ApiServer:
         return found
 
     def _path(self, asked: Asked, address: str) -> Response:
-        """What is no resource: health, version, discovery, the issuer."""
+        """Answer a path that is not a resource: health, version, API discovery, issuer discovery or key set."""
         path = asked.path.rstrip("/")
         if asked.verb != "get":
             raise method_not_allowed()
@@ -184,7 +184,7 @@ def _discovered(path: str) -> Mapping[str, Any] | None:
 
 
 def _listed(resource: Resource, items: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """A list says once what its items are."""
+    """Return the items as a list object. Only the list has `kind` and `apiVersion`; the items have neither."""
     bare = [{name: value for name, value in each.items() if name not in ("kind", "apiVersion")} for each in items]
     newest = max((int(each["metadata"]["resourceVersion"]) for each in items), default=1)
     metadata = {"resourceVersion": str(newest)}

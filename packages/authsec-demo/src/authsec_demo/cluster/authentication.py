@@ -1,4 +1,4 @@
-"""Whose a token is: the one of the administrator, or a service account's while all that it is bound to is there."""
+"""Authenticate bearer tokens: the administrator's token, and tokens of service accounts whose bound objects exist."""
 
 from __future__ import annotations
 
@@ -19,19 +19,25 @@ _INVALIDATED: Final = "service account token has been invalidated"
 
 
 class NotAuthenticated(Exception):
-    """The token is nobody's. The message is the API server's, for its log and for `TokenReview.status.error`."""
+    """The token authenticates no user.
+
+    The message is the API server's, for its log and for `TokenReview.status.error`.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticated:
-    """Whose the token is, and for which of the audiences that were asked about it is good."""
+    """The user of a valid token, and the requested audiences that the token has."""
 
     user: User
     audiences: list[str]
 
 
 class Authenticator:
-    """Judges bearer tokens. A real API server remembers its yes for ten seconds; this one asks anew each time."""
+    """An authenticator of bearer tokens.
+
+    A real API server caches a successful result for ten seconds. This class verifies the token in every call.
+    """
 
     def __init__(self, objects: Objects, issuer: Issuer, admin_token: str) -> None:
         self._objects = objects
@@ -39,7 +45,10 @@ class Authenticator:
         self._admin_token = admin_token.encode()
 
     def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Authenticated:
-        """Whose this is, for these audiences (the API server's own, if none is named). Raises `NotAuthenticated`."""
+        """Return the user of the token and the audiences that match. Raises `NotAuthenticated`.
+
+        Without `audiences`, the token must be for the API server itself.
+        """
         wanted = list(audiences) or [self._issuer.url]
         if hmac.compare_digest(token.encode(), self._admin_token) and self._issuer.url in wanted:
             return Authenticated(user=ADMIN, audiences=[self._issuer.url])
@@ -64,7 +73,7 @@ class Authenticator:
         return "service account token is not valid yet" if now < claims["nbf"] - _LEEWAY else ""
 
     def _gone(self, bound: Mapping[str, Any]) -> str:
-        """What of that which the token is bound to is not there any more."""
+        """Return a message if the token's service account or pod was deleted or replaced; else an empty text."""
         namespace, named = bound["namespace"], bound["serviceaccount"]
         account = self._objects.find(ACCOUNTS, namespace, named["name"])
         if account is None:
@@ -83,7 +92,7 @@ class Authenticator:
         return ""
 
     def _deleted_long_ago(self, metadata: Mapping[str, Any]) -> bool:
-        """A pod that terminates counts until a minute after it should have ended."""
+        """Whether a terminating pod's deletion time passed over a minute ago. Until then, its tokens are valid."""
         until = metadata.get("deletionTimestamp")
         return until is not None and datetime.fromisoformat(until).timestamp() < self._objects.now() - _LEEWAY
 

@@ -1,4 +1,4 @@
-"""A certification authority for one server on loopback, made anew for each run."""
+"""A certificate authority for one server on loopback, created for each run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LIFE = timedelta(days=2)  # nobody keeps a demonstration up for longer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCertificate:
-    """What the server shows, with its key; and whom its callers trust. All PEM."""
+    """The certificate and key of the server, and the CA certificate that clients trust. All values are PEM."""
 
     chain_and_key: bytes = field(repr=False)
     authority: bytes
 
 
 def make_certificate() -> ServerCertificate:
-    """A new authority, and a certificate of it for loopback and the names of an API server."""
+    """Create a CA, and a server certificate of this CA for loopback and the names of an API server."""
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = (
         _unsigned("kubernetes", "kubernetes", root_key.public_key())

@@ -1,4 +1,4 @@
-"""The tokens of service accounts, claim for claim as a cluster makes them, and what it publishes about their keys."""
+"""The issuer of service account tokens, with the claims of a real cluster, and its discovery document and key set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Json = Mapping[str, Any]
 
 
 class Issuer:
-    """Signs and recognises tokens. `url` is their `iss`, and the audience of the API server itself."""
+    """A token issuer that signs and verifies. `url` is the `iss` claim, and also the audience of the API server."""
 
     def __init__(self, key: PrivateKey, now: Clock, url: str = URL) -> None:
         self.url = url
@@ -39,7 +39,10 @@ class Issuer:
         audiences: Sequence[str] = (),
         seconds: int = 3600,
     ) -> str:
-        """A token of this account, bound to the pod if there is one. Without audiences it is for the API server."""
+        """Sign a token for this account, bound to `pod` if one is given.
+
+        Without `audiences`, the audience is the API server.
+        """
         now, wanted = int(self._now()), list(audiences) or [self.url]
         mounted = pod is not None and seconds == MOUNTED_SECONDS and wanted == [self.url]
         namespace, name = account["metadata"]["namespace"], account["metadata"]["name"]
@@ -64,7 +67,7 @@ class Issuer:
         return sign_compact({"kid": self._kid}, claims, self._key)
 
     def recognised(self, token: str) -> UnverifiedJws | None:
-        """The token, taken apart, if it says that it is from here. Nothing is verified."""
+        """Parse the token and return it if the `iss` claim names this issuer. Does not verify the signature."""
         try:
             jws = parse_compact(token)
         except JoseError:
@@ -72,7 +75,7 @@ class Issuer:
         return jws if jws.claims.get("iss") == self.url else None
 
     def complaint(self, jws: UnverifiedJws) -> str:
-        """What is wrong with the signature, or nothing."""
+        """Verify the signature. Return an error message, or an empty text for a valid signature."""
         if jws.header.get("kid", self._kid) != self._kid:
             return "invalid signature, no keys found"
         try:
@@ -82,7 +85,10 @@ class Issuer:
         return ""
 
     def discovery(self, address: str) -> dict[str, Any]:
-        """`/.well-known/openid-configuration`; the keys are at the API server's own address, whatever the issuer."""
+        """Return the document at `/.well-known/openid-configuration`.
+
+        `jwks_uri` is an address of the API server, whatever the issuer is.
+        """
         return {
             "issuer": self.url,
             "jwks_uri": f"{address}/openid/v1/jwks",
@@ -92,7 +98,7 @@ class Issuer:
         }
 
     def key_set(self) -> dict[str, Any]:
-        """`/openid/v1/jwks`."""
+        """Return the key set that the API server publishes at `/openid/v1/jwks`."""
         named = {"use": "sig", "kid": self._kid, "alg": self._key.algorithm}
         return {"keys": [{**named, **self._key.public.to_jwk()}]}
 
@@ -102,7 +108,7 @@ def _reference(thing: Json) -> dict[str, str]:
 
 
 def _key_id(key: PrivateKey) -> str:
-    """The SHA-256 of the SubjectPublicKeyInfo in base64url: no thumbprint of RFC 7638."""
+    """Return the `kid`: the SHA-256 of the SubjectPublicKeyInfo in base64url, not the thumbprint of RFC 7638."""
     public = serialization.load_pem_public_key(key.public.to_pem())
     octets = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.urlsafe_b64encode(hashlib.sha256(octets).digest()).rstrip(b"=").decode("ascii")

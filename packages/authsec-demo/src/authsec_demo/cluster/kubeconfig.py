@@ -1,4 +1,4 @@
-"""A kubeconfig for the stand-in: where it is, whom to trust there, and the administrator's token."""
+"""Write a kubeconfig for the stand-in: the address, the CA certificate and the administrator's token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _USER: Final = "kubernetes-admin"
 
 
 def write_kubeconfig(path: Path, *, url: str, authority: bytes, token: str) -> Path:
-    """Write it, for its owner only. In JSON, which is YAML, too."""
+    """Write the kubeconfig with mode 0600, as JSON, because JSON is valid YAML. Return `path`."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",

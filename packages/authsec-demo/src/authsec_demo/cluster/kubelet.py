@@ -1,4 +1,4 @@
-"""The part of a node that concerns tokens: it writes those of projected volumes into files, and renews them."""
+"""A kubelet for tokens only: it writes the tokens of projected volumes into files and renews them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EVERY_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mounted:
-    """A token in a file, and how it is asked for."""
+    """A token in a file, the volume source with the token's settings, and the time of the next renewal."""
 
     pod: Json
     file: Path
@@ -30,7 +30,7 @@ class _Mounted:
 
 
 class Kubelet:
-    """Keeps the tokens of the pods that it was told of. `folder` takes the place of their containers' file systems."""
+    """A kubelet that writes and renews tokens of mounted pods. `folder` replaces the containers' file systems."""
 
     def __init__(self, objects: Objects, issuer: Issuer, folder: Path) -> None:
         self._objects = objects
@@ -40,7 +40,7 @@ class Kubelet:
         self._mounted: list[_Mounted] = []
 
     def mount(self, pod: Json, container: str) -> Path:
-        """Write the tokens of a container's projected volumes; gives the folder that is its `/`."""
+        """Write the tokens of the container's projected volumes. Return the folder that replaces its `/`."""
         root = self._folder / str(pod["metadata"]["uid"]) / container
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
         (wanted,) = (each for each in pod["spec"]["containers"] if each["name"] == container)
@@ -53,7 +53,7 @@ class Kubelet:
         return root
 
     def renew(self) -> None:
-        """Write anew what is due. A pod that is gone gets nothing any more, and its files stay as they are."""
+        """Renew the tokens that are due. For a deleted pod, renew nothing and leave its files unchanged."""
         with self._lock:
             due = [each for each in self._mounted if each.renew_at <= self._objects.now()]
             self._mounted = [each for each in self._mounted if each not in due]
@@ -83,7 +83,7 @@ class Kubelet:
 
 @contextmanager
 def renewing(kubelet: Kubelet) -> Iterator[None]:
-    """Renew what is due, every ten seconds."""
+    """Renew due tokens every ten seconds until the block ends."""
     ended = threading.Event()
 
     def work() -> None:
@@ -100,7 +100,7 @@ def renewing(kubelet: Kubelet) -> Iterator[None]:
 
 
 def _replace(file: Path, token: str) -> None:
-    """Whole or not at all: a reader must never find half a token."""
+    """Replace the file atomically, so that a reader never finds half a token."""
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"..{file.name}")
     beside.write_text(token, encoding="ascii")

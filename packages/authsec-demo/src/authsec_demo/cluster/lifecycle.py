@@ -1,4 +1,4 @@
-"""What follows when an object comes or goes: what controllers do in a cluster, done here at once."""
+"""Side effects of creating and deleting objects. In a real cluster, controllers cause these effects later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from authsec_demo.cluster.resources import (
 
 
 def create(objects: Objects, resource: Resource, namespace: str, given: Mapping[str, Any]) -> Json:
-    """Keep a new object, with what the cluster adds to it and makes because of it. Raises `Refusal`."""
+    """Store a new object, fill in the cluster's fields and create dependent objects. Raises `Refusal`."""
     if resource.namespaced:
         objects.get(NAMESPACES, "", namespace)
     if resource == PODS:
@@ -34,10 +34,11 @@ def create(objects: Objects, resource: Resource, namespace: str, given: Mapping[
 
 
 def delete(objects: Objects, resource: Resource, namespace: str, name: str, grace_seconds: int | None = None) -> Json:
-    """Remove an object and what it owns; of a replica set's pods another takes the place.
+    """Delete an object and the objects that it owns. A replica set replaces a deleted pod.
 
-    A pod is gone at once, as when its containers end when they are told to. With `grace_seconds` it terminates, and is
-    there until it is deleted with none left, as the kubelet does in the end.
+    Without `grace_seconds`, a pod disappears at once, as if its containers ended on the first signal. With
+    `grace_seconds`, the pod is terminating. The pod remains until another call deletes it without a grace period,
+    as the kubelet does.
     """
     if resource == PODS and grace_seconds:
         change = {"deletionTimestamp": objects.timestamp(grace_seconds), "deletionGracePeriodSeconds": grace_seconds}
@@ -55,7 +56,7 @@ def delete(objects: Objects, resource: Resource, namespace: str, name: str, grac
 
 
 def _roll_out(objects: Objects, namespace: str, deployment: Json) -> None:
-    """A replica set, and its pods."""
+    """Create the replica set of a deployment, and its pods."""
     spec, name = deployment["spec"], deployment["metadata"]["name"]
     template = copy.deepcopy(spec["template"])
     template_hash = generated_suffix() + generated_suffix()

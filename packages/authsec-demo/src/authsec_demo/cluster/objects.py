@@ -1,4 +1,4 @@
-"""What the cluster holds: objects as JSON, with the metadata that the API server gives them."""
+"""The object store of the cluster: JSON objects with the metadata that the API server adds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # of which generated names are 
 
 
 class Objects:
-    """All objects, by resource, namespace and name. What comes in and goes out is copied."""
+    """All objects, by resource, namespace and name. Methods copy their arguments and results."""
 
     def __init__(self, now: Clock) -> None:
         self.now = now
@@ -37,7 +37,7 @@ class Objects:
         self._versions = itertools.count(1)
 
     def create(self, resource: Resource, namespace: str, given: Mapping[str, Any]) -> Json:
-        """Keep a new object. Raises `Refusal` if its name is taken or none."""
+        """Store a new object. Raises `Refusal` if the name is taken or invalid."""
         made = copy.deepcopy(dict(given))
         metadata = made.setdefault("metadata", {})
         name = metadata.get("name") or _generated(metadata.get("generateName", ""))
@@ -54,17 +54,17 @@ class Objects:
             return copy.deepcopy(made)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        """The object. Raises `Refusal` if there is none."""
+        """Return the object. Raises `Refusal` if it does not exist."""
         with self._lock:
             return copy.deepcopy(self._found(resource, namespace, name))
 
     def find(self, resource: Resource, namespace: str, name: str) -> Json | None:
-        """The object, or None."""
+        """Return the object, or None if it does not exist."""
         with self._lock:
             return copy.deepcopy(self._objects.get(self._key(resource, namespace, name)))
 
     def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Json]:
-        """All of a resource, in a namespace or in all; only those that have all the `labels` (`a=b,c=d`)."""
+        """Return the objects of a resource, in one namespace or in all, that have all the `labels` (`a=b,c=d`)."""
         wanted = _labels(labels)
         with self._lock:
             return [copy.deepcopy(each) for each in self._each(resource, namespace) if _has(each, wanted)]
@@ -80,14 +80,14 @@ class Objects:
             return copy.deepcopy(patched)
 
     def delete(self, resource: Resource, namespace: str, name: str) -> Json:
-        """Remove the object, and tell what it was."""
+        """Delete the object and return it. Raises `Refusal` if it does not exist."""
         with self._lock:
             found = self._found(resource, namespace, name)
             del self._objects[self._key(resource, namespace, name)]
             return found
 
     def timestamp(self, seconds_from_now: float = 0) -> str:
-        """A time as objects have it."""
+        """Return a time in the format of Kubernetes objects (RFC 3339, UTC, seconds)."""
         return datetime.fromtimestamp(self.now() + seconds_from_now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _keep(self, resource: Resource, namespace: str, name: str, made: Json) -> None:
@@ -111,7 +111,7 @@ class Objects:
 
 
 def generated_suffix() -> str:
-    """What the API server puts behind a `generateName`."""
+    """Return five random letters, as the API server appends to a `generateName`."""
     return "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 

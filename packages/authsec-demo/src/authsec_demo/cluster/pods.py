@@ -1,4 +1,4 @@
-"""What a cluster adds to a pod: the account it runs as, a mounted token, a node, and that it runs."""
+"""Fill in the fields that a cluster adds to a pod: service account, mounted token, node and running status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEFAULTS: Final = {
 
 
 def filled_in(objects: Objects, namespace: str, given: Mapping[str, Any]) -> Json:
-    """The pod as the cluster keeps it, scheduled and running. Raises `Refusal` if its service account is missing."""
+    """Return the pod as a scheduled and running pod. Raises `Refusal` if the service account does not exist."""
     pod: Json = copy.deepcopy(dict(given))
     spec = {**_DEFAULTS, **pod.get("spec", {})}
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
@@ -37,7 +37,7 @@ def filled_in(objects: Objects, namespace: str, given: Mapping[str, Any]) -> Jso
 
 
 def _mount_default_token(spec: Json) -> None:
-    """As the admission of service accounts does: a volume for all containers, with a token for the API server."""
+    """Mount a volume with an API server token in all containers, as the service account admission controller does."""
     name = f"kube-api-access-{generated_suffix()}"
     token = {"expirationSeconds": MOUNTED_SECONDS, "path": "token"}
     volume = {"name": name, "projected": {"sources": [{"serviceAccountToken": token}], "defaultMode": 420}}

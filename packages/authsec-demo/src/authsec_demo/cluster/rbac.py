@@ -1,4 +1,4 @@
-"""Whether somebody may: roles and their bindings, and those that every cluster has. Pure."""
+"""Authorise requests by roles and bindings, and define the built-in roles and bindings of a cluster. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def may(asked: Asked, rules: Iterable[Json]) -> bool:
-    """Whether one of the rules allows it."""
+    """Whether one of the rules allows the request."""
     return any(_allows(rule, asked) for rule in rules)
 
 
@@ -23,7 +23,7 @@ def binds(binding: Json, user: User) -> bool:
 
 
 def in_words(user: User, asked: Asked) -> str:
-    """Why not, as the API server says it."""
+    """Return the refusal message in the API server's words."""
     if not asked.resource:
         return f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
     resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource

@@ -1,4 +1,4 @@
-"""What a request asks for: a verb on a resource, or a path that is none. Pure."""
+"""Parse a request into a verb on a resource, or a verb on a path that is not a resource. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A verb on an object, on all of a resource (no `name`), or on a `path` (no `resource`)."""
+    """A request: a verb on one object, on all objects of a resource (no `name`), or on a `path` (no `resource`)."""
 
     verb: str
     path: str
@@ -22,7 +22,7 @@ class Asked:
 
 
 def parse(method: str, path: str) -> Asked:
-    """What this is about; whether there is such a thing, the API says later."""
+    """Parse the method and path. Does not check whether the resource exists."""
     parts = path.strip("/").split("/")
     if parts[:2] == ["api", "v1"]:
         group, rest = "", parts[2:]

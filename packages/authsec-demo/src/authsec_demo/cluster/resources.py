@@ -1,4 +1,4 @@
-"""The kinds of objects that the cluster knows, and how it tells of them (API discovery)."""
+"""The resource types of the cluster, and the API discovery documents about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEPT: Final = ["create", "delete", "get", "list", "patch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A kind of object; `plural` is its name in paths. What is not `kept` is answered and forgotten."""
+    """A resource type. `plural` is its name in paths. Objects of a type that is not `kept` are not stored."""
 
     group: str
     plural: str
@@ -23,7 +23,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As objects have it: `v1`, `apps/v1`. Everything here is at version 1."""
+        """Return the `apiVersion` of objects: `v1`, `apps/v1`. Every group has version 1 only."""
         return f"{self.group}/v1" if self.group else "v1"
 
 
@@ -73,19 +73,19 @@ VERSION: Final = {
 
 
 def versions(address: str) -> dict[str, Any]:
-    """`/api`: the versions of the group without a name."""
+    """Return the document at `/api`: the versions of the core group, which has no name."""
     servers = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": servers}
 
 
 def groups() -> dict[str, Any]:
-    """`/apis`: all groups with a name."""
+    """Return the document at `/apis`: all groups with a name."""
     names = dict.fromkeys(each.group for each in RESOURCES.values() if each.group)
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in names]}
 
 
 def resources_of(group: str) -> dict[str, Any] | None:
-    """`/api/v1`, `/apis/<group>/v1`: the group's resources; None if there is no such group."""
+    """Return the resources of a group, for `/api/v1` or `/apis/<group>/v1`. Return None for an unknown group."""
     listed = [_described(each) for each in RESOURCES.values() if each.group == group]
     if not listed:
         return None

@@ -1,4 +1,4 @@
-"""A cluster that runs, and what can be done with it from the same process without a request."""
+"""Run the cluster, and change it from the same process without an HTTP request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NAMESPACES = ("default", "kube-system")
 
 
 class Cluster:
-    """A running stand-in. `authority` is its CA (PEM); the admin token may do everything."""
+    """A running stand-in. `authority` is the CA certificate (PEM). The admin token has all permissions."""
 
     def __init__(self, *, url: str, authority: bytes, admin_token: str, objects: Objects, issuer: Issuer) -> None:
         self.url = url
@@ -53,11 +53,11 @@ class Cluster:
         return write_kubeconfig(path, url=self.url, authority=self.authority, token=self.admin_token)
 
     def kubelet(self, folder: Path) -> Kubelet:
-        """What writes the tokens of pods into files below `folder`."""
+        """Return a kubelet that writes the tokens of pods into files below `folder`."""
         return Kubelet(self.objects, self._issuer, folder)
 
     def apply(self, document: Mapping[str, Any]) -> Json:
-        """What a manifest asks for, as `kubectl create` would have it made."""
+        """Create the object of a manifest, as `kubectl create` does."""
         (resource,) = (
             each
             for each in RESOURCES.values()
@@ -66,7 +66,7 @@ class Cluster:
         return lifecycle.create(self.objects, resource, document["metadata"].get("namespace", ""), document)
 
     def create_account(self, namespace: str, name: str) -> Json:
-        """A service account, and its namespace if that is new."""
+        """Create a service account, and its namespace if the namespace does not exist."""
         if self.objects.find(NAMESPACES, "", namespace) is None:
             lifecycle.create(self.objects, NAMESPACES, "", {"metadata": {"name": namespace}})
         return lifecycle.create(self.objects, ACCOUNTS, namespace, {"metadata": {"name": name}})
@@ -81,7 +81,7 @@ class Cluster:
         containers: Mapping[str, str] | None = None,
         spec: Mapping[str, Any] | None = None,
     ) -> Json:
-        """A pod of these containers (name: image), which runs; `spec` is what else is asked of it, as in a manifest."""
+        """Create a running pod. `containers` maps names to images; `spec` has further fields of the manifest's spec."""
         listed = [{"name": each, "image": image} for each, image in (containers or {"main": "pause:3.10"}).items()]
         given = {
             "metadata": {"name": name, "labels": dict(labels or {})},
@@ -90,7 +90,7 @@ class Cluster:
         return lifecycle.create(self.objects, PODS, namespace, given)
 
     def delete_pod(self, namespace: str, name: str, *, grace_seconds: int = 0) -> None:
-        """The pod is gone, or with `grace_seconds` terminates."""
+        """Delete the pod at once. With `grace_seconds`, the pod is terminating instead."""
         lifecycle.delete(self.objects, PODS, namespace, name, grace_seconds)
 
     def token(
@@ -102,7 +102,7 @@ class Cluster:
         audiences: Sequence[str] = (),
         seconds: int = 3600,
     ) -> str:
-        """A token of the account, bound to the pod, as the kubelet would ask for it."""
+        """Return a token of the account, bound to the pod if one is given, as a kubelet requests it."""
         spec: dict[str, Any] = {"audiences": list(audiences), "expirationSeconds": seconds}
         if pod is not None:
             named = {name: pod["metadata"][name] for name in ("name", "uid")}
@@ -113,7 +113,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(*, issuer: str = URL, now: Clock = time.time, key: PrivateKey | None = None) -> Iterator[Cluster]:
-    """A cluster on a free loopback port, with the namespaces and roles that every cluster has."""
+    """Run a cluster on a free loopback port, with the built-in namespaces and roles of a cluster."""
     objects = Objects(now)
     of_tokens = Issuer(key or PrivateKey.generate_rsa(), now, issuer)
     admin_token = secrets.token_urlsafe(32)

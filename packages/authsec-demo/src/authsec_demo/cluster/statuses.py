@@ -1,4 +1,4 @@
-"""What a kube-apiserver says when it does not do what it is asked: a Status object, in its own words."""
+"""Refusals of a kube-apiserver: `Status` objects with the API server's own messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """The request fails, with this Status."""
+    """A refused request, with the `Status` object that answers it."""
 
     def __init__(self, code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -18,7 +18,7 @@ class Refusal(Exception):
 
     @property
     def status(self) -> dict[str, Any]:
-        """The body of the answer."""
+        """Return the `Status` object, which is the body of the response."""
         details = {} if self.details is None else {"details": dict(self.details)}
         return {
             "kind": "Status",
@@ -33,50 +33,50 @@ class Refusal(Exception):
 
 
 def not_found(kind: str, name: str, group: str = "") -> Refusal:
-    """There is no such object; `kind` is the plural, as in paths."""
+    """Return a 404 for an object that does not exist. `kind` is the plural name, as in paths."""
     return Refusal(404, "NotFound", f'{_qualified(kind, group)} "{name}" not found', _details(kind, name, group))
 
 
 def no_such_path() -> Refusal:
-    """There is no such path or resource."""
+    """Return a 404 for an unknown path or resource."""
     return Refusal(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def unauthorized() -> Refusal:
-    """Credentials came, and they are nobody's. Why is in the server's log only."""
+    """Return a 401 for invalid credentials. Only the server's log has the reason."""
     return Refusal(401, "Unauthorized", "Unauthorized")
 
 
 def forbidden(kind: str, name: str, group: str, why: str) -> Refusal:
-    """Somebody is known and may not."""
+    """Return a 403 for an authenticated user without permission for a resource."""
     what = f'{_qualified(kind, group)} "{name}"' if name else _qualified(kind, group)
     return Refusal(403, "Forbidden", f"{what} is forbidden: {why}", _details(kind, name, group))
 
 
 def forbidden_path(why: str) -> Refusal:
-    """The same of a path that is no resource."""
+    """Return a 403 for a path that is not a resource."""
     return Refusal(403, "Forbidden", f"forbidden: {why}", {})
 
 
 def already_exists(kind: str, name: str, group: str = "") -> Refusal:
-    """The name is taken."""
+    """Return a 409 for a name that is taken."""
     message = f'{_qualified(kind, group)} "{name}" already exists'
     return Refusal(409, "AlreadyExists", message, _details(kind, name, group))
 
 
 def conflict(kind: str, name: str, group: str, why: str) -> Refusal:
-    """The object is not the one that was meant."""
+    """Return a 409 for an object that is not the expected one, for example by its UID."""
     message = f'Operation cannot be fulfilled on {_qualified(kind, group)} "{name}": {why}'
     return Refusal(409, "Conflict", message, _details(kind, name, group))
 
 
 def bad_request(message: str) -> Refusal:
-    """The request makes no sense."""
+    """Return a 400 for a request that the server cannot understand."""
     return Refusal(400, "BadRequest", message)
 
 
 def invalid(kind: str, name: str, group: str, field: str, value: object, why: str) -> Refusal:
-    """The object breaks a rule; here `kind` is the singular."""
+    """Return a 422 for an object with an invalid field. `kind` is the singular name here."""
     shown = f'"{value}"' if isinstance(value, str) else value
     cause = f"Invalid value: {shown}: {why}"
     causes = [{"reason": "FieldValueInvalid", "message": cause, "field": field}]
@@ -85,12 +85,15 @@ def invalid(kind: str, name: str, group: str, field: str, value: object, why: st
 
 
 def method_not_allowed() -> Refusal:
-    """The resource is there, and this cannot be done to it."""
+    """Return a 405 for a resource that does not support the method."""
     return Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def unsupported_media_type() -> Refusal:
-    """The body is not JSON. A real API server reads protobuf, too, which is what kubectl sends where it can."""
+    """Return a 415 for a body that is not JSON.
+
+    A real API server also reads protobuf, and kubectl sends protobuf where it can.
+    """
     message = "the body of the request was in an unknown format - accepted media types include: application/json"
     return Refusal(415, "UnsupportedMediaType", message, {})
 

@@ -1,4 +1,4 @@
-"""The two requests that are about tokens: have one made, have one judged."""
+"""The two requests about tokens: `TokenRequest` issues a token, `TokenReview` verifies one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_TIME: Final = {"creationTimestamp": None}
 
 
 def request_token(objects: Objects, issuer: Issuer, namespace: str, name: str, given: Mapping[str, Any]) -> Json:
-    """TokenRequest: a token of this service account, for the audiences and the time that are asked for."""
+    """Answer a `TokenRequest`: issue a token of this service account with the requested audiences and lifetime."""
     spec = given.get("spec") or {}
     seconds = spec.get("expirationSeconds") or _USUAL_SECONDS
     if seconds < _LEAST_SECONDS:
@@ -39,9 +39,9 @@ def request_token(objects: Objects, issuer: Issuer, namespace: str, name: str, g
 
 
 def review_token(authenticator: Authenticator, given: Mapping[str, Any]) -> Json:
-    """TokenReview: whose the token is, if it is good for the audiences that are named.
+    """Answer a `TokenReview`: name the user of the token, if the token is valid for the requested audiences.
 
-    As of the real one, what is false or empty is missing from the answer, but for `user`.
+    Like a real API server, the function omits false and empty members, except `user`.
     """
     spec = given.get("spec") or {}
     if not spec.get("token"):

@@ -1,4 +1,4 @@
-"""Who asks, as a kube-apiserver knows them."""
+"""The user that sends a request, as a kube-apiserver describes users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AUTHENTICATED: Final = "system:authenticated"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A name, its groups, and what else the authenticator knew."""
+    """A user name, the groups of the user, and further data from the authenticator."""
 
     name: str
     groups: tuple[str, ...]
@@ -20,7 +20,7 @@ class User:
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """UserInfo; what is empty is left out."""
+        """Return the Kubernetes `UserInfo` object, without empty members."""
         told = {"username": self.name, "uid": self.uid, "groups": list(self.groups), "extra": dict(self.extra)}
         return {name: value for name, value in told.items() if value}
 
@@ -30,5 +30,5 @@ ADMIN: Final = User(name="kubernetes-admin", groups=("system:masters", AUTHENTIC
 
 
 def service_account_name(namespace: str, name: str) -> str:
-    """The user that a service account is."""
+    """Return the user name of a service account."""
     return f"system:serviceaccount:{namespace}:{name}"

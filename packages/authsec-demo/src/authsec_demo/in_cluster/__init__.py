@@ -1,4 +1,4 @@
-"""The story of `authsec demo --kubernetes`: an agent proves that it runs in its pod; a laptop cannot, until enrolled.
+"""The story of `authsec demo --kubernetes`: an agent in a pod authenticates; a laptop must be enrolled first.
 
-The cluster is the stand-in of `authsec_demo.cluster`.
+The Kubernetes cluster is the stand-in of `authsec_demo.cluster`.
 """

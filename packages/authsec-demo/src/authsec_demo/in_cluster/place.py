@@ -1,4 +1,4 @@
-"""Where the story takes place: the cluster, and the folders of the authority, of the pods and of the laptop."""
+"""The environment of the Kubernetes story: the cluster, and the folders of the authority, the pods and the laptop."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ LOOKUP_TOKEN: Final = "production-cluster"  # noqa: S105 - the name of a file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The cluster, what mounts tokens there, and the administrator's way in.
+    """The cluster, its kubelet, the administrator's kubeconfig and two folders.
 
-    `credentials` is the folder from which the authority takes its token for the cluster; `laptop` is the developer's.
+    The authority reads its token for the cluster from the folder `credentials`. The developer's laptop uses the
+    folder `laptop`.
     """
 
     cluster: Cluster
@@ -34,7 +35,7 @@ class Place:
 
 
 def settings(folder: Path) -> Mapping[str, str]:
-    """What an authority needs in order to ask a cluster that is on this machine, each time anew."""
+    """Return the settings of an authority that calls a cluster on this machine and caches no answers."""
     credentials = folder / "credentials"
     credentials.mkdir(mode=0o700)
     return {
@@ -45,7 +46,7 @@ def settings(folder: Path) -> Mapping[str, str]:
 
 
 def start_cluster(stage: Stage, running: ExitStack, folder: Path) -> Place:
-    """Start the stand-in; `running` ends it."""
+    """Start the stand-in and its kubelet. Closing `running` stops both."""
     why = "A stand-in: it answers as an API server does, over TLS, and runs no containers."
     with stage.step("Start a Kubernetes cluster", why):
         cluster = running.enter_context(running_cluster())

@@ -1,4 +1,4 @@
-"""What is left of it: the audit trail, with how each selector was proved and how the others fell short."""
+"""Show the audit log: how each selector was proved, and why other callers were refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Event = Mapping[str, Any]
 
 
 def audit(stage: Stage, admin: Administrator) -> None:
-    """The events of this story, and what the record says of the proofs."""
+    """Show and check the events of this story, and the details about proofs in these events."""
     why = "Who was let in, by whose word; who was not, and what differed."
     with stage.step("The audit trail", why):
         events = admin.events()
@@ -55,5 +55,5 @@ def _show_what_differed(stage: Stage, events: Sequence[Event]) -> None:
 
 
 def _details(events: Sequence[Event], kind: str, having: str) -> Iterator[Mapping[str, Any]]:
-    """The details of the events of a kind that have this member."""
+    """Yield the details of all events of the kind `kind` that have the member `having`."""
     return (each["detail"] for each in events if each["kind"] == kind and having in each["detail"])

@@ -1,4 +1,4 @@
-"""The administrator's part: the cluster becomes a trusted issuer, and the agent is registered by its selectors."""
+"""The administrator's steps: register the cluster as a trusted issuer, and onboard the agent by its selectors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _A_DAY: Final = 24 * 3600
 
 
 def register(stage: Stage, servers: Servers, place: Place) -> str:
-    """Register the cluster, and permit the look-ups there; gives the trusted issuer's slug."""
+    """Register the cluster, and permit the authority's look-ups in it. Return the slug of the trusted issuer."""
     why = "It signs the tokens of its pods. The cluster is asked about each token, and about its pod."
     with stage.step("Register the cluster as a trusted issuer", why):
         stage.said("administrator", f"authsec {' '.join(_ADD)}")
@@ -62,7 +62,7 @@ def register(stage: Stage, servers: Servers, place: Place) -> str:
 
 
 def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[str, Any]:
-    """The agent "Customer Support", by the four selectors of the walk-through; gives it as the authority shows it."""
+    """Register the agent "Customer Support" by four selectors. Return the agent from the authority's answer."""
     why = "By what identifies it in Kubernetes. The authority says how each is proved."
     with stage.step('Onboard the agent "Customer Support"', why):
         agent = admin.onboard_workload("Customer Support", SELECTORS, trusted_issuer)
@@ -79,7 +79,7 @@ def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[
 
 
 def selector_table(proved_by: Mapping[str, str]) -> Table:
-    """The selectors, and how each is proved."""
+    """Return a table of the selectors and of how each selector is proved."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -90,7 +90,7 @@ def selector_table(proved_by: Mapping[str, str]) -> Table:
 
 
 def as_administrator(servers: Servers, place: Place) -> dict[str, str]:
-    """The environment of an administrator who has a kubeconfig for the cluster."""
+    """Return the environment variables of an administrator with a kubeconfig for the cluster."""
     return {
         "AUTHSEC_BASE_URL": servers.authority_url,
         "AUTHSEC_ADMIN_KEY": servers.admin_key,
@@ -99,7 +99,7 @@ def as_administrator(servers: Servers, place: Place) -> dict[str, str]:
 
 
 def _permit(cluster: Cluster, manifest: str) -> tuple[str, str]:
-    """Apply the YAML; gives namespace and name of the account that it is for."""
+    """Apply the YAML manifest. Return the namespace and the name of its service account."""
     documents = list(yaml.safe_load_all(manifest))
     for document in documents:
         cluster.apply(document)
@@ -108,7 +108,7 @@ def _permit(cluster: Cluster, manifest: str) -> tuple[str, str]:
 
 
 def check_it_may_no_more(cluster: Cluster, token: str) -> None:
-    """It gets no list of pods, and nothing of anybody else's."""
+    """Check that the cluster refuses the token for other requests: a list of pods, or service accounts."""
     trust = ssl.create_default_context(cadata=cluster.authority.decode("ascii"))
     headers = {"Authorization": f"Bearer {token}"}
     with httpx2.Client(base_url=cluster.url, verify=trust, headers=headers, trust_env=False, timeout=10) as http:

@@ -1,4 +1,8 @@
-"""Who gets in from where: the pod, and an enrolled laptop; not another pod, nor any laptop, nor a pod that is gone."""
+"""The token requests of the Kubernetes story.
+
+The authority issues tokens to the pod and to an enrolled laptop. The authority refuses another pod, a laptop
+that is not enrolled, and the token of a deleted pod.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ _MACHINE: Final = "developer-laptop"
 
 
 def says_how(stage: Stage, servers: Servers, authsec: AuthSecClient) -> None:
-    """What the token of the conversation says about its agent."""
+    """Show the attestation claim of the agent's token."""
     with stage.step("What the API learns", "Each token says how its agent proved itself."):
         said = _attestation(servers, authsec)
         wanted = {"method": "kubernetes", "validation": "token_review", "selectors": sorted(SELECTORS)}
@@ -36,7 +40,7 @@ def says_how(stage: Stage, servers: Servers, authsec: AuthSecClient) -> None:
 
 
 def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any], workload: Workload) -> None:
-    """A pod with the same labels and container, of another service account, sends the agent's client_id."""
+    """Check that another service account is refused, although its pod has the same labels, container and client_id."""
     why = "The same labels, the same container, the same client_id; another account."
     with stage.step("Another pod asks", why):
         other = another_account(place, workload, _OTHER_ACCOUNT)
@@ -49,7 +53,7 @@ def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[s
 
 
 def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> None:
-    """The same program on its developer's laptop, where nothing vouches for it."""
+    """Check that the same program is refused on the developer's laptop, which has no proof."""
     with stage.step("The developer's laptop asks", "The same program, outside of the cluster."):
         stage.said("developer", "authsec doctor")
         done = run("doctor", "--json", variables=_on_the_laptop(servers, place, agent))
@@ -62,7 +66,7 @@ def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any
 
 
 def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> KeyFile:
-    """An operator makes a one-time code, and with it the laptop's own key is a proof for some hours."""
+    """Enrol the laptop with a one-time code. Return its key file, which authenticates the agent for some hours."""
     why = "A key that is made there counts for some hours; the agent stays attested."
     with stage.step("The laptop is enrolled", why):
         stage.said("administrator", f"authsec agents enrolment {agent['slug']}")
@@ -84,7 +88,7 @@ def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]
 
 
 def pod_deleted(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any], workload: Workload) -> None:
-    """The pod goes. Its token, which somebody has copied, would be good for most of an hour."""
+    """Delete the pod, and check that the authority refuses a copy of the pod's unexpired token."""
     why = "Somebody has copied its token, which is good for most of an hour yet."
     with stage.step("The pod is deleted", why):
         copied = Path(shutil.copy(workload.token_file, place.laptop / "copied-token"))
@@ -103,7 +107,7 @@ def pod_deleted(stage: Stage, servers: Servers, place: Place, agent: Mapping[str
 
 
 def _attestation(servers: Servers, authsec: AuthSecClient) -> Mapping[str, Any]:
-    """What the agent's token says of its proof, verified as an API does."""
+    """Verify the agent's token as an API does, and return the `attestation` claim."""
     verifier = TokenVerifier(issuer=servers.authority_url, audience=API_IDENTIFIER)
     claims = verifier.verify(authsec.get_token(scope=READ).value).claims
     attestation: Mapping[str, Any] = claims["attestation"]
@@ -140,5 +144,5 @@ def _on_the_laptop(servers: Servers, place: Place, agent: Mapping[str, Any]) -> 
 
 
 def _in_brief(problem: str) -> str:
-    """What the authority says; what the SDK adds is for those who can mend it."""
+    """Return only the authority's part of the message, without the SDK's advice for operators."""
     return problem.partition(" (request ")[0]

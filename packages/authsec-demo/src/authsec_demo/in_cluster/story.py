@@ -1,4 +1,4 @@
-"""The story in a cluster, step by step; each step checks its own outcome."""
+"""The Kubernetes story in steps. Each step checks its own outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from authsec_demo.stage import Stage
 
 @contextmanager
 def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
-    """As `authsec_demo.story.told`, of an agent that runs in Kubernetes."""
+    """Run the story as `authsec_demo.story.told` does, with an agent in Kubernetes."""
     with ExitStack() as running:
         servers = start(stage, running, folder, live_model, settings(folder))
         place = start_cluster(stage, running, folder)

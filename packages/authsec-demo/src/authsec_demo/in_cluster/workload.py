@@ -1,4 +1,4 @@
-"""The agent in the cluster: deployed by the manifest that the authority writes, with its token in a file."""
+"""The agent's pod: deployed from the manifest that the authority writes, with a token in a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _IMAGE: Final = "registry.example.com/customer-support:1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A pod that runs, and where the token of its container is on this machine."""
+    """A running pod, and the path of its container's token on this machine."""
 
     pod: Json
     token_file: Path
@@ -38,12 +38,12 @@ class Workload:
         return str(self.pod["metadata"]["name"])
 
     def client(self, authority_url: str, client_id: str) -> AuthSecClient:
-        """The SDK's client in that container, as the agent that it says it is."""
+        """Return an SDK client that uses the container's token and this client_id."""
         return sdk_client(authority_url, client_id, ProjectedToken(path=self.token_file))
 
 
 def deploy(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> Workload:
-    """Apply the agent's manifest; gives the pod that then runs."""
+    """Apply the agent's manifest and return its running pod."""
     why = "By the manifest that the authority writes: account, volume, environment."
     with stage.step("Deploy the agent", why):
         slug = agent["slug"]
@@ -61,14 +61,14 @@ def deploy(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any
 
 
 def running_one(place: Place) -> Workload:
-    """The pod of the agent's deployment that runs now."""
+    """Return the only running pod of the agent's deployment. Raises `StepFailed` if there is not exactly one."""
     pods = [each for each in place.cluster.objects.list(PODS, NAMESPACE) if "ownerReferences" in each["metadata"]]
     check(len(pods) == 1, expected="one pod of the deployment", came=f"{len(pods)}")
     return mounted(place, pods[0])
 
 
 def another_account(place: Place, workload: Workload, account: str) -> Workload:
-    """A pod like that one, which runs as another service account."""
+    """Run a copy of the workload's pod as another service account."""
     place.cluster.create_account(NAMESPACE, account)
     spec = copy.deepcopy(workload.pod["spec"]) | {"serviceAccountName": account}
     spec["volumes"] = [each for each in spec["volumes"] if each["name"] == "authsec"]
@@ -82,5 +82,5 @@ def another_account(place: Place, workload: Workload, account: str) -> Workload:
 
 
 def mounted(place: Place, pod: Json) -> Workload:
-    """The pod, with the tokens of its agent's container written."""
+    """Write the tokens of the agent's container and return the pod with its token file."""
     return Workload(pod=pod, token_file=place.kubelet.mount(pod, CONTAINER) / _TOKEN)

@@ -1,5 +1,6 @@
-"""Who may administer: administrators with their sessions and one-time links, and admin keys.
+"""Accounts that administer the authority: administrators, their sessions and one-time links, and admin keys.
 
-People come in by `sign_in.py` and are known by their cookie afterwards (`cookies.py`); programs send an admin key
-(`authenticate.py`). The pages of signing in are the console's. What a principal may do is in `principal.py`.
+People sign in through `sign_in.py`; later requests carry a session cookie (`session_auth.py`). Programs
+send an admin key (`authentication.py`). The sign-in pages are in `console`. `principal.py` defines what a
+principal may do.
 """

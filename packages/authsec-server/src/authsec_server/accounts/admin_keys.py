@@ -1,4 +1,4 @@
-"""The verbs of admin keys, and the bootstrap key, by which automation administers a new authority."""
+"""Create, revoke and find admin keys; load the bootstrap key, by which automation administers a new authority."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ LAST_USE_EVERY = timedelta(minutes=1)
 
 
 def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = None) -> tuple[AdminKey, str]:
-    """A new admin key, and its text, which is shown this once. Only inside a `change`. Raises `Invalid`, `Conflict`."""
+    """Create an admin key. Return the key and its text, which is shown only once.
+
+    Call only inside a `change`. Raises `Invalid`, or `Conflict` when the name is taken.
+    """
     act.principal.require(Role.ADMIN)
     act.principal.require(role)  # nobody gives more than they hold
     named = key_name(name)
@@ -50,10 +53,10 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
 
 
 def adopt(tx: Tx, act: Act, text: str, *, name: str, life: timedelta) -> AdminKey:
-    """The admin key with this text, which somebody else has made: a new one unless it is known.
+    """Return the admin key with this text; add the key if it is unknown.
 
-    What has become of one that is known stays as it is: it is not for a text to undo a revocation, or an end. Where
-    the name is taken, the new one has a number behind it. Only inside a `change`.
+    A known key does not change: the text must not undo a revocation or an expiry. If the name is taken, the new
+    key's name ends in a number. Call only inside a `change`.
     """
     act.principal.require(Role.ADMIN)
     if known := find(tx, text):
@@ -64,7 +67,7 @@ def adopt(tx: Tx, act: Act, text: str, *, name: str, life: timedelta) -> AdminKe
 
 
 def revoke(tx: Tx, act: Act, reference: str) -> AdminKey:
-    """Let nobody in with this key any more. Only inside a `change`. What is revoked already stays as it is."""
+    """Revoke the admin key. A key that is revoked already does not change. Call only inside a `change`."""
     act.principal.require(Role.ADMIN)
     key = get(tx, act, reference)
     if key.revoked_at is not None:
@@ -75,7 +78,7 @@ def revoke(tx: Tx, act: Act, reference: str) -> AdminKey:
 
 
 def get(tx: Tx, act: Act, reference: str) -> AdminKey:
-    """The admin key with this id or name, whatever has become of it. Raises `NotFound`."""
+    """Return the admin key with this id or name, even if expired or revoked. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     if is_admin_key(reference):
         raise NotFound(  # which repeats nothing of it
@@ -91,24 +94,24 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[AdminKey], str | None]:
-    """Admin keys in the order of their names, from the first behind the name `after`; where the next page begins."""
+    """Return the admin keys after the name `after`, in name order, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     found = store.page(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].name if len(found) > limit else None
 
 
 def find(tx: Tx, text: str) -> AdminKey | None:
-    """The admin key with this text, whatever has become of it. For the authenticator."""
+    """Return the admin key with this text, even if expired or revoked. For the authenticator."""
     return store.by_hash(tx.connection, hashed(text))
 
 
 def by_id(tx: Tx, key_id: str) -> AdminKey | None:
-    """The admin key with this id, whatever has become of it. For the authenticator."""
+    """Return the admin key with this id, even if expired or revoked. For the authenticator."""
     return store.by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
 
 
 def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: str) -> None:
-    """Record that somebody came in with this key."""
+    """Record a sign-in with this key, and the time of its last use."""
     store.set_used(tx.connection, key.id, now, at_most_every=LAST_USE_EVERY)
     audit.record(
         tx,
@@ -127,7 +130,7 @@ def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: st
 def refused(
     tx: Tx, why: KeyRefusal, now: datetime, request_id: str, address: str, *, key: AdminKey | None = None
 ) -> None:
-    """Count that somebody was not let in; with which key, where it is one."""
+    """Count a refused sign-in in the audit log; `key` is the key that was sent, if it is known."""
     refusal = Refusal(
         kind=EventKind.ADMIN_SIGN_IN_REFUSED,
         address=limit_key(address),
@@ -169,9 +172,10 @@ _CALLED: Final = "bootstrap key file"
 
 
 def bootstrap_key(settings: Settings, database: Database, act: Act) -> AdminKey | None:
-    """The key in the file that the settings name, known from now on; None where they name none.
+    """Load the key in the bootstrap key file, and add it if it is unknown. None if the settings name no file.
 
-    Several servers may start at once: one records it. Raises `StartupRefused` unless the file is private and good.
+    Several servers may start at once: only one of them adds the key. Raises `StartupRefused` if the file is
+    missing or readable by other users, or if the key is not random.
     """
     if settings.bootstrap_key_file is None:
         return None

@@ -1,4 +1,4 @@
-"""Admin keys over HTTP."""
+"""Admin API operations for admin keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RoleName = Literal["viewer", "operator", "admin"]
 
 
 class NewAdminKey(Body):
-    """An admin key to be made; `expires_in` in seconds, null for never."""
+    """Request to create an admin key. `expires_in` is in seconds; null means no expiry."""
 
     name: str
     role: RoleName
@@ -31,12 +31,12 @@ class NewAdminKey(Body):
 
     @property
     def life(self) -> timedelta | None:
-        """How long it shall live."""
+        """Return the lifetime of the new key; None if the key does not expire."""
         return None if self.expires_in is None else timedelta(seconds=self.expires_in)
 
 
 class AdminKeyShown(TypedDict):
-    """An admin key as the admin API shows it: its text is nowhere."""
+    """An admin key as the admin API returns it, without the key text."""
 
     id: str
     name: str
@@ -49,13 +49,13 @@ class AdminKeyShown(TypedDict):
 
 
 class AdminKeyMade(AdminKeyShown):
-    """An admin key that was made just now, with its text."""
+    """A newly created admin key, with the key text."""
 
     key: str
 
 
 def operations() -> list[AnyOperation]:
-    """The operations of admin keys. A key is known by its id or its name."""
+    """Return the operations for admin keys. A path names a key by its id or name."""
     return [
         Operation(
             method="GET",
@@ -119,7 +119,7 @@ async def _revoke(call: Call[NoBody]) -> AdminKeyShown:
 
 
 def as_json(key: AdminKey, now: datetime) -> AdminKeyShown:
-    """The key as the admin API shows it, always without its secret."""
+    """Return the key as the admin API shows it, always without its secret."""
     return {
         "id": key.id,
         "name": key.name,

@@ -1,4 +1,4 @@
-"""The verbs of administrators. How one comes in is in `entering.py`, what a link is in `links.py`."""
+"""Invite, edit, disable, enable and reset administrators. See `sign_in.py` for sign-in and `links.py` for links."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from authsec_server.revisions import require_current
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Administrator], str | None]:
-    """Administrators by e-mail address, from the first behind the address `after`; where the next page begins."""
+    """Return the administrators after the address `after`, in address order, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     if after and model.read_email(after) != after:
         raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
@@ -32,26 +32,26 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Ad
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator]:
-    """Administrators whose name or address contains the text, or whose id begins with it."""
+    """Return administrators whose name or address contains the text, or whose id begins with it."""
     act.principal.require(Role.VIEWER)
     return store.search(tx.connection, text, limit=limit) if text and not unheard_of(text) else []
 
 
 def get(tx: Tx, act: Act, reference: str) -> Administrator:
-    """The administrator with this id or e-mail address. Raises `NotFound`."""
+    """Return the administrator with this id or e-mail address. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     return find(tx, reference)
 
 
 def any_yet(tx: Tx) -> bool:
-    """Whether there is any administrator. Where there is none, the next thing is a set-up URL."""
+    """Return whether any administrator exists. If none exists, the next step is a set-up URL."""
     return store.any_yet(tx.connection)
 
 
 def invite(tx: Tx, act: Act, *, email: str, name: str, role: Role) -> tuple[Administrator, NewLink]:
-    """A new administrator, and the link by which they choose a password. Only inside a `change`.
+    """Create an administrator, and a link by which the person chooses a password. Call only inside a `change`.
 
-    Raises `Invalid`, and `Conflict` where the address is taken.
+    Raises `Invalid`, or `Conflict` when the address is taken.
     """
     act.principal.require(Role.ADMIN)
     act.principal.require(role)  # nobody gives more than they hold
@@ -70,16 +70,20 @@ def invite(tx: Tx, act: Act, *, email: str, name: str, role: Role) -> tuple[Admi
 
 
 def add(tx: Tx, administrator: Administrator) -> Administrator:
-    """Keep somebody new. Who may, and the journal, are for the verbs that call this. Raises `Conflict`."""
+    """Save a new administrator. Raises `Conflict` when the address is taken.
+
+    The caller checks the principal's role and records the event.
+    """
     _refuse_taken(tx, administrator.email)
     store.add(tx.connection, administrator)
     return administrator
 
 
 def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) -> Administrator:
-    """Give an administrator another role; with a lower one their sessions end. Only inside a `change`.
+    """Change an administrator's role. A lower role ends the administrator's sessions. Call only inside a `change`.
 
-    Raises `Conflict` for the last admin, and where an OpenID provider says what the role is; `Outdated`.
+    Raises `Outdated`. Raises `Conflict` for the last admin who can sign in, and when an OpenID provider sets
+    the role.
     """
     act.principal.require(Role.ADMIN)
     act.principal.require(role)
@@ -97,12 +101,15 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
 
 
 def follow_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administrator:
-    """The role that the OpenID provider says, also where that leaves no admin: it vouches for no more than that."""
+    """Set the role that the OpenID provider grants, even if no admin remains.
+
+    The person must not keep a higher role than the provider confirms.
+    """
     return found if role is found.role else _apply_role(tx, act, found, role)
 
 
 def rename(tx: Tx, act: Act, reference: str, name: str, *, revision: int) -> Administrator:
-    """Call an administrator otherwise. Only inside a `change`. Raises `Invalid`, `Outdated`."""
+    """Change an administrator's name. Call only inside a `change`. Raises `Invalid`, `Outdated`."""
     act.principal.require(Role.ADMIN)
     found = _current(get(tx, act, reference), revision)
     renamed = naming.name("name", name)
@@ -114,9 +121,9 @@ def rename(tx: Tx, act: Act, reference: str, name: str, *, revision: int) -> Adm
 
 
 def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int) -> Administrator:
-    """Give an administrator another address to sign in with; links to the old one are void. Only inside a `change`.
+    """Change the address that an administrator signs in with, and void the open links. Call only inside a `change`.
 
-    Raises `Invalid`, `Conflict` where another has it, `Outdated`.
+    Raises `Invalid`, `Outdated`, or `Conflict` when another administrator has the address.
     """
     act.principal.require(Role.ADMIN)
     found = _current(get(tx, act, reference), revision)
@@ -131,7 +138,10 @@ def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int)
 
 
 def disable(tx: Tx, act: Act, reference: str) -> Administrator:
-    """Let somebody in no more, and end their sessions and links. Only inside a `change`. Raises `Conflict`."""
+    """Disable an administrator, and end the person's sessions and links. Call only inside a `change`.
+
+    Raises `Conflict` for the last admin who can sign in.
+    """
     act.principal.require(Role.ADMIN)
     found = get(tx, act, reference)
     if not found.enabled:
@@ -144,7 +154,7 @@ def disable(tx: Tx, act: Act, reference: str) -> Administrator:
 
 
 def enable(tx: Tx, act: Act, reference: str) -> Administrator:
-    """Let somebody in again; no session or link comes back. Only inside a `change`."""
+    """Enable a disabled administrator. Ended sessions and links stay ended. Call only inside a `change`."""
     act.principal.require(Role.ADMIN)
     found = get(tx, act, reference)
     act.principal.require(found.role)
@@ -156,10 +166,11 @@ def enable(tx: Tx, act: Act, reference: str) -> Administrator:
 
 
 def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
-    """Take somebody's password and sessions away, and make a link by which they choose a new password.
+    """Remove an administrator's password, end the sessions, and make a link to choose a new password.
 
-    A person may do that, or the operator at the machine, whose link is for the next minutes. An admin key may not: the
-    link is a way in as somebody else. Only inside a `change`. Raises `Conflict`, `NotPermitted`.
+    An administrator may call this, and so may the operator at the server's machine. The operator's link expires
+    after 15 minutes, other links after 24 hours. An admin key may not: its holder could use the link to sign in
+    as the person. Call only inside a `change`. Raises `NotPermitted`, `Conflict`.
     """
     act.principal.require(Role.ADMIN)
     here = act.principal.kind is PrincipalKind.LOCAL_OPERATOR
@@ -202,7 +213,10 @@ def _current(found: Administrator, revision: int) -> Administrator:
 
 
 def _leave_a_way_in(tx: Tx, found: Administrator) -> None:
-    """Raise `Conflict` if this is the last admin who can sign in. Under the lock, or two would lock each other out."""
+    """Raise `Conflict` if this is the last admin who can sign in.
+
+    Call under the exclusive lock: otherwise two admins could disable each other at the same time.
+    """
     last = found.role is Role.ADMIN and found.enabled and found.has_way_in
     if last and not store.admins_with_way_in(tx.connection, beside=found.id):
         raise Conflict(
@@ -238,12 +252,12 @@ def _record_change(tx: Tx, act: Act, changed: Administrator, *, before: dict[str
 def _record(
     tx: Tx, act: Act, kind: EventKind, administrator: Administrator, *, until: datetime | None = None, **detail: Any
 ) -> None:
-    """`until`: when the link that was made with it expires."""
+    """Record an act on an administrator. `until` is the expiry of the link that the act made."""
     audit.record_act(tx, act, kind, subject=named(administrator), expires_at=until, detail=detail)
 
 
 def named(administrator: Administrator) -> Named:
-    """The administrator as the journal names them."""
+    """Return the administrator's id and name for the audit log."""
     return Named(id=administrator.id, name=administrator.name)
 
 

@@ -1,4 +1,4 @@
-"""Administrators over HTTP. Coming in as one of them is the console's, never this API's."""
+"""Admin API operations for administrators. Administrators sign in through the console, never through this API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Turn = Callable[[Tx, Act, str], Administrator]
 
 
 class Invitation(Body):
-    """Somebody to be invited."""
+    """Request to invite an administrator."""
 
     email: str
     name: str
@@ -33,14 +33,14 @@ class Invitation(Body):
 
 
 class AdministratorChanges(Changes):
-    """What an edit may change of an administrator. With a lower role their sessions end."""
+    """The editable fields of an administrator. A lower role ends the administrator's sessions."""
 
     name: str = LEFT_OUT
     role: RoleName = LEFT_OUT
 
 
 class AdministratorShown(TypedDict):
-    """An administrator as the admin API shows them."""
+    """An administrator as the admin API returns it."""
 
     id: str
     email: str
@@ -56,13 +56,13 @@ class AdministratorShown(TypedDict):
 
 
 class Invited(AdministratorShown):
-    """An administrator who was invited just now, with the link by which they choose a password."""
+    """A newly invited administrator, with the link by which the person chooses a password."""
 
     link: LinkShown
 
 
 def operations(*, issuer: str) -> list[AnyOperation]:
-    """The operations of this room's people; links lead to the console at `issuer`."""
+    """Return the operations for administrators. Links point to the console at `issuer`."""
 
     async def invite(call: Call[Invitation]) -> Invited:
         email, name, role = call.body.email, call.body.name, Role[call.body.role.upper()]
@@ -124,7 +124,7 @@ def operations(*, issuer: str) -> list[AnyOperation]:
 
 
 def _turned(word: str, operation_id: str, summary: str, verb: Turn) -> AnyOperation:
-    """A POST that has no body."""
+    """Build a POST operation without a body that runs `verb` on one administrator."""
 
     async def turn(call: Call[NoBody]) -> AdministratorShown:
         return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("administrator"))))
@@ -166,7 +166,7 @@ async def _edit(call: Call[AdministratorChanges]) -> AdministratorShown:
 
 
 def as_json(administrator: Administrator) -> AdministratorShown:
-    """The administrator as the admin API shows them."""
+    """Return the administrator as the admin API shows it."""
     return {
         "id": administrator.id,
         "email": administrator.email,

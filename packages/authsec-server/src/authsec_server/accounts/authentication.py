@@ -1,6 +1,7 @@
-"""Who stands behind an administrative request: the holder of an admin key, or the operator at this machine.
+"""Authenticate admin API requests by an admin key, or as the local operator at the server's machine.
 
-An agent never does: what is not an admin key by its form is not even looked up.
+An agent can never be authenticated here. Text without the form of an admin key is refused without a
+look-up.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ _MESSAGES = {
 
 
 class LocalOperator:
-    """For requests made in process, by somebody who may read the data folder anyway. Never behind a port."""
+    """Authenticator for in-process requests: the caller can read the data folder anyway. Never use it behind a port."""
 
     async def __call__(self, request: Request) -> Principal:  # noqa: ARG002 - whatever it is
         return LOCAL_OPERATOR
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
-        """The operator stands."""
+        """Accept every request: the local operator cannot be revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +50,11 @@ class _RefusedKeys:
 
 
 class AdminKeys:
-    """Lets in whoever sends `Authorization: Bearer` and an admin key that stands, at each request anew.
+    """Authenticator for `Authorization: Bearer` with an admin key. Each request looks the key up again.
 
-    Coming in and being turned away are in the journal before the answer; if that cannot be, nobody comes in. Failures
-    are limited by address to keep them cheap; the 256 bits of a key are what keeps it from being guessed.
+    Each sign-in or refusal is in the audit log before the answer; if recording fails, nobody is signed in.
+    Sign-ins are recorded once a minute for each key and address. Failures are limited by address to keep
+    refusals cheap. The limit does not protect the keys: a key has 256 random bits and cannot be guessed.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -63,7 +65,7 @@ class AdminKeys:
         self._signed_in = Recently()  # one journal row a minute, key and address
 
     async def __call__(self, request: Request) -> Principal:
-        """The key's principal. Raises `Unauthenticated`, `TooOften` or `Unavailable`."""
+        """Return the principal of the key in the request. Raises `Unauthenticated`, `TooOften` or `Unavailable`."""
         sent = request.headers.getlist("authorization")
         return await run_in_threadpool(self._enter, sent, context_of(request.scope))
 
@@ -75,14 +77,17 @@ class AdminKeys:
         return found.principal()
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
-        """Raise `Unauthenticated` when the key has been revoked or has expired since it was looked up."""
+        """Raise `Unauthenticated` if the key was revoked or has expired since the look-up."""
         key = admin_keys.by_id(tx, principal.id)
         refusal = key.refusal(self._now()) if key else KeyRefusal.UNKNOWN
         if refusal:
             raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
 
     def _turned_away(self, refused: _RefusedKeys, context: RequestContext) -> Exception:
-        """A failure counts against its address; a key that is right comes in whatever others do there."""
+        """Count the failure against the caller's address, and return the exception to raise.
+
+        A valid key is accepted even from an address that is over the limit.
+        """
         if wait := self._failures.charge(limit_key(context.address), self._monotonic()):
             self._count(_RefusedKeys(why=KeyRefusal.RATE_LIMITED), context)
             return TooOften("Too many requests with a wrong admin key, or none, came from this address.", wait)

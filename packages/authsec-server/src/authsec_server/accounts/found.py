@@ -1,4 +1,4 @@
-"""Finding an administrator by what people call them by: the id or the e-mail address."""
+"""Find an administrator by id or e-mail address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from authsec_server.suggest import told_nearest
 
 
 def administrator(tx: Tx, reference: str) -> Administrator:
-    """The administrator with this id or e-mail address. Raises `NotFound`."""
+    """Return the administrator with this id or e-mail address. Raises `NotFound`."""
     found = None
     if naming.is_uuid(reference):
         found = store.by_id(tx.connection, reference)

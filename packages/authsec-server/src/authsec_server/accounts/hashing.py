@@ -1,6 +1,7 @@
-"""Hashing people's passwords with Argon2id (RFC 9106), slow and large on purpose; so only a few at a time.
+"""Hash passwords with Argon2id (RFC 9106), only a few at a time.
 
-Never inside a transaction: a lock held meanwhile would let strangers stop the authority by mistyping passwords.
+Each hash is slow and needs much memory on purpose. Never hash inside a transaction, which would hold a lock
+meanwhile. Strangers could then stop the authority by sending wrong passwords.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ WAITING = 6  # threads that may stand in line; more would take them from those w
 
 
 class Hashing:
-    """Argon2id at the library's present defaults. Raises `Unavailable` rather than let the line grow."""
+    """Argon2id hasher with the library's default parameters. Raises `Unavailable` when too many callers wait."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
@@ -30,12 +31,16 @@ class Hashing:
         self._nobodys = _unreachable_hash(self._hasher)
 
     def hash(self, password: str) -> str:
-        """The hash of a password that was found acceptable, with its salt and parameters."""
+        """Return the hash of an accepted password, with its salt and parameters."""
         with self._place():
             return self._hasher.hash(password)
 
     def verify(self, password_hash: str | None, typed: str) -> bool:
-        """Whether this is the password. None, for nobody's, costs as much: time must not tell who has an account."""
+        """Return whether the typed password matches the hash.
+
+        With None (no account or no password) the result is False and the work is the same. Otherwise the response
+        time would show which accounts exist.
+        """
         password = passwords.entered(typed)
         possible = passwords.could_be(password)
         with self._place():
@@ -43,7 +48,7 @@ class Hashing:
         return right and possible and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether it was made with other parameters than are used now."""
+        """Return whether the hash was made with other parameters than the present ones."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def _matches(self, password_hash: str, password: str) -> bool:
@@ -64,7 +69,7 @@ class Hashing:
 
 
 def _unreachable_hash(hasher: PasswordHasher) -> str:
-    """A hash, in these parameters, of which nobody knows a password: all its bits are 0."""
+    """Return a hash with the present parameters that no known password matches: all its bits are 0."""
     salt, tag = (_b64(bytes(length)) for length in (hasher.salt_len, hasher.hash_len))
     parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v=19${parameters}${salt}${tag}"

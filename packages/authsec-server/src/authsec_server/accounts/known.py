@@ -1,4 +1,4 @@
-"""Whom a person means by a name: for the rooms that look for what somebody did."""
+"""Find a principal by email or key name, for searches of the audit log."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from authsec_server.principal import PrincipalKind
 
 
 def person(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
-    """The administrator with this email or id, or the admin key with this name or id. Asks for no principal.
+    """Return the administrator with this email or id, or the admin key with this name or id. None if neither exists.
 
-    None for neither. Raises `Invalid` for both: somebody may have inserted one of them to hide what the other did.
-    Reads ids alone: a cell of another column that no program can read must not hide what somebody did.
+    Raises `Invalid` if both exist: somebody may have inserted one of them to hide the acts of the other. This
+    function reads only ids, so that an unreadable value in another column cannot hide anybody's acts. It checks
+    no permission.
     """
     if naming.is_uuid(text):
         administrator = administrators.id_of(tx.connection, id_=text)

@@ -1,6 +1,7 @@
-"""The verbs of one-time links: making one, looking at it, using it up.
+"""Make, look up and use one-time links.
 
-Looking uses nothing up: mail scanners and link previews open what they find. Using is a POST and happens once.
+Looking up a link does not use it up: mail scanners and link previews open every link. Only a POST uses a
+link, once.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ REMEMBERED = timedelta(days=7)  # how long its holder is told what became of it
 
 
 def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | None, life: timedelta) -> NewLink:
-    """A new link; those of the same purpose for the same administrator are void from now on. Only inside a `change`.
+    """Make a link. Older links for the same purpose and administrator become void. Call only inside a `change`.
 
-    Who may have one made is for the verbs that call this to say.
+    The caller checks who may have a link made.
     """
     code = secret.text_of(act.token_bytes(secret.SECRET_BYTES))
     link = Link(
@@ -37,7 +38,7 @@ def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | 
 
 
 def look(tx: Tx, now: datetime, code: str) -> LinkState:
-    """What has become of the link with this code."""
+    """Return the state of the link with this code."""
     link = store.by_hash(tx.connection, secret.hashed(code)) if secret.is_secret(code) else None
     if link is None:
         return LinkState(standing=LinkStanding.UNKNOWN)
@@ -49,7 +50,10 @@ def look(tx: Tx, now: datetime, code: str) -> LinkState:
 
 
 def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
-    """Use the link up, if it is open and for this purpose: then the state is open, once. Only inside a `change`."""
+    """Use the link up if it is open and has this purpose. Call only inside a `change`.
+
+    The returned state is open for the first use only.
+    """
     state = look(tx, now, code)
     if state.link is None or state.purpose is not purpose:
         return LinkState(standing=LinkStanding.UNKNOWN)
@@ -59,22 +63,22 @@ def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
 
 
 def void_all_of(tx: Tx, now: datetime, administrator: Administrator) -> None:
-    """Let no link of this administrator be used any more."""
+    """Void every unused link of this administrator."""
     store.void(tx.connection, administrator.id, None, now)
 
 
 def void_all(tx: Tx, now: datetime) -> None:
-    """Let no link be used any more: of a restored database nobody knows which were used."""
+    """Void every unused link, after a restore: a restored database does not show which links were used later."""
     store.void_all(tx.connection, now)
 
 
 def forget(tx: Tx, now: datetime) -> None:
-    """Forget links that expired long ago."""
+    """Delete links that expired more than seven days ago."""
     store.forget(tx.connection, now - REMEMBERED)
 
 
 def _possible(tx: Tx, link: Link, whose: Administrator | None) -> bool:
-    """Whether what the link is for can still be done."""
+    """Return whether the purpose of the link can still be fulfilled."""
     if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
         return not people.any_yet(tx.connection)  # else whoever finds an old URL would be one more administrator
     return whose is not None and whose.enabled

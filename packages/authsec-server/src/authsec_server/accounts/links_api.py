@@ -1,4 +1,7 @@
-"""One-time links over HTTP: what is shown of one, this once; and having one made, at the server's own machine."""
+"""Admin API operation to make a one-time link, for the operator at the server's machine only.
+
+The response shows the link only once.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ PATH = f"{API}/setup-links"
 
 
 class NewSetupLink(Body):
-    """A link to be made; `email` says for whom, and is null for the first administrator."""
+    """Request to make a link for the administrator `email`; `email` is null for the first administrator."""
 
     purpose: Literal["first_administrator", "set_password", "sign_in"]
     email: str | None = None
 
 
 class LinkShown(TypedDict):
-    """A link with its secret, this once; `path` is for whoever reaches the console at another address."""
+    """A new link with its secret, which is shown only once. `path` serves browsers that use another console address."""
 
     purpose: str
     url: str
@@ -35,7 +38,7 @@ class LinkShown(TypedDict):
 
 
 def operations(*, issuer: str) -> list[AnyOperation]:
-    """The operation; links lead to the console at `issuer`."""
+    """Return the operation that makes a link. Links point to the console at `issuer`."""
 
     async def make_link(call: Call[NewSetupLink]) -> LinkShown:
         return link_json(await call.change(lambda tx, act: _make(tx, act, call.body)), issuer)
@@ -58,7 +61,7 @@ def operations(*, issuer: str) -> list[AnyOperation]:
 
 
 def link_json(made: NewLink, issuer: str) -> LinkShown:
-    """A link with its secret."""
+    """Return the link, with its secret, as the admin API shows it."""
     return {
         "purpose": made.link.purpose,
         "url": issuer + made.path,

@@ -1,6 +1,7 @@
-"""Links that the operator at the server's machine has made, and nobody else: a way in without anybody's password.
+"""Make links for sign-in without a password, for the operator at the server's machine only.
 
-Whoever may read the data folder holds the authority anyway; an admin key must not become a person.
+The operator can read the data folder and so controls the authority anyway. An admin key must not sign in as
+a person.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from authsec_server.principal import Act, PrincipalKind
 
 
 def for_the_first(tx: Tx, act: Act) -> NewLink:
-    """By which the first administrator is made. Only inside a `change`. Raises `Conflict` when there is one."""
+    """Make the link that creates the first administrator. Call only inside a `change`.
+
+    Raises `Conflict` if an administrator exists.
+    """
     _require_operator(act)
     if administrators.any_yet(tx):
         raise Conflict(
@@ -28,13 +32,13 @@ def for_the_first(tx: Tx, act: Act) -> NewLink:
 
 
 def for_a_password(tx: Tx, act: Act, reference: str) -> NewLink:
-    """By which one administrator chooses a new password; the old one ends at once. Only inside a `change`."""
+    """Make a link to choose a new password; the old password ends at once. Call only inside a `change`."""
     _require_operator(act)
     return administrators.reset(tx, act, reference)[1]
 
 
 def for_a_sign_in(tx: Tx, act: Act, reference: str) -> NewLink:
-    """By which one administrator comes in, once. Only inside a `change`."""
+    """Make a link by which one administrator signs in once. Call only inside a `change`."""
     _require_operator(act)
     whose = administrators.get(tx, act, reference)
     whose.require_enabled()

@@ -1,4 +1,4 @@
-"""Who is signed in: the session that a browser's cookie opens, looked up at each request anew."""
+"""Authenticate console requests by session cookie. Each request looks the session up again."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ ENDED = "This session has ended. Sign in again."
 
 
 class SessionEnded(Unauthenticated):
-    """Somebody was signed in, and is no longer."""
+    """The session of the request has ended."""
 
 
 def cookie_name(issuer: str) -> str:
-    """The cookie's name. With the prefix browsers take it only over TLS and from this very host (RFC 6265bis 4.1.3.2).
+    """Return the name of the session cookie for this issuer.
 
-    Plain http, which only loopback has, could not set such a cookie. There the name has the port: browsers send a
-    cookie to every port of a host (RFC 6265 section 8.5), and one authority would sign people out of another.
+    With https the name has the prefix `__Host-`. Browsers accept it only over TLS and from this host
+    (RFC 6265bis 4.1.3.2). Plain http, allowed on loopback only, cannot set such a cookie. There the name contains
+    the port. Browsers send a cookie to every port of a host (RFC 6265 section 8.5). With one name, two
+    authorities on a host would sign people out of each other.
     """
     parts = urlsplit(issuer)
     return "__Host-authsec-session" if parts.scheme == "https" else f"authsec-session-{parts.port or 80}"
 
 
 def caller_of(request: Request, name: str) -> BrowserCaller:
-    """Who sends this request, before anybody is known; `name` is the cookie's."""
+    """Return the browser that sent this request, before authentication; `name` is the cookie name."""
     context = context_of(request.scope)
     return BrowserCaller(
         request_id=context.request_id,
@@ -48,10 +50,10 @@ def caller_of(request: Request, name: str) -> BrowserCaller:
 
 
 class Sessions:
-    """Lets in whoever sends the cookie of a session that stands.
+    """Authenticator for requests with the cookie of a valid session.
 
-    `unattended` are the paths that pages ask for by themselves, for as long as they are open: nobody need be there, so
-    they keep no session from its idle end.
+    `unattended` lists the paths that an open page requests automatically. Such a request does not prove that a
+    person is present, so it does not extend the idle timeout.
     """
 
     def __init__(
@@ -70,23 +72,24 @@ class Sessions:
         self._unattended = frozenset(unattended)
 
     async def __call__(self, request: Request) -> Principal:
-        """The administrator whose session it is. Raises `Unauthenticated` or `Unavailable`."""
+        """Return the administrator of the session. Raises `Unauthenticated` or `Unavailable`."""
         cookie = _sent(request.headers.getlist("cookie"), self.name)
         if not cookie:
             raise Unauthenticated(NOBODY)
         return await run_in_threadpool(self._enter, cookie, request.scope.get("path") not in self._unattended)
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
-        """Raise `Unauthenticated` unless session and administrator stand, with as much of a role, in this transaction.
+        """Check session and administrator again in this transaction. Raises `Unauthenticated`.
 
-        A request can be begun, the administrator disabled, and the body sent afterwards.
+        A request can begin, then the administrator is disabled, and only then does the body arrive. The check also
+        fails if the administrator's role is lower than before.
         """
         _, administrator = self._standing(sessions.by_id(tx, principal.session_id))
         if administrator.id != principal.id or administrator.role < principal.role:
             raise SessionEnded(ENDED)
 
     def keep(self, tx: Tx) -> None:
-        """End and forget sessions whose time is over."""
+        """End expired sessions, and delete sessions that ended long ago."""
         sessions.keep(tx, self._now(), self.terms)
 
     def _enter(self, cookie: str, attended: bool) -> Principal:
@@ -103,7 +106,10 @@ class Sessions:
 
 
 def _sent(headers: Sequence[str], name: str) -> str:
-    """The cookie's value; none when it comes twice: somebody else's program on this host may have set the other one."""
+    """Return the cookie's value; empty if the cookie comes twice.
+
+    A second cookie of the same name may come from another program on this host.
+    """
     pairs = [pair.strip().partition("=") for header in headers for pair in header.split(";")]
     values = [value for found, _, value in pairs if found == name]
     return values[0] if len(values) == 1 else ""

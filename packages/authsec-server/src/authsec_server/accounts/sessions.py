@@ -1,6 +1,6 @@
-"""The verbs of sessions: beginning one at each sign-in, listing and ending them.
+"""Begin, list and end administrators' sessions.
 
-What a request's cookie opens is `cookies.py`'s to say.
+`session_auth.py` authenticates requests by the session cookie.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ REMEMBERED = timedelta(days=30)  # how long an ended session tells from where it
 
 
 def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignInMethod) -> NewSession:
-    """A new session, always: a cookie that the browser had before, and somebody may have planted, opens nothing more.
+    """Begin a new session at every sign-in, and end the session of the browser's previous cookie.
 
-    Whether the administrator may come in is the caller's to have made sure of, in this transaction.
+    An attacker may have planted the previous cookie (session fixation). The caller checks, in the same
+    transaction, that the administrator may sign in.
     """
     caller, now = arrival.caller, arrival.now
     act = arrival.by(administrator.principal(""))
@@ -57,36 +58,42 @@ def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignIn
 
 
 def by_cookie(tx: Tx, cookie: str) -> tuple[Session, Administrator] | None:
-    """The session that this cookie opens, whatever has become of it, and whose it is."""
+    """Return the session that this cookie opens, even if ended or expired, and its administrator."""
     session = store.by_hash(tx.connection, secret.hashed(cookie)) if secret.is_secret(cookie) else None
     return (session, find(tx, session.administrator_id)) if session else None
 
 
 def by_id(tx: Tx, session_id: str) -> tuple[Session, Administrator] | None:
-    """The session with this id, whatever has become of it, and whose it is."""
+    """Return the session with this id, even if ended or expired, and its administrator."""
     session = store.by_id(tx.connection, session_id)
     return (session, find(tx, session.administrator_id)) if session else None
 
 
 def seen(tx: Tx, session: Session, now: datetime) -> None:
-    """Write that the session is in use. For the authenticator."""
+    """Save that the session was used at `now`. For the authenticator."""
     store.set_seen(tx.connection, session.id, now)
 
 
 def own(tx: Tx, act: Act, *, terms: SessionTerms) -> list[Session]:
-    """The acting administrator's sessions that stand, the one last used first."""
+    """Return the acting administrator's valid sessions, the most recently used first."""
     return _standing(tx, act, terms, act.principal.id)
 
 
 def of(tx: Tx, act: Act, administrator_id: str, *, terms: SessionTerms) -> list[Session]:
-    """An administrator's sessions that stand. Others' only as admin: they tell where a person is."""
+    """Return an administrator's valid sessions. Only an admin may list the sessions of others.
+
+    Sessions show where a person is.
+    """
     if administrator_id != act.principal.id:
         act.principal.require(Role.ADMIN)
     return _standing(tx, act, terms, administrator_id)
 
 
 def end(tx: Tx, act: Act, session_id: str) -> Session:
-    """End a session: an own one, or as admin anybody's. Only inside a `change`. What has ended stays as it is."""
+    """End one of the principal's own sessions; an admin may end any session. Call only inside a `change`.
+
+    A session that has ended already does not change. Raises `NotFound`.
+    """
     found = by_id(tx, session_id) if naming.is_uuid(session_id) else None
     if found is None:
         raise NotFound("There is no such session.", "It may have ended some time ago.")
@@ -98,14 +105,20 @@ def end(tx: Tx, act: Act, session_id: str) -> Session:
 
 
 def end_others(tx: Tx, act: Act) -> int:
-    """End the acting administrator's sessions but the one that acts; how many. Only inside a `change`."""
+    """End the acting administrator's sessions except the current one. Return how many ended.
+
+    Call only inside a `change`.
+    """
     whose = find(tx, act.principal.id)
     others = [each for each in store.open_ones(tx.connection, whose.id) if each.id != act.principal.session_id]
     return _end(tx, act, others, whose, because="ended")
 
 
 def end_all(tx: Tx, act: Act, reference: str) -> int:
-    """End every session of an administrator; how many. One's own, or as admin anybody's. Only inside a `change`."""
+    """End every session of an administrator. Return how many ended.
+
+    Everyone may end their own sessions; an admin may end anybody's. Call only inside a `change`.
+    """
     whose = find(tx, reference)
     if whose.id != act.principal.id:
         act.principal.require(Role.ADMIN)
@@ -113,17 +126,20 @@ def end_all(tx: Tx, act: Act, reference: str) -> int:
 
 
 def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str) -> int:
-    """End every session of the administrator, in the change that is the reason; how many."""
+    """End every session of the administrator, in the `change` that causes this. Return how many ended."""
     return _end(tx, act, store.open_ones(tx.connection, administrator.id), administrator, because=because)
 
 
 def end_everybodys(tx: Tx, now: datetime) -> None:
-    """End the sessions of all administrators: of a restored database nobody knows which had ended."""
+    """End the sessions of all administrators, after a restore.
+
+    A restored database does not show which sessions ended later.
+    """
     store.end_expired(tx.connection, now, seen_until=now, made_until=now)
 
 
 def keep(tx: Tx, now: datetime, terms: SessionTerms) -> None:
-    """End what time has ended, and forget what ended long ago."""
+    """End expired sessions, and delete sessions that ended more than 30 days ago."""
     store.end_expired(tx.connection, now, seen_until=now - terms.idle, made_until=now - terms.lifetime)
     store.forget(tx.connection, now - REMEMBERED)
 
@@ -148,7 +164,7 @@ def _end(tx: Tx, act: Act, sessions: Iterable[Session], whose: Administrator, *,
 
 
 def _end_replaced(tx: Tx, act: Act, cookie: str) -> None:
-    """End the session that the browser had, if it had one: what is replaced must not stay open behind it."""
+    """End the session that the browser had before: a replaced session must not stay open."""
     found = by_cookie(tx, cookie)
     if found is not None:
         _end(tx, act, [found[0]], found[1], because="signed in again")

@@ -1,7 +1,7 @@
-"""Signing in, as the console calls it: limits first, then hashing, then one transaction that lets somebody in.
+"""Sign-in for the console: check rate limits, hash the password, then begin the session in one transaction.
 
-Every method blocks its thread, and writes into the journal before it answers; when that cannot be, nobody comes in.
-Limits are counted in each server process by itself.
+Every method blocks its thread and writes the audit log before it returns; if that fails, nobody is signed
+in. Each server process counts its own rate limits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IDENTITY_REFUSED = {
 
 
 class SignIn:
-    """The ways in, for people. What a browser shows afterwards is `cookies.py`'s to read."""
+    """All ways for a person to sign in. `session_auth.py` authenticates the browser's later requests."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class SignIn:
         self._guesses = Guesses(monotonic)
 
     def by_password(self, email: str, password: str, caller: BrowserCaller) -> NewSession:
-        """A session for whoever knows address and password. Raises `Unauthenticated`, `TooOften`, `Unavailable`."""
+        """Begin a session for this address and password. Raises `Unauthenticated`, `TooOften`, `Unavailable`."""
         found = self._database.read(lambda tx: transactions.account(tx, email))
         charged = self._charge(guess(email, found, caller.address), found, caller)
         account = self._verified(found, password, caller)
@@ -68,7 +68,10 @@ class SignIn:
         return session
 
     def change_password(self, principal: Principal, *, current: str, new: str, caller: BrowserCaller) -> None:
-        """Replace one's own password, and end one's other sessions. Raises `Invalid` at `current` or `password`."""
+        """Replace the principal's own password, and end the principal's other sessions.
+
+        Raises `Invalid` for the field `current` or `password`.
+        """
         found = self._database.read(lambda tx: transactions.account_of(tx, principal))
         charged = self._charge(guess("", found, caller.address), found, caller)
         try:
@@ -88,11 +91,11 @@ class SignIn:
             raise self._turned_away(refused, caller) from None
 
     def look(self, code: str) -> LinkState:
-        """What has become of a link. Uses nothing up: what opens links by itself, such as a mail scanner, may."""
+        """Return the state of a link. This does not use the link up, so mail scanners may open it."""
         return self._database.read(lambda tx: links.look(tx, self._now(), code))
 
     def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: BrowserCaller) -> NewSession:
-        """The first administrator, signed in. Raises `Invalid` at the field, `Conflict`, `TooOften`."""
+        """Create the first administrator, and begin a session. Raises `Invalid` for a field, `Conflict`, `TooOften`."""
         self._open_link(code, LinkPurpose.FIRST_ADMINISTRATOR, caller)
         address, shown = checked_email("email", email), naming.name("name", name)
         password_hash = self._hashing.hash(passwords.acceptable(password, known=[address, shown]))
@@ -104,23 +107,24 @@ class SignIn:
         )
 
     def set_password(self, code: str, *, password: str, caller: BrowserCaller) -> NewSession:
-        """Somebody invited or reset, with the password that they choose, signed in. Raises as `set_up_first` does."""
+        """Set the password of an invited or reset person, and begin a session. Raises the errors of `set_up_first`."""
         state = self._open_link(code, LinkPurpose.SET_PASSWORD, caller)
         known = _known(state.administrator) if state.administrator else []
         password_hash = self._hashing.hash(passwords.acceptable(password, known=known))
         return self._with_link(caller, lambda tx, arrival: transactions.set_password(tx, arrival, code, password_hash))
 
     def by_link(self, code: str, caller: BrowserCaller) -> NewSession:
-        """A session for whoever holds a sign-in link, once. Only upon a POST. Raises `Conflict`, `TooOften`."""
+        """Begin a session by a sign-in link, which works once. Call only on a POST. Raises `Conflict`, `TooOften`."""
         self._open_link(code, LinkPurpose.SIGN_IN, caller)  # before the lock, which agents need as well
         return self._with_link(caller, lambda tx, arrival: transactions.with_link(tx, arrival, code))
 
     def by_identity(
         self, *, issuer: str, subject: str, email: str, name: str, role: Role, caller: BrowserCaller
     ) -> NewSession:
-        """A session for whom an OpenID provider vouches; its ID token was verified by the caller.
+        """Begin a session for an identity at an OpenID provider. The caller has verified the ID token.
 
-        `role` is what its claim grants: without one, `refuse_identity`. Raises `Unauthenticated`, `Invalid`.
+        `role` is the role that the claim grants. Without a role, call `refuse_identity`. Raises `Unauthenticated`,
+        `Invalid`.
         """
 
         def enter(tx: Tx) -> NewSession:
@@ -136,9 +140,10 @@ class SignIn:
             raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
 
     def before_the_provider(self, caller: BrowserCaller) -> None:
-        """Raise `TooOften` where too many have failed, before an OpenID provider is asked anything for this one.
+        """Raise `TooOften` if too many sign-ins from this address have failed. Call this before asking the provider.
 
-        What a browser brings back it can make up. Strangers could have us ask until the provider hears us no more.
+        Browsers can send invented answers. Without this limit, strangers could make us send so many requests that
+        the provider blocks us.
         """
         if wait := self._guesses.network_wait(caller.address):
             self._count(SignInRefusal.RATE_LIMITED, None, caller)
@@ -147,9 +152,10 @@ class SignIn:
     def refuse_identity(
         self, reason: OpenIdRefusal, caller: BrowserCaller, *, whom: tuple[str, str] | None = None
     ) -> None:
-        """Count that somebody came back from an OpenID provider and was not let in. Raises `TooOften`.
+        """Count a refused sign-in through an OpenID provider. Raises `TooOften`.
 
-        `whom` are issuer and subject of one whom it gives no role: what sessions they have here end.
+        `whom` is the issuer and subject of a person to whom the provider grants no role. The person's sessions
+        here end.
         """
         wait = self._guesses.charge_network(caller.address)
         whose = self._without_role(whom, caller) if whom else None
@@ -158,11 +164,14 @@ class SignIn:
             raise TooOften(TOO_OFTEN, wait)
 
     def somebody_yet(self) -> bool:
-        """Whether there is any administrator."""
+        """Return whether any administrator exists."""
         return self._database.read(administrators.any_yet)
 
     def first_link(self) -> NewLink | None:
-        """The link by which the first administrator is made, for the terminal of `authsec serve`; None if there is."""
+        """Make the link that creates the first administrator. None if an administrator exists.
+
+        `authsec serve` prints the link at its terminal.
+        """
         at_the_terminal = BrowserCaller(request_id="", address="")
         try:
             return self._database.change(
@@ -184,7 +193,10 @@ class SignIn:
         return charged
 
     def _verified(self, account: Account | None, password: str, caller: BrowserCaller) -> Account:
-        """The account, if this is its password. The same work whether there is one or not."""
+        """Return the account if the password is right. Raises `Unauthenticated`.
+
+        The work is the same whether the account exists or not.
+        """
         right = self._hashing.verify(account.password_hash if account else None, password)
         if account is None:
             raise self._turned_away(RefusedSignIn(SignInRefusal.UNKNOWN), caller)
@@ -194,13 +206,16 @@ class SignIn:
         return account
 
     def _rehashed(self, account: Account, password: str) -> str | None:
-        """The hash in today's parameters, where it is in older ones."""
+        """Hash the password with the present parameters if its stored hash has older ones; else return None."""
         if account.password_hash is None or not self._hashing.is_outdated(account.password_hash):
             return None
         return self._hashing.hash(passwords.entered(password))
 
     def _open_link(self, code: str, purpose: LinkPurpose, caller: BrowserCaller) -> LinkState:
-        """The link, if it is open: nobody has a password hashed, or checked, who does not hold one."""
+        """Return the link's state if the link is open and has this purpose. Raises `Conflict`, `TooOften`.
+
+        Only the holder of an open link can make the server check or hash a password.
+        """
         state = self.look(code)
         if not state.open or state.purpose is not purpose:
             raise self._link_refused(state, caller)
@@ -213,7 +228,10 @@ class SignIn:
             raise self._link_refused(refused.state, caller) from None
 
     def _link_refused(self, state: LinkState, caller: BrowserCaller) -> Exception:
-        """256 bits are not guessed; the limit keeps trying cheap. A link that is right is never limited."""
+        """Count the refused link, and return the exception to raise.
+
+        Nobody can guess 256 bits; the limit only keeps attempts cheap. An open link is never limited.
+        """
         standing = LinkStanding.UNKNOWN if state.open else state.standing  # open, but for something else
         if wait := self._guesses.charge_network(caller.address):
             self._count(SignInRefusal.RATE_LIMITED, None, caller)
@@ -231,5 +249,5 @@ class SignIn:
 
 
 def _known(administrator: Administrator) -> list[str]:
-    """What others know of the person, and try first."""
+    """Return the person's public facts, which attackers try first in a password."""
     return [administrator.email, administrator.name]

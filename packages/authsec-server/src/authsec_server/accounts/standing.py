@@ -1,4 +1,4 @@
-"""Whether somebody who did something a while ago may still do such things: for what is finished later, by others."""
+"""Check whether the principal of an earlier act may still act. For acts that others complete later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind
 
 
 def standing(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
-    """The principal with the role that they have now; None for one who is disabled, revoked, expired or gone."""
+    """Return the principal with its present role; None if it is disabled, revoked, expired or deleted."""
     if kind is PrincipalKind.LOCAL_OPERATOR:
         return LOCAL_OPERATOR
     if kind is PrincipalKind.ADMIN_KEY:

@@ -1,8 +1,8 @@
-"""How often passwords may be tried: by address, and by account.
+"""Rate limits for password attempts: by network address and by account.
 
-The limit of an account slows down guessing from many addresses. It must not be the weapon that keeps its owner out: a
-network from which the owner signed in before has a limit of its own, and links, the OpenID provider and sessions that
-stand are not concerned.
+The limit of an account slows down guessing from many addresses. An attacker must not be able to use it to
+lock the owner out. So a network from which the owner signed in before has its own limit. Links, the OpenID
+provider and valid sessions have no such limit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ GUESSES_A_MINUTE = 10  # at one account
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """What one try is charged to."""
+    """The rate limit keys that one password attempt is charged to."""
 
     network: str
     account: str
 
 
 class Guesses:
-    """Tries under way and failed. Each is charged before it is checked: a thousand at once are not one."""
+    """Rate limits on password attempts, both pending and failed.
+
+    Each attempt is charged before its password is checked: otherwise a thousand parallel attempts would pass as
+    one.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -37,26 +41,29 @@ class Guesses:
         self._accounts = Limiter(GUESSES_A_MINUTE)
 
     def charge(self, guess: Guess) -> float:
-        """Count the try. 0.0: it may be checked; else the seconds until the next one may."""
+        """Charge the attempt. Return 0.0 if the attempt may go on, else the seconds until the next one may."""
         now = self._monotonic()
         return self._networks.charge(guess.network, now) or self._accounts.charge(guess.account, now)
 
     def give_back(self, guess: Guess) -> None:
-        """The try was right: it was no guess."""
+        """Take back the charge: the password was right, so the attempt was no guess."""
         self._networks.give_back(guess.network)
         self._accounts.give_back(guess.account)
 
     def network_wait(self, address: str) -> float:
-        """What `charge_network` would answer, with nothing counted."""
+        """Return the result of `charge_network` without charging anything."""
         return self._networks.wait(limit_key(address), self._monotonic())
 
     def charge_network(self, address: str) -> float:
-        """Count something else that failed from there."""
+        """Charge another kind of failure to this address. Return the seconds to wait, as `charge` does."""
         return self._networks.charge(limit_key(address), self._monotonic())
 
 
 def guess(email: str, account: Account | None, address: str) -> Guess:
-    """A try at this address of an account, which there need not be: the limits must not tell."""
+    """Return the limit keys of an attempt to sign in with this e-mail address.
+
+    A missing account has limits too: otherwise the limits would show which accounts exist.
+    """
     network = limit_key(address)
     if account is not None and network in account.networks:
         return Guess(network=network, account=f"{account.administrator.id} {network}")

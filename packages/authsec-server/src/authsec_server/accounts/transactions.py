@@ -1,7 +1,7 @@
-"""The verbs of coming in: by a password that was verified, by a link, by an identity elsewhere.
+"""Sign-in transactions: by verified password, by link, or by an identity at an OpenID provider.
 
-They run in one transaction each and look at everything again there: what was true while a password was being verified
-need not be true any more. Hashing comes before, limits too (`sign_in.py`).
+Each function runs in one transaction and reads everything again: facts can change while a password is
+verified. Rate limits and hashing come before (`sign_in.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # no administrator has t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An administrator as sign-in needs them: with the hash, and the networks that they came from before."""
+    """An administrator with the password hash, and the networks of earlier sign-ins."""
 
     administrator: Administrator
     password_hash: str | None = field(repr=False)
@@ -38,7 +38,7 @@ class Account:
 
 
 class RefusedSignIn(Exception):
-    """Nobody was let in. `whose` is the administrator it concerns, where there is one."""
+    """A sign-in was refused. `whose` is the administrator concerned, if there is one."""
 
     def __init__(self, why: SignInRefusal, whose: Administrator | None = None) -> None:
         super().__init__(why.value)
@@ -47,7 +47,7 @@ class RefusedSignIn(Exception):
 
 
 class LinkRefused(Exception):
-    """The link was not open."""
+    """The link is not open."""
 
     def __init__(self, state: LinkState) -> None:
         super().__init__(state.standing.value)
@@ -55,20 +55,23 @@ class LinkRefused(Exception):
 
 
 def account(tx: Tx, email: str) -> Account | None:
-    """The account with this address, as it was typed."""
+    """Return the account with this address as a person typed it; None if there is none."""
     address = read_email(email)
     return _account(tx, store.by_email(tx.connection, address) if address else None)
 
 
 def account_of(tx: Tx, principal: Principal) -> Account | None:
-    """The account of an acting administrator."""
+    """Return the account of the acting administrator; None for another kind of principal."""
     return _account(
         tx, store.by_id(tx.connection, principal.id) if principal.kind is PrincipalKind.ADMINISTRATOR else None
     )
 
 
 def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str | None = None) -> NewSession:
-    """A session for whoever knew the password of this account; `rehashed` replaces its hash. Raises `Refused`."""
+    """Begin a session for the account whose password was verified. Raises `RefusedSignIn`.
+
+    `rehashed`, if present, replaces the stored password hash.
+    """
     administrator = _still(tx, verified)
     if rehashed is not None:
         store.set_password_hash(tx.connection, administrator.id, rehashed)
@@ -76,7 +79,10 @@ def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str 
 
 
 def with_new_password(tx: Tx, act: Act, verified: Account, password_hash: str) -> None:
-    """Replace an own password, and end the sessions that may be somebody else's. Only inside a `change`."""
+    """Replace the principal's own password, and end the other sessions and links: an attacker may have them.
+
+    Call only inside a `change`. Raises `RefusedSignIn`.
+    """
     administrator = _still(tx, verified)
     store.set_password_hash(tx.connection, administrator.id, password_hash)
     sessions.end_others(tx, act)
@@ -91,31 +97,38 @@ def with_new_password(tx: Tx, act: Act, verified: Account, password_hash: str) -
 
 
 def set_up_first(tx: Tx, arrival: Arrival, code: str, *, email: str, name: str, password_hash: str) -> NewSession:
-    """The first administrator, with the role admin, signed in. Only inside a `change`. Raises `LinkRefused`."""
+    """Create the first administrator, with the role admin, and begin a session.
+
+    Call only inside a `change`. Raises `LinkRefused`.
+    """
     _use(tx, arrival, code, LinkPurpose.FIRST_ADMINISTRATOR)
     first = model.new(arrival.new_id(), arrival.now, email=email, name=name, role=Role.ADMIN)
     return _set_up(tx, arrival, administrators.add(tx, first), password_hash)
 
 
 def set_password(tx: Tx, arrival: Arrival, code: str, password_hash: str) -> NewSession:
-    """The password of somebody invited or reset, signed in. Only inside a `change`. Raises `LinkRefused`."""
+    """Set the password of an invited or reset person, and begin a session.
+
+    Call only inside a `change`. Raises `LinkRefused`.
+    """
     administrator = _whose(_use(tx, arrival, code, LinkPurpose.SET_PASSWORD))
     administrator.require_password_account()
     return _set_up(tx, arrival, administrator, password_hash)
 
 
 def with_link(tx: Tx, arrival: Arrival, code: str) -> NewSession:
-    """A session for whoever holds a sign-in link. Only inside a `change`. Raises `LinkRefused`."""
+    """Begin a session by a sign-in link. Call only inside a `change`. Raises `LinkRefused`."""
     return sessions.begin(tx, arrival, _whose(_use(tx, arrival, code, LinkPurpose.SIGN_IN)), SignInMethod.LINK)
 
 
 def from_identity(
     tx: Tx, arrival: Arrival, *, issuer: str, subject: str, email: str, name: str, role: Role
 ) -> Administrator:
-    """The administrator with this identity, made at the first sign-in; the role follows the claim at every one.
+    """Return the administrator with this identity. The first sign-in creates it; every sign-in updates its role.
 
-    Only issuer and subject say who it is (OpenID Connect Core section 5.7). An e-mail address never does: whoever can
-    have a provider write another's address would be that other. Only inside a `change`. Raises `Refused`, `Invalid`.
+    Only issuer and subject identify a person (OpenID Connect Core section 5.7), never the e-mail address.
+    Otherwise an attacker could make a provider send another person's address and become that person. Call only
+    inside a `change`. Raises `RefusedSignIn`, `Invalid`.
     """
     issuer, subject = identity(issuer, subject)
     found = store.by_identity(tx.connection, issuer, subject)
@@ -130,14 +143,14 @@ def from_identity(
 
 
 def with_identity(tx: Tx, arrival: Arrival, administrator: Administrator) -> NewSession:
-    """A session for the administrator whom `from_identity` found in the same `change`."""
+    """Begin a session for the administrator whom `from_identity` returned in the same `change`."""
     return sessions.begin(tx, arrival, administrator, SignInMethod.OIDC)
 
 
 def without_role(tx: Tx, arrival: Arrival, issuer: str, subject: str) -> Administrator | None:
-    """The administrator with this identity, whom the provider gives no role any more. Only inside a `change`.
+    """End the sessions of the administrator to whom the provider grants no role. Return the administrator, if known.
 
-    Their sessions end: with a smaller role they would, and none is smaller than any.
+    A lower role ends sessions, and no role is the lowest. Call only inside a `change`.
     """
     found = store.by_identity(tx.connection, *identity(issuer, subject))
     if found is not None:
@@ -146,7 +159,7 @@ def without_role(tx: Tx, arrival: Arrival, issuer: str, subject: str) -> Adminis
 
 
 def refused(tx: Tx, arrival: Arrival, why: SignInRefusal | OpenIdRefusal, whose: Administrator | None) -> None:
-    """Count that somebody was not let in. An address that nobody here has is not written down."""
+    """Count a refused sign-in in the audit log. An unknown e-mail address is not recorded."""
     refusal = Refusal(
         kind=EventKind.ADMIN_SIGN_IN_REFUSED,
         address=limit_key(arrival.caller.address),
@@ -157,7 +170,10 @@ def refused(tx: Tx, arrival: Arrival, why: SignInRefusal | OpenIdRefusal, whose:
 
 
 def _account(tx: Tx, found: Administrator | None) -> Account | None:
-    """The same statements whether there is one or not: time must not tell who has an account."""
+    """Return the account. The statements are the same with and without an administrator.
+
+    Otherwise the response time would show which accounts exist.
+    """
     whose = found.id if found else NOBODY
     password_hash = store.password_hash(tx.connection, whose)
     networks = {limit_key(address) for address in past.addresses(tx.connection, whose)}
@@ -165,7 +181,10 @@ def _account(tx: Tx, found: Administrator | None) -> Account | None:
 
 
 def _still(tx: Tx, verified: Account) -> Administrator:
-    """The administrator as they are now. Raises `Refused` if they were disabled, or their password was changed."""
+    """Return the administrator as it is at present.
+
+    Raises `RefusedSignIn` if the administrator was disabled or the password was changed since the verification.
+    """
     now = store.by_id(tx.connection, verified.administrator.id)
     if now is None or not now.enabled:
         raise RefusedSignIn(SignInRefusal.DISABLED, now)
@@ -197,7 +216,7 @@ def _whose(state: LinkState) -> Administrator:
 
 
 def _set_up(tx: Tx, arrival: Arrival, administrator: Administrator, password_hash: str) -> NewSession:
-    """Give the password, end what other links could do, and let the person in."""
+    """Save the password, void the person's other links, and begin a session."""
     store.set_password_hash(tx.connection, administrator.id, password_hash)
     links.void_all_of(tx, arrival.now, administrator)
     _record_set_up(tx, arrival, administrator, {"email": administrator.email, "role": administrator.role.name.lower()})

@@ -1,1 +1,1 @@
-"""Protected APIs and MCP servers as resources: their audience and the actions that they describe."""
+"""Protected APIs and MCP servers: their audiences and the actions that they describe."""

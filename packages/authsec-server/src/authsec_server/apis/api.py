@@ -1,4 +1,4 @@
-"""Protected APIs over HTTP."""
+"""Admin API operations for protected APIs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Followed = Mapping[str, Seen]
 
 
 class ActionShown(TypedDict):
-    """An action in the API's own words."""
+    """An action and its description by the API, as the admin API returns them."""
 
     action: str
     description: str
 
 
 class FollowingShown(TypedDict):
-    """Whether the API is known to follow revocations."""
+    """Whether the API reads the revocation feed. `proved`: the API showed its own credential there."""
 
     following: bool
     proved: bool
@@ -40,7 +40,7 @@ class FollowingShown(TypedDict):
 
 
 class ApiShown(TypedDict):
-    """An API as the admin API shows it."""
+    """A protected API as the admin API returns it."""
 
     id: str
     slug: str
@@ -56,7 +56,7 @@ class ApiShown(TypedDict):
 
 
 def as_json(api: Api, followed: Followed, now: datetime) -> ApiShown:
-    """The API as the admin API shows it; `followed` is what is known of who follows revocations."""
+    """Return the API as the admin API shows it. `followed` maps audiences to reads of the revocation feed."""
     seen = followed.get(api.identifier)
     following = seen.at(now) if seen else Following.NO
     return {
@@ -84,14 +84,14 @@ Found = tuple[Api, Followed]
 
 
 class DescribedAction(Body):
-    """An action in the API's own words."""
+    """An action and its description by the API, as a request sends them."""
 
     action: str
     description: str
 
 
 class NewApi(Body):
-    """An API to be registered."""
+    """Request to register an API."""
 
     name: str
     identifier: str
@@ -102,9 +102,9 @@ class NewApi(Body):
 
 
 class ApiChanges(Changes):
-    """What an edit may change of an API. `actions` are all that it describes from then on.
+    """The editable fields of an API. `actions` replaces the whole list.
 
-    With another identifier it stands for another audience. Trust delegations name audiences: they keep the old one.
+    A new identifier is a new audience. Trust delegations name audiences, so they keep the old one.
     """
 
     name: str = LEFT_OUT
@@ -114,7 +114,7 @@ class ApiChanges(Changes):
 
 
 def operations() -> list[AnyOperation]:
-    """The operations of protected APIs."""
+    """Return the operations for protected APIs."""
     return [
         Operation(
             method="GET",

@@ -1,4 +1,4 @@
-"""Which API stands behind a request: shown by a credential of its own, at each request anew."""
+"""Authenticate an API by its own credential. Each request looks the credential up again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MESSAGES = {
 
 
 class NotProved(Exception):
-    """No API stands behind the request; `message` is for the caller, and `why` for programs."""
+    """The request does not authenticate an API. `message` is for the caller, `why` is for programs."""
 
     def __init__(self, why: CredentialRefusal) -> None:
         super().__init__(_MESSAGES[why])
@@ -41,11 +41,12 @@ class _Refused:
 
 
 class ApiCredentials:
-    """Knows an API by `Authorization: Bearer`, or `Basic` with its slug or id, and a credential that stands.
+    """Authenticator for APIs: `Authorization: Bearer` with a valid credential, or `Basic` with slug or id as user.
 
-    Blocks its thread. Being turned away is counted in the journal before the answer, and limited by address to keep it
-    cheap; the 256 bits of a credential are what keeps it from being guessed. It is looked up by its hash, so the time
-    that takes says nothing of any credential (`accounts.model.secret.hashed`).
+    Methods block the thread. Refusals are counted in the audit log before the answer, and limited by address to
+    keep them cheap. The limit does not protect credentials: a credential has 256 random bits and cannot be
+    guessed. The look-up is by hash, so its timing shows nothing about a credential
+    (`accounts.model.secret.hashed`).
     """
 
     def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -56,7 +57,7 @@ class ApiCredentials:
         self._uses = Limiter(1)  # one write a minute and credential
 
     def prove(self, authorizations: Sequence[str], context: RequestContext) -> Holder:
-        """The API. Raises `NotProved`, `TooOften` or `Unavailable`."""
+        """Return the API of the request. Raises `NotProved`, `TooOften` or `Unavailable`."""
         found = self._look_up(authorizations)
         if isinstance(found, _Refused):
             wait = self._turn_away(found, context)
@@ -68,10 +69,10 @@ class ApiCredentials:
         return found
 
     def recognise(self, authorizations: Sequence[str], context: RequestContext) -> Holder | None:
-        """The API, or None: for doors that are open to strangers as well. Raises `Unavailable`.
+        """Return the API of the request, or None. For endpoints that accept anonymous callers. Raises `Unavailable`.
 
-        What was shown in vain is counted up to the limit and no further: nobody is turned away here, strangers could
-        have us write all day.
+        Wrong credentials are recorded only up to the rate limit. No caller is refused here, so without the limit
+        strangers could cause endless writes.
         """
         if not authorizations:
             return None
@@ -83,7 +84,7 @@ class ApiCredentials:
         return found
 
     def audience(self, authorizations: Sequence[str], context: RequestContext) -> str | None:
-        """The audience of the API that `recognise` finds. Raises `Unavailable`."""
+        """Return the audience of the API that `recognise` finds; None if it finds none. Raises `Unavailable`."""
         holder = self.recognise(authorizations, context)
         return holder.identifier if holder else None
 
@@ -100,8 +101,11 @@ class ApiCredentials:
         return _Refused(why=why, holder=holder) if why else holder
 
     def _turn_away(self, refused: _Refused, context: RequestContext) -> float:
-        """Count the failure against its address, where an API that is right is known all the same. 0.0, or the seconds
-        until one may fail there again."""
+        """Charge and record a failure of the caller's address.
+
+        Return 0.0, or the seconds until the next failure is allowed. Past the limit, nothing is recorded. A valid
+        credential is accepted even from an address that is over the limit.
+        """
         wait = self._failures.charge(limit_key(context.address), self._monotonic())
         if not wait:
             self._count(refused, context)

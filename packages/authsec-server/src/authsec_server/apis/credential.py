@@ -1,6 +1,7 @@
-"""An API's own credential: by it the authority knows which API asks about a token. Pure.
+"""An API's credential: it shows the authority which API asks about a token. No I/O.
 
-It opens nothing but that: it administers nothing, and no token is had for it.
+A credential has no other use: the holder cannot administer anything, and cannot exchange a credential for a
+token.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ KEPT: Final = timedelta(days=90)  # one that has ended: so long the journal can 
 
 
 class CredentialRefusal(StrEnum):
-    """Why a request is no API's, as the journal says it."""
+    """The reason why a credential was refused, as the audit log records it."""
 
     MISSING = "api_credential_missing"
     MALFORMED = "not_an_api_credential"
@@ -33,7 +34,7 @@ class CredentialRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A credential without its secret, which is shown once and kept nowhere; the table has its hash."""
+    """A credential without its secret. The secret is shown once and never stored; the table has its hash."""
 
     id: str
     api_id: str
@@ -44,7 +45,7 @@ class Credential:
     revoked_at: datetime | None = None
 
     def refusal(self, now: datetime) -> CredentialRefusal | None:
-        """Why it proves nothing at present; None when it does."""
+        """Return why the credential is refused at `now`; None if the credential is valid."""
         if self.revoked_at is not None:
             return CredentialRefusal.REVOKED
         if self.expires_at is not None and now >= self.expires_at:
@@ -52,19 +53,19 @@ class Credential:
         return None
 
     def state(self, now: datetime) -> str:
-        """In one word: `stands`, `expired` or `revoked`."""
+        """Return the state of the credential: `stands` (valid), `expired` or `revoked`."""
         words = {CredentialRefusal.REVOKED: "revoked", CredentialRefusal.EXPIRED: "expired"}
         refusal = self.refusal(now)
         return words[refusal] if refusal else "stands"
 
     def revoked(self, now: datetime) -> Credential:
-        """The credential once it is revoked."""
+        """Return a copy of the credential, revoked at `now`."""
         return replace(self, revoked_at=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """The API whose credential was found: what others need to know of it."""
+    """The API that holds a credential, with the fields that callers need."""
 
     api_id: str
     slug: str
@@ -75,20 +76,20 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownCredential:
-    """What a request shows: something of the form of a credential, and the API that it says it is, where it says so."""
+    """The credential in a request. `text` has the form of a credential; `api` is the claimed slug or id, or empty."""
 
     text: str = field(repr=False)
     api: str = ""
 
     def is_of(self, holder: Holder) -> bool:
-        """Whether the credential is that of the API that was named."""
+        """Return whether the credential belongs to the API that the request names, if it names one."""
         return self.api in {"", holder.slug, holder.api_id}
 
 
 def shown_in(authorizations: Sequence[str]) -> ShownCredential | CredentialRefusal:
-    """What the Authorization headers show: `Bearer`, or `Basic` with the API's slug or id (RFC 7662 section 2.1).
+    """Read the credential from the Authorization headers: `Bearer`, or `Basic` with slug or id (RFC 7662 section 2.1).
 
-    Two headers show nothing: which one would count?
+    Two headers are refused: neither has precedence.
     """
     if not authorizations:
         return CredentialRefusal.MISSING

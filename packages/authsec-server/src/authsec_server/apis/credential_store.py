@@ -1,4 +1,4 @@
-"""The table of APIs' credentials. A credential is a hash here."""
+"""Table of API credentials, and its queries. The table stores hashes, never the credentials."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def add(connection: Connection, credential: Credential, secret_sha256: str) -> N
 
 
 def set_revoked(connection: Connection, credential_id: str, now: datetime) -> None:
-    """Write that it is revoked."""
+    """Save the time of the revocation."""
     connection.execute(update(api_credentials).where(_columns.id == credential_id).values(revoked_at=now))
 
 
 def set_used(connection: Connection, credential_id: str, now: datetime, *, at_most_every: timedelta) -> None:
-    """Write that it was used, unless that was written shortly before."""
+    """Save the time of the last use, unless the saved time is less than `at_most_every` ago."""
     due = or_(_columns.last_used_at.is_(None), _columns.last_used_at <= now - at_most_every)
     connection.execute(update(api_credentials).where(_columns.id == credential_id, due).values(last_used_at=now))
 
 
 def of_api(connection: Connection, api_id: str) -> list[Credential]:
-    """Those of the API, ended ones as well, the oldest first."""
+    """Return the API's credentials, the oldest first, with expired and revoked ones."""
     rows = connection.execute(
         select(api_credentials).where(_columns.api_id == api_id).order_by(_columns.created_at, _columns.id)
     )
@@ -74,7 +74,7 @@ def of_api(connection: Connection, api_id: str) -> list[Credential]:
 
 
 def by_hash(connection: Connection, secret_sha256: str) -> Holder | None:
-    """The credential with this hash, whatever has become of it, with its API."""
+    """Return the API and the credential with this hash, even if expired or revoked."""
     its = store.apis.c
     row = connection.execute(
         select(api_credentials, its.slug, its.name.label("api_name"), its.identifier)
@@ -89,7 +89,7 @@ def by_hash(connection: Connection, secret_sha256: str) -> Holder | None:
 
 
 def forget(connection: Connection, api_id: str, ended_before: datetime) -> None:
-    """Delete those of the API that ended before that."""
+    """Delete the API's credentials that expired or were revoked before `ended_before`."""
     ended = or_(
         _columns.revoked_at < ended_before, and_(_columns.expires_at.is_not(None), _columns.expires_at < ended_before)
     )

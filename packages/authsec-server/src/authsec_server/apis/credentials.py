@@ -1,4 +1,4 @@
-"""The verbs of APIs' credentials: making one, seeing them, revoking one, and finding whose one is."""
+"""Create, list, revoke and find the credentials of APIs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ LAST_USE_EVERY = timedelta(minutes=1)
 def create(
     tx: Tx, act: Act, id_or_slug: str, *, name: str | None = None, life: timedelta | None = None
 ) -> tuple[Credential, str]:
-    """A new credential of the API, and its text, which is shown this once. Without a name it is called by its day.
+    """Create a credential of the API. Return the credential and its text, which is shown only once.
 
-    Only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` for an API that has as many as it may, or one
-    of that name.
+    Without `name`, the date is the name. Call only inside a `change`. Raises `NotFound`, `Invalid`, or
+    `Conflict` when the API has its maximum of valid credentials or one with this name.
     """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
@@ -52,18 +52,18 @@ def create(
 
 
 def name_of_the_day(now: datetime, held: Sequence[Credential]) -> str:
-    """What a new one is called where nobody says: by its day, and with a number where it is not the day's first."""
+    """Return the default name of a new credential: the date, with a number if that name is taken."""
     day, taken = f"{now:%Y-%m-%d}", {each.name for each in held}
     return next(name for number in count(1) if (name := f"{day} ({number})" if number > 1 else day) not in taken)
 
 
 def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
-    """The credentials of the API, the oldest first; those that have ended for a while yet."""
+    """Return the API's credentials, the oldest first. Expired and revoked ones remain listed for some time."""
     return rows.of_api(tx.connection, service.get(tx, act, id_or_slug).id)
 
 
 def get(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
-    """One credential of the API. Raises `NotFound`."""
+    """Return one credential of the API. Raises `NotFound`."""
     api = service.get(tx, act, id_or_slug)
     found = next((each for each in rows.of_api(tx.connection, api.id) if each.id == credential_id), None)
     if found is None:
@@ -75,7 +75,7 @@ def get(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
 
 
 def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
-    """Let it prove nothing any more. Only inside a `change`. What is revoked already stays as it is."""
+    """Revoke the credential. One that is revoked already does not change. Call only inside a `change`."""
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
     credential = get(tx, act, id_or_slug, credential_id)
@@ -87,19 +87,22 @@ def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
 
 
 def find(tx: Tx, text: str) -> Holder | None:
-    """Whose credential this is, whatever has become of it. Asks for no principal: for the door."""
+    """Return the API and the credential with this text, even if expired or revoked.
+
+    Checks no permission: for authentication.
+    """
     return rows.by_hash(tx.connection, hashed(text))
 
 
 def used(tx: Tx, credential: Credential, now: datetime) -> None:
-    """Note that it was used; once a minute is enough."""
+    """Save the time of the last use, at most once a minute."""
     rows.set_used(tx.connection, credential.id, now, at_most_every=LAST_USE_EVERY)
 
 
 def refused(
     tx: Tx, why: CredentialRefusal, now: datetime, request_id: str, address: str, *, holder: Holder | None = None
 ) -> None:
-    """Count that somebody was not taken for an API; for which one, where it was a credential of one."""
+    """Count a refused credential in the audit log; `holder` is the API of the credential, if it is known."""
     subject = Named(id=holder.api_id, name=holder.name) if holder else None
     detail = _detail(holder.credential) if holder else {}
     refusal = Refusal(kind=EventKind.API_REFUSED, address=limit_key(address), subject=subject, reason=why)

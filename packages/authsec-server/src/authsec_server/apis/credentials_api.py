@@ -1,4 +1,4 @@
-"""APIs' credentials over HTTP."""
+"""Admin API operations for API credentials."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ PATH = ONE + "/credentials"
 
 
 class NewCredential(Body):
-    """A credential to be made; `expires_in` in seconds, null for never. Without a name it is called by its day."""
+    """Request to create a credential. `expires_in` is in seconds; null means no expiry.
+
+    Without `name`, the date is the name.
+    """
 
     name: str | None = None
     expires_in: int | None = Field(None, ge=0, le=int(MAX_LIFE.total_seconds()))
 
     @property
     def life(self) -> timedelta | None:
-        """How long it shall live."""
+        """Return the lifetime of the new credential; None if the credential does not expire."""
         return None if self.expires_in is None else timedelta(seconds=self.expires_in)
 
 
 class CredentialShown(TypedDict):
-    """A credential as the admin API shows it: its text is nowhere."""
+    """A credential as the admin API returns it, without its text."""
 
     id: str
     api_id: str
@@ -47,13 +50,13 @@ class CredentialShown(TypedDict):
 
 
 class CredentialMade(CredentialShown):
-    """A credential that was made just now, with its text."""
+    """A newly created credential, with its text."""
 
     credential: str
 
 
 def operations() -> list[AnyOperation]:
-    """The operations of APIs' credentials."""
+    """Return the operations for API credentials."""
     return [
         Operation(
             method="GET",
@@ -107,7 +110,7 @@ async def _revoke(call: Call[NoBody]) -> CredentialShown:
 
 
 def as_json(credential: Credential, now: datetime) -> CredentialShown:
-    """The credential as the admin API shows it: its text is nowhere."""
+    """Return the credential as the admin API shows it, without its text."""
     return {
         "id": credential.id,
         "api_id": credential.api_id,

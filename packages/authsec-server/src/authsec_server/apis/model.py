@@ -1,4 +1,4 @@
-"""Protected APIs and their vocabulary: actions, and identifiers that become a token's audience. Pure."""
+"""Protected APIs, their actions, and their identifiers, which are the audiences of tokens. No I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACTION_FORM = "An action is resource:action, lower-case letters, digits, '.', '
 
 
 class ApiKind(StrEnum):
-    """What a protected resource is."""
+    """The kind of a protected resource."""
 
     API = "api"
     MCP_SERVER = "mcp_server"
@@ -29,7 +29,7 @@ class ApiKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """An action with what it lets a caller do, in the words of the API that describes it."""
+    """An action, and the API's description of its effect for a caller."""
 
     action: str
     description: str
@@ -54,7 +54,7 @@ class Api:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """What an action means at one API."""
+    """The meaning of an action at one API."""
 
     api_id: str
     api_name: str
@@ -62,7 +62,7 @@ class Described:
 
 
 def parse_action(text: str) -> str:
-    """The action that `text` is. Raises `Invalid`, saying what is wrong with it."""
+    """Return `text` if it is a valid action. Raises `Invalid`, which says what is wrong."""
     resource, colon, verb = text.partition(":")
     if _PART.fullmatch(resource) and colon and _PART.fullmatch(verb):
         return text
@@ -91,7 +91,10 @@ def _fault_of_part(part: str, which: str) -> str:
 
 
 def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
-    """The actions that an API describes, sorted. Raises `Invalid`, naming by its position the one that is wrong."""
+    """Check the actions of an API and return them sorted.
+
+    Raises `Invalid`, which names the wrong action by its position.
+    """
     parsed: dict[str, Action] = {}
     for index, each in enumerate(actions):
         field = f"actions.{index}"
@@ -108,10 +111,10 @@ def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
 
 
 def parse_identifier(text: str, *, field: str = "identifier") -> str:
-    """The audience that `text` is: an absolute https or http URL without fragment, or a registered name.
+    """Return `text` if it is a valid audience: an absolute https or http URL without fragment, or a registered name.
 
-    Audiences are compared character by character, so a URL is accepted in one spelling only: scheme and host in lower
-    case. Raises `Invalid` for `field`.
+    Audiences are compared character by character. So only one spelling of a URL is accepted: scheme and host in
+    lower case. Raises `Invalid` for `field`.
     """
     if len(text) > MAX_IDENTIFIER:
         raise Invalid(field, f"{field} must have at most {MAX_IDENTIFIER} characters.")

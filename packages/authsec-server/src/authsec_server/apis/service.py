@@ -1,4 +1,4 @@
-"""The verbs of protected APIs."""
+"""Create, edit, delete and find protected APIs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def create(
     description: str = "",
     actions: Sequence[Action] = (),
 ) -> Api:
-    """Register an API under its audience. Raises `Invalid`, or `Conflict` when slug or audience are taken."""
+    """Register an API under its audience. Raises `Invalid`, or `Conflict` when slug or audience is taken."""
     act.principal.require(Role.OPERATOR)
     name = naming.name("name", name)
     api = Api(
@@ -65,11 +65,11 @@ def edit(
     description: str,
     actions: Sequence[Action],
 ) -> Api:
-    """Give the API these values; what changes nothing is not recorded.
+    """Set these values on the API. An edit that changes nothing is not recorded.
 
-    With another `identifier` it stands for another audience. Delegations name audiences, not APIs, so those that name
-    the old one keep it: `delegations.consequences.of_api` says which. `revision` is the one that the editor had read.
-    Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
+    A new `identifier` is a new audience. Delegations name audiences, not APIs: delegations with the old
+    audience keep it. `delegations.consequences.of_api` lists them. `revision` is the revision that the editor
+    read. Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
     api = get(tx, act, id_or_slug)
@@ -92,9 +92,10 @@ def edit(
 
 
 def delete(tx: Tx, act: Act, id_or_slug: str) -> Api:
-    """Forget the API: its words for actions, and its slug as a name of its audience. Raises `NotFound`.
+    """Delete the API with its action descriptions and its slug. Raises `NotFound`.
 
-    Delegations that name its audience keep it, and tokens for it stay good: that is what revoking them is for.
+    Delegations that name its audience keep that audience. Tokens for the API stay valid until they expire or
+    are revoked.
     """
     act.principal.require(Role.OPERATOR)
     api = get(tx, act, id_or_slug)
@@ -105,7 +106,7 @@ def delete(tx: Tx, act: Act, id_or_slug: str) -> Api:
 
 
 def get(tx: Tx, act: Act, id_or_slug: str) -> Api:
-    """The API, by its id or slug. Raises `NotFound`."""
+    """Return the API with this id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     known = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
     api = store.find(tx.connection, id_or_slug) if known else None
@@ -115,14 +116,14 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Api:
 
 
 def which(tx: Tx, asked: str) -> str:
-    """How to find the API that was meant. Asks for no principal: for the rooms above."""
+    """Return a hint that says how to find the intended API. Checks no permission: for other packages of the server."""
     return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec apis list")
 
 
 def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) -> tuple[list[Api], str | None]:
-    """APIs in the order of their slugs, from the first behind the slug `after`; and where the next page begins.
+    """Return the APIs after the slug `after`, in slug order, and the cursor of the next page.
 
-    With `text`, those whose name, slug or identifier contains it, or whose id begins with it.
+    `text` selects the APIs whose name, slug or identifier contains it, or whose id begins with it.
     """
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
@@ -132,70 +133,83 @@ def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) 
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Api]:
-    """The first APIs that `page` would find for the text; for none, none."""
+    """Return the first APIs that `page` finds for the text; an empty text finds none."""
     return page(tx, act, text=text, limit=limit)[0] if text else []
 
 
 def describing(tx: Tx, act: Act, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
-    """What each of the actions means, at each API that describes it; actions that none describes are left out."""
+    """Map each action to its description at every API that describes it. Omit actions without a description."""
     act.principal.require(Role.VIEWER)
     return store.describing(tx.connection, actions)
 
 
 def described(tx: Tx, *, among: Collection[str] | None = None) -> dict[str, str]:
-    """Every action that some API describes, with its description. Asks for no principal: for the rooms above.
+    """Map every action that some API describes to its description.
 
-    `among`: of those at least; where there are many APIs, whoever needs a few should not wait for all.
+    With `among`, the result contains at least those actions. This saves time if there are many APIs and few
+    actions. Checks no permission: for other packages of the server.
     """
     return store.described(tx.connection, _few(among))
 
 
 def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[str]:
-    """The audiences of all registered APIs; `among` as for `described`. Asks for no principal, as that."""
+    """Return the audiences of all registered APIs. Checks no permission: for other packages of the server.
+
+    `among` works as for `described`.
+    """
     if among is not None and not among:
         return frozenset()
     return store.identifiers(tx.connection, _few(among))
 
 
 def is_any_registered(tx: Tx) -> bool:
-    """Whether there is an API. Asks for no principal: for the rooms above."""
+    """Return whether any API is registered. Checks no permission: for other packages of the server."""
     return store.is_any_registered(tx.connection)
 
 
 def _few(among: Collection[str] | None) -> Collection[str] | None:
-    """No statement takes any number of values, and to ask for so many singly is slower than to read all."""
+    """Return `among` if it has at most `FEW` values, else None, which means all.
+
+    A statement takes a limited number of values. For more values, it is faster to read all rows.
+    """
     return among if among is not None and len(among) <= FEW else None
 
 
 def by_identifiers(tx: Tx, identifiers: Collection[str]) -> dict[str, Api]:
-    """The APIs with these audiences, by audience. Asks for no principal: for the rooms above."""
+    """Map these audiences to their APIs. Checks no permission: for other packages of the server."""
     return {api.identifier: api for api in store.known_as(tx.connection, *identifiers) if api.identifier in identifiers}
 
 
 def resolve(tx: Tx, text: str) -> str | None:
-    """The identifier of the API whose slug or identifier `text` is. Asks for no principal: for the rooms above."""
+    """Return the identifier of the API whose slug or identifier is `text`.
+
+    Checks no permission: for other packages of the server.
+    """
     if "\0" in text:  # PostgreSQL takes none, and no API is called so
         return None
     return store.identifier_of(tx.connection, text)
 
 
 def near(tx: Tx, name: str) -> str:
-    """The slug of an API that is spelt much like this registered name; empty for a URL, and where none is.
+    """Return the slug of an API spelt like this registered name; empty if none is, or for a URL.
 
-    Asks for no principal: for the rooms above.
+    Checks no permission: for other packages of the server.
     """
     return "" if "://" in name else nearest(name, store.slugs_near(tx.connection, name))
 
 
 def named(tx: Tx, act: Act, identifier: str) -> Api | None:
-    """The API that has this audience, or this slug."""
+    """Return the API with this audience or slug; None if there is none."""
     act.principal.require(Role.VIEWER)
     found = store.known_as(tx.connection, identifier) if "\0" not in identifier else []
     return found[0] if found else None
 
 
 def _refuse_taken(tx: Tx, api: Api) -> None:
-    """Slugs and identifiers share one space: whoever names an audience must mean one API."""
+    """Raise `Conflict` if another API uses the slug or the identifier.
+
+    Slugs and identifiers share one namespace: each audience must name exactly one API.
+    """
     for taken in store.known_as(tx.connection, api.slug, api.identifier):
         if taken.id == api.id:
             continue

@@ -1,4 +1,4 @@
-"""The tables of protected APIs and of the actions that they describe."""
+"""Tables of protected APIs and their actions, and the queries."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def add(connection: Connection, api: Api) -> None:
 
 
 def save(connection: Connection, api: Api) -> None:
-    """Write what an edit may change of it."""
+    """Save the editable fields of the API, and its actions."""
     connection.execute(
         update(apis)
         .where(apis.c.id == api.id)
@@ -96,23 +96,23 @@ def _add_actions(connection: Connection, api: Api) -> None:
 
 
 def find(connection: Connection, id_or_slug: str) -> Api | None:
-    """The API, by its id or slug."""
+    """Return the API with this id or slug."""
     column = apis.c.id if is_uuid(id_or_slug) else apis.c.slug
     return next(iter(_loaded(connection, select(apis).where(column == id_or_slug))), None)
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """The slugs around this one, which none has."""
+    """Return the slugs that sort closest to this slug, for suggestions."""
     return neighbours(connection, apis.c.slug, slug)
 
 
 def known_as(connection: Connection, *names: str) -> list[Api]:
-    """The APIs that have one of these as slug or identifier."""
+    """Return the APIs whose slug or identifier is one of `names`."""
     return _loaded(connection, select(apis).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names))))
 
 
 def page(connection: Connection, *, text: str, after: str, limit: int) -> list[Api]:
-    """APIs that match the text, by slug, from the first one behind `after`."""
+    """Return the APIs that match the text, after the slug `after`, in slug order."""
     behind = select(apis).where(apis.c.slug > after).order_by(apis.c.slug).limit(limit)
     if text:
         behind = behind.where(matches(text, apis.c.id, apis.c.name, apis.c.slug, apis.c.identifier))
@@ -120,7 +120,7 @@ def page(connection: Connection, *, text: str, after: str, limit: int) -> list[A
 
 
 def describing(connection: Connection, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
-    """What each of the actions means at the APIs that describe it, these by slug."""
+    """Map each action to its descriptions, ordered by the slug of the API."""
     joined = select(api_actions, apis.c.name).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug)
     found: dict[str, tuple[Described, ...]] = {}
     for row in connection.execute(joined.where(api_actions.c.action.in_(actions))):
@@ -130,26 +130,29 @@ def describing(connection: Connection, actions: Collection[str]) -> dict[str, tu
 
 
 def described(connection: Connection, among: Collection[str] | None) -> dict[str, str]:
-    """Every action, or of `among`, that some API describes; of several descriptions, that of the first API by slug."""
+    """Map each described action to its description. `among` limits the actions; None means all.
+
+    If several APIs describe an action, the first API in slug order wins.
+    """
     joined = select(api_actions).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug.desc())
     wanted = joined if among is None else joined.where(api_actions.c.action.in_(among))
     return {row.action: row.description for row in connection.execute(wanted)}
 
 
 def is_any_registered(connection: Connection) -> bool:
-    """Whether there is an API."""
+    """Return whether any API is registered."""
     return connection.execute(select(apis.c.id).limit(1)).first() is not None
 
 
 def identifiers(connection: Connection, among: Collection[str] | None) -> frozenset[str]:
-    """The audiences of all APIs, or those of them that are `among` these."""
+    """Return the audiences of the APIs. `among` limits the audiences; None means all."""
     every = select(apis.c.identifier)
     wanted = every if among is None else every.where(apis.c.identifier.in_(among))
     return frozenset(connection.execute(wanted).scalars())
 
 
 def identifier_of(connection: Connection, name: str) -> str | None:
-    """The audience of the API that has this slug or identifier."""
+    """Return the audience of the API with this slug or identifier."""
     meant = select(apis.c.identifier).where(or_(apis.c.slug == name, apis.c.identifier == name))
     return connection.execute(meant).scalars().first()
 

@@ -1,7 +1,7 @@
-"""The composition root: settings in, the authority out. The only place that knows every room.
+"""The composition root: it builds the authority from the settings. Only this package imports every room.
 
-`lifecycle` opens the authority and keeps it in order for as long as it is served. `services` builds what the rooms are
-given, and `routes` puts their routes together.
+`lifecycle` opens the authority and runs its maintenance while it serves. `services` builds the objects that
+the rooms need. `routes` combines the routes of all rooms.
 """
 
 from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve

@@ -1,4 +1,4 @@
-"""What the journal's filters call by name, looked up in the rooms that own it."""
+"""Look up the names in the journal's filters (agents, delegations, administrators) in the rooms that own them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console's routes, over what the rooms are given."""
+"""Build the routes of the console from the services."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from authsec_server.console.static import Assets
 
 
 def console_routes(services: Services) -> list[BaseRoute]:
-    """All of the console's."""
+    """Return all routes of the console."""
     return routes(_console(services))
 
 
 @cache
 def _files() -> tuple[Assets, Renderer]:
-    """The package's files and templates: read, and compiled, once in a process."""
+    """Read the package's static files and compile its templates, once per process."""
     assets = Assets()
     return assets, Renderer(assets)
 

@@ -1,4 +1,4 @@
-"""Opening an authority, keeping it in order once a minute for as long as it is served, and closing it."""
+"""Open an authority, run its maintenance once a minute while it serves, and close it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ MAINTENANCE_SECONDS = 60
 
 
 def maintenance(services: Services) -> Callable[[], None]:
-    """All that is due now and then, as one call. It blocks its thread."""
+    """Return one function that runs all periodic maintenance. The function blocks its thread."""
     database, runtime = services.database, services.runtime
 
     def maintain() -> None:
@@ -83,9 +83,10 @@ def lifespan(
     *followers: Callable[[], Coroutine[Any, Any, None]],
     withheld: Callable[[], bool] = lambda: False,
 ) -> Lifespan[Starlette]:
-    """Keeps the authority in order, seals its journal and follows it and its feed, for as long as it is served.
+    """Return a lifespan that runs the maintenance and all `followers` while the server serves.
 
-    Nothing is maintained while it is `withheld`: the database is older than its outside heads.
+    `followers` include the sealer of the journal and the readers of the journal and the revocation feed. While
+    `withheld` returns true, no maintenance runs: the database is older than its outside heads.
     """
 
     @asynccontextmanager
@@ -116,9 +117,9 @@ PROBES = (health.LIVE, health.READY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """An open authority: the ASGI app to serve, and the parts that others need to reach in process.
+    """An open authority: the ASGI app, and the objects that other code in this process needs.
 
-    `bootstrap` is the key in the file that the settings name, whatever has become of it.
+    `bootstrap` is the key from the file in the settings, even if the key is revoked or expired.
     """
 
     app: Starlette
@@ -139,12 +140,13 @@ class Authority:
 def open_authority(
     settings: Settings, *, local_operator: bool = False, pages: bool = True, runtime: Runtime | None = None
 ) -> Iterator[Authority]:
-    """Open the database, bring schema and keys up to date and assemble the rooms; close it all at the end.
+    """Open the database, migrate the schema, maintain the keys and assemble the rooms. Close everything at the end.
 
-    `local_operator`: every request is the operator's at this machine, as the command line calls it in process; its
-    addresses are those of the server of this data. Without `pages` there is no console.
+    `local_operator`: every request comes from the operator on this machine, because the command line calls the
+    app in process. The issuer is then the issuer of the server that serves this data. Without `pages` there is no
+    console.
 
-    Raises `StartupRefused` or `Unavailable` when it must not, or cannot, start.
+    Raises `StartupRefused` or `Unavailable` if the authority must not start, or cannot start.
     """
     if not local_operator:
         settings.issuer  # noqa: B018 - refuses before anything is touched
@@ -173,7 +175,10 @@ def open_authority(
 
 
 def _compare_for_command(comparison: Comparison) -> None:
-    """Compare as a server does: the command says what is wrong. Without the sealing key's file nothing is compared."""
+    """Compare the database with its outside heads, as a server does, so that the command can report the problem.
+
+    Without the file of the sealing key, there is no comparison.
+    """
     try:
         comparison.problem = comparison.compare()
     except Unavailable as failure:
@@ -181,16 +186,16 @@ def _compare_for_command(comparison: Comparison) -> None:
 
 
 def refuse_to_serve(settings: Settings) -> None:
-    """Raise `StartupRefused` for what the settings alone show to be wrong, before anything is made for this server."""
+    """Raise `StartupRefused` for errors that the settings alone show, before the server creates anything."""
     runtime = Runtime()
     settings.issuer  # noqa: B018 - it raises
     heads_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
 
 
 def as_served(settings: Settings, database: Database) -> Settings:
-    """The settings with the issuer that the server of this data last started with, unless they name one.
+    """Return settings with the issuer of the last server that started with this data, unless `public_url` is set.
 
-    Where this process would listen says nothing: it is another one that people and agents reach.
+    The host and port of this process are not usable as the issuer: people and agents reach another process.
     """
     if settings.public_url or not (issuer := database.read(last_issuer)):
         return settings
@@ -198,7 +203,7 @@ def as_served(settings: Settings, database: Database) -> Settings:
 
 
 def heads_as_served(settings: Settings, database: Database) -> str:
-    """Where outside heads are: what the settings name, else the file of the server of this data that started last."""
+    """Return the location of outside heads: from the settings, else the file of the last server with this data."""
     return settings.audit_heads or database.read(last_heads_file)
 
 
@@ -271,6 +276,6 @@ def _middleware(services: Services) -> list[Middleware]:
 
 
 def _hosts(settings: Settings) -> set[str]:
-    """The Host headers to answer: public_url's, those the settings add, and on loopback the loopback names."""
+    """Return the accepted Host headers: the issuer's, those of the settings, and the loopback names on loopback."""
     hosts = {urlsplit(settings.issuer).hostname or "", *settings.allowed_hosts}
     return hosts | ({"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set())

@@ -1,4 +1,4 @@
-"""A database that is older than its outside heads: found, told, and served again once its restore is recorded."""
+"""Detect a database that is older than its outside heads, report it, and serve again after a recorded restore."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _PROBES: Final = frozenset({health.LIVE, health.READY})
 
 
 def compare(comparison: Comparison) -> None:
-    """Compare the database with its outside heads, and log the difference. Raises `Unavailable`."""
+    """Compare the database with its outside heads and log the difference. Raises `Unavailable`."""
     _tell(comparison, comparison.compare())
     if comparison.not_compared:
         log.warning("the database was not compared with its outside heads", why=comparison.not_compared)
 
 
 def _tell(comparison: Comparison, problem: str | None) -> None:
-    """From here on there is this problem, or none. The log says each once."""
+    """Set the problem of the comparison, or clear it with None. Log each new problem once."""
     before, comparison.problem = comparison.problem, problem
     if problem and problem != before:
         log.error("nothing is issued and nothing is changed", why=problem, remedy=REMEDY)
 
 
 def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Looks whether the database has gone back, or a restore was recorded, for as long as it runs."""
+    """Return a coroutine function that keeps checking for an older database or a recorded restore."""
 
     def look() -> None:
         if not services.comparison.problem and not services.comparison.has_gone_back():
@@ -69,10 +69,15 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
 
 
 def may_be_read(method: str, path: str) -> bool:
-    """Whether this is answered while the database is older than its outside heads: what only shows its state.
+    """Whether the server answers this request while the database is older than its outside heads.
 
-    No key set: it may list a key that was revoked since. No introspection: it would call revoked tokens active. The
-    metadata stay: they say nothing of the database, and without them a client may send its secret to an API.
+    The server answers requests that only show its state. The server does not serve:
+
+    - the key set, because it may list a key that was revoked later;
+    - introspection, because it would report revoked tokens as active.
+
+    The server still serves the metadata, because the metadata do not depend on the database. Without the
+    metadata, a client may send its secret to an API.
     """
     if path in _PROBES or path in METADATA_ADDRESSES or path == "/console" or path.startswith("/console/"):
         return True  # the console itself refuses forms, with a page

@@ -1,7 +1,8 @@
-"""The readiness probe: once a second, in a thread of its own, it proves that a token could be recorded now.
+"""The readiness probe: once a second, in a separate thread, it proves that the server can record a token.
 
-It takes the authority lock as a token does (shared), commits a durable write, and compares clocks. It does not try the
-exclusive lock: token requests would wait behind each attempt, and a lock that nobody can share is found without it.
+The probe takes the authority lock in shared mode, as a token request does. The probe commits a durable write
+and compares clocks. The probe does not try the exclusive lock, because token requests would wait behind each
+attempt. The shared lock is sufficient to detect a lock that nobody can share.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 whi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """This server's time before and after the database's was read; when the last head of the audit log was signed."""
+    """The server's time before and after it read the database's time, and the time of the last signed head."""
 
     before: datetime
     after: datetime
@@ -47,9 +48,9 @@ class Clocks:
 
 
 class ReadinessProbe:
-    """Probes the database and reports to `readiness`; adds to `liveness` what only a restart of the process mends.
+    """A probe of the database that reports to `readiness`. Adds checks to `liveness` for failures that need a restart.
 
-    Nothing is written while the database is `withheld`: it is older than its outside heads.
+    While `withheld` returns true, the probe writes nothing: the database is older than its outside heads.
     """
 
     def __init__(
@@ -79,11 +80,11 @@ class ReadinessProbe:
         liveness.checks += [self._ended_thread, self._stuck_workers]
 
     def clock_differs(self) -> bool:
-        """Whether this server's clock was another than the database server's, when it was last compared."""
+        """Whether this server's clock differed from the database server's clock in the last comparison."""
         return self._clock_differs
 
     def attempt(self) -> None:
-        """Probe once. Blocks its thread for as long as the database does."""
+        """Probe once. Blocks the thread while the database blocks."""
         try:
             clocks = self._database.record(self._proved)
         except Unavailable as failure:
@@ -98,7 +99,7 @@ class ReadinessProbe:
             self._readiness.probe_succeeded()
 
     async def run(self) -> None:
-        """Probe for as long as this runs, and log each change of the verdict."""
+        """Probe until this task is cancelled, and log each change of the result."""
         self._ending.clear()
         self._thread = Thread(target=self._probe_on, name="authsec-readiness-probe", daemon=True)
         self._thread.start()
@@ -175,7 +176,7 @@ def _problem(failure: Unavailable) -> ReadinessProblem:
 
 
 def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
-    """Why nothing may be dated by this server's clock. Servers whose clocks differ a little are in order."""
+    """Return a problem if this server's clock is unsafe for timestamps. A difference of up to 30 seconds is allowed."""
     if clocks.last_head is not None and clocks.last_head - clocks.after > CLOCK_TOLERANCE:
         behind = clocks.last_head - clocks.after
         return _wrong(f"{_rounded(behind)} behind the last signed head of the audit log")
@@ -187,9 +188,9 @@ def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
 
 
 def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
-    """A note for `/readyz` while no head is signed, though a running server signs one each minute.
+    """Return a note for `/readyz` if no head was signed for too long. A running server signs one each minute.
 
-    Somebody may hold the lock of the sealer. Tokens are issued all the same: agents are not at fault.
+    Somebody may hold the lock of the sealer. The server still issues tokens, because agents are not the cause.
     """
     if clocks is None or clocks.last_head is None or clocks.after - clocks.last_head <= sealing.OVERDUE_AFTER:
         return {}
@@ -210,4 +211,4 @@ def _rounded(difference: timedelta) -> timedelta:
 
 
 def _nothing() -> None:
-    """Enough to learn that a worker thread is free."""
+    """Do nothing. The call proves that a worker thread is free."""

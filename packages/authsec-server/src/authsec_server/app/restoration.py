@@ -1,7 +1,8 @@
-"""Record that the database was restored from a backup, so that it may issue again.
+"""Record that the database was restored from a backup, so that the authority may issue tokens again.
 
-The backup has forgotten what came after it: revocations, versions that were given, keys that signed. So the authority
-version rises far above all that was given, every key that may have signed is revoked, and the feed begins a new epoch.
+The backup lacks everything that happened later: revocations, authority versions and signing keys. Therefore
+the record raises the authority version far above every earlier version. The record also revokes every key
+that may have signed, and begins a new epoch of the revocation feed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ BECAUSE = "the database was restored from a backup"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was done. `revoked` are the signing keys of the backup, `revoked_unknown` those that it did not have."""
+    """The result of a recorded restore.
+
+    `revoked` are the signing keys in the backup. `revoked_unknown` are signing keys that the backup lacks.
+    """
 
     version_before: int
     authority_version: int
@@ -56,7 +60,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """A restored database, before anything else is written to it."""
+    """A restored database. Apart from the schema, nothing has been written to it yet."""
 
     database: Database
     keyring: Keyring
@@ -64,19 +68,19 @@ class Restoration:
     runtime: Runtime
 
     def heads_file(self) -> Path | None:
-        """The file that the server of this data appends heads to, as far as it is known and there."""
+        """Return the file to which the server of this data appends heads, or None if it is unknown or missing."""
         where = heads_as_served(self.settings, self.database)
         return Path(where) if where and "://" not in where and Path(where).exists() else None
 
     def lost(self, lines: Sequence[str]) -> Lost:
-        """What these lines of files with outside heads say of the time that was lost."""
+        """Return the data about the lost time in these lines of files with outside heads."""
         return lost_of(lines, self.keyring.journal_keys.by_kid(), self.settings.issuer)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
-        """The restore that was recorded last, and whether the database is as far as anybody knows since.
+        """Return the last recorded restore, and whether the database is as new as every later head.
 
-        It is not where a head of these lines is newer than the database. Without a head that was signed since, the
-        authority version decides: a change after the record may have been restored as well.
+        The second value is false if a head in these lines is newer than the database. Without a head signed after the
+        record, the authority version decides: the restored backup may also contain a change after the record.
         """
         known = self.keyring.journal_keys.by_kid()
         found = self.database.read(lambda tx: restores_in(tx.connection, known))
@@ -95,7 +99,10 @@ class Restoration:
     def rehearse(
         self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()
     ) -> tuple[Restored, Foreseen]:
-        """What `record` would do, and what would stop. Nothing is left of it. Raises as `record` does."""
+        """Return the result that `record` would have, and its impact. Changes nothing.
+
+        Raises the same exceptions as `record`.
+        """
         act, fresh = self._act(), self.keyring.custodian.make_two()
         insight = ImpactProvider(
             terms=Terms(
@@ -111,9 +118,9 @@ class Restoration:
         return self.database.rehearse(work)
 
     def record(self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
-        """Do it, in one change. `also` are further keys that signed, `disable` agents that get no token.
+        """Record the restore in one transaction. Revokes the further keys `also` and disables the agents `disable`.
 
-        Raises `Unavailable`, `NotFound` for an agent that is not there, or `Conflict`.
+        Raises `Unavailable`, `NotFound` for an unknown agent, or `Conflict`.
         """
         act = self._act()
         self.database.append(lambda tx: audit.prepare_months(tx, act.now))
@@ -166,7 +173,7 @@ class Restoration:
 def _restore(
     tx: Tx, act: Act, lost: Lost, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
 ) -> tuple[Tx, Restored]:
-    """End what came before, at the version that the transaction has from then on."""
+    """Revoke keys and end sessions, links and enrolments, at the returned transaction's new authority version."""
     if not keys.every(tx, act):  # a schema, and nothing that ever signed
         raise _nothing_restored()
     before = tx.version - 1  # a change has raised it by one
@@ -189,7 +196,10 @@ def _restore(
 
 
 def _since(lines: Sequence[str], last: Restore, known: Keys) -> list[str]:
-    """The lines that the record does not excuse, by what they say: to verify every head of some days takes a minute."""
+    """Return the lines with heads that are newer than the restore record or that unknown keys signed.
+
+    The filter reads claims without verifying them: to verify every head of some days takes a minute.
+    """
     until = last.heads_until.timestamp()
 
     def may_count(line: str) -> bool:
@@ -209,10 +219,10 @@ def _nothing_restored() -> Conflict:
 
 @contextmanager
 def open_restoration(settings: Settings, runtime: Runtime | None = None) -> Iterator[Restoration]:
-    """Open the database and bring its schema up to date, and write nothing else.
+    """Open the database and migrate its schema, but write nothing else.
 
-    Raises `StartupRefused`, or `Conflict` for a database that nothing was restored into: left as it is, a dump can
-    still be loaded into it.
+    Raises `StartupRefused`. Raises `Conflict` for an empty database. An empty database stays unchanged, so that
+    the operator can still load a dump into it.
     """
     database = open_database(settings.database_url)
     try:

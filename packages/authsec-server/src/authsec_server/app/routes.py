@@ -1,4 +1,4 @@
-"""Every route of the authority, put together from the rooms; and the admin API's OpenAPI document."""
+"""Combine the routes of all rooms and the OpenAPI document of the admin API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from authsec_server.web.operations import AnyOperation, routes_of
 
 
 def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
-    """All of them; the console's, if there are to be `pages`."""
+    """Return all routes of the authority. `pages` adds the routes of the console."""
     for_programs = [
         *admin_api_routes(services),
         *health.routes(services.readiness, services.liveness),
@@ -73,13 +73,13 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
 
 
 def admin_api_routes(services: Services) -> list[BaseRoute]:
-    """Every operation's, and the document's."""
+    """Return the routes of all operations, and the route of the OpenAPI document."""
     declared = operations(services)
     return [openapi.route(declared), *routes_of(services.site, declared)]
 
 
 def operations(services: Services) -> list[AnyOperation]:
-    """All of them, in the order of the document."""
+    """Return all operations of the admin API, in the order of the OpenAPI document."""
     keyring = services.keyring
     return [
         *_of_clients(services),

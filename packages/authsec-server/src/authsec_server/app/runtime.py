@@ -1,4 +1,4 @@
-"""What comes from outside of the program."""
+"""The inputs from outside the program: clocks, randomness and password hashing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from authsec_server.accounts.hashing import Hashing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Time, randomness and what they cost. Nothing below the composition root reads a clock or rolls a die by itself.
+    """Clocks, randomness and password hashing. Code below the composition root takes time and randomness from here.
 
-    `hashing` makes the hashing of people's passwords, slow on purpose.
+    `hashing` creates the hasher for people's passwords, which is slow on purpose.
     """
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What the rooms are given, built once: by wings, each of which needs only those before it."""
+"""Build the objects that the rooms need, once, in groups. Each group uses only earlier groups."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ from authsec_server.web.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The authority's own keys: what signs tokens, what the heads of the feed, what those of the journal's log."""
+    """The authority's own keys: for tokens, for heads of the revocation feed and for heads of the journal."""
 
     signer: Signer
     custodian: Custodian
@@ -67,7 +67,7 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """The keys and API servers of trusted issuers, and what verifies workload tokens with them."""
+    """The verification of workload proofs: key sets of trusted issuers, cluster APIs and outbound requests."""
 
     outbound: Outbound
     key_sets: KeySets
@@ -78,7 +78,7 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """How administrators come in. `site` is for pages, where a session says who asks."""
+    """The sign-in of administrators. `site` is for the console, where a session identifies the principal."""
 
     site: UnitOfWork
     sessions: Sessions
@@ -88,7 +88,7 @@ class People:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
-    """What others are told as it happens: the journal's events, and what has ended."""
+    """The live streams: events of the journal, and revocations of the feed."""
 
     journal: LiveJournal
     feed: Feed
@@ -98,7 +98,7 @@ class Streams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """All of it. `site` is for programs, where an admin key says who asks."""
+    """All services of the authority. `site` is for programs, where an admin key identifies the principal."""
 
     settings: Settings
     runtime: Runtime
@@ -127,7 +127,7 @@ class Services:
 def services_of(
     settings: Settings, database: Database, comparison: Comparison, local_operator: bool, runtime: Runtime
 ) -> Services:
-    """The services over this database. `local_operator`: whoever asks is the operator at this machine."""
+    """Build the services for this database. `local_operator`: every caller is the operator on this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, runtime.now, runtime.monotonic, runtime.token_bytes
     keyring = keyring_of(settings, database, runtime)
     comparison.keys, comparison.issuer = keyring.journal_keys.by_kid, issuer
@@ -207,28 +207,31 @@ def services_of(
 
 
 def heads_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> HeadsElsewhere:
-    """Where heads of the journal go beside the database, as the settings want it."""
+    """Return the sender of journal heads to the file or address that the settings name."""
     return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=runtime.now)
 
 
 def _undelivered(elsewhere: HeadsElsewhere) -> dict[str, str]:
-    """Heads that are not delivered: the server issues as before, and somebody should look at that."""
+    """Return a note for `/readyz` if heads are not delivered. The server still issues tokens."""
     since = elsewhere.standing().undelivered_since
     return {} if since is None else {"audit_heads_undelivered_since": rfc3339(since)}
 
 
 def _not_compared(comparison: Comparison) -> dict[str, str]:
-    """Why the database was not compared with its outside heads."""
+    """Return a note for `/readyz` with the reason why the database was not compared with its outside heads."""
     return {"audit_heads_not_compared": comparison.not_compared} if comparison.not_compared else {}
 
 
 def _older(comparison: Comparison) -> ReadinessProblem | None:
-    """The database is older than its outside heads: nothing is issued before an operator says that it was restored."""
+    """Return a problem if the database is older than its outside heads.
+
+    The server then issues nothing until an operator records the restore.
+    """
     return ReadinessProblem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 
 
 def keyring_of(settings: Settings, database: Database, runtime: Runtime) -> Keyring:
-    """The keys in this database. Raises `StartupRefused` where the master key does not open them."""
+    """Load the keys of this database. Raises `StartupRefused` if the master key does not decrypt the keys."""
     master_key = load_master_key(settings, database, runtime.token_bytes)
     signer = Signer(database, master_key)
     return Keyring(

@@ -1,4 +1,5 @@
-"""The journal: what happened, who did it, and what was decided, written before the answer goes out.
+"""The audit log: who did what, and what the server decided. An event is recorded before the answer is sent.
 
-It owns the events; sealing them comes after. What has *ended* belongs to `revocations`.
+This package owns the events; `sealing` seals them afterwards.
+The package `revocations` owns the list of revocations.
 """

@@ -1,4 +1,4 @@
-"""The journal over HTTP: filtered, newest or oldest first."""
+"""The audit log over HTTP: filtered, newest or oldest first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _ORDERS = ("newest", "oldest")
 
 
 def operations(names: Names) -> list[AnyOperation]:
-    """The list. A page's cursor is a number of an event; a page may be short though others follow."""
+    """Return the operation that lists events.
+
+    The cursor of a page is an event number. A page may be short although more events follow.
+    """
 
     async def page(call: Call[NoBody]) -> Page[EventShown]:
         number, limit = read_numbered_page(call.request, _EVENT_NUMBER)

@@ -1,4 +1,4 @@
-"""What a query asks of the journal, read into a filter. Names of things are looked up by the rooms that own them."""
+"""Read the query parameters of an audit log request into a filter. Packages above this one look up the names."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ _NAMELESS = {"local_operator": PrincipalKind.LOCAL_OPERATOR, "server": Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What rooms above know by name; each answers None for a name that it does not know.
+    """Lookups by name from the packages above this one. Each returns None for an unknown name.
 
-    `client` gives the id for a slug, `delegation` its id and its client's, `person` who is meant by the email of an
-    administrator, the name of an admin key, or the id of either. `which_client` and `which_delegation` say which may
-    have been meant by a slug that none has, `reasons` are all for which anything is refused.
+    `client` returns the id for a slug. `delegation` returns the ids of the delegation and of its client.
+    `person` takes an administrator's email, an admin key's name, or the id of either one.
+    `which_client` and `which_delegation` suggest slugs for an unknown slug.
+    `reasons` contains every reason for a refusal.
     """
 
     client: Callable[[Tx, str], str | None]
@@ -61,7 +62,10 @@ class Names:
 
 
 def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
-    """The filter that these parameters mean; those left out ask for nothing. Raises `Invalid` for the one at fault."""
+    """Return the filter for these query parameters; a missing parameter adds no condition.
+
+    Raises `Invalid` and names the wrong parameter.
+    """
     delegation_id, client_id = _delegation(tx, query.get("delegation"), names)
     since, until = _instant("since", query), _instant("until", query)
     if since and until and since >= until:
@@ -82,7 +86,7 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
 
 
 def _kinds(text: str | None) -> frozenset[EventKind]:
-    """One or several with commas; `client.` means all that begin so."""
+    """Read one event kind, or several separated by commas. `client.` means every kind with that prefix."""
     found: set[EventKind] = set()
     for part in [] if text is None else text.split(","):
         its = {kind for kind in EventKind if kind == part or (part.endswith(".") and kind.startswith(part))}
@@ -110,7 +114,7 @@ def _decision(text: str | None) -> Decision | None:
 
 
 def _client(tx: Tx, text: str | None, names: Names) -> str:
-    """An id is taken as it is: the journal has clients that were deleted since."""
+    """Return the id of the client. An id is not looked up: the audit log also has deleted clients."""
     if text is None or naming.is_uuid(text):
         return text or ""
     found = names.client(tx, text)
@@ -125,7 +129,7 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
 
 
 def _delegation(tx: Tx, text: str | None, names: Names) -> tuple[str, str]:
-    """Its id, and its client's where that is known: by that its events are found fast."""
+    """Return the ids of the delegation and, if known, of its client. The client's index finds the events fast."""
     if text is None:
         return "", ""
     found = names.delegation(tx, text)
@@ -164,5 +168,5 @@ def _instant(name: str, query: Mapping[str, str]) -> datetime | None:
 
 
 def _bounded(instant: datetime | None) -> datetime | None:
-    """The instant, moved into the years that an event can have: later code adds to it, and `datetime` ends at 9999."""
+    """Limit the time to the years that an event can have: later code adds to it, and `datetime` ends at 9999."""
     return None if instant is None else min(max(instant, _EARLIEST), _LATEST)

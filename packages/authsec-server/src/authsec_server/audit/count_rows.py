@@ -1,7 +1,8 @@
-"""The rows of the count tables as they are stored, read whole and in no order, through no index of the database.
+"""Read the rows of the count tables as they are stored: whole, in no order, and without a database index.
 
-SQLite stores any type and any spelling in any column, and readers compare text with text. So a value is compared in the
-one form that the roll-up writes: an instant as `2026-11-25 12:00:00.000000` (UTC), a number as an integer.
+SQLite stores any type and any spelling in any column, and readers compare text with text.
+So a value is compared in the one form that the roll-up writes.
+An instant is `2026-11-25 12:00:00.000000` (UTC), a number is an integer.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _NULLABLE: Final = frozenset({"top_at", "granted_at", "refused_at", "refused_rea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountTable:
-    """A table of counts: its key, of which the first column is the time, and the values under the key."""
+    """A table of counts: its key columns, of which the first is the time, and its value columns."""
 
     name: str
     key: tuple[str, ...]
@@ -34,7 +35,7 @@ class CountTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns, the key first."""
+        """Return all columns, the key columns first."""
         return self.key + self.values
 
 
@@ -52,7 +53,8 @@ _MARK: Final = CountTable(name="counted", key=("until",), values=("id", "through
 class StoredRow:
     """The values of one row, in the order of `CountTable.columns`.
 
-    `odd`: no roll-up writes such a type or spelling. `handle` finds the row again: its `rowid`, or its `ctid`.
+    `odd` says why no roll-up can have written the row: a wrong type or spelling.
+    `handle` finds the row again: the SQLite `rowid` or the PostgreSQL `ctid`.
     """
 
     values: tuple[Value, ...]
@@ -61,15 +63,15 @@ class StoredRow:
 
     @property
     def at(self) -> str:
-        """The time that the row is of. Empty for an odd one without a text there."""
+        """Return the row's time; empty if the first column of an odd row is not a text."""
         return self.values[0] if isinstance(self.values[0], str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Events numbered up to `through`, or dated before `until`, are in the counts.
+    """The progress of the roll-up: events numbered up to `through`, or dated before `until`, are in the counts.
 
-    `problem` is a sentence about a mark that no roll-up writes.
+    `problem` is a sentence that describes a mark that no roll-up writes.
     """
 
     until: datetime | None
@@ -79,7 +81,7 @@ class Mark:
 
 
 def missing_columns(connection: Connection) -> list[str]:
-    """The columns of this version that the database lacks, as `table.column`."""
+    """List the columns of this version that the database lacks, as `table.column`."""
     inspector = inspect(connection)
     missing = []
     for table in (*TABLES, _MARK):
@@ -93,7 +95,7 @@ def missing_columns(connection: Connection) -> list[str]:
 
 
 def stored_rows(connection: Connection, table: CountTable) -> Iterator[StoredRow]:
-    """All rows of the table, as a stream."""
+    """Stream all rows of the table."""
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
         read_in_sequence(connection)
@@ -103,7 +105,7 @@ def stored_rows(connection: Connection, table: CountTable) -> Iterator[StoredRow
 
 
 def stored_row(connection: Connection, table: CountTable, handle: int | str) -> StoredRow | None:
-    """The row with this handle, if it is still there."""
+    """Return the row with this handle, or None if the row is gone."""
     if connection.dialect.name == "postgresql":
         read_in_sequence(connection)
         where, read = "ctid = CAST(:handle AS tid)", _Postgresql(table).row
@@ -116,7 +118,7 @@ def stored_row(connection: Connection, table: CountTable, handle: int | str) -> 
 
 
 def read_in_sequence(connection: Connection) -> None:
-    """PostgreSQL: use no index, and print instants in one form, until the transaction ends."""
+    """Make PostgreSQL ignore indexes and print instants in one form until the transaction ends."""
     # A covering index could answer instead of the table; and the form of an instant is a setting.
     for setting in (
         "enable_indexscan = off",
@@ -129,7 +131,7 @@ def read_in_sequence(connection: Connection) -> None:
 
 
 def read_mark(connection: Connection) -> Mark:
-    """The mark up to which events are counted."""
+    """Read the mark up to which events are counted."""
     rows = list(stored_rows(connection, _MARK))
     if len(rows) != 1:
         return Mark(until=None, problem=f"The table counted has {len(rows)} rows; it must have one.")
@@ -141,13 +143,13 @@ def read_mark(connection: Connection) -> Mark:
 
 
 def stored(at: datetime) -> str:
-    """The instant in the form that it is compared in."""
+    """Return the instant in the form that the roll-up writes."""
     at = at if at.tzinfo is UTC else at.astimezone(UTC)
     return at.isoformat(" ", "microseconds")[: -len("+00:00")]
 
 
 def instant(value: str) -> datetime:
-    """The instant of a stored text. Raises `ValueError`."""
+    """Parse a stored instant. Raises `ValueError`."""
     if not _FORM.fullmatch(value):
         raise ValueError("no instant")
     return datetime.fromisoformat(value).replace(tzinfo=UTC)
@@ -163,7 +165,7 @@ def _is_instant(value: str) -> bool:
 
 
 def _misspelt(table: CountTable, values: tuple[Value, ...]) -> str:
-    """The first instant in another spelling; empty if there is none."""
+    """Describe the first instant that has another spelling; empty if there is none."""
     for name, value in zip(table.columns, values, strict=True):
         if name in _INSTANTS and isinstance(value, str) and not _is_instant(value):
             return f"{name} is {value[:40]!a}"
@@ -209,7 +211,7 @@ def _postgresql(table: CountTable) -> str:
 
 
 class _Postgresql:
-    """Reads rows as PostgreSQL stores them. It lets nothing else into a column than its type."""
+    """Reads rows as PostgreSQL stores them. PostgreSQL enforces the type of each column."""
 
     def __init__(self, table: CountTable) -> None:
         self._table = table
@@ -231,7 +233,7 @@ class _Postgresql:
 
 
 def whole(value: str) -> str:
-    """`2026-11-25 12:00:00.5+00` with all its six digits; anything else, such as `infinity`, as it is."""
+    """Pad `2026-11-25 12:00:00.5+00` to six decimals and cut `+00`; return any other text unchanged."""
     if not value.endswith("+00"):
         return value
     seconds, _, fraction = value[: -len("+00")].partition(".")

@@ -1,4 +1,4 @@
-"""What is counted of requests for tokens, and how. Pure: what has been counted and what is yet to be agree by it."""
+"""The rules by which token requests are counted. Pure. Stored counts and pending events follow the same rules."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from authsec_server.audit.model import EventKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A granted or refused request, or `occurrences` of them that are alike, the last one `at`.
+    """A granted or refused request, or `occurrences` of identical ones; the last one happened `at`.
 
-    `under` are the ids of the delegations and roles that the token draws from.
+    `under` contains the ids of the delegations and roles that grant the token's actions.
     """
 
     at: datetime
@@ -28,15 +28,15 @@ class Outcome:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """All that a token is a use of. A role can stand behind two of its delegations."""
+        """Return the ids that the token uses, each once. Two delegations can use the same role."""
         return frozenset(id_ for id_ in (self.client_id, self.proof_id, *self.under) if id_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastUse:
-    """When something last got a token, and when it last was refused one and why. None: never.
+    """The last time a subject got a token, the last time it was refused one, and why. None means never.
 
-    Refusals are told of clients only. Those of callers that proved nothing are known to the minute.
+    Only clients have refusals. The time of an unauthenticated caller's refusal is exact to the minute.
     """
 
     granted_at: datetime | None = None
@@ -44,7 +44,10 @@ class LastUse:
     refused_reason: str = ""
 
     def and_later(self, other: LastUse) -> LastUse:
-        """Both put together: the later of each. Of two reasons at one instant the last by alphabet is told."""
+        """Merge both: keep the later grant and the later refusal.
+
+        If two refusals have the same time, the alphabetically last reason wins.
+        """
         granted_at, later = self.granted_at, self
         if granted_at is None or (other.granted_at is not None and other.granted_at > granted_at):
             granted_at = other.granted_at
@@ -61,7 +64,7 @@ NEVER = LastUse()
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """Numbers by their keys. A subject is a client, a delegation or a role; of last uses also a proof."""
+    """Counts by key. A subject is a client, a delegation or a role; in `last` also a proof."""
 
     hours: Counter[tuple[datetime, str, str]] = field(default_factory=Counter)  # hour, kind, reason
     client_hours: Counter[tuple[str, datetime, str, str]] = field(default_factory=Counter)  # client, hour, kind, reason
@@ -69,7 +72,7 @@ class Counts:
     last: dict[tuple[str, datetime], LastUse] = field(default_factory=dict)  # subject, month
 
     def add(self, outcome: Outcome) -> None:
-        """Count it in."""
+        """Add the outcome to the counts."""
         hour = hour_of(outcome.at)
         self.hours[hour, outcome.kind, outcome.reason] += outcome.occurrences
         if outcome.client_id is None:
@@ -88,7 +91,7 @@ class Counts:
             self._last((outcome.client_id, month_of(outcome.at)), refused)
 
     def last_of_subjects(self) -> dict[str, LastUse]:
-        """The last use of each subject in any month."""
+        """Return the last use of each subject over all months."""
         found: dict[str, LastUse] = {}
         for (subject, _), use in self.last.items():
             found[subject] = found.get(subject, NEVER).and_later(use)
@@ -100,7 +103,7 @@ class Counts:
 
 
 def counts_of(outcomes: Iterable[Outcome]) -> Counts:
-    """All of them, counted."""
+    """Count all outcomes."""
     counts = Counts()
     for outcome in outcomes:
         counts.add(outcome)
@@ -108,20 +111,20 @@ def counts_of(outcomes: Iterable[Outcome]) -> Counts:
 
 
 def minute_of(at: datetime) -> datetime:
-    """The minute's beginning."""
+    """Return the beginning of the minute."""
     return at.replace(second=0, microsecond=0)
 
 
 def hour_of(at: datetime) -> datetime:
-    """The hour's beginning."""
+    """Return the beginning of the hour."""
     return at.replace(minute=0, second=0, microsecond=0)
 
 
 def day_of(at: datetime) -> datetime:
-    """The day's beginning (UTC)."""
+    """Return the beginning of the day (UTC)."""
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def month_of(at: datetime) -> datetime:
-    """The month's beginning (UTC)."""
+    """Return the beginning of the month (UTC)."""
     return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -1,7 +1,8 @@
-"""Numbers of requests, and last uses: what the roll-up has counted, and beside it what it has not yet.
+"""Numbers of requests and last uses: the counts that the roll-up stored, plus the events not counted yet.
 
-So they are exact, at the price of the last few minutes' events. They are reckoned on one snapshot, hence in a `read`
-only. Who may see them is for the verbs that ask: none of these checks a principal.
+The numbers are exact, because each query also reads the events of the last few minutes.
+All of it comes from one snapshot, so these functions work in a `read` only.
+No function here checks a principal: the caller does.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """Tokens issued and refused from `at` on, for one step of a series."""
+    """The numbers of tokens issued and refused in one step of a series, which begins at `at`."""
 
     at: datetime
     issued: int
@@ -50,7 +51,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """Tokens issued and refused."""
+    """The numbers of tokens issued and refused."""
 
     issued: int
     refused: int
@@ -58,7 +59,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatedRefusal:
-    """A client that is refused again and again for one reason."""
+    """A client that was refused many times for the same reason."""
 
     client_id: str
     reason: str
@@ -68,10 +69,11 @@ class RepeatedRefusal:
 def series(
     tx: Tx, start: datetime, end: datetime, step: timedelta, *, client_id: str | None = None, reason: str = ""
 ) -> list[Point]:
-    """Tokens issued and refused from `start` to `end` in steps of whole hours; every step is there, also an empty one.
+    """Return the tokens issued and refused from `start` to `end`, in steps of whole hours, empty steps included.
 
-    With `reason` only what was refused for it.
-    `start` is taken down, `end` up, to a whole hour (UTC). Raises `ValueError` for a step of no whole hours.
+    `reason` restricts the refusals to that reason.
+    `start` is rounded down and `end` is rounded up to a whole hour (UTC).
+    Raises `ValueError` if the step is not a number of whole hours.
     """
     if step < _HOUR or step % _HOUR:
         raise ValueError("counts are kept by the hour")
@@ -94,7 +96,7 @@ def series(
 
 
 def totals(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = None) -> Totals:
-    """All tokens issued and refused in the whole hours from `start` to `end`."""
+    """Return all tokens issued and refused in the whole hours from `start` to `end`."""
     hours = _hours(tx, *_whole_hours(start, end), client_id)
     rows = readable(tx.connection, select(hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.kind))
     found = {kind: int(occurrences) for kind, occurrences in rows}
@@ -102,7 +104,7 @@ def totals(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = No
 
 
 def refusals_by_reason(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = None) -> dict[str, int]:
-    """How often each reason was given in the whole hours from `start` to `end`, the most frequent first."""
+    """Return the number of refusals for each reason from `start` to `end` (whole hours), most frequent first."""
     hours = _hours(tx, *_whole_hours(start, end), client_id)
     often = func.sum(hours.c.occurrences)
     statement = select(hours.c.reason, often).where(hours.c.kind == EventKind.TOKEN_REFUSED).group_by(hours.c.reason)
@@ -111,7 +113,7 @@ def refusals_by_reason(tx: Tx, start: datetime, end: datetime, *, client_id: str
 
 
 def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20) -> list[RepeatedRefusal]:
-    """Clients that were refused `at_least` so often for one reason since that hour, the most often refused first."""
+    """List clients refused `at_least` that many times for one reason since that hour, most refused first."""
     since = hour_of(since)
     kept = select(client_counts.c.client_id, client_counts.c.reason, client_counts.c.occurrences).where(
         literal_column(REFUSED), client_counts.c.hour >= since
@@ -128,20 +130,23 @@ def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20
 
 
 def last_uses(tx: Tx, subject_ids: Collection[str]) -> dict[str, LastUse]:
-    """When each of these clients, delegations, roles or proofs was last used. Who never was is left out."""
+    """Return the last use of each client, delegation, role or proof. Unused ones are left out."""
     return _last_uses(tx, subject_ids, _late_outcomes(tx))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """Who was ever given a token: the ids that are kept, and besides those that had their first one `lately`."""
+    """The ids of all clients, delegations, roles and proofs that were ever used for a token.
+
+    `kept` selects the stored ids. `lately` contains ids that are not in the stored counts yet.
+    """
 
     kept: Select[tuple[str]]
     lately: frozenset[str]
 
 
 def used(tx: Tx) -> Used:
-    """The clients, delegations, roles and proofs that a token was ever given to, under or for; for lists of others."""
+    """Return the clients, delegations, roles and proofs that were ever used for a token. Lists elsewhere use it."""
     kept = select(kept_uses.c.subject_id).where(kept_uses.c.granted_at.is_not(None))
     late = {outcome for outcome in _late_outcomes(tx) if outcome.kind is EventKind.TOKEN_ISSUED}
     subjects = frozenset[str]().union(*(outcome.subjects for outcome in late))
@@ -150,19 +155,20 @@ def used(tx: Tx) -> Used:
 
 
 def last_tokens(tx: Tx, client_ids: Collection[str]) -> dict[str, datetime]:
-    """When each of these clients last got a token; who never did is left out."""
+    """Return the time of each client's last token. Clients without a token are left out."""
     return _granted(_last_uses(tx, client_ids, _late_outcomes(tx, client_ids=client_ids)))
 
 
 def proof_last_uses(tx: Tx, proof_ids: Collection[str]) -> dict[str, datetime]:
-    """When a token was last given for each of these proofs; one never used is left out."""
+    """Return the time of the last token issued for each proof. Unused proofs are left out."""
     return _granted(last_uses(tx, proof_ids))
 
 
 def actions_used(tx: Tx, subject_ids: Collection[str], since: datetime) -> dict[str, int]:
-    """How many tokens of these clients, or under these delegations or roles, carried each action, since that day (UTC).
+    """Return how many tokens carried each action since that day (UTC).
 
-    A token that concerns several of them counts for each.
+    Only tokens of these clients, delegations or roles are included.
+    A token of several subjects is included once for each.
     """
     if not subject_ids:
         return {}
@@ -199,7 +205,7 @@ def _granted(uses: dict[str, LastUse]) -> dict[str, datetime]:
 
 
 def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Subquery:
-    """`hour`, `kind`, `reason`, `occurrences`: what is kept, and what is late."""
+    """Select `hour`, `kind`, `reason` and `occurrences` from the stored counts and from events not counted yet."""
     table = hourly_counts if client_id is None else client_counts
     kept = select(table.c.hour, table.c.kind, table.c.reason, table.c.occurrences)
     kept = kept.where(table.c.hour >= start, table.c.hour < end)
@@ -214,7 +220,10 @@ def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Sub
 def _late_outcomes(
     tx: Tx, since: datetime | None = None, client_ids: Collection[str] | None = None
 ) -> Iterator[Outcome]:
-    """What is not counted yet, those alike together, each with its latest time; of these clients, or of all."""
+    """Return the events not counted yet, identical ones grouped, each group with its latest time.
+
+    `client_ids` restricts the events to these clients.
+    """
     columns = events.c
     texts = [cast(columns[name], Text).label(name) for name in ("delegations", "roles", "detail")]
     alike: list[ColumnElement[Any]] = [columns.kind, columns.reason, columns.client_id, *texts]
@@ -230,7 +239,7 @@ def _late_outcomes(
 
 
 def _outcome(row: Row[Any]) -> Outcome | None:
-    """The events in this row; None where no program of ours has written them."""
+    """Return the events in this row; None if AuthSec did not write them."""
     content = read_content(row.kind, row.delegations, row.roles, row.detail)
     if content is None:
         return None
@@ -248,7 +257,7 @@ def _outcome(row: Row[Any]) -> Outcome | None:
 
 
 def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Of the decisions that the roll-up has not counted yet."""
+    """Select from the decisions that the roll-up has not counted yet."""
     if tx.access is not Access.READ:
         raise RuntimeError("outside one snapshot, what is rolled up meanwhile would count twice")
     late = is_not_counted(progress_of(tx.connection))
@@ -258,12 +267,12 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
 
 
 def _not_by_index(client_id: ColumnElement[str]) -> ColumnElement[str]:
-    """The column, kept from its index: that would lead through all of a client's events, and the tail is short."""
+    """Hide the column from its index. The index would read all events of a client, but the tail is short."""
     return func.coalesce(client_id, "")
 
 
 def _time(tx: Tx) -> ColumnElement[datetime]:
-    """The column `at`. On SQLite kept from its index: that would lead through all events of the days asked for."""
+    """Return the column `at`. On SQLite, hide it from its index, which would read all events of the requested days."""
     if tx.connection.dialect.name == "postgresql":
         return events.c.at
     return func.coalesce(events.c.at, literal_column("''"), type_=Instant)

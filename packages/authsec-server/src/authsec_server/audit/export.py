@@ -1,7 +1,7 @@
-"""The journal to take away: one event a line, as JSON or as CSV, the oldest first.
+"""Export of the audit log: one event a line, as JSON or as CSV, oldest first.
 
-It is read in many short transactions, so that however long somebody takes over it, nothing in the database is held up.
-What happens after it has begun is not in it.
+The export reads in many short transactions, so that a slow reader blocks nothing in the database.
+Events recorded after the export began are not in it.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ _FORMULA = re.compile(r"(^|[,;|\t\r\n\"])(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])"
 
 
 def json_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
-    """Every event that is wanted, as the admin API shows it. The iterator blocks its thread."""
+    """Export every matching event in the form of the admin API. The iterator blocks its thread."""
     principal.require(Role.VIEWER)
     return as_json_lines(map(as_json, _all(database, wanted)))
 
 
 def csv_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
-    """Every event that is wanted, below a line of heads (RFC 4180). The iterator blocks its thread.
+    """Export every matching event, below a header line (RFC 4180). The iterator blocks its thread.
 
-    Several ids or names in one cell are separated by line breaks. What a spreadsheet might run has an apostrophe before
-    it; whoever needs each character as it was takes `json_lines`.
+    Line breaks separate several ids or names in one cell.
+    A cell that a spreadsheet might run as a formula begins with an apostrophe.
+    `json_lines` keeps every character.
     """
     principal.require(Role.VIEWER)
     return as_csv_lines(map(as_json, _all(database, wanted)))
 
 
 def as_json_lines(shown: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """Events, as the admin API shows them, as JSON Lines."""
+    """Format events of the admin API as JSON Lines."""
     return (json.dumps(each, ensure_ascii=False) + "\n" for each in shown)
 
 
 def as_csv_lines(shown: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """Events, as the admin API shows them, as CSV."""
+    """Format events of the admin API as CSV."""
     yield _line(_HEADS)
     for each in shown:
         yield _line([_harmless(cell) for cell in _cells(dict(each))])
@@ -77,7 +78,7 @@ _HEADS = (
 
 
 def _cells(shown: Mapping[str, Any]) -> Iterator[str]:
-    """The event's values, in the order of the heads."""
+    """Return the event's values in the order of the header."""
     flat = {**shown} | {"detail": json.dumps(shown["detail"], ensure_ascii=False), "tables": "\n".join(shown["tables"])}
     for one in ("principal", "client", "subject"):
         flat |= {f"{one}_{part}": value for part, value in (shown[one] or {}).items()}
@@ -89,7 +90,10 @@ def _cells(shown: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _harmless(cell: str) -> str:
-    """The cell as text to every spreadsheet: a name may have been chosen to be run by whoever opens the file."""
+    """Mark the cell as text for every spreadsheet.
+
+    The attack: a name is a formula, which runs on the machine of a person who opens the file.
+    """
     return _FORMULA.sub(r"\1\2'\3", cell)
 
 

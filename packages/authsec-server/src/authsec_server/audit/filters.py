@@ -1,4 +1,4 @@
-"""What is asked of the journal, and the page that answers. Pure."""
+"""The filter for audit log queries, and the page of events that a query returns. Pure."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ REFUSALS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events are wanted: those that meet every part that is set; all of them where none is.
+    """A filter for events. An event must match every field that is set; an empty filter matches all events.
 
-    An event has one of `kinds`, and began at `since` or later and before `until`. `principal` is a kind and an id, for
-    the local operator and the server an empty one. Whoever asks for a delegation names its client as well where it is
-    known: a client's events are found by an index, those of a delegation only among them.
+    An event matches if its kind is in `kinds` and its time is at or after `since` and before `until`.
+    `principal` is a kind and an id; the id is empty for the local operator and the server.
+    Set `client_id` together with `delegation_id` if the client is known.
+    An index finds a client's events; a delegation's events are then searched among them.
     """
 
     kinds: frozenset[EventKind] = frozenset()
@@ -44,16 +45,16 @@ class EventFilter:
 
     @property
     def only_refusals(self) -> bool:
-        """Whether nothing but what was denied can meet it: a reason asked for is a refusal's."""
+        """Whether only denied requests can match. A `reason` belongs to refusals only."""
         return self.decision is Decision.DENIED or bool(self.reason) or (bool(self.kinds) and self.kinds <= REFUSALS)
 
     @property
     def only_acts(self) -> bool:
-        """Whether no request for a token can meet it."""
+        """Whether no token request can match."""
         return bool(self.kinds) and self.kinds.isdisjoint(TOKEN_KINDS)
 
     def matches(self, event: Event) -> bool:
-        """Whether the event meets it: the same as the statement that asks a database."""
+        """Whether the event matches the filter. The SQL query uses the same rules."""
         who = event.principal
         return (
             (not self.kinds or event.kind in self.kinds)
@@ -77,10 +78,10 @@ EVERYTHING = EventFilter()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalPage:
-    """Events of one page, and the cursor of the page behind it; None where the journal ends.
+    """The events of one page, and the cursor of the next page; None at the end of the audit log.
 
-    A page can hold fewer events than were asked for, even none, and still have a `next`: looking for something rare
-    goes only so far at once.
+    A page can have fewer events than the limit, even none, and still have a `next`.
+    The reason: one page searches only a bounded number of events.
     """
 
     items: tuple[Recorded, ...]

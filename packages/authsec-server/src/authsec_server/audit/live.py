@@ -1,9 +1,10 @@
-"""The journal as it grows, for those who watch it: one reader a process, however many watch, and none when nobody does.
+"""The live audit log for watchers. One reader per process serves all watchers, and stops if nobody watches.
 
-Whoever joins is given events that are read for them: an event in memory would outlive raw SQL that was put back.
+A new watcher gets events that are freshly read: an event kept in memory would hide a later change by raw SQL.
 
-On PostgreSQL numbers become visible out of order: a transaction that took one may commit after another that took a
-higher one. So the reader goes on looking for the numbers that are missing, for as long as one can still come.
+On PostgreSQL event numbers become visible out of order.
+A transaction may commit after another transaction that took a higher number.
+So the reader keeps looking for missing numbers as long as they can still appear.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ MAX_WATCHERS = 64
 
 
 class Watcher:
-    """One who watches: an async iterator of events, each once, nearly in order. It ends when the server does.
+    """One watcher: an async iterator of events, each once, nearly in order. It ends when the server stops.
 
-    It also ends, with `lagging` set, when events were lost to it: it took them too slowly, or began too far back.
+    The iterator also ends, with `lagging` set, if the watcher missed events.
+    The watcher then read too slowly or began too far back.
     """
 
     def __init__(self, after: int) -> None:
@@ -51,7 +53,10 @@ class Watcher:
         return await self._receive.__anext__()
 
     def join(self, recent: Sequence[Recorded], begin: int, highest: int) -> None:
-        """Begin with what is recent. Events before the number `begin` may be left out. `highest`: of all there are."""
+        """Start with the recent events.
+
+        Events before the number `begin` may be missing from `recent`. `highest` is the highest event number.
+        """
         self.joined = True
         if not begin - 1 <= self._after <= highest:
             self.fall_behind()
@@ -61,7 +66,7 @@ class Watcher:
                 self.give(recorded)
 
     def give(self, recorded: Recorded) -> None:
-        """Hand over an event, or give up on this one who does not take them."""
+        """Pass an event to the watcher; drop a watcher that reads too slowly."""
         try:
             self._send.send_nowait(recorded)
         except anyio.WouldBlock:
@@ -70,22 +75,22 @@ class Watcher:
             return  # it has just gone, or fallen behind
 
     def fall_behind(self) -> None:
-        """End it, and say that something is missing."""
+        """End the iterator and mark it as `lagging`."""
         self.lagging = True
         self.end()
 
     def end(self) -> None:
-        """End it, once it has taken what was handed over."""
+        """End the iterator after the events that are already queued."""
         self._send.close()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close both ends of the stream."""
         self._send.close()
         self._receive.close()
 
 
 class Tail:
-    """The end of the journal: what was seen of it, and which numbers are missing and may still come."""
+    """The end of the audit log: the event numbers seen, and the missing ones that may still appear."""
 
     def __init__(self, tx: Tx, now: datetime) -> None:
         # Up to here nothing can come any more. Twice: a counted refusal is dated by its minute's beginning.
@@ -94,10 +99,10 @@ class Tail:
         self._seen = dict.fromkeys(pages.numbers_between(tx.connection, self._floor, self._top), now)
 
     def read(self, tx: Tx) -> list[Recorded] | None:
-        """What has come since: the missing that came late, then what is new.
+        """Return the events that appeared since the last read: first the late ones, then the new ones.
 
-        None where the newest one is gone. The attack: a row with a very high number, there for a moment, would hide all
-        that comes after it.
+        Returns None if the newest event is gone.
+        The attack: a row with a very high number, inserted for a moment, would hide all later events.
         """
         if self._top and not pages.by_ids(tx.connection, [self._top]):
             return None
@@ -108,7 +113,7 @@ class Tail:
         return late + pages.above(tx.connection, self._top, BATCH)
 
     def read_recent(self, tx: Tx) -> tuple[list[Recorded], int, int]:
-        """What is recent, and two numbers: events before the first may be left out, the other is the highest."""
+        """Return the recent events, the lowest number that they cover, and the highest event number."""
         newest = pages.newest_numbers(tx.connection, RECENT)  # anew: one that was away before may be back
         told = [number for number in newest if number <= self._floor or number in self._seen]  # others are yet to come
         numbers = numbers_fitting(tx.connection, told)
@@ -116,7 +121,7 @@ class Tail:
         return pages.by_ids(tx.connection, numbers), numbers[-1] if is_cut else 0, max([self._top, *newest[:1]])
 
     def accept(self, found: list[Recorded], now: datetime) -> None:
-        """Remember these as seen, and forget what can no longer come twice."""
+        """Mark these events as seen, and forget numbers that can no longer appear twice."""
         numbers = [recorded.id for recorded in found]
         self._seen |= dict.fromkeys(numbers, now)
         self._top = max(self._seen, default=self._top)
@@ -126,7 +131,7 @@ class Tail:
 
 
 class LiveJournal:
-    """Tells watchers what the journal gets. `run` must be running for as long as the server does."""
+    """Sends new events to watchers. `run` must run as long as the server does."""
 
     def __init__(
         self, database: Database, *, now: Callable[[], datetime], ending: Callable[[], bool] = lambda: False
@@ -139,9 +144,10 @@ class LiveJournal:
 
     @contextmanager
     def watch(self, *, after: int) -> Iterator[Watcher]:
-        """Events above the number `after`, as far as they are recent, and all that come from now on.
+        """Return a watcher for recent events above the number `after` and for all new events.
 
-        Late ones may have lower numbers. Raises `Unavailable` when too many watch, or the server is about to end.
+        A late event may have a lower number.
+        Raises `Unavailable` if too many watchers are connected or the server is about to stop.
         """
         if self._ending() or len(self._watchers) >= MAX_WATCHERS:
             raise Unavailable("The live journal has no room for one more.", "Reload the page to see what is new.")
@@ -155,7 +161,7 @@ class LiveJournal:
             watcher.close()
 
     async def run(self) -> None:
-        """Read while somebody watches, until cancelled or `ending`; then every watcher has come to its end."""
+        """Read events while there are watchers, until cancelled or `ending`; then end every watcher."""
         try:
             while not self._ending():
                 await self._wanted.wait()
@@ -181,7 +187,10 @@ class LiveJournal:
                 await anyio.sleep(POLL_SECONDS)
 
     async def _read_on(self, tail: Tail | None) -> tuple[Tail | None, bool]:
-        """One look at the journal, and whether there is more to read at once. Without a tail, begin anew."""
+        """Read the audit log once; return the tail and whether more can be read at once.
+
+        Without a tail, start with a new one.
+        """
         now = self._now()
         if tail is None:
             tail = await anyio.to_thread.run_sync(self._database.read, lambda tx: Tail(tx, now))

@@ -1,4 +1,4 @@
-"""Tokens that are out: issued, and not expired, as the journal knows them. Those that are alike stand together."""
+"""Live tokens: issued and not expired, according to the audit log. Identical tokens are grouped."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alike:
-    """Tokens of one client that rest on the same things: so many, the last of which expires at `until`.
+    """A group of tokens of one client that depend on the same things; the last one expires at `until`.
 
-    `version` is the authority version that they were decided under. With `taken_back` each was ended by itself. What an
-    event does not say is empty.
+    `version` is the authority version of their decisions. `taken_back`: each token was revoked by itself.
+    A value that the event lacks is empty.
     """
 
     client_id: str
@@ -50,7 +50,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outstanding:
-    """What is out; with `more` there are further tokens, which expire earlier."""
+    """Groups of live tokens. `more`: further tokens exist, which expire earlier."""
 
     tokens: tuple[Alike, ...] = ()
     more: bool = False
@@ -59,14 +59,14 @@ class Outstanding:
 def of_clients(
     tx: Tx, now: datetime, client_ids: Collection[str], *, is_taken_back: IsTakenBack = _never
 ) -> Outstanding:
-    """The tokens of these clients."""
+    """Return the live tokens of these clients."""
     if not client_ids:
         return Outstanding()
     return _found(tx, now, is_taken_back, events.c.client_id.in_(sorted(client_ids)))
 
 
 def of_key(tx: Tx, now: datetime, kid: str, *, is_taken_back: IsTakenBack = _never) -> Outstanding:
-    """The tokens that this key signed."""
+    """Return the live tokens that this key signed."""
     return _found(tx, now, is_taken_back, events.c.kid == kid, events.c.at > now - _LONGEST)
 
 
@@ -86,7 +86,7 @@ def _found(tx: Tx, now: datetime, is_taken_back: IsTakenBack, *which: ColumnElem
 
 
 def _alike(row: Row[Any]) -> Alike | None:
-    """The tokens in this row; None where no program of ours has written their events."""
+    """Return the tokens in this row; None if AuthSec did not write their events."""
     content = read_content(row.kind, row.delegations, row.roles, row.detail)
     if content is None:
         return None

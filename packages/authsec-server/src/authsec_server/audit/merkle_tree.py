@@ -1,4 +1,7 @@
-"""The tree over the audit log: RFC 9162 section 2.1.1; a leaf is the hash over every column of an event's row. Pure."""
+"""The Merkle tree over the audit log (RFC 9162 section 2.1.1). Pure.
+
+A leaf is the hash of all columns of an event's row.
+"""
 
 from __future__ import annotations
 
@@ -29,22 +32,25 @@ COVERED: Final = (
 
 
 def event_hash(row: Mapping[str, Any]) -> bytes:
-    """The leaf of the event in this row."""
+    """Return the leaf hash of the event in this row."""
     return text_hash(event_text(row))
 
 
 def event_text(row: Mapping[str, Any]) -> str:
-    """The event in this row as it is hashed: JSON. An instant may be the text already that it becomes here."""
+    """Return the event in this row as the JSON text that is hashed. Instants may be texts already."""
     return _ENCODER.encode({name: row[name] for name in COVERED})
 
 
 def text_hash(text: str) -> bytes:
-    """The leaf of the event with this text."""
+    """Return the leaf hash of the event with this text."""
     return leaf_hash(FORM + text.encode("ascii"))
 
 
 def _beyond_json(value: Any) -> object:
-    """An instant; or octets, which no event has: SQLite lets whoever writes by hand put them into any column."""
+    """Convert an instant or bytes to a JSON value.
+
+    No event has bytes, but raw SQL can put bytes into any SQLite column.
+    """
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return {"octets": bytes(value).hex()}
@@ -54,24 +60,24 @@ _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), defaul
 
 
 def leaf_hash(content: bytes) -> bytes:
-    """The hash of a leaf. Its prefix is another than a node's, so that no node can be passed off as a leaf."""
+    """Return the hash of a leaf. Its prefix differs from a node's prefix, so no node can pass as a leaf."""
     return sha256(b"\x00" + content).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of a node."""
+    """Return the hash of a node."""
     return sha256(b"\x01" + left + right).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A tree of so many leaves. `peaks` are the roots of its full subtrees, the largest (and first) one first."""
+    """A Merkle tree of `size` leaves. `peaks` are the roots of its full subtrees, largest first."""
 
     size: int = 0
     peaks: tuple[bytes, ...] = ()
 
     def with_leaves(self, hashes: Iterable[bytes]) -> Tree:
-        """The tree once these are appended."""
+        """Return the tree with these leaves appended."""
         peaks, size = list(self.peaks), self.size
         for each in hashes:
             top, full = each, size
@@ -84,7 +90,7 @@ class Tree:
 
     @property
     def root(self) -> bytes:
-        """The hash of the whole; of no leaves, that of nothing."""
+        """Return the root hash; for an empty tree, the hash of the empty string."""
         if not self.peaks:
             return sha256().digest()
         return reduce(lambda right, left: node_hash(left, right), reversed(self.peaks))

@@ -1,4 +1,4 @@
-"""What an event is. Pure."""
+"""The data model of an event. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authsec_server.principal import Principal
 
 
 class EventKind(StrEnum):
-    """What happened; `noun.verb`."""
+    """The kind of an event, as `noun.verb`."""
 
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - an event's name
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - an event's name
@@ -116,7 +116,7 @@ DIGESTS = "digests"
 
 
 class Decision(StrEnum):
-    """How a request for a token, or to come in as an administrator, ended."""
+    """The result of a token request or of an administrator's sign-in."""
 
     GRANTED = "granted"
     DENIED = "denied"
@@ -124,7 +124,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A thing by its id and by the name that it had then: names change, the record does not."""
+    """A thing by its id and its name at that time. A later rename does not change the event."""
 
     id: str
     name: str
@@ -132,10 +132,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One row of the journal, before it has a number.
+    """One row of the audit log, before it has a number.
 
-    `detail` holds what only this kind has, in JSON types; never a token, a key or a proof. A token is known by its
-    `jti`, `kid` and the SHA-256 (hex) of its signing input.
+    `detail` contains the values of this kind only, as JSON types; never a token, a key or a proof.
+    An event identifies a token by `jti`, `kid` and the SHA-256 (hex) of the token's signing input.
     """
 
     at: datetime
@@ -160,11 +160,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A refusal that is counted by address, client, reason and minute, not listed singly.
+    """A refusal that is counted by address, client, reason and minute, not listed one by one.
 
-    Either the caller proved nothing, or it is the `principal`, who asked for more than they may. `subject` is what the
-    caller showed in vain, where that is known: an admin key that was revoked. Of those that are alike otherwise, the
-    ones with another `apart` are counted apart, as far as that goes.
+    Either the caller is unauthenticated, or the `principal` lacks the permission.
+    `subject` is the rejected credential if known, for example a revoked admin key.
+    Refusals that differ only in `apart` are counted separately, up to a limit.
     """
 
     kind: EventKind = EventKind.TOKEN_REFUSED
@@ -178,7 +178,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How often a refusal was given, and the first request that met it; `detail` is that one's, as in `Event`."""
+    """The number of equal refusals, and the `request_id` and `detail` of the first one."""
 
     count: int
     request_id: str
@@ -187,7 +187,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """Where an event stands in the sealed log, and its leaf there (hex): by both it is found in a sealed export."""
+    """The place of an event in the sealed log, and its leaf hash (hex). A sealed export lists events by both."""
 
     place: int
     leaf: str
@@ -195,9 +195,10 @@ class Seal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """An event as the journal holds it. `counted` refusals stand for the whole minute that begins at their time.
+    """An event in the audit log. A `counted` refusal covers the whole minute that begins at its time.
 
-    `seal` is None where it is not sealed yet, or was not asked for. `leaf` is what it hashes to as it stands (hex).
+    `seal` is None if the event is not sealed yet or the seal was not loaded.
+    `leaf` is the hash (hex) of the event as the row is in the database.
     """
 
     id: int
@@ -209,5 +210,5 @@ class Recorded:
 
     @property
     def as_sealed(self) -> bool | None:
-        """Whether it is what was sealed; None where it has no seal. If that one is right, `verify` alone can say."""
+        """Whether the event matches its seal; None without a seal. Only `verify` checks the seal itself."""
         return None if self.seal is None else self.seal.leaf == self.leaf

@@ -1,7 +1,7 @@
-"""The lowest and highest number of each hour's events, so that a filter by time looks at few events.
+"""The lowest and highest event number of each hour, so that a filter by time reads few events.
 
-The sealer keeps them for the events that it seals; the few later ones are looked up directly. A range that is too wide
-costs time only; `verify` finds a range that leaves out a sealed event.
+The sealer stores the ranges of the events that it seals; the few later events are read directly.
+A range that is too wide costs only time. `verify` reports a range that omits a sealed event.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HIGHEST = 2**63 - 1
 
 
 def ranges_of(numbered: Iterable[tuple[datetime, int]]) -> dict[datetime, Range]:
-    """The range of each hour; each event as its time and number."""
+    """Return the number range of each hour. `numbered` contains the time and the number of each event."""
     found: dict[datetime, Range] = {}
     for at, number in numbered:
         hour = hour_of(at)
@@ -33,7 +33,7 @@ def ranges_of(numbered: Iterable[tuple[datetime, int]]) -> dict[datetime, Range]
 
 
 def add(connection: Connection, ranges: Mapping[datetime, Range]) -> None:
-    """Widen the kept ranges by these."""
+    """Widen the stored ranges to include these."""
     if not ranges:
         return
     postgresql = connection.dialect.name == "postgresql"
@@ -48,7 +48,7 @@ def add(connection: Connection, ranges: Mapping[datetime, Range]) -> None:
 
 
 def between(connection: Connection, since: datetime | None, until: datetime | None) -> Range | None:
-    """A range with the number of every event from `since` and before `until`; None where there is no such event."""
+    """Return a range with the number of every event from `since` until before `until`; None if there is none."""
     hours, kept = number_ranges.c, select(func.min(number_ranges.c.lowest), func.max(number_ranges.c.highest))
     late = select(func.min(events.c.id), func.max(events.c.id)).where(events.c.id > _sealed_through(connection))
     if since is not None:
@@ -60,9 +60,10 @@ def between(connection: Connection, since: datetime | None, until: datetime | No
 
 
 def _sealed_through(connection: Connection) -> int:
-    """Up to which number every event is sealed, as the newest head says; 0 where none says so.
+    """Return the number up to which every event is sealed, according to the newest head; 0 without one.
 
-    Its signature is not asked for: a forged head hides events that have no seal yet, and `verify` finds the head.
+    The signature of the head is not verified here.
+    A forged head only hides events that are not sealed yet, and `verify` reports the head.
     """
     newest = select(cast(seal_heads.c.signed, LargeBinary)).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc())
     signed = bytes(connection.execute(newest.limit(1)).scalar_one_or_none() or b"")

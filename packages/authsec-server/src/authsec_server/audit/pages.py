@@ -1,7 +1,9 @@
-"""Pages of the audit log, by event number. A page costs the same, however long the log is and however rare the match.
+"""Pages of the audit log, by event number.
 
-An index leads to candidates, in order; one page looks at a bounded number of candidates. A filter by time becomes a
-range of numbers first (`number_ranges`). No query reads the text of a JSON column.
+The cost of a page depends neither on the length of the log nor on how rare the matches are.
+An index finds candidates in order; one page reads a bounded number of candidates.
+A filter by time is first turned into a range of event numbers (`number_ranges`).
+No query searches the text of a JSON column.
 """
 
 from __future__ import annotations
@@ -58,20 +60,23 @@ _Conditions = list[ColumnElement[bool]]
 
 
 def newest(connection: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> JournalPage:
-    """The newest that are wanted, below `before`."""
+    """Return the newest matching events with numbers below `before`."""
     number = _number(wanted)
     bound = [] if before is None else [number < before]
     return _page(connection, wanted, [*bound, *_in_time(connection, wanted)], limit, number.desc())
 
 
 def following(connection: Connection, wanted: EventFilter, *, after: int, limit: int) -> JournalPage:
-    """The oldest that are wanted, above `after`, in the order of their numbers."""
+    """Return the oldest matching events with numbers above `after`, in the order of their numbers."""
     number = _number(wanted)
     return _page(connection, wanted, [number > after, *_in_time(connection, wanted)], limit, number.asc())
 
 
 def by_id(connection: Connection, number: int) -> Recorded | None:
-    """The event with this number. Raises `Conflict` for one that raw SQL changed, or to which another number leads."""
+    """Return the event with this number.
+
+    Raises `Conflict` if raw SQL changed the event, or if an index returns an event with another number.
+    """
     found = _read(connection, select(events).where(events.c.id == number))
     if any(each.id != number for each in found):
         raise _misled(f"event {number}")
@@ -81,9 +86,10 @@ def by_id(connection: Connection, number: int) -> Recorded | None:
 
 
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
-    """The event by which the token was issued: the first that can be read, in case raw SQL has added another.
+    """Return the event that records the issue of the token.
 
-    Raises `Conflict` where none can be read, or where the database leads to another token.
+    Raw SQL may have added events with the same `jti`: the first readable one is returned, sealed events first.
+    Raises `Conflict` if none can be read, or if an index returns the event of another token.
     """
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
     found = _read(connection, statement.order_by(*_SEALED_FIRST).limit(_NAMESAKES))
@@ -96,14 +102,20 @@ def token_issued(connection: Connection, jti: str) -> Recorded | None:
 
 
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
-    """The first of a request or of a token, in the order of sealing. Later ones do not push these out."""
+    """Return the first events of a request or a token, in the order of sealing.
+
+    The attack: many events inserted later push the real ones off the page.
+    """
     _plan_for_what_is_asked(connection)
     statement = select(events).where(*_led_to(wanted), *_conditions(events.c, wanted))
     return _sealed(connection, _read(connection, statement.order_by(*_SEALED_FIRST).limit(limit)))
 
 
 def _misled(wanted: str) -> Conflict:
-    """An index of the database has led to another event than the wanted one: a row is not compared again."""
+    """Return the error for an index that returned another event than the wanted one.
+
+    The database does not compare a row again with the key that its index found.
+    """
     return Conflict(
         f"The database leads to another event than that of {wanted}: an index was changed.",
         "See what was changed: authsec audit verify",
@@ -111,42 +123,42 @@ def _misled(wanted: str) -> Conflict:
 
 
 def highest_version(connection: Connection) -> int:
-    """The highest authority version of any event, up to the highest likely one; 0 before the first. Reads all."""
+    """Return the highest plausible authority version of any event; 0 before the first. Reads all events."""
     likely = events.c.authority_version <= HIGHEST_LIKELY_VERSION
     version: int | None = connection.execute(select(func.max(events.c.authority_version)).where(likely)).scalar_one()
     return version or 0
 
 
 def highest(connection: Connection, at_most: int | None = None) -> int:
-    """The highest number to be seen; 0 in an empty journal."""
+    """Return the highest visible event number, at most `at_most`; 0 in an empty audit log."""
     bound = [] if at_most is None else [events.c.id <= at_most]
     number: int | None = connection.execute(select(func.max(events.c.id)).where(*bound)).scalar_one()
     return number or 0
 
 
 def by_ids(connection: Connection, numbers: Collection[int]) -> list[Recorded]:
-    """The events with these numbers, in order."""
+    """Return the events with these numbers, in order."""
     return _read(connection, select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
 
 
 def above(connection: Connection, number: int, limit: int) -> list[Recorded]:
-    """The next events, in order."""
+    """Return the next events above this number, in order."""
     statement = select(events).where(events.c.id > number).order_by(events.c.id).limit(limit)
     return _read(connection, statement)
 
 
 def numbers_between(connection: Connection, floor: int, top: int) -> set[int]:
-    """The numbers above `floor` and up to `top` that are to be seen."""
+    """Return the visible event numbers above `floor` and up to `top`."""
     return set(connection.execute(select(events.c.id).where(events.c.id > floor, events.c.id <= top)).scalars())
 
 
 def newest_numbers(connection: Connection, limit: int) -> list[int]:
-    """The highest numbers to be seen, from the highest on."""
+    """Return the highest visible event numbers, in descending order."""
     return list(connection.execute(select(events.c.id).order_by(events.c.id.desc()).limit(limit)).scalars())
 
 
 def last_before(connection: Connection, at: datetime) -> int:
-    """The number of the last event before that time; 0 when there is none."""
+    """Return the number of the last event before that time; 0 if there is none."""
     earlier = (
         select(events.c.id).where(events.c.at < at, events.c.id <= MAX_NUMBER).order_by(events.c.at.desc()).limit(1)
     )
@@ -172,12 +184,12 @@ def _page(
 
 
 def _read(connection: Connection, statement: Select[Any], sizes: Sequence[Size] | None = None) -> list[Recorded]:
-    """The events of this query, in order, with a stand-in for each that cannot be read."""
+    """Return the events of this query, in order, with a placeholder for each event that cannot be read."""
     return [_hashed(each) for each in read_events(connection, statement, sizes)]
 
 
 def _hashed(row: Row[Any] | int) -> Recorded:
-    """The event in this row, with its leaf as it stands: to be compared with that of its seal."""
+    """Return the event in this row and its current leaf hash, to compare with the hash in its seal."""
     if isinstance(row, int):
         return stand_in(row)
     its = row._asdict()
@@ -185,7 +197,10 @@ def _hashed(row: Row[Any] | int) -> Recorded:
 
 
 def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded, ...]:
-    """The same, each with its seal. Asked for besides: joined, it would have each candidate looked for in the log."""
+    """Add the seal to each event.
+
+    The seals are a query of their own: a join would look up every candidate in the sealed log.
+    """
     seals = sealed_events.c
     which = seals.event_id.in_([each.id for each in found])
     leaf = cast(seals.hash, LargeBinary).label("leaf")  # whoever writes by hand can make it a text on SQLite
@@ -195,17 +210,17 @@ def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded
 
 
 def _plan_for_what_is_asked(connection: Connection) -> None:
-    """Have PostgreSQL plan each statement of this transaction by its values, however often it was asked before.
+    """Make PostgreSQL plan each statement of this transaction for its values, however often it ran before.
 
-    One plan for all of them follows an index that is good for what is frequent, and reads a million events for a reason
-    that was never given.
+    A generic plan follows an index that suits frequent values.
+    For a reason that no event has, such a plan reads a million events.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
 def candidates(wanted: EventFilter, bounds: _Conditions) -> Select[Any]:
-    """The events among which those that are wanted must be."""
+    """Select the events that can match: all those that the best index finds."""
     if wanted.delegation_id:
         links = event_delegations.c
         statement = select(events).join(event_delegations, links.event_id == events.c.id)
@@ -214,12 +229,12 @@ def candidates(wanted: EventFilter, bounds: _Conditions) -> Select[Any]:
 
 
 def _number(wanted: EventFilter) -> ColumnElement[int]:
-    """The column that candidates come in the order of."""
+    """Return the column that orders the candidates."""
     return event_delegations.c.event_id if wanted.delegation_id else events.c.id
 
 
 def _led_to(wanted: EventFilter) -> _Conditions:
-    """The conditions for which there is an index, of the most selective kind that is asked for."""
+    """Return the conditions that the most selective index serves."""
     columns = events.c
     if wanted.request_id:
         return [columns.request_id == wanted.request_id]
@@ -241,7 +256,7 @@ def _led_to(wanted: EventFilter) -> _Conditions:
 
 
 def _conditions(columns: _Columns, wanted: EventFilter) -> _Conditions:
-    """All that is asked for."""
+    """Return all conditions of the filter except time and delegation."""
     equal = {
         "decision": wanted.decision,
         "reason": wanted.reason,
@@ -262,7 +277,7 @@ def _conditions(columns: _Columns, wanted: EventFilter) -> _Conditions:
 
 
 def _in_time(connection: Connection, wanted: EventFilter) -> _Conditions:
-    """From `since` and before `until`, and the range of numbers that this leaves."""
+    """Return the conditions for `since` and `until`, and for the range of event numbers that they imply."""
     if wanted.since is None and wanted.until is None:
         return []
     numbers = number_ranges.between(connection, wanted.since, wanted.until)

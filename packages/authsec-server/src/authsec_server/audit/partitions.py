@@ -1,4 +1,4 @@
-"""The partitions of the journal on PostgreSQL: one a month (of `at`), so that old months can be let go whole."""
+"""Monthly partitions of the audit log on PostgreSQL (by `at`), so that a drop can remove whole old months."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MONTH = re.compile(r"events_([0-9]{4})_([0-9]{2})")
 
 
 def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> None:
-    """Make this month's partition and those `ahead` (PostgreSQL; elsewhere there is nothing to do)."""
+    """Create the partitions of this month and of the next `ahead` months. Does nothing on SQLite."""
     if connection.dialect.name != "postgresql":
         return
     start = datetime(now.year, now.month, 1, tzinfo=UTC)
@@ -25,11 +25,11 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
 
 
 def drop_partition(connection: Connection, before: str, staying: ColumnElement[bool]) -> bool:
-    """Let go of the oldest partition of a month before that one (2026-08); whether there was one.
+    """Drop the oldest partition of a month before `before` (2026-08). Return whether there was one.
 
-    Rows for which `staying` holds are kept. One a transaction: whoever records waits while a partition goes.
-    PostgreSQL; elsewhere, and for what is in the default partition, there is nothing to do. Deleting row by row would
-    leave a million dead ones behind.
+    Rows that match `staying` are kept. Each transaction drops one partition, because writers wait meanwhile.
+    Does nothing on SQLite, or for rows in the default partition.
+    The reason for dropping whole partitions: deleting row by row would leave a million dead rows.
     """
     if connection.dialect.name != "postgresql":
         return False
@@ -44,9 +44,9 @@ def drop_partition(connection: Connection, before: str, staying: ColumnElement[b
 
 
 def _drop_month(connection: Connection, name: str, month: str, staying: ColumnElement[bool]) -> None:
-    """One partition. What stays goes to the default partition.
+    """Drop one partition and move the rows that stay to the default partition.
 
-    It is looked through before everybody has to wait, and once more if something has come meanwhile.
+    The rows are read before the table is locked, and again only if their number changed meanwhile.
     """
     start = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
     within = events.c.at >= start, events.c.at < (start + timedelta(days=32)).replace(day=1)
@@ -62,7 +62,10 @@ def _drop_month(connection: Connection, name: str, month: str, staying: ColumnEl
 
 
 def _make_month(connection: Connection, name: str, start: datetime, end: datetime) -> None:
-    """One partition. What the default partition holds of that month, from days without one, moves along."""
+    """Create one partition and move rows of that month from the default partition into it.
+
+    The default partition has rows of days that had no partition.
+    """
     connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
     if _is_there(connection, name):  # another server was first
         return

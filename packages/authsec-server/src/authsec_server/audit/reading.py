@@ -1,8 +1,9 @@
-"""Queries of events that go on at a row which no program of ours has written.
+"""Queries of events that continue at a row that AuthSec did not write.
 
-Raw SQL can make a row that cannot be read. It must not end the lists and sums of all others; `verify` names it. Nor
-must rows of gigabytes exhaust the memory: a query asks for the sizes of its rows first, and reads none that is longer
-than a server writes.
+Raw SQL can create an unreadable row. `verify` reports the row.
+Such a row must not end the lists and sums of all others.
+Rows of gigabytes must not exhaust the memory either.
+So a query reads the sizes of its rows first, and skips rows longer than a server writes.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ Size = tuple[int, int]
 def read_events(
     connection: Connection, statement: Select[Any], sizes: Sequence[Size] | None = None
 ) -> Sequence[Row[Any] | int]:
-    """The rows of this query of whole events, in order; of one that cannot be read, the number.
+    """Return the rows of this query of whole events, in order; for an unreadable row, its number.
 
-    `sizes` are those of its rows, where they were asked for already.
+    `sizes` are the sizes of the rows if they are known already.
     """
     sizes = sizes_of(connection, statement) if sizes is None else sizes
     too_long = {number for number, size in sizes if size > LONGEST_ROW}
@@ -48,7 +49,7 @@ def read_events(
 
 
 def sizes_of(connection: Connection, statement: Select[Any]) -> Sequence[Size]:
-    """Number and stored bytes of each row of this query of whole events, in order."""
+    """Return the number and the stored bytes of each row of this query of whole events, in order."""
     number, length = statement.selected_columns.id, _stored_bytes(connection.dialect.name)
     with any_text(connection):
         rows = connection.execute(statement.with_only_columns(number, length))
@@ -56,7 +57,7 @@ def sizes_of(connection: Connection, statement: Select[Any]) -> Sequence[Size]:
 
 
 def fitting(sizes: Sequence[Size]) -> int:
-    """How many of these rows, from the first one on, may be held at once: one at least."""
+    """Return how many rows, from the first on, fit into memory at once; at least one."""
     together = 0
     for at, (_, size) in enumerate(sizes):
         together += size if size <= LONGEST_ROW else 0
@@ -66,13 +67,13 @@ def fitting(sizes: Sequence[Size]) -> int:
 
 
 def numbers_fitting(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
-    """The first of these numbers of events, as many as may be held at once."""
+    """Return the first of these event numbers: as many as fit into memory at once."""
     sizes = dict(sizes_of(connection, select(events).where(events.c.id.in_(numbers))))
     return numbers[: fitting([(number, sizes.get(number, 0)) for number in numbers])]
 
 
 def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterator[Row[Any] | int]:
-    """The events with these numbers, for a caller that holds none of them."""
+    """Yield the events with these numbers, for a caller that keeps none of them in memory."""
     numbers = list(dict.fromkeys(numbers))
     while numbers:
         some = numbers_fitting(connection, numbers[:_AT_ONCE])
@@ -81,7 +82,7 @@ def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterato
 
 
 def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
-    """The rows of this query of parts of events, but those that cannot be read."""
+    """Return the readable rows of this query of event columns."""
     try:
         return connection.execute(statement).all()
     except _UNREADABLE as error:
@@ -91,7 +92,7 @@ def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
 
 
 def read_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> tuple[Any, Any, Any] | None:
-    """The three JSON columns of an event of this kind, read from text; None where they have another shape."""
+    """Parse the three JSON columns of an event of this kind; None if their shape is wrong."""
     try:
         content = tuple(map(read_canonical_json, (delegations, roles, detail)))
     except ValueError:
@@ -101,7 +102,7 @@ def read_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> tuple[
 
 @contextmanager
 def any_text(connection: Connection) -> Iterator[None]:
-    """While this is open, text in SQLite that is no UTF-8 has lone surrogates in Python, and ends nothing."""
+    """Decode SQLite text that is not UTF-8 into lone surrogates, instead of an error, within this context."""
     if connection.dialect.name != "sqlite":
         yield
         return
@@ -119,14 +120,17 @@ def _decoded(octets: bytes) -> str:
 
 
 def _raise_unless_of_a_row(error: Exception) -> None:
-    """Raise it again where the database is away, and not a value of a row at fault."""
+    """Raise the error again if the database is unreachable; ignore an error about a row's value."""
     if isinstance(error, OperationalError) and not str(error.orig).startswith("Could not decode"):
         raise error
 
 
 @cache
 def _stored_bytes(dialect: str) -> ColumnElement[int]:
-    """The stored bytes of an event. It is text, for an expression of 25 functions takes longer than the query."""
+    """Return the SQL for the stored bytes of an event.
+
+    The SQL is a text: to build an expression of 25 functions takes longer than the query.
+    """
     if dialect == "sqlite":  # where every column holds anything
         lengths = [f'coalesce(length(CAST("{each.name}" AS BLOB)), 0)' for each in events.c]
     else:

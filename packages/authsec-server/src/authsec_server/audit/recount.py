@@ -1,7 +1,8 @@
-"""What the events say of requests and uses, beside what the count tables say.
+"""Counts computed from the events, compared with the rows of the count tables.
 
-The database's own indexes and sums prove nothing about it. So both sides are brought together in a private scratch
-file, which SQLite removes; memory stays bounded however many events there are.
+The indexes and sums of the database are not trusted.
+So both sides are joined in a private scratch file, which SQLite removes.
+Memory use is bounded, however many events there are.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ _DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountDifference:
-    """A key of a table under which the events `say` something else than is `kept`; None: no row. Odd rows aside.
+    """A key of a count table for which the events `say` another value than the row that is `kept`.
 
-    `rows`: how many there are with this key.
+    None means that there is no row. Odd rows are left out. `rows` is the number of rows with this key.
     """
 
     table: CountTable
@@ -65,9 +66,9 @@ class CountDifference:
 
 
 class Recount:
-    """Counts all events numbered up to `through` or dated before `until` anew, and compares.
+    """Counts all events numbered up to `through` or dated before `until` again, and compares the result.
 
-    Raises `Unavailable` where the scratch file finds no room.
+    Raises `Unavailable` if the scratch file has no room.
     """
 
     def __init__(self, through: int, until: datetime) -> None:
@@ -88,7 +89,7 @@ class Recount:
         self._scratch.close()
 
     def add(self, number: int, outcome: Outcome) -> None:
-        """Count the event, but one that the roll-up has not counted yet."""
+        """Count the event, unless the roll-up has not counted it yet."""
         if number > self._through and outcome.at >= self._until:
             return
         counts = self._counts
@@ -99,9 +100,10 @@ class Recount:
     def compare(
         self, connection: Connection, unknown_before: datetime | None = None, *, digest_before: datetime | None = None
     ) -> None:
-        """Read the count tables, after the last event. Rows dated before `unknown_before` are not compared.
+        """Read the count tables; call it after the last event.
 
-        `digests` are then of the rows dated before `digest_before`.
+        Rows dated before `unknown_before` are not compared.
+        Afterwards `digests` covers the rows dated before `digest_before`.
         """
         self._spill()
         self._from = "" if unknown_before is None else stored(unknown_before)
@@ -111,7 +113,7 @@ class Recount:
                 self.digests[table.name] = _digest(row for row in self._rows(connection, table) if row.at < until)
 
     def differences(self, table: CountTable) -> Iterator[CountDifference]:
-        """In the order of the key."""
+        """Yield the differences in the order of the key."""
         size, values = len(table.key), len(table.values)
         for row in self._scratch.execute(_differing(table), (self._from,)):
             say, kept, number = row[size : size + values], row[size + values : -1], row[-1]
@@ -124,7 +126,7 @@ class Recount:
             )
 
     def _rows(self, connection: Connection, table: CountTable) -> Iterator[StoredRow]:
-        """All rows; those that are compared go to the scratch file on the way."""
+        """Yield all rows, and copy the rows to compare into the scratch file."""
         put = _put(table)
         for some in in_batches(stored_rows(connection, table), _ROWS):
             fine = [row.values for row in some if not row.odd and row.at >= self._from]
@@ -167,9 +169,9 @@ class Recount:
 
 
 def decided(connection: Connection) -> Iterator[tuple[int, Outcome]]:
-    """Number and content of each decided event, read in one sequential pass.
+    """Yield the number and the content of each event that has a decision, in one sequential pass.
 
-    An event that cannot be read is left out: the check of the seals names it.
+    An unreadable event is left out: the check of the seals reports it.
     """
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
@@ -204,7 +206,7 @@ def _json(value: Any) -> Any:
 
 
 def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
-    """The SHA-256 of each table's rows dated before that time."""
+    """Return the SHA-256 of each table's rows dated before that time."""
     before = stored(cut)
     with enough_room():
         return {
@@ -213,7 +215,7 @@ def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
 
 
 def _digest(rows: Iterable[StoredRow]) -> str:
-    """SHA-256 over a line for each row, in the order of their octets: its values as a JSON array."""
+    """Return the SHA-256 over one line for each row: its values as a JSON array. The lines are sorted by bytes."""
     digest = sha256()
     with closing(scratch_database("CREATE TABLE lines (line TEXT NOT NULL)")) as scratch:
         for some in in_batches(rows, _ROWS):
@@ -247,12 +249,12 @@ def _create(table: CountTable) -> str:
 
 
 def _say(table: CountTable) -> str:
-    """Add what events say to what others have said."""
+    """Return the SQL that adds counts from events to the counts from earlier events."""
     return f"{_insert(table, 'say')} DO UPDATE SET {_LATER if table is LAST else _sum(table)}"
 
 
 def _put(table: CountTable) -> str:
-    """Put what a row keeps."""
+    """Return the SQL that stores the values of a count table's row."""
     kept = ", ".join(f"kept_{name} = excluded.kept_{name}" for name in table.values)
     return f"{_insert(table, 'kept', number=True)} DO UPDATE SET {kept}, number = number + 1"
 

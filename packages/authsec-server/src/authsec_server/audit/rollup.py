@@ -1,11 +1,12 @@
-"""The roll-up: what the journal holds, counted once and kept, off the path of the tokens.
+"""The roll-up: counts events once, stores the counts, and slows down no token request.
 
-Events are counted in the order of their numbers, whatever their dates say: the clock of a server may be wrong. Counted
-are the events up to the number `counted.through`, and those dated before `counted.until`; the others are not.
+Events are counted in the order of their numbers, not of their dates: a server's clock may be wrong.
+An event is counted if its number is at most `counted.through` or its date is before `counted.until`.
 
-Any number of servers may be at it. Each counts some events before it writes. The first that then moves `through` adds
-its counts in the same transaction; the others find `through` moved and add nothing. No clock decides about that, and a
-refusal that is counted grows no more (`store.count`). Clocks decide only how soon an event is counted.
+Any number of servers may run the roll-up. Each server counts some events before it writes.
+The first server that moves `through` adds its counts in the same transaction.
+The other servers find `through` moved and add nothing. No clock affects this.
+A refusal in the counts grows no more (`store.count`). Clocks only affect how soon an event is counted.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Counted are the events numbered up to `through`, and those dated before `until`.
+    """The progress of the roll-up: events numbered up to `through`, or dated before `until`, are counted.
 
-    At `top_at`, by some server's clock, `top` was the highest number.
+    At `top_at`, by some server's clock, `top` was the highest event number.
     """
 
     until: datetime
@@ -50,9 +51,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The counts of all events numbered above `start` and up to `end`, but those dated before `until`.
+    """The counts of all events numbered above `start` and up to `end`, except those dated before `until`.
 
-    `growing` are the refusals among them that may be counted up until `keep` locks them: number and occurrences.
+    `growing` contains the number and the occurrences of refusals in the batch.
+    These refusals may grow until `keep` locks them.
     """
 
     start: int
@@ -63,7 +65,7 @@ class Batch:
 
 
 def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) -> bool:
-    """Count what has settled by `now`; whether all of it is counted. Blocks its thread."""
+    """Count the events that have settled by `now`. Return whether all of them are counted. Blocks its thread."""
     if not database.read(partial(_has_more, now=now)):
         return True
     highest = highest_number(database)
@@ -81,10 +83,11 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
 
 
 def highest_number(database: Database) -> int | None:
-    """The highest number of an event; no event with a lower number is committed afterwards.
+    """Return the highest event number; no event with a lower number is committed afterwards.
 
-    None where a transaction that writes events lasts too long. On PostgreSQL a transaction takes a number before it
-    commits: the lock waits until none is in flight, and who wants to write waits meanwhile, 100 ms at most.
+    Returns None if a transaction that writes events lasts too long.
+    On PostgreSQL a transaction takes a number before it commits, so the lock waits until none is in flight.
+    Writers wait meanwhile, 100 ms at most.
     """
     if database.dialect != "postgresql":
         return database.read(_highest)
@@ -103,10 +106,11 @@ def highest_number(database: Database) -> int | None:
 
 
 def settled_number(connection: Connection, highest: int, now: datetime) -> int:
-    """Up to which number events have settled by `now`, if `highest` is the highest one.
+    """Return the number up to which events have settled by `now`. `highest` is the highest event number.
 
-    By their dates: all below the first event that is dated later than `SETTLING` ago. A clock that was ahead has dated
-    events that never settle so. Therefore events up to `top` have settled when `SETTLING` has passed since `top_at`.
+    By date, all events below the first event dated later than `SETTLING` ago have settled.
+    An event from a clock that was ahead would never settle by date.
+    So events up to `top` also settle once `SETTLING` has passed since `top_at`.
     """
     progress = progress_of(connection)
     young = events.c.id <= highest, events.c.at >= minute_of(now - SETTLING)
@@ -119,7 +123,7 @@ def settled_number(connection: Connection, highest: int, now: datetime) -> int:
 
 
 def next_batch(connection: Connection, settled: int) -> Batch | None:
-    """The next events to count, up to the number `settled`; None when there are none."""
+    """Return the next events to count, up to the number `settled`; None if there are none."""
     progress = progress_of(connection)
     if progress.through >= settled:
         return None
@@ -148,9 +152,9 @@ def _decided(connection: Connection, numbers: Sequence[int]) -> Iterator[Row[Any
 
 
 def keep(tx: Tx, batch: Batch) -> bool:
-    """Add the batch to the counts that are kept, and say whether it was added.
+    """Add the batch to the stored counts. Return whether it was added.
 
-    It is not where another server has counted these events, or where a refusal has been counted up since.
+    The batch is not added if another server counted these events, or if one of its refusals grew since.
     """
     connection = tx.connection
     if not _lock_growing(connection, batch.growing):
@@ -167,7 +171,7 @@ def keep(tx: Tx, batch: Batch) -> bool:
 
 
 def _lock_growing(connection: Connection, growing: frozenset[tuple[int, int]]) -> bool:
-    """Lock these refusals until the commit; whether each has still so many occurrences."""
+    """Lock these refusals until the commit. Return whether each still has the same number of occurrences."""
     if not growing:
         return True
     statement = select(events.c.id, events.c.occurrences).where(events.c.id.in_([number for number, _ in growing]))
@@ -177,7 +181,7 @@ def _lock_growing(connection: Connection, growing: frozenset[tuple[int, int]]) -
 
 
 def _has_more(tx: Tx, now: datetime) -> bool:
-    """Whether there may be something to count. Nothing is counted while somebody has moved `until` into the future."""
+    """Whether there may be events to count. Nothing is counted while `until` is in the future."""
     progress = progress_of(tx.connection)
     return progress.until <= now and progress.through < _highest(tx)
 
@@ -188,26 +192,29 @@ def _highest(tx: Tx) -> int:
 
 
 def _keep_top(tx: Tx, highest: int, now: datetime) -> None:
-    """Keep `highest` as the new top, once the last one is counted or was taken by a clock that is ahead of `now`."""
+    """Store `highest` as the new top if the old top is outdated.
+
+    The old top is outdated once it is counted, or if its time is after `now`: that clock was ahead.
+    """
     its = counted.c
     is_over = or_(its.top <= its.through, its.top > highest, its.top_at.is_(None), its.top_at > now)
     tx.connection.execute(update(counted).where(its.through < highest, is_over).values(top=highest, top_at=now))
 
 
 def progress_of(connection: Connection) -> Progress:
-    """How far the roll-up is."""
+    """Read the progress of the roll-up."""
     its = counted.c
     row = connection.execute(select(its.until, its.through, its.top, its.top_at)).one()
     return Progress(until=row.until, through=row.through, top=row.top, top_at=row.top_at)
 
 
 def is_not_counted(progress: Progress) -> ColumnElement[bool]:
-    """Whether an event is not in the counts."""
+    """Return the SQL condition for events that are not in the counts."""
     return and_(events.c.id > progress.through, events.c.at >= progress.until)
 
 
 def close_months(connection: Connection, before: datetime) -> None:
-    """Count nothing any more that is dated before that time, whatever comes late."""
+    """Exclude events dated before that time from counting, even if they are recorded later."""
     connection.execute(update(counted).where(counted.c.until < before).values(until=before))
 
 
@@ -226,7 +233,7 @@ def _add(
 
 
 def _remember(connection: Connection, counts: Counts) -> None:
-    """Keep the later one of each two last uses: the kept one, and that of this batch."""
+    """Store the later of each two last uses: the stored one and the one of this batch."""
     if not counts.last:
         return
     statement = _insert(connection, last_uses)
@@ -245,7 +252,10 @@ def _remember(connection: Connection, counts: Counts) -> None:
 
 
 def later_uses(other: Any, dialect: str) -> dict[str, ColumnElement[Any]]:
-    """The columns of `last_uses`, each the later one of the kept and the `other` value, as `LastUse.and_later`."""
+    """Return the columns of `last_uses` with the later of the stored and the `other` value.
+
+    The rule is that of `LastUse.and_later`.
+    """
     its = last_uses.c
     reasons = [other.refused_reason, its.refused_reason]
     if dialect == "postgresql":  # else its collation decides, which may skip over a `_`
@@ -268,7 +278,7 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 def outcome_of(row: Row[Any]) -> Outcome:
-    """The decided event in a row of the table `events`."""
+    """Return the outcome in a row of the table `events`. The event must have a decision."""
     return Outcome(
         at=row.at,
         kind=EventKind(row.kind),

@@ -1,6 +1,6 @@
-"""A private database for what a check has to sort and to join: a temporary file without a name. Memory stays bounded.
+"""A private database in which a check sorts and joins: a temporary file without a name. Memory use is bounded.
 
-SQLite removes the file when it is closed. Nothing in the file needs to survive anything.
+SQLite removes the file when it is closed. The content need not survive a crash.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _CACHE_KIB: Final = 32_000
 
 
 def scratch_database(*create: str) -> sqlite3.Connection:
-    """An empty one with these tables, in a transaction that is never committed. Raises `sqlite3.Error`."""
+    """Create an empty scratch database with these tables, in a transaction that never commits.
+
+    Raises `sqlite3.Error`.
+    """
     pragmas = ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}", "temp_store = FILE")
     with ExitStack() as opening:
         scratch = opening.enter_context(closing(sqlite3.connect("", isolation_level=None)))
@@ -29,7 +32,7 @@ def scratch_database(*create: str) -> sqlite3.Connection:
 
 
 class ScratchCheck:
-    """A check of an audited database that keeps what it reads in a scratch database with the tables `create`."""
+    """A check of an audited database that stores rows in a scratch database with the tables `create`."""
 
     create: ClassVar[Sequence[str]]
 
@@ -40,14 +43,14 @@ class ScratchCheck:
     @classmethod
     @contextmanager
     def opened(cls, connection: Connection) -> Iterator[Self]:
-        """One for as long as this is open. Raises `sqlite3.Error` where the temporary folder is full."""
+        """Open the check with a new scratch database. Raises `sqlite3.Error` if the temporary folder is full."""
         with closing(scratch_database(*cls.create)) as scratch:
             yield cls(connection, scratch)
 
 
 @contextmanager
 def enough_room() -> Iterator[None]:
-    """For what writes to a scratch database. Raises `Unavailable` where the temporary folder is full."""
+    """Wrap writes to a scratch database. Raises `Unavailable` if the temporary folder is full."""
     try:
         yield
     except sqlite3.Error as error:  # errors of the audited database come as SQLAlchemy's

@@ -1,4 +1,4 @@
-"""The verbs of the audit log. Counting what it holds is in `counts`, following it in `live`, exports in `export`."""
+"""The operations of the audit log. See also `counts` for numbers, `live` for watchers and `export` for exports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # what a jti or a request_id l
 
 
 def record(tx: Tx, event: Event) -> int:
-    """Make the event part of this transaction; its number. What is not committed did not happen."""
+    """Record the event in this transaction and return its number. An event that is rolled back did not happen."""
     number = store.add(tx.connection, event)
     if tx.changes:
         tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests))
@@ -34,9 +34,9 @@ def record(tx: Tx, event: Event) -> int:
 
 
 def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
-    """Record what a principal did; `what` are the further fields of `Event`. The number of the last event.
+    """Record a principal's action; `what` are further fields of `Event`. Return the number of the last event.
 
-    A change of more delegations than one event may name is recorded in several, which differ in nothing else.
+    A change of more delegations than one event may name becomes several events, equal in everything else.
     """
     event = Event(
         at=act.now,
@@ -60,9 +60,10 @@ def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> N
 
 
 def count_not_permitted(tx: Tx, act: Act, why: NotPermitted, operation: str) -> None:
-    """Count that the principal may not do this; `operation` as "POST /authsec/api/v1/roles/{role}".
+    """Count a refused action of the principal. `operation` looks like "POST /authsec/api/v1/roles/{role}".
 
-    Each operation by itself, up to ten a minute: whoever has a key that was stolen fills no disk with it.
+    Each operation is counted separately, up to ten a minute.
+    The attack: a caller with a stolen key fills the disk with refusals.
     """
     refusal = Refusal(
         kind=EventKind.ADMIN_REFUSED,
@@ -83,7 +84,7 @@ def page(
     after: int | None = None,
     limit: int = 50,
 ) -> JournalPage:
-    """A page of what is wanted, newest first and below the number `before`; with `after`, oldest first and above it."""
+    """Return a page of matching events: newest first below `before`, or with `after` oldest first above it."""
     principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
     if after is not None:
@@ -92,7 +93,7 @@ def page(
 
 
 def event(tx: Tx, principal: Principal, number: int) -> Recorded:
-    """One event. Raises `NotFound`."""
+    """Return the event with this number. Raises `NotFound`."""
     principal.require(Role.VIEWER)
     found = pages.by_id(tx.connection, number) if 0 < number <= MAX_NUMBER else None
     if found is None:
@@ -101,13 +102,13 @@ def event(tx: Tx, principal: Principal, number: int) -> Recorded:
 
 
 def newest_number(tx: Tx, principal: Principal) -> int:
-    """The number of the newest event, whatever it is about: from there on somebody can watch. 0 in an empty journal."""
+    """Return the number of the newest event, from which a watcher can start; 0 in an empty audit log."""
     principal.require(Role.VIEWER)
     return pages.highest(tx.connection)
 
 
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
-    """All that happened in one request, in order; of a request that did very much, the beginning."""
+    """Return the events of one request, in the order of sealing; only the first ones of a very large request."""
     principal.require(Role.VIEWER)
     wanted = EventFilter(request_id=request_id)
     return pages.first_sealed(tx.connection, wanted, MAX_PAGE) if request_id else ()
@@ -116,7 +117,7 @@ def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded,
 def minted_under(
     tx: Tx, principal: Principal, client_id: str, delegation_id: str, *, before: int | None = None, limit: int = 10
 ) -> JournalPage:
-    """The tokens that the client was given under the delegation, newest first."""
+    """Return the tokens issued to the client under the delegation, newest first."""
     wanted = EventFilter(kinds=frozenset({EventKind.TOKEN_ISSUED}), client_id=client_id, delegation_id=delegation_id)
     return page(tx, principal, wanted, before=before, limit=limit)
 
@@ -124,12 +125,12 @@ def minted_under(
 def principal_acts(
     tx: Tx, principal: Principal, kind: PrincipalKind, principal_id: str, *, before: int | None = None, limit: int = 10
 ) -> JournalPage:
-    """What an administrator or an admin key did, newest first."""
+    """Return the actions of an administrator or an admin key, newest first."""
     return page(tx, principal, EventFilter(principal=(kind, principal_id)), before=before, limit=limit)
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
-    """The events with exactly this `jti` or `request_id`: of each those sealed first, whatever came later."""
+    """Return the events with exactly this `jti` or `request_id`, first sealed first, for each up to `limit`."""
     act.principal.require(Role.VIEWER)
     if not _NUMBERLIKE.fullmatch(text):
         return ()
@@ -141,17 +142,20 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ..
 
 
 def token_issued(tx: Tx, jti: str) -> Recorded | None:
-    """The event by which the token with this `jti` was issued. Asks for no principal: for the rooms above."""
+    """Return the event that records the issue of the token with this `jti`.
+
+    No principal is checked: the packages above this one do that.
+    """
     return pages.token_issued(tx.connection, jti) if _NUMBERLIKE.fullmatch(jti) else None
 
 
 def highest_version(tx: Tx) -> int:
-    """The highest authority version of any event; 0 before the first. Reads every event."""
+    """Return the highest plausible authority version of any event; 0 before the first. Reads every event."""
     return pages.highest_version(tx.connection)
 
 
 def prepare_months(tx: Tx, now: datetime) -> None:
-    """Have the partitions ready that the coming weeks need."""
+    """Create the partitions for the coming weeks."""
     partitions.prepare_months(tx.connection, now)
 
 
@@ -159,14 +163,14 @@ PAGES, OF_EACH = 10, 200  # looked through, the newest first: who had read somet
 
 
 def of_this_change(tx: Tx, act: Act) -> list[Recorded]:
-    """The events that this change has written so far, in order."""
+    """Return the events that this change has written so far, in order."""
     its = (events.c.request_id == act.request_id, events.c.authority_version == tx.version)
     rows = tx.connection.execute(select(events).where(*its).order_by(events.c.id))
     return [recorded(row) for row in rows]
 
 
 def changed_fields(tx: Tx, thing: str, since: int) -> tuple[str, ...]:
-    """The fields that edits changed after that revision of the thing with this id, in order. For any principal."""
+    """List the fields that edits of this thing changed after that revision, sorted. Checks no principal."""
     fields: set[str] = set()
     before: int | None = None
     for _ in range(PAGES):

@@ -1,7 +1,8 @@
-"""The shape of an event: how a program of ours writes a row of `events` and its `detail`. Pure.
+"""The shape of an event: how AuthSec writes a row of `events` and its `detail`. Pure.
 
-`verify` finds every other row, lists show it as unreadable, and the sealer does not seal it. So readers may rely on
-the shape. The shapes of `detail` name only members that a reader uses; most of them may be missing.
+For any other row, `verify` reports it, lists show it as unreadable, and the sealer does not seal it.
+So readers may depend on the shape.
+The shapes of `detail` name only members that a reader uses; most of them are optional.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _map(each: Shape) -> Shape:
 
 
 def _object(_required: Mapping[str, Shape] | None = None, **optional: Shape) -> Shape:
-    """An object with these members; what it has besides may be anything."""
+    """Return the shape of an object with these members. Other members may have any value."""
     required = _required or {}
 
     def fits(value: Any) -> bool:
@@ -134,17 +135,17 @@ _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value can be the number of an event that is sealed: a head names numbers in JSON.
+    """Whether the value can be the number of a sealed event: a head writes numbers in JSON.
 
-    Readers show events with higher numbers all the same: once raw SQL has written one, SQLite counts on from there.
+    Readers show events with higher numbers too: after raw SQL inserted one, SQLite continues from that number.
     """
     return type(value) is int and 0 < value <= MAX_NUMBER
 
 
 def is_event(row: Mapping[str, Any]) -> bool:
-    """Whether a program of ours could have written the row, its JSON parsed, its instants parsed or as text.
+    """Whether AuthSec could have written the row. Its JSON is parsed; its instants are parsed or text.
 
-    Readers fail at other rows, and a number of occurrences below 1 would cancel others in every sum.
+    Readers fail at other rows. Occurrences below 1 would reduce every sum.
     """
     return (
         type(row["occurrences"]) is int
@@ -168,7 +169,7 @@ def fits(*, actions: int, named: int) -> bool:
 
 
 def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
-    """Whether the JSON columns of an event of this kind have their shapes."""
+    """Whether the JSON columns of an event of this kind have the right shapes."""
     if kind not in _KINDS or not _NAMED(delegations) or not _NAMED(roles) or not _is_detail(kind, detail):
         return False
     return fits(actions=len(detail.get("actions") or ()), named=len(delegations) + len(roles))
@@ -182,7 +183,7 @@ def _is_detail(kind: str, detail: Any) -> bool:
 
 
 def _are_texts(row: Mapping[str, Any]) -> bool:
-    """Whether the text columns are text that fits them, can be written as UTF-8, and has no NUL."""
+    """Whether each text column has text that fits, can be encoded as UTF-8, and has no NUL."""
     try:
         if any(len(row[name]) > longest for name, longest in TEXTS.items()):
             return False
@@ -196,9 +197,9 @@ def _are_texts(row: Mapping[str, Any]) -> bool:
 
 
 def _is_counted(row: Mapping[str, Any]) -> bool:
-    """Whether the row is a refusal that is counted by the minute: its seal may wait until the minute is long over.
+    """Whether the row is a refusal counted by the minute. Its seal may wait until its minute is long over.
 
-    The attack: an event with a `count_key` whose time is renewed never gets a seal, and says digests of tables.
+    The attack: an event with a `count_key` and digests gets a new time again and again, and is never sealed.
     """
     at = row["at"]
     return (
@@ -210,12 +211,15 @@ def _is_counted(row: Mapping[str, Any]) -> bool:
 
 
 def _is_version(value: Any) -> bool:
-    """A restore raises the authority's version above those of all events: a planted one must have a bound."""
+    """Whether the value is a valid authority version.
+
+    A restore raises the version above those of all events, so the version in an inserted event must be bounded.
+    """
     return value is None or (type(value) is int and 0 <= value <= MAX_VERSION)
 
 
 def _are_named(row: Mapping[str, Any]) -> bool:
-    """Whether each thing that has an id has a name, and the reverse."""
+    """Whether each thing with an id has a name, and each thing with a name has an id."""
     return all((row[f"{thing}_id"] is None) == (row[f"{thing}_name"] is None) for thing in _THINGS)
 
 

@@ -1,6 +1,6 @@
-"""The tables of events, of their seals, and of the counts and number ranges that are rolled up from them.
+"""The tables of events, of their seals, and of the counts and number ranges computed from them.
 
-On PostgreSQL the events are partitioned by month (`months`).
+On PostgreSQL the events are partitioned by month (`partitions`).
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ last_uses = Table(
 
 
 def add(connection: Connection, event: Event) -> int:
-    """Insert the event; its number."""
+    """Insert the event and return its number."""
     # The values beside the statement, not in it: so it is built in a tenth of the time, for each token as well.
     its = {**row_of(event), "occurrences": 1}
     number: int = connection.execute(insert(events).returning(events.c.id), its).scalar_one()
@@ -198,18 +198,18 @@ def add(connection: Connection, event: Event) -> int:
 
 
 def add_digests(connection: Connection, number: int, event: Event, digests: Digests) -> None:
-    """Write into the event what the change did to the digests of tables."""
+    """Write the digests of the changed tables, before and after the change, into the event."""
     detail = {**event.detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
     connection.execute(update(events).where(events.c.id == number, events.c.at == event.at).values(detail=detail))
 
 
 def delegation_ids(event: Event) -> list[str]:
-    """The delegations that the event names, each once."""
+    """Return the ids of the delegations that the event names, each once."""
     return sorted({named.id for named in event.delegations})
 
 
 def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
-    """Add to the minute's counted rows, making those that are missing; a row keeps the detail it was made with."""
+    """Add refusals to the minute's counted rows, and create missing rows. A row keeps its first detail."""
     # In one order always: two processes that add to the same rows must not wait for each other in a circle.
     keyed = [(_count_key(connection, refusal, minute), refusal, tally) for refusal, tally in tallies.items()]
     for count_key, refusal, tally in sorted(keyed, key=itemgetter(0)):
@@ -231,7 +231,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
 
 
 def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
-    """Insert the row, or add to the row that is there; whether that was possible."""
+    """Insert the row, or add to the existing row. Return whether that was possible."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     if connection.dialect.name == "postgresql":
         # This statement waits for a transaction that seals or counts the row; the next statement sees the outcome.
@@ -250,7 +250,10 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
 
 
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
-    """Under which the refusal is counted in this minute: of what is told apart, beyond `MOST_APART` under the last."""
+    """Return the key under which the refusal is counted in this minute.
+
+    Up to `MOST_APART` different values of `apart` have keys of their own; further ones share the last key.
+    """
     ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]
     ids += [refusal.principal.id] if refusal.principal else []
     alike = "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
@@ -264,7 +267,7 @@ def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> st
 
 
 def row_of(event: Event) -> dict[str, Any]:
-    """The event as a row of the table, without its number and its count."""
+    """Return the event as a row of the table, without its number and its occurrences."""
     return {
         "at": event.at,
         "kind": event.kind,
@@ -292,19 +295,19 @@ def row_of(event: Event) -> dict[str, Any]:
 
 
 def recorded(row: Row[Any]) -> Recorded:
-    """The event in this row of the table. Raises `Conflict` for one of which somebody has made something else."""
+    """Return the event in this row of the table. Raises `Conflict` if AuthSec did not write the row."""
     if not is_event(row._asdict()):
         raise unreadable(row.id)
     return _event_in(row)
 
 
 def unreadable(number: int) -> Conflict:
-    """The refusal to show an event that raw SQL has changed into something else."""
+    """Return the error for an event that raw SQL has made unreadable."""
     return Conflict(_unreadable(number), _SEE_WHAT_ELSE)
 
 
 def stand_in(number: int, at: Any = None) -> Recorded:
-    """What a list shows in place of an event that cannot be read: its number, and its time where that can be."""
+    """Return the placeholder that a list shows for an unreadable event: its number and, if readable, its time."""
     readable_at = at if isinstance(at, datetime) else datetime.fromtimestamp(0, UTC)
     problem = f"{_unreadable(number)} {_SEE_WHAT_ELSE}"
     kind = EventKind.EVENT_UNREADABLE

@@ -1,4 +1,4 @@
-"""An event as the admin API shows it."""
+"""The event as the admin API returns it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from authsec_server.web.instants import rfc3339
 
 
 class NamedShown(TypedDict):
-    """A thing by its id and by the name that it had then."""
+    """A thing by its id and its name at the time of the event."""
 
     id: str
     name: str
 
 
 class PrincipalShown(TypedDict):
-    """Who acted, and with which role."""
+    """The principal who acted, and the principal's role at that time."""
 
     kind: str
     id: str
@@ -28,9 +28,10 @@ class PrincipalShown(TypedDict):
 
 
 class EventShown(TypedDict):
-    """What happened, ids and names as they were. `count` is above 1 for refusals that are counted by the minute.
+    """An event with the ids and names of its time. `count` is above 1 only for refusals counted by the minute.
 
-    `place` and `leaf` are those of its seal, null until it is sealed; `as_sealed` is false where it was changed since.
+    `place` and `leaf` are those of its seal, or null without a seal.
+    `as_sealed` is false if the event was changed after sealing.
     """
 
     id: int
@@ -60,7 +61,7 @@ class EventShown(TypedDict):
 
 
 def as_json(recorded: Recorded) -> EventShown:
-    """The event as the admin API shows it."""
+    """Convert the event to the JSON of the admin API."""
     event = recorded.event
     return {
         "id": recorded.id,

@@ -1,4 +1,4 @@
-"""The commands that the server adds to `authsec`: one module a noun, each command one call of the admin API."""
+"""The commands that the server adds to `authsec`: one module for each noun, one admin API call for each command."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from authsec.deferred import Deferred
 
 _COMMANDS: Final = {  # of each the module, and a line for the page that lists them all
     "serve": ("serve", "Run the authority."),
-    "agents": ("agents", "AI agents, and how each proves that it is itself."),
-    "issuers": ("issuers", "Trusted issuers: who signs the tokens of workloads."),
-    "roles": ("roles", "Roles: named sets of actions."),
-    "apis": ("apis", "Protected APIs: who tokens are for."),
-    "delegations": ("delegations", "Who may act in which role, for what and how long."),
-    "apply": ("configuration", "Make all of these what files say."),
-    "export": ("configuration", "Print all of these as files for `apply`."),
-    "keys": ("keys", "The keys that sign delegation tokens."),
-    "revoke": ("revoke", "Stop an agent, a delegation or one token, now."),
-    "audit": ("audit", "What happened, and whether the record of it is whole."),
-    "backup": ("backup", "Copy the embedded database, while servers go on."),
-    "admin": ("admin", "Who may administer: people and admin keys."),
+    "agents": ("agents", "Manage AI agents and their proofs of identity."),
+    "issuers": ("issuers", "Manage trusted issuers, which sign the tokens of workloads."),
+    "roles": ("roles", "Manage roles, the named sets of actions."),
+    "apis": ("apis", "Manage protected APIs and their actions."),
+    "delegations": ("delegations", "Manage trust delegations: which agent may act in which role."),
+    "apply": ("configuration", "Make the configuration match files."),
+    "export": ("configuration", "Print the configuration as files for `apply`."),
+    "keys": ("keys", "Manage the keys that sign delegation tokens."),
+    "revoke": ("revoke", "Stop an agent, a trust delegation or one token at once."),
+    "audit": ("audit", "Read and verify the audit log."),
+    "backup": ("backup", "Copy the embedded database while servers run."),
+    "admin": ("admin", "Manage administrators and admin keys."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`authsec admin`: who may administer. Admin keys here; people in `administrators.py`."""
+"""`authsec admin`: manage admin keys. The commands for administrators are in `administrators.py`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from authsec_server.cli.params import DURATION
 
 @click.group(cls=Commands)
 def admin() -> None:
-    """Who may administer."""
+    """Manage administrators and admin keys."""
 
 
 @admin.command("create-key")
@@ -31,9 +31,9 @@ def admin() -> None:
 @click.option("--expires", type=DURATION, help="How long it lasts, e.g. 90d. [default: until it is revoked]")
 @change_command
 def create_key(caller: Caller, output: Output, name: str, role: str, expires: int | None) -> None:
-    """Make an admin key, for the command line elsewhere and for programs.
+    """Create an admin key, for programs and for the command line on another machine.
 
-    It is shown once, alone on stdout; the authority keeps only a hash of it.
+    The command prints the key once, alone on stdout. The authority stores only a hash of the key.
     """
     key = caller.post("admin-keys", {"name": name, "role": role, "expires_in": expires})
     if not output.as_json:
@@ -55,7 +55,7 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 @page_options
 @admin_command
 def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the admin keys, by name; revoked ones as well."""
+    """List the admin keys by name, including revoked keys."""
     answer = paged.of(caller, "admin-keys")
     heads = ("NAME", "ROLE", "STATE", "EXPIRES (UTC)", "LAST USED (UTC)", "ID")
     rows = [
@@ -71,7 +71,7 @@ def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
 @yes_option
 @change_command
 def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
-    """Let nobody in with this admin key any more. KEY is its name or id, as `list-keys` shows them."""
+    """Revoke an admin key for good. KEY is its name or id, as `list-keys` shows them."""
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way
         raise click.UsageError("That is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
     where = path("admin-keys", key_, "revoke")

@@ -1,4 +1,4 @@
-"""`authsec admin`: the people who administer, and the URLs by which they come in first, or again."""
+"""`authsec admin`: manage administrators, their invitations and their sign-in URLs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ public_url_option = click.option("--public-url", help="Where people reach the co
 @public_url_option
 @local_change_command
 def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool, public_url: str | None) -> None:
-    """Make a URL for the first administrator, or for one who lost the password. On the server's machine only.
+    """Create a URL for the first administrator, or for an administrator who lost the password.
 
-    It works once, within 15 minutes, and is alone on stdout: whoever has it comes in.
+    The command works only on the server's machine and prints the URL alone on stdout. The URL works once,
+    within 15 minutes. Anybody who has the URL can sign in with it.
     """
     if signs_in and email is None:
         raise click.UsageError("--sign-in needs --email: which administrator shall come in?")
@@ -44,7 +45,7 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
 @public_url_option
 @change_command
 def invite(caller: Caller, output: Output, email: str, name: str, role: str, public_url: str | None) -> None:
-    """Invite an administrator. The URL by which they choose a password is alone on stdout."""
+    """Invite an administrator, and print the URL for choosing a password alone on stdout."""
     invited = caller.post("administrators", {"email": email, "name": name, "role": role})
     if not output.as_json:
         until = when(invited["link"]["expires_at"])
@@ -58,7 +59,7 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
 @page_options
 @admin_command
 def list_administrators(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the administrators, by e-mail address."""
+    """List the administrators by e-mail address."""
     answer = paged.of(caller, "administrators")
     heads = ("E-MAIL", "NAME", "ROLE", "STATE", "SIGNS IN BY", "LAST SIGN-IN (UTC)")
     rows = [
@@ -75,9 +76,10 @@ def list_administrators(caller: Caller, output: Output, paged: Paged) -> None:
 @yes_option
 @change_command
 def change_role(caller: Caller, output: Output, email: str, role: str, yes: bool) -> None:
-    """Give an administrator another role. With a lower one, their sessions end at once.
+    """Change the role of an administrator. A lower role ends the administrator's sessions at once.
 
-    An admin remains who can sign in. Who comes by an OpenID provider has the role that the provider says.
+    At least one admin who can sign in must remain. The role of an administrator who signs in with an OpenID
+    provider comes from the provider.
     """
     done = _edited(caller, output, email, {"role": role}, yes=yes)
     output.result(done, f"{done['email']} has the role {done['role']}.")
@@ -88,7 +90,7 @@ def change_role(caller: Caller, output: Output, email: str, role: str, yes: bool
 @click.argument("name")
 @change_command
 def rename(caller: Caller, output: Output, email: str, name: str) -> None:
-    """Change what an administrator is called, in lists and in the audit trail."""
+    """Change an administrator's name in lists and in the audit log."""
     done = _edited(caller, output, email, {"name": name}, yes=True)
     output.result(done, f"{done['email']} is called {done['name']}.")
 
@@ -97,7 +99,7 @@ def rename(caller: Caller, output: Output, email: str, name: str) -> None:
 @click.argument("email")
 @change_command
 def disable(caller: Caller, output: Output, email: str) -> None:
-    """Let an administrator in no more; their sessions end at once."""
+    """Disable an administrator, and end the administrator's sessions at once."""
     found = caller.post(path("administrators", email, "disable"))
     output.result(found, f"{found['email']} is disabled.")
 
@@ -106,7 +108,7 @@ def disable(caller: Caller, output: Output, email: str) -> None:
 @click.argument("email")
 @change_command
 def enable(caller: Caller, output: Output, email: str) -> None:
-    """Let an administrator in again."""
+    """Enable a disabled administrator. The administrator can sign in again."""
     found = caller.post(path("administrators", email, "enable"))
     output.result(found, f"{found['email']} is enabled.")
 
@@ -115,7 +117,7 @@ def enable(caller: Caller, output: Output, email: str) -> None:
 @click.argument("email")
 @change_command
 def end_sessions(caller: Caller, output: Output, email: str) -> None:
-    """End all of an administrator's sessions; they may sign in again."""
+    """End all sessions of an administrator. The administrator can sign in again."""
     found = caller.post(path("administrators", email, "end-sessions"))
     output.result(found, f"{found['email']} is signed out everywhere.")
 
@@ -129,11 +131,15 @@ def end_sessions(caller: Caller, output: Output, email: str) -> None:
 def revoke_grants(
     caller: Caller, output: Output, email: str | None, key_id: str | None, also_changed_since: bool, yes: bool
 ) -> None:
-    """Revoke, for good, all trust delegations of an administrator, or of an admin key, that was in other hands.
+    """Revoke, for good, all trust delegations of a compromised administrator or admin key.
 
-    Those are meant that they created, or edited or enabled with no change since. What somebody has changed since is
-    listed, and stays without --also-changed-since: what they widened may be in it still. Keep them out first
-    (`disable`, `revoke-key`), or they delegate anew. What else they did stays; `authsec audit list` shows it.
+    The command revokes each delegation that the administrator created. It also revokes each delegation that the
+    administrator edited or enabled and that nobody has changed since. A delegation that somebody else changed
+    later is listed, and it stays valid without --also-changed-since. Such a delegation can still contain
+    authority that the administrator added.
+
+    First run `disable` or `revoke-key`, or the attacker can create new delegations. Other changes by the
+    administrator stay in effect; `authsec audit list` shows them.
     """
     if (email is None) == (key_id is None):
         raise click.UsageError("Whose? Give an administrator's EMAIL, or --key ID.")
@@ -174,7 +180,7 @@ def _edited(caller: Caller, output: Output, email: str, asked: Mapping[str, Any]
 def _show(
     caller: Caller, output: Output, answer: Mapping[str, Any], link: dict[str, Any], public_url: str | None
 ) -> None:
-    """The URL, alone on stdout."""
+    """Print the URL alone on stdout, and notes on stderr."""
     if public_url is not None:
         link["url"] = public_url.rstrip("/") + link["path"]
     output.result(answer, link["url"])
@@ -187,7 +193,7 @@ def _show(
 
 
 def _list_grants(output: Output, told: Mapping[str, Any]) -> None:
-    """What is revoked, and what is not revoked because somebody else had a hand in it."""
+    """List the delegations to revoke, and those that stay because somebody else changed them later."""
     for each in told["revoked"]:
         output.note(f"  {_grant(each)}")
     if told["changed_since"]:

@@ -1,4 +1,4 @@
-"""`authsec agents enrolment` and `enrolments`: one-time codes by which a laptop may be an agent for some hours."""
+"""`authsec agents enrolment` and `enrolments`: one-time codes that let a laptop run as an agent for some hours."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
 )
 @change_command
 def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
-    """Make a one-time code by which a laptop may run an agent for some hours. AGENT is its slug or client_id.
+    """Create a one-time code that lets a laptop run as an agent for some hours. AGENT is its slug or client_id.
 
-    Prints the lines to run on the laptop. The code is good once, for 15 minutes, and shown this once.
+    The command prints the lines to run on the laptop. The code works once, within 15 minutes, and is never
+    shown again.
     """
     made = caller.post(path("clients", agent, "enrolments"), {"hours": hours})
     where = f"On the laptop that shall be {made['slug']} for {hours} h, before {when(made['expires_at'])} UTC:"
@@ -44,7 +45,7 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
 @click.option("--take-back", "taken", metavar="ID", help="End the code with this id: nobody can use it any more.")
 @change_command
 def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
-    """List the codes of an agent that can still be used, or take one back. AGENT is its slug or client_id."""
+    """List the unused enrolment codes of an agent, or take one back. AGENT is its slug or client_id."""
     codes = path("clients", agent, "enrolments")
     said = []
     if taken is not None:

@@ -1,4 +1,4 @@
-"""`authsec agents proofs`: the ways in which an agent may prove itself."""
+"""`authsec agents proofs`: manage the proofs that an agent can authenticate with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_KEY_FILE = 16 * 1024
 
 
 def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that say how an agent proves itself, and calls it with what they say: `evidence`."""
+    """Add the options that describe how an agent authenticates. The command receives them as `evidence`."""
 
     @click.option(
         "--platform",
@@ -63,7 +63,7 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def shown(proof: Mapping[str, Any]) -> Text:
-    """The proof, and what it is worth, in as many lines as that takes."""
+    """Render a proof and its strength, on as many lines as needed."""
     if proof["kind"] == "unattested":
         return styled("UNATTESTED", "bold red").append(": anybody who knows its client_id gets its authority", "red")
     if proof["kind"] == "secret":
@@ -84,7 +84,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
 
 
 def _proved(proof: Mapping[str, Any], key: str) -> str:
-    """How the trusted issuer proves the selector, behind it."""
+    """Return how the trusted issuer proves the selector, as a suffix for the line of the selector."""
     how = (proof["provenance"] or {}).get(key)
     return f"  ({shown_provenance(key, Provenance(how)) if how in set(Provenance) else how})" if how else ""
 
@@ -97,7 +97,7 @@ def _selector(text: str) -> dict[str, str]:
 
 
 def _as_spire(text: str) -> str:
-    """What is to be written where it is spelled as SPIRE spells it: `k8s:ns:production`."""
+    """Return the correct spelling of a selector in SPIRE's notation, such as `k8s:ns:production`."""
     parts = text.split(":")
     for upto in range(2, len(parts)):
         key, value = ":".join(parts[:upto]), ":".join(parts[upto:])
@@ -107,7 +107,10 @@ def _as_spire(text: str) -> str:
 
 
 def _read_public_key(path: Path) -> str:
-    """The file's text. A private key is refused here already, so that it does not leave this machine."""
+    """Read a PEM public key from the file. Raises `CallFailed`.
+
+    A private key is refused before the request, so the key does not leave this machine.
+    """
     content = read_beginning(path, MAX_KEY_FILE + 1)
     if b"PRIVATE KEY" in content:
         public = path.with_name(f"{path.name}.pub")
@@ -135,7 +138,7 @@ _STATES = {
 
 @click.group(cls=Commands)
 def proofs() -> None:
-    """The proofs of an agent: any one of them suffices."""
+    """Manage the proofs of an agent. One valid proof is enough to authenticate."""
 
 
 @proofs.command("list")
@@ -161,7 +164,7 @@ def add_proof(
     expires: str | None,
     secret_file: Path | None,
 ) -> None:
-    """Let an agent prove itself in a further way. AGENT is its slug or client_id."""
+    """Add another proof to an agent. AGENT is its slug or client_id."""
     require_use_for(secret_file, evidence)
     body = {**evidence, "expires_at": expires}
     found = with_secret(secret_file, lambda: caller.post(path("clients", agent, "proofs"), body))
@@ -176,9 +179,9 @@ def add_proof(
 @yes_option
 @change_command
 def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bool) -> None:
-    """Take a proof away, and revoke the tokens that rest on it. PROOF is its id (see `list`), or how that begins.
+    """Remove a proof, and revoke the tokens that were issued for it. AGENT is its slug or client_id.
 
-    What stops is said first.
+    PROOF is the id of the proof (see `list`) or the start of the id. The command shows the impact first.
     """
     where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof))
     ask_for_good(caller, output, where, "Remove it for good?", yes=yes, send=deleting(caller))
@@ -189,7 +192,7 @@ def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bo
 
 
 def meant(agent: Mapping[str, Any], typed: str) -> str:
-    """The id of the one proof that begins so. Raises `CallFailed`."""
+    """Find the one proof whose id starts with `typed`, and return the id. Raises `CallFailed`."""
     ids: list[str] = [proof["id"] for proof in agent["proofs"]]
     found = [id_ for id_ in ids if len(typed) >= _LEAST and id_.startswith(typed)]
     if len(found) == 1:
@@ -218,7 +221,7 @@ def _table(agent: Mapping[str, Any]) -> Table | Text:
 
 
 def _brief(proof: Mapping[str, Any]) -> str:
-    """Which proof it is, on one line."""
+    """Describe the proof on one line."""
     if proof["selectors"]:
         return ", ".join(f"{each['key']}={each['value']}" for each in proof["selectors"])
     if proof["kind"] == "enrolled_key":

@@ -1,4 +1,4 @@
-"""Client secrets on the command line: shown once or put into a file, and rotated."""
+"""Client secrets on the command line: print a new secret once or save it to a file, and rotate secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ secret_file_option = click.option(
 
 
 def require_use_for(file: Path | None, evidence: Mapping[str, Any]) -> None:
-    """Raise `UsageError` where a file for a secret is named, and none will be made."""
+    """Raise `UsageError` if a secret file is named but the platform has no secret."""
     if file is not None and evidence["platform"] != Platform.SECRET:
         raise click.UsageError("--secret-file is for --platform secret: no other has a secret of its own.")
 
@@ -35,7 +35,10 @@ def require_use_for(file: Path | None, evidence: Mapping[str, Any]) -> None:
 def with_secret(
     file: Path | None, call: Callable[[], dict[str, Any]], *, taken: str = "Give another name."
 ) -> dict[str, Any]:
-    """What the call answers, without the secret in it if that went to a file. `taken`: see `secret_files.kept`."""
+    """Make the call and return its answer, without the secret if the secret was saved to `file`.
+
+    `taken` is the remedy if the file exists already: see `files.kept`.
+    """
     return kept(
         file,
         call,
@@ -46,7 +49,7 @@ def with_secret(
 
 
 def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
-    """What a person does with the new secret, as lines to copy; none where nothing was made."""
+    """Return lines to copy that show how to use the new secret; none if no secret was made."""
     if file is not None:
         return [f"  {export_line(SECRET_FILE, str(file))}"]
     if "client_secret" not in agent:
@@ -75,9 +78,9 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
 def rotate_secret(
     caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None, yes: bool
 ) -> None:
-    """Give an agent a new secret. AGENT is its slug or client_id.
+    """Rotate the client secret of an agent. AGENT is its slug or client_id.
 
-    With `--overlap 0s`, what stops is said first.
+    With `--overlap 0s`, the command shows the impact first.
     """
     where, body = path("clients", agent, "secret"), {"overlap": overlap}
     if not overlap:
@@ -91,7 +94,7 @@ def rotate_secret(
 
 
 def _before(agent: Mapping[str, Any]) -> str:
-    """What becomes of those before the newest."""
+    """Describe what happens to the older secrets and their tokens."""
     *before, _ = [proof for proof in agent["proofs"] if proof["kind"] == "secret"]
     if not before:
         return "Those from before count no longer, and the tokens that rest on them are revoked."

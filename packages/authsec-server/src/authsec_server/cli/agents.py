@@ -1,4 +1,4 @@
-"""`authsec agents`: AI agents and how each proves that it is itself."""
+"""`authsec agents`: manage AI agents and how each agent authenticates."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shown(agent: Mapping[str, Any]) -> Text:
 
 
 def _proofs(agent: Mapping[str, Any]) -> dict[str, object]:
-    """What the agent can show; one row a proof, each row with a heading of its own."""
+    """Render the agent's proofs as rows, each with a heading of its own."""
     rows = [shown_proof(proof) for proof in agent["proofs"]]
     return {"proof" if len(rows) == 1 else f"proof {number}": row for number, row in enumerate(rows, 1)}
 
@@ -66,7 +66,7 @@ def state_of(agent: Mapping[str, Any]) -> Text:
 
 
 def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | None) -> list[Text | str]:
-    """What a person does now, as lines to copy."""
+    """Return the next steps after the creation of an agent, as lines to copy."""
     steps: list[Text | str] = [""]
     if not agent["unattested"] and not agent["can_prove_itself"]:
         steps += [
@@ -91,7 +91,7 @@ _ATTENTION = [each.value for each in Attention]
 
 @click.group(cls=Commands)
 def agents() -> None:
-    """AI agents: who may ask for delegation tokens, and how each proves itself."""
+    """Manage AI agents: which agents can request delegation tokens, and how each agent authenticates."""
 
 
 for command in (spire_entry, show_manifest, enrolment, enrolments, proofs, rotate_secret):
@@ -116,7 +116,7 @@ def create_agent(
     description: str,
     secret_file: Path | None,
 ) -> None:
-    """Onboard the agent NAME; prints its client_id and SPIFFE ID."""
+    """Register the agent NAME, and print its client_id and SPIFFE ID."""
     require_use_for(secret_file, evidence)
     body = {"name": name, **evidence, "slug": slug, "owner": owner, "description": description}
     agent = with_secret(secret_file, lambda: caller.post("clients", body))
@@ -133,7 +133,7 @@ def create_agent(
 @page_options
 @admin_command
 def list_agents(caller: Caller, output: Output, paged: Paged, enabled: bool | None, **filters: str | None) -> None:
-    """List the agents, by name; of those that are asked for, what meets all of it."""
+    """List the agents by name. An agent must match all filters."""
     answer = paged.of(caller, "clients", enabled=None if enabled is None else str(enabled).lower(), **filters)
     rows = [(agent["slug"], platform_of(agent), state_of(agent), agent["client_id"]) for agent in answer["items"]]
     output.result(answer, table(("AGENT", "PLATFORM", "STATE", "CLIENT ID"), rows, whole=("CLIENT ID",)))
@@ -154,10 +154,10 @@ def show_agent(caller: Caller, output: Output, agent: str) -> None:
 @yes_option
 @change_command
 def disable_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Turn an agent off: its tokens end, and it gets no more. AGENT is its slug or client_id.
+    """Disable an agent: its tokens are revoked, and it gets no new tokens. AGENT is its slug or client_id.
 
-    What stops is said first. A token that is out already is good until it expires, at APIs that do not follow
-    revocations.
+    The command shows the impact first. APIs that do not follow revocations accept an issued token until the
+    token expires.
     """
     where = path("clients", agent, "disable")
     ask_first(caller, output, where, f"Disable {agent}?", yes=yes)
@@ -170,9 +170,10 @@ def disable_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None
 @yes_option
 @change_command
 def revoke_tokens(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """End all tokens that an agent has by now; it stays enabled, and gets new ones. AGENT is its slug or client_id.
+    """Revoke all current tokens of an agent. AGENT is its slug or client_id.
 
-    If its key is in other hands, take that proof away instead (`authsec agents proofs remove`), or they get new ones.
+    The agent stays enabled and can get new tokens. If somebody else has the agent's key, remove that proof
+    instead (`authsec agents proofs remove`). Otherwise the thief can get new tokens as well.
     """
     where = path("clients", agent, "revoke-tokens")
     ask_first(caller, output, where, f"Revoke the tokens of {agent}?", yes=yes)
@@ -184,7 +185,7 @@ def revoke_tokens(caller: Caller, output: Output, agent: str, yes: bool) -> None
 @click.argument("agent")
 @change_command
 def enable_agent(caller: Caller, output: Output, agent: str) -> None:
-    """Turn an agent on again. AGENT is its slug or client_id."""
+    """Enable a disabled agent. AGENT is its slug or client_id."""
     found = caller.post(path("clients", agent, "enable"))
     output.result(found, f"{found['slug']} is enabled: it gets tokens again.")
 
@@ -201,9 +202,10 @@ def enable_agent(caller: Caller, output: Output, agent: str) -> None:
 def edit_agent(
     caller: Caller, output: Output, agent: str, labels: tuple[str, ...], gone: tuple[str, ...], **asked: str | None
 ) -> None:
-    """Change what describes an agent: what is not named stays. AGENT is its slug or client_id.
+    """Change the name, slug, owner, description or labels of an agent. AGENT is its slug or client_id.
 
-    It ends no token. How it proves itself is changed by `authsec agents proofs`.
+    Fields without an option stay as they are, and no token is revoked. `authsec agents proofs` changes how the
+    agent authenticates.
     """
     where = path("clients", agent)
     found = caller.get(where)
@@ -220,9 +222,9 @@ def edit_agent(
 @yes_option
 @change_command
 def delete_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Delete an agent with its proofs and trust delegations, and end its tokens. AGENT is its slug or client_id.
+    """Delete an agent with its proofs and trust delegations, and revoke its tokens. AGENT is its slug or client_id.
 
-    What stops is said first. To stop one that may be needed again: authsec revoke agent
+    The command shows the impact first. To stop an agent that may be needed again: authsec revoke agent
     """
     gone = delete(caller, output, path("clients", agent), f"Delete {agent} for good?", yes=yes)
     output.result(gone, f"{gone['slug']} is deleted: its tokens have ended, and it gets no more.")

@@ -1,4 +1,4 @@
-"""`authsec agents spire-entry` and `authsec agents manifest`: an agent where it runs."""
+"""`authsec agents spire-entry` and `authsec agents manifest`: how to deploy an agent on its platform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Agent = Mapping[str, Any]
 
 
 def spire_entries(agent: Agent, parent_id: str) -> list[dict[str, Any]]:
-    """An entry for each proof that stands and that SPIRE can enforce, as `spire-server entry create -data` reads it."""
+    """Return an entry for each valid proof that SPIRE can enforce, as `spire-server entry create -data` reads it."""
     return [
         {
             "spiffe_id": agent["spiffe_id"],
@@ -35,7 +35,7 @@ def spire_entries(agent: Agent, parent_id: str) -> list[dict[str, Any]]:
 
 
 def spire_command(entry: Mapping[str, Any]) -> str:
-    """The line that registers the entry, for a POSIX shell."""
+    """Return the shell command (POSIX) that registers the entry."""
     words = ["spire-server", "entry", "create", "-spiffeID", entry["spiffe_id"], "-parentID", entry["parent_id"]]
     for selector in entry["selectors"]:
         words += ["-selector", f"{selector['type']}:{selector['value']}"]
@@ -43,9 +43,10 @@ def spire_command(entry: Mapping[str, Any]) -> str:
 
 
 def _of_spire(selector: Mapping[str, str]) -> tuple[str, str]:
-    """`k8s:pod-label:app` = `x` is of SPIRE's type `k8s`, with the value `pod-label:app:x`.
+    """Convert a selector to SPIRE's type and value.
 
-    Of `docker:env` it says the variable as Docker does, `env:NAME=x`; else the entry would match nothing.
+    `k8s:pod-label:app` = `x` has SPIRE's type `k8s` and the value `pod-label:app:x`. For `docker:env`, SPIRE
+    needs Docker's notation `env:NAME=x`; an entry with another notation would match nothing.
     """
     kind, _, rest = selector["key"].partition(":")
     joint = "=" if selector["key"].startswith("docker:env:") else ":"
@@ -63,9 +64,9 @@ _KINDS = {  # of proofs that need no cluster: what the agent has, and the variab
 @click.option("--parent-id", default=PARENT, help="SPIFFE ID of the SPIRE agent on its node.")
 @admin_command
 def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> None:
-    """Show how to register an agent in SPIRE, for its own SPIFFE ID. AGENT is its slug or client_id.
+    """Show how to register an agent in SPIRE, for the agent's SPIFFE ID. AGENT is its slug or client_id.
 
-    With --json, what `spire-server entry create -data FILE` reads.
+    With --json, the command prints the input for `spire-server entry create -data FILE`.
     """
     found = caller.get(path("clients", agent))
     entries = spire_entries(found, parent_id)
@@ -88,7 +89,7 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
 @click.argument("agent")
 @admin_command
 def show_manifest(caller: Caller, output: Output, agent: str) -> None:
-    """Show a Kubernetes manifest by which an agent proves itself. AGENT is its slug or client_id."""
+    """Print a Kubernetes manifest with which an agent can authenticate. AGENT is its slug or client_id."""
     found = caller.get(path("clients", agent))
     proof = _shown_by_a_token(found)
     selectors = [Selector(key=each["key"], value=each["value"]) for each in proof["selectors"]]
@@ -107,7 +108,7 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
 
 
 def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The agent's first proof that stands and that a cluster's token can show. Raises `CallFailed`."""
+    """Return the agent's first valid proof that a cluster's token can satisfy. Raises `CallFailed`."""
     proofs: list[Mapping[str, Any]] = [
         each for each in agent["proofs"] if _of_kubernetes(each) and each["state"] != "expired"
     ]
@@ -137,12 +138,15 @@ def _of_kubernetes(proof: Mapping[str, Any]) -> bool:
 
 
 def _by_spire(proof: Mapping[str, Any]) -> bool:
-    """Whether it rests on a SPIFFE trust domain: such a one alone has SPIRE's word for k8s, docker and unix."""
+    """Whether the trusted issuer of the proof is a SPIFFE trust domain.
+
+    Only such a proof relies on SPIRE for the selectors `k8s`, `docker` and `unix`.
+    """
     return "spire" in (proof["provenance"] or {}).values()
 
 
 def _audience(caller: Caller, proof: Mapping[str, Any]) -> str:
-    """What its token must be for: what its trusted issuer says, or this authority."""
+    """Return the token audience of the proof's trusted issuer, or the address of this authority."""
     if proof["trusted_issuer"] is None:
         return caller.address
     audience: str = caller.get(path("issuers", proof["trusted_issuer"]["id"]))["token_audience"]

@@ -1,4 +1,4 @@
-"""`authsec apis`: protected APIs, their audiences, the actions that they describe, and their own credentials."""
+"""`authsec apis`: manage protected APIs, their audiences, their described actions and their credentials."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from authsec_server.cli.params import DURATION, edited, list_options
 def create_credential(
     caller: Caller, output: Output, api: str, name: str | None, expires: int | None, to_file: Path | None
 ) -> None:
-    """Make a credential of an API, by which it asks whether tokens count. API is its slug or id.
+    """Create a credential with which an API asks the authority whether tokens are active. API is its slug or id.
 
-    It is shown once, alone on stdout; the authority keeps only a hash of it. An API has two at most: the one in use and
-    the next.
+    The command prints the credential once, alone on stdout. The authority stores only a hash of the credential.
+    An API has at most two credentials: the current one and the next one.
     """
     made = kept(
         to_file,
@@ -66,7 +66,7 @@ def create_credential(
 @click.argument("api")
 @admin_command
 def list_credentials(caller: Caller, output: Output, api: str) -> None:
-    """List the credentials of an API, the oldest first; those that have ended as well. API is its slug or id."""
+    """List the credentials of an API, oldest first, including ended credentials. API is its slug or id."""
     answer = caller.get(path("apis", api, "credentials"))
     heads = ("NAME", "STATE", "CREATED (UTC)", "EXPIRES (UTC)", "LAST USED (UTC)", "ID")
     rows = [
@@ -82,7 +82,10 @@ def list_credentials(caller: Caller, output: Output, api: str) -> None:
 @yes_option
 @change_command
 def revoke_credential(caller: Caller, output: Output, api: str, id_: str, yes: bool) -> None:
-    """Let a credential prove nothing any more. API is a slug or id, ID the credential's, as `credentials` shows it."""
+    """Revoke a credential of an API for good. API is its slug or id.
+
+    ID is the id of the credential, as `credentials` shows it. No token is revoked.
+    """
     where = path("apis", api, "credentials", id_, "revoke")
     ask_for_good(caller, output, where, f"Revoke this credential of {api} for good?", yes=yes)
     revoked = caller.post(where)
@@ -101,7 +104,7 @@ _NAMED = 8  # delegations that are said to name an audience
 
 @click.group(cls=Commands)
 def apis() -> None:
-    """Protected APIs: who tokens are for, and what each action means."""
+    """Manage protected APIs: their audiences and the meaning of each action."""
 
 
 @apis.command("create")
@@ -180,9 +183,10 @@ def edit_api(
     yes: bool,
     **asked: str | None,
 ) -> None:
-    """Change an API: what is not named stays. API is its slug or id.
+    """Change an API. API is its slug or id.
 
-    `--remove-action` takes the action alone; `--add-action` of one that is there gives it another meaning.
+    Fields without an option stay as they are. `--remove-action` takes only the name of the action.
+    `--add-action` with an existing action replaces the description of the action.
     """
     where = path("apis", api)
     found = caller.get(where)
@@ -200,9 +204,10 @@ def edit_api(
 @yes_option
 @change_command
 def delete_api(caller: Caller, output: Output, api: str, yes: bool) -> None:
-    """Forget an API, its words for actions and its credentials. API is its slug or id.
+    """Delete an API, its action descriptions and its credentials. API is its slug or id.
 
-    Trust delegations that name its audience keep it, and tokens for it stay good: which these are is said first.
+    Trust delegations that name the API's audience keep the audience, and tokens for the audience stay valid.
+    The command first lists these delegations.
     """
     if not output.as_json:
         _say_who_names_it(caller, output, caller.get(path("apis", api))["identifier"])
@@ -215,7 +220,7 @@ for command in COMMANDS:
 
 
 def _say_who_names_it(caller: Caller, output: Output, audience: str) -> None:
-    """Which live trust delegations go on giving tokens for the audience."""
+    """Note the live trust delegations that still allow tokens for the audience."""
     named = caller.get("delegations", audience=audience, state="live", limit=_NAMED)
     those = ", ".join(each["slug"] or each["id"] for each in named["items"])
     if those:
@@ -224,7 +229,7 @@ def _say_who_names_it(caller: Caller, output: Output, audience: str) -> None:
 
 
 def _described(text: str) -> tuple[str, str]:
-    """An action and what it means."""
+    """Split the text into an action and its description."""
     action, equals, description = text.partition("=")
     if not equals:
         raise click.BadParameter(f"{text!r} has no description: write ACTION=DESCRIPTION.", param_hint="--action")
@@ -232,7 +237,7 @@ def _described(text: str) -> tuple[str, str]:
 
 
 def _following(api: Mapping[str, Any], last: str = "") -> Text:
-    """Whether it learns of them; what was said without proof is said to be."""
+    """Describe whether the API follows revocations, and whether the API proved that with a credential."""
     its = api["revocations"]
     if not its["following"]:
         return styled("does not follow" + (last if its["seen_at"] else ""), "yellow")

@@ -1,4 +1,4 @@
-"""A mistyped API is refused: tokens for an audience that no API has are of use to nobody."""
+"""The check for mistyped audiences. A token for an audience without an API is useless."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from authsec_server.cli.transport import CallFailed
 
 
 def may_be_misspelt(audiences: Iterable[str]) -> bool:
-    """Whether it is worth a dry run: the server compares a name with slugs of APIs, and no URL."""
+    """Whether a dry run is needed. The server compares names with the slugs of APIs, but no URLs."""
     return any("://" not in audience for audience in audiences)
 
 
 def refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
-    """Raise `CallFailed` where the dry run `told` warns of an audience that is probably a mistake.
+    """Raise `CallFailed` if the dry run `told` warns about a misspelt audience.
 
-    `undone` says that the command has changed nothing.
+    `undone` is the sentence that says that the command changed nothing.
     """
     warnings = told["would_answer"]["warnings"]
     misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]

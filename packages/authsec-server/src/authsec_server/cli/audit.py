@@ -1,4 +1,4 @@
-"""`authsec audit`: what happened."""
+"""`authsec audit`: list, show, export, follow and verify the events of the audit log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAGE = 200
 
 
 class Moment(click.ParamType[str]):
-    """A point in time: RFC 3339, a day (its beginning, UTC), or how long ago."""
+    """A point in time: RFC 3339, a day (its beginning in UTC), or a duration before now."""
 
     name = "time"
 
@@ -61,20 +61,20 @@ _OPTIONS = (
 
 
 def asking_options(command: Command) -> Command:
-    """Gives a command the filters of the journal, all of them; its `wanted` are query parameters of the API."""
+    """Add all filters of the audit log to a command. The filters arrive as `wanted` and become query parameters."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def query_of(wanted: dict[str, Any]) -> dict[str, str]:
-    """The options as query parameters; those that are not given are left out."""
+    """Convert the options to query parameters, without the options that have no value."""
     kinds = ",".join(wanted.get("kind") or ())
     return {name: value for name, value in {**wanted, "kind": kinds}.items() if value}
 
 
 def everything(caller: Caller, query: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """All that meets it by now, oldest first, page by page; what happens meanwhile is not in it."""
+    """Yield all matching events page by page, oldest first. Events recorded after the start are left out."""
     newest = caller.get("events", limit=1)["items"]
     top = newest[0]["id"] if newest else 0
     cursor: str | None = None
@@ -98,30 +98,30 @@ _WIDE = 176  # columns of a terminal in which an event fits on a line
 
 @click.group(cls=Commands)
 def audit() -> None:
-    """What happened: who was given what, who was refused, who changed what; and whether that is as it was written."""
+    """Read and verify the audit log: issued tokens, refusals and changes."""
 
 
 _SEALING: Final = {  # these bring the database with them, and nobody who lists events shall wait for it
-    "keys": ("keys", "Print the public keys that check the seals, to be kept elsewhere."),
+    "keys": ("keys", "Print the public keys that verify the seals, to be kept elsewhere."),
     "head": ("head", "Print the newest signed head of the sealed journal, to be kept elsewhere."),
-    "verify": ("verify_journal", "Check, without a server, that the journal in a database is as it was sealed."),
+    "verify": ("verify_journal", "Verify the journal in a database against its seals, without a server."),
     "export-sealed": (
         "export_sealed",
-        "Print all that is sealed as lines of JSON, to be checked elsewhere by `verify-export`.",
+        "Print the whole sealed journal as JSON Lines, to be verified elsewhere with `verify-export`.",
     ),
-    "verify-export": ("verify_exported", "Check what `export-sealed` printed, on any machine."),
+    "verify-export": ("verify_exported", "Verify the output of `export-sealed`, on any machine."),
     "rotate-key": ("rotate_key", "Replace the key that seals the journal."),
     "drop": (
         "drop_months",
-        "Delete the events of old months, once an export is seen to hold every one of them as it was sealed.",
+        "Delete the events of old months, after checking that an export contains each of them as sealed.",
     ),
 }
-_COUNTS: Final = {"rebuild-counts": ("rebuild_counts", "Make the counts of tokens and uses anew from the events.")}
+_COUNTS: Final = {"rebuild-counts": ("rebuild_counts", "Rebuild the counts of tokens and uses from the events.")}
 _SHOWING: Final = {
-    "show": ("show", "Print one event whole, or all of one request."),
-    "export": ("export_events", "Print all events that are asked for, oldest first."),
+    "show": ("show", "Print one whole event, or all events of one request."),
+    "export": ("export_events", "Print all matching events, oldest first."),
 }
-_FOLLOWING: Final = {"follow": ("follow", "Print each event as it is sealed, as JSON Lines, for a SIEM.")}
+_FOLLOWING: Final = {"follow": ("follow", "Print each event as JSON Lines when it is sealed, for a SIEM.")}
 _MODULES: Final = {
     "audit_verify": _SEALING,
     "audit_counts": _COUNTS,
@@ -139,10 +139,10 @@ for module, commands in _MODULES.items():
 @asking_options
 @admin_command
 def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
-    """List the newest events, the last one at the bottom. What was not asked for is left out.
+    """List the newest events that match all filters, the newest at the bottom.
 
-    Of a token that was issued or ended, its jti is shown. Refusals of callers that proved nothing, or
-    whose role was too small, are counted by the minute: "12:00 (3 times)", with the first one's id.
+    For an issued or revoked token, the list shows the jti. Refusals of unauthenticated callers, and of callers
+    whose role is insufficient, are counted by the minute: "12:00 (3 times)", with the id of the first one.
     """
     answer = _so_many(caller, limit, order="oldest" if oldest else None, **query_of(wanted))
     if wanted["request_id"] and not answer["items"]:
@@ -154,7 +154,7 @@ def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **want
 
 
 def _so_many(caller: Caller, limit: int, **wanted: str | None) -> dict[str, Any]:
-    """So many of them, however many pages are short: what is rare is looked for bit by bit."""
+    """Read pages until `limit` events are found or the log ends. A page can be short when matches are rare."""
     items: list[Any] = []
     cursor: str | None = None
     while True:
@@ -181,7 +181,7 @@ def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
 
 
 def _time(event: Mapping[str, Any]) -> list[str]:
-    """To the second; of what is counted by the minute, the minute and how often within it."""
+    """Format the time to the second; for events counted by the minute, return the minute and the count."""
     if not event["counted"]:
         return [when(event["at"])]
     times = often(event["count"])
@@ -189,7 +189,7 @@ def _time(event: Mapping[str, Any]) -> list[str]:
 
 
 def who(event: Mapping[str, Any]) -> Text:
-    """Who acted: an administrator; the agent, once it had proved itself; of anybody else the address."""
+    """Name the actor: an administrator, an authenticated agent, or the address of an unauthenticated caller."""
     client, proof = event["client"], event["detail"].get("attestation")
     if event["principal"]:
         return cell(event["principal"]["name"])
@@ -202,7 +202,7 @@ def who(event: Mapping[str, Any]) -> Text:
 
 
 def what(event: Mapping[str, Any]) -> Text:
-    """What it was about: which actions were asked for or given, what was acted on, whom a stranger named."""
+    """Describe what the event concerns: the actions, the changed entity, or the agent that a stranger named."""
     detail = event["detail"]
     if event["kind"].startswith("token."):
         at = detail.get("audience") or detail.get("resources")
@@ -225,7 +225,7 @@ def what(event: Mapping[str, Any]) -> Text:
 
 
 def decision(event: Mapping[str, Any]) -> Text:
-    """How it ended, with the reason."""
+    """Render the decision with its reason."""
     if event["kind"] == "issuer.tried":
         return _tried(event["detail"])
     words = " ".join(filter(None, [event["decision"], event["reason"]]))
@@ -233,14 +233,14 @@ def decision(event: Mapping[str, Any]) -> Text:
 
 
 def why(event: Mapping[str, Any]) -> Text:
-    """What the operator alone is told of a refusal: what differed, or what failed; its first line."""
+    """Return the first line of the cause of a refusal: the difference or the failure. Only operators see it."""
     detail = event["detail"]
     told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
     return styled(told.partition("\n")[0] if isinstance(told, str) else None, "dim")
 
 
 def _tried(detail: Mapping[str, Any]) -> Text:
-    """How it went when somebody tried a token."""
+    """Render the result of a tested token."""
     if detail.get("holds"):
         return styled("holds", "green")
     return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "does not hold", "red")

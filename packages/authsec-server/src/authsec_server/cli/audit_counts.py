@@ -1,4 +1,4 @@
-"""`authsec audit rebuild-counts`: the counts that dashboards show, made anew."""
+"""`authsec audit rebuild-counts`: rebuild the counts that dashboards show."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from authsec_server.cli.sealing_key import sealing_key_option
 @local_command
 @sealing_key_option
 def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> None:
-    """Make the counts of tokens and uses anew from the events.
+    """Rebuild the counts of tokens and uses from the events.
 
-    Run it after `verify` found a count that differs. The events are checked first: nothing is counted from events that
-    are not as they were sealed. Counts of dropped months stay. Servers may run meanwhile.
+    Run this command if `verify` found a count that differs. The command first verifies the events: it counts no
+    event that differs from its seal. Counts of dropped months stay. Servers may run at the same time.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     if not dry_run:

@@ -1,4 +1,4 @@
-"""Files that the sealed journal is checked by: keys, heads and exports, these gone through line by line; and months."""
+"""Readers of the files that verify the sealed journal (keys, heads, exports), and the parameter type for months."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ _MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptHeads:
-    """What the files of heads hold: heads to check by; others that count for nothing, sentences on the first of each
-    file and how many `more`; and sentences on lines that are `torn`, so many `lines` in all, which are no heads.
+    """The heads from the files, and the lines that are no valid heads.
+
+    `heads` are the heads to verify with. `refused` has a sentence for each file with a head that no key has
+    signed. The sentence is about the first such head; `more` is the number of the others. `torn` has a sentence
+    for each file with incomplete lines; `lines` is the number of these lines in all files.
     """
 
     heads: tuple[Head, ...] = ()
@@ -43,12 +46,12 @@ class KeptHeads:
     lines: int = 0
 
     def and_these(self, report: Report) -> Report:
-        """The report, with the heads that none of the keys has signed among what was found."""
+        """Return the report with the refused heads added to the findings."""
         return replace(report, findings=(*self.refused, *report.findings), more=self.more + report.more)
 
 
 class Exported:
-    """The lines of a file, as often as they are asked for. Raises `OSError` as it is read."""
+    """The lines of a file. Each iteration reads the file again. Raises `OSError` during the iteration."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,13 +62,13 @@ class Exported:
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of the file, as `sha256sum` prints it. Raises `OSError`."""
+    """Compute the SHA-256 of the file, as `sha256sum` prints it. Raises `OSError`."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 class Month(click.ParamType[datetime]):
-    """A month: its beginning, UTC."""
+    """A month, as the datetime of its beginning in UTC."""
 
     name = "month"
 
@@ -79,9 +82,11 @@ class Month(click.ParamType[datetime]):
 
 
 def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
-    """The keys in the file, by their thumbprints: what names it gives them counts for nothing.
+    """Read the keys in the file, by thumbprint, and the maximum number of leaves for each key.
 
-    And how many leaves a head of each may have at most, where it says so.
+    Each key is identified by its computed thumbprint. The names in the file are ignored. For some keys, the
+    file limits how many leaves a head of the key may cover. The second mapping has these limits. Raises
+    `CallFailed`.
     """
     try:
         listed = strict_json.loads(read_named(path, at_most=_MAX_FILE, remedy=_HOW_KEYS), max_bytes=_MAX_FILE)
@@ -97,13 +102,13 @@ def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
 
 
 def read_given(path: Path) -> Given:
-    """The export in the file."""
+    """Open the file as a sealed export. Raises `CallFailed`."""
     with an_export(path):
         return Given(str(path), Exported(path))
 
 
 def read_heads(paths: Sequence[Path], known: Keys) -> KeptHeads:
-    """The heads in the files, one a line."""
+    """Read the heads in the files, one head on each line. Raises `CallFailed`."""
     each = [_heads_in(path, known) for path in paths]
     return KeptHeads(
         heads=tuple(head for file in each for head in file.heads),
@@ -137,7 +142,7 @@ def _heads_in(path: Path, known: Keys) -> KeptHeads:
 
 
 def no_head(path: Path, lines: Sequence[str]) -> CallFailed:
-    """The refusal of a file without a head: what it has, and what is wanted."""
+    """Build the error for a file without a head: what the file contains, and how to print a head."""
     if not any(map(str.strip, lines)):
         what = "it is empty"
     else:
@@ -153,7 +158,7 @@ def _torn(path: Path, numbers: Sequence[int]) -> str:
 
 @contextmanager
 def an_export(path: Path) -> Iterator[None]:
-    """For what reads the file as an export. Raises `CallFailed` where it is none."""
+    """Convert `NotAnExport` to `CallFailed` while the file is read as an export."""
     try:
         yield
     except NotAnExport:
@@ -162,7 +167,7 @@ def an_export(path: Path) -> Iterator[None]:
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Files that are read as they are gone through. Raises `CallFailed`."""
+    """Convert `OSError` to `CallFailed` while files are read line by line."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,8 @@
-"""`authsec audit follow`: each event once, in the order of sealing, for whatever collects them elsewhere.
+"""`authsec audit follow`: print each event once, in the order of sealing, for a collector such as a SIEM.
 
-Numbers are given before the commit: behind a number that was seen, a lower one may appear. A place in the sealed log is
-given after it, and never to another event. So whoever goes on behind a place misses nothing.
+An event gets its number before the commit. A lower number can therefore appear after a higher number was
+read. An event gets its place in the sealed log after the commit, and no other event gets the same place. A
+follower that continues after a place therefore misses no event.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ _ANEW: Final = "See whether it is as it was sealed: authsec audit verify. To cop
 
 @dataclass(slots=True, kw_only=True)
 class Follower:
-    """Goes along the log of one authority. `place` is the last one that was had, -1 before the first; `leaf` its hash.
+    """A follower of the sealed log of one authority.
 
-    `leaf` is empty where it is not known. The log that is gone on with must still have it there.
+    `place` is the place of the last event that was read, -1 before the first. `leaf` is the hash of that event,
+    or empty if the hash is unknown. The log must still have this leaf in this place.
     """
 
     caller: Caller
@@ -52,7 +54,7 @@ class Follower:
     _told: str = ""  # what a person was told last
 
     def next(self) -> Sequence[Mapping[str, Any]]:
-        """The next events, none where there are none now. Raises `CallFailed`."""
+        """Return the next events, or none if there are no new events. Raises `CallFailed`."""
         if not self._seen:
             self._recognise()
         page = self._page(self.place, _PAGE)
@@ -85,7 +87,10 @@ class Follower:
         return True
 
     def lost(self, failure: CallFailed) -> None:
-        """The authority was not reached; it is asked again, and by then it may be another."""
+        """Note that the authority is unreachable, and compare the log again after the retry.
+
+        Another authority with another log can answer at the same address after the retry.
+        """
         self._seen = False
         self._tell(f"{failure.message} It is asked again every {_RETRY:g} seconds.")
 
@@ -101,7 +106,10 @@ class Follower:
         return self.caller.get("events/sealed", limit=limit, cursor=None if after < 0 else str(after))
 
     def _mind(self, head_at: str | None) -> None:
-        """Nothing new: because nothing is, or because nobody seals?"""
+        """Warn if nothing is sealed: the newest head is too old, or there is none.
+
+        Without this check, a quiet log and a server that does not seal look the same.
+        """
         if head_at is None or datetime.now(UTC) - datetime.fromisoformat(head_at) > _SILENT:
             since = f"since {when(head_at)} UTC" if head_at else "so far"
             self._tell(f"Nothing was sealed {since}, and events come once they are: is a server running?")
@@ -115,7 +123,7 @@ class Follower:
 
 
 class FollowPlace(click.ParamType[int]):
-    """A place in the sealed log; -1 is before the first."""
+    """A place in the sealed log. -1 means before the first event."""
 
     name = "place"
 
@@ -131,11 +139,12 @@ class FollowPlace(click.ParamType[int]):
 @click.option("--from-start", is_flag=True, help="Begin with the first event that was ever sealed.")
 @admin_command
 def follow(caller: Caller, output: Output, state: Path | None, after: int | None, from_start: bool) -> None:
-    """Print each event as it is sealed, as JSON Lines: once, in one order, about a second after it happened.
+    """Print each event as JSON Lines when it is sealed, once and in order, about a second after the event.
 
-    With --state it goes on where it was, and begins with the first event; else with what comes from now on. Refusals
-    that are counted by the minute come five minutes later, when they grow no more. It ends on SIGTERM, or when nobody
-    reads it any more.
+    With --state the command continues from the saved place, and the first run starts with the first event.
+    Without --state the command starts with new events. Refusals that are counted by the minute arrive five
+    minutes later, when their count is final. The command ends on SIGTERM or when the reader of stdout closes
+    the pipe.
     """
     if from_start and after is not None:
         raise click.UsageError("--from-start and --after are two beginnings.")
@@ -147,7 +156,7 @@ def follow(caller: Caller, output: Output, state: Path | None, after: int | None
 
 
 def _step(follower: Follower, state: Path | None, ending: UntilEnded) -> float:
-    """One look; how long to wait for the next."""
+    """Print and save the next page of events. Return the seconds to wait before the next page."""
     try:
         events = follower.next()
     except CallFailed as failure:
@@ -163,7 +172,10 @@ def _step(follower: Follower, state: Path | None, ending: UntilEnded) -> float:
 
 
 def _begin(caller: Caller, output: Output, state: Path | None, after: int | None) -> Follower:
-    """Where the file says, else where the options say. Raises `CallFailed`."""
+    """Create a follower that starts at the place in the state file, or else at the place in the options.
+
+    Raises `CallFailed`.
+    """
     if state is not None and state.exists():
         place, leaf = _kept(state)
         return Follower(caller=caller, output=output, place=place, leaf=leaf)
@@ -181,7 +193,7 @@ def _begin(caller: Caller, output: Output, state: Path | None, after: int | None
 
 
 def _printed(events: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether somebody still reads it."""
+    """Print the events. Return whether the reader of stdout still reads."""
     try:
         sys.stdout.write("".join(f"{json.dumps(each)}\n" for each in events))
         sys.stdout.flush()
@@ -203,7 +215,11 @@ def _kept(state: Path) -> tuple[int, str]:
 
 
 def _keep(state: Path, follower: Follower) -> None:
-    """After what it stands for was printed: killed in between, the last page comes twice, and none is missing."""
+    """Save the place in the state file, after the events up to this place were printed.
+
+    If the process is killed in between, the next run prints the last page again. No event is lost. Raises
+    `CallFailed`.
+    """
     beside = state.with_name(f"{state.name}.new")
     try:
         with beside.open("w") as file:

@@ -1,4 +1,4 @@
-"""What a check of the sealed journal found, as people and as programs read it."""
+"""The report of a verification of the sealed journal, as text for people and JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATE_TOLD: Final = 20  # groups of events that were sealed late: the newest, for
 
 
 def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path]) -> None:
-    """Print the report, and end with the exit status that it means."""
+    """Print the report, and exit with the matching exit status."""
     report = kept.and_these(report)
     for sentence in kept.torn:
         output.note(sentence)
@@ -126,7 +126,7 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
 
 
 def _restored(restore: RecordedRestore) -> str:
-    """When the database was put back, and what it lost."""
+    """Describe a recorded restore: its time, its version and the lost events."""
     its = restore.record
     before = f"{its.version_before:,} to " if its.version_before is not None else "raised to "
     lost = "Events after the backup are lost."
@@ -137,7 +137,7 @@ def _restored(restore: RecordedRestore) -> str:
 
 
 def _late(report: Report) -> Iterator[str]:
-    """Which events were sealed long after their time."""
+    """Yield sentences on events that were sealed over 15 minutes after their time."""
     before, told = report.late[:-LATE_TOLD], report.late[-LATE_TOLD:]
     for each in told:
         oldest, sealed_at = when(rfc3339(datetime.fromisoformat(each.oldest))), when(rfc3339(each.sealed_at))
@@ -156,16 +156,16 @@ def _late(report: Report) -> Iterator[str]:
 
 
 def _of_other_exports(report: Report, digests: Set[str]) -> list[Dropping]:
-    """The dropped events that the files hold, though no file is the export that the record names.
+    """Return the dropped events that the files contain, although no file is the export that the record names.
 
-    The attack: the thief of the sealing key drops one event that an honest export holds. The event of that drop says
-    new digests of the tables.
+    The attack: somebody who stole the sealing key drops one event that an honest export contains. The event of
+    that drop records new digests of the tables.
     """
     return [each for each in report.dropped if each.given and each.record.export_sha256 not in digests]
 
 
 def _dropped(dropping: Dropping, digests: Set[str]) -> str:
-    """What is missing by right, and whether files with these hashes, which were given, hold it."""
+    """Describe the dropped events, and whether the given files, with these hashes, contain them."""
     its = dropping.record
     held = " The files given hold all of them, as they were sealed." if dropping.given else ""
     if digests and not held:

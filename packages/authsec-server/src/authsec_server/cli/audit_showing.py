@@ -1,4 +1,4 @@
-"""`authsec audit show` and `export`: one event whole, and all that were asked for, to take away."""
+"""`authsec audit show` and `authsec audit export`: print one whole event, or export all matching events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "mi
 @click.argument("number_or_request_id", metavar="NUMBER|REQUEST_ID")
 @admin_command
 def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
-    """Print one event whole, or all of one request: what happened, why, and what would have satisfied it."""
+    """Print one whole event, or all events of one request: what happened, why, and how to fix a refusal."""
     answer = caller.get(path("events", number_or_request_id))
     first, *others = answer["items"]
     told = [_story(first)]
@@ -40,11 +40,11 @@ def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
 @asking_options
 @admin_command
 def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
-    """Print all events that are asked for, oldest first: as JSON Lines, or as CSV for a spreadsheet.
+    """Print all matching events, oldest first, as JSON Lines or as CSV for a spreadsheet.
 
-    Beside each event stand the place and the leaf of its seal: `export-sealed` has the event in that place, with that
-    hash. By itself what was filtered proves nothing; and what is not sealed yet has neither. `as_sealed` is false of an
-    event that was changed since.
+    Each event has the place and the leaf of its seal. `export-sealed` contains the event in the same place,
+    with the same hash. A filtered export alone proves nothing. An event that is not sealed yet has neither
+    place nor leaf. `as_sealed` is false for an event that was changed after sealing.
     """
     with kept_open(caller) as its:
         events = everything(its, query_of(wanted))
@@ -53,7 +53,7 @@ def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> N
 
 
 def _story(story: Mapping[str, Any]) -> Text:
-    """One event as a person reads it; what it lacks is left out."""
+    """Render one event for a person, without empty fields."""
     event, remedy = story["event"], story["remedy"]
     detail = event["detail"]
     told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
@@ -86,7 +86,10 @@ def _story(story: Mapping[str, Any]) -> Text:
 
 
 def _seal(event: Mapping[str, Any]) -> Text | str:
-    """Where it is sealed, or that it is not what was sealed there: a server of before does not tell."""
+    """Describe the place of the seal, or warn that the event differs from its seal.
+
+    Older servers do not send `as_sealed`.
+    """
     if not event["leaf"]:
         return "none yet"
     if event.get("as_sealed") is False:

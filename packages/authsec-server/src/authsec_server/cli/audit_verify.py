@@ -1,4 +1,4 @@
-"""`authsec audit verify` and its like: whether the journal is as it was sealed, and what to keep to find out."""
+"""`authsec audit verify` and related commands: check the sealed journal, export it, and replace its key."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ _REPLACE: Final = "Replace the key that seals the audit trail?"
 @admin_command
 @sealing_key_option
 def keys(caller: Caller, output: Output) -> None:
-    """Print the public keys that check the seals, to be kept elsewhere.
+    """Print the public keys that verify the seals. Store them on another machine.
 
-    The private key is not needed. On the server's machine its file, where there is one, proves the list of keys.
+    The command does not need the private key. On the server's machine, the file of the sealing key, if there is
+    one, proves the list of keys.
     """
     answer = _keys_here(caller.reach, output) if isinstance(caller.reach, InProcess) else caller.get("events/keys")
     output.result(answer, json.dumps(answer))
@@ -73,9 +74,9 @@ def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
 @click.command()
 @admin_command
 def head(caller: Caller, output: Output) -> None:
-    """Print the newest signed head of the sealed journal, to be kept elsewhere.
+    """Print the newest signed head of the sealed journal. Store it on another machine.
 
-    With one that you kept, `verify` finds a journal that was cut, or written anew as a whole, since then.
+    With a stored head, `verify` finds a journal that was cut or completely rewritten after the head was signed.
     """
     answer = caller.get("events/head")
     if answer["overdue"]:
@@ -95,7 +96,10 @@ def head(caller: Caller, output: Output) -> None:
 
 
 def _not_compared(caller: Caller, why: str) -> str:
-    """That nothing says whether the database is older than its outside heads."""
+    """Describe why the database was not compared with its outside heads.
+
+    Without the comparison, nobody can say whether the database is older than its outside heads.
+    """
     if not isinstance(caller.reach, InProcess):
         return f"The server did not compare its database with outside heads: {why}."
     told = f"The database was not compared with outside heads: {why}. So nothing here says whether it is older."
@@ -103,7 +107,7 @@ def _not_compared(caller: Caller, why: str) -> str:
 
 
 def _checking(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command what a check goes by."""
+    """Add the options of a verification: keys, heads and exports of dropped events."""
     for option in (
         click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of what was dropped. Repeat."),
         click.option("--head", "head_files", type=_FILE, multiple=True, help="Heads that were kept elsewhere. Repeat."),
@@ -132,12 +136,15 @@ def verify_journal(
     with_files: tuple[Path, ...],
     deep: bool,
 ) -> None:
-    """Check, without a server, that the journal in a database is as it was sealed.
+    """Verify the journal in a database against its seals. No server is needed.
 
-    Exit status 0: all is as sealed; events of the last moments may not be sealed yet. 3: something was changed,
-    dropped, inserted or reordered, an index or a count would mislead readers, nothing is sealed, or none of the keys
-    has signed a head. 6: a part could not be checked: give the export of dropped events, or the rights that are named,
-    or start a server, which seals what waits. 1: it could not be checked.
+    Exit status 0: all is as sealed; the newest events may not be sealed yet.
+
+    Exit status 3: an event was changed, dropped, inserted or reordered, or an index or a count would mislead
+    readers. Exit status 3 also means that nothing is sealed, or that none of the keys has signed a head.
+
+    Exit status 6: a part was not verified. Provide the export of dropped events or the permissions in the
+    message, or start a server that seals the waiting events. Exit status 1: the journal could not be verified.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
@@ -165,7 +172,10 @@ def verify_journal(
 
 
 def _damaged(url: str) -> Report | None:
-    """What the database says of its own damage. A fresh one: the other reads nothing any more."""
+    """Return the report of the database on its own damage, or None.
+
+    The function opens a fresh connection, because the failed connection can read nothing more.
+    """
     found: list[Report | None] = []
     with closing(open_database(url)) as database, suppress(Unavailable, DatabaseError):  # even the end may fail
         database.check(lambda tx: found.append(verifying.damage(tx)))
@@ -175,7 +185,7 @@ def _damaged(url: str) -> Report | None:
 @click.command("export-sealed")
 @local_command
 def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it is lines of JSON for everybody
-    """Print all that is sealed as lines of JSON, to be checked elsewhere by `verify-export`.
+    """Print the whole sealed journal as JSON Lines, to be verified elsewhere with `verify-export`.
 
     Each line is an event with its seal, in the order of sealing, or a signed head.
     """
@@ -192,7 +202,7 @@ def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it 
 def verify_exported(
     file: Path, key_file: Path, head_files: tuple[Path, ...], with_files: tuple[Path, ...], as_json: bool
 ) -> None:
-    """Check what `export-sealed` printed, on any machine. The exit status is as that of `verify`."""
+    """Verify the output of `export-sealed`, on any machine. The exit status is the same as for `verify`."""
     known, ends = read_keys(key_file)
     with readable(), an_export(file):
         kept = read_heads(head_files, exporting.keys_of(Exported(file), known) if head_files else {})
@@ -210,9 +220,10 @@ def verify_exported(
 @admin_command
 @sealing_key_option
 def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool, dry_run: bool) -> None:
-    """Replace the key that seals the journal. The present one signs for the new one, which signs from then on.
+    """Replace the key that seals the journal. The old key signs the new key, and the new key signs from then on.
 
-    Whoever has the old one can then add nothing. Old public keys check across the change; take the new ones as well.
+    Somebody who has the old key can then add nothing to the journal. The old public keys verify the journal
+    across the change. Store the new public keys as well.
     """
     if key_file is not None:
         _replace_by_file(in_process(caller, "--key-file"), caller, output, key_file, yes=yes, dry_run=dry_run)
@@ -272,7 +283,7 @@ def _tell_rehearsed(output: Output, kid: str | None, before: str, new: str) -> N
 
 @contextmanager
 def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
-    """The authority, opened with the key that seals until now. Raises `CallFailed`."""
+    """Open the authority with the current sealing key. Raises `CallFailed`."""
     try:
         named = reach.settings.sealing_key_file
         if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
@@ -292,10 +303,11 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
 @local_command
 @sealing_key_option
 def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
-    """Delete the events of old months, once an export is seen to hold every one of them as it was sealed.
+    """Delete the events of old months, after checking that an export contains each of them as sealed.
 
-    Their seals stay, so what is left can be proved as before, and an event says what was dropped, by whom, and the
-    SHA-256 of the export: `verify --with FILE` checks the dropped ones, too, for as long as you keep it.
+    The seals of the deleted events stay, so the remaining events can be verified as before. An event records
+    what was dropped, by whom, and the SHA-256 of the export. `verify --with FILE` also verifies the dropped
+    events, as long as you keep the export.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     if dry_run:
@@ -327,7 +339,7 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
 
 @contextmanager
 def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
-    """The authority, for a dropping by this export. Raises `CallFailed` where it is none."""
+    """Open the authority for a drop with this export. Raises `CallFailed` if the file is no export."""
     with readable(), an_export(file), reach.kept_open() as opened:
         opened.refuse_if_older()
         yield opened
@@ -335,7 +347,7 @@ def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Database]:
-    """The database, for reading. Raises `CallFailed` where it cannot be read."""
+    """Open the database for reading. Raises `CallFailed` if the database cannot be read."""
     with closing(open_database(url)) as database:
         try:
             yield database

@@ -1,4 +1,4 @@
-"""`authsec backup`: a copy of the embedded database, taken while servers use it."""
+"""`authsec backup`: copy the embedded database while servers use it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from authsec_server.settings import Settings
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @local_command
 def backup(caller: Caller, output: Output, file: Path) -> None:
-    """Copy the embedded database to FILE, while servers go on.
+    """Copy the embedded database to FILE while servers run.
 
-    The copy is of one moment and needs no other file. It does not hold the master key: keep that apart from it. After
-    the copy was put back, run `authsec admin restored`. PostgreSQL has tools of its own: docs/backup.md.
+    The copy is consistent and needs no other file. The copy does not contain the master key: store the master
+    key in another place. After you restore the copy, run `authsec admin restored`. PostgreSQL has its own
+    backup tools: docs/backup.md.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     settings = caller.reach.settings
@@ -57,7 +58,7 @@ def _master_key(settings: Settings) -> Path:
 
 
 def _contents(file: Path) -> dict[str, Any]:
-    """The authority version and how many events are sealed in the copy."""
+    """Read the authority version and the number of sealed events from the copy."""
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         (version,) = connection.execute("SELECT version FROM authority").fetchone()
         (sealed,) = connection.execute("SELECT coalesce(max(size), 0) FROM seal_heads").fetchone()

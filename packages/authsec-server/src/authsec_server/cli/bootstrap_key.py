@@ -1,4 +1,4 @@
-"""`authsec admin bootstrap-key`: the admin key of an authority that is not there yet. It asks and tells no server."""
+"""`authsec admin bootstrap-key`: create an admin key before the authority exists. The command contacts no server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from authsec_server.cli.files import in_two_steps, kept
 def bootstrap_key(to_file: Path | None) -> None:
     """Print a new admin key that no authority knows yet, for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
 
-    A server that starts with this setting takes the key in the file for an admin's, for a day from then on. No server
-    is asked or told: the key can be made before there is one, and be given to both sides by what deploys them.
+    A server that starts with this setting accepts the key in the file as an admin key. The key is active for
+    AUTHSEC_SERVER_BOOTSTRAP_KEY_LIFETIME, by default one day. The command contacts no server. A deployment can
+    therefore create the key before the server exists, and pass it to both sides.
     """
     made = kept(
         to_file,

@@ -1,4 +1,4 @@
-"""One call of the admin API for one command: the command line can do nothing that the API does not allow."""
+"""The client of the admin API for commands. The command line can do only what the admin API allows."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ _NAME_ITS_DATA: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Makes calls of the admin API. Paths are below its root; all verbs return the JSON and raise `CallFailed`.
+    """A client of the admin API. Paths are relative to the API's root.
 
-    One that `rehearses` changes nothing: where it would, it raises `Rehearsed`.
+    The HTTP methods return the JSON of the answer and raise `CallFailed`. With `rehearses`, a change becomes a
+    dry run: the method changes nothing and raises `Rehearsed`.
     """
 
     reach: Transport
@@ -37,29 +38,33 @@ class Caller:
     rehearses: bool = False
 
     def follow_up(self, *words: str) -> str:
-        """The line, to be pasted, of another command about the same authority."""
+        """Return another command for the same authority, as a line to paste."""
         return command_line(*words, *self.where)
 
     @property
     def address(self) -> str:
-        """The root of the authority: `AUTHSEC_BASE_URL` of whoever calls it. Raises `CallFailed`."""
+        """Return the root URL of the authority, `AUTHSEC_BASE_URL` for its callers. Raises `CallFailed`."""
         return self.reach.address()
 
     def get(self, path: str, **query: Any) -> Any:
-        """GET `path`; a query parameter of None is left out."""
+        """Send GET `path`, without the query parameters that are None."""
         given = {name: value for name, value in query.items() if value is not None}
         return result(self.reach.send("GET", path, {"params": given}))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """POST `body` to `path`."""
+        """Send POST `path` with the body."""
         return self._change("POST", path, {"json": dict(body or {})})
 
     def patch(self, path: str, body: Mapping[str, Any], *, read: Mapping[str, Any]) -> Any:
-        """PATCH `path` with what is to change in what the editor had read there."""
+        """Send PATCH `path` with the changed fields.
+
+        `read` is the entity that the caller read before. Its ETag goes into `If-Match`, so a newer change by
+        somebody else is not overwritten.
+        """
         return self._change("PATCH", path, {"json": dict(body), "headers": {"If-Match": etag_of(read)}})
 
     def delete(self, path: str) -> Any:
-        """DELETE `path`."""
+        """Send DELETE `path`."""
         return self._change("DELETE", path, {})
 
     def _change(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
@@ -69,7 +74,7 @@ class Caller:
 
 
 class Rehearsed(Exception):
-    """Ends a command with `--dry-run` where it would have made its change; `told` is what that would bring about."""
+    """The exception that ends a command with `--dry-run` in place of a change. `told` is the dry run's answer."""
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         super().__init__()
@@ -77,13 +82,16 @@ class Rehearsed(Exception):
 
 
 def dry_run(path: str) -> str:
-    """The path that has a change rehearsed."""
+    """Add the dry-run parameter to the path."""
     asked = "dry_run=1"
     return path if path.endswith(asked) else f"{path}{'&' if '?' in path else '?'}{asked}"
 
 
 def path(*parts: str) -> str:
-    """The path of these parts, of which some were typed: `../keys/rotate` names no client, it is refused."""
+    """Join the parts to a path. Raises `UsageError` for a part that is empty, `.`, `..` or has a slash.
+
+    A typed name such as `../keys/rotate` would otherwise call another operation of the API.
+    """
     for part in parts:
         if part in {"", ".", ".."} or "/" in part:
             raise click.UsageError(f"{part!r} is neither an id nor a slug.")
@@ -91,12 +99,12 @@ def path(*parts: str) -> str:
 
 
 def admin_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command `--data`, `--database` and `--json`, and calls it with a `Caller` and an `Output` first."""
+    """Add `--data`, `--database` and `--json` to a command, and pass a `Caller` and an `Output` as first arguments."""
     return _with_caller(command, _reach)
 
 
 def local_command(command: Callable[..., None]) -> Callable[..., None]:
-    """An `admin_command` that only the operator at the server's machine may give: no admin key is used for it."""
+    """Make an `admin_command` that works only on the server's machine, for the local operator, without an admin key."""
     return _with_caller(command, _reach_here)
 
 
@@ -121,7 +129,7 @@ def _with_caller(
 
 
 def _reach(data: Path | None, database: str | None) -> Transport:
-    """What is named on the command line counts first, then an admin key, then the data folder of this place."""
+    """Choose the authority: the options first, then the admin key, then the data folder in the settings."""
     key = _environment("AUTHSEC_ADMIN_KEY")
     if key and not (data or database):
         return Remote(
@@ -148,14 +156,14 @@ def _reach_here(data: Path | None, database: str | None) -> Transport:
 
 
 def _here(data: Path | None, database: str | None) -> Transport | None:
-    """The authority with this data; None where nothing says which. Raises `CallFailed`."""
+    """Find the authority with this data. Return None if no data is named or found. Raises `CallFailed`."""
     from authsec_server.cli.local import authority_here  # only here: the whole server comes with it
 
     return authority_here(data, database)
 
 
 def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
-    """What was named on the command line, as it may be shown. It has been understood already."""
+    """Return the options that name the data, without passwords. The options were validated before."""
     named = ("--data", str(data)) if data else ()
     if not database:
         return named

@@ -1,4 +1,4 @@
-"""`authsec export` and `authsec apply`: the configuration as files, for those who keep their agents in git."""
+"""`authsec export` and `authsec apply`: the configuration as files, for teams that manage their agents in git."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UNATTESTED: Final = "unattested"
 
 
 class _ConfigurationDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever was built
-    """Writes texts of several lines as such; what YAML 1.1 would take for something else comes in quotes."""
+    """A YAML dumper that writes texts with several lines as blocks and quotes texts that YAML 1.1 would misread."""
 
 
 def _text(dumper: Any, value: str) -> Any:
@@ -48,7 +48,10 @@ _ConfigurationDumper.add_representer(str, _text)
 
 
 def as_yaml(configuration: Mapping[str, Mapping[str, Any]]) -> str:
-    """The document. Sections without anything are left out: nothing is said of them."""
+    """Render the configuration as a YAML document, without empty sections.
+
+    With `authsec apply --prune`, an empty section would remove all entities of that section.
+    """
     held = {section: dict(things) for section, things in configuration.items() if things}
     if not held:
         return f"{HEAD}{{}}\n"
@@ -59,7 +62,7 @@ def as_yaml(configuration: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def difference(plan: Mapping[str, Any]) -> Iterator[Text]:
-    """What changes, thing by thing and field by field."""
+    """Yield the lines of the changes, for each entity and each field."""
     for section in Section:
         its = [change for change in plan["changes"] if change["section"] == section]
         if its:
@@ -69,7 +72,7 @@ def difference(plan: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def counted(plan: Mapping[str, Any], verbs: Mapping[str, str]) -> str:
-    """How many of each: `2 to create, 1 to change`."""
+    """Count the changes for each verb: `2 to create, 1 to change`."""
     numbers = {verb: sum(change["verb"] == verb for change in plan["changes"]) for verb in _MARKS}
     return ", ".join(f"{number} {verbs[verb]}" for verb, number in numbers.items() if number)
 
@@ -87,7 +90,10 @@ def _change(change: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _fields(differences: Sequence[Mapping[str, Any]], *, alone: str) -> Iterator[Text]:
-    """`alone`: the style of values where there is nothing before, or nothing after."""
+    """Yield the lines of the changed fields. `alone` is the style of a value without a counterpart.
+
+    A new field has no value before the change, and a removed field has none after the change.
+    """
     for each in differences:
         lines = [*_lines(each, alone)]
         head = f"    {harmless(each['field'])}: "
@@ -128,7 +134,7 @@ _TRIES: Final = 5
 def export(caller: Caller, output: Output) -> None:
     """Print all trusted issuers, APIs, roles, agents and delegations as YAML, for `authsec apply`.
 
-    No secret is in it, no enrolment, no administrator, and no delegation that is over.
+    The output contains no secrets, no enrolments, no administrators, and no delegations that have ended.
     """
     configuration = caller.get("configuration")["configuration"]
     if output.as_json:
@@ -170,10 +176,10 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
 def apply(
     caller: Caller, output: Output, files: tuple[Path, ...], dry_run: bool, anyway: bool, yes: bool, **how: bool
 ) -> None:
-    """Make trusted issuers, APIs, roles, agents and delegations what the files say: all of it, or nothing.
+    """Make trusted issuers, APIs, roles, agents and delegations match the files. All changes are saved, or none.
 
-    What would change is shown first, and what stops by it. The files are the whole truth about the things that they
-    name; a thing that they do not name stays, unless --prune is given.
+    The command first shows the changes and their impact. The files completely define each entity that they
+    name. An entity that no file names stays as it is, unless --prune is given.
     """
     read = read_configuration(files)
     with kept_open(caller) as its:
@@ -215,7 +221,7 @@ def _apply(
 
 
 def _placed(read: Configuration, call: Callable[[], Any]) -> Any:
-    """What the call answers; what it refuses of the document, with the place in the files."""
+    """Make the call and return its answer. Add the place in the files to a refusal of the document."""
     try:
         return call()
     except CallFailed as failed:
@@ -228,7 +234,7 @@ def _placed(read: Configuration, call: Callable[[], Any]) -> Any:
 
 
 def _rehearsed(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_run: bool) -> Mapping[str, Any] | None:
-    """What it would bring about; None for somebody who may look, but not rehearse."""
+    """Return the impact of the changes. With `dry_run`, return None if the caller may read but not change."""
     try:
         return foreseen(caller, "configuration", body)
     except CallFailed as failed:
@@ -239,12 +245,15 @@ def _rehearsed(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_r
 
 
 def _ends(plan: Mapping[str, Any]) -> bool:
-    """Whether something may stop. Of what is only new nothing does: nobody has to wait for a rehearsal."""
+    """Whether the plan can end something. A plan that only creates entities ends nothing and needs no dry run."""
     return any(change["verb"] != "create" for change in plan["changes"])
 
 
 def _applied(caller: Caller, asked: Mapping[str, Any], body: Mapping[str, Any], plan: Mapping[str, Any]) -> Any:
-    """Do what was shown. Where others changed something else meanwhile, it is that still."""
+    """Apply the changes as shown, and retry if others changed something else meanwhile.
+
+    Raises `CallFailed` if the changes would differ from those shown.
+    """
     for _ in range(_TRIES):
         try:
             return caller.post("configuration", body)

@@ -1,4 +1,4 @@
-"""Files of configuration, read into one document. What is wrong is said with file, line and what would be right."""
+"""The reader that joins configuration files into one document. Each error names file, line and remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST: Final = 20  # problems that are told at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProblem:
-    """What is wrong, where, and what would be right."""
+    """An error in a file: the place, the message and the remedy."""
 
     place: str
     message: str
@@ -37,7 +37,7 @@ class FileProblem:
 
 
 class NotAcceptable(click.ClickException):
-    """Files that cannot be applied, with all that is wrong with them. Nothing was asked of the authority."""
+    """All errors in files that cannot be applied. No request was sent to the authority."""
 
     exit_code = Exit.FAILED
 
@@ -54,20 +54,23 @@ class NotAcceptable(click.ClickException):
 
 @dataclass(slots=True)
 class Configuration:
-    """One document of many files. `places` says of each thing in it, and of all in that, where it stands."""
+    """One document made of several files. `places` maps each path in the document to its file and line."""
 
     value: dict[str, dict[str, Any]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
-        """Where that stands, or else what it would stand in; empty where that is in no file."""
+        """Return the place of the path, or of its nearest parent; empty if no file contains either."""
         while path and path not in self.places:
             path = path.rpartition(".")[0]
         return self.places.get(path, "")
 
 
 def read_configuration(named: Sequence[Path]) -> Configuration:
-    """What the files say together; of a folder, those in it that end so. Raises `NotAcceptable` or `CallFailed`."""
+    """Read the files into one document. From a folder, read the files with a known suffix.
+
+    The suffixes are .yaml, .yml and .json. Raises `NotAcceptable` or `CallFailed`.
+    """
     read, left = Configuration(), MAX_DOCUMENT
     for path in [each for one in named for each in _files(one)]:
         text = _text(path, left)
@@ -148,7 +151,7 @@ def _unknown(place: str, name: str, known: Sequence[str]) -> FileProblem:
 
 
 def _private(read: Configuration, value: Any, path: str) -> Iterator[FileProblem]:
-    """A private key in a file of a repository is found before it goes any further."""
+    """Yield an error for each private key in the document, before the document is sent anywhere."""
     if isinstance(value, str):
         if "PRIVATE KEY-----" in value:
             yield FileProblem(
@@ -169,7 +172,7 @@ def _misshapen(read: Configuration) -> Iterator[FileProblem]:
 
 
 def _told(place: str, misfit: Misfit) -> FileProblem:
-    """The problem, with how it is written in YAML."""
+    """Build the error from a misfit, with a remedy in YAML notation."""
     name, remedy = str(misfit.path[-1]), misfit.remedy
     written = {
         "bool_type": "Write true or false, without quotes.",

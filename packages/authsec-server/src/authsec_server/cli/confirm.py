@@ -1,4 +1,4 @@
-"""Commands that change or end something: what would stop, whether it is meant, and `--dry-run`."""
+"""Commands that change or end something: show the impact, ask for confirmation, and support `--dry-run`."""
 
 from __future__ import annotations
 
@@ -30,25 +30,29 @@ Send = Callable[[str, Mapping[str, Any] | None], Any]
 def foreseen(
     caller: Caller, path: str, body: Mapping[str, Any] | None = None, *, send: Send | None = None
 ) -> Mapping[str, Any]:
-    """What it would bring about to send `body` to `path`. Nothing is changed."""
+    """Do a dry run of sending `body` to `path`, and return the impact. Nothing is changed."""
     told: Mapping[str, Any] = (send or caller.post)(dry_run(path), body)
     return told
 
 
 def deleting(caller: Caller) -> Send:
-    """Sends a DELETE, which has no body."""
+    """Return a function that sends a DELETE without a body."""
     return lambda path, _body: caller.delete(path)
 
 
 def editing(caller: Caller, read: Mapping[str, Any]) -> Send:
-    """Sends a PATCH of what was `read`, and of nothing that has its slug by now."""
+    """Return a function that sends a PATCH for the entity that was `read`.
+
+    The PATCH fails if another entity has taken the slug by then.
+    """
     return lambda path, body: caller.patch(path, body or {}, read=read)
 
 
 def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
-    """What stops, in one line on stderr: what comes on stdout is the result.
+    """Print the impact in one line on stderr. Only the result goes to stdout.
 
-    APIs learn of it from a server. Where none is to be seen, what they were seen to follow is of before.
+    APIs receive revocations from a server. If no server answers, the known state of the followers is old. A
+    note then says that APIs receive the revocation later.
     """
     stops = told["would_stop"]
     if stops is None:
@@ -71,9 +75,10 @@ def ask_first(
     body: Mapping[str, Any] | None = None,
     send: Send | None = None,
 ) -> None:
-    """Say what it stops to send `body` to `path`, and whoever sits at a terminal is asked.
+    """Show the impact of sending `body` to `path`, and ask for confirmation at a terminal.
 
-    A script is told and not asked: this is for what can be undone, or ends tokens and no more. See `ask_for_good`.
+    A script sees the impact without a question. Use this function for changes that can be undone or that only
+    revoke tokens. For other changes, see `ask_for_good`.
     """
     if _somebody_is_asked(yes) or not output.as_json:
         _say_and_ask(caller, output, foreseen(caller, path, body, send=send), question, yes)
@@ -82,7 +87,7 @@ def ask_first(
 def ask_for_good(
     caller: Caller, output: Output, path: str, question: str, *, yes: bool, send: Send | None = None
 ) -> None:
-    """Say what stops of that which nobody can bring back. Where nobody can be asked whether it is meant, it is refused.
+    """Show the impact before an irreversible change, and ask for confirmation. Refuse if nobody can answer.
 
     Raises `CallFailed` or click's `Abort`.
     """
@@ -104,7 +109,7 @@ def ask_if_tokens_end(
     body: Mapping[str, Any],
     send: Send | None = None,
 ) -> None:
-    """The same of what may end tokens and may not: nothing is said where none is out that would."""
+    """Show the impact and ask for confirmation at a terminal, but only if the change would revoke live tokens."""
     if _somebody_is_asked(yes) or not output.as_json:
         told = foreseen(caller, path, body, send=send)
         if told["would_stop"] is not None and told["would_stop"]["until"] is not None:
@@ -122,7 +127,7 @@ def _say_and_ask(caller: Caller, output: Output, told: Mapping[str, Any], questi
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if it is meant. Where nobody can answer, nothing is done. Raises `CallFailed` or click's `Abort`."""
+    """Ask for confirmation, and stop without an answer. Raises `CallFailed` or click's `Abort`."""
     if yes:
         return
     try:
@@ -144,12 +149,12 @@ Check = Callable[[Mapping[str, Any]], None]
 
 
 def change_command(command: Command) -> Command:
-    """An `admin_command` with `--dry-run`."""
+    """Make an `admin_command` with `--dry-run`."""
     return admin_command(_rehearsing(command))
 
 
 def local_change_command(command: Command) -> Command:
-    """A `local_command` with `--dry-run`."""
+    """Make a `local_command` with `--dry-run`."""
     return local_command(_rehearsing(command))
 
 
@@ -164,12 +169,13 @@ def edit(
     cleared: Sequence[str] = (),
     check: Check | None = None,
 ) -> Any:
-    """Change what is `asked` for of the thing that was `read`; what that makes of it.
+    """Change the `asked` fields of the entity that was `read`, and return the changed entity.
 
-    Of what is None nothing is said, and it stays; what is `cleared` is null from then on.
+    A field with the value None stays as it is. The fields in `cleared` are set to null.
 
-    Unless `yes`, `check` reads the dry run first. Where tokens end, that is said, and whoever sits at a terminal is
-    asked. Who was first in between is named.
+    Unless `yes`, `check` first reads the dry run. If tokens would be revoked, the impact is shown, and a person
+    at a terminal is asked for confirmation. If somebody else changed the entity first, the error names the
+    person and the change.
     """
     body = {name: value for name, value in asked.items() if value is not None} | dict.fromkeys(cleared)
     if not body:
@@ -185,7 +191,7 @@ def edit(
 
 
 def delete(caller: Caller, output: Output, where: str, question: str, *, yes: bool) -> Any:
-    """Delete the thing at `where`; what it was. What stops is said first, and it is asked whether it is meant."""
+    """Show the impact, ask for confirmation, delete the entity at `where`, and return the deleted entity."""
     ask_for_good(caller, output, where, question, yes=yes, send=deleting(caller))
     return caller.delete(where)
 
@@ -204,7 +210,7 @@ def _rehearsing(command: Command) -> Command:
 
 
 def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
-    """What the change would bring about: what it would leave in the journal, what to know of it, what it would stop."""
+    """Print the result of a dry run: the audit events of the change, the warnings and the impact."""
     events = told["would_change"]
     head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would be."
     lines = [line for event in events for line in _event(event)]
@@ -214,7 +220,10 @@ def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
 
 
 def _event(event: Mapping[str, Any]) -> Iterator[Text]:
-    """`role edited: Support`, and what differs, a line each; of what is new, what it would be."""
+    """Yield the lines of an event: a title such as `role edited: Support`, then one line for each difference.
+
+    For a new entity, the lines show the fields instead.
+    """
     room, _, verb = event["kind"].partition(".")
     named = [*event["roles"], *event["delegations"], event["client"], event["subject"]]
     agent = [event["client"]]
@@ -235,7 +244,7 @@ def _event(event: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _facts(detail: Mapping[str, Any]) -> Iterator[Text]:
-    """What a new thing would be, as far as it is said in a line."""
+    """Yield the fields of a new entity that fit on one line."""
     told = {field: value for field, value in detail.items() if value and not _nested(value)}
     for field, name in _aligned(told).items():
         yield Text.assemble((f"    {name}  ", "dim"), cell(_readable(field, told[field])))
@@ -246,14 +255,14 @@ def _nested(value: object) -> bool:
 
 
 def _aligned(fields: Iterable[str]) -> dict[str, str]:
-    """Each field once, with its name as it is read, as wide as the widest."""
+    """Map each field to its readable name, padded to the width of the longest."""
     each = dict.fromkeys(fields)
     width = max(map(len, each), default=0)
     return {field: field.replace("_", " ").ljust(width) for field in each}
 
 
 def _difference(field: str, before: object, after: object) -> Iterator[Text]:
-    """What a field is and would be: of a list what goes and what comes, of anything else both."""
+    """Yield the old and new value of a field; for a list, the removed and the added items."""
     head = f"    {field}  "
     if isinstance(before, list) and isinstance(after, list):
         gone, come = _missing(before, after), _missing(after, before)
@@ -266,7 +275,7 @@ def _difference(field: str, before: object, after: object) -> Iterator[Text]:
 
 
 def _readable(field: str, value: object) -> object:
-    """The value as it is typed."""
+    """Convert the value to the form that a person types."""
     if isinstance(value, Mapping):
         return [f"{name}={each}" for name, each in value.items()]
     return as_typed(value) if field == "max_duration" and isinstance(value, int) else value
@@ -277,7 +286,7 @@ def _missing(those: Sequence[object], others: Sequence[object]) -> list[str]:
 
 
 def _shown(item: object) -> str:
-    """An item of a list; an API's action goes with what it means."""
+    """Render an item of a list. An action of an API includes its description."""
     if isinstance(item, Mapping):
         return "  ".join(str(value) for value in item.values())
     return str(item)

@@ -1,4 +1,4 @@
-"""URLs of databases as they may be shown: they hold passwords, in more places than one."""
+"""Database URLs for display, without passwords. A URL can contain passwords in several parts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from sqlalchemy import make_url
 
 
 def place(database_url: str) -> str:
-    """Where the database is, in words."""
+    """Describe the location of the database."""
     url = make_url(database_url)
     return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
 
 
 def shareable(database: str) -> str:
-    """The URL of a database as it may be shown: only `URL` where it might hold a password, in whichever place."""
+    """Return the URL if it cannot contain a password, or else the word `URL`."""
     url = make_url(database)
     return "URL" if url.password or url.query else database

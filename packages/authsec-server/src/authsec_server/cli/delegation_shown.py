@@ -1,4 +1,4 @@
-"""Trust delegations as people see them."""
+"""Trust delegations as text for people."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def shown(delegation: Mapping[str, Any]) -> Text:
 
 
 def warned(answer: Mapping[str, Any]) -> list[Text | str]:
-    """The API's warnings, each a line, if it is a delegation; red where anybody could be the agent."""
+    """Render the warnings in the API's answer, one on each line. A warning about an unattested agent is red."""
     lines: list[Text | str] = [
         styled("! ", "bold red" if warning["code"] == "client_unattested" else "yellow").append(
             cell(warning["message"])
@@ -76,14 +76,14 @@ def _state(delegation: Mapping[str, Any]) -> Text:
 
 
 def _end(delegation: Mapping[str, Any]) -> Mapping[str, str]:
-    """When it ends; of one that was revoked, when that was and by whom."""
+    """Return the end of the delegation, or the time and the author of its revocation."""
     if delegation["revoked_at"]:
         return {"revoked": revoked_since(delegation)}
     return {"ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked"}
 
 
 def revoked_since(delegation: Mapping[str, Any]) -> str:
-    """When it was revoked, and by whom where that was the last that was done to it."""
+    """Return the time of the revocation, and its author if the revocation was the last change."""
     by = delegation["changed_by"] if delegation["changed_at"] == delegation["revoked_at"] else None
     return f"{when(delegation['revoked_at'])} UTC" + (f" by {by}" if by else "")
 
@@ -97,12 +97,15 @@ def _audiences(delegation: Mapping[str, Any]) -> object:
 
 
 def for_whom(delegation: Mapping[str, Any]) -> str:
-    """Which one it was: an agent may have several of one role, for different APIs."""
+    """Name the delegation by role, agent and audience.
+
+    An agent may have several delegations of one role, for different APIs.
+    """
     return f"{title(delegation)} (audience: {_where(delegation)})"
 
 
 def in_full(delegation: Mapping[str, Any]) -> str:
-    """Which one it is, for whoever is asked whether it is meant."""
+    """Name the delegation with its actions and audiences, for a confirmation."""
     return f"{title(delegation)} ({', '.join(delegation['actions'])} at {_where(delegation)})"
 
 

@@ -1,4 +1,4 @@
-"""`authsec delegations`: which agent may act in which role, for which actions and how long."""
+"""`authsec delegations`: manage trust delegations, which let an agent act in a role for certain actions and times."""
 
 from __future__ import annotations
 
@@ -46,11 +46,14 @@ def edit_delegation(
     yes: bool,
     **asked: Any,
 ) -> None:
-    """Change a delegation: what is not named stays. DELEGATION is its slug or id.
+    """Change a delegation. DELEGATION is its slug or id.
 
-    Where it gives less than before, the tokens that had more end; what stops is said first. Its role and its agent
-    are fixed: to change them, revoke it and create another. A name that no API has is not added as an audience without
-    --yes where the slug of an API is much like the name, and where no API is registered.
+    Fields without an option stay as they are. If the change removes authority, the tokens with more authority
+    are revoked. The command first shows the impact. The role and the agent of a delegation are fixed: to change
+    them, revoke the delegation and create another one.
+
+    The command refuses to add an audience that looks misspelt, unless --yes is given. A name without an API
+    looks misspelt if an API has a similar slug or if no API is registered.
     """
     if all_actions and any(asked[f"{prefix}actions"] for prefix in ("", "added_", "removed_")):
         raise click.UsageError("--all-actions are all of them: name none besides.")
@@ -77,7 +80,7 @@ _ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show audiences and act
 
 @click.group(cls=Commands)
 def delegations() -> None:
-    """Trust delegations: which agent may act in which role, for which actions and how long."""
+    """Manage trust delegations: which agent may act in which role, for which actions and how long."""
 
 
 delegations.add_command(edit_delegation)
@@ -99,10 +102,11 @@ delegations.add_command(edit_delegation)
 @click.option("--yes", is_flag=True, help="Also for an audience that looks misspelt.")
 @change_command
 def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], yes: bool, **options: Any) -> None:
-    """Delegate: tokens for the actions, within the role, for the agent.
+    """Create a trust delegation: the agent can get tokens for the actions, within the role.
 
-    An audience need not be a registered API. But a name that no API has is refused without --yes where the slug of an
-    API is much like the name, and where no API is registered.
+    An audience need not be a registered API. But the command refuses an audience that looks misspelt, unless
+    --yes is given. A name without an API looks misspelt if an API has a similar slug or if no API is
+    registered.
     """
     if bool(actions) == options["all_actions"]:
         raise click.UsageError("Give --action (repeat it for several) or --all-actions.")
@@ -126,7 +130,7 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
 @page_options
 @admin_command
 def list_delegations(caller: Caller, output: Output, paged: Paged, **filters: str | None) -> None:
-    """List the delegations, the newest first; of those that are asked for, what meets all of it."""
+    """List the delegations, newest first. A delegation must match all filters."""
     answer = paged.of(caller, "delegations", **filters)
     heads = ("DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS")
     shown_heads = heads if output.console.width >= _ROOM_FOR_ACTIONS else heads[:5]
@@ -149,9 +153,10 @@ def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @change_command
 def disable_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """Turn a delegation off: it gives no more tokens, and its tokens end. DELEGATION is its slug or id.
+    """Disable a delegation: its tokens are revoked, and it allows no new tokens. DELEGATION is its slug or id.
 
-    What stops is said first. APIs that do not follow revocations take a token that is out until it expires.
+    The command shows the impact first. APIs that do not follow revocations accept an issued token until the
+    token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
     ask_first(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
@@ -163,7 +168,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
 @click.argument("delegation")
 @change_command
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """Turn a delegation on again. DELEGATION is its slug or id."""
+    """Enable a disabled delegation. DELEGATION is its slug or id."""
     found = caller.post(path("delegations", delegation, "enable"))
     output.result(found, f"{for_whom(found)} is {found['state']}: it gives tokens again.")
 
@@ -173,9 +178,10 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @change_command
 def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """End a delegation for good: it gives no more tokens, and its tokens end. DELEGATION is its slug or id.
+    """Revoke a delegation and its tokens for good. DELEGATION is its slug or id.
 
-    What stops is said first. APIs that do not follow revocations take a token that is out until it expires.
+    The delegation allows no new tokens. The command shows the impact first. APIs that do not follow revocations
+    accept an issued token until the token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "revoke")
     if its["revoked_at"] is None:

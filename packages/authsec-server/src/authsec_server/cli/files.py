@@ -1,4 +1,4 @@
-"""Files that somebody names, read up to a bound; and secrets put into a new file that nobody else may read."""
+"""Functions that read named files up to a size limit and write secrets into new private files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authsec_server.cli.transport import CallFailed
 
 
 def read_named(path: Path, *, at_most: int, remedy: str = "") -> bytes:
-    """The content of the file, of `at_most` so many bytes. Raises `CallFailed`, with the remedy that is given."""
+    """Read the whole file. Raises `CallFailed` with the remedy if the file has more than `at_most` bytes."""
     content = read_beginning(path, at_most + 1, remedy=remedy)
     if len(content) > at_most:
         raise CallFailed(f"{path} is larger than {at_most:,} bytes.", remedy)
@@ -20,7 +20,7 @@ def read_named(path: Path, *, at_most: int, remedy: str = "") -> bytes:
 
 
 def read_beginning(path: Path, count: int, *, remedy: str = "") -> bytes:
-    """The first so many bytes of the file. Raises `CallFailed`."""
+    """Read at most the first `count` bytes of the file. Raises `CallFailed` with the remedy."""
     try:
         with path.open("rb") as file:
             return file.read(count)
@@ -36,10 +36,11 @@ def kept(
     taken: str,
     another: Callable[[dict[str, Any]], str],
 ) -> dict[str, Any]:
-    """What the call answers, without its secret `member` in it if that went to the file.
+    """Make the call and return its answer. Save the secret `member` to the file instead, if a file is named.
 
-    The file is made before the call: a secret that is made can be had once, so there must be a place for it. `taken`
-    is what to do where there is such a file, `another` how to make another secret where the file fills up.
+    The file is created before the call, because a secret is returned only once and must not be lost. `taken` is
+    the remedy if the file exists already. `another` returns the command for another secret if the file cannot
+    be written. Raises `CallFailed`.
     """
     if file is None:
         return call()
@@ -62,13 +63,19 @@ def kept(
 
 
 def in_two_steps(file: Path | None, option: str) -> str:
-    """How the secret in a file that is there is replaced: at no time does anybody read half of one."""
+    """Return the remedy for an existing file: write the secret to a new file, then rename the new file.
+
+    The rename is atomic, so no reader sees half of a secret.
+    """
     fresh = f"{file}.new"
     return f"To replace it, give {option} {shlex.quote(fresh)}, then: {shlex.join(['mv', fresh, str(file)])}"
 
 
 def _new(file: Path, taken: str) -> BinaryIO:
-    """O_EXCL: never over a secret that is in use, nor through a link that somebody laid there."""
+    """Create the file with O_EXCL, readable only by its owner. Raises `CallFailed`.
+
+    O_EXCL never overwrites a secret that is in use, and never follows a link that an attacker created.
+    """
     try:
         return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""What `authsec serve` says on its first screen: where it is, and how to begin."""
+"""The first screen of `authsec serve`: the addresses of the server and the first steps."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _LONGEST: Final = 200  # characters of an issuer
 
 
 def taken_by(host: str, port: int, *, beside: str = "") -> str:
-    """What to do about a port that another program has: an AuthSec that answers there is named.
+    """Return the remedy for a port that another program uses. An AuthSec server on that port is named.
 
-    `beside` says what else is needed to run beside that AuthSec.
+    `beside` names the other options that a second server beside that AuthSec needs.
     """
     issuer = _issuer_at(host, port)
     if issuer is None:
@@ -43,7 +43,7 @@ def taken_by(host: str, port: int, *, beside: str = "") -> str:
 
 
 def _issuer_at(host: str, port: int) -> str | None:
-    """What the authority at that address of this machine calls itself; None where none answers over plain HTTP."""
+    """Return the issuer of the authority at that local address, or None if none answers over plain HTTP."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound: it is asked here
     if not is_loopback(host):
         return None
@@ -62,7 +62,7 @@ def _issuer_at(host: str, port: int) -> str | None:
 
 
 def listens(url: str) -> bool | None:
-    """Whether somebody does; None of another machine's: a proxy in between, or none, would prove nothing."""
+    """Whether a program listens at the address. None for another machine, because a proxy may answer."""
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
     if not is_loopback(host):
@@ -75,7 +75,10 @@ def listens(url: str) -> bool | None:
 
 
 def greet(settings: Settings, authority: Authority) -> None:
-    """Say it on stderr. Where nobody administers yet, this makes a link for the first administrator."""
+    """Print the first screen on stderr. Without any administrator, create a link for the first administrator.
+
+    If stderr is no terminal, no link is created: logs are stored, and other people read them.
+    """
     _say_hello(settings)
     sign_in = authority.sign_in
     if authority.bootstrap:
@@ -94,7 +97,10 @@ def greet(settings: Settings, authority: Authority) -> None:
 
 
 def warn_of_another(before: str, issuer: str) -> None:
-    """Say that somebody answers where this data was served `before`: commands that name the data leave that server."""
+    """Warn if a program still listens at `before`, the address where this data was last served.
+
+    From then on, commands that name this data print the address of the new server.
+    """
     if before in {"", issuer} or not listens(before):
         return
     click.echo(
@@ -107,7 +113,7 @@ def warn_of_another(before: str, issuer: str) -> None:
 
 
 def warn_of_older(problem: str) -> None:
-    """Say that nothing is issued, because the database is older than its outside heads."""
+    """Warn that the authority issues no tokens because the database is older than its outside heads."""
     click.echo(
         f"! {problem}\n"
         "  Nothing is issued and nothing is changed. If you restored a backup, run on this machine:\n\n"
@@ -132,7 +138,7 @@ def _say_hello(settings: Settings) -> None:
 
 
 def _about(bootstrap: AdminKey, now: datetime) -> str:
-    """What the key in the bootstrap key file is good for: it is easily forgotten there."""
+    """Describe the state of the key in the bootstrap key file. Operators easily forget the file."""
     match bootstrap.refusal(now):
         case KeyRefusal.REVOKED:
             state = "was revoked"
@@ -147,7 +153,7 @@ def _about(bootstrap: AdminKey, now: datetime) -> str:
 
 
 def _line_for_a_link(settings: Settings) -> str:
-    """The command that makes another link, as it runs in another shell. No password of a database is in it."""
+    """Return the command that creates another link in another shell, without the password of a database."""
     words = ["admin", "setup-url"]
     inherited = settings.master_key_file is not None  # no option names it
     if not settings.database:

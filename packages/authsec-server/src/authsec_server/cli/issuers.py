@@ -1,4 +1,4 @@
-"""`authsec issuers`: the trusted issuers, and the proofs that rest on each."""
+"""`authsec issuers`: manage the trusted issuers, and the proofs that depend on them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from authsec_server.cli.transport import CallFailed
 @click.option("--all", "every", is_flag=True, help="All that wait for a trusted issuer like this one.")
 @change_command
 def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str, ...], every: bool) -> None:
-    """Bind proofs to a trusted issuer; without PROOF and --all, show those that wait for one like it.
+    """Bind proofs to a trusted issuer. Without PROOF and --all, list the unbound proofs that fit the issuer.
 
-    TRUSTED_ISSUER is its slug or id, PROOF the id of a proof.
+    TRUSTED_ISSUER is its slug or id. PROOF is the id of a proof.
     """
     if proofs and every:
         raise click.UsageError("Name proofs, or all with --all: not both.")
@@ -51,9 +51,9 @@ def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str,
 @yes_option
 @change_command
 def remove(caller: Caller, output: Output, trusted_issuer: str, with_proofs: bool, yes: bool) -> None:
-    """Remove a trusted issuer, and revoke the tokens that rest on it. TRUSTED_ISSUER is its slug or id.
+    """Remove a trusted issuer, and revoke the tokens that depend on it. TRUSTED_ISSUER is its slug or id.
 
-    What stops is said first.
+    The command shows the impact first.
     """
     where = path("issuers", trusted_issuer) + ("?with_proofs=true" if with_proofs else "")
     ask_for_good(caller, output, where, f"Remove {trusted_issuer} for good?", yes=yes, send=deleting(caller))
@@ -80,7 +80,7 @@ def _show_waiting(caller: Caller, output: Output, trusted_issuer: str, users: Ma
 
 @click.group(cls=Commands)
 def issuers() -> None:
-    """Trusted issuers: Kubernetes clusters, SPIFFE trust domains and OpenID Connect issuers."""
+    """Manage trusted issuers: Kubernetes clusters, SPIFFE trust domains and OpenID Connect issuers."""
 
 
 for command in (add, bind, check, edit, rbac, remove, try_token):
@@ -102,7 +102,7 @@ def list_trusted_issuers(caller: Caller, output: Output, paged: Paged) -> None:
 @click.argument("trusted_issuer")
 @admin_command
 def show_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
-    """Show one trusted issuer, what it proves, its keys and its look-ups. TRUSTED_ISSUER is its slug or id."""
+    """Show one trusted issuer: its selectors, keys and look-ups. TRUSTED_ISSUER is its slug or id."""
     found = caller.get(path("issuers", trusted_issuer))
     keys = caller.get(path("issuers", trusted_issuer, "keys"))
     lookups = caller.get(path("issuers", trusted_issuer, "lookups"))
@@ -118,7 +118,7 @@ def show_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> 
 def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
     """Fetch a trusted issuer's keys now. TRUSTED_ISSUER is its slug or id.
 
-    It fails if they cannot be fetched; those of before stay in use until they are too old.
+    The command fails if the keys cannot be fetched. The previous keys stay in use until they are too old.
     """
     keys: Mapping[str, Any] = caller.post(path("issuers", trusted_issuer, "refresh"))
     if not keys["failure"]:
@@ -138,9 +138,9 @@ def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) 
 @yes_option
 @change_command
 def disable_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str, yes: bool) -> None:
-    """Disable a trusted issuer, and revoke the tokens that rest on it. TRUSTED_ISSUER is its slug or id.
+    """Disable a trusted issuer, and revoke the tokens that depend on it. TRUSTED_ISSUER is its slug or id.
 
-    What stops is said first.
+    The command shows the impact first.
     """
     where = path("issuers", trusted_issuer, "disable")
     ask_first(caller, output, where, f"Disable {trusted_issuer}?", yes=yes)
@@ -152,6 +152,6 @@ def disable_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str, 
 @click.argument("trusted_issuer")
 @change_command
 def enable_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
-    """Enable a trusted issuer; revoked tokens stay revoked. TRUSTED_ISSUER is its slug or id."""
+    """Enable a disabled trusted issuer. TRUSTED_ISSUER is its slug or id."""
     found = caller.post(path("issuers", trusted_issuer, "enable"))
     output.result(found, f"{found['slug']} is enabled.")

@@ -1,4 +1,4 @@
-"""`authsec issuers add`: registering trusted issuers, one command a kind."""
+"""`authsec issuers add`: register trusted issuers, with one command for each kind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TIMEOUT = httpx2.Timeout(10, connect=5)  # seconds
 
 
 def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
-    """The issuer, and the JWK Set. Raises `CallFailed`, with how to get them otherwise."""
+    """Read the issuer and the JWK Set from the cluster. Raises `CallFailed` with an alternative."""
     secure = api.server.startswith("https://")
     host = httpx2.URL(api.server).host
     headers = {"Authorization": f"Bearer {api.token}"} if api.token else {}
@@ -71,7 +71,11 @@ def _object(client: httpx2.Client, url: str) -> Mapping[str, Any]:
 
 
 def _trust(api: ApiServer) -> ssl.SSLContext:
-    """Whom to trust, and the client's own certificate, which the library takes from a file only."""
+    """Build the TLS context with the cluster's CA and the client certificate. Raises `CallFailed`.
+
+    The library loads a client certificate only from a file, so the certificate is in a private temporary file
+    meanwhile.
+    """
     try:
         trust = ssl.create_default_context(cadata=api.ca)
         if api.certificate and api.key:
@@ -91,9 +95,10 @@ _PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
 def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, Any]:
-    """The cluster as if what is wanted of it were on; with nothing wanted, what is on, and if nothing is, both.
+    """Return the cluster with the wanted look-ups turned on, for its permissions and its steps.
 
-    Raises `CallFailed` for what is no cluster.
+    Without a wanted look-up, those that are on already stay on; if none is on, both are turned on. Raises
+    `CallFailed` if the trusted issuer is no cluster.
     """
     if trusted_issuer["kind"] != "kubernetes":
         raise CallFailed(f"{trusted_issuer['slug']} is no Kubernetes cluster, so nothing is looked up in it.")
@@ -107,7 +112,7 @@ def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> d
 
 
 def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """The account, its role and what binds them, for the look-ups of this trusted issuer that are on."""
+    """Return the manifest of the service account, its role and the role binding, for the look-ups that are on."""
     rules = [
         *([_REVIEWS] if trusted_issuer["token_review"] else []),
         *([_PODS] if trusted_issuer["pod_lookup"] else []),
@@ -130,7 +135,7 @@ def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, a
 
 
 def token_command(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """The line that puts the account's token where the authority reads it, readable by its owner alone."""
+    """Return the command that writes the account's token to the authority's file, readable only by its owner."""
     return (
         f"(umask 077; kubectl create token {account} --namespace {namespace} --duration 24h "
         f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{trusted_issuer["credentials"]}")'
@@ -138,7 +143,7 @@ def token_command(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE,
 
 
 def steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
-    """What is still to be done, for people."""
+    """Return the remaining steps for the operator, as lines."""
     return [
         "",
         "Apply this in the cluster, so that it may be asked:",
@@ -160,7 +165,7 @@ def add() -> None:
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What every kind takes."""
+    """Add the options that all kinds of trusted issuers have."""
     for option in (
         click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]"),
         click.option("--audience", default="", help="What its tokens must be for. [default: this authority's issuer]"),
@@ -191,8 +196,9 @@ def add_kubernetes(
 ) -> None:
     """Register the Kubernetes cluster NAME.
 
-    With --token-review or --pod-lookup it is asked about the tokens and pods of agents, by this authority, which needs
-    --credentials for that; what the cluster has to permit is shown.
+    With --token-review or --pod-lookup, this authority asks the cluster about the tokens and pods of agents.
+    The authority needs --credentials for these look-ups. The command shows the permissions that the cluster
+    must grant.
     """
     api = None
     if context is not None:
@@ -281,7 +287,10 @@ def _register(
 
 
 def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]) -> None:
-    """Say it where its keys cannot be fetched: it is registered, and proves nothing until they can."""
+    """Fetch the keys of the new trusted issuer, and warn if that fails.
+
+    A trusted issuer without keys is registered but proves nothing.
+    """
     keys = caller.post(path("issuers", trusted_issuer["slug"], "refresh"))
     if keys["failure"]:
         again = caller.follow_up("issuers", "refresh", trusted_issuer["slug"])
@@ -290,7 +299,10 @@ def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]
 
 
 def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | str]:
-    """Whether the cluster answers already; if not, what is to be done. Nobody rests on a new trusted issuer yet."""
+    """Ask the cluster once, and return the result; if it fails, also return the remaining steps.
+
+    No proof depends on a new trusted issuer yet, so a failure stops no agent.
+    """
     states = caller.post(path("issuers", trusted_issuer["slug"], "lookups"))
     if not any(state["failure"] for state in states.values()):
         return ["", "The cluster was asked, and answers."]
@@ -299,7 +311,10 @@ def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | 
 
 
 def named_keys(kind: TrustedIssuerKind, url: str | None, file: Path | None) -> dict[str, Any]:
-    """Where its keys are, in the words of the admin API: at the address, in the file, or found at the issuer."""
+    """Return the location of the keys as fields of the admin API: a URL, a file, or discovery at the issuer.
+
+    Raises `UsageError` if both a URL and a file are named, and `CallFailed` for an unusable file.
+    """
     if url is not None and file is not None:
         raise click.UsageError("Its keys are at an address or in a file: give one of the two.")
     if file is not None:
@@ -315,7 +330,10 @@ def named_keys(kind: TrustedIssuerKind, url: str | None, file: Path | None) -> d
 
 
 def _given(kind: TrustedIssuerKind, document: Mapping[str, Any], whose: str) -> dict[str, Any]:
-    """The public keys, and only these: a private one does not leave this machine."""
+    """Return only the public keys of the document. Raises `CallFailed`.
+
+    A document with a private key is refused before the request, so the key does not leave this machine.
+    """
     try:
         return {"keys_from": "given", "given_keys": as_document(kind, read_key_set(kind, document).keys)}
     except UnusableKeys as error:

@@ -1,4 +1,4 @@
-"""`authsec issuers edit`, `rbac` and `check`: what a cluster is asked, what that takes, and whether it works."""
+"""`authsec issuers edit`, `rbac` and `check`: change a trusted issuer, and prepare and test its look-ups."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def edit(
     yes: bool,
     **options: Any,
 ) -> None:
-    """Change a trusted issuer's keys or name, or what a cluster is asked beyond its tokens.
+    """Change a trusted issuer: its name, keys or look-ups. TRUSTED_ISSUER is its slug or id.
 
-    TRUSTED_ISSUER is its slug or id. What is not named stays. Keys that are gone or come from elsewhere, new token
-    reviews, pods that are looked up no more, or another API server: then the tokens that rest on the trusted issuer are
-    revoked. A cluster is asked once before look-ups in it are turned on; if it does not answer, nothing is saved. What
-    stops is said first.
+    Fields without an option stay as they are. Some changes revoke the tokens that depend on the trusted issuer:
+    removed keys, keys from another place, new token reviews, no more pod look-ups, or another API server.
+    Before look-ups are turned on, the cluster is asked once. If the cluster does not answer, nothing is saved.
+    The command shows the impact first.
     """
     asked = lookups(options, None if context is None else read_kubeconfig(context))
     if name is not None:
@@ -85,9 +85,9 @@ def rbac(
     account: str,
     **wanted: bool,
 ) -> None:
-    """Show what a cluster has to permit for its look-ups, for `kubectl apply -f -`. TRUSTED_ISSUER is its slug or id.
+    """Print the RBAC manifest for a cluster's look-ups, for `kubectl apply -f -`. TRUSTED_ISSUER is its slug or id.
 
-    Also before anything is on, so that it can be permitted first.
+    The command also works before look-ups are turned on, so the cluster can grant the permissions first.
     """
     found = prepared(caller.get(path("issuers", trusted_issuer)), wanted)
     text, line = permissions(found, namespace, account), token_command(found, namespace, account)
@@ -101,7 +101,10 @@ def rbac(
 @click.argument("trusted_issuer")
 @admin_command
 def check(caller: Caller, output: Output, trusted_issuer: str) -> None:
-    """Ask a cluster now, to see whether its look-ups work. TRUSTED_ISSUER is its slug or id."""
+    """Test a cluster's look-ups now. TRUSTED_ISSUER is its slug or id.
+
+    The exit status is 1 if a look-up fails.
+    """
     states = caller.post(path("issuers", trusted_issuer, "lookups"))
     output.result(states, *(shown_lookups(states) or ["Nothing is looked up in it."]))
     if any(state["failure"] for state in states.values()):
@@ -109,7 +112,7 @@ def check(caller: Caller, output: Output, trusted_issuer: str) -> None:
 
 
 def _note_users(caller: Caller, output: Output, trusted_issuer: dict[str, Any], asked: Mapping[str, Any]) -> None:
-    """Say before it is saved whom this may stop, if anybody."""
+    """Note the proofs and agents that the change can affect, if any, before the change is saved."""
     turned = {each for each in ("token_review", "pod_lookup") if each in asked and asked[each] != trusted_issuer[each]}
     on = [each for each in turned if asked[each]]
     ends = asked.keys() & _ELSEWHERE or "token_review" in on or "pod_lookup" in turned - {*on}
@@ -124,10 +127,13 @@ def _note_users(caller: Caller, output: Output, trusted_issuer: dict[str, Any], 
 
 
 def _asked_now(trusted_issuer: dict[str, Any], anyway: bool) -> list[str]:
-    """What is to be said where more is asked: it answers; or nobody knows, and this may still be to do."""
+    """Return the message after more look-ups were turned on: the cluster answers, or the remaining steps.
+
+    With `anyway`, the cluster was not tested.
+    """
     return steps(trusted_issuer) if anyway else ["", "The cluster answers, asked as it is from now on."]
 
 
 def needs_more(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether the cluster is asked something that it was not asked before."""
+    """Whether the change turns on a look-up that was off before."""
     return any(after[each] and not before[each] for each in ("token_review", "pod_lookup"))

@@ -1,4 +1,4 @@
-"""Trusted issuers and their keys, as people see them."""
+"""Trusted issuers and their keys as text for people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONDITIONS = {
 
 
 def shown(trusted_issuer: Mapping[str, Any]) -> Text:
-    """The trusted issuer, one fact a line."""
+    """Render the trusted issuer, one field on each line."""
     return block(
         {
             "trusted issuer": trusted_issuer["slug"],
@@ -43,7 +43,7 @@ def shown(trusted_issuer: Mapping[str, Any]) -> Text:
 
 
 def _asked(trusted_issuer: Mapping[str, Any]) -> dict[str, object]:
-    """What the cluster is asked, where, and with what."""
+    """Return the look-ups in the cluster, the API server and the credentials."""
     if trusted_issuer["kind"] != "kubernetes":
         return {}
     if not trusted_issuer["api_server"]:
@@ -58,7 +58,7 @@ def _asked(trusted_issuer: Mapping[str, Any]) -> dict[str, object]:
 
 
 def shown_lookups(states: Mapping[str, Mapping[str, Any]]) -> list[Text | str]:
-    """How each look-up went last, in the process that was asked."""
+    """Render the last result of each look-up, in the server process that answered."""
     facts: dict[str, object] = {}
     for lookup in Lookup:
         if state := states.get(lookup.value):
@@ -73,7 +73,7 @@ def _went(state: Mapping[str, Any]) -> object:
 
 
 def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
-    """The state of its keys, and each of them."""
+    """Render the state of the key set, and each key in it."""
     never = keys["condition"] == "none" and keys["failure"]
     facts: dict[str, object] = {"keys": "none could be fetched yet" if never else _CONDITIONS[keys["condition"]]}
     for name, member in (("fetched", "fetched_at"), ("fresh until", "fresh_until"), ("usable until", "usable_until")):
@@ -86,7 +86,7 @@ def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
 
 
 def next_steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
-    """What its workloads need in order to use it."""
+    """Return the token settings that the workloads of the trusted issuer need."""
     if trusted_issuer["kind"] != "kubernetes":
         return ["", f"Its tokens must be for the audience {trusted_issuer['token_audience']}, and for no other."]
     return [
@@ -98,7 +98,7 @@ def next_steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
 
 
 def resting(users: Mapping[str, Any]) -> Text:
-    """Who rests on it, and who has no other way in."""
+    """Count the proofs and agents that depend on the trusted issuer, and list agents without another valid proof."""
     proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
     facts: dict[str, object] = {"rest on it": f"{proofs} of {agents}" if users["proofs"] else "nobody yet"}
     if users["stranded"]:
@@ -108,10 +108,10 @@ def resting(users: Mapping[str, Any]) -> Text:
 
 
 def counted(count: int, noun: str) -> str:
-    """The count with its noun."""
+    """Format the count with its noun."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def state_of(trusted_issuer: Mapping[str, Any]) -> object:
-    """Its state, in one word."""
+    """Return `enabled` or `disabled` for the trusted issuer."""
     return "enabled" if trusted_issuer["enabled"] else styled("disabled", "red")

@@ -1,4 +1,4 @@
-"""`authsec issuers try`: what would become of a token that an agent sends."""
+"""`authsec issuers try`: test how the authority would verify an agent's token."""
 
 from __future__ import annotations
 
@@ -38,11 +38,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @click.argument("file", type=_FILE, required=False, metavar="[FILE]")
 @admin_command
 def try_token(caller: Caller, output: Output, trusted_issuer: str, file: Path | None) -> None:
-    """Say step by step what would become of a token.
+    """Test a token, and show the result of each verification step. TRUSTED_ISSUER is its slug or id.
 
-    TRUSTED_ISSUER is the trusted issuer's slug or id. The token is read from FILE, or from standard input: on the
-    command line, others on this machine could read it. Nothing of it is kept. The exit status is 1 where it would be
-    refused.
+    The command reads the token from FILE or from stdin. Other users of this machine could read a token on the
+    command line. The token is not stored. The exit status is 1 if the token would be refused.
     """
     trial = caller.post(path("issuers", trusted_issuer, "try"), {"token": _pasted(file, output)})
     output.result(trial, _verdict(trial), *_notes(trial), *map(_step, trial["steps"]), *_said(trial), *_proved(trial))
@@ -64,7 +63,7 @@ def _pasted(file: Path | None, output: Output) -> str:
 
 
 def _verdict(trial: Mapping[str, Any]) -> Text:
-    """What somebody wants to know first, who has pasted a token."""
+    """Return the overall result for the tested token, as the first line of the output."""
     if trial["holds"]:
         names = list(dict.fromkeys(each["name"] for each in trial["satisfies"]))
         if not names:
@@ -107,7 +106,10 @@ def _said(trial: Mapping[str, Any]) -> list[Text | str]:
 
 
 def _unsigned(trial: Mapping[str, Any]) -> str:
-    """The signature is verified only where the token names this trusted issuer."""
+    """Return the reason why no signature proves the claims: invalid, or not verified.
+
+    The signature is verified only if the token names this trusted issuer.
+    """
     states = {step["step"]: step["state"] for step in trial["steps"]}
     return "the signature does not match" if states.get("signature") == "fails" else "the signature was not checked"
 

@@ -1,4 +1,4 @@
-"""An authority that is called many times by one command."""
+"""A context that opens an authority once for several calls of one command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from authsec_server.cli.caller import Caller
 
 @contextmanager
 def kept_open(caller: Caller) -> Iterator[Caller]:
-    """The caller; where the authority is opened in this process, it is opened once. Raises `CallFailed`."""
+    """Yield a caller that opens an in-process authority only once. Raises `CallFailed`."""
     with caller.reach.kept_open() as opened:
         yield replace(caller, reach=opened)

@@ -1,4 +1,4 @@
-"""`authsec keys`: the keys that sign delegation tokens."""
+"""`authsec keys`: manage the keys that sign delegation tokens."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from authsec_server.cli.paging import Paged, note_more, page_options
 
 @click.group(cls=Commands)
 def keys() -> None:
-    """The keys that sign delegation tokens."""
+    """Manage the keys that sign delegation tokens."""
 
 
 @keys.command("list")
 @page_options
 @admin_command
 def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the keys, newest first.
+    """List the signing keys, newest first.
 
-    A prepared key is published and signs next; the active one signs; a retired one is published until the last token
-    that it signed is dead, then it is gone. A revoked one is believed no more.
+    A prepared key is published and becomes the next signing key. The active key signs. A retired key stays
+    published until the last token that it signed expires. Then the key is gone. Verifiers accept no signature
+    by a revoked key.
     """
     answer = paged.of(caller, "keys")
     rows = [(key["kid"], key["state"], when(_since(key)), when(key["publish_until"])) for key in answer["items"]]
@@ -39,9 +40,9 @@ def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
 @click.option("--feed", is_flag=True, help="The key of the revocation feed instead: another signs in 5 minutes.")
 @change_command
 def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
-    """Let the prepared key sign from now on, and prepare another.
+    """Activate the prepared key, and prepare another one.
 
-    The key before stays published until the last token that it signed is dead: no token stops working.
+    The previous key stays published until the last token that it signed expires. No token stops working.
     """
     if feed and force:
         raise click.UsageError("--feed never hurries: whoever follows the feed must have seen its new key before.")
@@ -59,11 +60,11 @@ def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
 @yes_option
 @change_command
 def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> None:
-    """Believe a key no more that somebody else may have. KEY is its id, as `list` shows it.
+    """Revoke a key that somebody else may have. KEY is its id, as `list` shows it.
 
-    It is published no longer, and every token that it signed ends. If it signs at present, the prepared key takes its
-    place at once. APIs that do not follow revocations take its tokens until they fetch the key set anew: after 5
-    to 10 minutes, as long as they reach the authority.
+    The authority stops publishing the key, and every token that it signed is revoked. If the key is active, the
+    prepared key replaces it at once. APIs that do not follow revocations accept tokens of the key until their
+    next refresh of the key set. That takes 5 to 10 minutes if they reach the authority.
     """
     where = path("keys", kid, "revoke")
     ask_for_good(caller, output, where, f"Revoke the key {kid} for good?", yes=yes)

@@ -1,4 +1,4 @@
-"""What a kubeconfig says of one cluster: where its API server is, whom to trust there, and how to sign in."""
+"""The reader for a kubeconfig: a cluster's API server, its trusted certificates and the credentials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTEAD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServer:
-    """An API server and the credentials for it. Without `ca` the system's certificates count."""
+    """An API server and the credentials for it. Without `ca`, the system's certificates are trusted."""
 
     server: str
     ca: str | None = field(default=None, repr=False)
@@ -37,7 +37,7 @@ class ApiServer:
 
 
 def read_kubeconfig(context: str = "") -> ApiServer:
-    """The API server of this context, or of the current one. Raises `CallFailed`, saying what to do instead."""
+    """Return the API server of this context, or of the current one. Raises `CallFailed` with an alternative."""
     path = _path()
     config = _loaded(path)
     name = context or config.get("current-context")
@@ -60,7 +60,7 @@ def read_kubeconfig(context: str = "") -> ApiServer:
 
 
 def _path() -> Path:
-    """The first file that KUBECONFIG names, or the usual one."""
+    """Return the first file in KUBECONFIG, or the default path."""
     named = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return Path(named[0]) if named else Path.home() / ".kube" / "config"
 
@@ -106,7 +106,7 @@ def _server(path: Path, server: object) -> str:
 
 
 def _data(path: Path, part: Mapping[str, Any], member: str) -> bytes | None:
-    """What stands in `<member>-data`, or in the file that `<member>` names, relative to the kubeconfig."""
+    """Return the content of `<member>-data`, or of the file in `<member>`, relative to the kubeconfig."""
     inline, named = part.get(f"{member}-data"), part.get(member)
     if isinstance(inline, str) and inline:
         try:

@@ -1,4 +1,4 @@
-"""On the server's own machine: the authority over some data, opened for one call, as the local operator."""
+"""The transport on the server's machine: open the authority in this process, as the local operator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from authsec_server.settings import ENV_PREFIX, Settings, load_settings
 
 
 def failed(failure: Failure) -> CallFailed:
-    """What the server refuses before it can be asked, as a command says it."""
+    """Convert a failure of the server to a `CallFailed` with the matching exit status."""
     status = Exit.CONFLICT if isinstance(failure, Conflict) else Exit.FAILED
     if isinstance(failure, Unavailable):
         status = Exit.UNREACHABLE
@@ -35,7 +35,7 @@ def failed(failure: Failure) -> CallFailed:
 
 
 def authority_here(data: Path | None, database: str | None) -> InProcess | None:
-    """The authority with this data; None where nothing says which. Raises `CallFailed`."""
+    """Find the authority with this data. Return None if no data is named or found. Raises `CallFailed`."""
     if data and database is None:
         database = ""  # a folder that is named outweighs a database that the environment names
     try:
@@ -50,14 +50,18 @@ def authority_here(data: Path | None, database: str | None) -> InProcess | None:
 
 
 def _no_data(folder: Path) -> CallFailed:
-    """Most often the path is mistyped. `authsec serve` there would begin a second authority, so it is not suggested."""
+    """Build the error for a folder without a database.
+
+    The usual cause is a mistyped path. The remedy does not suggest `authsec serve`, because that command would
+    start a second authority there.
+    """
     lacking = f"{folder} holds no AuthSec database" if folder.exists() else f"There is no folder {folder}"
     return CallFailed(f"{lacking}.", "Check the path: `authsec serve` prints its data folder when it starts.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InProcess:
-    """The authority over this data, opened for the one call, as the local operator. A server may run meanwhile."""
+    """The authority with this data, opened in this process for each call. A server may run at the same time."""
 
     settings: Settings
 
@@ -67,7 +71,10 @@ class InProcess:
 
     @contextmanager
     def kept_open(self) -> Iterator[Opened]:
-        """The same for many calls: opening it takes longer than most of them. Raises `CallFailed`."""
+        """Open the authority for many calls. Raises `CallFailed`.
+
+        Opening the authority takes longer than most calls.
+        """
         try:
             with errors_only(), open_authority(self.settings, local_operator=True, pages=False) as authority:
                 yield Opened(authority=authority, whole=self)
@@ -88,7 +95,7 @@ class InProcess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """The authority while it is held open."""
+    """An opened authority in this process."""
 
     authority: Authority
     whole: InProcess
@@ -105,7 +112,7 @@ class Opened:
 
     @contextmanager
     def kept_open(self) -> Iterator[Opened]:
-        """It is."""
+        """Yield this object, because the authority is open already."""
         yield self
 
     def refuse_if_older(self) -> None:
@@ -114,7 +121,7 @@ class Opened:
             raise CallFailed(older, "Nothing is changed in an older database: see docs/backup.md.")
 
     def act(self) -> Act:
-        """What the operator does without a call of the API."""
+        """Return the `Act` of the local operator, for changes without an API call."""
         around = Runtime()
         return Act(
             principal=LOCAL_OPERATOR, now=around.now(), request_id="", address="", token_bytes=around.token_bytes
@@ -129,7 +136,7 @@ class Opened:
 
 @contextmanager
 def errors_only() -> Iterator[None]:
-    """The authority's own log, in process: one line on stderr for what it could not do, and nothing on stdout."""
+    """Limit the in-process log to errors: one line on stderr for each, and nothing on stdout."""
     before: dict[str, Any] = structlog.get_config()
     structlog.configure(
         processors=[_drop_answered, _one_line],
@@ -144,14 +151,17 @@ def errors_only() -> Iterator[None]:
 
 
 def _drop_answered(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Drop what the command's own message says already: a refusal that no exception caused."""
+    """Drop a refusal without an exception, because the command's own message already reports it."""
     if event["event"] == "unavailable" and event.get("cause") == repr(None):
         raise structlog.DropEvent
     return event
 
 
 def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    """What happened and its particulars; a traceback is for a server's log, not for a person at a terminal."""
+    """Render the log event and its fields on one line, without a traceback.
+
+    A traceback belongs in a server's log. A person at a terminal does not need a traceback.
+    """
     told = {name: value for name, value in event.items() if name not in {"event", "exc_info", "where"}}
     plain = {name: str(value) if isinstance(value, StrEnum) else value for name, value in told.items()}
     return " ".join(["log:", str(event["event"]), *(f"{name}={value!r}" for name, value in plain.items())])

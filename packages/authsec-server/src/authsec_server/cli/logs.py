@@ -1,4 +1,4 @@
-"""The server's log: structured lines on stderr, which never carry a secret and never break an answer."""
+"""The server's log: structured lines on stderr. A log line has no secrets, and a failed write breaks no request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 
 class Unfailing:
-    """A stream to write lines to, for what they are worth: on a full disk a request must not fail for its log line."""
+    """A text stream that ignores write errors. A request must not fail because the disk for its log line is full."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -29,7 +29,10 @@ class Unfailing:
 
 
 def configure_logging(log_format: str) -> None:
-    """Text for a terminal, JSON for a collector. Tracebacks are plain: the local variables of a frame hold secrets."""
+    """Configure the log: text for a terminal, JSON for a collector.
+
+    Tracebacks do not include local variables, because these variables can contain secrets.
+    """
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     written: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

@@ -1,4 +1,4 @@
-"""The options about a cluster's look-ups, as `authsec issuers add kubernetes` and `authsec issuers edit` take them."""
+"""The options for a cluster's look-ups, for `authsec issuers add kubernetes` and `authsec issuers edit`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def from_kubeconfig(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--from-kubeconfig`, which reads `what`."""
+    """Return the option `--from-kubeconfig`, with `what` as the help text."""
     return click.option(
         "--from-kubeconfig", "context", is_flag=False, flag_value=CURRENT, metavar="[CONTEXT]", help=what
     )
 
 
 def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the API server is, what it is asked, and with what."""
+    """Add the options for look-ups: the API server, its certificates, the credentials and the look-ups to turn on."""
     for option in (
         click.option("--api-ca-file", type=FILE, help="PEM certificates that count for the API server alone."),
         click.option("--api-server", help="Where this authority reaches the cluster's API server, https://…"),
@@ -42,7 +42,7 @@ def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def lookups(options: Mapping[str, Any], api: ApiServer | None) -> dict[str, Any]:
-    """What of it was asked for, in the words of the admin API; what the kubeconfig says counts where nothing else does.
+    """Return the named options as fields of the admin API. The kubeconfig fills in the API server and its CA.
 
     Raises `CallFailed`.
     """
@@ -60,7 +60,10 @@ def lookups(options: Mapping[str, Any], api: ApiServer | None) -> dict[str, Any]
 
 
 def certificates(file: Path | None) -> str:
-    """The certificates in that file; empty for none. Raises `CallFailed` for a private key, before it leaves."""
+    """Read the certificates in the file; empty without a file. Raises `CallFailed` for a private key.
+
+    A private key is refused before the request, so the key does not leave this machine.
+    """
     text = read_named(file, at_most=MAX_FILE).decode("utf-8", "replace") if file else ""
     if "PRIVATE KEY" in text:
         raise CallFailed(f"{file} holds a PRIVATE key. It was not sent.", "Give the certificates alone.")

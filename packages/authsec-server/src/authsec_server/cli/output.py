@@ -1,4 +1,4 @@
-"""What commands print: tables and blocks for people, JSON for programs. Data on stdout, messages on stderr."""
+"""The output of commands: tables and blocks for people, JSON for programs. Data on stdout, messages on stderr."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Prints one result, in the form that was asked for."""
+    """The printer for the result of a command, as JSON or as text for people."""
 
     console: Console
     as_json: bool
 
     def result(self, value: Any, *for_people: Table | Text | str) -> None:
-        """`value` as JSON for programs, or the parts for people: tables, styled text, plain sentences."""
+        """Print `value` as JSON for programs, or the parts for people: tables, styled text, sentences."""
         if self.as_json:
             click.echo(json.dumps(value, indent=2))  # everything beyond ASCII escaped: safe on a terminal too
             return
@@ -37,17 +37,17 @@ class Output:
             self.console.print(shown, soft_wrap=isinstance(shown, Text))
 
     def note(self, text: str) -> None:
-        """Something a person should know beside the result."""
+        """Print a message on stderr, separate from the result."""
         click.echo(harmless(runnable(text)), err=True)
 
 
 def open_output(*, as_json: bool) -> Output:
-    """The output of this process, as wide as its terminal."""
+    """Return the output of this process, as wide as its terminal. A pipe has no maximum width."""
     return Output(Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH), as_json)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> Table | Text:
-    """A table. What does not fit is folded between words, never cut; the columns in `whole` stay on one line."""
+    """Return a table. Long text wraps between words and is never cut; columns in `whole` stay on one line."""
     if not rows:
         return Text("none", style="dim")
     made = FittedTable()
@@ -59,7 +59,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Co
 
 
 def block(facts: Mapping[str, object]) -> Text:
-    """Names and values, one a line. Nothing is folded: what the terminal itself wraps is copied whole."""
+    """Render names and values, one pair on each line.
+
+    Long values are not wrapped, so text that the terminal wraps can be copied whole.
+    """
     width = max(map(len, facts)) + 2
     lines = []
     for name, value in facts.items():
@@ -71,33 +74,33 @@ def block(facts: Mapping[str, object]) -> Text:
 
 
 def cell(value: object) -> Text:
-    """A value as a cell: lists with commas, nothing as a dash. Text that is styled already stays so."""
+    """Convert a value to a cell: a list with commas, an empty value as a dash. Styled text stays as it is."""
     return value if isinstance(value, Text) else Text(harmless(_plain(value)))
 
 
 def styled(value: object, style: str) -> Text:
-    """A cell that stands out."""
+    """Return the value as a cell with a style."""
     return Text(harmless(_plain(value)), style=style)
 
 
 def when(instant: str | None) -> str:
-    """An instant of the API (RFC 3339 in UTC) as people read it; the column's head says UTC."""
+    """Format an RFC 3339 time in UTC for people. The column's heading says UTC."""
     return NOTHING if instant is None else instant.replace("T", " ").removesuffix("Z")
 
 
 def often(count: int) -> str:
-    """How many times something happened, as people say it."""
+    """Format a count as a phrase: "once" or "3 times"."""
     return "once" if count == 1 else f"{count} times"
 
 
 def harmless(text: str) -> str:
-    """The text with nothing in it that a terminal would obey, or that would show it otherwise than it is."""
+    """Replace control characters and invisible characters, so that text cannot control or mislead a terminal."""
     spaced = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
     return "".join("�" if unicodedata.category(char) in _UNSEEN else char for char in spaced)
 
 
 def say_failed(message: str, remedy: str = "", request_id: str = "") -> None:
-    """A failure on stderr: what, what would help, and how to find it in the audit trail."""
+    """Print an error on stderr: the message, the remedy and the request id for the audit log."""
     lines = [message, remedy, f"request id  {request_id}" if request_id else ""]
     click.echo(failed("\n".join(f"  {harmless(line)}" for line in lines if line)), err=True)
 
@@ -116,7 +119,7 @@ _GAP: Final = 2  # between columns
 
 
 class FittedTable(Table):
-    """A table whose words are never broken to make it fit. The cells and heads are `Text`."""
+    """A table that never breaks words. A table that is too wide becomes blocks. Cells and headings are `Text`."""
 
     def __init__(self) -> None:
         super().__init__(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
@@ -135,7 +138,10 @@ class FittedTable(Table):
         yield from super().__rich_console__(console, options)
 
     def _blocks(self) -> RenderResult:
-        """The first cell, and below it the others that hold something, each with its head."""
+        """Yield each row as a block: the first cell, and below it the other cells with their headings.
+
+        Empty cells are left out.
+        """
         heads = [str(column.header).lower().replace("(utc)", "(UTC)") for column in self.columns]
         width = max(map(len, heads[1:]), default=0) + _GAP
         for number, cells in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
@@ -151,7 +157,7 @@ class FittedTable(Table):
 
 
 def _shared(least: list[int], natural: list[int], room: int) -> list[int]:
-    """The room between columns: each has its least, and what is left goes to those that lack most."""
+    """Divide the room between the columns: each gets its minimum, then the columns that lack most get the rest."""
     widths = list(least)
     for _ in range(room - sum(least)):
         lack, column = max(
@@ -170,7 +176,7 @@ def _bold(cell: object) -> Text:
 
 
 def _longest(cell: object) -> int:
-    """The width of its longest word."""
+    """Return the width of the longest word in the cell."""
     return max((Text(word).cell_len for word in str(cell).split()), default=0)
 
 

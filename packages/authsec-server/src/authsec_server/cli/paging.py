@@ -1,4 +1,4 @@
-"""What commands that list things have in common: a page of them, or all."""
+"""Paging for commands that list things: one page or all pages."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST: Final = 200  # of a page of the API
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paged:
-    """Which part of a list is asked for."""
+    """The requested part of a list."""
 
     limit: int
     cursor: str | None
     everything: bool
 
     def of(self, caller: Caller, path: str, **filters: object) -> Mapping[str, Any]:
-        """That part of the list at `path`, of what passes the filters: those of None let all through."""
+        """Read the requested part of the list at `path`, without the filters that are None."""
         if not self.everything:
             page: Mapping[str, Any] = caller.get(path, limit=self.limit, cursor=self.cursor, **filters)
             return page
@@ -40,7 +40,7 @@ class Paged:
 
 
 def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command `--limit`, `--cursor` and `--all`, and calls it with them as `paged`."""
+    """Add `--limit`, `--cursor` and `--all` to a command. The command receives them as `paged`."""
 
     @click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="How many.")
     @click.option("--cursor", help="Where the list before ended.")
@@ -53,6 +53,6 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def note_more(output: Output, answer: Mapping[str, Any]) -> None:
-    """Tell a person that the list goes on, and how to see it."""
+    """Note that the list has more entries, and how to read them."""
     if answer["next"] and not output.as_json:
         output.note(f"There are more: --cursor {answer['next']}, or --all")

@@ -1,4 +1,4 @@
-"""What people type on the command line: durations, and lists that an edit sets, adds to or takes from."""
+"""Types and options of the command line: durations, and lists that an edit replaces, extends or shortens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def list_options(noun: str, plural: str, example: str) -> Callable[[Command], Command]:
-    """Gives a command `--NOUN`, `--add-NOUN` and `--remove-NOUN`: its `PLURAL`, `added_PLURAL`, `removed_PLURAL`."""
+    """Add `--NOUN`, `--add-NOUN` and `--remove-NOUN` to a command.
+
+    The command receives them as `PLURAL`, `added_PLURAL` and `removed_PLURAL`.
+    """
 
     def give(command: Command) -> Command:
         for name, kept, text in (
@@ -50,7 +53,11 @@ def list_options(noun: str, plural: str, example: str) -> Callable[[Command], Co
 
 
 def edited(now: Sequence[str], whole: Sequence[str], added: Sequence[str], removed: Sequence[str]) -> list[str] | None:
-    """The list as it is to be; None where nothing is said of it. Raises `UsageError`, and `CallFailed` for a slip."""
+    """Return the list after the edit, or None if no option names a change.
+
+    Raises `UsageError` for options that exclude each other, and `CallFailed` for a removed item that is not in
+    the list.
+    """
     if whole and (added or removed):
         raise click.UsageError("Name all that shall be in it, or what comes and what goes: not both.")
     if whole:

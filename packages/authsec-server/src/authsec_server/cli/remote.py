@@ -1,4 +1,7 @@
-"""Over HTTPS, with an admin key. Imports nothing of the server's: whoever only asks it must not wait for that."""
+"""The transport over HTTPS, with an admin key.
+
+The module imports nothing of the server, because a command that only calls a server must start fast.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _LONGEST_PAUSE: Final = 5.0  # seconds that a Retry-After may ask of a person at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """The authority at `base_url`. `allow_http_hosts` may be spoken to without TLS; loopback always may."""
+    """The authority at `base_url`. Plain HTTP is allowed only for loopback and for `allow_http_hosts`."""
 
     base_url: str
     admin_key: str = field(repr=False)
@@ -42,7 +45,10 @@ class Remote:
     jitter: Callable[[], float] = random.random  # 0 to 1: those who were refused together come back apart
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
-        """Send it; again, up to twice, where that cannot make a change twice."""
+        """Send the request, with up to two retries if a retry cannot repeat a change.
+
+        Raises `CallFailed`.
+        """
         for pause in _PAUSES:
             wait = pause
             try:
@@ -62,7 +68,7 @@ class Remote:
             raise broken.failure from None
 
     def _sent(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
-        """Send it once. Raises `CallFailed`, or `_Broken` when the connection broke under way."""
+        """Send the request once. Raises `CallFailed`, or `_Broken` if the connection breaks during the request."""
         parts = self._checked()
         secure = parts.scheme == "https"
         host = str(parts.hostname)
@@ -85,7 +91,7 @@ class Remote:
 
     @contextmanager
     def kept_open(self) -> Iterator[Remote]:
-        """As it is: the server is there all the time."""
+        """Yield this object, because a server is always open."""
         yield self
 
     def address(self) -> str:
@@ -95,7 +101,11 @@ class Remote:
         return ""  # it has just answered
 
     def _checked(self) -> SplitResult:
-        """The address's parts, once neither address nor key can betray the key. Raises `CallFailed`."""
+        """Return the parts of the base URL, after checking the URL and the key. Raises `CallFailed`.
+
+        An unsafe URL would expose the key on the network. A value that is no admin key may be another secret and is
+        not sent.
+        """
         parts = _split(self.base_url)
         host = str(parts.hostname)
         if parts.scheme == "http" and not is_loopback(host) and host not in self.allow_http_hosts:
@@ -112,7 +122,7 @@ class Remote:
 
 
 class _Broken(Exception):
-    """The connection broke before the answer was complete: what was asked for may have been done."""
+    """The connection broke before the answer was complete. The authority may have made the change."""
 
     def __init__(self, failure: CallFailed) -> None:
         super().__init__()
@@ -120,10 +130,10 @@ class _Broken(Exception):
 
 
 def _seconds_before_retry(answer: httpx2.Response, method: str, path: str) -> float | None:
-    """Seconds to wait before the same request is sent again; None where the answer stands.
+    """Return the seconds to wait before a retry, or None if the answer is final.
 
-    A 503 that says `retryable` says that nothing was committed. POST is not repeated all the same: between this
-    program and the authority may be a proxy that repeats what it sends.
+    A 503 with `retryable` means that nothing was committed. A POST that changes something is still not
+    repeated, because a proxy on the way may repeat the request itself.
     """
     if answer.status_code != 503 or (method == "POST" and _changes(method, path)):
         return None
@@ -165,12 +175,15 @@ def _split(base_url: str) -> SplitResult:
 
 
 def _changes(method: str, path: str) -> bool:
-    """Whether the request, once it has arrived, may change something."""
+    """Whether the request can change something if it arrives."""
     return method != "GET" and path != _COMPARES and "dry_run=" not in path
 
 
 def _unreachable(error: httpx2.HTTPError, where: str, *, changes: bool) -> CallFailed:
-    """In words to act on; the library's own hold addresses of objects, and say nothing of ours."""
+    """Convert a connection error to a message with a remedy.
+
+    The texts of the library contain addresses of objects and do not name the authority.
+    """
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return CallFailed(
             f"The certificate of {where} is not trusted.",

@@ -1,4 +1,4 @@
-"""`authsec admin restored`: record that the database came from a backup, so that the authority issues again."""
+"""`authsec admin restored`: record that the database was restored from a backup, so that tokens are issued again."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def restored(
 ) -> None:
     """Record that this database was restored from a backup.
 
-    Every token that was issued before ends, every signing key is replaced, and APIs that follow revocations accept
-    new tokens at once. Administrators sign in again. A server that waits for this goes on within seconds.
+    All tokens issued before are revoked, and every signing key is replaced. APIs that follow revocations accept
+    new tokens at once. Administrators must sign in again. A server that waits for this command continues within
+    seconds.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     lines = [line for file in files for line in _heads_in(file)]
@@ -82,7 +83,7 @@ def restored(
 
 
 def _heads_in(file: Path) -> Sequence[str]:
-    """The lines of a file that is named. Raises `CallFailed` where none of them is a head."""
+    """Read the lines of a named file. Raises `CallFailed` if none of the lines is a head."""
     found = last_lines(file, MOST_BYTES)
     if found.unread or not file.exists():
         raise CallFailed(f"{found.unread or f'There is no file {file}'}.", "Name a file with heads: --head FILE.")
@@ -92,7 +93,10 @@ def _heads_in(file: Path) -> Sequence[str]:
 
 
 def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[str]:
-    """The lines of the file that the server appends to, unless that is named."""
+    """Read the lines of the heads file that the server appends to, unless this file is named already.
+
+    Raises `CallFailed`.
+    """
     own = restoration.heads_file()
     if own is None or own.absolute() in {file.absolute() for file in named}:
         return []
@@ -108,7 +112,10 @@ def _declared(last: Restore) -> str:
 
 
 def _say_declared(output: Output, last: Restore, lines: Sequence[str], *, is_more_wanted: bool) -> None:
-    """Say that nothing was done, and why. Raises `CallFailed` where that is not all that was asked for."""
+    """Report that a restore is recorded already and nothing was changed.
+
+    Raises `CallFailed` if the command also names keys to revoke or agents to disable.
+    """
     newer = (
         "No head that was read is newer than the database"
         if lines
@@ -174,7 +181,7 @@ def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
 
 
 def _about(lost: Lost, lines: Sequence[str]) -> list[str]:
-    """What the outside heads say."""
+    """Describe the newest outside head, or why there is none."""
     if lost.newest:
         return [f"The newest outside head was signed at {when(rfc3339(lost.newest.at))} UTC."]
     if lost.unknown_keys:

@@ -1,4 +1,4 @@
-"""`authsec revoke`: what a security officer stops at night, in one place: an agent, a trust delegation, one token."""
+"""`authsec revoke`: stop an agent, a trust delegation or one token in an emergency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _MOST = 32_768  # characters read from stdin: more than any token has
 
 
 class _Revoke(Commands):
-    """Says what can be named. What was typed instead is not repeated: it may be a token."""
+    """A command group that lists the possible subcommands in the error for an unknown one.
+
+    The error does not repeat the unknown word, because the word can be a token.
+    """
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -30,9 +33,10 @@ class _Revoke(Commands):
 
 @click.group(cls=_Revoke)
 def revoke() -> None:
-    """Stop an agent, a trust delegation or one token, now.
+    """Stop an agent, a trust delegation or one token at once.
 
-    Of an administrator: authsec admin revoke-grants. Of a signing key: authsec keys revoke.
+    To revoke the delegations of an administrator: authsec admin revoke-grants. To revoke a signing key: authsec
+    keys revoke.
     """
 
 
@@ -44,10 +48,10 @@ revoke.add_command(revoke_delegation, "delegation")
 @yes_option
 @change_command
 def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Stop an agent: all its tokens end, and it gets no more until somebody enables it. AGENT is its slug or client_id.
+    """Stop an agent: revoke its tokens, and issue none until it is enabled. AGENT is its slug or client_id.
 
-    What stops is said first. Codes for enrolling a laptop as this agent end, too. APIs that do not follow revocations
-    take a token that is out until it expires.
+    The command shows the impact first. Codes that enrol a laptop as this agent end as well. APIs that do not
+    follow revocations accept an issued token until the token expires.
     """
     where = path("clients", agent, "disable")
     ask_first(caller, output, where, f"Stop {agent}?", yes=yes)
@@ -65,10 +69,10 @@ def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
 @reason_option
 @change_command
 def revoke_token(caller: Caller, output: Output, which: str, reason: str) -> None:
-    """End one token, at every API that follows revocations; its agent gets another when it asks.
+    """Revoke one token at every API that follows revocations. The agent can request another token.
 
-    JTI is its claim `jti`, as `authsec audit list` shows it; with `-` the token itself is read from stdin. A token
-    among the arguments would be seen in the list of processes and kept in the shell's history.
+    JTI is the claim `jti` of the token, as `authsec audit list` shows it. With `-`, the command reads the token
+    from stdin. A token among the arguments would be visible in the process list and in the shell's history.
     """
     if "." in which:
         raise click.UsageError("This looks like a token. Pass it on stdin: authsec revoke token - < FILE")

@@ -18,7 +18,7 @@ from authsec_server.cli.params import edited, list_options
 
 @click.group(cls=Commands)
 def roles() -> None:
-    """Roles: named sets of actions that agents may be given."""
+    """Manage roles, the named sets of actions that agents can receive."""
 
 
 @roles.command("create")
@@ -74,10 +74,11 @@ def edit_role(
     removed_actions: tuple[str, ...],
     yes: bool,
 ) -> None:
-    """Change a role: what is not named stays. ROLE is its slug or id.
+    """Change a role. ROLE is its slug or id.
 
-    An action that it loses is gone from every trust delegation of the role, and their tokens end; that is said first.
-    One that it gains is in no delegation until somebody puts it there.
+    Fields without an option stay as they are. An action that is removed from the role is also removed from
+    every trust delegation of the role. The tokens of these delegations are revoked; the command shows the
+    impact first. An action that is added to the role is in no delegation until somebody adds it there.
     """
     where = path("roles", role)
     found = caller.get(where)

@@ -21,7 +21,7 @@ OPTION = "--sealing-key-file"
 
 
 def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command `--sealing-key-file`, and says how to name the file where the command failed without one."""
+    """Add `--sealing-key-file` to a command. If the command fails without the file, the error names the option."""
 
     @click.option(
         OPTION,
@@ -44,7 +44,7 @@ def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def in_process(caller: Caller, option: str) -> InProcess:
-    """The authority in this process. Raises `CallFailed` where a server would be sent the private key."""
+    """Return the in-process authority. Raises `CallFailed` if a server would receive the private key."""
     if isinstance(caller.reach, InProcess):
         return caller.reach
     raise CallFailed("A private key is not sent to a server.", f"On the server's machine: --data DIR {option} FILE")

@@ -1,4 +1,4 @@
-"""`authsec serve`: the authority, listening."""
+"""`authsec serve`: run the authority as a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process of `authsec serve`: its port, its files, its signals, and how it ends."""
+"""The process of `authsec serve`: its port, files, signals and shutdown."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ def run(settings: Settings) -> None:
 
 
 def _patiently(work: Callable[[], T]) -> T:
-    """Do the work, and repeat it while another transaction holds a lock. PostgreSQL soon ends that of a dead server."""
+    """Do the work, and retry while another transaction has a lock. Raises `Unavailable` after 30 seconds.
+
+    PostgreSQL ends the transaction of a dead server within that time.
+    """
     deadline = time.monotonic() + LEFT_LOCK_SECONDS
     while True:
         try:
@@ -97,9 +100,9 @@ def _remember(tx: Tx, authority: Authority) -> None:
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that on SIGTERM first says unready, goes on answering for a while, then finishes and exits.
+    """A server that drains on SIGTERM: it reports unready, answers for a while, finishes its requests and exits.
 
-    Load balancers need to see `/readyz` fail before the port closes. Ctrl-C, or a second signal, does not wait.
+    Load balancers must see `/readyz` fail before the port closes. Ctrl-C or a second signal skips the wait.
     """
 
     def __init__(self, config: uvicorn.Config, authority: Authority, drain_seconds: float) -> None:
@@ -135,7 +138,10 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(number, handler or signal.SIG_DFL)
 
     def _end_within(self, drain_seconds: float) -> None:
-        """End the process after its time, whatever hangs: a thread in a system call, the event loop, a disk."""
+        """End the process after the shutdown time, even if something hangs.
+
+        A thread in a system call, the event loop or a disk can hang.
+        """
         timer = threading.Timer(drain_seconds + FINISH_SECONDS + LAST_SECONDS, _end_now)
         timer.daemon = True
         timer.start()
@@ -154,7 +160,7 @@ class DrainingServer(uvicorn.Server):
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """Every file and folder that is made meanwhile is readable for this process's user alone."""
+    """Make all new files and folders readable only by the user of this process."""
     before = os.umask(0o077)
     try:
         yield
@@ -163,7 +169,7 @@ def _private_files() -> Iterator[None]:
 
 
 def _end_now() -> None:
-    """End the process without waiting for its threads. A transaction that is not committed is undone."""
+    """End the process without waiting for its threads. The database rolls back open transactions."""
     said = "the process is ended although something in it has not finished"
     telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe that nobody reads blocks
     telling.start()

@@ -1,4 +1,4 @@
-"""A command that runs until somebody ends it: by a signal, or by no longer reading what it prints."""
+"""Signals for a command that runs until somebody ends it, by a signal or by closing the pipe on stdout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from contextlib import contextmanager
 
 
 class UntilEnded:
-    """Whether it has been ended, and waiting until it is. What is under way when the signal comes is finished."""
+    """The end of a long-running command: whether the end was requested, and a wait that the end interrupts.
+
+    A signal does not interrupt work that has started.
+    """
 
     def __init__(self, wake: int | None = None, reader: int | None = None) -> None:
         self.ended = False
@@ -20,7 +23,7 @@ class UntilEnded:
         self._reader = reader
 
     def wait(self, seconds: float) -> None:
-        """So long, or until it is ended."""
+        """Wait for this time, or until the end is requested."""
         if self.ended:
             return
         if self._wake is None:  # Windows, where no pipe can be waited for
@@ -34,13 +37,13 @@ class UntilEnded:
             self.ended = True
 
     def end(self) -> None:
-        """End it."""
+        """Request the end of the command."""
         self.ended = True
 
 
 @contextmanager
 def until_ended() -> Iterator[UntilEnded]:
-    """SIGTERM and Ctrl-C end it, from the main thread; so does a closed stdout."""
+    """Yield an object that SIGTERM, Ctrl-C and a closed stdout end. Only for the main thread."""
     if sys.platform == "win32":
         yield UntilEnded()
         return

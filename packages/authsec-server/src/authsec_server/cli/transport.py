@@ -1,4 +1,4 @@
-"""A way to an authority's admin API, and what its answers and failures mean, in the words that were typed."""
+"""The interface to an authority's admin API, and the conversion of its answers and errors for the command line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ API: Final = "/authsec/api/v1/"
 
 
 class CallFailed(click.ClickException):
-    """The call was refused or could not be made. Click prints it and exits with its status, without a traceback.
+    """The call was refused or could not be made. Click prints the error without a traceback and exits.
 
-    `reason` is the authority's stable code for it, `field` the member of the body that was refused, where it was one.
+    `exit_code` is the exit status. `reason` is the authority's stable code for the error. `field` is the
+    refused member of the body, if one member was refused.
     """
 
     def __init__(
@@ -43,23 +44,23 @@ class CallFailed(click.ClickException):
 
 
 class Transport(Protocol):
-    """A way to an authority."""
+    """The interface to an authority."""
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send one request to `path` below the API's root. Raises `CallFailed` when there is no response."""
 
     def kept_open(self) -> AbstractContextManager[Transport]:
-        """The same for many calls. Raises `CallFailed`."""
+        """Keep the authority open for many calls. Raises `CallFailed`."""
 
     def address(self) -> str:
-        """The root of the authority, as those who call it know it. Raises `CallFailed`."""
+        """Return the root URL of the authority, as its callers use it. Raises `CallFailed`."""
 
     def silent_address(self) -> str:
-        """The address where the authority should be served and nobody answers; empty where that cannot be known."""
+        """Return the authority's address if no server answers there; empty if one does or nobody knows."""
 
 
 def result(answer: httpx2.Response) -> Any:
-    """The JSON of a good answer. Raises `CallFailed`."""
+    """Return the JSON of a successful answer. Raises `CallFailed` for any other answer."""
     try:
         body = answer.json()
     except ValueError:
@@ -84,7 +85,7 @@ def result(answer: httpx2.Response) -> Any:
 
 
 def _as_typed(message: str, body: Mapping[str, Any]) -> str:
-    """The message; where it begins with the name of a member, with that of the option or argument it came from."""
+    """Return the message with the option or argument in place of the member at its beginning."""
     field, context = str(body.get("field") or ""), click.get_current_context(silent=True)
     if context is None or not message.startswith(f"{field} "):
         return message
@@ -96,6 +97,6 @@ def _as_typed(message: str, body: Mapping[str, Any]) -> str:
 
 
 def _what_changed(body: Mapping[str, Any]) -> str:
-    """Where an edit came too late: what others changed meanwhile, and when."""
+    """Describe the fields that others changed before a late edit, and the time; empty if there are none."""
     fields = [str(each).replace("_", " ") for each in body.get("changed_fields") or ()]
     return f" Changed: {', '.join(fields)}, at {when(body['changed_at'])} UTC." if fields else ""

@@ -1,7 +1,8 @@
-"""YAML, read so that nothing in it surprises: into what JSON could hold as well, with the place of each value.
+"""A strict YAML reader: values are limited to the types of JSON, and each value has its place in the text.
 
-Only what a configuration needs is read. No anchors (a few lines of them unfold to gigabytes), no tags, no merging, no
-name twice. Words are what YAML 1.2's core schema makes of them: `on` and `no` are texts, `true` is not.
+The reader supports only the YAML that a configuration needs. It refuses anchors (a few lines of anchors can
+expand to gigabytes), tags, merge keys and duplicate names. Words have the meaning of YAML 1.2's core
+schema: `on` and `no` are texts, `true` is a boolean.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _WORDS: Final[Mapping[str, bool | None]] = {
 
 
 class YamlPlace(Protocol):
-    """Where in the text something stands, counted from 0: a mark of PyYAML's own parser, or of libyaml's."""
+    """A position in the text, counted from 0: a mark of PyYAML's own parser or of libyaml's parser."""
 
     @property
     def line(self) -> int: ...
@@ -37,7 +38,7 @@ class YamlPlace(Protocol):
 
 
 class NotReadable(Exception):
-    """What is wrong with the text, where (line and column from 1), and what would be right."""
+    """An error in the text: the message, the place (line and column from 1) and the remedy."""
 
     def __init__(self, message: str, remedy: str, mark: YamlPlace | None) -> None:
         super().__init__(message)
@@ -49,7 +50,7 @@ class NotReadable(Exception):
 
 @dataclass(slots=True)
 class YamlDocument:
-    """What a document says. `lines` has for each value, by the names and positions that lead to it, where it begins."""
+    """A document and its lines. `lines` maps the path of each value (names and positions) to its first line."""
 
     value: Any = None
     lines: dict[str, int] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class YamlDocument:
 
 @dataclass(slots=True)
 class _Open:
-    """A list or map that is being read; `name` is that of the next value of a map."""
+    """A list or map that is not complete yet. `name` is the name of the next value in a map."""
 
     value: Any
     path: str
@@ -65,7 +66,7 @@ class _Open:
 
 
 def read_yaml(text: str) -> Iterator[YamlDocument]:
-    """The documents in the text. Raises `NotReadable` at the first thing wrong."""
+    """Yield the documents in the text. Raises `NotReadable` at the first error."""
     document, stack = YamlDocument(), list[_Open]()
     try:
         for event in yaml.parse(text, Loader=_LOADER):

@@ -1,5 +1,6 @@
-"""The configuration as one document: what there is, what a document asks for, and the way from one to the other.
+"""The configuration as one document: export it, compare a document with it, and apply a document.
 
-It holds trusted issuers, APIs, roles, agents and trust delegations. The rules and the verbs of each are its own room's:
-what a document asks for is done by the same verbs as a single change. Reading documents from files is `cli`'s.
+A document holds trusted issuers, APIs, roles, agents and trust delegations. Their rules and changes live in
+the domain packages. Applying a document calls the same functions as a single change. The command line reads
+documents from files: see `cli`.
 """

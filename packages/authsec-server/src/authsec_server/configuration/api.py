@@ -1,4 +1,4 @@
-"""The configuration over HTTP: all of it, what a document would change, and changing it."""
+"""Admin API operations for the configuration: export it, compare a document with it, and apply a document."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ MAX_DOCUMENT = 2 * 1024 * 1024
 
 
 class Compared(Body):
-    """A document, and what would be done with it.
+    """Request body: a document to compare, with its options.
 
-    With `prune`, of each section that the document has, what it does not name goes. With `renew`, delegations that it
-    names and that are over are delegated anew.
+    `prune` removes things that a section of the document does not name; a section that is left out is not pruned.
+    `renew` creates named delegations anew if they have ended or were revoked.
     """
 
     configuration: Document
@@ -42,9 +42,10 @@ class Compared(Body):
 
 
 class Applied(Compared):
-    """The same, to be done: only as long as the authority stands at `authority_version`, if that is given.
+    """Request body: a document to apply, with its options.
 
-    `anyway`: look-ups in a cluster are turned on although it does not answer.
+    With `authority_version`, the document is applied only if the authority is still at that version. With
+    `anyway`, look-ups in a cluster are enabled even if the cluster does not answer.
     """
 
     authority_version: int | None = Field(default=None, ge=0, le=2**53 - 1)
@@ -52,14 +53,14 @@ class Applied(Compared):
 
 
 class ConfigurationShown(TypedDict):
-    """What there is. `configuration` is a document, as it can be sent back."""
+    """The current configuration. `configuration` is a document that can be sent back unchanged."""
 
     authority_version: int
     configuration: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 class DifferenceShown(TypedDict):
-    """One field before and after; of lists and maps, what comes and what goes is named singly."""
+    """One field before and after the change; for lists and maps, also the added and removed items."""
 
     field: str
     before: Any
@@ -69,7 +70,7 @@ class DifferenceShown(TypedDict):
 
 
 class ChangeShown(TypedDict):
-    """What is done to one thing. `unattested`: its name alone gets it in by then."""
+    """A change of one thing. `unattested`: after the change, the agent needs only its client_id to get tokens."""
 
     verb: Literal["create", "edit", "remove"]
     section: Literal["issuers", "apis", "roles", "agents", "delegations"]
@@ -80,7 +81,7 @@ class ChangeShown(TypedDict):
 
 
 class NoteShown(TypedDict):
-    """What is to be known of a thing that stays as it is."""
+    """A note about a thing that the document does not change."""
 
     section: Literal["issuers", "apis", "roles", "agents", "delegations"]
     slug: str
@@ -88,7 +89,7 @@ class NoteShown(TypedDict):
 
 
 class PlanShown(TypedDict):
-    """What a document changes, and the authority version that it was compared with."""
+    """The changes that a document makes, and the authority version that the document was compared with."""
 
     authority_version: int
     changes: list[ChangeShown]
@@ -96,7 +97,7 @@ class PlanShown(TypedDict):
 
 
 def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation]:
-    """The operations of this room."""
+    """Return the configuration operations."""
 
     turns = OneByOne()
 
@@ -169,7 +170,7 @@ def _shown(tx: Tx, act: Act) -> ConfigurationShown:
 
 
 def as_json(plan: Plan, version: int) -> PlanShown:
-    """The plan as the admin API shows it."""
+    """Return the plan as the admin API shows it."""
     return {
         "authority_version": version,
         "changes": [_change(each) for each in plan.changes],
@@ -214,7 +215,7 @@ def _require_version(body: Applied, version: int, act: Act) -> None:
 
 
 async def _ask_clusters(call: Call[Applied], plan: Plan, cluster_apis: ClusterApis) -> None:
-    """A cluster is asked before look-ups in it are turned on, and before anything is changed."""
+    """Check that each cluster answers, before its look-ups are enabled and before anything changes."""
     for change in plan.changes:
         if change.section is Section.ISSUERS and change.verb is Verb.EDIT:
             with at(change.section, change.slug):

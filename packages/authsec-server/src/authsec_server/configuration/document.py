@@ -1,7 +1,7 @@
-"""The form of a document: what can be said of each thing. What it may be, the rooms say.
+"""The schema of a configuration document. The domain packages validate the values.
 
-A member that is left out has its default: a document is the whole truth about the things that it names. Only `enabled`
-and `owner` stay as they are where nothing is said of them.
+A missing member takes its default: the document defines each named thing completely. Only `enabled` and
+`owner` keep their current value when they are missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from authsec_server.web.bodies import Body
 
 
 class TrustedIssuerShape(Body):
-    """A trusted issuer. The members mean what they mean in the admin API."""
+    """A trusted issuer in a document. The members have the same meaning as in the admin API."""
 
     name: str | None = Field(default=None, description="For people; left out, the slug.")
     kind: Literal["kubernetes", "spiffe", "oidc"]
@@ -36,7 +36,7 @@ class TrustedIssuerShape(Body):
 
 
 class ApiShape(Body):
-    """A protected API, or an MCP server as one."""
+    """A protected API, or an MCP server that agents call, in a document."""
 
     name: str | None = Field(default=None, description="For people; left out, the slug.")
     kind: Literal["api", "mcp_server"] = "api"
@@ -46,7 +46,7 @@ class ApiShape(Body):
 
 
 class RoleShape(Body):
-    """A named set of actions."""
+    """A role in a document: a named set of actions."""
 
     name: str | None = Field(default=None, description="For people; left out, the slug.")
     description: str = ""
@@ -54,7 +54,7 @@ class RoleShape(Body):
 
 
 class ProofShape(Body):
-    """One way in which an agent may prove itself. `secret` stands for those that it has: none is made of a document."""
+    """One proof of an agent. `secret` only says that the agent has secrets: a document never creates one."""
 
     platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
     trusted_issuer: str | None = Field(
@@ -66,7 +66,7 @@ class ProofShape(Body):
 
 
 class AgentShape(Body):
-    """An AI agent, or an MCP server as a client."""
+    """An AI agent, or an MCP server that acts as a client, in a document."""
 
     name: str | None = Field(default=None, description="For people; left out, the slug.")
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
@@ -81,7 +81,7 @@ class AgentShape(Body):
 
 
 class DelegationShape(Body):
-    """A trust delegation. Its role and agent are fixed."""
+    """A trust delegation in a document. An edit cannot change its role or its agent."""
 
     agent: str
     role: str
@@ -97,7 +97,10 @@ class DelegationShape(Body):
 
 
 class Document(Body):
-    """The whole; things stand under their slugs. A section that is left out says nothing, an empty one says: none."""
+    """A configuration document. Each section maps slugs to things.
+
+    A missing section makes no statement. An empty section states that there are no such things.
+    """
 
     issuers: dict[str, TrustedIssuerShape] | None = None
     apis: dict[str, ApiShape] | None = None

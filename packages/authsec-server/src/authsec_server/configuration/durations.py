@@ -1,4 +1,4 @@
-"""Durations as people type them: `90s`, `30m`, `1h`, `7d`. Pure."""
+"""Parse and format durations as people type them: `90s`, `30m`, `1h`, `7d`. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def seconds_of(text: str) -> int | None:
-    """So many seconds; None for what is no duration."""
+    """Return the duration in seconds; None if the text is not a duration."""
     found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
 def instead_of(text: str) -> str:
-    """What to write in place of what is no duration, or not one that may be meant."""
+    """Return the hint for a text that is not a valid duration: how to write the duration."""
     if text.isascii() and text.isdigit():
         return f"Write it with its unit: {text}s, {text}m, {text}h or {text}d."
     meant = _meant(text)
@@ -25,7 +25,7 @@ def instead_of(text: str) -> str:
 
 
 def _meant(text: str) -> int:
-    """The seconds of `8 hours`, `1h30m`, `0.5h`, `PT1H`; 0 for what is nothing of the kind."""
+    """Return the seconds of `8 hours`, `1h30m`, `0.5h` or `PT1H`; 0 if the text is nothing of this kind."""
     plain = text.lower().removeprefix("p").replace(" ", "").removeprefix("t")
     if not _SPOKEN.fullmatch(plain):
         return 0
@@ -33,6 +33,6 @@ def _meant(text: str) -> int:
 
 
 def as_typed(seconds: int) -> str:
-    """The duration as a person would type it: `1h`, `90s`."""
+    """Format the duration as a person types it: `1h`, `90s`."""
     unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)
     return f"{seconds // _SECONDS[unit]}{unit}"

@@ -1,6 +1,6 @@
-"""What there is as a document: sections and things in a fixed order, so that little differs where little changed.
+"""Export the configuration as a document. The order is fixed, so that a small change makes a small diff.
 
-It holds nothing that is secret: no client secret, no private key, no code of an enrolment, no administrator.
+The document contains no secret: no client secret, no private key, no enrolment code, no administrator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from authsec_server.configuration.reading import Present
 
 
 def document_of(present: Present) -> Mapping[str, Mapping[str, Facts]]:
-    """All of it, by section and slug."""
+    """Return the current configuration as a document, by section and slug."""
     return {
         Section.ISSUERS.value: {slug: issuers.exported(its) for slug, its in sorted(present.issuers.items())},
         Section.APIS.value: {slug: apis.exported(its) for slug, its in sorted(present.apis.items())},

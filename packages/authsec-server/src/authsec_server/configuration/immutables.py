@@ -1,4 +1,4 @@
-"""What stays as it is, whatever a document leaves out or says: slugs, kinds, and what somebody has turned off."""
+"""Values that a document cannot change: slugs, kinds, and a disabled state unless the document enables the thing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STAYS_OFF: Final = "It is disabled, and stays so: the document does not say `ena
 
 
 def new_slug(text: str) -> str:
-    """The slug under which something new stands. Raises `Invalid`: people write names there."""
+    """Return the slug of a new thing. Raises `Invalid`: people write names in place of slugs."""
     if naming.is_slug(text):
         return text
     remedy = "e.g. customer-support"
@@ -21,6 +21,6 @@ def new_slug(text: str) -> str:
 
 
 def require_kind(held: str, asked: str, *, told: str) -> None:
-    """Raises `Invalid` where the kind would be another; `told` says which it is."""
+    """Refuse a document that changes the kind. Raises `Invalid`; `told` describes the current kind."""
     if held != asked:
         raise Invalid("kind", f"It is {told}, and that is fixed.", "Give the other one another slug.")

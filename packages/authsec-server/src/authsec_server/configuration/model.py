@@ -1,4 +1,4 @@
-"""What a document would change: of each thing by itself, field by field. Pure."""
+"""The changes that a document makes: for each thing, field by field. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Facts = Mapping[str, object]
 
 
 class Section(StrEnum):
-    """The parts of a document, in its order: what comes later may name what came before."""
+    """The sections of a document, in order. A section refers only to things of earlier sections."""
 
     ISSUERS = "issuers"
     APIS = "apis"
@@ -26,7 +26,7 @@ class Section(StrEnum):
 
     @property
     def one(self) -> str:
-        """What one of it is called."""
+        """Return the name of one thing of this section, such as `role`."""
         return {
             Section.ISSUERS: "trusted issuer",
             Section.APIS: "API",
@@ -37,7 +37,7 @@ class Section(StrEnum):
 
 
 class Verb(StrEnum):
-    """What is done to a thing."""
+    """The type of a change."""
 
     CREATE = "create"
     EDIT = "edit"
@@ -46,7 +46,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One field before and after. Of lists and maps, what comes and what goes is named singly."""
+    """One field before and after the change. For lists and maps, `added` and `removed` list the single items."""
 
     field: str
     before: object = None
@@ -57,7 +57,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is done to one thing. `unattested`: its name alone gets it in by then. `notes` are for whoever decides."""
+    """A change of one thing.
+
+    `unattested`: after the change, the agent needs only its client_id to get tokens. `notes` inform the person
+    who decides.
+    """
 
     verb: Verb
     section: Section
@@ -69,7 +73,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What whoever applies should know of a thing that stays as it is."""
+    """A note for the person who applies the document, about a thing that does not change."""
 
     section: Section
     slug: str
@@ -77,7 +81,7 @@ class Note:
 
 
 def differences(before: Facts | None, after: Facts) -> tuple[Difference, ...]:
-    """What differs, in the order of the fields. Of what is new, it goes without saying that it is on."""
+    """Return the fields that differ, in field order. For a new thing, `enabled: true` is left out."""
     if before is None:
         before, after = {}, {field: its for field, its in after.items() if (field, its) != ("enabled", True)}
     fields = dict.fromkeys([*before, *after])
@@ -100,7 +104,7 @@ def _difference(field: str, before: object, after: object) -> Difference:
 
 
 def _items(value: object) -> Collection[str]:
-    """The parts that come and go by themselves; of a single value none."""
+    """Return the items of a list or map, as texts; nothing for a single value."""
     if isinstance(value, Mapping):
         return [f"{name}: {its}" for name, its in value.items()]
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -109,5 +113,5 @@ def _items(value: object) -> Collection[str]:
 
 
 def filled(facts: Facts) -> dict[str, object]:
-    """The facts without what is empty: that is what a document leaves out. What is off is not empty."""
+    """Return the facts without empty values, as a document leaves them out. False is not empty."""
     return {field: value for field, value in facts.items() if value not in (None, "", (), []) and value != {}}

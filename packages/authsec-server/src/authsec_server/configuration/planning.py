@@ -1,4 +1,4 @@
-"""What a document would change, found out by comparing it with what there is; and carrying it out."""
+"""Plan the changes of a document by comparing it with the current configuration, and apply the plan."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ READ_AS_FAST_AS_ONE_ACT: Final = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """A document and what is to be done with it.
+    """A document and the options for planning it.
 
-    `prune`: of each section that it has, what it does not name goes. `renew`: delegations that it names and that are
-    over are delegated anew.
+    `prune` removes things that a section of the document does not name. `renew` creates named delegations anew if
+    they have ended or were revoked.
     """
 
     document: Document
@@ -47,17 +47,17 @@ class PlanRequest:
     renew: bool = False
 
     def names(self, section: Section) -> Collection[str] | None:
-        """The slugs that the section names; None where it is left out."""
+        """Return the slugs that the section names; None if the document leaves out the section."""
         found: Mapping[str, Any] | None = getattr(self.document, section)
         return None if found is None else found.keys()
 
     def prunes(self, section: Section) -> bool:
-        """Whether what this section does not name goes."""
+        """Return whether things that this section does not name are removed."""
         return self.prune and self.names(section) is not None
 
 
 def scope_of(asked: PlanRequest) -> Scope:
-    """What has to be read for it."""
+    """Return which agents and delegations must be read to plan this request."""
     given = asked.document.delegations or {}
     return Scope(
         agents={*(asked.document.agents or {}), *(shape.agent for shape in given.values())},
@@ -68,7 +68,7 @@ def scope_of(asked: PlanRequest) -> Scope:
 
 
 def plan(asked: PlanRequest, present: Present, setting: Setting) -> Plan:
-    """All that is to be done, and what is to be known. Raises `Invalid`, naming the place in the document.
+    """Plan all steps and notes. Raises `Invalid` with the place in the document.
 
     Work is counted step by step, so a document of thousands of changes is refused before the rest is planned.
     """
@@ -79,7 +79,7 @@ def plan(asked: PlanRequest, present: Present, setting: Setting) -> Plan:
 
 
 def _within_bound(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
-    """The steps. Raises `Invalid` at the first one that exceeds `MOST_WORK`."""
+    """Yield the steps. Raises `Invalid` at the first step that exceeds `MOST_WORK`."""
     work = 0
     for step in steps:
         work += step.work
@@ -134,9 +134,10 @@ def _delegated(asked: PlanRequest, present: Present, setting: Setting) -> Iterat
 def _telling_unregistered(
     step: PlannedStep, known: Collection[str], setting: Setting, suggestions: dict[str, str]
 ) -> PlannedStep:
-    """An audience need not be an API's; but a slug that was mistyped is one, too, and its tokens are for nobody.
+    """Add a note for each audience without a registered API.
 
-    `suggestions` has a similar name for each audience that was searched for in this document.
+    Such an audience is permitted, but a mistyped slug looks the same, and no API accepts its tokens.
+    `suggestions` caches a similar name for each audience of this document that was looked up.
     """
     named = [text for each in step.change.differences if each.field == "audiences" for text in each.added]
     unknown = [text for text in named if text not in known and text != setting.terms.default_audience]
@@ -148,7 +149,11 @@ def _telling_unregistered(
 
 
 def _weighed(steps: Iterable[PlannedStep], asked: PlanRequest, present: Present) -> Iterator[PlannedStep]:
-    """A delegation is made beside all that its agent has: of one with hundreds, each takes longer than the last."""
+    """Add to the work of each new delegation the cost of reading its agent's other delegations.
+
+    Creating a delegation reads all delegations of the agent: with hundreds of them, each takes longer than the
+    last.
+    """
     has = Counter({slug: present.delegated.get(held.id, 0) for slug, held in present.agents.items()})
     for step in steps:
         its = step.change
@@ -164,7 +169,7 @@ def _one(step: PlannedStep | None) -> Iterable[PlannedStep]:
 
 
 def _audiences(asked: PlanRequest, present: Present) -> Mapping[str, str]:
-    """The audiences that APIs have by then, by slug and by themselves."""
+    """Return the API audiences after the change, by slug and by identifier."""
     named = asked.document.apis or {}
     stay = {slug: api.identifier for slug, api in present.apis.items() if not asked.prunes(Section.APIS)}
     by_then = stay | {slug: shape.identifier for slug, shape in named.items()}
@@ -172,7 +177,7 @@ def _audiences(asked: PlanRequest, present: Present) -> Mapping[str, str]:
 
 
 def _require(field: str, slug: str, section: Section, asked: PlanRequest, present: Collection[str]) -> None:
-    """What others refer to has to be there by then."""
+    """Refuse a reference to a thing that does not exist after the change. Raises `Invalid`."""
     named = asked.names(section) or ()
     if slug in named or (slug in present and not asked.prunes(section)):
         return
@@ -214,7 +219,10 @@ def _gone(asked: PlanRequest, section: Section, present: Collection[str]) -> lis
 
 
 def _telling_renamed(steps: Collection[PlannedStep]) -> Iterator[PlannedStep]:
-    """To give a thing another slug in a document is to remove it and make another; who did so should hear of it."""
+    """Add a note where the document removes a thing and creates a similar one under another slug.
+
+    A new slug in a document does not rename a thing, and the author must learn this.
+    """
     made = {_alike(step.change): step.change.slug for step in steps if step.change.verb is Verb.CREATE}
     for step in steps:
         twin = made.get(_alike(step.change)) if step.change.verb is Verb.REMOVE else None
@@ -222,7 +230,10 @@ def _telling_renamed(steps: Collection[PlannedStep]) -> Iterator[PlannedStep]:
 
 
 def _alike(change: Change) -> tuple[Section, object]:
-    """What one thing and the same under another slug have in common."""
+    """Return a key that is equal for a removed thing and a similar created thing.
+
+    The key is the section and the name; for a delegation without a name, its agent and role.
+    """
     its = {each.field: each.before or each.after for each in change.differences}
     return change.section, its.get("name") or (its.get("agent"), its.get("role"))
 
@@ -257,12 +268,15 @@ def _slugs(steps: Iterable[PlannedStep]) -> Iterator[tuple[Section, str]]:
 
 
 def planned(tx: Tx, act: Act, asked: PlanRequest, setting: Setting) -> Plan:
-    """What it would change, as things stand in this transaction. Raises `Invalid`."""
+    """Read the current configuration in this transaction and plan the request. Raises `Invalid`."""
     return plan(asked, present(tx, act, scope_of(asked)), setting)
 
 
 def apply(tx: Tx, act: Act, found: Plan) -> None:
-    """Do what was planned, of this very authority version. Each act is recorded, and takes its role, as by itself."""
+    """Execute the plan. The authority version must be the one that was planned for.
+
+    Each act requires its role and is recorded, as in a single change.
+    """
     parts = [(turn, step.change, do) for step in found.steps for turn, do in step.parts]
     # Of one turn, edits come first: they may give up what something new takes.
     for _, change, do in sorted(parts, key=lambda part: (part[0], part[1].verb is Verb.CREATE)):

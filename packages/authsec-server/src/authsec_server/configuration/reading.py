@@ -1,4 +1,4 @@
-"""What there is, read from the rooms: all of it, or what a document names and what that rests on."""
+"""Read the current configuration: all of it, or the things that a document names and refers to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _EVERY: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which agents and delegations are read: those with these slugs, or every one. Of the others there are few."""
+    """The agents and delegations to read: those with these slugs, or all of them.
+
+    Trusted issuers, APIs and roles are always read completely, because there are few.
+    """
 
     agents: Collection[str] = ()
     delegations: Collection[str] = ()
@@ -42,9 +45,11 @@ EVERYTHING: Final = Scope(every_agent=True, every_delegation=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Present:
-    """What there is, by slug, at one authority version. `slugs` are those of all that it refers to, by id.
+    """The current configuration, by slug, at one authority version.
 
-    Of delegations that are over, those that were named. `delegated` is how many each agent has in any state.
+    `slugs` maps the ids of all things that others refer to, to slugs. `delegations` contains an ended or revoked
+    delegation only if the document names it. `delegated` is the number of delegations of each agent, in any
+    state.
     """
 
     version: int
@@ -67,7 +72,7 @@ S = TypeVar("S", bound=_Slugged)
 
 
 def present(tx: Tx, act: Act, scope: Scope = EVERYTHING) -> Present:
-    """What there is, for somebody who may see it."""
+    """Read the current configuration. Requires the viewer role."""
     act.principal.require(Role.VIEWER)
     held, given = _agents(tx, act, scope), _delegations(tx, act, scope)
     trusted_issuers = _every(lambda after: issuers.page(tx, act, after=after, limit=_PAGE))
@@ -106,7 +111,7 @@ def _delegations(tx: Tx, act: Act, scope: Scope) -> Mapping[str, Delegation]:
 
 
 def _every(page: Callable[[str], tuple[list[S], str | None]]) -> dict[str, S]:
-    """All pages, by slug; they come in that order."""
+    """Return the items of all pages, by slug, in slug order."""
     found: dict[str, S] = {}
     after: str | None = ""
     while after is not None:

@@ -1,4 +1,4 @@
-"""Documents are compared one at a time: it is processor's work, and tokens are issued by the same processor."""
+"""Compare documents one at a time. The comparison is CPU work, and the same processor issues tokens."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ MOST_OF_ONE: Final = 3
 
 
 class OneByOne:
-    """Reads in a thread that is theirs alone. Whoever asks much waits for their own; others' turn comes between."""
+    """Runs reads one at a time, in a separate thread.
+
+    One principal has at most `MOST_OF_ONE` reads running or waiting, so the reads of others come in between.
+    """
 
     def __init__(self) -> None:
         self._thread = anyio.CapacityLimiter(1)
         self._under_way: Counter[tuple[str, str]] = Counter()
 
     async def read(self, call: Call[Any], work: Callable[[Tx, Act], T]) -> T:
-        """`work` on one snapshot, when it is its turn. Raises `Unavailable` where as many of the same wait already."""
+        """Wait for a turn, then run `work` on one snapshot.
+
+        Raises `Unavailable` if `MOST_OF_ONE` reads of the same principal already run or wait.
+        """
         who = (str(call.act.principal.kind), call.act.principal.id)
         if self._under_way[who] >= MOST_OF_ONE:
             raise Unavailable(

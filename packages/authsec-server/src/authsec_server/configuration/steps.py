@@ -1,4 +1,4 @@
-"""A change that can be carried out: what it is, and the verbs that do it, each in its turn."""
+"""Planned steps: a change, and the functions that make it, in a fixed order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _IN_A_DOCUMENT = {"client": "agent"}  # members that a document calls otherwise
 
 
 class PlanTurn(IntEnum):
-    """The order of what is done. What goes makes room first, as for a key; what others rest on goes last."""
+    """The order in which the parts of a plan run.
+
+    Most removals run first, to free for example a key for another agent. Removals of roles and trusted issuers
+    run last, because other things refer to them.
+    """
 
     REVOKE_DELEGATIONS = 1
     DELETE_AGENTS = 2
@@ -36,7 +40,7 @@ class PlanTurn(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What the server's settings say. `may_look_up`: there is a folder of credentials to ask clusters with."""
+    """The server settings that planning needs. `may_look_up`: a folder of credentials for clusters is set."""
 
     terms: Terms
     trust_domain: str
@@ -45,7 +49,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
-    """A change with what does it. `besides`: how many acts or look-ups one of the parts brings with it."""
+    """A change and the functions that make it.
+
+    `besides` is the number of further acts or look-ups that one of the parts causes.
+    """
 
     change: Change
     parts: tuple[tuple[PlanTurn, Do], ...]
@@ -53,32 +60,32 @@ class PlannedStep:
 
     @property
     def work(self) -> int:
-        """How much there is to do, in acts: each costs about the same, whatever it is."""
+        """Return the work of this step, in acts. Every act costs about the same."""
         return max(1, len(self.parts)) + self.besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All steps, in the order of the document, and what is to be known beside them."""
+    """All steps, in the order of the document, and the notes."""
 
     steps: tuple[PlannedStep, ...]
     notes: tuple[Note, ...]
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What is done, thing by thing."""
+        """Return the change of each step."""
         return tuple(step.change for step in self.steps)
 
     @property
     def work(self) -> int:
-        """How much there is to do for all of it."""
+        """Return the work of all steps, in acts."""
         return sum(step.work for step in self.steps)
 
 
 def making(
     section: Section, slug: str, before: Facts | None, after: Facts, *, turn: PlanTurn, do: Do
 ) -> PlannedStep | None:
-    """What one act makes or changes; None where it is so already. `before` is None for what is new."""
+    """Plan one act that creates or edits a thing; None if nothing differs. `before` is None for a new thing."""
     differing = differences(before, after)
     if not differing:
         return None
@@ -87,14 +94,17 @@ def making(
 
 
 def removing(section: Section, slug: str, before: Facts, *, turn: PlanTurn, do: Do) -> PlannedStep:
-    """What one act takes away."""
+    """Plan one act that removes a thing."""
     change = Change(verb=Verb.REMOVE, section=section, slug=slug, differences=differences(before, {}))
     return PlannedStep(change=change, parts=((turn, do),))
 
 
 @contextmanager
 def at(section: Section, slug: str, *below: object) -> Iterator[None]:
-    """Whatever a rule refuses in here is refused of that place in the document."""
+    """Add the place in the document to errors that rules raise in this block.
+
+    `NotFound` becomes `Invalid`.
+    """
 
     def place(field: str) -> str:
         named = _IN_A_DOCUMENT.get(field, field)

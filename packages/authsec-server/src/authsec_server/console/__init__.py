@@ -1,5 +1,6 @@
-"""The web pages for people: forms in, HTML out. Pages call the rooms' services and hold no rules.
+"""The web console. Pages read forms, call the services of the domain packages and render HTML.
 
-What may be done, and what a change would stop, the rooms say; how a request becomes an answer, `web` says. A package
-here (`clients/`, `delegations/`, …) is one noun of the sidebar; its templates have the same name.
+The domain packages decide what is permitted and compute the impact of a change. `web` handles requests and
+responses. Each package here (`clients/`, `delegations/`, …) is one entry of the sidebar; its templates have
+the same name.
 """

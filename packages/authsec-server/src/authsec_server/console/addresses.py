@@ -1,4 +1,7 @@
-"""Addresses of the console that others know: who answers them without a page, and who counts them."""
+"""Console paths that other modules need: `STATIC` is left out of the request log.
+
+Requests to `ACTIVITY_STREAM` do not extend a session.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""`GET /oauth/authorize` (RFC 6749 section 3.1): no response type is supported yet, and the person is told so.
+"""`GET /oauth/authorize` (RFC 6749 section 3.1). Every request is refused: no response type is supported.
 
-The query is not read. The redirect URI in it is registered nowhere, so the answer never leads there (section 4.1.2.1).
+The endpoint does not read the query. The redirect URI in it is not registered, so the response never redirects
+there (section 4.1.2.1).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _REFUSED = FailedPage(
 
 
 def route(console: Console) -> Route:
-    """The endpoint: a page for browsers, JSON for programs."""
+    """Return the route of the endpoint, which answers browsers with a page and programs with JSON."""
 
     async def authorize(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):

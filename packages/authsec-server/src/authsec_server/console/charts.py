@@ -1,7 +1,7 @@
-"""Charts drawn by the server, as SVG without a script: bars over time, each with its numbers in words.
+"""Bar charts over time, drawn by the server as SVG without a script. Hovering shows each bar's numbers.
 
-Beside the shapes stand the highest number, and when the first and the last step begin. They are for the eye only
-(`aria-hidden`): the table that a template sets beside them has the same numbers.
+The chart also shows its highest number and the start of its first and last step. Screen readers skip the chart
+(`aria-hidden`): a table beside it has the same numbers.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _GAP, _TOP = 2, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One step of time: its label, and how much of each series fell into it (the lowest series first)."""
+    """One step of time: its label and one amount for each series, from the bottom up."""
 
     label: str
     amounts: tuple[int, ...]
 
 
 def tokens(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> Markup:
-    """Tokens over time, those `shown`: issued, refused, or both."""
+    """Draw the tokens over time. `shown` selects the series: issued, refused or both."""
     steps = [
         Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=tuple(getattr(point, name) for name in shown))
         for point in points
@@ -36,12 +36,12 @@ def tokens(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> Mar
 
 
 def any_in(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> bool:
-    """Whether there is anything to show."""
+    """Whether any of the shown series has an amount above zero."""
     return any(getattr(point, name) for point in points for name in shown)
 
 
 def columns(steps: Sequence[Column], classes: Sequence[str], names: Sequence[str]) -> Markup:
-    """Stacked columns. `classes` colour the series by the stylesheet; `names` are theirs in the hover text."""
+    """Draw stacked columns. `classes` are the CSS classes of the series, `names` their names in the hover text."""
     highest = max((sum(step.amounts) for step in steps), default=0) or 1
     width = WIDTH / max(len(steps), 1)
     drawn = Markup("").join(_column(i, step, width, highest, classes, names) for i, step in enumerate(steps))
@@ -80,7 +80,7 @@ def _column(
 
 
 def bar(share: float) -> Markup:
-    """A horizontal bar that fills `share` (0 to 1) of its place."""
+    """Draw a horizontal bar that is filled to `share` (0 to 1)."""
     return Markup(
         '<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
         '<rect class="bar-fill" width="{:.1f}" height="6" rx="0"/></svg>'

@@ -1,4 +1,4 @@
-"""What no page handled itself becomes a page for people: not found, not permitted, not signed in, not possible now."""
+"""Error pages for failures that a page does not handle: not found, not permitted, not signed in, unavailable."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ASK = "Ask an administrator who has that role."  # a person in the console; prog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedPage:
-    """Why a page could not be given, for the person who asked for it."""
+    """The content of an error page: status, message, remedy and headers."""
 
     status: int
     message: str = ""
@@ -52,12 +52,12 @@ class FailedPage:
 
     @property
     def title(self) -> str:
-        """The heading."""
+        """Return the page's heading."""
         return TITLES.get(self.status, "Something went wrong")
 
 
 def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]) -> Endpoint:
-    """The endpoint, with a page for whatever it raises."""
+    """Wrap the endpoint: turn the exceptions it raises into an error page or a redirect to sign-in."""
 
     async def answer(request: Request) -> Response:
         try:

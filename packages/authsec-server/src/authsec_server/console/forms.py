@@ -1,4 +1,4 @@
-"""What a browser sends with a form: `application/x-www-form-urlencoded`, read strictly."""
+"""Read HTML forms (`application/x-www-form-urlencoded`) and query strings strictly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from authsec_server.web.bodies import read_fields
 
 
 class Form:
-    """The fields of a form, or of a query: each name with its values, in the order given. Its repr shows no value."""
+    """The fields of a form or query string: names with their values, in the order sent. Its repr shows no values."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values: dict[str, list[str]] = {}
@@ -19,30 +19,30 @@ class Form:
             self._values.setdefault(name, []).append(value)
 
     def text(self, name: str, default: str = "") -> str:
-        """The field without spaces around it. Raises `Invalid` when it comes twice."""
+        """Return the field's text without surrounding spaces. Raises `Invalid` if the field is sent twice."""
         return self.exact(name, default).strip()
 
     def exact(self, name: str, default: str = "") -> str:
-        """The field exactly as typed: for passwords. Raises `Invalid` when it comes twice."""
+        """Return the field's text exactly as typed, for passwords. Raises `Invalid` if the field is sent twice."""
         values = self._values.get(name, [])
         if len(values) > 1:
             raise Invalid(name, f"{name} is given {len(values)} times.", "Give it once.")
         return values[0] if values else default
 
     def optional(self, name: str) -> str | None:
-        """The field, or None where it is missing or empty."""
+        """Return the field's text; None if the field is missing or empty."""
         return self.text(name) or None
 
     def all(self, name: str) -> tuple[str, ...]:
-        """Every value of a field that may come more than once, such as ticked boxes."""
+        """Return every value of a field that can be sent more than once, such as checkboxes."""
         return tuple(self._values.get(name, ()))
 
     def ticked(self, name: str) -> bool:
-        """Whether a box is ticked, or a button of that name was pressed."""
+        """Whether the checkbox is ticked or the button of this name was pressed."""
         return name in self._values
 
     def number(self, name: str, default: int = 0) -> int:
-        """A whole number not below 0; `default` where nothing was typed. Raises `Invalid`."""
+        """Return a whole number of at least 0; `default` for an empty field. Raises `Invalid`."""
         text = self.text(name)
         if not text:
             return default
@@ -51,7 +51,10 @@ class Form:
         return int(text)
 
     def rows(self, *names: str) -> list[tuple[str, ...]]:
-        """Fields that repeat together, row by row, without spaces around; rows that are empty are left out."""
+        """Return repeated fields row by row, without surrounding spaces and empty rows.
+
+        Raises `Invalid` if the fields are not sent equally often.
+        """
         columns: list[Sequence[str]] = [self._values.get(name, ()) for name in names]
         if len({len(column) for column in columns}) > 1:
             raise Invalid(names[0], "The rows are incomplete.", "Send the form again.")
@@ -59,15 +62,18 @@ class Form:
         return [row for row in rows if any(row)]
 
     def pairs(self) -> list[tuple[str, str]]:
-        """All fields, as they came."""
+        """Return all fields as pairs of name and value."""
         return [(name, value) for name, values in self._values.items() for value in values]
 
 
 def query_of(request: Request) -> Form:
-    """The query as a form: what GET forms send."""
+    """Return the query string as a form."""
     return Form(request.query_params.multi_items())
 
 
 async def read_form(request: Request) -> Form:
-    """The body as a form. Raises `Invalid`, or `HTTPException` where it is too large, too slow or of another kind."""
+    """Read the body as a form.
+
+    Raises `Invalid`, or `HTTPException` for a body that is too large, too slow or of another media type.
+    """
     return Form(await read_fields(request))

@@ -1,4 +1,4 @@
-"""What keeps a page from being used against the person before it: its headers, and who may post to it."""
+"""Protection of pages against other sites: security headers, and checks of where a request comes from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADERS: Mapping[str, str] = {
 
 
 def refuse_plain_http(issuer: str) -> None:
-    """Raise `NotPermitted` where everybody on the way could read who is signed in: plain http off loopback."""
+    """Raise `NotPermitted` for plain http outside loopback, where others on the network could read the sign-in."""
     parts = urlsplit(issuer)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise NotPermitted(
@@ -46,10 +46,10 @@ def refuse_plain_http(issuer: str) -> None:
 
 
 def refuse_other_sites(request: Request, issuer: str) -> None:
-    """Raise `NotPermitted` unless this console's own page sent the request (cross-site request forgery).
+    """Raise `NotPermitted` unless a page of this console sent the request (cross-site request forgery).
 
-    Browsers say where a request comes from: `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (RFC 6454). Pages cannot
-    set either. Both must agree where both are sent; where neither is, nothing shows that it was our page: no.
+    Browsers report the sender of a request in `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (RFC 6454). Pages
+    cannot set either header. If both headers are sent, both must agree. If neither is sent, the request is refused.
     """
     fetched = request.headers.getlist("sec-fetch-site")
     origins = request.headers.getlist("origin")
@@ -67,7 +67,7 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
 
 
 def local_path(text: str, default: str) -> str:
-    """Where to go on: a path of the console, or else `default`. Never another site's (open redirect)."""
+    """Return `text` if it is a path of the console, else `default`: never redirect to another site (open redirect)."""
     safe = text.isascii() and text.isprintable() and "\\" not in text and len(text) <= 2000
     try:
         parts = urlsplit(text)

@@ -1,4 +1,4 @@
-"""What an ending will stop, in words: the same in the console and on the command line. Pure."""
+"""Text that describes the impact of a change, the same in the console and in the CLI. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ MOST = 5  # names in a sentence
 
 
 def summary(stops: Mapping[str, Any]) -> str:
-    """All of it in one line. `stops` is what the admin API answers to a dry run.
+    """Describe the impact in one line. `stops` is the admin API's answer to a dry run.
 
-    Where no token is out there is nothing for APIs to learn, and those that go on lose nothing now.
+    If no token can be used any more, APIs have nothing to refuse and are left out. Agents that continue then
+    lose nothing.
     """
     found = [f"{what} ({listed(names)})" for what, names in agents(stops)]
     if _nothing_is_out(stops):
@@ -28,7 +29,7 @@ def summary(stops: Mapping[str, Any]) -> str:
 
 
 def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
-    """Which follow the feed, and of the others those that can take a token."""
+    """Describe the APIs that follow the revocation feed, and the other APIs that can still accept a token."""
     proved, said, others = _sorted(apis)
     parts = []
     if proved:
@@ -43,7 +44,10 @@ def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
 
 
 def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Those that stop, and those that go on, which may lose tokens and get others: how many, and their names."""
+    """Return a text and the names for two groups: agents that stop, and agents that continue.
+
+    Agents that continue can lose tokens and then get new ones.
+    """
     ends, on = _by_fate(stops)
     found = [(plural(len(ends), "agent"), ends)] if ends else []
     if not on:
@@ -53,7 +57,7 @@ def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _by_fate(stops: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The names of those that stop, and of those that go on."""
+    """Return the names of the agents that stop and of those that continue."""
     ends = [each["name"] for each in stops["agents"] if not each["goes_on"]]
     return ends, [each["name"] for each in stops["agents"] if each["goes_on"]]
 
@@ -63,7 +67,7 @@ def _nothing_is_out(stops: Mapping[str, Any]) -> bool:
 
 
 def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
-    """How many tokens end, and until when the last of them lasts where nobody follows."""
+    """Describe how many tokens end, and until when APIs without the revocation feed can accept the last one."""
     until = f" until {clock(stops['until'], as_of)}" if stops["until"] else ""
     if not stops["live_tokens"]:
         return f"no live token (those that have ended are out{until})" if until else "no live token"
@@ -71,7 +75,7 @@ def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
 
 
 def at_apis(stops: Mapping[str, Any]) -> list[str]:
-    """A sentence for each way in which APIs learn of it, or do not."""
+    """Return one sentence for each way in which APIs learn of the revocation, or do not."""
     as_of = datetime.fromisoformat(stops["as_of"])
     proved, said, others = _sorted(stops["apis"])
     lines = []
@@ -93,12 +97,12 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
 
 
 def seen(api: Api, as_of: datetime) -> str:
-    """When somebody last followed the feed for it."""
+    """Describe when the API was last seen following the revocation feed."""
     return f"last seen {ago(datetime.fromisoformat(api['seen_at']), as_of)}" if api["seen_at"] else "never seen"
 
 
 def clock(instant: str, as_of: datetime) -> str:
-    """The minute in which it is over, in UTC, with the day unless it is today's."""
+    """Format the end as a minute in UTC, rounded up. The date is added unless it is today."""
     over = datetime.fromisoformat(instant).astimezone(UTC)
     if over.second or over.microsecond:
         over += timedelta(minutes=1)
@@ -107,7 +111,7 @@ def clock(instant: str, as_of: datetime) -> str:
 
 
 def _sorted(apis: Sequence[Api]) -> tuple[list[Api], list[Api], list[Api]]:
-    """Those that are proved to follow, those that say so, and the others."""
+    """Split the APIs: those that provably follow the feed, those that only say so, and the others."""
     proved = [each for each in apis if each["proved"]]
     said = [each for each in apis if each["following"] and not each["proved"]]
     return proved, said, [each for each in apis if not each["following"]]

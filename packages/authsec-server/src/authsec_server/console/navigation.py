@@ -1,4 +1,4 @@
-"""The sidebar: the nouns of the console, in the words of the published walk-through."""
+"""The sidebar, with the names that the published walk-through uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A line of the sidebar, for people of the role `least` and above; one with `below` is a heading over others."""
+    """A sidebar line, shown to people with the role `least` or higher. A line with `below` is a heading."""
 
     title: str
     path: str = ""
@@ -35,7 +35,7 @@ SIDEBAR = (
 
 
 def current(path: str) -> str:
-    """The sidebar's path that `path` belongs to; empty where it belongs to none."""
+    """Return the sidebar path that contains `path`; empty if there is none."""
     candidates = [entry.path for group in SIDEBAR for entry in (group, *group.below) if entry.path]
     if path.rstrip("/") == "/console":
         return "/console"

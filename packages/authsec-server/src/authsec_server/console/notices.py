@@ -1,4 +1,4 @@
-"""What a page says has just been done. A closed set: nothing from an address is ever shown as if we had said it."""
+"""Notices that confirm a change. Only fixed texts: a link must not make the console show an attacker's text."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ NOTICES: Mapping[str, str] = {
 
 
 def notice(key: str) -> str:
-    """The sentence for `?done=key`; empty for a key that is none."""
+    """Return the notice for `?done=key`; empty for an unknown key."""
     return NOTICES.get(key, "")

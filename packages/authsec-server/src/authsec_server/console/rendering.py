@@ -1,4 +1,4 @@
-"""Templates into HTML. Everything is escaped, always; a name that a page did not give is an error, not a gap."""
+"""Render templates to HTML. All values are escaped. A name that the page did not pass is an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CODE = re.compile("`([^`]+)`")
 
 
 class Renderer:
-    """The templates with what all of them may use."""
+    """The templates, with the filters and globals that all of them use."""
 
     def __init__(self, assets: Assets) -> None:
         self._environment = jinja2.Environment(
@@ -48,13 +48,13 @@ class Renderer:
         self._environment.globals |= {"asset": assets.url, "charts": charts}
 
     def html(self, template: str, **context: Any) -> str:
-        """The page."""
+        """Render the template."""
         return self._environment.get_template(template).render(**context)
 
 
 @jinja2.pass_context
 def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str = "never") -> Markup:
-    """An instant as people read it, with the exact one on hover."""
+    """Format an instant relative to the current time; hovering shows the exact time."""
     if instant is None:
         return Markup('<span class="faint">{}</span>').format(never)
     exact = words.utc(instant)
@@ -65,7 +65,7 @@ def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str 
 
 @jinja2.pass_context
 def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
-    """When the event was; of refusals that are counted by the minute, which minute."""
+    """Format the time of the event. Refusals counted by the minute show that minute."""
     if not recorded.counted:
         return _time(context, recorded.event.at)
     at = recorded.event.at
@@ -77,16 +77,16 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
 
 @jinja2.pass_context
 def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
-    """Who stops, and who only loses tokens: how many, and their names."""
+    """Return a text and the names for agents that stop and for agents that only lose tokens."""
     return impact_text.agents(impact_as_json(what, context["now"]))
 
 
 @jinja2.pass_context
 def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
-    """Where the tokens are taken that would end: a sentence for each way in which APIs learn of it, or do not."""
+    """Return one sentence for each way in which the affected APIs learn of the revocation, or do not."""
     return impact_text.at_apis(impact_as_json(what, context["now"]))
 
 
 def _coded(message: str) -> Markup:
-    """The message, escaped; what stands in backticks as code."""
+    """Escape the message and mark text in backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(message))))  # noqa: S704 - escaped before

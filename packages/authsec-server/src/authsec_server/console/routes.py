@@ -1,4 +1,4 @@
-"""Every page of the console."""
+"""All routes of the console."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ROOMS = (
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages, the files they need, and a page for addresses that lead nowhere."""
+    """Return the routes of all pages and static files, and a "not found" page for all other paths."""
     pages = [route for room in ROOMS for route in room.routes(console)]
     return [
         Route("/", _to_console, methods=["GET"]),

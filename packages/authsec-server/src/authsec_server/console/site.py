@@ -1,4 +1,4 @@
-"""What a page is given, and how its answer leaves: `Console` once, a `PageRequest` for each of somebody signed in.
+"""The objects that pages use: one `Console`, and a `PageRequest` for each request of a signed-in person.
 
 async def listing(visit: PageRequest) -> Response:
     roles = await visit.read(lambda tx: service.page(tx, visit.act))
@@ -57,7 +57,7 @@ GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in al
 
 @dataclass(frozen=True, kw_only=True)
 class PublicRequest:
-    """A request to a page that needs no sign-in. `form` is empty but for a POST."""
+    """A request for a page that needs no sign-in. `form` is empty unless the method is POST."""
 
     console: Console
     request: Request
@@ -65,21 +65,21 @@ class PublicRequest:
 
     @cached_property
     def query(self) -> Form:
-        """The query, as a form."""
+        """Return the query string as a form."""
         return query_of(self.request)
 
     @property
     def path(self) -> str:
-        """The path that was asked for."""
+        """Return the path of the request."""
         return self.request.url.path
 
     @cached_property
     def notice(self) -> str:
-        """What has just been done, in words."""
+        """Return the notice about the change that was just made."""
         return notice((self.query.all("done") or ("",))[0])
 
     def here(self, **changes: object) -> str:
-        """This page with other query parameters; None leaves one out."""
+        """Return this page's path with changed query parameters. None removes a parameter."""
         kept = [(name, value) for name, value in self.query.pairs() if name not in changes]
         added = [(name, str(value)) for name, value in changes.items() if value not in (None, "")]
         query = urlencode(kept + added)
@@ -88,17 +88,17 @@ class PublicRequest:
     def render(
         self, template: str, *, title: str, problem: Failure | None = None, status: int = 200, **context: Any
     ) -> HTMLResponse:
-        """The page. With a `problem` it is the form again, as it was filled in, with the problem at its field."""
+        """Render the page. With a `problem`, the form shows the typed values and the problem at its field."""
         status = status_of(problem) if problem else status
         page = self.console.renderer.html(template, title=title, problem=problem, **self._common(), **context)
         return HTMLResponse(page, status, dict(guard.HEADERS))
 
     def part(self, template: str, **context: Any) -> str:
-        """A piece of a page, for what is sent after it."""
+        """Render a part of a page, which the browser adds to a page that it has already."""
         return self.console.renderer.html(template, problem=None, **self._common(), **context)
 
     def redirect(self, path: str, **query: object) -> Response:
-        """See another page next (RFC 9110 section 15.4.4). `done="…"` has it say what was done: see `notices.py`."""
+        """Redirect to another page (303, RFC 9110 section 15.4.4). `done="…"` shows a notice of `notices.py` there."""
         text = urlencode({name: str(value) for name, value in query.items() if value not in (None, "")})
         joint = "&" if "?" in path else "?"
         return RedirectResponse(f"{path}{joint}{text}" if text else path, 303, dict(guard.HEADERS))
@@ -118,23 +118,23 @@ class PublicRequest:
         }
 
     def may(self, role: str) -> bool:
-        """Whether the person's role reaches this one; for templates, so that nobody is offered what they may not do."""
+        """Whether the person has this role or a higher one. Templates hide actions that are not permitted."""
         principal: Principal | None = getattr(self.request.state, "principal", None)
         return principal is not None and principal.role >= Role[role.upper()]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageRequest(PublicRequest):
-    """A request of somebody who has signed in."""
+    """A request of a signed-in person."""
 
     act: Act
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        """`work` on one snapshot."""
+        """Run `work` on one database snapshot."""
         return await self.console.site.read(work)
 
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
-        """`work` under the authority lock, if the person still stands."""
+        """Run `work` under the authority lock, after checking that the person's session is still valid."""
         return await self.console.site.change(self.act, work)
 
 
@@ -144,7 +144,7 @@ OpenPage = Callable[[PublicRequest], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """What every page has at hand. `site` knows people by their session."""
+    """The services and settings that all pages use. `site` authenticates people by their session."""
 
     site: UnitOfWork
     settings: Settings
@@ -166,7 +166,7 @@ class Console:
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:
-        """A page under `/console` for those who have signed in and whose role reaches `least`."""
+        """Return the route of a page under `/console` for signed-in people with the role `least` or higher."""
 
         async def endpoint(request: Request) -> Response:
             act = await self.site.act(request)
@@ -182,7 +182,7 @@ class Console:
         return self._route(path, endpoint, get, post)
 
     def open_page(self, path: str, get: OpenPage | None = None, *, post: OpenPage | None = None) -> Route:
-        """A page under `/console` that anybody may see."""
+        """Return the route of a page under `/console` that needs no sign-in."""
 
         async def endpoint(request: Request) -> Response:
             network = limit_key(context_of(request.scope).address)
@@ -212,7 +212,7 @@ class Console:
         return Route(f"/console{path}", answered(private, self.failure), methods=methods)
 
     def failure(self, request: Request, failed: FailedPage) -> Response:
-        """The page that says why there is no other."""
+        """Render the error page."""
         guest = PublicRequest(console=self, request=request, form=Form())
         request_id = context_of(request.scope).request_id
         page = guest.render(

@@ -1,4 +1,4 @@
-"""The console's own few files, at addresses that change with their content: browsers may keep them for good."""
+"""The console's static files. Their paths change with their content, so browsers can cache them for a year."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES = {
 
 
 class Assets:
-    """The files of `static/`, read once."""
+    """The files of `static/`, loaded once at the start."""
 
     def __init__(self) -> None:
         folder = files("authsec_server.console") / "static"
@@ -33,12 +33,12 @@ class Assets:
         self._version = sha256(b"".join(self._contents[name] for name in sorted(self._contents))).hexdigest()[:16]
 
     def url(self, name: str) -> str:
-        """The address of a file; raises `KeyError` for one that is not there."""
+        """Return the path of the file. Raises `KeyError` if there is no such file."""
         self._contents[name]
         return f"{STATIC}{self._version}/{name}"
 
     def route(self) -> Route:
-        """Serves them."""
+        """Return the route that serves the files."""
 
         async def asset(request: Request) -> Response:
             name = request.path_params["name"]

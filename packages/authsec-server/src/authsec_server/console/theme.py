@@ -1,4 +1,4 @@
-"""Light or dark, where somebody wants other than their system says: kept by their browser, for a year."""
+"""The light or dark theme. A cookie keeps a person's choice for a year; the default is the system's theme."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ YEAR = 365 * 86_400
 
 
 def route(console: Console) -> Route:
-    """The switch."""
+    """Return the route that switches the theme."""
 
     async def switch(guest: PublicRequest) -> Response:
         response = guest.redirect(local_path(guest.form.text("back"), "/console"))

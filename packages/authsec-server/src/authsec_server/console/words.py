@@ -1,4 +1,4 @@
-"""How values read to a person: instants, durations, names of kinds. Pure; the templates' filters."""
+"""Filters of the templates: format instants, durations and names of kinds. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROOFS = {
 
 
 def duration(seconds: float) -> str:
-    """`3600` reads `1 hour`, `5400` reads `1 hour 30 minutes`: at most two units."""
+    """Format seconds with at most two units: `3600` as `1 hour`, `5400` as `1 hour 30 minutes`."""
     left = int(seconds)
     parts: list[str] = []
     for size, unit in _UNITS:
@@ -35,7 +35,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(instant: datetime, now: datetime) -> str:
-    """How long ago, or how soon, in the largest unit that fits: `3 minutes ago`, `in 2 days`, `just now`."""
+    """Format the distance to `now` in its largest unit: `3 minutes ago`, `in 2 days`, `just now`."""
     seconds = int((now - instant).total_seconds())
     size, unit = next(((size, unit) for size, unit in _UNITS if abs(seconds) >= size), (1, "second"))
     if abs(seconds) < 5:
@@ -45,7 +45,10 @@ def ago(instant: datetime, now: datetime) -> str:
 
 
 def of_minute(minute: datetime, now: datetime) -> str:
-    """When something was that is known to its minute only: `this minute`, `3 minutes ago`. As of the minute's end."""
+    """Format the age of an event whose time is known only to the minute: `this minute`, `3 minutes ago`.
+
+    Ages below an hour are measured from the minute's end.
+    """
     passed = int((now - minute).total_seconds()) - 60
     if passed < 0:
         return "this minute"
@@ -53,32 +56,32 @@ def of_minute(minute: datetime, now: datetime) -> str:
 
 
 def utc(instant: datetime) -> str:
-    """The exact instant: `2026-11-25 12:00:00 UTC`."""
+    """Format the exact instant: `2026-11-25 12:00:00 UTC`."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def plural(amount: int, noun: str, nouns: str = "") -> str:
-    """`1 agent`, `3 agents`, `12,000 agents`."""
+    """Format an amount with its noun: `1 agent`, `3 agents`, `12,000 agents`."""
     return f"{amount:,} {noun if amount == 1 else nouns or noun + 's'}"
 
 
 def kind(value: str) -> str:
-    """What is registered, in the walk-through's words."""
+    """Return the kind's name in the words of the walk-through."""
     return KINDS.get(value, value)
 
 
 def platform(value: str) -> str:
-    """A platform's name."""
+    """Return the platform's name."""
     return PLATFORMS.get(value, value)
 
 
 def proof(value: str) -> str:
-    """A kind of proof."""
+    """Return the name of the kind of proof."""
     return PROOFS.get(value, value)
 
 
 def said(message: str) -> str:
-    """The message, for who knows fields by their labels: `actions.0.description must …` reads `Description must …`."""
+    """Replace a leading field path by its label: `actions.0.description must …` becomes `Description must …`."""
     first, space, rest = message.partition(" ")
     if not _FIELD.fullmatch(first):
         return message
@@ -86,6 +89,6 @@ def said(message: str) -> str:
 
 
 def listed(items: list[str] | tuple[str, ...], most: int = 3) -> str:
-    """`a, b, c and 4 more`."""
+    """Join the first `most` items and the number of the others: `a, b, c and 4 more`."""
     shown = ", ".join(items[:most])
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown

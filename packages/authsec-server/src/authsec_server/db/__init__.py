@@ -1,4 +1,7 @@
-"""The database: engines, units of work, the authority lock, migrations. Tables belong to the rooms' stores."""
+"""The database: engines, transactions, the authority lock and migrations.
+
+The stores of the other packages define the tables of those packages.
+"""
 
 from authsec_server.db.database import Database, Tx, raise_version, rehearsing
 from authsec_server.db.engines import open_database

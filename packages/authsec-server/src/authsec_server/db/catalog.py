@@ -1,7 +1,8 @@
-"""The database's schema compared with what the migrations make: tables, columns, indexes, triggers and all beside them.
+"""Compare the database's schema with the schema that the migrations make.
 
-An index with another condition, a view or a trigger makes readers miss events that are still in their table.
-The package holds the reference listings; `scripts/renew_schema_listings.py` makes them.
+The comparison covers tables, columns, indexes, triggers and every other object in the database. An index with
+another condition, a view or a trigger hides events from readers, although the table still has them. The
+package contains the reference listings; `scripts/renew_schema_listings.py` makes them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
 
 
 def schema_findings(connection: Connection) -> list[str]:
-    """A sentence for each object that differs from what the migrations make, is missing, or is there besides."""
+    """Return a sentence for each object that is missing, unexpected or different from the migrations' schema."""
     revision = revision_of(connection) or "none"
     if revision != newest_revision():
         return [
@@ -47,14 +48,18 @@ def schema_findings(connection: Connection) -> list[str]:
 
 
 def listing_of(connection: Connection) -> Listing:
-    """All objects of the database that decide how its rows are read."""
+    """List all objects of the database that decide how the database reads rows."""
     if connection.dialect.name == "postgresql":
         return postgresql_catalog.listing(connection)
     return Listing(objects=list(_sqlite_objects(connection)))
 
 
 def listing_text(connection: Connection) -> str:
-    """The listing as the package keeps it: of a database that the migrations made, with one monthly partition."""
+    """Return the reference listing as JSON text, in the form of the package's listing files.
+
+    The database must be one that the migrations made, with one monthly partition.
+    Raises `ValueError` for a database with findings, or with two objects of one name.
+    """
     found = listing_of(connection)
     if found.findings:
         raise ValueError(f"this database is no reference: {found.findings[0]}")
@@ -67,14 +72,17 @@ def listing_text(connection: Connection) -> str:
 
 @cache
 def reference_listing(dialect: str) -> Mapping[str, Mapping[str, str]]:
-    """What the migrations make, by the object's name; under `objects`, and under the name of a partitioned table."""
+    """Load the definitions of the objects that the migrations make, by object name.
+
+    The key `objects` has the general objects. The name of a partitioned table has the objects of one partition.
+    """
     file = resources.files("authsec_server") / "db" / "listings" / f"{dialect}.json"
     document: Mapping[str, Mapping[str, str]] = json.loads(file.read_text("utf-8"))
     return document
 
 
 def conditions_of_indexes() -> frozenset[str]:
-    """The conditions of the partial indexes that the migrations make on PostgreSQL."""
+    """Return the conditions of the partial indexes that the migrations make on PostgreSQL."""
     objects = reference_listing("postgresql")[OBJECTS]
     return frozenset(
         definition.partition(" WHERE ")[2]
@@ -106,7 +114,10 @@ def _short(definition: str) -> str:
 
 
 def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
-    """Every row of `sqlite_master`, as octets: whoever writes it by hand can put anything there."""
+    """Read every row of `sqlite_master` as bytes, and the encoding of the file.
+
+    An attacker who writes `sqlite_master` by hand can put values of any type there.
+    """
     columns = ("type", "name", "tbl_name", "sql")
     octets = ", ".join(f"typeof({name}), CAST({name} AS BLOB)" for name in columns)
     for row in connection.exec_driver_sql(f"SELECT {octets} FROM sqlite_master"):  # noqa: S608 - of constants
@@ -118,13 +129,19 @@ def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
 
 
 def _text(kind: str, octets: Any) -> str:
-    """The value as text; one of another type shows it, so that it equals no text."""
+    """Decode the value as text, and append the type of a value that is not text.
+
+    So a value of another type never equals a text.
+    """
     shown = "" if octets is None else bytes(octets).decode("utf-8", "backslashreplace")
     return shown if kind in {"text", "null"} else f"{shown} ({kind})"
 
 
 def normalised(sql: str) -> str:
-    """The statement with single spaces, and none beside brackets and commas; quoted parts as they are."""
+    """Reduce white space in the statement to single spaces, and to none beside brackets and commas.
+
+    Quoted parts stay unchanged.
+    """
     kept = _TOKEN.sub(lambda found: found[0] if found[0].strip(" \t\n\f\r") else " ", sql)
     parts = re.split(f"({_QUOTED})", kept.strip(" "))
     return "".join(part if place % 2 else re.sub(r" ?([(),]) ?", r"\1", part) for place, part in enumerate(parts))

@@ -1,18 +1,20 @@
-"""Units of work, on SQLite and PostgreSQL alike.
+"""Database transactions, with the same guarantees on SQLite and PostgreSQL.
 
-Five verbs, and which one a caller picks says what it may rely on:
+Each of five methods has its own guarantees:
 
-`read`    one consistent snapshot, nothing written;
-`check`   the same, of a database whose tables may be missing: its authority version is not read, and is 0;
-`append`  a write that changes nobody's authority (a count, a last use);
-`record`  the journal's write: holds the authority lock *shared*, so the authority version it reads stays true until
-          the commit;
-`change`  a change of authority: holds the lock *exclusively* before its first read and raises the version.
+`read`    reads one consistent snapshot and writes nothing.
+`check`   reads one snapshot, even if tables are missing. The authority version in the `Tx` is 0.
+`append`  writes data that changes nobody's authority (a counter, a time of last use).
+`record`  writes to the journal under the *shared* authority lock. So the authority version in the `Tx` stays
+          true until the commit.
+`change`  changes authority under the *exclusive* lock, which is taken before the first read, and raises the
+          version.
 
-`rehearse` is a `change` that is undone before it returns: for whoever asks what it would bring about.
+`rehearse` runs a `change` and rolls it back before it returns: a dry run shows the effect of a change.
 
-So no token is journalled after a change that covers it, and no change is missed by a token in flight.
-`work` gets an open `Tx` and may run only once more or not at all: it must have no effect beyond the transaction.
+So no token is recorded after a change that covers the token, and no token in flight misses a change. The
+function `work` gets an open `Tx`, and may be rolled back or never run. So `work` must have no effect outside
+the transaction.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ T = TypeVar("T")
 
 
 class Access(Enum):
-    """The five kinds of transaction, as the module's docstring defines them."""
+    """The five kinds of transaction; the module's docstring defines them."""
 
     READ = "read"
     CHECK = "check"
@@ -45,10 +47,10 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tx:
-    """An open transaction: the connection for the stores' statements, and the authority version it stands on.
+    """An open transaction: the connection for the stores' statements, and the authority version.
 
-    `version` is what was read at the start; in a `change` it is the new version, which the change brings about.
-    `changes` is what a `change` writes to tables with a digest, else None.
+    `version` is the version read at the start of the transaction; in a `change`, it is the new, raised version.
+    `changes` records the rows that a `change` writes to tables with a digest; in other transactions it is None.
     """
 
     connection: Connection
@@ -63,7 +65,7 @@ _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 
 class _Undone(Exception):
-    """Carries a result out of the transaction that it undoes."""
+    """Carries the result of a rehearsal out of the transaction that this exception rolls back."""
 
     def __init__(self, result: Any) -> None:
         super().__init__("undone")
@@ -72,7 +74,10 @@ class _Undone(Exception):
 
 @contextmanager
 def rehearsing() -> Iterator[None]:
-    """While this is open, nothing that runs in it can `record` or `change`: who asks for a rehearsal gets no more."""
+    """Forbid `record` and `change` within this context, so that a dry run cannot write.
+
+    Both methods raise `RuntimeError` within the context.
+    """
     token = _REHEARSING.set(True)
     try:
         yield
@@ -81,11 +86,11 @@ def rehearsing() -> Iterator[None]:
 
 
 class Database(ABC):
-    """An open database. Every method blocks its thread, for a bounded time.
+    """An open database. Every method blocks its thread for a limited time.
 
-    Every method raises `Unavailable` when nothing was committed, and `OutcomeUnknown` when the commit got no answer.
-    `damaged` says what is wrong with the database file. It stays until the process is started again; until then every
-    method raises `Unavailable`.
+    Every method raises `Unavailable` when nothing was committed, and `OutcomeUnknown` when the commit got no
+    answer. `damaged` describes the damage of the database file. The value stays until the process restarts; until
+    then every method raises `Unavailable`.
     """
 
     dialect: str
@@ -98,11 +103,11 @@ class Database(ABC):
         return self._run(Access.READ, work)
 
     def check(self, work: Work[T]) -> T:
-        """Run `work` on one consistent snapshot, whatever tables the database has. The version in its `Tx` is 0."""
+        """Run `work` on one consistent snapshot, even if tables are missing. The `Tx` has version 0."""
         return self._run(Access.CHECK, work)
 
     def append(self, work: Work[T]) -> T:
-        """Run `work` and commit, under no lock."""
+        """Run `work` and commit, without the authority lock."""
         return self._run(Access.APPEND, work)
 
     def record(self, work: Work[T]) -> T:
@@ -126,7 +131,10 @@ class Database(ABC):
         return result
 
     def rehearse(self, work: Work[T]) -> T:
-        """Run `work` as `change` does, and undo all of it. Nobody is told; the version stays what it was."""
+        """Run `work` as `change` does, then roll everything back.
+
+        The authority version stays unchanged, and no `tell` function is called.
+        """
 
         def undone(tx: Tx) -> None:
             raise _Undone(work(tx))
@@ -140,9 +148,10 @@ class Database(ABC):
 
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
-        """While this is open, `tell` is called in any thread after each change, where it can be known of others' too.
+        """Call `tell` after each change within this context, from any thread.
 
-        A hint and no more: it may come for nothing, and may be missing.
+        PostgreSQL reports the changes of other processes as well. The call is only a hint: a hint may be missing, and
+        may arrive without a change.
         """
         self._tell = (*self._tell, tell)
         try:
@@ -151,23 +160,23 @@ class Database(ABC):
             self._tell = tuple(each for each in self._tell if each is not tell)
 
     def has_stopped(self) -> bool:
-        """Whether a thread that every write needs has ended: only a restart of the process helps."""
+        """Whether the thread that every write needs has ended; only a restart of the process helps."""
         return False
 
     def begin_serving(self) -> None:  # noqa: B027 - PostgreSQL has no file to be marked
-        """Mark a SQLite file as in use, so that a plain copy of it is recognised. `close` removes the mark."""
+        """Mark a SQLite file as in use, so that the server recognises a plain copy. `close` removes the mark."""
 
     @abstractmethod
     def migrate(self) -> None:
-        """Bring the schema to this version's. Raises `StartupRefused` when it is newer than this program."""
+        """Upgrade the schema to this program's version. Raises `StartupRefused` when the schema is newer."""
 
     @abstractmethod
     def is_empty(self) -> bool:
-        """Whether no schema was ever made in it. Raises `Unavailable`."""
+        """Whether the database has no schema of any version. Raises `Unavailable`."""
 
     @abstractmethod
     def close(self) -> None:
-        """Finish what was begun and let go of every connection."""
+        """Finish the queued writes and close every connection."""
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...
@@ -179,7 +188,7 @@ def _refuse_while_rehearsing() -> None:
 
 
 def raise_version(tx: Tx, version: int) -> Tx:
-    """The same `change` at a higher authority version than it had. Raises `ValueError` for a lower one."""
+    """Raise the authority version of this `change`. Raises `ValueError` unless the version is higher, in a `change`."""
     if tx.access is not Access.CHANGE or version <= tx.version:
         raise ValueError("the authority version only rises, and only in a change")
     tx.connection.execute(update(authority).values(version=version))
@@ -187,7 +196,10 @@ def raise_version(tx: Tx, version: int) -> Tx:
 
 
 def open_tx(connection: Connection, access: Access) -> Tx:
-    """The transaction, its lock already held: reads the version in a statement of its own, after the lock."""
+    """Read or raise the authority version, and return the `Tx`. The caller already holds the lock.
+
+    The version needs a statement after the one that takes the lock: only such a statement sees the latest commit.
+    """
     if access is Access.CHANGE:
         raised = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)
         return Tx(connection, access, connection.execute(raised).scalar_one())

@@ -1,4 +1,4 @@
-"""A small durable write that leaves no row: the proof that the database can record now."""
+"""A small durable write that leaves no row: a test that the database can record."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SPILL = (text("SET LOCAL work_mem = '64kB'"), text("SELECT count(*) FROM genera
 
 
 def write_durably(tx: Tx) -> datetime | None:
-    """Write something that the commit of `tx` makes durable. Returns the database server's own time, if it has one.
+    """Write data that the commit of `tx` makes durable. Return the database server's time, or None for SQLite.
 
-    No row is updated on PostgreSQL: a server that froze with the row locked would make the others unready.
+    On PostgreSQL, the write updates no row. A server that froze with a locked row would make the others unready.
     """
     if tx.connection.dialect.name == "sqlite":
         _count_up(tx.connection)
@@ -30,7 +30,10 @@ def write_durably(tx: Tx) -> datetime | None:
 
 
 def _count_up(connection: Connection) -> None:
-    """A page of the write-ahead log, which grows: `user_version` is for applications, and nothing else writes it."""
+    """Increment `user_version`, which adds a page to the write-ahead log.
+
+    SQLite reserves `user_version` for applications, and no other code writes it.
+    """
     counted = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {(counted + 1) % _LARGEST}")
 

@@ -1,4 +1,4 @@
-"""Which engine a database URL means."""
+"""Choose the database engine for a database URL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from authsec_server.db.sqlite import SQLite
 
 
 def open_database(url: str) -> Database:
-    """The database at `url` (SQLAlchemy form); nothing is read or created until it is used."""
+    """Open the database at `url` (SQLAlchemy form). The first use reads or creates the database, not this call."""
     if url.startswith("sqlite"):
         return SQLite(url)
     from authsec_server.db.postgresql import PostgreSQL  # its driver is not for those who have SQLite

@@ -1,11 +1,13 @@
-"""Whether each B-tree index of PostgreSQL leads to each row of its table once, and under the row's own key.
+"""Check that each B-tree index of PostgreSQL leads to each row of its table once, under that row's key.
 
-A superuser can keep an entry whose row is gone. Another row takes the place, and a search by the old key finds that
-row. `amcheck` does not look for such entries, and can be dropped.
+The attack: a superuser keeps an index entry after its row was deleted. Another row takes the place, and a
+search by the old key finds the other row. The extension `amcheck` does not detect such entries, and a
+superuser can drop the extension.
 
-Each index is read twice from its first entry to its last, once with the rows that it leads to and once with the keys
-that it stores. Both must be in the order of the index, and as many and the same as in a read of the table alone. Then
-each entry has the key of its row. Which entry comes first under the inner pages is seen by `verify --deep`.
+The check reads each whole index twice: once with the rows, and once with the stored keys. Both reads must be
+in the order of the index. The number and hashes of the entries must equal those of a read of the table alone.
+Then each entry has the key of its row. Only `verify --deep` checks the inner pages, which lead to the first
+entry.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _WALKING: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Index:
-    """A B-tree index. `keys` are its columns as SQL, `options` the bits of their order."""
+    """A B-tree index. `keys` are the columns as SQL, and `options` the bits of `pg_index.indoption`."""
 
     name: str
     table: str
@@ -61,7 +63,7 @@ class _Index:
 
     @property
     def order(self) -> str:
-        """Its own order, as SQL."""
+        """Return the sort order of the index as SQL."""
         return ", ".join(
             f"{key} {'DESC' if option & _DESCENDING else 'ASC'} NULLS {'FIRST' if option & _NULLS_FIRST else 'LAST'}"
             for key, option in zip(self.keys, self.options, strict=True)
@@ -70,7 +72,7 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class _Digest:
-    """The number of entries, and a sum of seeded hashes of their rows' places or of their keys: in whatever order."""
+    """The number of entries, and a sum of seeded hashes of their row positions or keys. The order is irrelevant."""
 
     number: int
     total: int
@@ -78,7 +80,7 @@ class _Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
-    """The damage of indexes; `skipped` are the tables with an index that could not be read."""
+    """The damage found in indexes; `skipped` are the tables with an index that could not be read."""
 
     findings: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
@@ -87,9 +89,9 @@ class Walked:
 def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str]) -> Walked:
     """Compare each B-tree index of the schema with its table. PostgreSQL only.
 
-    `conditions` are those of AuthSec's partial indexes: the schema comparison finds others, and these could call
-    anything.
-    Raises the driver's errors where the database is away.
+    `conditions` are the conditions of AuthSec's partial indexes. Indexes with another condition are left out: the
+    schema comparison reports them, and such a condition could call any function. Raises the driver's errors when
+    the database is unreachable.
     """
     known, seed = {"", *conditions}, secrets.randbits(62)  # nobody can choose rows whose hashes have the same sum
     rows = connection.execute(text(BTREES_OF_SCHEMA), {"schema": schema}).all()
@@ -134,7 +136,7 @@ def _index(row: Any) -> _Index:
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """An index read from end to end: by its rows and by its stored keys, and whether each was in order."""
+    """The digests of two full reads of an index, and whether each read was in order."""
 
     rows: _Digest
     keys: _Digest
@@ -156,7 +158,7 @@ def _differences(index: _Index, expected: tuple[_Digest, _Digest], walk: _Walk) 
 
 
 def _of_table(connection: Connection, indexes: Sequence[_Index], seed: int) -> list[tuple[_Digest, _Digest]]:
-    """What each index must have: of its rows and of its keys. The table is read without an index."""
+    """Compute the digests of rows and keys that each index must have, from the table without an index."""
     columns = []
     for index in indexes:
         only = f" FILTER (WHERE {index.condition})" if index.condition else ""
@@ -169,7 +171,11 @@ def _of_table(connection: Connection, indexes: Sequence[_Index], seed: int) -> l
 
 
 def _walked(connection: Connection, indexes: Sequence[_Index], seed: int) -> Mapping[int, _Walk] | None:
-    """What each index has, by its place among these, without those that PostgreSQL would not follow."""
+    """Read each index, and return the results by the index's position in `indexes`.
+
+    The result leaves out indexes that PostgreSQL does not follow. The result is None when PostgreSQL follows
+    none.
+    """
     ways = [(index, way) for index in indexes for way in (_OF_ROWS, _OF_KEYS)]
     statement = " UNION ALL ".join(
         _walk_along(index, hashed, number)
@@ -191,12 +197,15 @@ def _walked(connection: Connection, indexes: Sequence[_Index], seed: int) -> Map
 
 
 def _hashes(index: _Index, seed: int) -> tuple[str, str]:
-    """Of a row's place, for which the row itself must be read; and of its key, which an index has."""
+    """Return two hash expressions: of a row's position (`ctid`), and of the index key.
+
+    The first one makes PostgreSQL read the row. The index alone has the data for the second one.
+    """
     return f"hashtidextended(ctid, {seed})", f"hash_record_extended(ROW({', '.join(index.keys)}), {seed})"
 
 
 def _walk_along(index: _Index, hashed: str, number: int) -> str:
-    """One read of all entries in the index's order, as SQL; each is compared with the one before."""
+    """Return a query that reads all entries in index order and compares each entry with the previous one."""
     columns = [f"{key} AS k{at}, lag({key}) OVER way AS b{at}" for at, key in enumerate(index.keys)]
     return (
         f"(SELECT {number} AS number, count(*) AS entries, coalesce(sum(hash), 0) AS total,"  # noqa: S608 - see above
@@ -207,7 +216,7 @@ def _walk_along(index: _Index, hashed: str, number: int) -> str:
 
 
 def _before(options: Sequence[int], at: int = 0) -> str:
-    """The condition that the entry (k…) belongs before the one that came before it (b…)."""
+    """Return the condition that the entry (k…) belongs before the previous entry (b…)."""
     key, last = f"k{at}", f"b{at}"
     if options[at] & _NULLS_FIRST:
         nulls = f"({key} IS NULL AND {last} IS NOT NULL)"
@@ -220,7 +229,7 @@ def _before(options: Sequence[int], at: int = 0) -> str:
 
 
 def _follows(plan: Mapping[str, Any], index: _Index, way: str) -> bool:
-    """Whether the plan reads this index from end to end in that way, sorts nothing and leaves no entry out."""
+    """Whether the plan reads this whole index with the scan type `way`, without a sort and without a filter."""
     nodes = list(_nodes(plan))
     scans = [(node["Node Type"], node["Index Name"]) for node in nodes if "Index Name" in node]
     return (

@@ -1,7 +1,7 @@
-"""Damage of the database itself: indexes that lack rows of their tables, and pages that cannot be read.
+"""Find damage of the database itself: indexes that lack rows of their tables, and unreadable pages.
 
-Readers find events through indexes. An index that was made with another condition, or left out of some writes, hides
-events that are still in their table.
+Readers find events through indexes. An index with another condition hides events that the table still has. So
+does an index that some writes did not update.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
-    """The damage of a database; `not_checked` are sentences about checks that this database does not offer.
+    """The damage of a database; `not_checked` has a sentence for each check that this database does not offer.
 
-    `skipped` are sentences about checks that must run and could not: somebody can take a right away, or keep a lock.
+    `skipped` has a sentence for each required check that could not run. An attacker can revoke a right or keep a
+    lock to prevent a check.
     """
 
     findings: tuple[str, ...] = ()
@@ -51,11 +52,11 @@ class Integrity:
 def integrity(connection: Connection, *, deep: bool = False) -> Integrity:
     """Run the database's own check of its tables and indexes, in the caller's transaction.
 
-    On PostgreSQL its own catalogs are compared first, on which every check relies. `deep` follows each path through an
-    index as well, and no transaction can write to a table meanwhile.
+    On PostgreSQL, the check first compares the system catalogs, because every other check depends on them. With
+    `deep`, the check also follows each path through an index; meanwhile, no transaction can write to the table.
 
-    It reads the whole database: statements must be allowed to take their time. Raises the driver's errors where the
-    database is away or busy.
+    The check reads the whole database, so the caller must allow long statements. Raises the driver's errors when
+    the database is unreachable or busy.
     """
     if connection.dialect.name == "postgresql":
         return _of_postgresql(connection, deep=deep)
@@ -119,9 +120,9 @@ def _is_away(error: DBAPIError) -> bool:
 
 
 def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Skipped]]:
-    """Partitions with events of other months, and those that the role may not read.
+    """Find partitions with events of other months, and partitions that the role may not read.
 
-    By time, PostgreSQL looks for events of another month elsewhere.
+    A search by time does not find a misplaced event: PostgreSQL searches the partition of the event's month.
     """
     findings, unread = list[str](), list[Skipped]()
     partitions = connection.execute(
@@ -165,7 +166,10 @@ class _Amcheck:
         self._is_locked_out = False
 
     def run(self, schema: int) -> None:
-        """Check each B-tree index against its table, and each table. Functions that pose as amcheck's are not used."""
+        """Check each table, and each B-tree index against its table.
+
+        The check reports functions that only have the name of an amcheck function, and never calls them.
+        """
         genuine: dict[str, str] = {}
         for row in self._connection.execute(text(_FUNCTIONS)):
             if row.is_genuine:

@@ -1,4 +1,4 @@
-"""The advisory locks of PostgreSQL: one database has each of them once."""
+"""The keys of AuthSec's PostgreSQL advisory locks. Each lock exists once per database."""
 
 from __future__ import annotations
 

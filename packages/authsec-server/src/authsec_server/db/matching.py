@@ -1,4 +1,4 @@
-"""What people look for, as a condition: a part of a name, the beginning of an id; and many values, some at a time."""
+"""Search conditions for names and ids, and batches of values for long `IN` lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE: Final = 500
 
 
 def in_batches(values: Iterable[T], size: int = SIZE) -> Iterator[list[T]]:
-    """The values in their order, so many at a time."""
+    """Yield the values in their order, in lists of at most `size`."""
     rest = iter(values)
     while some := list(islice(rest, size)):
         yield some
@@ -24,14 +24,18 @@ _AROUND: Final = 100  # to each side; to compare them takes milliseconds, during
 
 
 def unheard_of(text: str) -> bool:
-    """Whether nothing can be called so. PostgreSQL takes no NUL, and SQLite looks for no text of fifty thousand."""
+    """Whether no name can contain this text: the text has a NUL, or is too long.
+
+    PostgreSQL refuses NUL in a text, and SQLite refuses a search for a text of fifty thousand characters.
+    """
     return "\0" in text or len(text) > LONGEST
 
 
 def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a name contains the text or the id begins with it, in either case; `%` and `_` mean themselves.
+    """Return the condition that a name contains the text or the id begins with it, ignoring case.
 
-    Letters beyond ASCII match in either case on PostgreSQL, and as they are typed on SQLite.
+    The characters `%` and `_` match only themselves. For letters beyond ASCII, PostgreSQL ignores case and SQLite
+    does not.
     """
     if unheard_of(text):
         return false()
@@ -40,9 +44,10 @@ def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]
 
 
 def neighbours(connection: Connection, names: ColumnElement[str], text: str) -> list[str]:
-    """The names that come before and behind the text in their order, and no more of them than are compared quickly.
+    """Return the names next to the text in alphabetical order, at most 100 on each side.
 
-    That is all of them where there are few; of many, those that are spelt otherwise only towards their end.
+    In a small table these are all names. In a large table they are the names that differ from the text only near
+    the end. The limit keeps the comparison fast: others may wait for a lock meanwhile.
     """
     before = select(names).where(names < text).order_by(names.desc()).limit(_AROUND)
     behind = select(names).where(names >= text).order_by(names).limit(_AROUND)

@@ -1,6 +1,6 @@
-"""The schema's versions, by alembic, run inside the caller's transaction.
+"""Upgrade the schema with alembic, inside the caller's transaction.
 
-Alembic is imported to upgrade a database, and not to see that there is nothing to upgrade.
+Alembic is imported only when the schema needs an upgrade.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from authsec_server.failures import StartupRefused
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The version of the database's schema; None where it has none. Several, which nobody writes, are one text."""
+    """Return the version of the database's schema, or None without a schema.
+
+    Several versions, which no AuthSec program writes, are joined into one text.
+    """
     if not inspect(connection).has_table("alembic_version"):
         return None
     rows = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
@@ -27,15 +30,15 @@ def has_schema(connection: Connection) -> bool:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the schema is this version's."""
+    """Whether the schema has the version that this program makes."""
     return revision_of(connection) == newest_revision()
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema up to date.
+    """Upgrade the schema to this program's version.
 
-    Raises `StartupRefused` for a schema of a newer program, since writing to it could lose what it means, and for one
-    from before the first release.
+    Raises `StartupRefused` for the schema of a newer program, since a write could destroy the meaning of its
+    data. Also raises `StartupRefused` for a schema from before the first release.
     """
     current = revision_of(connection)
     if current == newest_revision():
@@ -60,12 +63,12 @@ def upgrade(connection: Connection) -> None:
 
 
 def newest_revision() -> str:
-    """The schema's version that this program makes."""
+    """Return the schema version that this program makes."""
     return max(_revisions())
 
 
 @cache
 def _revisions() -> frozenset[str]:
-    """The revisions. The name of a migration's file begins with the revision: 0101_audit_log.py."""
+    """Read the revisions from the names of the migration files, for example `0101` from `0101_audit_log.py`."""
     folder = files("authsec_server") / "db" / "migrations" / "versions"
     return frozenset(each.name.partition("_")[0] for each in folder.iterdir() if each.name[0].isdigit())

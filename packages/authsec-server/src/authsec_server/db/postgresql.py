@@ -1,4 +1,4 @@
-"""PostgreSQL: a pool of connections, one transaction a call, the authority lock as an advisory lock."""
+"""PostgreSQL: a connection pool, one transaction per call, and the authority lock as an advisory lock."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WAITED_FOR_A_LOCK = "55P03"
 
 
 def _opening(access: Access) -> str:
-    """The first statement of a transaction: its bounds, then the lock, in one trip to the server."""
+    """Return the first statement of a transaction: set the timeouts, then take the lock, in one round trip."""
     columns = [f"set_config('{name}', '{value}', true)" for name, value in narrower(access).items()]
     columns += [_LOCK[access]] if access in _LOCK else []
     return f"SELECT {', '.join(columns)}" if columns else ""
@@ -52,7 +52,7 @@ _OPENING = {access: text(_opening(access)) for access in Access if _opening(acce
 
 
 class PostgreSQL(Database):
-    """A PostgreSQL database, shared by any number of server processes."""
+    """A PostgreSQL database that any number of server processes share."""
 
     dialect = "postgresql"
 
@@ -123,7 +123,7 @@ class PostgreSQL(Database):
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
-        """A transaction before it is known what is in the database. Raises `Unavailable` or `StartupRefused`."""
+        """Open a transaction on a database that may have no schema. Raises `Unavailable` or `StartupRefused`."""
         try:
             with (
                 self._engine.begin() as connection,
@@ -144,7 +144,7 @@ class PostgreSQL(Database):
 
 
 def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavailable | None:
-    """What the callers are told; None for a mistake of ours."""
+    """Return the failure for the callers, or None for a programming error."""
     if committing and error.connection_invalidated and _sqlstate(error) != _KILLED_WHILE_IDLE:
         return OutcomeUnknown("The connection to the database was lost at the commit.")
     if isinstance(error.orig, NoAnswer | ConnectionTimeout):
@@ -172,9 +172,10 @@ def _sqlstate(error: DBAPIError) -> str:
 
 
 def is_outage(error: DBAPIError, access: Access) -> bool:
-    """Whether the server cannot serve now, rather than not this statement: a standby, a shutdown, no resources left.
+    """Whether the server cannot serve at present: a standby, a shutdown, or a lack of resources.
 
-    PostgreSQL's SQLSTATE classes (its manual, appendix A).
+    An error of this one statement is not an outage. The codes are PostgreSQL's SQLSTATE classes (its manual,
+    appendix A).
     """
     state = _sqlstate(error)
     on_a_standby = state == "25006" or (state == "0A000" and "recovery" in str(error.orig))

@@ -1,4 +1,4 @@
-"""The objects of a PostgreSQL database that decide how its rows are read, and the rights that a check of them lacks."""
+"""List the PostgreSQL objects that decide how the database reads rows, and the rights that a check lacks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _CAREFUL = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class SchemaObject:
-    """One object: its kind and name, as a sentence names it, and its definition as text."""
+    """A database object: kind and name, as in messages, and the definition as text."""
 
     name: str
     definition: str
@@ -58,7 +58,10 @@ class SchemaObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """All objects; those of monthly partitions apart, by partition, with `YYYY_MM` in place of the month."""
+    """All objects of a database; `months` has the objects of each monthly partition.
+
+    The names in `months` have `YYYY_MM` in place of the month.
+    """
 
     schema: str = ""
     objects: list[SchemaObject] = field(default_factory=list)
@@ -68,9 +71,9 @@ class Listing:
 
 @contextmanager
 def careful(connection: Connection, **others: str) -> Iterator[None]:
-    """Resolve names in `pg_catalog` alone, and read tables without their indexes, while this is open.
+    """Resolve names in `pg_catalog` alone, and read tables without their indexes, within this context.
 
-    `others` are settings that differ.
+    `others` are settings that replace or extend the default ones.
     """
     savepoint = connection.begin_nested()
     settings = (_CAREFUL | others).items()
@@ -83,13 +86,16 @@ def careful(connection: Connection, **others: str) -> Iterator[None]:
 
 
 def month_of(partition: str) -> str:
-    """The month in the name of a partition, as in `events_2026_11`; empty where there is none."""
+    """Return the month in a partition's name, as in `events_2026_11`, or an empty text."""
     month = _MONTHLY.fullmatch(partition)
     return f"{month[2]}_{month[3]}" if month else ""
 
 
 def home(connection: Connection) -> tuple[int, str] | None:
-    """The schema of this session's search path that holds AuthSec's tables, or most of them: its oid and its name."""
+    """Return the oid and name of the schema with AuthSec's tables, or with most of them.
+
+    The search covers the schemas of this session's search path.
+    """
     path = list(connection.execute(text("SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))")).scalars())
     with careful(connection):
         found = connection.execute(text(HOME), {"path": path}).one_or_none()
@@ -97,7 +103,7 @@ def home(connection: Connection) -> tuple[int, str] | None:
 
 
 def listing(connection: Connection) -> Listing:
-    """The objects of the schema that holds AuthSec's tables, and of every schema that could hide them."""
+    """List the objects of the schema with AuthSec's tables, and of every schema that could hide them."""
     ours = home(connection)
     if ours is None:
         return Listing(findings=["The table events is missing."])
@@ -147,7 +153,7 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
 
 
 def _months(rows: Sequence[Any], schema: str) -> dict[str, str]:
-    """The partitions that are named for a month of their parent, with the month."""
+    """Return the month of each partition that is named after its parent and a month."""
     found = {}
     for row in rows:
         month = _MONTHLY.fullmatch(row.owner)
@@ -169,13 +175,16 @@ def _renamed(value: str, name: str, general: str) -> str:
 
 
 def _unqualified(value: str, schema: str) -> str:
-    """With `SCHEMA.` for the schema: without a mark, a type `public.text` would read like PostgreSQL's own."""
+    """Replace the schema's name with `SCHEMA.`.
+
+    Without this mark, a type `public.text` would read like PostgreSQL's own type.
+    """
     quoted = schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else '"' + schema.replace('"', '""') + '"'
     return re.sub(rf'(?<![\w".]){re.escape(quoted)}\.', SCHEMA, value)
 
 
 def as_created(definition: str) -> str:
-    """With the arrays of a condition as they are when it is created: a restored dump casts each member instead."""
+    """Rewrite the arrays of a condition to the form of a new index: a restored dump casts each member instead."""
     return _CAST_MEMBERS.sub(_with_one_cast, definition)
 
 
@@ -184,7 +193,7 @@ def _with_one_cast(found: re.Match[str]) -> str:
 
 
 def _paths_of_roles(connection: Connection, ours: int) -> list[tuple[str, list[str]]]:
-    """The search paths that roles or the database are given, of roles that may write events."""
+    """Return the search paths that are set for the database, or for roles that may write events."""
     found = []
     for row in connection.execute(text(ROLE_SETTINGS), {"ours": ours}):
         if row.name == "search_path":
@@ -196,7 +205,7 @@ def _paths_of_roles(connection: Connection, ours: int) -> list[tuple[str, list[s
 
 
 def _path_findings(connection: Connection, who: str, path: Sequence[str], ours: tuple[int, str]) -> Iterator[str]:
-    """Whether somebody with this search path finds other tables than AuthSec's, or another `=` than PostgreSQL's."""
+    """Report a search path that leads to other tables than AuthSec's, or to another `=` than PostgreSQL's."""
     names = [name for name in path if not name.startswith("pg_temp")]
     if not names or names[0] != "pg_catalog":
         yield f"{who} has the search path {', '.join(path)}, which begins with another schema than pg_catalog."
@@ -210,24 +219,24 @@ NOT_NOW: Final = frozenset({"40001", "55P03"})  # a lock of somebody else
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A table of which something could not be checked, and why."""
+    """A table with a check that could not run, and the reason."""
 
     table: str
     reason: str
 
 
 def sqlstate(error: DBAPIError) -> str:
-    """PostgreSQL's code of the error; empty for an error of the connection."""
+    """Return PostgreSQL's error code; an empty text for a connection error."""
     return getattr(error.orig, "sqlstate", None) or ""
 
 
 def reason_of(error: DBAPIError) -> str:
-    """The first line of PostgreSQL's own words."""
+    """Return the first line of PostgreSQL's error message."""
     return str(error.orig).partition("\n")[0]
 
 
 def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Skipped]) -> Iterator[str]:
-    """The checks that were skipped, and the statements that help. The tables of one reason share a sentence."""
+    """Describe the skipped checks and the statements that fix the cause, with one sentence per reason."""
     left: dict[str, set[str]] = {}
     for each in skipped:
         left.setdefault(each.reason, set()).add(each.table)
@@ -252,7 +261,7 @@ def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Ski
 
 
 def _grants(tables: list[Any]) -> str:
-    """For the tables that are there, and for those that servers will make."""
+    """Return the statements that allow the role to read the present tables and future ones."""
     first = tables[0]
     owners = " ".join(
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {first.schema} GRANT SELECT ON TABLES TO {first.role};"

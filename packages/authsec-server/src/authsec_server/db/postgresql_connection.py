@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL whose every call ends within a deadline; and a PostgreSQL that does not answer."""
+"""PostgreSQL connections with a deadline for every call, and detection of a server that does not answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENT_SECONDS: Final = 3600.0  # for each statement of a transaction that read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The bounds of one transaction, in milliseconds, as PostgreSQL's settings of these names."""
+    """The timeouts of one transaction, in milliseconds. The fields have the names of PostgreSQL's settings."""
 
     lock_timeout: int
     statement_timeout: int
@@ -38,7 +38,7 @@ class Bounds:
 
     @property
     def call_seconds(self) -> float:
-        """How long the client waits for one answer."""
+        """Return how long the client waits for one answer, in seconds."""
         return self.statement_timeout / 1000 + MARGIN_SECONDS
 
 
@@ -56,7 +56,7 @@ BOUNDS: Final = {
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:
-    """What libpq is told for each connection. TCP settings in the URL are the operator's and win."""
+    """Return libpq's arguments for each connection. TCP settings in the operator's URL take precedence."""
     network = {
         "keepalives": 1,
         "keepalives_idle": 10,  # seconds
@@ -70,13 +70,13 @@ def connect_arguments(url: URL) -> dict[str, Any]:
 
 
 def narrower(access: Access) -> dict[str, int]:
-    """The settings of this kind of transaction that differ from the session's."""
+    """Return the timeouts of this kind of transaction that differ from the session's timeouts, in milliseconds."""
     ours = asdict(_OF_SESSIONS)
     return {name: value for name, value in asdict(BOUNDS[access]).items() if value != ours[name]}
 
 
 def session_options() -> str:
-    """The settings of a session: nothing waits for ever, and a commit is durable before it is answered."""
+    """Return the session settings: every wait has a timeout, and PostgreSQL confirms only durable commits."""
     settings = {**asdict(_OF_SESSIONS), "synchronous_commit": "on", **OPTIONS}
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
@@ -90,9 +90,10 @@ class NoAnswer(psycopg.OperationalError):
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Closes itself, and raises `NoAnswer`, when a call takes longer than `seconds`.
+    """A connection that closes and raises `NoAnswer` when a call takes longer than `seconds`.
 
-    While PostgreSQL `is_silent`, as other calls have found, a call takes `SILENT_SECONDS` at most.
+    While `is_silent` returns true, a call takes at most `SILENT_SECONDS`: other calls found that PostgreSQL is
+    silent.
     """
 
     seconds = PING_SECONDS
@@ -110,7 +111,10 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
     def _bounded(self, gen: PQGen[RV]) -> PQGen[RV]:
-        """The same generator, which raises `NoAnswer` too late. An answer that has arrived is still read."""
+        """Wrap the generator, and raise `NoAnswer` after the deadline.
+
+        An answer that arrived before the deadline check is still read.
+        """
         began = monotonic()
         try:
             wanted = next(gen)
@@ -126,7 +130,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """While this is open, each call may take so long."""
+        """Allow each call this many seconds within the context."""
         before, self.seconds = self.seconds, seconds
         try:
             yield
@@ -135,7 +139,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
-    """Give every connection of this engine a deadline. Unless `schema` is None, `pin` the session to it."""
+    """Set a deadline on every connection of this engine. Unless `schema` is None, `pin` each session to it."""
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> BoundedConnection:
@@ -158,21 +162,21 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
 
 
 def driver_of(connection: Connection) -> BoundedConnection:
-    """The driver's connection below SQLAlchemy's."""
+    """Return the driver's connection of a SQLAlchemy connection."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, BoundedConnection)
     return driver
 
 
 def be_patient(connection: Connection) -> None:
-    """Give each statement of this transaction an hour, and the pause between two of them."""
+    """Raise two timeouts of this transaction to an hour: for each statement, and for the pause between two."""
     for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
     driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends
 
 
 class Silence:
-    """Whether PostgreSQL is silent. Times are monotonic, in seconds."""
+    """The state of PostgreSQL: silent or answering. Times are monotonic, in seconds."""
 
     def __init__(self) -> None:
         self._heard_at = float("-inf")
@@ -181,7 +185,10 @@ class Silence:
 
     @contextmanager
     def asking(self) -> Iterator[float]:
-        """Ask PostgreSQL: when this began. Raises `Unavailable` while it is silent and another caller asks."""
+        """Allow a call to PostgreSQL, and yield the time at which the call began.
+
+        While PostgreSQL is silent, one caller at a time may ask. Raises `Unavailable` for the others.
+        """
         if not self._silent:
             yield monotonic()
             return
@@ -193,20 +200,23 @@ class Silence:
             self._asking.release()
 
     def is_silent(self) -> bool:
-        """Whether calls got no answer, and none got one since."""
+        """Whether a call got no answer and no later call got one."""
         return self._silent
 
     def heard(self) -> None:
-        """PostgreSQL has answered."""
+        """Note that PostgreSQL has answered."""
         self._heard_at = monotonic()
         self._silent = False
 
     def suspect(self, since: float) -> None:
-        """A call that began at `since` got no answer: PostgreSQL is silent, unless another call got one meanwhile."""
+        """Mark PostgreSQL as silent after a call that began at `since` got no answer.
+
+        An answer to another call since then prevents the mark.
+        """
         if self._heard_at < since:
             self._silent = True
 
 
 def unanswered() -> Unavailable:
-    """The failure that callers get."""
+    """Return the failure for callers while PostgreSQL does not answer."""
     return Unavailable("The database does not answer.", fault=Fault.SILENT)

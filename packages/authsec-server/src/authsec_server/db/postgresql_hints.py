@@ -1,7 +1,7 @@
-"""Hints from PostgreSQL that somebody has changed something: LISTEN on a connection of its own, in a thread.
+"""Hints from PostgreSQL about changes by any process: a thread runs LISTEN on a separate connection.
 
-Behind a pool that gives a session to somebody else after each transaction nothing ever comes: then there are no hints.
-A connection that is silent for a while is asked whether it is alive: a proxy that stopped forwarding closes nothing.
+A pool that assigns a session to another client after each transaction delivers no hints. The thread regularly
+tests the connection with a query: a proxy that stops forwarding does not close connections.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RETRY_SECONDS = 5.0
 
 
 class Listener:
-    """Calls `tell` in its own thread for each change that any process makes."""
+    """A thread that calls `tell` for each change that any process makes."""
 
     def __init__(self, url: URL, tell: Callable[[], None]) -> None:
         arguments = {**connect_arguments(url), "autocommit": True}
@@ -38,7 +38,7 @@ class Listener:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen while this is open."""
+        """Run the listening thread within this context."""
         thread = threading.Thread(target=self._run, name="authsec-postgresql-hints", daemon=True)
         thread.start()
         try:

@@ -1,7 +1,7 @@
-"""The catalog queries of the schema comparison. They run with a search path of `pg_catalog` alone.
+"""The catalog queries of the schema comparison, for a search path of `pg_catalog` alone.
 
-PostgreSQL 15 to 18 must give the same text, so NOT NULL constraints (rows of `pg_constraint` since 18) are left out:
-the columns say it.
+PostgreSQL 15 to 18 must return the same text. So the queries leave out NOT NULL constraints, which are rows
+of `pg_constraint` since version 18. The column definitions include NOT NULL.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ _OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '->', '
 
 
 def _not_of_initdb(oid: str) -> str:
-    """The condition that initdb does not make such an object outside the information schema. A row can get any oid."""
+    """Return the condition that initdb did not make the object, judged by the object's oid.
+
+    From `FIRST_UNPINNED` to `FIRST_NORMAL`, initdb makes such objects only in the information schema. Elsewhere
+    the condition includes these oids: a superuser can plant a row with any oid.
+    """
     return f"{oid} >= CASE n.nspname WHEN 'information_schema' THEN {FIRST_NORMAL} ELSE {FIRST_UNPINNED} END"
 
 
 def _no_member(catalog: str, oid: str) -> str:
-    """The condition that no extension has the object."""
+    """Return the condition that the object belongs to no extension."""
     return (
         f"NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass AND d.objid = {oid}"
         " AND d.deptype = 'e')"

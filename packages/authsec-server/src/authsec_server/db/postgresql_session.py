@@ -1,9 +1,11 @@
-"""What a new session on PostgreSQL sees: AuthSec's schema, whatever is set for the role, the database or the server.
+"""Pin each PostgreSQL session to AuthSec's schema, despite settings of the role, the database or the server.
 
-A superuser can lead the server's role to another table `events` by a search path, by a schema of the role's name, or by
-a trigger at login, and take that back once the session is there. `authsec audit verify` uses another session, and finds
-nothing. So both pin their sessions: options of the connection win over settings of roles and databases, `RESET ALL`
-undoes a login trigger, and the schema follows from the tables that are in the database.
+The attack: a superuser leads the server's role to another table `events`. Once the session is open, the
+superuser removes the trap. The trap can be a search path, a schema of the role's name, or a trigger at login.
+`authsec audit verify` uses another session and finds nothing.
+
+So both programs pin their sessions. Options of the connection override settings of roles and databases.
+`RESET ALL` undoes a login trigger. The tables in the database determine the schema.
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ _WHERE: Final = "SELECT pg_catalog.current_database() || '.' || pg_catalog.curre
 
 
 class OtherSession(psycopg.OperationalError):
-    """The session would see other tables, or other rows, than AuthSec's. Its text says why; `remedy` what helps."""
+    """The session would read other tables or rows than AuthSec's.
+
+    The text has the reason, and `remedy` the fix.
+    """
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -50,15 +55,15 @@ class OtherSession(psycopg.OperationalError):
 
 
 def with_schema_apart(url: URL) -> tuple[URL, str]:
-    """The URL as libpq takes it, and the schema that it names; empty where it names none."""
+    """Split the URL into the form that libpq accepts and the schema in it; empty without one."""
     named = url.query.get(SCHEMA, "")
     return url.difference_update_query([SCHEMA]), named if isinstance(named, str) else named[-1]
 
 
 def pin(driver: psycopg.Connection[Any], schema: str) -> str:
-    """Make a session that was just opened see `schema` alone, or the one that has AuthSec's tables if that is empty.
+    """Pin a session that was just opened to `schema`; if `schema` is empty, to the schema with AuthSec's tables.
 
-    Returns the names of database and schema, as `is_pinned` compares them. Raises `OtherSession`.
+    Return the names of the database and the schema, in the form that `is_pinned` compares. Raises `OtherSession`.
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
@@ -80,9 +85,10 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> str:
 
 
 def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
-    """Whether an idle session is still in the database and the schema that `pin` said, and a new one would be, too.
+    """Whether an idle session, and a new one as well, would use the database and schema that `pin` returned.
 
-    The attack: a database or a schema has the name of another while a session is opened, and gets its own name back.
+    The attack: while a session opens, a database or schema has the name of another one. Then each gets its own
+    name back.
     """
     before, driver.autocommit = driver.autocommit, True
     try:

@@ -1,7 +1,7 @@
-"""Shared by all tables: the metadata, the column types for instants and JSON, and the table of the authority version.
+"""Shared parts of all tables: metadata, column types for times and JSON, and the authority version's table.
 
-Instants and JSON have one spelling each. Another spelling of the same value is refused when it is read: SQL compares
-the stored text, Python the parsed value, and raw SQL could make the two disagree.
+Each time and each JSON value has one canonical form, and a read refuses any other form. The reason: SQL
+compares the stored text, Python compares the parsed value, and raw SQL could make the two disagree.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ authority = Table(
 
 
 class NotCanonical(ValueError):
-    """A stored value is not spelt as this program spells it. The text quotes nothing."""
+    """A stored value is not in the canonical form that this program writes. The message quotes no stored text."""
 
 
 class _SqliteInstant(sqlite.DATETIME):
-    """UTC text with microseconds, `2026-11-25 12:00:00.000000`, and no other form."""
+    """UTC text with microseconds, `2026-11-25 12:00:00.000000`. Any other form is refused."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002
         return _read_instant
@@ -90,9 +90,9 @@ class Instant(TypeDecorator[datetime]):
 
 
 class CanonicalJson(TypeDecorator[Any]):
-    """JSON as text in one spelling: names sorted, no spaces, everything beyond ASCII escaped.
+    """JSON text in one canonical form: sorted names, no spaces, ASCII only with escapes.
 
-    Raises `NotCanonical` for text of another spelling: spaces, duplicate members, other escapes.
+    Raises `NotCanonical` for text of another form: spaces, duplicate members, other escapes.
     """
 
     impl = Text
@@ -116,13 +116,16 @@ _NUL: Final = re.compile(
 
 
 def canonical_json(value: Any) -> str:
-    """The one spelling of the value. It has U+FFFD in place of NUL, which no text of PostgreSQL can have."""
+    """Encode the value as canonical JSON. U+FFFD replaces NUL, which a PostgreSQL text cannot contain."""
     text = _CANONICAL.encode(value)
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
 def read_canonical_json(text: Any) -> Any:
-    """The value of this text. Raises `NotCanonical`: for lone surrogates and NaN as well, which no answer can carry."""
+    """Parse canonical JSON. Raises `NotCanonical` for any other text.
+
+    Lone surrogates and NaN are refused as well, because no response can contain them.
+    """
     try:
         if isinstance(text, str) and len(text) <= LONGEST_JSON:
             value = json.loads(text)
@@ -144,5 +147,5 @@ def _is_shallow(value: Any, text: str) -> bool:
 
 
 def _is_unicode(value: Any, text: str) -> bool:
-    """Whether all text of the value can be written as UTF-8. Raises `UnicodeEncodeError` otherwise."""
+    """Whether UTF-8 can encode all text of the value. Raises `UnicodeEncodeError` if not."""
     return "\\ud" not in text or bool(json.dumps(value, ensure_ascii=False).encode())

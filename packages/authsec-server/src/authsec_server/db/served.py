@@ -1,6 +1,7 @@
-"""How this authority was last served, for commands: they listen nowhere, and have none of the server's options.
+"""The issuer and the file of outside heads of the server that started last, for commands.
 
-What they print must lead to who serves, and they compare the database with the same outside heads.
+Commands listen nowhere and have none of the server's options. The output of commands must contain the
+server's address. Commands must also compare the database with the server's file of outside heads.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from authsec_server.db.schema import authority
 
 
 def remember_issuer(tx: Tx, issuer: str) -> None:
-    """Keep the issuer of a server that starts."""
+    """Save the issuer of a server that starts."""
     tx.connection.execute(update(authority).values(issuer=issuer))
 
 
 def last_issuer(tx: Tx) -> str:
-    """The issuer of the server that started last; it may have ended since. Empty where none ever did."""
+    """Return the issuer of the server that started last; empty before the first start.
+
+    That server may have ended since.
+    """
     return tx.connection.execute(select(authority.c.issuer)).scalar_one() or ""
 
 
 def remember_heads_file(tx: Tx, file: Path | None) -> None:
-    """Keep which file of outside heads a server that starts appends to; None where it has none."""
+    """Save the path of the file of outside heads that a starting server appends to, or None."""
     tx.connection.execute(update(authority).values(heads_file=str(file.absolute()) if file else None))
 
 
 def last_heads_file(tx: Tx) -> str:
-    """The file of outside heads of the server that started last. Empty where it had none."""
+    """Return the file of outside heads of the server that started last; empty without one."""
     return tx.connection.execute(select(authority.c.heads_file)).scalar_one() or ""

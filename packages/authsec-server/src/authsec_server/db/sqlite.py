@@ -1,11 +1,12 @@
-"""SQLite: readers from a pool, and one thread that does all of a process's writing.
+"""SQLite: readers use a pool, and one thread per process does all writes.
 
-SQLite has one writer at a time anyway; with a thread of our own the waiting ones share a commit (one fsync for all that
-queued up meanwhile), each inside a savepoint of its own, so that one that fails takes nobody along. Between processes
-`BEGIN IMMEDIATE` is the lock: it is taken before the first read, for `append` and `record` as for `change`.
+SQLite allows only one writer at a time. The writer thread lets waiting writes share one commit, and so one
+fsync. Each write has its own savepoint, so a failed write does not affect the others. Between processes,
+`BEGIN IMMEDIATE` is the lock. The writer takes this lock before the first read, for `append` and `record` as
+well as for `change`.
 
-A process that is frozen while it holds that lock cannot be made to release it. Callers wait for `START_SECONDS`; work
-that has not begun by then is cancelled, so that nothing is written after its caller was told that it was not.
+Nothing can release the lock of a process that froze while it held the lock. Callers wait for `START_SECONDS`,
+and work that has not begun by then is cancelled. So no work is written after its caller got a failure.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _Opened = Callable[[Sequence[Any], Mapping[str, Any], Callable[[Any], None]], An
 
 
 class SQLite(Database):
-    """A SQLite file; other processes may hold the same file open."""
+    """A SQLite file. Other processes may have the same file open."""
 
     dialect = "sqlite"
 
@@ -84,7 +85,7 @@ class SQLite(Database):
             raise self._failure(error, "read") or error from error
 
     def _failure(self, error: BaseException, verb: str) -> Unavailable | None:
-        """What the callers are told; None for a mistake of ours. Notes a damaged file."""
+        """Return the failure for the callers, or None for a programming error. Note a damaged file."""
         code, cause = _primary_code(error), getattr(error, "orig", error)
         if code in _DAMAGED:
             self.damaged = str(cause)
@@ -101,16 +102,19 @@ class SQLite(Database):
         return None
 
     def _refuse_leftovers(self) -> None:
-        """Before SQLite applies them: the file could not be brought back. Raises `StartupRefused`."""
+        """Refuse foreign `-wal` and `-journal` files before SQLite applies them. Raises `StartupRefused`.
+
+        Nothing could restore the file afterwards.
+        """
         if not self._has_own_log:
             refuse_leftovers(self._file)
             self._has_own_log = True
 
     def _refuse_replaced(self) -> None:
-        """While others are at the paths of the open files: a command would read those. Raises `Unavailable`.
+        """Raise `Unavailable` while other files are at the paths of the open files: commands would read those.
 
-        While a connection is open, SQLite keeps its -wal and its -shm file. All connections of a process share one
-        mapping of the -shm file: a new connection would not open the file at the path.
+        SQLite keeps the `-wal` and `-shm` files while a connection is open. All connections of a process share one
+        mapping of the `-shm` file. So a new connection would not open the file at the path.
         """
         for path in self._files():
             known, present = self._identities.get(path), identity(path)
@@ -166,7 +170,7 @@ class SQLite(Database):
             raise self._not_opened(error) from error
 
     def _not_opened(self, error: DatabaseError | UnicodeDecodeError) -> Unavailable:
-        """Why the file could not be opened, as the operator is told."""
+        """Return the failure for the operator when the file could not be opened."""
         code = _primary_code(error)
         if code in _LOCKED:
             return _locked(f" This shows which processes use the file: lsof {shlex.quote(str(self._file))}")
@@ -205,7 +209,10 @@ def _locked(more: str = "") -> Unavailable:
 
 
 def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
-    """Whether the driver read a text that is not UTF-8, or names such a text. No input that a room decodes is meant."""
+    """Whether the database has a text that is not UTF-8, as the driver reports.
+
+    Input that other code failed to decode is not included.
+    """
     if not isinstance(error, UnicodeDecodeError):
         return str(cause).startswith("Could not decode to UTF-8")
     *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
@@ -213,12 +220,12 @@ def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
 
 
 def _primary_code(error: BaseException) -> int:
-    """SQLite's primary result code; 0 for an error that is none of SQLite's."""
+    """Return SQLite's primary result code; 0 for any other error."""
     return (getattr(getattr(error, "orig", error), "sqlite_errorcode", None) or 0) & 0xFF
 
 
 class _Job:
-    """One unit of work on its way through the writer thread."""
+    """A unit of work in the writer thread's queue."""
 
     def __init__(self, access: Access, work: Work[Any]) -> None:
         self.access = access
@@ -229,7 +236,10 @@ class _Job:
         self._error: BaseException | None = None
 
     def attempt(self, connection: Connection, failure: _Failure) -> None:
-        """Run inside a savepoint, unless it was cancelled. The database's own failures are raised: they fail all."""
+        """Run the work inside a savepoint, unless it was cancelled.
+
+        A failure of the database itself is raised, because it fails the whole batch.
+        """
         if not self._begin():
             return
         savepoint = connection.begin_nested()
@@ -244,7 +254,7 @@ class _Job:
             savepoint.commit()
 
     def settle(self) -> None:
-        """Answer the caller, once everything is durable."""
+        """Answer the caller after the commit is durable."""
         if not self._begun:  # cancelled
             return
         if self._error is not None:
@@ -253,12 +263,12 @@ class _Job:
             self.future.set_result(self._result)
 
     def fail(self, failure: Unavailable) -> None:
-        """Answer the caller, who waits unless the work was cancelled."""
+        """Answer the caller with the failure, unless the work was cancelled."""
         if self._begun or self._begin():
             self.future.set_exception(failure)
 
     def ended(self, seconds: float) -> bool:
-        """Wait for so long; whether there is an answer."""
+        """Wait at most `seconds` for an answer, and return whether there is one."""
         try:
             self.future.exception(seconds)
         except TimeoutError:
@@ -271,7 +281,7 @@ class _Job:
 
 
 class _Writer:
-    """The one thread that writes, started with the first write."""
+    """The one thread that writes. The first write starts the thread."""
 
     def __init__(self, engine: Engine, failure: _Failure) -> None:
         self.engine = engine
@@ -283,7 +293,7 @@ class _Writer:
         self._waits_for_lock = False
 
     def run(self, access: Access, work: Work[T]) -> T:
-        """Hand over the work and wait until it is durable."""
+        """Queue the work and wait until its commit is durable."""
         job = _Job(access, work)
         with self._starting:
             if self._closed:
@@ -300,12 +310,12 @@ class _Writer:
         return result
 
     def has_stopped(self) -> bool:
-        """Whether the thread has ended though nobody closed it."""
+        """Whether the thread has ended although nobody closed the database."""
         thread = self._thread
         return thread is not None and not self._closed and not thread.is_alive()
 
     def close(self) -> None:
-        """Commit what is queued, then end the thread. A disk that hangs is not waited for."""
+        """Commit the queued work, then end the thread. The wait for a disk that hangs is limited."""
         with self._starting:
             self._closed = True
             self._queue.put(None)
@@ -333,7 +343,7 @@ class _Writer:
                     job.settle()
 
     def _told(self, error: BaseException, *, committing: bool) -> Unavailable:
-        """An exception for one caller: each is raised in a thread of its own."""
+        """Return a new exception for one caller, because each caller raises it in another thread."""
         failure = self._failure(error, "written") or Unavailable("The database cannot be written.")
         if isinstance(error, Unavailable):  # another file stands at the path
             failure = Unavailable(error.message, error.remedy, fault=error.fault)

@@ -1,8 +1,8 @@
-"""The SQLite file: copied whole while it is in use, and recognised where it was copied without its write-ahead log.
+"""Copy a SQLite database while servers use it, and detect a copy without its write-ahead log.
 
-While a server runs, its newest transactions are in the -wal file beside the database file. So a server writes a mark
-into the database file (`application_id`) and removes the mark when it ends. A file with the mark and without a -wal
-file is a plain copy: SQLite keeps the -wal file of a server that was killed.
+While a server runs, its newest transactions are in the `-wal` file beside the database file. So a server
+writes a mark into the database file (`application_id`), and removes the mark when the server ends. A file
+with the mark and without a `-wal` file is a plain copy. If a server is killed, SQLite keeps the `-wal` file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PAGES_AT_ONCE: Final = -1  # in one step: whatever is written meanwhile, the co
 
 
 def lacks_wal(path: Path) -> bool:
-    """Whether the file was copied, while a server ran, without its -wal file. Opens nothing."""
+    """Whether the file was copied without its `-wal` file while a server ran. Does not open the database."""
     return _mark_of(path) == SERVED and not _wal(path).exists()
 
 
@@ -31,9 +31,10 @@ def set_mark(connection: sqlite3.Connection) -> None:
 
 
 def remove_mark(path: Path, *, served: bool = False) -> None:
-    """Remove the mark once nobody has the file open, or by the server that `served`. Raises `sqlite3.Error`.
+    """Remove the mark once nobody has the file open, or when a server that `served` ends. Raises `sqlite3.Error`.
 
-    A server does so whoever else has the file open: the last one to close it may be a program that knows no mark.
+    A server removes the mark even while others have the file open. The last program to close the file may not
+    know the mark.
     """
     if served or (_mark_of(path) == SERVED and not _wal(path).exists()):
         # Never a new file: somebody may have moved this one away.
@@ -42,10 +43,11 @@ def remove_mark(path: Path, *, served: bool = False) -> None:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy the database as it is at one moment, while servers use it. The copy needs no other file.
+    """Copy the database at one moment, while servers use it. The copy needs no other file.
 
-    The target is new, readable by its owner alone, and there as a whole or not at all. Raises `Conflict` where it
-    exists already, `Unavailable` where the copy cannot be made, `StartupRefused` for a -wal file of another database.
+    The target is a new file that only its owner can read. The whole copy appears at once or not at all. Raises
+    `Conflict` when the target exists, `Unavailable` when the copy fails, and `StartupRefused` for a `-wal` file
+    of another database.
     """
     refuse_leftovers(source)
     lacking = lacks_wal(source)

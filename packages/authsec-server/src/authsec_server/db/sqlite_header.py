@@ -1,4 +1,7 @@
-"""The header of a SQLite file, read without opening the database (https://sqlite.org/fileformat2.html, section 1.3)."""
+"""Read the header of a SQLite file without opening the database.
+
+The format is in section 1.3 of https://sqlite.org/fileformat2.html.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ _WAL_MODE: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """`pages` is the size of the file in pages: 0 where it is missing or empty. `mark` is its `application_id`."""
+    """The header of a SQLite file. `mark` is the file's `application_id`.
+
+    `pages` is the size of the file in pages, and 0 for a missing or empty file.
+    """
 
     in_wal_mode: bool = False
     mark: int = 0
@@ -23,7 +29,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """The header. Raises `OSError` for a file that is there and cannot be read."""
+    """Read the header. Raises `OSError` for a file that exists but cannot be read."""
     try:
         with path.open("rb") as file:
             header, size = file.read(_BYTES), file.seek(0, 2)
@@ -41,5 +47,5 @@ def read_header(path: Path) -> Header:
 
 
 def number(octets: bytes, place: int) -> int:
-    """The four bytes at this place as SQLite's formats have numbers: big-endian."""
+    """Read the four bytes at this position as a big-endian number, as in SQLite's file formats."""
     return int.from_bytes(octets[place : place + 4])

@@ -1,8 +1,8 @@
-"""A `-wal` or `-journal` file that belongs to another database than the SQLite file beside it.
+"""Detect a `-wal` or `-journal` file that belongs to another database than the SQLite file beside it.
 
-SQLite applies such a file unseen: it compares only the checksums inside the file. A backup that is put back beside the
-`-wal` file of the newer database becomes a mixture of both. So the files are compared before SQLite opens them. Nothing
-is written here.
+SQLite applies such a file without a warning, because SQLite compares only the checksums inside the file. A
+restored backup beside the `-wal` file of the newer database becomes a mixture of both. So this module
+compares the files before SQLite opens them. The module writes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def refuse_leftovers(path: Path) -> None:
-    """Raise `StartupRefused` where a file beside the database is of another database, or of a newer state of it."""
+    """Raise `StartupRefused` when a file beside the database belongs to another or a newer database."""
     wal, journal = Path(f"{path}-wal"), Path(f"{path}-journal")
     try:
         if why := _foreign_wal(path, wal):
@@ -49,7 +49,10 @@ def _refusal(path: Path, leftover: Path, why: str) -> StartupRefused:
 
 
 def _foreign_wal(path: Path, wal: Path) -> str:
-    """Why the log is not of this file, or an empty text. The log is read first: a server may move it into the file."""
+    """Return why the log does not belong to this file, or an empty text.
+
+    The log is read before the database file: meanwhile a server may move the log's pages into the file.
+    """
     try:
         with wal.open("rb") as file:
             page_size, pages, size = _committed(file)
@@ -71,7 +74,10 @@ def _foreign_wal(path: Path, wal: Path) -> str:
 
 
 def _committed(wal: BinaryIO) -> tuple[int, set[int], int]:
-    """The page size, the pages in the log, and how many pages its last commit gives the database; 0 without one."""
+    """Return the log's page size, the pages in the log, and the database size in pages after the last commit.
+
+    The size is 0 for a log without a commit.
+    """
     header = wal.read(_WAL_HEADER)
     if len(header) < _WAL_HEADER or number(header, 0) not in _WAL_MAGIC:
         return 0, set(), 0
@@ -83,7 +89,7 @@ def _committed(wal: BinaryIO) -> tuple[int, set[int], int]:
 
 
 def _frames(wal: BinaryIO, page_size: int, *, salts: bytes) -> Iterator[bytes]:
-    """The header of each frame, up to the first one that an earlier round of the log has left."""
+    """Yield the header of each frame, and stop at the first frame from an earlier round of the log."""
     place = _WAL_HEADER
     while True:
         wal.seek(place)
@@ -95,16 +101,16 @@ def _frames(wal: BinaryIO, page_size: int, *, salts: bytes) -> Iterator[bytes]:
 
 
 def _mixture(path: Path) -> str:
-    """Why file and log together are no database, though the file alone is one. Slow for a large file.
+    """Return the damage of the file with the log, if the file alone has no damage. Slow for a large file.
 
-    A file that is damaged by itself is reported by whoever opens it. So is an index that lacks rows.
+    The program that opens the file reports damage of the file alone, and an index that lacks rows.
     """
     together = _damage(path, "mode=ro")
     return f"together they are damaged ({together})" if together and not _damage(path, "immutable=1") else ""
 
 
 def _damage(path: Path, how: str) -> str:
-    """What SQLite finds, or an empty text. An immutable file is read without its log."""
+    """Return the damage that SQLite finds, or an empty text. `immutable=1` reads the file without its log."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(100)")]
@@ -116,9 +122,10 @@ def _damage(path: Path, how: str) -> str:
 
 
 def _foreign_journal(path: Path, journal: Path) -> str:
-    """Why the rollback journal is not of this file, or an empty text.
+    """Return why the rollback journal does not belong to this file, or an empty text.
 
-    The server uses one only to begin or end the write-ahead log: such a journal has the first page, or none.
+    The server uses a rollback journal only to start or end the write-ahead log. Such a journal has the first page
+    or none.
     """
     try:
         with journal.open("rb") as file:

@@ -1,7 +1,7 @@
-"""Which files SQLite has opened for a connection, whatever stands at their paths by now.
+"""Identify the files that this process has open, independent of the files at their paths.
 
-SQLite opens a database and its -wal file by their paths. Somebody who moves another file there for that moment, and the
-genuine one back, would have a connection that reads the other file for good.
+The attack: SQLite opens a database by its path. An attacker puts another file there for a moment, then the
+first one back. A connection from that moment keeps reading the other file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST: Final = 16
 
 
 def identity(path: Path) -> Identity | None:
-    """The file at this path, whatever its name becomes; None for no file."""
+    """Return the identity of the file at this path, which survives a rename; None without a file."""
     try:
         found = path.stat()
     except OSError:

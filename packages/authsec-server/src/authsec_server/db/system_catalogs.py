@@ -1,8 +1,9 @@
-"""PostgreSQL's own catalogs compared with those of a fresh server: they decide what every statement means.
+"""Compare PostgreSQL's system catalogs with those of a fresh server: they decide what every statement means.
 
-A superuser can replace a built-in function, operator or cast by changing its row. No query can be trusted to find that,
-for its own operators may be bent. So each catalog is read whole by `COPY`, which has neither plan nor condition, and in
-binary form: an oid cannot pose as another by its name. Rows are chosen, sorted and hashed here.
+The attack: a superuser replaces a built-in function, operator or cast by a change of its catalog row. A query
+cannot detect the change reliably, because the query itself uses operators that may be changed. So this module
+reads each catalog whole with `COPY`, which has neither plan nor condition. The binary format shows each oid,
+not a name that may be false. Python selects, sorts and hashes the rows.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _NO_RIGHT: Final = "42501"
 
 @dataclass(frozen=True, slots=True)
 class _Catalog:
-    """The columns that define a row, the key first, and an expression that names the row.
+    """A catalog: the columns that define a row, the key first, and an expression that names the row.
 
-    Owners, privileges, costs and names of arguments are left out: they change no answer, and an administrator may set
-    them.
+    Owners, privileges, costs and argument names are left out: they do not affect results, and an administrator
+    may change them.
     """
 
     columns: str
@@ -45,13 +46,16 @@ class _Catalog:
 
 
 def _pinned(row: bytes) -> bool:
-    """Whether the key is an oid that every server of the version gives to the same object."""
+    """Whether the key is an oid that belongs to the same object on every server of the version."""
     key: int = unpack_from(">I", row, 6)[0]
     return key < FIRST_UNPINNED
 
 
 def _of_own_family(row: bytes) -> bool:
-    """Whether the row is of a built-in family and built-in types: `ALTER OPERATOR FAMILY` adds some of any oid."""
+    """Whether the row belongs to a built-in operator family and built-in types.
+
+    `ALTER OPERATOR FAMILY` adds rows with any oid, so the row's own oid is not enough.
+    """
     family, left, right = (unpack_from(">I", row, place)[0] for place in (14, 22, 30))
     return bool(family < FIRST_UNPINNED and left < FIRST_NORMAL and right < FIRST_NORMAL)
 
@@ -143,14 +147,14 @@ _CATALOGS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogComparison:
-    """The catalogs that were changed; `not_compared` is a sentence where the version is not known, or empty."""
+    """The changed catalogs as findings; `not_compared` has a sentence if the version is unknown, else is empty."""
 
     findings: tuple[str, ...] = ()
     not_compared: str = ""
 
 
 def compare_system_catalogs(connection: Connection) -> CatalogComparison:
-    """Compare the catalogs with those of the same version in this package. PostgreSQL only."""
+    """Compare the catalogs with the package's digests for the same version. PostgreSQL only."""
     version = major_version(connection)
     expected = _reference(version)
     if expected is None:
@@ -162,17 +166,17 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
 
 
 def system_catalogs_text(connection: Connection) -> str:
-    """The digests as the package keeps them: of a server that nobody has changed."""
+    """Return the catalog digests as the text of the package's file. The server must be an unchanged one."""
     return json.dumps({name: _digest(connection, name) for name in _CATALOGS}, indent=1) + "\n"
 
 
 def system_catalogs_file(connection: Connection) -> str:
-    """The name of the file that keeps the digests of this server's version."""
+    """Return the name of the file with the digests for this server's version."""
     return _LISTING.format(version=major_version(connection))
 
 
 def major_version(connection: Connection) -> int:
-    """The version that the server reports when a client connects: no row can change it."""
+    """Return the version that the server reports to a new connection: no catalog row can change this version."""
     return driver_of(connection).info.server_version // 10_000
 
 
@@ -211,7 +215,7 @@ def _digest(connection: Connection, name: str) -> str:
 
 
 def _rows(connection: Connection, copying: str) -> Iterator[bytes]:
-    """Each row as PostgreSQL sends it: the number of fields, then each field after its length."""
+    """Yield each row as PostgreSQL sends it: the number of fields, then each field after its length."""
     driver = driver_of(connection)
     try:
         with driver.cursor() as cursor, cursor.copy(f"{copying} TO STDOUT (FORMAT binary)".encode()) as copy:
@@ -226,7 +230,7 @@ def _rows(connection: Connection, copying: str) -> Iterator[bytes]:
 
 
 def _newest(connection: Connection, name: str) -> str:
-    """The rows that the newest transaction wrote; empty where they cannot be named."""
+    """Return the names of the rows that the newest transaction wrote; empty if a query cannot name them."""
     key, catalog = _CATALOGS[name].columns.partition(",")[0], _CATALOGS[name]
     savepoint = connection.begin_nested()
     try:

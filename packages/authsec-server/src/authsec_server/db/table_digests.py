@@ -1,15 +1,16 @@
-"""Digests of the tables that decide how events are read, kept by each change of authority.
+"""Digests of the tables that decide how readers see events. Each change of authority updates the digests.
 
-The attack: raw SQL changes the owner of a delegation, the slug of a client or the state of a key. Every event is still
-as it was sealed, but readers find, name and count the events by these rows.
+The attack: raw SQL changes a delegation's owner, a client's slug or a key's state. Every event
+still matches its seal, but readers use these rows to find, name and count events.
 
-Each change records the digest of every table that it wrote to, before and after, in its last event. `verify` computes
-the digests of the tables as they are, and compares: within the chain of events, and with its end. So a change
-between two changes is found, even if the later one writes to the same row.
+Each change records the digests of its changed tables, before and after, in its last event. `verify` compares
+each digest in the chain of events with the previous one. `verify` also computes the present digests of the
+tables, and compares them with the last digests in the chain. So `verify` finds a change between two changes,
+even if the later one writes to the same row.
 
-A digest is a MuHash (Bellare and Micciancio, 1997): the product of one number for each row, modulo a 3072-bit prime. So
-a change costs what its own rows cost, however many others there are. The product is kept in `table_digests`, and
-nobody has to believe it there: an event has its SHA-256.
+A digest is a MuHash (Bellare and Micciancio, 1997): the product of one number per row, modulo a 3072-bit
+prime. So the cost of a change depends only on its own rows, not on the size of the table. `table_digests`
+stores the product, but nobody has to trust that table: an event has the product's SHA-256.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ _digests = Table(
 class Digested:
     """A table with a digest.
 
-    `parent`: the database deletes rows with a row of this table, by this column. `without`: columns that are written
-    without a change of authority, or that decide no answer about events.
+    `parent` is a table and a column: the database deletes the rows of a deleted parent row by this column.
+    `without` are columns that are left out. Servers write such columns without a change of authority, or the
+    columns do not affect answers about events.
     """
 
     key: tuple[str, ...]
@@ -98,7 +100,7 @@ DIGESTED: Final[Mapping[str, Digested]] = {
 
 
 class TableChanges:
-    """The rows of digested tables that one change writes. `watching` makes it, and `settle` ends it."""
+    """The rows of digested tables that one change writes. `watching` starts the record, and `settle` ends it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -108,7 +110,7 @@ class TableChanges:
     @classmethod
     @contextmanager
     def watching(cls, connection: Connection) -> Iterator[TableChanges]:
-        """While this is open, each statement on the connection is seen."""
+        """Observe each statement on the connection within this context."""
         changes = cls(connection)
         event.listen(connection, "before_execute", changes._see)
         try:
@@ -117,13 +119,13 @@ class TableChanges:
             event.remove(connection, "before_execute", changes._see)
 
     def tell_by(self, tell: Callable[[Digests], None]) -> None:
-        """Give the digests of this change to `tell` at its end, and to nobody who was named before."""
+        """Call `tell` with the digests at the end of this change. `tell` replaces an earlier function."""
         self._tell = tell
 
     def settle(self) -> None:
-        """Write the products of the changed tables, and tell their digests.
+        """Save the products of the changed tables, and pass their digests to the function of `tell_by`.
 
-        Raises `RuntimeError` where rows were changed and no event is there to say so: a mistake of ours.
+        Raises `RuntimeError` for changed rows without an event that records them, which is a programming error.
         """
         factors = {}
         for name, before in self._before.items():
@@ -140,7 +142,10 @@ class TableChanges:
             self._tell(self._written(factors))
 
     def _written(self, factors: Mapping[str, int]) -> Digests:
-        """Write the products, and say the digests of these tables; of all tables where no change has said them yet."""
+        """Save the products, and return the digests of the changed tables before and after the change.
+
+        The result also has every table without a stored product.
+        """
         kept = dict(_kept(self._connection))
         after = {name: kept[name] * factor % PRIME for name, factor in factors.items() if name in kept}
         for name in DIGESTED.keys() - kept.keys():
@@ -168,7 +173,7 @@ class TableChanges:
             self._see_children(name, rows)
 
     def _see_children(self, parent: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Rows that the database deletes with those of another table."""
+        """Note the rows that the database deletes together with these rows of the parent table."""
         for name, its in DIGESTED.items():
             if its.parent and its.parent[0] == parent:
                 for some in in_batches(row["id"] for row in rows):
@@ -191,9 +196,10 @@ class TableChanges:
                 yield tuple(row[each.name] for each in columns), row
 
     def _rows(self, name: str, condition: Any, *, locked: bool = False) -> Iterator[Mapping[str, Any]]:
-        """The rows that meet the condition. Rows that the change is about to write are `locked`.
+        """Read the rows that meet the condition. `locked` locks rows that the change is about to write.
 
-        Else PostgreSQL lets raw SQL write to a row between this look and the statement, in the name of the change.
+        Without the lock, on PostgreSQL, raw SQL could write to a row between this read and the statement. The change
+        would then record that write as its own.
         """
         names = [each for each in _columns(self._connection, name) if each not in DIGESTED[name].without]
         statement = stored(self._connection, name, names, source=metadata.tables.get(name))
@@ -204,26 +210,26 @@ class TableChanges:
 
 
 def _columns(connection: Connection, name: str) -> list[str]:
-    """The columns of this table, whose room may not be loaded in this process."""
+    """Return the columns of this table, even if this process did not import the table's package."""
     if name in metadata.tables:
         return [each.name for each in metadata.tables[name].columns]
     return [each["name"] for each in inspect(connection).get_columns(name)]
 
 
 def stored(connection: Connection, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
-    """A query of these columns as they are stored: on PostgreSQL as text, on SQLite in the type that each value has."""
+    """Build a query of these columns as stored: as text on PostgreSQL, in each value's own type on SQLite."""
     return select(*(literal_column(_stored(connection, each)).label(each) for each in columns)).select_from(
         table(name, *map(column, columns)) if source is None else source
     )
 
 
 def has_long(connection: Connection, columns: Sequence[str]) -> ColumnElement[bool]:
-    """Whether `stored` has cut a value of the row."""
+    """Return the condition that `stored` has cut a value of the row."""
     return literal_column(" OR ".join(f"coalesce({_is_long(connection, each)}, false)" for each in columns))
 
 
 def product_of_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> int:
-    """The product of a table of these rows, their values as they are stored."""
+    """Compute the product of a table from its rows, with the values as stored."""
     return multiplied(EMPTY, (_element(name, row) for row in rows))
 
 
@@ -233,9 +239,9 @@ def _kept(connection: Connection) -> Iterator[tuple[str, int]]:
 
 
 def kept_digests(connection: Connection) -> Mapping[str, str]:
-    """The digest of each table as the last change left it; of no table before the first change.
+    """Return the digest of each table after the last change; an empty mapping before the first change.
 
-    Nobody has to believe the digests: raw SQL may have written them. A product of another form has an empty one.
+    Nobody has to trust these digests: raw SQL may have written them. A malformed product has an empty digest.
     """
     product = func.substr(_digests.c.product, 1, _BYTES + 1, type_=LargeBinary)
     rows = connection.execute(select(_digests.c.name, type_coerce(product, NullType)))
@@ -243,21 +249,21 @@ def kept_digests(connection: Connection) -> Mapping[str, str]:
 
 
 def write_products(connection: Connection, products: Mapping[str, int]) -> None:
-    """Keep the products of these tables."""
+    """Save the products of these tables."""
     connection.execute(delete(_digests).where(_digests.c.name.in_(list(products))))
     rows = [{"name": name, "product": product.to_bytes(_BYTES)} for name, product in products.items()]
     connection.execute(insert(_digests), rows)
 
 
 def multiplied(product: int, elements: Iterable[int]) -> int:
-    """The product with these elements."""
+    """Multiply the product by these elements, modulo `PRIME`."""
     for element in elements:
         product = product * element % PRIME
     return product
 
 
 def digest(product: int) -> str:
-    """The digest of a table with this product: its SHA-256, in base64url."""
+    """Return the SHA-256 of the product in base64url, which is the digest of the table."""
     return _sha256(product.to_bytes(_BYTES))
 
 
@@ -271,7 +277,7 @@ def _element(name: str, row: Mapping[str, Any]) -> int:
 
 
 def _tagged(value: Any) -> Any:
-    """The value in JSON, types told apart: SQLite keeps a value of any type in any column."""
+    """Return the value with its type for JSON: SQLite stores a value of any type in any column."""
     return {type(value).__name__: value.hex() if isinstance(value, bytes | float) else value}
 
 

@@ -1,4 +1,4 @@
-"""The bounds of the authority's version. Pure."""
+"""The limits of the authority version. Pure constants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trust delegations over HTTP."""
+"""Admin API operations for trust delegations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FILTERS = (
 
 
 class NewDelegation(Body):
-    """A trust delegation to be created; see `Proposal`. `ends_at` is RFC 3339, `max_duration` in seconds."""
+    """Request to create a trust delegation; see `Proposal`. `ends_at` is RFC 3339, `max_duration` in seconds."""
 
     role: str
     client: str
@@ -65,7 +65,7 @@ class NewDelegation(Body):
     slug: str | None = None
 
     def proposal(self) -> Proposal:
-        """What is asked for, in the room's own terms."""
+        """Return the request as a `Proposal`."""
         return Proposal(
             role=self.role,
             client=self.client,
@@ -83,9 +83,9 @@ class NewDelegation(Body):
 
 
 class DelegationChanges(Changes):
-    """What an edit may change of a delegation. What it gives less of than before, no token keeps.
+    """Request to edit a trust delegation. An edit that narrows the delegation revokes its tokens.
 
-    Of `actions` and `all_actions` one at most; with `ends_at` null it does not end by itself.
+    Send at most one of `actions` and `all_actions`. With `ends_at` null, the delegation has no end date.
     """
 
     target_type: str = LEFT_OUT
@@ -100,7 +100,7 @@ class DelegationChanges(Changes):
     slug: str = LEFT_OUT
 
     def applied(self, its: Delegation) -> DelegationEdit:
-        """The edit of the delegation that these make, in the room's own terms."""
+        """Return the edit of the delegation that these changes make."""
         given = self.given()
         now = {name: getattr(its, name) for name in _EDITABLE}
         if given.get("all_actions"):
@@ -120,12 +120,12 @@ _EDITABLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegations:
-    """The room's handlers, under what the settings say."""
+    """The handlers for trust delegations, with the settings that they need."""
 
     terms: Terms
 
     async def page(self, call: Call[NoBody]) -> Page[DelegationShown]:
-        """Delegations that fit."""
+        """List the delegations that match the filters."""
         sort = read_one_of(call.request, "sort", DelegationSort) or DelegationSort.NEWEST
 
         def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Standing], str | None]:
@@ -134,18 +134,18 @@ class Delegations:
         return await paged(call, naming.is_uuid, load, lambda standing: as_json(standing, call.act.now))
 
     async def create(self, call: Call[NewDelegation]) -> DelegationShown:
-        """Delegates."""
+        """Create a delegation."""
         proposal = call.body.proposal()
         standing = await call.change(lambda tx, act: service.create(tx, act, proposal, self.terms))
         return as_json(standing, call.act.now)
 
     async def show(self, call: Call[NoBody]) -> DelegationShown:
-        """One of them."""
+        """Show one delegation."""
         its = call.of("delegation")
         return as_json(await call.read(lambda tx, act: service.get(tx, act, its, self.terms)), call.act.now)
 
     async def edit(self, call: Call[DelegationChanges]) -> DelegationShown:
-        """Changes what is sent."""
+        """Edit the members that the request contains."""
 
         def work(tx: Tx, act: Act) -> Standing:
             its = service.get(tx, act, call.of("delegation"), self.terms).delegation
@@ -155,7 +155,7 @@ class Delegations:
         return as_json(await call.change(work), call.act.now)
 
     def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[DelegationShown]]:
-        """A handler that does this to the delegation."""
+        """Return a handler that applies `verb` to the delegation."""
 
         async def turn(call: Call[NoBody]) -> DelegationShown:
             its = call.of("delegation")
@@ -165,7 +165,7 @@ class Delegations:
 
 
 def operations(terms: Terms) -> list[AnyOperation]:
-    """The operations of this room; see `Delegations`."""
+    """Return the operations for trust delegations; see `Delegations`."""
     its = Delegations(terms=terms)
     return [
         Operation(
@@ -237,7 +237,7 @@ def _turns(its: Delegations) -> list[AnyOperation]:
 
 
 def _filters(tx: Tx, call: Call[NoBody]) -> DelegationFilters:
-    """What the query asks for. Raises `Invalid`, also for a role or a client that there is not."""
+    """Read the filters from the query. Raises `Invalid`, also for an unknown role or client."""
     role, client = call.query("role"), call.query("client")
     return DelegationFilters(
         text=call.query("text") or "",

@@ -1,4 +1,4 @@
-"""What a change would stop, said before it is made. Nothing here changes anything."""
+"""Compute the impact of a change before it is made. Nothing here changes data."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ MOST = 500  # delegations, or clients of a trusted issuer; one more is looked fo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequences:
-    """What would stop, and what would be otherwise.
+    """The impact of a change: which tokens end, and who gains or loses authority.
 
-    `delegations` are the live ones whose tokens would end, `apis` where these tokens are taken; `live_tokens` of them
-    have not ended yet. Until `out_until` the last of all that are out, ended or not, could still be used where nobody
-    follows revocations. `loses` are the live delegations that give less from then on, `agents` the clients of all
-    these, `go_on` the ids of those of them that still get tokens, `gains` those delegations that give more though
-    nobody edits them, `keeps` those by which a client still gets tokens. With `more` there are further ones.
+    `delegations` are live delegations that lose their tokens. `live_tokens` is the number of these tokens that
+    are still valid. `apis` are the APIs that accept the tokens. `out_until` is when the last of the tokens
+    expires, revoked or not: an API that does not follow revocations accepts them until then.
+
+    `loses` are live delegations that grant less after the change. `gains` are delegations that grant more without
+    an edit of their own. `agents` are the clients of `delegations` and `loses`. `go_on` are the ids of those
+    agents that still get tokens. `keeps` are delegations by which a client still gets tokens. With `more`, the
+    lists are incomplete.
     """
 
     agents: tuple[Named, ...] = ()
@@ -51,22 +54,22 @@ class Consequences:
 
     @property
     def audiences(self) -> tuple[str, ...]:
-        """What the tokens are for."""
+        """Return the audiences of the affected tokens."""
         return tuple(sorted(each.audience for each in self.apis))
 
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
-    """Of disabling or deleting the client. Raises `NotFound`."""
+    """Return the impact of disabling or deleting the client. Raises `NotFound`."""
     return of_clients(tx, act, [clients.get(tx, act, client_id).id], terms)
 
 
 def of_clients(tx: Tx, act: Act, client_ids: Sequence[str], terms: Terms) -> Consequences:
-    """Of disabling these clients. Unknown ids are left out."""
+    """Return the impact of disabling these clients. Unknown ids are skipped."""
     return of_many(tx, act, store.of_clients(tx.connection, client_ids), terms)
 
 
 def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequences:
-    """Of disabling or revoking the delegation. Raises `NotFound`."""
+    """Return the impact of disabling or revoking the delegation. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     it = stored(tx, delegation_id)
     live = _live([it], act.now)
@@ -75,7 +78,7 @@ def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequ
 
 
 def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: DelegationEdit, terms: Terms) -> Consequences:
-    """Of editing the delegation so. Raises as the edit would."""
+    """Return the impact of this edit of the delegation. Raises the errors that the edit would raise."""
     _, rows = proposed_edit(tx, act, delegation_id, wanted, terms)
     live = _live([stored(tx, delegation_id)], act.now)
     narrower = live if any(row.narrows for row in rows) else []
@@ -84,9 +87,10 @@ def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: DelegationEdit, terms:
 
 
 def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Consequences:
-    """Of giving the role these actions. Without one that it holds, all its tokens end, and agents ask for new ones.
+    """Return the impact of setting the role's actions. Raises `NotFound` or `Invalid`.
 
-    A delegation that allows an action already `gains` it as soon as its role holds it. Raises `NotFound` or `Invalid`.
+    Removing an action ends all tokens of the role, and agents request new ones. A delegation that already allows
+    an added action `gains` this action at once.
     """
     act.principal.require(Role.VIEWER)
     role = roles.get(tx, act, role_id)
@@ -98,21 +102,24 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
 
 
 def of_many(tx: Tx, act: Act, held: Sequence[Delegation], terms: Terms) -> Consequences:
-    """Of revoking these delegations."""
+    """Return the impact of revoking these delegations."""
     act.principal.require(Role.VIEWER)
     live = _live(held, act.now)
     return _ending(tx, act, terms, live, out=held, loses=live)
 
 
 def of_proof(tx: Tx, act: Act, client_id: str, proof_id: str) -> Consequences:
-    """Of taking the proof away from the client. Raises `NotFound`."""
+    """Return the impact of removing the proof from the client. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
     return _of_proofs(tx, act, client, {held_proofs.held(client, proof_id).id})
 
 
 def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Consequences:
-    """Of giving the client another secret; nothing stops unless those that it has end `at_once`. Raises `NotFound`."""
+    """Return the impact of rotating the client's secret. Raises `NotFound`.
+
+    Nothing stops unless the current secrets end `at_once`.
+    """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
     secrets = {proof.id for proof in client.proofs if proof.kind is ProofKind.SECRET} if at_once else set()
@@ -120,7 +127,10 @@ def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Consequenc
 
 
 def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Consequences:
-    """Of disabling or removing the trusted issuer: `agents` have tokens that rest on it. Raises `NotFound`."""
+    """Return the impact of disabling or removing the trusted issuer. Raises `NotFound`.
+
+    `agents` are the clients with tokens that depend on the issuer.
+    """
     act.principal.require(Role.VIEWER)
     trusted_issuer = issuers.get(tx, act, trusted_issuer_id)
     holders = bindings.holders(tx, trusted_issuer, MOST + 1)
@@ -138,13 +148,13 @@ def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Consequences:
 
 
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:
-    """Of believing nothing any more that this signing key has signed. Raises `NotFound`."""
+    """Return the impact of revoking this signing key: all tokens that it signed end. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     return _all_go_on(_of_tokens(tx, act, delegations_live_tokens.of_key(tx, act.now, keys.get(tx, act, kid).kid)))
 
 
 def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
-    """Of taking this one token back, as the journal has it."""
+    """Return the impact of revoking this token; `issued` is the audit event of its issue."""
     act.principal.require(Role.VIEWER)
     if issued.client is None or issued.expires_at is None or issued.expires_at <= act.now:
         return Consequences()
@@ -159,10 +169,10 @@ def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
 
 
 def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | None = None) -> Consequences:
-    """Of giving the API another identifier, or none by deleting it. Raises `NotFound`.
+    """Return the impact of changing the API's identifier, or of deleting the API. Raises `NotFound`.
 
-    No token ends: those for the old audience stay what they are, but the API no longer takes them once it is told its
-    new one. `loses` are the delegations that name the old audience, `gains` those that name the new one.
+    No token is revoked. But once the API is configured with the new audience, it rejects tokens for the old one.
+    `loses` are the delegations that name the old audience, `gains` those that name the new one.
     """
     act.principal.require(Role.VIEWER)
     old = apis.get(tx, act, api_id).identifier
@@ -179,7 +189,7 @@ def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | Non
 
 
 def _all_go_on(what: Consequences) -> Consequences:
-    """What only ends tokens: whoever had them gets new ones."""
+    """Mark all agents as able to get new tokens, because the change only ends tokens."""
     return replace(what, go_on=frozenset(each.id for each in what.agents))
 
 
@@ -203,7 +213,10 @@ def _ending(
     gains: Sequence[Delegation] = (),
     keeps: Sequence[Delegation] = (),
 ) -> Consequences:
-    """`out` are further delegations whose tokens may be out, though they have ended."""
+    """Return the impact of ending the delegations in `ending`.
+
+    `out` are further delegations, already ended, that may have unexpired tokens.
+    """
     every = (*ending, *out, *loses, *gains, *keeps)
     names = _names(tx, every, roles.by_ids(tx, {delegation.role_id for delegation in every}))
     agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
@@ -236,7 +249,7 @@ def _of_proofs(tx: Tx, act: Act, client: Client, proof_ids: Collection[str]) -> 
 
 
 def _proves(client: Client, now: datetime, by: Callable[[Proof], bool]) -> bool:
-    """Whether one of these proofs still gets the client in."""
+    """Return whether the client can still authenticate with a proof that matches `by`."""
     return any(
         by(proof) and proof.stands(now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
         for proof in client.proofs
@@ -254,7 +267,7 @@ def _of_tokens(tx: Tx, act: Act, tokens: TokensOut, agents: Sequence[Named] = ()
 
 
 def _names(tx: Tx, held: Sequence[Delegation], known_roles: Mapping[str, RoleDefinition]) -> dict[str, Named]:
-    """The clients and the delegations as lists name them, by id."""
+    """Return the display names of the clients and delegations, by id."""
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
     names = {client.id: Named(id=client.id, name=client.name) for client in known_clients.values()}
     for delegation in held:

@@ -1,4 +1,4 @@
-"""Editing trust delegations. What they would give less of than before, no token keeps."""
+"""Edit trust delegations. An edit that narrows a delegation revokes its tokens."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from authsec_server.revocations.model import SubjectKind
 
 
 def edit(tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms, *, revision: int) -> Standing:
-    """Give the delegation these values. Where that narrows it, its tokens end; what changes nothing is not recorded.
+    """Edit the delegation. A narrower delegation loses its tokens. An edit that changes nothing is not recorded.
 
-    `revision` is the one that the editor had read. Raises `Invalid`, `NotFound`, `Outdated`, or `Conflict` for what is
-    over for good, and for a slug that another has.
+    `revision` is the revision that the editor has read. Raises `Invalid`, `NotFound` or `Outdated`. Raises
+    `Conflict` if the delegation has ended or was revoked, or if another delegation has the slug.
     """
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, id_or_slug, terms)
@@ -48,7 +48,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms
 def proposed_edit(
     tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms
 ) -> tuple[Standing, tuple[TermChange, ...]]:
-    """What `edit` would make of the delegation, and what that changes; nothing is stored. Raises as that does."""
+    """Return the delegation as `edit` would store it, and the changed values. Raises like `edit`; stores nothing."""
     act.principal.require(Role.VIEWER)
     standing = get(tx, act, id_or_slug, terms)
     after = _checked(tx, act, standing, wanted, terms)
@@ -57,7 +57,7 @@ def proposed_edit(
 
 
 def _checked(tx: Tx, act: Act, standing: Standing, wanted: DelegationEdit, terms: Terms) -> Delegation:
-    """The delegation with these values. What stays as it was need not satisfy the rules of today."""
+    """Return the delegation with validated new values. Unchanged values need not satisfy newer rules."""
     before = standing.delegation
     if standing.state in OVER:
         raise Conflict(
@@ -84,7 +84,10 @@ def _checked(tx: Tx, act: Act, standing: Standing, wanted: DelegationEdit, terms
 
 
 def _edited(tx: Tx, act: Act, before: Standing, after: Delegation, terms: Terms) -> Standing:
-    """The delegation `after` with its cautions; an audience that it had before was doubted when it was added."""
+    """Return the delegation `after` with its cautions.
+
+    Only added audiences are checked for misspelling; earlier ones were checked when they were added.
+    """
     standing = tied(tx, [(after, before.role, before.client)], terms, act.now)[0]
     added = set(after.audiences) - set(before.delegation.audiences)
     return replace(standing, cautions=(*standing.cautions, *misspelt_audiences(tx, added, terms)))

@@ -1,4 +1,4 @@
-"""What a client may do at this moment, and who may call an API: each action traced to its delegation and role."""
+"""Effective permissions: the actions of a client and the callers of an API, each with its delegation and role."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from authsec_server.roles.model import RoleDefinition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """One action under one live delegation. `description` is an API's, empty where none describes it.
+    """One action under one live delegation.
 
-    `dormant`: the delegation allows it, the role no longer holds it, so no token carries it; were the role given it
-    again, tokens would. `max_duration` is in seconds, the setting's cap already applied.
+    `description` comes from an API; it is empty if no API describes the action. `dormant`: the delegation allows
+    the action, but the role lacks it, so no token contains it. If the role gets the action again, tokens contain
+    it. `max_duration` is in seconds, at most the cap from the settings.
     """
 
     action: str
@@ -35,7 +36,10 @@ class Effective:
 
 
 def effective(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Effective]:
-    """What the client's live delegations give, by action. A client that is disabled gets none of it. `NotFound`."""
+    """Return the actions of the client's live delegations, sorted by action. Raises `NotFound`.
+
+    A disabled client has the same list, but gets no token.
+    """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
     described = apis.described(tx)
@@ -65,9 +69,9 @@ def _of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCaller:
-    """A client with a live delegation for the API. `actions` are those that a token of it carries now, sorted.
+    """A client with a live delegation for the API. `actions` are the actions in its tokens at present, sorted.
 
-    `by_default`: the delegation names no API, and this one has the default audience.
+    `by_default`: the delegation names no API, and this API has the default audience.
     """
 
     client: Client
@@ -78,7 +82,10 @@ class ApiCaller:
 
 
 def who_may_call(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[ApiCaller]:
-    """The newest live delegations whose tokens this API accepts; disabled clients are left out: they get no token."""
+    """Return the newest live delegations whose tokens this API accepts.
+
+    Disabled clients are left out, because they get no token.
+    """
     act.principal.require(Role.VIEWER)
     live = store.live_for(
         tx.connection,

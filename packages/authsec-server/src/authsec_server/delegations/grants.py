@@ -1,4 +1,4 @@
-"""What one administrator, or one admin key, has delegated: for the day on which it turns out to be another's hand."""
+"""Find and revoke all delegations that one administrator or admin key granted, for example after a compromise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GIVES = frozenset({EventKind.DELEGATION_CREATED, EventKind.DELEGATION_EDITED, E
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hand:
-    """Whose acts: somebody who can come in. `called` is unlike any other's: for the journal."""
+    """An administrator or admin key that granted delegations. `called` is a unique name for the audit log."""
 
     kind: PrincipalKind
     id: str
@@ -30,37 +30,38 @@ class Hand:
 
 
 def of_administrator(administrator: Administrator) -> Hand:
-    """What this person did."""
+    """Return the `Hand` of this administrator."""
     return Hand(
         kind=PrincipalKind.ADMINISTRATOR, id=administrator.id, called=f"the administrator {administrator.email}"
     )
 
 
 def of_admin_key(key: AdminKey) -> Hand:
-    """What was done with this key."""
+    """Return the `Hand` of this admin key."""
     return Hand(kind=PrincipalKind.ADMIN_KEY, id=key.id, called=f"the admin key {key.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenByHand:
-    """What somebody delegated, none of it over.
+    """The live and disabled delegations that one administrator or admin key granted.
 
-    `held` they created, or edited or enabled with no change since. The others they edited or enabled as well, but
-    somebody has changed them since: what they widened may be in them still, or may have been approved.
+    `held` are delegations that this principal created, or was the last to edit or enable. `changed_since` are
+    delegations that this principal edited or enabled and another principal changed later. Those may still contain
+    what the first principal added, or the later change may have approved it.
     """
 
     held: tuple[Delegation, ...] = ()
     changed_since: tuple[Delegation, ...] = ()
 
     def with_changed(self) -> GivenByHand:
-        """The same, if all of it is meant."""
+        """Return the same grants, with the delegations in `changed_since` moved to `held`."""
         return GivenByHand(held=(*self.held, *self.changed_since))
 
 
 def given_by(tx: Tx, act: Act, hand: Hand) -> GivenByHand:
-    """What they delegated, also what is disabled: somebody could enable it again.
+    """Return the delegations that this principal granted, including disabled ones, which could be enabled again.
 
-    What the journal tells counts, which knows people by their ids: names may be alike, or change.
+    The result comes from the audit log, which records principals by id: names can be alike or change.
     """
     act.principal.require(Role.VIEWER)
     created: set[str] = set()
@@ -80,9 +81,9 @@ def given_by(tx: Tx, act: Act, hand: Hand) -> GivenByHand:
 
 
 def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms, *, also_changed_since: bool = False) -> list[Standing]:
-    """Revoke it all, for good, each with a record of its own. Only inside a `change`.
+    """Revoke these delegations and record each revocation. Call only inside a `change`.
 
-    What others have changed since stays, unless that is meant as well.
+    Delegations that others have changed since are kept, unless `also_changed_since` is true.
     """
     act.principal.require(Role.ADMIN)
     because = f"all that {hand.called} delegated was revoked"
@@ -92,7 +93,7 @@ def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms, *, also_changed_
 
 
 def _acts(tx: Tx, act: Act, hand: Hand) -> Iterator[Event]:
-    """All acts by which they gave authority."""
+    """Yield the events in which this principal created, edited or enabled a delegation."""
     wanted, after = EventFilter(principal=(hand.kind, hand.id), kinds=_GIVES), 0
     while True:
         page = audit.page(tx, act.principal, wanted, after=after, limit=audit.MAX_PAGE)

@@ -1,4 +1,4 @@
-"""Revoking all that one administrator, or one admin key, has delegated, over HTTP."""
+"""Admin API operations that revoke all delegations of one administrator or one admin key."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Find = Callable[[Tx, Act, str], Hand]
 
 
 class Asked(Body):
-    """What is meant beside that in which nobody else had a hand since."""
+    """Request body: whether to revoke also the delegations that somebody else has changed since."""
 
     also_changed_since: bool = False
 
 
 class GrantsRevoked(TypedDict):
-    """What was revoked; and what stays, though they had a hand in it, since somebody has changed it after them."""
+    """The revoked delegations, and those that were kept because somebody else has changed them since."""
 
     revoked: list[DelegationShown]
     changed_since: list[DelegationShown]
@@ -47,7 +47,7 @@ _HANDS: tuple[tuple[str, str, str, Find], ...] = (
 
 
 def operations(terms: Terms) -> list[AnyOperation]:
-    """For people and for keys."""
+    """Return the operations for administrators and for admin keys."""
     return [
         Operation(
             method="POST",

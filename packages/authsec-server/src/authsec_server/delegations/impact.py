@@ -1,4 +1,4 @@
-"""What a change has ended: asked inside its dry run, just before that is undone."""
+"""The impact of a change, read inside its dry run just before the rollback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from authsec_server.web.instants import rfc3339
 
 
 def impact_as_json(what: Consequences, now: datetime) -> WouldStop:
-    """What would stop, as the admin API shows it. With `more`, the numbers are the least that it may be."""
+    """Return the impact as the admin API shows it. With `more`, the numbers are lower bounds."""
     return {
         "agents": [{"client_id": each.id, "name": each.name, "goes_on": each.id in what.go_on} for each in what.agents],
         "delegations": [{"id": each.id, "name": each.name} for each in what.delegations],
@@ -61,12 +61,12 @@ _OF_A_ROW = ("id", "count", "counted", "place", "leaf")  # what only an event ha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImpactProvider:
-    """What the web's `Site` asks about changes."""
+    """Answers the questions of the web layer's `Site` about changes."""
 
     terms: Terms
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
-        """The events that this change has written, and what has ended by it."""
+        """Return the events that this change has written, and its impact."""
         written = service.of_this_change(tx, act)
         ended = {each.subject for each in revocations.of_this_change(tx)}
         what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
@@ -76,7 +76,7 @@ class ImpactProvider:
         )
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
-        """The fields that others changed since."""
+        """Return the fields that others have changed since the outdated revision."""
         return service.changed_fields(tx, outdated.thing, outdated.since)
 
 
@@ -117,9 +117,9 @@ def _ids(ended: Collection[Subject], wanted: SubjectKind) -> list[str]:
 
 
 def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
-    """The delegations that have ended, by themselves or with their client or role; those that are still there.
+    """Return the stored delegations that have ended, by themselves or with their client or role.
 
-    Of a role's many so many are enough as tell that there are more: others wait for the lock meanwhile.
+    Of a role's delegations, only one more than `MOST` is read: other requests wait for the lock meanwhile.
     """
     found = store.by_ids(tx.connection, _ids(ended, SubjectKind.DELEGATION))
     found += store.of_clients(tx.connection, _ids(ended, SubjectKind.CLIENT))
@@ -130,7 +130,7 @@ def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
 
 
 def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
-    """The clients whose proofs rest on a trusted issuer of which something has ended; so many as for a role."""
+    """Return the clients with proofs of a trusted issuer that has ended, at most one more than `MOST`."""
     known = [
         trusted_issuer for id_ in _ids(ended, SubjectKind.TRUSTED_ISSUER) if (trusted_issuer := issuers.find(tx, id_))
     ]
@@ -142,19 +142,19 @@ def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
 
 
 def _slugs(events: Collection[Event]) -> dict[str, str]:
-    """The slugs of the roles that are deleted, by id."""
+    """Return the slugs of the deleted roles, by id."""
     deleted = [event for event in events if event.kind is EventKind.ROLE_DELETED]
     return {role.id: event.detail["slug"] for event in deleted for role in event.roles}
 
 
 def _ends(delegation: Delegation, ended: Collection[Subject], act: Act) -> bool:
-    """Whether the delegation was live: by itself it ends only then, with its client or role it stays as it is."""
+    """Return whether this change ends the delegation itself, or the delegation is live and its client or role ended."""
     alone = (SubjectKind.DELEGATION, delegation.id) in ended
     return alone or state(delegation, act.now) is DelegationState.LIVE
 
 
 def _cut(events: Collection[Event], ended: Collection[Subject], stopping: Collection[Delegation]) -> set[str]:
-    """Whose authority it is about, whether they have tokens or not."""
+    """Return the ids of the clients that lose authority, with or without tokens."""
     of_proofs = {
         event.client.id
         for event in events
@@ -164,7 +164,10 @@ def _cut(events: Collection[Event], ended: Collection[Subject], stopping: Collec
 
 
 def _going_on(tx: Tx, act: Act, known: Iterable[Client]) -> frozenset[str]:
-    """Those who get tokens all the same: enabled, with a delegation that is live, and with a proof that stands."""
+    """Return the ids of the clients that still get tokens.
+
+    Such a client is enabled, has a live delegation, and has an unexpired proof that suffices.
+    """
     able = {client.id for client in known if client.enabled and _proves_itself(client, act)}
     held = store.of_clients(tx.connection, able)
     return frozenset(each.client_id for each in held if state(each, act.now) is DelegationState.LIVE)
@@ -183,7 +186,7 @@ def _named(
     stopping: Collection[Delegation],
     names: dict[str, Named],
 ) -> tuple[Named, ...]:
-    """The delegations that stop; the journal names those that are deleted."""
+    """Return the names of the delegations that stop. Names of deleted delegations come from the audit events."""
     known = roles.by_ids(tx, {each.role_id for each in stopping})
     named = {each.id: each for event in events for each in event.delegations}
     there = {

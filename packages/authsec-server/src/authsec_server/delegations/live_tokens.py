@@ -1,4 +1,7 @@
-"""Which tokens are out, of those that would end: how many still count, at which APIs, and who follows there."""
+"""The unexpired tokens that a change would end.
+
+How many are still valid, for which APIs, and which of these APIs follow revocations.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ from authsec_server.roles import service as roles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokensAtApi:
-    """One audience that the tokens are for, as far as is known who follows revocations there.
+    """One audience of the tokens, and whether its API is known to follow revocations.
 
-    `until` is when the last token that is out for it expires: where nobody follows, it is taken until then. `slug` is
-    empty where no API is registered under the audience.
+    `until` is when the last unexpired token for this audience expires. An API that does not follow revocations
+    accepts the token until then. `slug` is empty if no API is registered under the audience.
     """
 
     audience: str
@@ -39,7 +42,11 @@ class TokensAtApi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokensOut:
-    """`live` tokens have not ended yet, `out_until` is when the last expires of all, ended or not."""
+    """A summary of unexpired tokens.
+
+    `live` is the number of tokens that are not revoked. `out_until` is when the last token expires, revoked or
+    not.
+    """
 
     live: int = 0
     out_until: datetime | None = None
@@ -49,13 +56,13 @@ class TokensOut:
 
 
 def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], rests: Callable[[Alike], bool]) -> TokensOut:
-    """The tokens of these clients for which `rests` holds."""
+    """Return the unexpired tokens of these clients that match `rests`."""
     found = live_tokens.of_clients(tx, now, client_ids, is_taken_back=revocations.is_taken_back)
     return _counted(tx, found, rests)
 
 
 def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
-    """The tokens that this key signed."""
+    """Return the unexpired tokens that this key signed."""
     found = live_tokens.of_key(tx, now, kid, is_taken_back=revocations.is_taken_back)
     return _counted(tx, found, lambda _: True)
 
@@ -63,9 +70,10 @@ def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
 def of_this_change(
     tx: Tx, now: datetime, ended: Collection[Subject], client_ids: Collection[str], slugs: Mapping[str, str]
 ) -> TokensOut:
-    """The tokens that end by this change: of these clients, or signed by a key that has ended.
+    """Return the tokens that this change ends: tokens of these clients, or signed by a key that has ended.
 
-    Whether they count is asked as of before it. `slugs` are those of roles that the change has deleted, by id.
+    `live` counts the tokens that were valid before the change. `slugs` maps the ids of roles that the change
+    deleted, to their slugs.
     """
     kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]
     is_taken_back = revocations.is_taken_back
@@ -78,14 +86,14 @@ def of_this_change(
 
 
 def audiences(tx: Tx, default_audience: str) -> set[str]:
-    """All that tokens can be for: registered, named by some delegation, or what those get that name none."""
+    """Return all possible audiences of tokens: registered, named by a delegation, and the default audience."""
     return (store.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
 
 
 def at_apis(
     tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[str, datetime]
 ) -> tuple[TokensAtApi, ...]:
-    """Who follows for these audiences; those that nobody is known to follow for first."""
+    """Return for each audience whether its API follows revocations. APIs not known to follow come first."""
     known, seen = apis.by_identifiers(tx, audiences), followers.seen(tx, audiences)
     found = []
     for audience in audiences:
@@ -127,7 +135,7 @@ def _summed(tokens: Collection[Alike], still: Collection[Alike], *, more: bool) 
 def _subjects(
     tx: Tx, tokens: Collection[Alike], slugs: Mapping[str, str] = MappingProxyType({})
 ) -> dict[Alike, frozenset[Subject]]:
-    """What each of the tokens rests on; `slugs` of roles that are no more."""
+    """Return the subjects that each token depends on. `slugs` contains the slugs of deleted roles."""
     known = roles.by_ids(tx, {id_ for each in tokens for id_ in each.role_ids})
     slugs = {**slugs, **{id_: role.slug for id_, role in known.items()}}
     return {
@@ -144,7 +152,11 @@ def _subjects(
 
 
 def _still_counting(tx: Tx, tokens: Mapping[Alike, frozenset[Subject]], *, below: int | None = None) -> list[Alike]:
-    """Those of which nothing has ended that they rest on: a verifier that follows refuses the others."""
+    """Return the tokens that are still valid: no subject that they depend on has ended.
+
+    A verifier that follows revocations refuses the other tokens. With `below`, revocations from that authority
+    version on are ignored.
+    """
     ended = revocations.last_versions(tx, frozenset().union(*tokens.values()), below=below)
     return [
         each

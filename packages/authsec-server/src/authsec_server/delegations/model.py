@@ -13,7 +13,7 @@ from authsec_server.roles.model import RoleDefinition
 
 
 class TargetType(StrEnum):
-    """What kind of program the authority is meant for, as the administrator said it."""
+    """The type of program that gets the authority, as stated by the administrator."""
 
     AUTOGEN = "AutoGen AI agent"
     LANGCHAIN = "LangChain AI agent"
@@ -24,7 +24,7 @@ class TargetType(StrEnum):
 
 
 class DelegationState(StrEnum):
-    """Only a `LIVE` delegation gives anything."""
+    """The state of a delegation. Only a `LIVE` delegation grants authority."""
 
     LIVE = "live"
     DISABLED = "disabled"
@@ -42,9 +42,9 @@ OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
 class Delegation:
     """A trust delegation as it is stored.
 
-    `slug` is empty once a later one has taken it, see `slugs`. `actions` are sorted and never empty. `max_duration` is
-    in seconds. No `audiences` means exactly the setting `default_audience`. Proofs of the kinds `excluded_proofs` do
-    not suffice for it.
+    `slug` is empty once a later delegation has taken the slug. `actions` are sorted and never empty.
+    `max_duration` is in seconds. Empty `audiences` mean exactly the setting `default_audience`. Proofs of the
+    kinds in `excluded_proofs` are not accepted for this delegation.
     """
 
     id: str
@@ -67,14 +67,17 @@ class Delegation:
     changed_by: str = ""
 
     def accepts(self, kind: ProofKind) -> bool:
-        """Whether a proof of that kind suffices. Whoever excluded key pairs wants no enrolled keys: they are such."""
+        """Return whether the delegation accepts this kind of proof.
+
+        Excluding key pairs excludes enrolled keys too, because they are key pairs.
+        """
         kinds = {kind, ProofKind.KEY_PAIR} if kind is ProofKind.ENROLLED_KEY else {kind}
         return kinds.isdisjoint(self.excluded_proofs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the settings say about every delegation. `max_token_lifetime` is in seconds."""
+    """The settings that apply to every delegation. `max_token_lifetime` is in seconds."""
 
     max_token_lifetime: int
     default_audience: str
@@ -82,11 +85,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What is asked for when authority is delegated; nothing of it has been checked yet.
+    """A request to create a delegation, not validated yet.
 
-    `role` and `client` are ids or slugs. Either `actions` or `all_actions`, which stands for the actions that the role
-    has at this moment. `max_duration` is in seconds. An audience is an API's slug or its identifier. Without `owner` it
-    is who delegates; without `slug`, one is made of client and role.
+    `role` and `client` are ids or slugs. Set either `actions` or `all_actions`, which means the role's current
+    actions. `max_duration` is in seconds. An audience is an API's slug or identifier. `owner` defaults to the
+    principal that delegates, `slug` to one made from client and role.
     """
 
     role: str
@@ -105,9 +108,9 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationEdit:
-    """What a delegation should be from now on; nothing of it has been checked yet. Its role and client are fixed.
+    """The new values of a delegation, not validated yet. Role and client cannot change.
 
-    The fields mean what they mean in `Proposal`. Without `slug` it keeps the one it has.
+    The fields have the same meaning as in `Proposal`. Without `slug` the delegation keeps its slug.
     """
 
     target_type: str
@@ -124,9 +127,9 @@ class DelegationEdit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caution:
-    """What whoever delegates should know, though it is allowed: a stable code, and a sentence for the person.
+    """A warning about a permitted delegation: a stable code, and a sentence for the person who delegates.
 
-    `delegation_id` is that of the other delegation that it is about, where it is about one.
+    `delegation_id` names the other delegation that the warning is about, if there is one.
     """
 
     code: str
@@ -136,7 +139,7 @@ class Caution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A delegation with the role and the client that it ties together, as they are at one moment."""
+    """A delegation with its role, its client, its state and its cautions at one moment."""
 
     delegation: Delegation
     role: RoleDefinition
@@ -146,7 +149,7 @@ class Standing:
 
 
 def state(delegation: Delegation, now: datetime) -> DelegationState:
-    """What the delegation is at `now`. What is for good outweighs what can be turned back on."""
+    """Return the state of the delegation at `now`. A final state takes precedence over `DISABLED`."""
     if delegation.revoked_at is not None:
         return DelegationState.REVOKED
     if delegation.ends_at is not None and delegation.ends_at <= now:
@@ -155,12 +158,15 @@ def state(delegation: Delegation, now: datetime) -> DelegationState:
 
 
 def grants_the_same(one: Delegation, other: Delegation) -> bool:
-    """Whether they give the same authority to the same client; who owns and describes them makes no difference."""
+    """Return whether both grant the same authority to the same client. Owner and description are ignored."""
     return _granted(one) == _granted(other)
 
 
 def live_twin(new: Delegation, held: Iterable[Delegation], now: datetime) -> Delegation | None:
-    """The live one among those held that grants the very same; it makes a second one pointless, and hard to end."""
+    """Return the live delegation that grants exactly the same as `new`; None if there is none.
+
+    A second one would be pointless, and both would have to be revoked.
+    """
     return next(
         (each for each in held if grants_the_same(each, new) and state(each, now) is DelegationState.LIVE), None
     )
@@ -180,7 +186,7 @@ def _granted(its: Delegation) -> tuple[object, ...]:
 
 
 def title(role_name: str, client_name: str) -> str:
-    """What a delegation is called where a name is wanted, such as in the audit trail: it has none of its own."""
+    """Return a display name for a delegation, which has no name of its own, for example for the audit log."""
     return f"{role_name} → {client_name}"
 
 
@@ -188,7 +194,7 @@ UNUSED_FOR = timedelta(days=30)
 
 
 class DelegationSort(StrEnum):
-    """The order of a list. By end: what ends first, and last what does not end by itself."""
+    """The order of a list. `ENDS` sorts by end date; delegations without an end date come last."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -197,12 +203,12 @@ class DelegationSort(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationFilters:
-    """All of them must fit; what is empty or None asks for nothing.
+    """Filters for a list of delegations. All must match; an empty or None filter is ignored.
 
-    `text` is part of the delegation's slug, of the role's or the client's name or slug, or the beginning of an id.
-    `ends_before` leaves what ends by itself before then, `unused_since` what was created before then and never gave a
-    token. `audience` is one that the delegation names itself; it may be the default one's name, which does not find
-    those that name none.
+    `text` matches part of the delegation's slug, or part of the role's or client's name or slug. It also matches
+    the start of an id. `ends_before` matches delegations with an end date before that time. `unused_since`
+    matches delegations that were created before that time and never used for a token. `audience` matches an
+    audience that the delegation names itself. So the default audience does not match delegations that name none.
     """
 
     text: str = ""
@@ -217,13 +223,13 @@ class DelegationFilters:
 
 
 def unused(now: datetime) -> DelegationFilters:
-    """What is live, was for `UNUSED_FOR`, and was never used: who needs it not should not have it."""
+    """Return filters for live delegations older than `UNUSED_FOR` that were never used, and so are not needed."""
     return DelegationFilters(state=DelegationState.LIVE, unused_since=now - UNUSED_FOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uses:
-    """How many delegations there are, by what they are now."""
+    """The numbers of delegations by state; `over` are the ended and revoked ones."""
 
     live: int = 0
     disabled: int = 0

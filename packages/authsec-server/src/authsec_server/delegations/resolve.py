@@ -1,4 +1,4 @@
-"""Delegations as they stand: looked up, tied to role and client as these are now, and named in the audit log."""
+"""Look up delegations, join them with their current role and client, and name them in the audit log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from authsec_server.suggest import nearest
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
-    """The delegations with these slugs, in any state; unknown ones are left out. Asks for no principal."""
+    """Return the delegations with these slugs, in any state, without unknown ones. Does not check the principal."""
     found: dict[str, Delegation] = {}
     for some in in_batches(sorted(filter(naming.is_slug, slugs))):
         called = select(store.delegations).where(store.delegations.c.slug.in_(some))
@@ -37,7 +37,7 @@ def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
 
 
 def number_of_clients(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, int]:
-    """How many each of these clients has, in any state; those without any are left out. Asks for no principal."""
+    """Return the number of delegations, in any state, of each client that has some. Does not check the principal."""
     found: dict[str, int] = {}
     for some in in_batches(sorted(client_ids)):
         uses = store.uses_by_client(tx.connection, some, now)
@@ -52,7 +52,7 @@ Tie = tuple[Delegation, RoleDefinition, Client]
 
 
 def stored(tx: Tx, id_or_slug: str) -> Delegation:
-    """The delegation, by its id or slug. Raises `NotFound`."""
+    """Return the delegation with this id or slug. Raises `NotFound`."""
     could_be = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
     found = store.find(tx.connection, id_or_slug) if could_be else None
     if found is None:
@@ -61,12 +61,15 @@ def stored(tx: Tx, id_or_slug: str) -> Delegation:
 
 
 def which(tx: Tx, asked: str) -> str:
-    """How to find the delegation that was meant. Asks for no principal: for the rooms above."""
+    """Return a hint for an unknown delegation name, such as a similar slug.
+
+    Does not check the principal: packages that use this one check it.
+    """
     if client := clients.find(tx, asked):
         return _delegations_of(tx, client)
 
     def near(slug: str) -> list[str]:
-        """A revoked one is meant only where no other is spelt so much like it."""
+        """Return similar slugs; slugs of revoked delegations only if no other slug is similar."""
         slugs = store.slugs_near(tx.connection, slug)
         live = [each.slug for each in by_slugs(tx, slugs).values() if each.revoked_at is None]
         return live if nearest(slug, live) else slugs
@@ -75,7 +78,10 @@ def which(tx: Tx, asked: str) -> str:
 
 
 def _delegations_of(tx: Tx, client: Client) -> str:
-    """What can be named instead of an agent: its delegations that are not over. None of them is nearer than another."""
+    """Return a hint for an agent's name in place of a delegation's: the agent's delegations that are not revoked.
+
+    The hint lists them all, because none is a better guess than another.
+    """
     held = [each for each in store.of_client(tx.connection, client.id) if each.revoked_at is None and each.slug]
     told = [f"{each.slug} ({', '.join(each.audiences) or 'the shared default'})" for each in held[:_TOLD]]
     more = f" and {len(held) - _TOLD} more" if len(held) > _TOLD else ""
@@ -84,7 +90,7 @@ def _delegations_of(tx: Tx, client: Client) -> str:
 
 
 def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
-    """The delegations with all that belongs to them, in as many statements for a page as for one."""
+    """Return the delegations with role, client and cautions. A page takes as many statements as one delegation."""
     if not held:
         return []
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
@@ -94,7 +100,7 @@ def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -
 
 
 def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Standing]:
-    """The same, where roles and clients are known already."""
+    """Return the delegations with their cautions, where the caller has loaded roles and clients already."""
     described = apis.described(tx, among={action for its, _, _ in ties for action in its.actions})
     registered = apis.identifiers(tx, among={audience for its, _, _ in ties for audience in its.audiences})
     return [
@@ -117,19 +123,19 @@ def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Stand
 
 
 def parties(tx: Tx, id_or_slug: str) -> Tie:
-    """The delegation with its role and its client, by its id or slug. Raises `NotFound`."""
+    """Return the delegation with this id or slug, its role and its client. Raises `NotFound`."""
     found = stored(tx, id_or_slug)
     role, client = roles.by_ids(tx, [found.role_id]), clients.by_ids(tx, [found.client_id])
     return found, role[found.role_id], client[found.client_id]
 
 
 def turned(standing: Standing, delegation: Delegation, now: datetime) -> Standing:
-    """The same delegation, turned on or off: what it gives, and what that warns of, is as it was."""
+    """Return the standing of the disabled or enabled delegation. Its authority and cautions do not change."""
     return replace(standing, delegation=delegation, state=state(delegation, now))
 
 
 def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
-    """The role that somebody means. Raises `Invalid` for the field `role`."""
+    """Return the role with this id or slug. Raises `Invalid` for the field `role`."""
     found = roles.find(tx, id_or_slug)
     if found is None:
         raise Invalid("role", f"There is no role {naming.quoted(id_or_slug)}.", roles.which(tx, id_or_slug))
@@ -137,7 +143,7 @@ def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
 
 
 def client_called(tx: Tx, id_or_slug: str) -> Client:
-    """The client that somebody means. Raises `Invalid` for the field `client`."""
+    """Return the client with this id or slug. Raises `Invalid` for the field `client`."""
     found = clients.find(tx, id_or_slug)
     if found is None:
         raise Invalid("client", clients.nobody(id_or_slug), clients.which(tx, id_or_slug))
@@ -145,14 +151,14 @@ def client_called(tx: Tx, id_or_slug: str) -> Client:
 
 
 def audience(tx: Tx, index: int, text: str) -> str:
-    """The audience that an API's slug or identifier names; one that no API has may be meant too."""
+    """Return the audience for an API's slug or identifier. An audience without a registered API is permitted."""
     return apis.resolve(tx, text) or parse_identifier(text, field=f"audiences.{index}")
 
 
 def misspelt_audiences(tx: Tx, audiences: Collection[str], terms: Terms) -> tuple[Caution, ...]:
-    """A caution for each audience that no API has and that is spelt much like the slug of one.
+    """Return a caution for each unknown audience that is similar to the slug of an API.
 
-    While no API is registered, a caution for each audience that is no URL.
+    While no API is registered, return a caution for unknown audiences that are not URLs.
     """
     unknown = sorted(set(audiences) - apis.identifiers(tx, among=audiences) - {terms.default_audience})
     if unknown and not apis.is_any_registered(tx):
@@ -161,12 +167,12 @@ def misspelt_audiences(tx: Tx, audiences: Collection[str], terms: Terms) -> tupl
 
 
 def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named:
-    """The delegation as the journal and lists name it."""
+    """Return the delegation's id and name for the audit log and lists."""
     return Named(id=delegation.id, name=title(role.name, client.name))
 
 
 def record(tx: Tx, act: Act, kind: EventKind, standing: Standing, **detail: object) -> None:
-    """Record what was done to the delegation."""
+    """Record an act on the delegation in the audit log."""
     role, client = standing.role, standing.client
     audit.record_act(
         tx,
@@ -180,7 +186,7 @@ def record(tx: Tx, act: Act, kind: EventKind, standing: Standing, **detail: obje
 
 
 def as_granted(delegation: Delegation) -> dict[str, object]:
-    """What the delegation gives, in JSON types."""
+    """Return the authority that the delegation grants, in JSON types."""
     return {
         "target_type": delegation.target_type,
         "actions": list(delegation.actions),

@@ -1,4 +1,4 @@
-"""Lists of trust delegations: in pages, filtered and sorted; how many there are of each role, client and state."""
+"""List trust delegations in pages, filtered and sorted, and count them by role, client and state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def page(
     after: str = "",
     limit: int = 50,
 ) -> tuple[list[Standing], str | None]:
-    """Delegations that fit, in that order, from the first behind the id `after`; and where the next page begins."""
+    """Return matching delegations after the id `after`, in this order, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     last = store.find(tx.connection, after) if naming.is_uuid(after) else None
     if after and last is None:
@@ -49,13 +49,13 @@ def page(
 
 
 def first(tx: Tx, act: Act, filters: DelegationFilters, *, sort: DelegationSort, limit: int) -> list[Delegation]:
-    """The first that fit, as they are stored: for whoever counts them, and needs to know neither role nor client."""
+    """Return the first matching delegations as stored, for callers that need neither role nor client."""
     act.principal.require(Role.VIEWER)
     return _found(tx, act, filters, sort, None, limit)
 
 
 def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) -> tuple[list[Standing], bool]:
-    """The newest live delegations whose tokens are for this audience, by its name or by default; whether more are."""
+    """Return the newest live delegations for this audience, named or by default, and whether there are more."""
     act.principal.require(Role.VIEWER)
     if unheard_of(audience):
         return [], False
@@ -65,12 +65,12 @@ def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) 
 
 
 def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list[Standing]:
-    """The newest that are called so, or whose role or client is, or whose id begins so; for no text, none."""
+    """Return the newest delegations that match the text; none for an empty text. See `DelegationFilters.text`."""
     return page(tx, act, terms, DelegationFilters(text=text), limit=limit)[0] if text else []
 
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Standing]:
-    """All of the client's delegations: the live ones first, and of each state the newest."""
+    """Return the client's delegations: live ones first, and within each state the newest first."""
     act.principal.require(Role.VIEWER)
     held = standings(tx, store.of_client(tx.connection, client_id), terms, act.now)
     held.sort(key=lambda standing: standing.delegation.created_at, reverse=True)
@@ -78,23 +78,29 @@ def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Standing]:
 
 
 def using(tx: Tx, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """How many delegations use each of these roles. One statement. Asks for no principal: for lists of roles."""
+    """Return the numbers of delegations of each role, in one statement.
+
+    For lists of roles: does not check the principal.
+    """
     return dict.fromkeys(role_ids, Uses()) | store.uses_by_role(tx.connection, role_ids, now)
 
 
 def held_by(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """How many delegations each of these clients has. One statement. Asks for no principal: for lists of clients."""
+    """Return the numbers of delegations of each client, in one statement.
+
+    For lists of clients: does not check the principal.
+    """
     return dict.fromkeys(client_ids, Uses()) | store.uses_by_client(tx.connection, client_ids, now)
 
 
 def tally(tx: Tx, act: Act, now: datetime) -> dict[DelegationState, int]:
-    """How many delegations there are in each state."""
+    """Return the number of delegations in each state."""
     act.principal.require(Role.VIEWER)
     return store.tally(tx.connection, now)
 
 
 def sharing(tx: Tx, act: Act, terms: Terms) -> int:
-    """How many live delegations give tokens for the shared default audience, by its name or by naming none."""
+    """Return the number of live delegations for the shared default audience, named or by default."""
     act.principal.require(Role.VIEWER)
     return store.number_for(tx.connection, (store.NO_AUDIENCE, terms.default_audience), act.now)
 

@@ -1,4 +1,4 @@
-"""The verbs of trust delegations: delegating, turning off and on, revoking, deleting what they tie together."""
+"""Create, disable, enable and revoke trust delegations; delete clients and roles together with their delegations."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ from authsec_server.roles.model import RoleDefinition
 
 
 def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
-    """Delegate. Raises `Invalid`, naming what is wrong.
+    """Create a delegation. Raises `Invalid` for the wrong field.
 
-    Raises `Conflict` where the very same is live already, another has the slug, or the client has too many.
+    Raises `Conflict` if an identical delegation is live, another delegation has the slug, or the client has too
+    many delegations.
     """
     act.principal.require(Role.OPERATOR)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
@@ -78,10 +79,10 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
 
 
 def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
-    """What `create` would make of it, with all its cautions; nothing is stored. Raises as that does.
+    """Return the delegation as `create` would make it, with all cautions; store nothing. Raises like `create`.
 
-    But what is live already is no obstacle here: see `live_twin`.
-    `delegation_id` stands where the id will be; it can be any text that is no id.
+    An identical live delegation raises no error here: see `live_twin`. `delegation_id` is a placeholder for the
+    future id: any text that is not an id.
     """
     act.principal.require(Role.VIEWER)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
@@ -95,13 +96,13 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
 
 
 def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
-    """The delegation, by its id or slug. Raises `NotFound`."""
+    """Return the delegation with this id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     return standings(tx, [stored(tx, id_or_slug)], terms, act.now)[0]
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
-    """Turn the delegation off and end its tokens. What is off already, or revoked, stays as it is."""
+    """Disable the delegation and revoke its tokens. A disabled or revoked delegation does not change."""
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, id_or_slug, terms)
     if not standing.delegation.enabled or standing.state is DelegationState.REVOKED:
@@ -114,7 +115,10 @@ def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
 
 
 def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
-    """Turn the delegation on again; tokens that ended stay ended. Raises `Conflict` where it is over for good."""
+    """Enable the delegation. Its revoked tokens stay revoked.
+
+    Raises `Conflict` if the delegation has ended or was revoked.
+    """
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, id_or_slug, terms)
     if standing.state in OVER:
@@ -137,7 +141,7 @@ def revoke(
     *,
     because: str = "",
 ) -> Standing:
-    """End the delegation for good, and its tokens. What is revoked already stays as it is."""
+    """Revoke the delegation, which is final, and its tokens. A revoked delegation does not change."""
     act.principal.require(Role.OPERATOR)
     held, role, client = parties(tx, id_or_slug)
     revoked = changed(held, act, revoked_at=act.now) if held.revoked_at is None else held
@@ -151,15 +155,18 @@ def revoke(
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:
-    """The id of the client that it delegates to. Asks for no principal: for the rooms above."""
+    """Return the id of the delegation's client; None if the delegation is unknown.
+
+    Does not check the principal: packages that use this one check it.
+    """
     found = store.find(tx.connection, delegation_id)
     return found.client_id if found else None
 
 
 def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]:
-    """All of the client's delegations, whatever their state, each with its role as it is now.
+    """Return the client's delegations, in any state, each with its current role.
 
-    Two statements, however many there are. Asks for no principal: for the token path.
+    Executes two statements at most. For the token path: does not check the principal.
     """
     held = store.of_client(tx.connection, client_id)
     known = roles.by_ids(tx, {delegation.role_id for delegation in held}) if held else {}
@@ -177,7 +184,7 @@ def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) 
 
 
 def _only_api(tx: Tx, audiences: Sequence[str]) -> str:
-    """The slug of the one registered API that these audiences name; empty for none and for several."""
+    """Return the slug of the only registered API among these audiences; empty for none and for several audiences."""
     if len(audiences) != 1:
         return ""
     found = apis.by_identifiers(tx, audiences)
@@ -214,7 +221,7 @@ _AT_ONCE = 20  # that are looked up: who has made many of one client and role ho
 
 
 def chosen_slug(tx: Tx, act: Act, given: str) -> str:
-    """The slug that was given. Raises `Invalid`, or `Conflict` where it is another's that is not over."""
+    """Return the requested slug. Raises `Invalid`, or `Conflict` if a live or disabled delegation has the slug."""
     slug = naming.slug("slug", given)
     if held := _holder_of_slug(tx, act, slug):
         raise Conflict(
@@ -226,18 +233,24 @@ def chosen_slug(tx: Tx, act: Act, given: str) -> str:
 
 
 def offered_slug(tx: Tx, act: Act, *, client: str, role: str, api: str = "") -> str:
-    """The slug for who chose none, made of those of client and role; `api` is that of its only API."""
+    """Make a free slug from the client's and role's slugs, because the caller chose none.
+
+    `api` is the slug of the delegation's only API.
+    """
     return made_slug(client, role, lambda slugs: _free_slug(tx, act, slugs), api=api)
 
 
 def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[str]], *, api: str = "") -> str:
-    """The first slug of these that is free, with a number where others have them. `free` is asked about some. Pure."""
+    """Return the first free slug made from client, role and `api`, with a number if the others are taken. Pure.
+
+    `free` gets some slugs and returns the free ones among them.
+    """
     series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}", api)), _AT_ONCE)
     return next(slug for some in series for slug in free(some))
 
 
 def take_slug(tx: Tx, act: Act, slug: str, terms: Terms) -> None:
-    """Have the delegation that is over give up the slug, if one has it; before another is stored under it."""
+    """Remove the slug from the ended or revoked delegation that has it, before another delegation is stored with it."""
     held = store.find(tx.connection, slug)
     if held is None:
         return
@@ -248,13 +261,13 @@ def take_slug(tx: Tx, act: Act, slug: str, terms: Terms) -> None:
 
 
 def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
-    """The delegation that has the slug and gives it up to nobody, since it is not over."""
+    """Return the live or disabled delegation that has the slug. An ended or revoked one can lose its slug."""
     found = store.find(tx.connection, slug)
     return None if found is None or state(found, act.now) in OVER else found
 
 
 def _free_slug(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
-    """Those of these slugs that a new one can have."""
+    """Return those of these slugs that a new delegation can use."""
     known = by_slugs(tx, slugs)
     return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in OVER]
 
@@ -272,7 +285,7 @@ _MOST_SHOWN = 5  # delegations named in a message
 
 
 def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
-    """Delete the client with its proofs and delegations, and end all its tokens. Raises `NotFound`."""
+    """Delete the client with its proofs and delegations, and revoke all its tokens. Raises `NotFound`."""
     act.principal.require(Role.OPERATOR)
     client = clients.get(tx, act, client_id)
     held = standings(tx, store.of_client(tx.connection, client.id), terms, act.now)
@@ -287,9 +300,9 @@ def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
 
 
 def delete_role(tx: Tx, act: Act, role_id: str) -> RoleDefinition:
-    """Delete the role, and with it the delegations of it that are over. Raises `NotFound`, or `Conflict`.
+    """Delete the role and its ended and revoked delegations. Raises `NotFound`, or `Conflict`.
 
-    It is refused while a delegation is live or disabled: to end authority is a decision about each of them.
+    A live or disabled delegation prevents the deletion: somebody must decide about each of them.
     """
     act.principal.require(Role.OPERATOR)
     role = roles.get(tx, act, role_id)

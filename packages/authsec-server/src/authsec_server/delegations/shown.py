@@ -1,4 +1,4 @@
-"""What the admin API shows of a trust delegation."""
+"""The JSON of a trust delegation in the admin API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authsec_server.web.instants import rfc3339
 
 
 class ItsRole(TypedDict):
-    """The role that it is of."""
+    """The role of a delegation."""
 
     id: str
     slug: str
@@ -20,7 +20,7 @@ class ItsRole(TypedDict):
 
 
 class ItsClient(TypedDict):
-    """The client that it is to."""
+    """The client of a delegation."""
 
     id: str
     slug: str
@@ -29,14 +29,14 @@ class ItsClient(TypedDict):
 
 
 class Warned(TypedDict):
-    """What whoever delegates should know: a stable code, and a sentence."""
+    """A warning for the person who delegates: a stable code, and a sentence."""
 
     code: str
     message: str
 
 
 class DelegationShown(TypedDict):
-    """A delegation with the role and the client that it ties together. Its `slug` is null once a later one has it."""
+    """A delegation with its role and client. `slug` is null once a later delegation has taken the slug."""
 
     id: str
     slug: str | None
@@ -60,7 +60,7 @@ class DelegationShown(TypedDict):
 
 
 def as_json(standing: Standing, now: datetime) -> DelegationShown:
-    """The delegation."""
+    """Return the delegation as the admin API shows it."""
     delegation, role, client = standing.delegation, standing.role, standing.client
     return {
         "id": delegation.id,

@@ -1,4 +1,4 @@
-"""The tables of trust delegations, and the statements of their lists."""
+"""The tables of trust delegations, and the SQL statements on them."""
 
 from __future__ import annotations
 
@@ -97,48 +97,48 @@ def add(connection: Connection, delegation: Delegation) -> None:
 
 
 def save(connection: Connection, delegation: Delegation) -> None:
-    """Write what can change of the delegation; its audiences are written by a function of their own."""
+    """Update the delegation's row. `save_audiences` updates the audiences by which lists find it."""
     connection.execute(update(delegations).where(delegations.c.id == delegation.id), _row_of(delegation))
 
 
 def save_audiences(connection: Connection, delegation: Delegation) -> None:
-    """Have lists find it by the audiences that it has now."""
+    """Replace the audiences by which lists find the delegation."""
     connection.execute(delete(delegation_audiences).where(delegation_audiences.c.delegation_id == delegation.id))
     _add_audiences(connection, delegation)
 
 
 def find(connection: Connection, id_or_slug: str) -> Delegation | None:
-    """The delegation, by either of its names."""
+    """Return the delegation with this id or slug."""
     column = delegations.c.id if is_uuid(id_or_slug) else delegations.c.slug
     row = only_one(connection.execute(select(delegations).where(column == id_or_slug)).all(), id_or_slug)
     return None if row is None else delegation(row)
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """The slugs around this one, which none has."""
+    """Return the slugs that come just before and after this unused slug in sort order."""
     return neighbours(connection, delegations.c.slug, slug)
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> list[Delegation]:
-    """Those of these delegations that are there, by id."""
+    """Return the delegations with these ids, sorted by id, without unknown ones."""
     statement = select(delegations).where(delegations.c.id.in_(ids)).order_by(delegations.c.id)
     return [delegation(row) for row in connection.execute(statement)]
 
 
 def of_client(connection: Connection, client_id: str) -> list[Delegation]:
-    """All of the client's delegations, whatever their state, by id."""
+    """Return the client's delegations, in any state, sorted by id."""
     statement = select(delegations).where(delegations.c.client_id == client_id).order_by(delegations.c.id)
     return [delegation(row) for row in connection.execute(statement)]
 
 
 def of_clients(connection: Connection, client_ids: Collection[str]) -> list[Delegation]:
-    """All delegations of these clients, whatever their state, by id."""
+    """Return the delegations of these clients, in any state, sorted by id."""
     statement = select(delegations).where(delegations.c.client_id.in_(client_ids)).order_by(delegations.c.id)
     return [delegation(row) for row in connection.execute(statement)]
 
 
 def of_role(connection: Connection, role_id: str) -> list[Delegation]:
-    """All delegations of the role, whatever their state, by id."""
+    """Return the delegations of the role, in any state, sorted by id."""
     statement = select(delegations).where(delegations.c.role_id == role_id).order_by(delegations.c.id)
     return [delegation(row) for row in connection.execute(statement)]
 
@@ -154,7 +154,7 @@ def remove_of_role(connection: Connection, role_id: str) -> None:
 
 
 def delegation(row: Row[Any]) -> Delegation:
-    """The row as it is meant."""
+    """Convert the row to a `Delegation`."""
     return Delegation(
         id=row.id,
         slug=row.slug or "",
@@ -223,10 +223,10 @@ def page(
     limit: int,
     now: datetime,
 ) -> list[Delegation]:
-    """Delegations that fit, in that order, from the first one behind `after`.
+    """Return matching delegations after `after`, in this order.
 
-    `called` are the ids of the roles, then those of the clients, that the filter's text fits; `used` is what was used,
-    for a filter that leaves it out.
+    `called` selects the ids of the roles, then of the clients, that match the filter's text. `used` is needed for
+    the filter `unused_since`, which leaves out used delegations.
     """
     columns = delegations.c
     # The ids alone first: an index holds all that this needs, so that a rare thing is found without reading the table.
@@ -246,13 +246,13 @@ def page(
 
 
 def live_of_role(connection: Connection, role_id: str, *, limit: int, now: datetime) -> list[Delegation]:
-    """The newest live delegations of the role."""
+    """Return the newest live delegations of the role."""
     live = select(delegations).where(delegations.c.role_id == role_id, _is(DelegationState.LIVE, now))
     return [delegation(row) for row in connection.execute(live.order_by(*_NEWEST).limit(limit))]
 
 
 def live_for(connection: Connection, audience: str, *, by_default: bool, limit: int, now: datetime) -> list[Delegation]:
-    """The newest live delegations that name the audience, and with `by_default` those that name none."""
+    """Return the newest live delegations that name the audience; with `by_default` also those that name none."""
     found = _live_for(connection, audience, limit, now)
     if by_default:
         found = [*found, *_live_for(connection, NO_AUDIENCE, limit, now)]
@@ -267,12 +267,12 @@ def _live_for(connection: Connection, audience: str, limit: int, now: datetime) 
 
 
 def uses_by_role(connection: Connection, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """How many delegations there are of each of the roles; those without any are left out."""
+    """Return the numbers of delegations of each role, without roles that have none."""
     return _uses(connection, delegations.c.role_id, role_ids, now)
 
 
 def uses_by_client(connection: Connection, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """How many delegations each of the clients has; those without any are left out."""
+    """Return the numbers of delegations of each client, without clients that have none."""
     return _uses(connection, delegations.c.client_id, client_ids, now)
 
 
@@ -286,18 +286,18 @@ def _uses(connection: Connection, column: ColumnElement[str], ids: Collection[st
 
 
 def tally(connection: Connection, now: datetime) -> dict[DelegationState, int]:
-    """How many delegations there are in each state."""
+    """Return the number of delegations in each state."""
     row = connection.execute(select(*(_number(state, now) for state in DelegationState))).one()
     return dict(zip(DelegationState, row, strict=True))
 
 
 def audiences(connection: Connection) -> set[str]:
-    """What delegations of any state name; with `NO_AUDIENCE` where some name none."""
+    """Return the audiences that delegations in any state name; with `NO_AUDIENCE` if a delegation names none."""
     return set(connection.execute(select(delegation_audiences.c.audience).distinct()).scalars())
 
 
 def number_for(connection: Connection, audiences: Collection[str], now: datetime) -> int:
-    """How many live delegations name one of the audiences; `NO_AUDIENCE` stands for those that name none."""
+    """Return the number of live delegations that name one of the audiences. `NO_AUDIENCE` means naming none."""
     names = delegation_audiences.c
     live = select(func.count(func.distinct(names.delegation_id))).select_from(delegation_audiences).join(delegations)
     found: int = connection.execute(
@@ -343,7 +343,7 @@ def _unused(used: Used) -> Iterator[ColumnElement[bool]]:
 
 
 def _is(wanted: DelegationState, now: datetime) -> ColumnElement[bool]:
-    """`model.state`, as a condition."""
+    """Return `model.state` as an SQL condition."""
     columns = delegations.c
     lasting = or_(columns.ends_at.is_(None), columns.ends_at > now)
     return {

@@ -1,4 +1,4 @@
-"""What may be delegated, what to warn of, and what an edit changes. Pure: all has been looked up before."""
+"""Validate delegations, warn about them, and compare edits. Pure: the caller has looked everything up."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
 def allowed_actions(
     asked: Proposal | DelegationEdit, role: RoleDefinition, *, already: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The actions to be allowed, sorted. Never more than the role holds, and never none.
+    """Return the allowed actions, sorted: never more than the role has, and never none. Raises `Invalid`.
 
-    "All" is written out as the actions of this moment: a role that grows later widens no delegation silently. What the
-    delegation allows `already` may stay, though the role may have lost it: keeping it gives nothing.
+    `all_actions` is stored as the role's current actions, so a larger role does not widen the delegation
+    silently. Actions in `already` may stay although the role has lost them: they grant nothing.
     """
     if asked.all_actions:
         if asked.actions:
@@ -61,7 +61,7 @@ def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
 
 
 def target_type(text: str) -> TargetType:
-    """The target type. Raises `Invalid`, naming those there are."""
+    """Return the target type. Raises `Invalid`, with the list of target types."""
     try:
         return TargetType(text)
     except ValueError:
@@ -74,7 +74,7 @@ def target_type(text: str) -> TargetType:
 
 
 def max_duration(seconds: int, cap: int) -> int:
-    """How long a token may live at most, in seconds: a minute to `cap`."""
+    """Return the longest token lifetime in seconds. Raises `Invalid` unless it is between one minute and `cap`."""
     if not SHORTEST <= seconds <= cap:
         raise Invalid(
             "max_duration",
@@ -85,13 +85,13 @@ def max_duration(seconds: int, cap: int) -> int:
 
 
 def spoken(seconds: int) -> str:
-    """A duration as people say it, in its largest whole unit: `1 hour`, `90 minutes`, `45 seconds`."""
+    """Format a duration in its largest whole unit: `1 hour`, `90 minutes`, `45 seconds`."""
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
     return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
 
 def end(ends_at: datetime | None, now: datetime) -> datetime | None:
-    """When the delegation ends by itself; that must lie ahead."""
+    """Return the end date. Raises `Invalid` if it is in the past."""
     if ends_at is not None and ends_at <= now:
         raise Invalid(
             "ends_at", "ends_at is in the past.", "Give a later one, or none: then it does not end by itself."
@@ -100,7 +100,7 @@ def end(ends_at: datetime | None, now: datetime) -> datetime | None:
 
 
 def excluded_proofs(kinds: Sequence[str]) -> tuple[ProofKind, ...]:
-    """The kinds of proof that do not suffice, sorted. Some kind must."""
+    """Return the excluded kinds of proof, sorted. Raises `Invalid` if every kind is excluded."""
     excluded = {_proof_kind(f"excluded_proofs.{index}", kind) for index, kind in enumerate(kinds)}
     if excluded == set(ProofKind):
         raise Invalid("excluded_proofs", "Every kind of proof is excluded: nobody could use this.", "Leave one out.")
@@ -115,7 +115,7 @@ def _proof_kind(field: str, kind: str) -> ProofKind:
 
 
 def audiences(resolved: Iterable[str]) -> tuple[str, ...]:
-    """The audiences, sorted, each once."""
+    """Return the audiences, sorted and without duplicates. Raises `Invalid` for too many."""
     found = tuple(sorted(set(resolved)))
     if len(found) > MAX_AUDIENCES:
         raise Invalid(
@@ -136,9 +136,9 @@ def warnings(
     default_audience: str,
     now: datetime,
 ) -> tuple[Caution, ...]:
-    """The cautions, the gravest first; none about what is over for good.
+    """Return the cautions, the most serious first; none for an ended or revoked delegation.
 
-    `described` actions and `registered` audiences are those of the APIs.
+    `described` are the actions, and `registered` the audiences, of registered APIs.
     """
     if state(delegation, now) in OVER:
         return ()
@@ -150,7 +150,10 @@ def warnings(
 
 
 def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tuple[Caution, ...]:
-    """Whether what is delegated now was delegated before: who revokes one of the two will think that it is over."""
+    """Return a caution if a live delegation already grants these actions.
+
+    A person who revokes only one of the two may believe that the authority has ended.
+    """
     for other in held:
         same = other.audiences == new.audiences and set(new.actions) <= set(other.actions)
         if same and state(other, now) is DelegationState.LIVE:
@@ -160,7 +163,7 @@ def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tupl
 
 
 def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
-    """Audiences that no API has, each with the slug of an API that may have been meant by it: `near`."""
+    """Return a caution for each audience in `near`, which maps unknown audiences to similar API slugs."""
     return tuple(
         Caution(code="audience_misspelt", message=f"No API is called {audience}; the nearest is {slug}.")
         for audience, slug in near.items()
@@ -168,7 +171,7 @@ def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
 
 
 def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
-    """A caution for audiences that are names and no URLs, while no API is registered."""
+    """Return one caution for audiences that are not URLs, while no API is registered."""
     if not names:
         return ()
     are = "is no URL" if len(names) == 1 else "are no URLs"
@@ -234,7 +237,10 @@ def _some(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TermChange:
-    """One value before and after, as a person reads it. What `narrows` ends the tokens there are; some do both."""
+    """One value before and after an edit, as text for a person.
+
+    A change that `narrows` ends the existing tokens. Some changes narrow and widen.
+    """
 
     field: str
     label: str
@@ -245,7 +251,7 @@ class TermChange:
 
 
 def changes(before: Delegation, after: Delegation, *, default_audience: str) -> tuple[TermChange, ...]:
-    """What differs, in the order in which the form asks for it; nothing where nothing does."""
+    """Return the changed values, in the order of the form's fields; empty if nothing changed."""
     rows = (
         TermChange(field="target_type", label="Target Type", before=before.target_type, after=after.target_type),
         _actions(before, after),
@@ -261,7 +267,7 @@ def changes(before: Delegation, after: Delegation, *, default_audience: str) -> 
 
 
 def narrows(before: Delegation, after: Delegation, *, default_audience: str) -> bool:
-    """Whether a token from before may carry, or outlive, what could not be had after."""
+    """Return whether an existing token could carry more, or live longer, than the edited delegation allows."""
     return any(row.narrows for row in changes(before, after, default_audience=default_audience))
 
 
@@ -327,7 +333,7 @@ def _loses(before: Collection[str], after: Collection[str]) -> bool:
 
 
 def _is_earlier(one: datetime | None, other: datetime | None) -> bool:
-    """No end at all is later than any."""
+    """Return whether `one` ends before `other`. None means no end, which is later than any end."""
     return one is not None and (other is None or one < other)
 
 

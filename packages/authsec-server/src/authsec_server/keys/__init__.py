@@ -1,4 +1,4 @@
-"""The signing keys: prepared, active, retired, gone; sealed at rest; published as a JWK set.
+"""The signing keys: their states, their encryption at rest, and the published JWK set.
 
-What is signed with them is decided in `tokens`.
+`tokens` decides which tokens the keys sign.
 """

@@ -1,4 +1,4 @@
-"""The signing keys over HTTP: published for every verifier, listed and rotated for administrators."""
+"""The signing keys over HTTP: the key set for verifiers, and admin operations to list, rotate and revoke keys."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
 
 
 class KeyRotation(Body):
-    """What a rotation may be told. By force it does not wait until verifiers have seen the next key."""
+    """The body of a rotation request. `force` skips the wait until verifiers have fetched the next key."""
 
     force: bool = False
 
 
 class KeyRevocation(Body):
-    """Why a key is revoked, for the journal."""
+    """The body of a key revocation request: the reason, for the journal."""
 
     reason: str = ""
 
@@ -58,13 +58,13 @@ class SigningKeyShown(TypedDict):
 
 
 class FeedRotated(TypedDict):
-    """From when on another key signs the revocation feed."""
+    """The time from which the new key signs the revocation feed."""
 
     signs_from: str
 
 
 def routes(settings: Settings, custodian: Custodian) -> list[Route]:
-    """What verifiers ask for."""
+    """Return the routes for verifiers: the JWK set and the metadata documents."""
     document = metadata(settings.issuer)
 
     async def jwks(_request: Request) -> JSONResponse:
@@ -81,7 +81,10 @@ def routes(settings: Settings, custodian: Custodian) -> list[Route]:
 
 
 def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
-    """What administrators may do. Keys are made before the transaction, and only for those who may."""
+    """Return the admin operations on keys.
+
+    RSA keys are generated before the transaction, and only after the permission check.
+    """
 
     async def rotate(call: Call[KeyRotation]) -> SigningKeyShown:
         fresh = await run_in_threadpool(custodian.make)
@@ -145,11 +148,12 @@ async def _page(call: Call[NoBody]) -> Page[SigningKeyShown]:
 
 
 def metadata(issuer: str) -> dict[str, Any]:
-    """What a verifier can learn from the issuer's name alone. `issuer` is the setting, never the Host header.
+    """Return the metadata document of the issuer (RFC 8414). `issuer` is the setting, never the Host header.
 
-    Delegation tokens are asked for at an endpoint with a contract of its own. The OAuth endpoints refuse every request.
-    They are named because a client that finds none may send its secret to the API that it wants to call. The last two
-    members only satisfy OpenID Connect Discovery, by which some libraries find keys; no ID token is issued.
+    Clients request delegation tokens at `delegation_token_endpoint`, which has its own contract. The OAuth
+    endpoints refuse every request. A client that finds no OAuth endpoint may send its secret to the API that it
+    wants to call. So the document names these endpoints. The last two members only satisfy OpenID Connect
+    Discovery, which some libraries use to find keys. No ID token is issued.
     """
     return {
         "issuer": issuer,
@@ -175,12 +179,12 @@ def metadata(issuer: str) -> dict[str, Any]:
 
 
 def as_jwk(key: PublicKey) -> dict[str, str]:
-    """The key as published (RFC 7517): for signatures by RS256 and for nothing else."""
+    """Return the published JWK of the key (RFC 7517), for RS256 signatures only."""
     return {"kid": key.thumbprint(), "use": "sig", "alg": "RS256", **key.to_jwk()}
 
 
 def as_json(key: SigningKey) -> SigningKeyShown:
-    """The key as the admin API shows it."""
+    """Convert the key to the form of the admin API."""
     return {
         "kid": key.kid,
         "state": key.state,

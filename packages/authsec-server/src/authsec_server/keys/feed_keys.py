@@ -1,7 +1,7 @@
-"""The keys that sign the heads of the revocation feed: made, published, replaced by age.
+"""The keys that sign the heads of the revocation feed: create, publish and replace them by age.
 
-They sign no token, and no key that signs tokens signs a head. Which key signs follows from when each was made, so that
-all servers of a database agree without asking each other: the newest that every reader can have seen by now.
+These keys sign no token, and no token key signs a head. The creation times decide which key signs: the newest
+key that every reader has had time to fetch. So all servers of a database agree without communication.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ PUBLISH_AFTER = timedelta(hours=1)  # a head counts for seconds; clocks differ
 
 
 class FeedKeys:
-    """The feed's keys of one database. `keep` must have run once before anything is signed. Used from any thread."""
+    """The feed keys of one database. Safe for use from any thread.
+
+    `keep` must run once before the first signature.
+    """
 
     def __init__(
         self,
@@ -42,9 +45,10 @@ class FeedKeys:
         self._held: Sequence[HeadKey] = ()
 
     def keep(self, now: datetime) -> None:
-        """Make a key where none is young enough, and delete those whose time is over. Raises `Unavailable`.
+        """Make a key if every key is too old, and delete the keys that are past their time. Raises `Unavailable`.
 
-        Run at the start and every minute. No lock: a key changes nobody's authority, and one too many does no harm.
+        Run at the start and every minute. The method takes no lock: a key changes nobody's authority, and an
+        additional key does no harm.
         """
         held = self._read()
         if not held or now - held[-1].created_at >= self._max_age:
@@ -56,7 +60,10 @@ class FeedKeys:
         self._held = [key for key in held if key.kid not in over]
 
     def rotate(self, tx: Tx, act: Act) -> datetime:
-        """Make another key, though none is due; from when on it signs. Servers see it within a minute."""
+        """Make a new key before one is due, and return the time from which the key signs.
+
+        Every server loads the key within a minute.
+        """
         act.principal.require(Role.ADMIN)
         made = self._maker.make(act.now)
         store.add_head_key(tx.connection, store.feed_keys, made)
@@ -64,14 +71,14 @@ class FeedKeys:
         return made.created_at + PUBLISH_AHEAD
 
     def signing_key(self, now: datetime) -> PrivateKey:
-        """The key that signs heads now. Raises `Unavailable`."""
+        """Return the key that signs heads at `now`. Raises `Unavailable`."""
         held = self._held
         if not held:
             raise Unavailable("There is no key to sign the revocation feed with.")
         return held[_signing(held, now)].private
 
     def published(self) -> list[PublicKey]:
-        """What verifies heads: what the table lists *and* the master key opens. Raises `Unavailable`."""
+        """Return the keys that verify heads: in the table *and* sealed by the master key. Raises `Unavailable`."""
         return [key.private.public for key in self._read()]
 
     def _read(self) -> list[HeadKey]:
@@ -89,12 +96,15 @@ class FeedKeys:
 
 
 def _remove(tx: Tx, kids: Collection[str], now: datetime) -> None:
-    """Delete what is still there of them: another server may have been first."""
+    """Delete and record these keys, except for keys that another server has already deleted."""
     for kid in store.delete_feed_keys(tx.connection, kids):
         record_by_server(tx, EventKind.FEED_KEY_GONE, kid, now)
 
 
 def _signing(held: Sequence[HeadKey], now: datetime) -> int:
-    """The place of the key that signs at that moment: the newest of those published long enough, else the oldest."""
+    """Return the index of the key that signs at `now`.
+
+    The newest key that was published long enough ago signs. If no key was, the oldest key signs.
+    """
     ready = [place for place, key in enumerate(held) if now - key.created_at >= PUBLISH_AHEAD]
     return ready[-1] if ready else 0

@@ -1,6 +1,7 @@
-"""Keys that sign heads: of the revocation feed, and of the log that seals the journal. Made, sealed and opened alike.
+"""Make, seal and open the keys that sign heads of the revocation feed and of the journal's log.
 
-They sign no token, and what signs the heads of one signs none of the other: each is sealed for its own purpose.
+These keys sign no token. A key for one kind of head never signs the other kind: each key is sealed for one
+purpose.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadKey:
-    """An opened key."""
+    """An opened private key that signs heads."""
 
     private: PrivateKey
     created_at: datetime
 
     @property
     def kid(self) -> str:
-        """Its name, the RFC 7638 thumbprint."""
+        """Return the RFC 7638 thumbprint, which is the key's name."""
         return self.private.public.thumbprint()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadKeyMaker:
-    """Makes and opens the keys of one purpose."""
+    """Makes and opens the head keys of one purpose."""
 
     master_key: MasterKey
     purpose: Purpose
     token_bytes: Callable[[int], bytes]
 
     def make(self, now: datetime) -> SealedKey:
-        """A new key, its private part sealed; stored nowhere yet."""
+        """Make a key and seal its private part. The caller stores the key."""
         private = PrivateKey.generate_ed25519()
         kid = private.public.thumbprint()
         nonce = self.token_bytes(NONCE_BYTES)
@@ -52,7 +53,7 @@ class HeadKeyMaker:
         return SealedKey(kid=kid, sealed=sealed, created_at=now)
 
     def opened(self, sealed: SealedKey) -> HeadKey | None:
-        """The key; None, with a line in the log, for one that this master key did not seal for this purpose."""
+        """Open the key; return None if this master key did not seal it for this purpose, and log an error."""
         try:
             pem = self.master_key.unseal(sealed.sealed, kid=sealed.kid, purpose=self.purpose)
             private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
@@ -63,7 +64,7 @@ class HeadKeyMaker:
 
 
 def record_by_server(tx: Tx, kind: EventKind, kid: str, now: datetime) -> None:
-    """Record what the server did with the key by itself."""
+    """Record an act on the key with the server as the principal."""
     event = Event(
         at=now,
         kind=kind,
@@ -77,5 +78,5 @@ def record_by_server(tx: Tx, kind: EventKind, kid: str, now: datetime) -> None:
 
 
 def named(kid: str) -> Named:
-    """The key as events name it."""
+    """Return the key as the subject of an event."""
     return Named(id=kid, name=kid)

@@ -1,4 +1,4 @@
-"""Who keeps the signing keys in order: makes new ones outside of transactions, and calls the verbs inside."""
+"""The custodian of the signing keys: makes new keys outside of transactions, and stores them inside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ STAYS_PUBLISHED = LONGEST_TOKEN_LIFETIME + PUBLISH_AFTER  # once it is retired
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Custodian:
-    """Keeps the keys of one database in order, together with the custodians of its other servers. Blocks its thread."""
+    """Makes, rotates and deletes the signing keys of one database. Every method blocks its thread.
+
+    Other servers of the database have custodians as well.
+    """
 
     database: Database
     signer: Signer
@@ -35,7 +38,7 @@ class Custodian:
     token_bytes: Callable[[int], bytes]
 
     def keep(self, act: Act) -> None:
-        """Make what is missing, rotate by age, let go of what is over. Cheap when there is nothing to do.
+        """Make missing keys, rotate by age, and delete expired keys. Cheap when there is nothing to do.
 
         Run at the start and every minute. Raises `Unavailable`.
         """
@@ -48,28 +51,29 @@ class Custodian:
         self.signer.hold_only({key.kid for key in standing})
 
     def rotate(self, tx: Tx, act: Act, fresh: NewKey, *, force: bool) -> SigningKey:
-        """Rotate by command; the new active key. Raises `Conflict` or `NotPermitted`. Only inside a `change`.
+        """Rotate on command, and return the new active key. Only inside a `change`.
 
-        `fresh` is what `make` has made before: that takes too long for a transaction.
+        `fresh` is a key from `make`, which takes too long for a transaction. Raises `Conflict` or `NotPermitted`.
         """
         return service.rotate(tx, act, iter([fresh]), max_token_lifetime=LONGEST_TOKEN_LIFETIME, force=force)
 
     def revoke(self, tx: Tx, act: Act, kid: str, fresh: Sequence[NewKey], *, because: str = "") -> SigningKey:
-        """Believe the key no more; see `service.revoke`. `fresh` are the two of `make_two`. Only inside a `change`."""
+        """Revoke the key; see `service.revoke`. `fresh` are the keys of `make_two`. Only inside a `change`."""
         return service.revoke(tx, act, kid, iter(fresh), because=because)
 
     def let_go(self) -> None:
-        """Forget, here and now, the private parts of keys that sign no more. Other servers do within a minute.
+        """Delete from memory the private parts of keys that are not published. Raises `Unavailable`.
 
-        Which key signs a token is decided in the transaction that records it, so none of them signs with another.
-        Raises `Unavailable`.
+        Other servers do the same within a minute. Until then they cannot sign with such a key: the transaction that
+        records a token decides which key signs.
         """
         self.signer.hold_only({key.kid for key in self.database.read(service.published)})
 
     def verification_keys(self) -> list[PublicKey]:
-        """What verifies this authority's tokens, newest first: what the table lists *and* the master key opens.
+        """Return the keys that verify this authority's tokens, newest first. Raises `Unavailable`.
 
-        A row that somebody planted in the database is therefore never published. Raises `Unavailable`.
+        A key must be in the table *and* the master key must open it. So a key that an attacker plants in the database
+        is never published.
         """
         keys = []
         for listed in self.database.read(service.published):
@@ -80,7 +84,7 @@ class Custodian:
         return keys
 
     def _put_in_order(self, tx: Tx, act: Act, made: list[NewKey]) -> list[SigningKey]:
-        """Decides again, under the lock: another server may have been first."""
+        """Repeat the decisions of `keep` under the lock, because another server may have acted first."""
         fresh = iter(made)
         service.ensure(tx, act, fresh)
         service.rotate_if_due(tx, act, fresh, max_age=self._max_age, max_token_lifetime=LONGEST_TOKEN_LIFETIME)
@@ -88,14 +92,17 @@ class Custodian:
         return service.published(tx)
 
     def make(self) -> NewKey:
-        """A new key pair, its private part sealed; stored nowhere yet."""
+        """Make a key pair and seal its private part. The caller stores the key."""
         private = PrivateKey.generate_rsa(2048)
         kid = private.public.thumbprint()
         sealed = self.master_key.seal(private.to_pem(), kid=kid, nonce=self.token_bytes(NONCE_BYTES))
         return NewKey(kid=kid, public_jwk=private.public.to_jwk(), sealed=sealed)
 
     def make_two(self) -> list[NewKey]:
-        """What it may take to replace a key that is revoked: where none was prepared, one to sign and one for later."""
+        """Make the keys that a revocation may need: one to sign at once, and one to prepare.
+
+        The second key is needed if no key was prepared.
+        """
         return [self.make(), self.make()]
 
     @property

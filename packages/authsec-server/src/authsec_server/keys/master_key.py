@@ -1,8 +1,9 @@
 """The master key: seals the private parts of the signing keys at rest (AES-256-GCM, NIST SP 800-38D).
 
-Whoever has the database without it can sign nothing; whoever can write the database without it can plant no key that
-this server would use or publish. It comes from a file that the settings name; the embedded database may have one made,
-once, beside its data. It is never made anew for signing keys that are there already: those would be lost.
+Without the master key, a reader of the database cannot sign. Without the master key, a writer to the database
+cannot plant a key that this server would use or publish. The master key comes from a file that the settings
+name. For the embedded database, the server may make the file once, beside the data. The server never makes a
+new master key while signing keys exist, because those keys would be lost.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _HOW_TO_MAKE: Final = "openssl rand -base64 32"
 
 
 class Purpose(StrEnum):
-    """What a sealed key signs. It opens for nothing else."""
+    """The purpose of a sealed key: the kind of data that it signs. The key opens for no other purpose."""
 
     TOKENS = "signing key"
     FEED = "feed key"
@@ -40,11 +41,11 @@ class Purpose(StrEnum):
 
 
 class NotUnsealed(Exception):
-    """The blob was not sealed by this master key for this key, or was changed since. It cannot be told which."""
+    """This master key did not seal the blob for this key, or the blob was changed. The two cases look the same."""
 
 
 class MasterKey:
-    """Seals and unseals. It shows nothing and cannot be pickled."""
+    """Seals and unseals private keys. The repr shows no secret, and the object cannot be pickled."""
 
     __slots__ = ("_aead",)
 
@@ -54,11 +55,14 @@ class MasterKey:
         self._aead = AESGCM(octets)
 
     def seal(self, plain: bytes, *, kid: str, nonce: bytes, purpose: Purpose = Purpose.TOKENS) -> bytes:
-        """`plain`, sealed for the key `kid`: version, nonce, ciphertext, tag. `nonce`: 12 random bytes, used once."""
+        """Encrypt `plain` for the key `kid`: version, nonce, ciphertext, tag.
+
+        `nonce` must be 12 random bytes that are used only once.
+        """
         return _VERSION + nonce + self._aead.encrypt(nonce, plain, _bound_to(purpose, kid))
 
     def unseal(self, blob: bytes, *, kid: str, purpose: Purpose = Purpose.TOKENS) -> bytes:
-        """What was sealed for the key `kid` and this purpose. Raises `NotUnsealed`."""
+        """Decrypt a blob that was sealed for the key `kid` and this purpose. Raises `NotUnsealed`."""
         nonce, sealed = blob[1 : 1 + NONCE_BYTES], blob[1 + NONCE_BYTES :]
         if blob[:1] != _VERSION or len(nonce) != NONCE_BYTES:
             raise NotUnsealed
@@ -75,7 +79,7 @@ class MasterKey:
 
 
 def load_master_key(settings: Settings, database: Database, token_bytes: Callable[[int], bytes]) -> MasterKey:
-    """The master key of this database. Raises `StartupRefused` unless it opens every signing key that is there."""
+    """Load the master key of this database. Raises `StartupRefused` unless it opens every stored signing key."""
     sealed = database.read(lambda tx: store.all_sealed(tx.connection))  # before the file: a first start makes it first
     path = _where(settings, database)
     if settings.master_key_file is None and not sealed:
@@ -98,7 +102,10 @@ def _where(settings: Settings, database: Database) -> Path:
 
 
 def _make(path: Path, token_bytes: Callable[[int], bytes]) -> None:
-    """Make the file unless there is one. It appears whole or not at all, even when several servers start at once."""
+    """Make the master key file unless it exists.
+
+    The whole file appears at once or not at all, even when several servers start together.
+    """
     if path.exists():
         return
     draft = path.with_name(f".{path.name}.{token_bytes(8).hex()}")
@@ -173,5 +180,5 @@ def _opens(key: MasterKey, blob: bytes, kid: str) -> bool:
 
 
 def _bound_to(purpose: Purpose, kid: str) -> bytes:
-    """The associated data: a blob of one key does not open as another's, nor in another place."""
+    """Return the associated data, which binds a blob to one key and one purpose."""
     return f"authsec {purpose} 1 {kid}".encode()

@@ -1,8 +1,10 @@
-"""A signing key's life, and the rules of rotation. Pure.
+"""The states of a signing key and the rules of rotation. Pure.
 
-prepared: published, so that every verifier has it before it is needed. active: signs; there is exactly one.
-retired: signs nothing new, published until the last token it signed is dead. gone: its private part is deleted.
-revoked: somebody else may have it, so it ends at once, with every token that it signed, from whichever state it was in.
+prepared: published, so that every verifier has the key before it signs.
+active: signs tokens; exactly one key is active.
+retired: signs nothing new, and stays published until its last token has expired.
+gone: the private part is deleted.
+revoked: somebody else may have the key. The key and its tokens are invalid at once, from any state.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ PUBLISH_AFTER = timedelta(hours=1)
 
 
 class KeyState(StrEnum):
-    """Where in its life a key is; it only ever moves forward."""
+    """The state of a signing key. A key never returns to an earlier state."""
 
     PREPARED = "prepared"
     ACTIVE = "active"
@@ -49,39 +51,43 @@ class SigningKey:
     publish_until: datetime | None = None
 
     def activated(self, now: datetime) -> SigningKey:
-        """The key once it signs."""
+        """Return the key in the state `ACTIVE`, in which it signs."""
         return replace(self, state=KeyState.ACTIVE, activated_at=now)
 
     def retired(self, now: datetime, max_token_lifetime: timedelta) -> SigningKey:
-        """The key once it has signed its last token, which lives no longer than `max_token_lifetime`."""
+        """Return the key in the state `RETIRED`.
+
+        The key's last token lives at most `max_token_lifetime`, so the key stays published until that token has
+        expired.
+        """
         publish_until = now + max_token_lifetime + PUBLISH_AFTER
         return replace(self, state=KeyState.RETIRED, retired_at=now, publish_until=publish_until)
 
     def gone(self) -> SigningKey:
-        """The key once nobody needs it."""
+        """Return the key in the state `GONE`, after its last token has expired."""
         return replace(self, state=KeyState.GONE)
 
     def revoked(self, now: datetime) -> SigningKey:
-        """The key once nobody shall believe it."""
+        """Return the key in the state `REVOKED`, in which no verifier may accept it."""
         return replace(self, state=KeyState.REVOKED, retired_at=self.retired_at or now, publish_until=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key that was just made, its private part sealed; not yet in any state."""
+    """A new key with a sealed private part; it has no state yet."""
 
     kid: str
     public_jwk: Mapping[str, Any] = field(hash=False)
     sealed: bytes = field(repr=False)
 
     def prepared(self, now: datetime) -> SigningKey:
-        """The key once it is published."""
+        """Return the key in the state `PREPARED`, in which it is published."""
         return SigningKey(kid=self.kid, state=KeyState.PREPARED, public_jwk=self.public_jwk, created_at=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedKey:
-    """A key that signs heads, of the revocation feed or of the journal's log, its private part sealed."""
+    """A key that signs heads of the revocation feed or of the journal's log, with a sealed private part."""
 
     kid: str
     sealed: bytes = field(repr=False)
@@ -89,32 +95,35 @@ class SealedKey:
 
 
 def key_in(keys: Iterable[SigningKey], state: KeyState) -> SigningKey | None:
-    """The one key in this state, for `ACTIVE` and `PREPARED`."""
+    """Return the key in this state, or None. At most one key is `ACTIVE`, and at most one is `PREPARED`."""
     return next((key for key in keys if key.state is state), None)
 
 
 def activation_wait(prepared: SigningKey, now: datetime) -> timedelta:
-    """How long until every verifier has seen the prepared key: zero when it may sign."""
+    """Return the time until every verifier has fetched the prepared key; zero when the key may sign."""
     return max(prepared.created_at + PUBLISH_AHEAD - now, timedelta(0))
 
 
 def may_activate(prepared: SigningKey, now: datetime, *, force: bool = False) -> bool:
-    """Whether the prepared key may sign. By force it may; verifiers that have not seen it refuse its tokens a while."""
+    """Whether the prepared key may sign. With `force` it always may.
+
+    Verifiers that have not fetched the key refuse its tokens for a while.
+    """
     return force or not activation_wait(prepared, now)
 
 
 def rotation_due(active: SigningKey, now: datetime, max_age: timedelta) -> bool:
-    """Whether the active key has signed for long enough."""
+    """Whether the active key has signed for `max_age` or longer."""
     return active.activated_at is None or now - active.activated_at >= max_age
 
 
 def may_be_forgotten(key: SigningKey, now: datetime) -> bool:
-    """Whether every token that the key signed is dead."""
+    """Whether every token that the retired key signed has expired."""
     return key.state is KeyState.RETIRED and key.publish_until is not None and now >= key.publish_until
 
 
 def keys_to_make(keys: Iterable[SigningKey], now: datetime, max_age: timedelta) -> int:
-    """How many new keys it takes to bring these in order: an active and a prepared one, none too old."""
+    """Return how many new keys are needed for an active and a prepared key, neither of them too old."""
     keys = list(keys)
     active, prepared = key_in(keys, KeyState.ACTIVE), key_in(keys, KeyState.PREPARED)
     missing = (active is None) + (prepared is None)

@@ -1,4 +1,4 @@
-"""Replacing the key of the seals, over HTTP."""
+"""The HTTP operation that replaces the sealing key of the audit log."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
 
 class SealKeyReplaced(TypedDict):
-    """The new key of the seals, and the one that it replaces."""
+    """The names of the new sealing key and of the key that it replaces."""
 
     kid: str
     replaces: str
 
 
 def operations(keys: JournalKeys, *, issuer: str) -> list[AnyOperation]:
-    """The operation."""
+    """Return the operation that replaces the sealing key."""
 
     async def replace(call: Call[NoBody]) -> SealKeyReplaced:
         rehearsed = call.rehearsal is not None

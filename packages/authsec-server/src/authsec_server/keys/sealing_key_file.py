@@ -1,8 +1,9 @@
 """The sealing key in a file, apart from the master key, and the list of public keys that it signs.
 
-The database has no part of the private key. It keeps the public keys that verify the audit log, old ones as well, as
-one list that the key in the file has signed. A row that a database administrator plants has no such signature. The
-master key authenticates nothing here: who stole it cannot make the server trust a sealing key of their own.
+The database has no part of the private key. The database has the public keys that verify the audit log, old
+keys included, as one list. The key in the file has signed the list. A row that a database administrator
+plants has no such signature. The master key authenticates nothing here. So a thief of the master key cannot
+make the server trust another sealing key.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ class SealingKey:
 
     @property
     def kid(self) -> str:
-        """The RFC 7638 thumbprint."""
+        """Return the RFC 7638 thumbprint of the public key."""
         return self.public.thumbprint()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFile:
-    """The private key that a file holds."""
+    """The private sealing key in a file."""
 
     path: Path
     private: PrivateKey
 
     @property
     def kid(self) -> str:
-        """The RFC 7638 thumbprint."""
+        """Return the RFC 7638 thumbprint of the key."""
         return self.private.public.thumbprint()
 
 
 def load_sealing_key(path: Path) -> KeyFile:
-    """The Ed25519 key in the file (PKCS #8, PEM). Raises `StartupRefused`."""
+    """Load the Ed25519 key in the file (PKCS #8, PEM). Raises `StartupRefused`."""
     restore = f"Restore the file from its backup. For a first start, make one: {_HOW_TO_MAKE} {path}"
     octets = read_private(path, "sealing key file", if_missing=restore)
     try:
@@ -66,14 +67,14 @@ def load_sealing_key(path: Path) -> KeyFile:
 
 
 def sign_list(keys: Sequence[SealingKey], *, at: datetime, by: PrivateKey) -> str:
-    """The list of these public keys, signed by the private key of one of them."""
+    """Sign the list of these public keys with the private key of one of them."""
     listed = [{"key": each.public.to_jwk(), "created_at": rfc3339(each.created_at)} for each in keys]
     header = {"typ": TYPE, "kid": by.public.thumbprint()}
     return sign_compact(header, {"iat": int(at.timestamp()), "keys": listed}, by)
 
 
 def read_list(signed: str, by: PublicKey) -> list[SealingKey] | None:
-    """The public keys in the list; None unless this key has signed it."""
+    """Return the public keys in the list; None unless the key `by` has signed the list."""
     try:
         _, claims = signed_claims(signed, {by.thumbprint(): by}, TYPE, "list of sealing keys")
         return [
@@ -85,7 +86,10 @@ def read_list(signed: str, by: PublicKey) -> list[SealingKey] | None:
 
 
 def read_unproved_list(signed: str, kid: str) -> list[SealingKey] | None:
-    """The public keys in the list, if the key of this name in the list signed it. Anybody can make such a list."""
+    """Return the public keys in the list; None unless the listed key `kid` has signed the list.
+
+    The list proves nothing, because anybody can make such a list.
+    """
     try:
         listed = [PublicKey.from_jwk(each["key"]) for each in parse_compact(signed).claims["keys"]]
     except (JoseError, KeyError, TypeError, ValueError):

@@ -1,10 +1,11 @@
-"""The key that signs the heads of the audit log: made once, published for as long as the database lives.
+"""The key that signs the heads of the audit log: made once, and published for the life of the database.
 
-It is not replaced by age. Whoever checks the journal keeps its public part from the first day, and checks with it what
-was sealed years ago. Where it is replaced, by command, it signs for its successor (`audit/sealing/succession`).
+The key is not replaced by age. An auditor saves the public key on the first day, and verifies with it the
+seals of many years. A command can replace the key. Then the old key signs a record of its successor
+(`audit/sealing/succession`).
 
-The private key is in the database, sealed by the master key, or in a file of its own (`sealing_key_file`). With a file,
-the server trusts the public keys in the list that this file's key has signed, and no others.
+The private key is in the database, sealed by the master key, or in a separate file (`sealing_key_file`). With
+a file, the server trusts only the public keys in the list that the file's key has signed.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ _NAME_IT: Final = f"Name the file to every server of this database: {SETTING}=/p
 
 
 class JournalKeys:
-    """The key of one database; several where servers that started together each made one. Used from any thread.
+    """The sealing keys of one database. Safe for use from any thread.
 
-    `keep` must have run once before anything is signed.
+    There are several keys if servers that started together each made one.
+    `keep` must run once before the first signature.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class JournalKeys:
         self._first = ""
 
     def check(self) -> None:
-        """Refuse to serve without the file whose key seals this database, or with another one.
+        """Refuse to serve without the right key file, if a key in a file seals this database.
 
         Raises `StartupRefused` or `Unavailable`.
         """
@@ -69,9 +71,9 @@ class JournalKeys:
             raise StartupRefused(*problem)
 
     def keep(self, now: datetime) -> None:
-        """Make the key where there is none, and delete replaced ones that a file's key made useless.
+        """Make the key if there is none, and delete sealed keys that a file's key replaced.
 
-        Run at the start, and now and then. Raises `Unavailable`.
+        Run at the start, and from time to time. Raises `Unavailable`.
         """
         if self._file is not None:
             self._keep_file(self._file, now)
@@ -83,7 +85,7 @@ class JournalKeys:
             self._hold(held)
 
     def signing_key(self, kid: str = "") -> PrivateKey:
-        """The key of that name, or the first one. Raises `Unavailable`."""
+        """Return the private key with this name; without a name, the first one. Raises `Unavailable`."""
         if (kid or self._first) not in self._held:
             self._hold(self._database.read(self._private))  # another server has replaced it
         found = self._held.get(kid or self._first)
@@ -97,10 +99,10 @@ class JournalKeys:
     def replace(
         self, tx: Tx, act: Act, *, issuer: str, rehearsed: bool = False, file: KeyFile | None = None
     ) -> tuple[str, str]:
-        """Replace the present key by a new one, or by that of `file`; their names. It signs once the event is sealed.
+        """Replace the present key by a new one, or by the key of `file`. Return the new and the old name.
 
-        The present key signs for the new one. In a rehearsal, which keeps no key, it signs for none. Only inside a
-        `change`. Raises `Conflict`.
+        The new key signs once the event of the replacement is sealed. The present key signs a record of the new key.
+        A dry run stores no key, so the present key signs no record then. Only inside a `change`. Raises `Conflict`.
         """
         act.principal.require(Role.ADMIN)
         if self._file is not None and file is None:
@@ -119,25 +121,31 @@ class JournalKeys:
         return kid, present
 
     def published(self) -> list[dict[str, Any]]:
-        """The public keys as everybody may have them: JWKs, with the end of replaced ones. Raises `Unavailable`."""
+        """Return the public keys as JWKs. A replaced key has the limit of its heads. Raises `Unavailable`."""
         return self._database.read(lambda tx: _published(tx, self._trusted(tx)))
 
     def read_listed(self) -> tuple[list[dict[str, Any]], bool]:
-        """The public keys as in `published`, and whether the master key or the file proves the list of keys.
+        """Return the keys of `published`, and whether the master key or the key file proves the list.
 
-        A command prints them without the file, too. Without the file the list is as trustworthy as the database. Raises
-        `Unavailable`.
+        A command can print the keys without the key file. Without that file, the list is only as trustworthy as the
+        database. Raises `Unavailable`.
         """
         return self._database.read(self._listed)
 
     def by_kid(self) -> Mapping[str, PublicKey]:
-        """What verifies heads: the keys that are known, and those that they have signed for. Raises `Unavailable`."""
+        """Return the keys that verify heads, by name: trusted keys and their successors. Raises `Unavailable`.
+
+        A successor is a key that a trusted key has signed for in a record of the journal.
+        """
         return self._database.read(
             lambda tx: service.reached_keys(tx, {key.kid: key.public for key in self._trusted(tx)})
         )
 
     def take_over(self, file: KeyFile) -> None:
-        """Go by this file, whose key replaces the present one, and keep the present one to seal that."""
+        """Use the key of this file, which replaces the present key.
+
+        The present key stays in memory to seal the record of the replacement.
+        """
         before = {key.kid: key.private for key in self._database.read(self._opened)}
         if self._file is not None:
             before[self._file.kid] = self._file.private
@@ -151,7 +159,7 @@ class JournalKeys:
             log.info("sealed private keys that a key in a file replaced were deleted", kids=old)
 
     def is_replaced(self, tx: Tx, kid: str) -> bool:
-        """Whether the record that another key replaces this one is sealed."""
+        """Whether the record of this key's replacement is sealed."""
         return kid in service.ends(tx, {key.kid: key.public for key in self._trusted(tx)})
 
     def _listed(self, tx: Tx) -> tuple[list[dict[str, Any]], bool]:
@@ -162,7 +170,7 @@ class JournalKeys:
         return _published(tx, self._trusted(tx)), True
 
     def _known(self, tx: Tx) -> list[SealingKey]:
-        """The public keys that the file's key lists, or that the master key opens, oldest first."""
+        """Return the public keys, oldest first: from the list of the file's key, or opened by the master key."""
         if self._file is not None:
             signed = store.sealing_key_list(tx.connection, self._file.kid)
             return (signed and read_list(signed, self._file.private.public)) or []
@@ -171,14 +179,14 @@ class JournalKeys:
         return [SealingKey(public=key.private.public, created_at=key.created_at) for key in self._opened(tx)]
 
     def _trusted(self, tx: Tx) -> list[SealingKey]:
-        """The same. Raises `Unavailable` where the file's key is not that of this database."""
+        """Return the keys of `_known`. Raises `Unavailable` if the file's key does not belong to this database."""
         known = self._known(tx)
         if not known and (problem := self._problem(tx)):
             raise Unavailable(*problem)
         return known
 
     def _private(self, tx: Tx) -> list[HeadKey]:
-        """The private keys of those that are known, as far as they are here; the first one signs what is new."""
+        """Return the private keys of trusted public keys, as far as available. The first one signs new heads."""
         known = {key.kid: key for key in self._trusted(tx)}
         opened = [key for key in self._opened(tx) if key.kid in known]
         if self._file is None or self._file.kid not in known:
@@ -186,7 +194,7 @@ class JournalKeys:
         return [HeadKey(private=self._file.private, created_at=known[self._file.kid].created_at), *opened]
 
     def _problem(self, tx: Tx) -> tuple[str, str] | None:
-        """Why this server must not serve this database: a sentence, and the remedy."""
+        """Return why this server must not serve this database, and the remedy; None without a problem."""
         if self._file is None:
             return (NO_FILE, _NAME_IT) if _is_in_a_file(tx) else None
         known = {key.kid: key.public for key in self._known(tx)}
@@ -206,7 +214,10 @@ class JournalKeys:
         )
 
     def _replaced_by(self, tx: Tx, known: Mapping[str, PublicKey]) -> str:
-        """The key that seals by now, unless it is one of these; empty where that cannot be seen."""
+        """Return the name of the present sealing key; empty if that key is one of the known keys.
+
+        The result is also empty before the first head, and when the log is broken.
+        """
         try:
             present = service.present_key(tx, service.reached_keys(tx, known))
         except Conflict:  # nothing is sealed yet, or the log is broken: then nobody seals, and the log says so
@@ -220,7 +231,7 @@ class JournalKeys:
         self.delete_replaced()
 
     def _begin(self, tx: Tx, file: KeyFile, now: datetime) -> None:
-        """Make the file's key that of a database that has none."""
+        """Save the file's key as the sealing key of a database that has none."""
         if self._known(tx) or self._problem(tx):
             return
         listed = [SealingKey(public=file.private.public, created_at=now)]
@@ -228,7 +239,10 @@ class JournalKeys:
         record_by_server(tx, EventKind.SEAL_KEY_CREATED, file.kid, now)
 
     def _useless(self, tx: Tx) -> list[str]:
-        """The sealed keys that the file's key replaced. Until that is sealed, only the replaced key can seal it."""
+        """Return the names of the sealed keys that the file's key replaced.
+
+        The result is empty until the record of the replacement is sealed: only the replaced key can seal that record.
+        """
         sealed = {key.kid for key in store.all_head_keys(tx.connection, _SEALED)}
         known = {key.kid: key.public for key in self._known(tx)}
         if not sealed or self._file is None:
@@ -248,7 +262,7 @@ class JournalKeys:
         return [opened for each in sealed if (opened := self._maker.opened(each)) is not None]
 
     def _stored(self, tx: Tx, now: datetime) -> PublicKey:
-        """A new key, sealed and stored."""
+        """Make a new key, store it sealed, and return its public key."""
         made = self._maker.make(now)
         opened = self._maker.opened(made)
         assert opened is not None  # the very master key has just sealed it
@@ -268,9 +282,10 @@ class JournalKeys:
 def replace_by_file(
     database: Database, keys: JournalKeys, sealer: Sealer, act: Act, *, issuer: str, file: KeyFile
 ) -> tuple[str, str]:
-    """Replace the present key by that of the file, and seal the record of it; their names. Raises `Conflict`.
+    """Replace the present key by the file's key, and seal the record of the replacement. Raises `Conflict`.
 
-    A server that starts with the new file cannot seal the record: only the key that is replaced may.
+    Return the new and the old name. A server that starts with the new file cannot seal the record: only the
+    replaced key may seal it.
     """
     made = database.change(lambda tx: keys.replace(tx, act, issuer=issuer, file=file))
     keys.take_over(file)
@@ -300,9 +315,9 @@ def _published(tx: Tx, known: list[SealingKey]) -> list[dict[str, Any]]:
 
 
 def _unproved(tx: Tx) -> list[SealingKey]:
-    """The list that the key that seals by now has signed. Raises `Unavailable` where no list is this one.
+    """Return the list of public keys that the present sealing key signed. Raises `Unavailable` without such a list.
 
-    So a list that is planted beside the true one is not shown: its key has signed no head.
+    So a planted list beside the true one is not shown. The key of the planted list has signed no head.
     """
     stored = store.all_sealing_key_lists(tx.connection)
     lists = {kid: keys for kid, signed in stored.items() if (keys := read_unproved_list(signed, kid))}
@@ -318,7 +333,10 @@ def _unproved(tx: Tx) -> list[SealingKey]:
 
 
 def _listed(tx: Tx, now: datetime, file: KeyFile, known: list[SealingKey]) -> PublicKey:
-    """The public key of the file, once its list names it beside those that are known. Raises `Conflict`."""
+    """Save the list of the known keys and the file's key, signed by the file's key. Raises `Conflict`.
+
+    Return the public key of the file.
+    """
     if file.kid in {key.kid for key in known}:
         raise Conflict(f"The key in {file.path} has sealed this audit trail already.", "Make a new key.")
     new = SealingKey(public=file.private.public, created_at=now)

@@ -1,6 +1,7 @@
-"""The verbs of signing keys. Each decides under the authority lock; what takes time (making RSA keys) is done before.
+"""The operations on signing keys. Each operation decides under the authority lock.
 
-A `fresh` iterator hands out keys made beforehand. `Custodian` (custodian.py) makes them and calls these.
+RSA keys take long to make, so `Custodian` (`key_ring`) makes them before the transaction. A `fresh` iterator
+supplies the keys.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _KID = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 
 
 def active_kid(tx: Tx) -> str:
-    """The key that signs now. Asks for no principal: for the token path. Raises `Unavailable`."""
+    """Return the name of the active key. Raises `Unavailable`.
+
+    The function checks no principal, because requests for tokens use it.
+    """
     kid = store.active_kid(tx.connection)
     if kid is None:
         raise Unavailable("There is no active signing key.")
@@ -43,28 +47,28 @@ def active_kid(tx: Tx) -> str:
 
 
 def published(tx: Tx) -> list[SigningKey]:
-    """The keys that verifiers must know, newest first. Asks for no principal: they are public."""
+    """List the keys that verifiers need, newest first. The keys are public, so no principal is checked."""
     return store.in_states(tx.connection, PUBLISHED)
 
 
 def signing_kids(tx: Tx) -> list[str]:
-    """The `kid`s of the key that signs and of the one that signs next, for the heads of the audit log."""
+    """Return the names of the active and the prepared key, for the heads of the audit log."""
     return sorted(key.kid for key in store.in_states(tx.connection, (KeyState.ACTIVE, KeyState.PREPARED)))
 
 
 def every(tx: Tx, act: Act) -> list[SigningKey]:
-    """All keys, newest first, those that are gone as well."""
+    """List all keys of any state, newest first."""
     act.principal.require(Role.VIEWER)
     return store.in_states(tx.connection, tuple(KeyState))
 
 
 def is_kid(text: str) -> bool:
-    """Whether keys are called so."""
+    """Whether the text has the form of a key's name."""
     return _KID.fullmatch(text) is not None
 
 
 def get(tx: Tx, act: Act, kid: str) -> SigningKey:
-    """The key, in whichever state. Raises `NotFound`."""
+    """Return the key in any state. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     found = store.find(tx.connection, kid) if is_kid(kid) else None
     if found is None:
@@ -75,7 +79,7 @@ def get(tx: Tx, act: Act, kid: str) -> SigningKey:
 
 
 def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
-    """See that one key is active and one prepared; at first start both are made. Only inside a `change`."""
+    """Ensure one active and one prepared key; the first start makes both. Only inside a `change`."""
     act.principal.require(Role.ADMIN)
     standing = published(tx)
     active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
@@ -90,9 +94,9 @@ def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
 def rotate(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_token_lifetime: timedelta, force: bool = False
 ) -> SigningKey:
-    """Retire the active key and let the prepared one sign; the new active key. Only inside a `change`.
+    """Retire the active key, activate the prepared one, and return it. Only inside a `change`.
 
-    Raises `Conflict` while verifiers may not have seen the prepared key, unless `force`.
+    Raises `Conflict` while some verifiers may not have fetched the prepared key, unless `force`.
     """
     act.principal.require(Role.ADMIN)
     active, prepared = _standing(tx)
@@ -104,7 +108,7 @@ def rotate(
 def rotate_if_due(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_age: timedelta, max_token_lifetime: timedelta
 ) -> None:
-    """Rotate when the active key is too old and the prepared one has been seen. Only inside a `change`."""
+    """Rotate if the active key is too old and verifiers have fetched the prepared one. Only inside a `change`."""
     act.principal.require(Role.ADMIN)
     active, prepared = _standing(tx)
     if rotation_due(active, act.now, max_age) and may_activate(prepared, act.now):
@@ -112,7 +116,7 @@ def rotate_if_due(
 
 
 def expire(tx: Tx, act: Act) -> None:
-    """Delete the private parts of retired keys whose last token is dead. Only inside a `change`."""
+    """Delete the private parts of retired keys after their last token has expired. Only inside a `change`."""
     act.principal.require(Role.ADMIN)
     for key in published(tx):
         if may_be_forgotten(key, act.now):
@@ -121,10 +125,11 @@ def expire(tx: Tx, act: Act) -> None:
 
 
 def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str = "") -> SigningKey:
-    """Believe the key no more: it is published no longer, and every token that it signed ends. Only inside a `change`.
+    """Revoke the key, and with it every token that it signed; the key is not published. Only inside a `change`.
 
-    For a key that somebody else may have. If it was to sign next, or signs, another takes its place in the same change,
-    whether verifiers have seen it or not. One that is revoked already stays as it is. Raises `NotFound` or `Invalid`.
+    For a key that somebody else may have. The same change replaces an active or prepared key, even if
+    verifiers have not fetched the new key. A key that is already revoked stays unchanged. Raises `NotFound` or
+    `Invalid`.
     """
     act.principal.require(Role.ADMIN)
     key, because = get(tx, act, kid), naming.text("reason", because)
@@ -142,10 +147,11 @@ def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str 
 def revoke_all(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, also: Collection[str] = (), because: str
 ) -> tuple[list[str], list[str]]:
-    """Revoke every key that may have signed; the `kid`s that were revoked, and those of `also` that no row has.
+    """Revoke every published key. Only inside a `change`.
 
-    For a restored database. `also` are keys that it does not have: made after the backup. The feed names them all.
-    Only inside a `change`.
+    Return the names of the revoked keys, and the names in `also` that no row has. For a restored database: `also`
+    are the names of keys that were made after the backup, which the database lacks. The feed has entries for all
+    of them.
     """
     act.principal.require(Role.ADMIN)
     standing = published(tx)

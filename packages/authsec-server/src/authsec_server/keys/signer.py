@@ -1,6 +1,6 @@
-"""Opened signing keys, in memory, by kid. Signs outside of any transaction.
+"""Sign outside of any transaction, with opened signing keys that stay in memory.
 
-Which key signs is not decided here but in the transaction that records the token (`service.active_kid`).
+The transaction that records the token decides which key signs (`service.active_kid`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from authsec_server.keys.master_key import MasterKey, NotUnsealed
 
 
 class KeyUnusable(Unavailable):
-    """This one key cannot be used: gone, damaged, or not made by this authority."""
+    """This key cannot be used: its private part is deleted or damaged, or this authority did not make the key."""
 
 
 class Signer:
-    """Used from any thread. A key is opened once, never for each token."""
+    """Signs tokens from any thread. The signer opens each key once, not once for each token."""
 
     def __init__(self, database: Database, master_key: MasterKey) -> None:
         self._database = database
@@ -30,13 +30,13 @@ class Signer:
         self._opening = threading.Lock()
 
     def sign(self, kid: str, signing_input: bytes) -> bytes:
-        """The RS256 signature of the key `kid`. Raises `KeyUnusable` or `Unavailable`."""
+        """Sign with the key `kid` (RS256). Raises `KeyUnusable` or `Unavailable`."""
         return self.open(kid).sign(signing_input)
 
     def open(self, kid: str) -> PrivateKey:
-        """The key, from memory or, when another server has made it, from the database.
+        """Return the private key from memory, or open it from the database if another server made it.
 
-        Raises `KeyUnusable`, or `Unavailable` when the database is.
+        Raises `KeyUnusable`, or `Unavailable` when the database is unavailable.
         """
         opened = self._opened.get(kid)
         if opened is not None:
@@ -47,7 +47,7 @@ class Signer:
             return self._opened[kid]
 
     def hold_only(self, kids: Collection[str]) -> None:
-        """Let go of every other key: what is gone from the database shall not live on in memory."""
+        """Delete every other key from memory: a key that the database deleted must not survive there."""
         with self._opening:
             self._opened = {kid: key for kid, key in self._opened.items() if kid in kids}
 

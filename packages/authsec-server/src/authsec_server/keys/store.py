@@ -1,4 +1,4 @@
-"""The tables of signing keys and of the keys that sign heads. Only here does a sealed private part go in and out."""
+"""The tables of signing keys and of keys that sign heads. Only this module reads and writes sealed private parts."""
 
 from __future__ import annotations
 
@@ -79,37 +79,37 @@ def add(connection: Connection, key: SigningKey, sealed: bytes) -> None:
 
 
 def move(connection: Connection, key: SigningKey) -> None:
-    """Write where in its life the key is now; the private part of one that is over is deleted."""
+    """Save the key's new state; delete the private part of a key that is gone or revoked."""
     values = _standing(key) | ({"sealed_private": None} if key.state in OVER else {})
     connection.execute(update(signing_keys).where(signing_keys.c.kid == key.kid).values(values))
 
 
 def in_states(connection: Connection, states: Collection[KeyState]) -> list[SigningKey]:
-    """The keys in these states, newest first."""
+    """List the keys in these states, newest first."""
     statement = select(signing_keys).where(signing_keys.c.state.in_(states))
     ordered = statement.order_by(signing_keys.c.created_at.desc(), signing_keys.c.kid)
     return [_signing_key(row) for row in connection.execute(ordered)]
 
 
 def find(connection: Connection, kid: str) -> SigningKey | None:
-    """The key with this name, in whichever state."""
+    """Find the key with this name, in any state."""
     row = connection.execute(select(signing_keys).where(signing_keys.c.kid == kid)).one_or_none()
     return None if row is None else _signing_key(row)
 
 
 def active_kid(connection: Connection) -> str | None:
-    """The name of the key that signs."""
+    """Return the name of the active key."""
     statement = select(signing_keys.c.kid).where(signing_keys.c.state == KeyState.ACTIVE)
     return connection.execute(statement).scalar_one_or_none()
 
 
 def sealed(connection: Connection, kid: str) -> bytes | None:
-    """The sealed private part; None when the key is gone or was never there."""
+    """Return the sealed private part; None if the key was deleted or never existed."""
     return connection.execute(select(signing_keys.c.sealed_private).where(signing_keys.c.kid == kid)).scalar()
 
 
 def all_sealed(connection: Connection) -> dict[str, bytes]:
-    """Every sealed private part, by kid."""
+    """Return every sealed private part, by the key's name."""
     statement = select(signing_keys.c.kid, signing_keys.c.sealed_private)
     rows = connection.execute(statement.where(signing_keys.c.sealed_private.is_not(None)))
     return {row.kid: row.sealed_private for row in rows}
@@ -121,7 +121,7 @@ def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:
 
 
 def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
-    """The keys of the table, oldest first; of the same moment in one order everywhere."""
+    """List the keys of the table, oldest first. Keys of the same time have the same order on every server."""
     ordered = select(table).order_by(table.c.created_at, table.c.kid)
     return [
         SealedKey(kid=row.kid, sealed=row.sealed_private, created_at=row.created_at)
@@ -130,19 +130,19 @@ def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
 
 
 def delete_sealed_sealing_keys(connection: Connection, kids: Collection[str]) -> list[str]:
-    """Delete the sealed private parts of these sealing keys; the names of those that were there."""
+    """Delete these sealing keys with their sealed private parts, and return the names of the deleted ones."""
     deleted = delete(sealing_keys).where(sealing_keys.c.kid.in_(kids)).returning(sealing_keys.c.kid)
     return sorted(connection.execute(deleted).scalars())
 
 
 def set_sealing_key_list(connection: Connection, kid: str, signed: str, now: datetime) -> None:
-    """Save the list of public keys that this key has signed, in place of an older one."""
+    """Save the list of public keys that the key `kid` has signed, in place of an older list."""
     connection.execute(delete(sealing_key_lists).where(sealing_key_lists.c.kid == kid))
     connection.execute(insert(sealing_key_lists).values(kid=kid, signed=signed, created_at=now))
 
 
 def sealing_key_list(connection: Connection, kid: str) -> str | None:
-    """The list of public keys that this key is said to have signed."""
+    """Return the list of public keys that is stored for the key `kid`. The signature is not verified."""
     found: str | None = connection.execute(
         select(sealing_key_lists.c.signed).where(sealing_key_lists.c.kid == kid)
     ).scalar_one_or_none()
@@ -150,18 +150,18 @@ def sealing_key_list(connection: Connection, kid: str) -> str | None:
 
 
 def all_sealing_key_lists(connection: Connection) -> dict[str, str]:
-    """Every list of public keys, by the key that is said to have signed the list."""
+    """Return every list of public keys, by the name of its signing key. The signatures are not verified."""
     lists = sealing_key_lists.c
     return {row.kid: row.signed for row in connection.execute(select(lists.kid, lists.signed))}
 
 
 def has_sealing_key_list(connection: Connection) -> bool:
-    """Whether the key of this database's audit log is in a file."""
+    """Whether the sealing key of this database is in a file."""
     return connection.execute(select(sealing_key_lists.c.kid).limit(1)).first() is not None
 
 
 def delete_feed_keys(connection: Connection, kids: Collection[str]) -> list[str]:
-    """Delete these keys of the revocation feed; those that were there."""
+    """Delete these keys of the revocation feed, and return the names of the deleted ones."""
     deleted = delete(feed_keys).where(feed_keys.c.kid.in_(kids)).returning(feed_keys.c.kid)
     return sorted(connection.execute(deleted).scalars())
 

@@ -1,8 +1,8 @@
-"""The one door for outgoing HTTP: limits on time and size, no redirects, no private addresses unless named.
+"""All outgoing HTTP: limits on time and size, no redirects, no private addresses that the settings do not name.
 
-Whoever can make this server fetch an address of their choosing must reach nothing that they could not reach themselves
-(server-side request forgery). What an answer means is for the room that asked. What comes in
-is the business of `web`.
+The attack: somebody makes this server fetch a URL of the attacker's choice (server-side request forgery).
+Such a request must reach nothing that the attacker could not reach directly. The calling package interprets
+the answer. The package `web` handles incoming requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`Outbound`: asks other servers, for whichever room needs an answer from one."""
+"""`Outbound`: sends requests to other servers for all packages of this server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Ag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundLimits:
-    """How long a request may take from beginning to end, name look-up included, and how large its answer may be."""
+    """The limits of one request: the total time, name look-up included, in seconds, and the size of the answer."""
 
     seconds: float = 10.0
     max_bytes: int = 256 * 1024
@@ -32,11 +32,11 @@ DEFAULT_LIMITS = OutboundLimits()
 
 
 class Outbound:
-    """GET and POST to hosts that the policy allows. Used from any thread; it blocks.
+    """Sends GET and POST requests to hosts that the policy allows. Safe for use from any thread; every call blocks.
 
-    Every method raises `OutboundFailed` where no answer came, or one that redirects; other statuses are the caller's to
-    judge. `trust` replaces the certificates that count, for peers with an authority of their own. A connection serves
-    one request: what is not kept cannot be reused for a host that has moved.
+    Every method raises `OutboundFailed` without an answer, and for a redirect. The caller judges other statuses.
+    `trust` replaces the trusted certificates, for peers with their own certificate authority. Each connection
+    serves one request, so no connection is reused for a host after its address has changed.
     """
 
     def __init__(
@@ -53,7 +53,10 @@ class Outbound:
         self._resolve = resolve
 
     def check_url(self, url: str) -> None:
-        """Raise `OutboundFailed` unless `url` has a form that may be asked; where it leads is seen when it is."""
+        """Raise `OutboundFailed` unless the form and scheme of `url` are allowed.
+
+        The address of the host is checked only when a request is sent.
+        """
         self._policy.check_scheme(read_target(url))
 
     def get(
@@ -64,7 +67,7 @@ class Outbound:
         limits: OutboundLimits = DEFAULT_LIMITS,
         trust: ssl.SSLContext | None = None,
     ) -> Answer:
-        """GET `url`."""
+        """Send a GET request to `url`."""
         return self._send("GET", url, headers or {}, None, limits, trust)
 
     def post_form(
@@ -76,7 +79,7 @@ class Outbound:
         limits: OutboundLimits = DEFAULT_LIMITS,
         trust: ssl.SSLContext | None = None,
     ) -> Answer:
-        """POST `fields` as a form."""
+        """Send `fields` in a POST request as a form."""
         typed = {"Content-Type": "application/x-www-form-urlencoded"} | dict(headers or {})
         return self._send("POST", url, typed, urlencode(fields).encode(), limits, trust)
 
@@ -89,7 +92,7 @@ class Outbound:
         limits: OutboundLimits = DEFAULT_LIMITS,
         trust: ssl.SSLContext | None = None,
     ) -> Answer:
-        """POST `value` as JSON."""
+        """Send `value` in a POST request as JSON."""
         typed = {"Content-Type": "application/json"} | dict(headers or {})
         return self._send("POST", url, typed, strict_json.dumps(value), limits, trust)
 
@@ -124,13 +127,13 @@ class Outbound:
 
 
 def outbound_of(settings: Settings, monotonic: Callable[[], float]) -> Outbound:
-    """The door as the settings want it. Raises `StartupRefused`."""
+    """Build the `Outbound` from the settings. Raises `StartupRefused`."""
     policy = Policy.of(http_hosts=settings.outbound_http_hosts, private_hosts=settings.outbound_private_hosts)
     return Outbound(policy, trust=_trust(settings.outbound_ca_file), monotonic=monotonic)
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """The system's trust store, and the certificates of `ca_file` beside it."""
+    """Load the system's trust store, and add the certificates of `ca_file`. Raises `StartupRefused`."""
     trust = ssl.create_default_context()
     if ca_file is not None:
         try:

@@ -1,4 +1,7 @@
-"""Why there is no answer, in words for an operator and safe for logs: no query, no credential, no raw foreign text."""
+"""The reasons why a request got no usable answer.
+
+The texts are for operators and safe for logs: no query, no credential, no raw text from another server.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from enum import StrEnum
 
 
 class FailureReason(StrEnum):
-    """What went wrong, as code may ask for it."""
+    """The reason for a failure, as a stable code for programs."""
 
     URL_INVALID = "url_invalid"
     REQUEST_INVALID = "request_invalid"
@@ -26,7 +29,7 @@ class FailureReason(StrEnum):
 
 
 class OutboundFailed(Exception):
-    """No answer that can be used. `reason` is a stable code; the text names host and path, and what would help."""
+    """The request got no usable answer. `reason` is a stable code; the text has the host, the path and a remedy."""
 
     def __init__(self, reason: FailureReason, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Which URLs, hosts and addresses this server may speak to, so that nobody has it ask where it should not."""
+"""The URLs, hosts and addresses that this server may request: a defence against server-side request forgery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a request goes. `host` is in lower case and without brackets; `resource` is path and query."""
+    """The destination of a request. `host` is in lower case, without brackets; `resource` is path and query."""
 
     scheme: str
     host: str
@@ -35,7 +35,7 @@ class Target:
 
     @property
     def address(self) -> IPAddress | None:
-        """The address, where the URL names one instead of a host."""
+        """Return the IP address if the URL has an address as its host, else None."""
         try:
             return ipaddress.ip_address(self.host)
         except ValueError:  # a name, then
@@ -43,28 +43,28 @@ class Target:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port; the port only where it is not the scheme's own."""
+        """Return scheme, host and port. The scheme's default port is left out."""
         return f"{self.scheme}://{self.authority}"
 
     @property
     def authority(self) -> str:
-        """Host and port as the header Host has them (RFC 9110 section 7.2)."""
+        """Return host and port in the form of the Host header (RFC 9110 section 7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def resource(self) -> str:
-        """What is asked for at the host (RFC 9112 section 3.2.1)."""
+        """Return the request target in origin form: path and query (RFC 9112 section 3.2.1)."""
         return (self.path or "/") + (f"?{self.query}" if self.query else "")
 
     @property
     def shown(self) -> str:
-        """The URL for messages: queries may hold what is not ours to tell."""
+        """Return the URL without its query, for messages: a query may contain a secret."""
         return self.origin + self.path
 
 
 def read_target(url: str) -> Target:
-    """Take `url` apart. Raises `OutboundFailed` for anything that two parsers could read in two ways."""
+    """Parse `url`. Raises `OutboundFailed` for a URL that two parsers could read in two ways."""
     if len(url) > LONGEST or not url.isascii() or not url.isprintable() or any(char in url for char in ' \\"<>^`{|}#'):
         raise _invalid("has characters that no plain URL has, or is too long")
     try:
@@ -85,10 +85,10 @@ def read_target(url: str) -> Target:
 
 
 def _is_host(host: str, *, bracketed: bool) -> bool:
-    """A name, or an address in its one plain form.
+    """Whether the host is a name, or an address in its one plain form.
 
-    C libraries read 2852039166, 0xa9fea9fe and 169.254.43518 as 169.254.169.254; a name never ends in a number (WHATWG
-    URL, "ends in a number").
+    C libraries read 2852039166, 0xa9fea9fe and 169.254.43518 as 169.254.169.254. A name never ends in a number
+    (WHATWG URL, "ends in a number").
     """
     if bracketed:
         return "%" not in host and _is_address(host, ipaddress.IPv6Address)
@@ -129,7 +129,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: how networks without
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator has named: hosts to speak plain http to, private hosts and networks."""
+    """The operator's exceptions: hosts for plain http, private hosts and private networks."""
 
     http_hosts: frozenset[str] = frozenset()
     private_names: frozenset[str] = frozenset()
@@ -137,7 +137,7 @@ class Policy:
 
     @classmethod
     def of(cls, *, http_hosts: Iterable[str] = (), private_hosts: Iterable[str] = ()) -> Self:
-        """From the settings; a private host is a name, an address or a network."""
+        """Build the policy from the settings. A private host is a name, an address or a network."""
         named = {text.lower(): _network(text) for text in private_hosts}
         return cls(
             http_hosts=frozenset(host.lower() for host in http_hosts),
@@ -146,7 +146,7 @@ class Policy:
         )
 
     def check_scheme(self, target: Target) -> None:
-        """Raise `OutboundFailed` for plain http, but to this machine or to a host that is named."""
+        """Raise `OutboundFailed` for plain http, except to this machine and to hosts in `http_hosts`."""
         if target.scheme == "http" and not _is_this_machine(target) and target.host not in self.http_hosts:
             raise OutboundFailed(
                 FailureReason.HTTP_NOT_ALLOWED,
@@ -155,7 +155,7 @@ class Policy:
             )
 
     def check_address(self, target: Target, address: IPAddress) -> None:
-        """Raise `OutboundFailed` unless `address`, which the host of `target` has, may be connected to."""
+        """Raise `OutboundFailed` unless the policy allows `address`, an address of the target's host."""
         if not self._permits(target.host, address):
             at = "" if target.address else f" is at {address}, which"
             raise OutboundFailed(
@@ -182,7 +182,10 @@ def _opens_by_name(address: IPAddress) -> bool:
 
 
 def _effective(address: IPAddress) -> IPAddress:
-    """The IPv4 address that an IPv6 one only wraps (::ffff:169.254.169.254 is 169.254.169.254), else itself."""
+    """Return the IPv4 address inside an IPv6 address, else the address itself.
+
+    For example, ::ffff:169.254.169.254 is 169.254.169.254.
+    """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
@@ -210,13 +213,16 @@ Resolve = Callable[[str], Sequence[str]]
 
 
 def system_resolver(host: str) -> list[str]:
-    """All addresses that this machine knows for `host`, the preferred one first. Raises `OSError`."""
+    """Return all addresses that this machine finds for `host`, the preferred one first. Raises `OSError`."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
 def addresses_of(target: Target, resolve: Resolve, seconds: float) -> list[IPAddress]:
-    """The addresses of the target's host, asked for once: who asks twice may be told two things (DNS rebinding)."""
+    """Look up the addresses of the target's host once. Raises `OutboundFailed`.
+
+    The attack: a second look-up may return another address than the one that was checked (DNS rebinding).
+    """
     if target.address is not None:
         return [target.address]
     try:
@@ -231,7 +237,10 @@ def addresses_of(target: Target, resolve: Resolve, seconds: float) -> list[IPAdd
 
 
 def _within_time(seconds: float, work: Callable[[], Sequence[str]]) -> Sequence[str]:
-    """In a thread that is left to itself when the time is up: a look-up cannot be interrupted."""
+    """Run `work` in a thread. Raises `TimeoutError` after `seconds`.
+
+    The thread then continues alone, because nothing can interrupt a name look-up.
+    """
     result: Future[Sequence[str]] = Future()
 
     def run() -> None:

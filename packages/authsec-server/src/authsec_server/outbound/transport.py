@@ -1,4 +1,4 @@
-"""One request and its answer over one connection, ended when its time is up, whatever it is doing by then."""
+"""Send one request over one connection and read the answer, with a timeout for the whole exchange."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from authsec_server.outbound.ssrf import IPAddress, Policy, Resolve, Target, add
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer of any status but a redirect. Its body may hold a token, so it is in no repr.
+    """An answer of any status except a redirect. The repr leaves out headers and body, which may contain a token.
 
-    `source` is what was asked, for messages; `headers` have names in lower case.
+    `source` is the requested URL for messages; `headers` have names in lower case.
     """
 
     source: str
@@ -39,7 +39,7 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json_object(self, *, max_depth: int = 8) -> Mapping[str, Any]:
-        """The body as one strict JSON object. Raises `OutboundFailed`."""
+        """Parse the body as one strict JSON object. Raises `OutboundFailed`."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
             raise self._not_json(f"is not served as JSON (status {self.status})")
@@ -58,7 +58,7 @@ class Answer:
 def connections(
     target: Target, policy: Policy, resolve: Resolve, trust: ssl.SSLContext, deadline: Deadline
 ) -> list[HTTPConnection]:
-    """Connections not opened yet, in the order to be tried. Raises `OutboundFailed` where the policy forbids one."""
+    """Build the connections, not opened yet, in the order to try. Raises `OutboundFailed` if the policy forbids one."""
     proxy = _proxy(target)
     if proxy is not None:
         # The proxy looks names up itself, and where it lets us go is its operator's rule. Addresses we judge as always.
@@ -103,7 +103,7 @@ PIECE = 16_384
 
 
 class NotConnected(Exception):
-    """Nothing was sent: another address of the same host may be tried."""
+    """No connection was made and nothing was sent. The caller may try another address of the same host."""
 
     def __init__(self, failure: OutboundFailed) -> None:
         super().__init__(str(failure))
@@ -111,7 +111,7 @@ class NotConnected(Exception):
 
 
 class Deadline:
-    """The point in time by which everything must be over, on a monotonic clock."""
+    """The time by which the whole exchange must end, on a monotonic clock."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float], target: Target) -> None:
         self._monotonic = monotonic
@@ -119,20 +119,20 @@ class Deadline:
         self._message = f"{target.shown} was not done within {seconds:g} seconds"
 
     def left(self) -> float:
-        """The seconds left. Raises `OutboundFailed` when there are none."""
+        """Return the seconds that remain. Raises `OutboundFailed` after the deadline."""
         left = self._end - self._monotonic()
         if left <= 0:
             raise self.passed()
         return left
 
     def passed(self) -> OutboundFailed:
-        """The failure of having passed it."""
+        """Return the failure for a missed deadline."""
         return OutboundFailed(FailureReason.TIMEOUT, self._message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundRequest:
-    """A request. Headers and body may hold credentials, so they are in no repr."""
+    """A request. The repr leaves out headers and body, which may contain credentials."""
 
     method: str
     target: Target
@@ -142,7 +142,7 @@ class OutboundRequest:
 
 
 def exchange(connection: HTTPConnection, asked: OutboundRequest, deadline: Deadline, connect_seconds: float) -> Answer:
-    """Connect, ask, read. Raises `NotConnected` or `OutboundFailed`."""
+    """Connect, send the request and read the answer. Raises `NotConnected` or `OutboundFailed`."""
     with closing(connection), _Watch(connection, deadline.left()) as watch:
         try:
             _connect(connection, asked.target, connect_seconds)
@@ -161,10 +161,10 @@ def exchange(connection: HTTPConnection, asked: OutboundRequest, deadline: Deadl
 
 
 class _Watch:
-    """Breaks the connection off after so many seconds.
+    """Closes the connection after the given number of seconds.
 
-    A socket's own limit starts anew with every byte that drips in: one byte every few seconds, in the head of an answer
-    or in its body, would hold the thread for hours.
+    The attack: a peer sends one byte every few seconds, in the head of an answer or in its body. A socket's own
+    timeout restarts with every byte, so the peer could block the thread for hours.
     """
 
     def __init__(self, connection: HTTPConnection, seconds: float) -> None:
@@ -182,7 +182,10 @@ class _Watch:
         self._timer.cancel()
 
     def hold(self) -> None:
-        """Remember the socket now: the connection lets go of it before the last of an answer is read."""
+        """Save the socket, because the connection drops it before the end of an answer is read.
+
+        Raises `TimeoutError` if the time ended during the handshake, when there was no socket to close.
+        """
         self._held = self._connection.sock
         if self.expired:  # during the handshake, when there was no socket to break off
             raise TimeoutError
@@ -259,7 +262,10 @@ def _not_connected(error: Exception, target: Target, *, proxied: bool) -> Outbou
 
 
 def _failure(error: Exception, target: Target) -> OutboundFailed:
-    """In words that an operator can act on; the library's own hold addresses of objects, and whole URLs."""
+    """Describe the error in words that help an operator.
+
+    The library's own messages contain addresses of Python objects and whole URLs.
+    """
     match error:
         case ssl.SSLCertVerificationError():
             return OutboundFailed(

@@ -1,4 +1,4 @@
-"""What has ended: an ordered feed, written in the transaction that ends it.
+"""The revocation feed: an ordered list of revocations. The revoking transaction writes each entry.
 
-Who may end what is the business of the rooms above.
+The packages that call this one decide who may revoke what.
 """

@@ -1,4 +1,4 @@
-"""The revocation feed over HTTP, for every API that wants to know what has ended. It takes no credentials."""
+"""The revocation feed over HTTP, for every API that checks revocations. The feed requires no credentials."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ _CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE.seconds}"}
 def routes(
     feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]], *, noting: Noting, recognise: Recognise
 ) -> list[Route]:
-    """The feed and its keys. `recognise` gives the audience of the API whose credential these `Authorization` show."""
+    """Return the routes of the feed and of its key set.
+
+    `recognise` returns the audience of the API with the credential in these `Authorization` headers.
+    """
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
     beginning = Limiter(BEGIN_A_MINUTE)
@@ -91,7 +94,10 @@ def _since(request: Request) -> int:
 
 
 def _last_seen(request: Request) -> int:
-    """Where a stream begins: browsers and their like say when they come back what they had last."""
+    """Return the entry number after which a stream begins: from `Last-Event-ID`, else from `since`.
+
+    Browsers and other event-stream clients send `Last-Event-ID` when they reconnect.
+    """
     last = request.headers.get("last-event-id", "")
     if last.isascii() and last.isdigit() and len(last) <= 15:
         return int(last)

@@ -1,4 +1,4 @@
-"""The feed as it is read: pages and snapshots in JSON, each with a signed head; read once for all at one place."""
+"""Build the feed's pages and snapshots as JSON with a signed head, and share each page between all its readers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SNAPSHOT_SECONDS = 5.0  # so long a snapshot is kept: rows that raw SQL has chan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedDocument:
-    """A page as it goes out; `text` is its JSON, written once for all who get it."""
+    """A page of the feed as the server sends it. `text` is the JSON, encoded once for all readers."""
 
     through: int
     last: int
@@ -38,15 +38,16 @@ class FeedDocument:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing follows it yet."""
+        """Whether the page reaches the newest entry."""
         return self.through == self.last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """The feed of one authority. `signing_key` is the key that signs heads at a moment; it raises `Unavailable`.
+    """The feed of one authority. `signing_key` returns the key that signs heads at a time, or raises `Unavailable`.
 
-    `withheld` says why the feed is not given out: a database that is older than it was lacks revocations.
+    `withheld` returns the reason why the feed is withheld, or None. The reason is a database in an older state,
+    which lacks revocations.
     """
 
     database: Database
@@ -58,12 +59,12 @@ class Feed:
     snapshots: Snapshots = field(default_factory=lambda: Snapshots(_write), repr=False)
 
     def last(self) -> int:
-        """The number of the newest entry. Blocks its thread; raises `Unavailable`."""
+        """Return the number of the newest entry. Blocks its thread. Raises `Unavailable`."""
         self._refuse_if_withheld()
         return self.database.read(service.last)
 
     def document(self, since: int, limit: int) -> FeedDocument:
-        """What comes after `since`, with its head. Blocks its thread; raises `Unavailable`."""
+        """Build the page of entries after `since`, with its head. Blocks its thread. Raises `Unavailable`."""
         self._refuse_if_withheld()
         now = self.now()  # before the look at the database: a head must not promise more than was seen
         snapshot = partial(self.snapshots.entries, at=self.monotonic())
@@ -90,7 +91,7 @@ class Feed:
 
 
 def as_json(entry: Revocation) -> dict[str, Any]:
-    """The entry as everybody may read it."""
+    """Convert the entry to its public JSON form."""
     return {
         "sequence": entry.sequence,
         "kind": entry.subject_kind.value,
@@ -101,7 +102,7 @@ def as_json(entry: Revocation) -> dict[str, Any]:
 
 
 def as_jwk(key: PublicKey) -> dict[str, str]:
-    """A key that signs heads as it is published (RFC 7517, RFC 8037). It is none of the keys that sign tokens."""
+    """Return the published JWK of a key that signs heads (RFC 7517, RFC 8037). Such a key signs no token."""
     return {"kid": key.thumbprint(), "use": "sig", "alg": "EdDSA", **key.to_jwk()}
 
 
@@ -124,7 +125,10 @@ ENDS = 16  # the last ends of the feed: who was not served for some turns is sti
 
 
 class Reading:
-    """The pages of one turn after the other. For one event loop; reads in threads of its own."""
+    """A cache of feed pages for one turn of the live feed.
+
+    For one event loop. Two reserved threads read the database.
+    """
 
     def __init__(self, feed: Feed) -> None:
         self._at_the_end = _Line(feed, ENDS)
@@ -132,11 +136,11 @@ class Reading:
         self._ends: deque[int] = deque(maxlen=ENDS)
 
     def begin_turn(self) -> None:
-        """What was read so far is too old from now on."""
+        """Clear the cache: pages from earlier turns are too old."""
         self._at_the_end.documents, self._behind.documents = {}, {}
 
     async def after(self, since: int) -> FeedDocument:
-        """What comes after `since`. Raises `Unavailable`."""
+        """Return the page of entries after `since`, from the cache or the database. Raises `Unavailable`."""
         line = self._at_the_end if since in self._ends else self._behind
         document = await line.after(since)
         if document.complete and document.through not in self._ends:  # nobody can make this up
@@ -145,7 +149,7 @@ class Reading:
 
 
 class _Line:
-    """One reads at a time, in a thread of their own: requests for tokens may queue up for all others."""
+    """Reads one page at a time, in a reserved thread: token requests may occupy all other threads."""
 
     def __init__(self, feed: Feed, kept: int) -> None:
         self.documents: dict[int, FeedDocument] = {}
@@ -167,14 +171,14 @@ class _Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Entries as they go out, and the digest by which a head covers them."""
+    """The entries as the server sends them, and their digest, which a head signs."""
 
     text: str = field(repr=False)
     sha256: str
 
 
 class Snapshots:
-    """The last one; `write` says how entries are written. For many threads."""
+    """A cache of the newest snapshot, safe for many threads. `write` encodes entries."""
 
     def __init__(self, write: Callable[[Sequence[Revocation]], Written]) -> None:
         self._write = write
@@ -185,7 +189,7 @@ class Snapshots:
         self._written = write(())
 
     def entries(self, tx: Tx, at: float) -> tuple[Revocation, ...]:
-        """The newest entry of each subject. `at` is now, in monotonic seconds."""
+        """Return the newest entry of each subject. `at` is the present time in monotonic seconds."""
         extent = service.extent(tx)
         with self._lock:
             if self._of != extent or at >= self._read_at + SNAPSHOT_SECONDS:
@@ -196,7 +200,7 @@ class Snapshots:
             return self._entries
 
     def written(self, entries: tuple[Revocation, ...]) -> Written:
-        """These entries, of a snapshot or of any page, as they go out."""
+        """Return the encoded entries, from the cache if they are the cached snapshot."""
         with self._lock:
             if entries is self._entries:
                 return self._written

@@ -1,4 +1,4 @@
-"""The feed as it grows, for all who follow it: one look at the database for everybody, and a stream for each."""
+"""The live feed: one query of the database for all followers, and one stream for each follower."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AWAY_SECONDS = 8.0  # streams outlast a database that is away for less; those wh
 
 
 class LiveFeed:
-    """Gives followers each page as it comes. `run` must be running for as long as the server does."""
+    """Sends each new page to all followers. `run` must run as long as the server does."""
 
     def __init__(self, feed: Feed, *, ending: Callable[[], bool] = lambda: False) -> None:
         self._feed = feed
@@ -41,7 +41,10 @@ class LiveFeed:
 
     @contextmanager
     def follow(self) -> Iterator[None]:
-        """While this is open, `pages` goes on. Raises `Unavailable` when the server is about to end."""
+        """Register a follower within this context, so that `pages` continues.
+
+        Raises `Unavailable` when the server is about to end.
+        """
         if self._over or self._ending():
             raise Unavailable("The server is about to end.")
         if not self._followers:
@@ -54,10 +57,10 @@ class LiveFeed:
             self._followers -= 1
 
     async def pages(self, since: int) -> AsyncIterator[FeedDocument]:
-        """What comes after `since`: at once what there is, then each change, and a head now and then without any.
+        """Yield the entries after `since`: first the present ones, then each change, and regularly an empty page.
 
-        It ends with the server. Raises `Unavailable` when the database is: at once before the first page, and after
-        that when it stays away.
+        An empty page has a signed head, which proves that no entry is withheld. The iteration ends with the server.
+        Raises `Unavailable` if the database is unavailable before the first page, or stays unavailable afterwards.
         """
         began = False
         while not self._over:
@@ -78,7 +81,7 @@ class LiveFeed:
                 raise Unavailable("The database is away.")
 
     async def run(self) -> None:
-        """Look while somebody follows, until cancelled or `ending`; then every follower comes to its end."""
+        """Query the database while there are followers, until cancelled or `ending`. Then end every stream."""
         loop = asyncio.get_running_loop()
 
         def tell() -> None:
@@ -112,7 +115,7 @@ class LiveFeed:
             self._hint = anyio.Event()
 
     async def _look(self) -> int | None:
-        """The number of the newest entry; None where it cannot be had."""
+        """Return the number of the newest entry, or None if the database does not provide it."""
         try:
             return await anyio.to_thread.run_sync(self._feed.last, limiter=self._thread)
         except Unavailable:
@@ -136,7 +139,10 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy 
 
 
 class Stream(StreamingResponse):
-    """The first page and all that follow. `places` are what it holds until it ends."""
+    """The HTTP response with the first page and all following pages.
+
+    `places` are the limited places and registrations that the stream occupies until it ends.
+    """
 
     def __init__(self, first: FeedDocument, following: AsyncIterator[FeedDocument], places: ExitStack) -> None:
         super().__init__(_messages(first, following), media_type=MEDIA_TYPE, headers=_HEADERS)

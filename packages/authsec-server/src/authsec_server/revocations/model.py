@@ -1,4 +1,4 @@
-"""What can end, and how an ending is written down. Pure."""
+"""The subjects of revocations, and the entries of the feed. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hashlib import sha256
 
 
 class SubjectKind(StrEnum):
-    """What a revocation is about."""
+    """The kind of subject that a revocation ends."""
 
     CLIENT = "client"
     DELEGATION = "delegation"
@@ -34,7 +34,10 @@ def rests_on(
     kid: str,
     jti: str = "",
 ) -> frozenset[Subject]:
-    """All whose end is the end of a token; roles by their slugs. What is not known of it is empty."""
+    """Return every subject whose revocation revokes the token. Roles are given by slug.
+
+    The caller passes an empty text for an unknown id, and the result leaves such ids out.
+    """
     its = {
         SubjectKind.CLIENT: [client],
         SubjectKind.DELEGATION: delegations,
@@ -49,7 +52,10 @@ def rests_on(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """Ends every token of the subject whose `authority_version` is below `version`. Re-enabling revives none."""
+    """Revokes every token of the subject with an `authority_version` below `version`.
+
+    A subject that is enabled again does not revive a revoked token.
+    """
 
     sequence: int
     subject_kind: SubjectKind
@@ -59,12 +65,18 @@ class Revocation:
 
     @property
     def subject(self) -> Subject:
-        """What has ended. An id alone would not say: a role may be called as something else is numbered."""
+        """Return the kind and the id of the revoked subject.
+
+        The id alone is ambiguous: the slug of a role may equal the id of another subject.
+        """
         return self.subject_kind, self.subject_id
 
     @property
     def published_subject(self) -> str:
-        """The subject as everybody may read it: an id is random and tells nothing, a role's name would."""
+        """Return the subject in its public form: the hash of a role's slug, else the id.
+
+        A slug would disclose the role's name. An id is random and discloses nothing.
+        """
         if self.subject_kind is SubjectKind.ROLE:
             return sha256(self.subject_id.encode()).hexdigest()
         return self.subject_id
@@ -72,10 +84,10 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedPage:
-    """What the feed has after `since`, in order and with nothing left out up to `through`; more follows below `last`.
+    """All entries after `since` up to `through`, in order. More entries follow if `through` is below `last`.
 
-    A `snapshot` holds the newest entry of each subject up to `through` instead, whatever was asked for. `follows` is
-    entry number `since`; None for 0, and for a snapshot, which follows nothing.
+    A `snapshot` has the newest entry of each subject up to `through` instead, whatever `since` is. `follows` is
+    the entry with the number `since`; it is None for 0 and for a snapshot.
     """
 
     since: int

@@ -1,4 +1,4 @@
-"""The verbs of ending."""
+"""Write, read and expire the revocations of the feed."""
 
 from __future__ import annotations
 
@@ -23,21 +23,25 @@ SNAPSHOT_FROM = 1000  # entries that are kept, from which on whoever begins is s
 
 
 def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation:
-    """End all tokens of the subject that were decided before this change. Only inside a `change`."""
+    """Revoke all tokens of the subject that were decided before this change. Only inside a `change`."""
     if tx.access is not Access.CHANGE:
         raise RuntimeError("a revocation outside the exclusive authority lock would have no order")
     return store.add(tx.connection, kind, subject_id, version=tx.version, at=now)
 
 
 def as_detail(*ended: Revocation) -> dict[str, object]:
-    """The subjects that a change ended, for the detail of its event: `audit verify` compares the two."""
+    """Return the revoked subjects for the detail of the change's event.
+
+    `audit verify` compares the detail with the feed.
+    """
     return {"ended": [{"kind": each.subject_kind, "id": each.subject_id} for each in ended]}
 
 
 def begin_epoch(tx: Tx, offset: int) -> int:
-    """Give every entry a number that is `offset` higher; the newest number. Only inside a `change`.
+    """Add `offset` to the number of every entry, and return the newest number. Only inside a `change`.
 
-    For a restored database: no reader of the feed has had an entry with such a number, so each one gets a snapshot.
+    For a restored database. No reader of the feed has seen an entry with such a number, so each reader gets a
+    snapshot.
     """
     if tx.access is not Access.CHANGE:
         raise RuntimeError("a new epoch outside the exclusive authority lock would have no order")
@@ -46,37 +50,40 @@ def begin_epoch(tx: Tx, offset: int) -> int:
 
 
 def highest_version(tx: Tx) -> int:
-    """The highest version below which an entry ends tokens; 0 before the first."""
+    """Return the highest version of any entry, which revokes tokens below this version; 0 without entries."""
     return store.highest_version(tx.connection)
 
 
 def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:
-    """The feed after `sequence`, in order."""
+    """Return the entries after `sequence`, in order."""
     return store.since(tx.connection, sequence, limit)
 
 
 def last(tx: Tx) -> int:
-    """The number of the newest entry; 0 before the first."""
+    """Return the number of the newest entry; 0 without entries."""
     return store.last_sequence(tx.connection)
 
 
 def extent(tx: Tx) -> tuple[int, Revocation | None]:
-    """The lowest number that is kept, and the newest entry: a server that changes a snapshot changes one of these."""
+    """Return the lowest stored number and the newest entry.
+
+    Every change of a snapshot by a server changes one of the two.
+    """
     oldest, newest = store.bounds(tx.connection)
     return oldest, store.numbered(tx.connection, newest)
 
 
 def snapshot(tx: Tx) -> tuple[Revocation, ...]:
-    """The newest entry of each subject, in order."""
+    """Return the newest entry of each subject, in order."""
     return tuple(store.newest_of_each(tx.connection, SNAPSHOT_AT_MOST))
 
 
 def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Revocation]] = snapshot) -> FeedPage:
-    """The feed after `sequence`. `snapshot` gives the newest of each subject, which may have been read before.
+    """Build the page after `sequence`. `snapshot` returns the newest entry of each subject, possibly from a cache.
 
-    It is a snapshot where that entry is kept no more or never was: nothing could be said then to follow it.
-    And for whoever begins with a long feed, or with one that does not begin with number 1: the first entry is kept no
-    more, or raw SQL gave an entry a number that no page has.
+    The page is a snapshot if the entry `sequence` was deleted or never existed. No page can follow a missing
+    entry. A reader who begins also gets a snapshot if the feed is long or does not begin with number 1. The first
+    entry then was deleted, or raw SQL wrote an entry with a number that no page has.
     """
     oldest, newest = store.bounds(tx.connection)
     follows = store.numbered(tx.connection, sequence) if sequence else None
@@ -88,39 +95,44 @@ def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Re
 
 
 def forget(tx: Tx, now: datetime) -> None:
-    """Delete what can end no token any more, whatever it covers having expired, and nothing after what still can.
+    """Delete entries that can no longer revoke a token, because all their tokens have expired.
 
-    The last entry of a signing key stays: whoever has stolen it writes tokens that begin today, and an API may have its
-    keys from an old file.
+    Entries after one that still matters stay. The last entry of a signing key always stays. The reason: a thief
+    of the key can sign tokens with a present date. An API may also load its keys from an old file.
     """
     store.delete_before(tx.connection, now - MATTERS_FOR)
 
 
 def old_keys(tx: Tx, now: datetime) -> list[str]:
-    """The revoked signing keys whose entry keeps all that came after it from being forgotten."""
+    """List the revoked signing keys with an old entry that prevents the deletion of all later entries."""
     return store.keys_before(tx.connection, now - MATTERS_FOR)
 
 
 def say_again(tx: Tx, now: datetime) -> None:
-    """Write the entries of old keys anew, at the end, so that what came after them can be forgotten. Only inside a
-    `change`."""
+    """Write the entries of old keys again at the end of the feed. Only inside a `change`.
+
+    Then `forget` can delete the entries after the old ones.
+    """
     for kid in old_keys(tx, now):
         end(tx, SubjectKind.KEY, kid, now)
 
 
 def after(tx: Tx, subjects: Collection[Subject], version: int) -> list[Revocation]:
-    """What has ended any of these, above that version; in order."""
+    """Return the entries of these subjects with a higher version than `version`, in order."""
     found = store.after(tx.connection, {id_ for _, id_ in subjects}, version)
     return [each for each in found if each.subject in subjects]
 
 
 def of_this_change(tx: Tx) -> list[Revocation]:
-    """What this change has ended so far."""
+    """Return the entries that this change has written so far."""
     return store.of_version(tx.connection, tx.version)
 
 
 def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = None) -> dict[Subject, int]:
-    """For each of these: below which version its tokens have ended; as it stood before the version `below`."""
+    """Return for each subject the version below which its tokens are revoked.
+
+    With `below`, only entries with a version under `below` are included. Subjects without an entry are left out.
+    """
     found: dict[Subject, int] = {}
     for some in in_batches(sorted({id_ for _, id_ in subjects}), BATCH):
         found |= store.last_versions(tx.connection, some, below=below)
@@ -128,5 +140,5 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
 
 
 def is_taken_back(jti: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether the token was ended singly, as a part of a statement about tokens."""
+    """Return the SQL condition that the token itself was revoked, for a statement about tokens."""
     return store.has_ended(SubjectKind.TOKEN, jti)

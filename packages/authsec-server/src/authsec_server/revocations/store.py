@@ -1,4 +1,4 @@
-"""The tables of revocations, and of who was seen at the feed."""
+"""The tables of revocations and of the feed's followers."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _FOLLOWING = select(func.coalesce(func.max(revocations.c.sequence), 0) + 1).scal
 
 
 def last_sequence(connection: Connection) -> int:
-    """The highest number given so far; 0 before the first."""
+    """Return the highest number of an entry; 0 without entries."""
     number: int = connection.execute(select(func.coalesce(func.max(revocations.c.sequence), 0))).scalar_one()
     return number
 
 
 def bounds(connection: Connection) -> tuple[int, int]:
-    """The lowest number that is kept and the highest given so far; 1 and 0 before the first."""
+    """Return the lowest and the highest stored number; 1 and 0 without entries."""
     number = revocations.c.sequence
     lowest, highest = connection.execute(
         select(func.coalesce(func.min(number), 1), func.coalesce(func.max(number), 0))
@@ -64,12 +64,12 @@ def bounds(connection: Connection) -> tuple[int, int]:
 
 
 def shift(connection: Connection, offset: int) -> None:
-    """Add the offset to every number. It must exceed the span of the numbers: each is unique at any time."""
+    """Add `offset` to every number. `offset` must exceed the span of the numbers, which are unique at any time."""
     connection.execute(update(revocations).values(sequence=revocations.c.sequence + offset))
 
 
 def highest_version(connection: Connection) -> int:
-    """The highest version of any entry, up to the highest likely one; 0 before the first."""
+    """Return the highest version of any entry up to `HIGHEST_LIKELY_VERSION`; 0 without entries."""
     likely = revocations.c.version <= HIGHEST_LIKELY_VERSION
     version: int = connection.execute(
         select(func.coalesce(func.max(revocations.c.version), 0)).where(likely)
@@ -78,15 +78,16 @@ def highest_version(connection: Connection) -> int:
 
 
 def numbered(connection: Connection, sequence: int) -> Revocation | None:
-    """The one of this number, if it is kept."""
+    """Return the entry with this number, or None if it was deleted or never existed."""
     return next(iter(_loaded(connection, select(revocations).where(revocations.c.sequence == sequence))), None)
 
 
 def delete_before(connection: Connection, instant: datetime) -> None:
-    """Delete what comes before all that is of that instant or later, or a key's last word; never the newest.
+    """Delete all entries before the first one that must stay, but never the newest entry.
 
-    Only what nothing kept comes before: clocks differ, so that numbers and instants need not be in one order, and
-    whoever reads takes a gap for something left out.
+    An entry with the time `instant` or later must stay. So must the last entry of each signing key. The
+    deletion leaves no gap, since readers take a gap for a withheld entry. The clocks of servers differ, so
+    numbers and times may be in different orders.
     """
     columns = revocations.c
     stays = select(columns.sequence).where(or_(columns.at >= instant, columns.sequence.in_(_last_of_keys())))
@@ -95,7 +96,7 @@ def delete_before(connection: Connection, instant: datetime) -> None:
 
 
 def keys_before(connection: Connection, instant: datetime) -> list[str]:
-    """The signing keys whose last entry is older."""
+    """List the signing keys with a last entry older than `instant`."""
     columns = revocations.c
     last_ones = columns.sequence.in_(_last_of_keys())
     return list(connection.execute(select(columns.subject_id).where(last_ones, columns.at < instant)).scalars())
@@ -112,7 +113,7 @@ def _last_of_keys() -> Select[Any]:
 
 
 def add(connection: Connection, kind: SubjectKind, subject_id: str, *, version: int, at: datetime) -> Revocation:
-    """Insert a revocation under the number that follows the highest given so far."""
+    """Insert a revocation under the number after the highest one."""
     statement = insert(revocations).values(sequence=_FOLLOWING).returning(revocations.c.sequence)
     its = {"subject_kind": kind, "subject_id": subject_id, "version": version, "at": at}
     number = connection.execute(statement, its).scalar_one()
@@ -120,7 +121,7 @@ def add(connection: Connection, kind: SubjectKind, subject_id: str, *, version: 
 
 
 def of_version(connection: Connection, version: int) -> list[Revocation]:
-    """Those that one change wrote, in order."""
+    """Return the entries of the change with this version, in order."""
     wanted = select(revocations).where(revocations.c.version == version)
     return _loaded(connection, wanted.order_by(revocations.c.sequence))
 
@@ -128,7 +129,10 @@ def of_version(connection: Connection, version: int) -> list[Revocation]:
 def last_versions(
     connection: Connection, subject_ids: Collection[str], *, below: int | None = None
 ) -> dict[Subject, int]:
-    """The highest version of each subject in the feed that is called so; of what came before `below`."""
+    """Return the highest version of each subject with one of these ids.
+
+    With `below`, only entries with a version under `below` are included.
+    """
     columns = revocations.c
     its = (columns.subject_kind, columns.subject_id)
     statement = select(*its, func.max(columns.version).label("version")).group_by(*its)
@@ -139,13 +143,13 @@ def last_versions(
 
 
 def has_ended(kind: SubjectKind, subject_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether there is a revocation of the subject, as a part of a statement about others: however many there are."""
+    """Return the SQL condition that the subject has a revocation, for a statement about any number of subjects."""
     its = (revocations.c.subject_kind == kind, revocations.c.subject_id == subject_id)
     return select(revocations.c.sequence).where(*its).exists()
 
 
 def since(connection: Connection, sequence: int, limit: int) -> list[Revocation]:
-    """Those after `sequence`, in order."""
+    """Return the entries after `sequence`, in order."""
     statement = (
         select(revocations).where(revocations.c.sequence > sequence).order_by(revocations.c.sequence).limit(limit)
     )
@@ -153,7 +157,10 @@ def since(connection: Connection, sequence: int, limit: int) -> list[Revocation]
 
 
 def newest_of_each(connection: Connection, limit: int) -> list[Revocation]:
-    """The newest of each subject, in order. Versions rise with the numbers: it covers all before it."""
+    """Return the newest entry of each subject, in order.
+
+    Versions rise with the numbers, so the newest entry covers all earlier entries of its subject.
+    """
     columns = revocations.c
     # A group by over the index, since a probe of each row for a later one takes a second where many have a thousand.
     of_each = select(func.max(columns.sequence).label("sequence")).group_by(columns.subject_kind, columns.subject_id)
@@ -163,7 +170,7 @@ def newest_of_each(connection: Connection, limit: int) -> list[Revocation]:
 
 
 def after(connection: Connection, subject_ids: Collection[str], version: int) -> list[Revocation]:
-    """Those of subjects that are called so above the version, in order."""
+    """Return the entries with one of these ids and a higher version than `version`, in order."""
     columns = revocations.c
     of_these = (columns.subject_kind.in_(list(SubjectKind)), columns.subject_id.in_(subject_ids))
     statement = select(revocations).where(*of_these, columns.version > version).order_by(columns.sequence)
@@ -193,13 +200,13 @@ feed_followers = Table(
 
 
 def followers_of(connection: Connection, audiences: Collection[str]) -> Sequence[Row[Any]]:
-    """The rows of these audiences."""
+    """Return the follower rows of these audiences."""
     wanted = select(feed_followers).where(feed_followers.c.audience.in_(sorted(audiences)))
     return connection.execute(wanted).all()
 
 
 def note_follower(connection: Connection, proved: Mapping[str, bool], now: datetime) -> None:
-    """Write that these audiences were followed for at `now`; who did not prove it takes nobody's proof away."""
+    """Save that these audiences were followed at `now`. A follower without proof does not delete an earlier proof."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     for audience in sorted(proved):  # in one order always: two servers must not wait for each other in a circle
         its = {"audience": audience, "seen_at": now, "proved_at": now if proved[audience] else None}
@@ -213,5 +220,5 @@ def note_follower(connection: Connection, proved: Mapping[str, bool], now: datet
 
 
 def delete_followers_before(connection: Connection, instant: datetime) -> None:
-    """Delete those that were seen before that only."""
+    """Delete the followers that were last seen before `instant`."""
     connection.execute(delete(feed_followers).where(feed_followers.c.seen_at < instant))

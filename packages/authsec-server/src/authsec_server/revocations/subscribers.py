@@ -1,4 +1,4 @@
-"""Which APIs follow the feed, as far as the authority can know: what was seen at the feed, kept for all its servers."""
+"""Record which APIs follow the feed. All servers of the authority share the record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_CHARACTERS = 4096  # of one claim
 
 
 class Following(StrEnum):
-    """How well it is known that an API follows."""
+    """How certain the authority is that an API follows the feed."""
 
     PROVED = "proved"  # by its own credential
     SAID = "said"  # somebody says so who may be anybody
@@ -32,7 +32,11 @@ Proof = Callable[[], str | None]  # the audience of the API whose credential cam
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What one reader of the feed says of itself. For its `proof` it is asked when there is time, each minute anew."""
+    """The audiences that a reader of the feed claims, and optionally a `proof`.
+
+    `proof` checks the reader's credential. The server calls `proof` in the background, about every minute while
+    the reader follows.
+    """
 
     audiences: frozenset[str] = frozenset()
     proof: Proof | None = field(default=None, repr=False)  # it holds the credential
@@ -43,21 +47,25 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """When somebody last followed the feed for an audience, and when last with proof."""
+    """The last times when a reader followed the feed for an audience: with or without proof, and with proof."""
 
     audience: str
     seen_at: datetime
     proved_at: datetime | None
 
     def at(self, now: datetime) -> Following:
-        """Whether it follows, by what is known then."""
+        """Return how certain it is at `now` that the API follows the feed."""
         if self.proved_at is not None and now - self.proved_at <= FOLLOWS_FOR:
             return Following.PROVED
         return Following.SAID if now - self.seen_at <= FOLLOWS_FOR else Following.NO
 
 
 def read_claim(headers: Collection[str], proof: Proof | None = None) -> Claim:
-    """The claim in these values of the header. One that is too long, or has what no audience has, claims nothing."""
+    """Read the claim from the values of the header.
+
+    A header that is too long, names too many audiences, or has characters that no audience has, claims no
+    audience.
+    """
     text = " ".join(headers)
     names = frozenset(text.split(" ")) - {""} if len(text) <= MOST_CHARACTERS else frozenset()
     if len(names) > MOST_AUDIENCES or not all(name.isascii() and name.isprintable() for name in names):
@@ -69,18 +77,18 @@ KEPT_FOR = timedelta(days=30)  # that somebody followed once
 
 
 def seen(tx: Tx, audiences: Collection[str]) -> dict[str, Seen]:
-    """What is known of these audiences' followers; an audience for which nobody ever did is left out."""
+    """Return the follower record of each audience. An audience without a record is left out."""
     rows = store.followers_of(tx.connection, audiences)
     return {row.audience: Seen(audience=row.audience, seen_at=row.seen_at, proved_at=row.proved_at) for row in rows}
 
 
 def note(tx: Tx, proved: Mapping[str, bool], now: datetime) -> None:
-    """Note that these audiences are followed for now, and of each whether that was proved."""
+    """Save that these audiences are followed at `now`, and for each one whether a credential proved it."""
     store.note_follower(tx.connection, proved, now)
 
 
 def forget(tx: Tx, now: datetime) -> None:
-    """Delete what was seen last so long ago that it tells nobody anything."""
+    """Delete the records of followers that were last seen more than `KEPT_FOR` ago."""
     store.delete_followers_before(tx.connection, now - KEPT_FOR)
 
 
@@ -93,9 +101,10 @@ MOST_NETWORKS = 256  # whose last page is remembered until the next round
 
 
 class Noting:
-    """What this process has heard of who follows. `run` must be running; `heard` and `standing` are for its loop.
+    """Collects the followers that this process has seen, and saves them. `run` must be running.
 
-    `known` are the audiences that tokens can be for.
+    `heard` and `standing` may only be called in the event loop of `run`. `known` returns the audiences that
+    tokens can have.
     """
 
     def __init__(
@@ -114,14 +123,14 @@ class Noting:
         self._wanted = anyio.Event()
 
     def heard(self, claim: Claim, network: str) -> None:
-        """Somebody has read a page."""
+        """Note that a reader has read a page."""
         if claim and (network in self._pages or len(self._pages) < MOST_NETWORKS):
             self._pages[network] = claim
             self._wanted.set()
 
     @contextmanager
     def standing(self, claim: Claim) -> Iterator[None]:
-        """Somebody follows the stream for as long as this is open."""
+        """Note that a reader follows the stream within this context."""
         if not claim:
             yield
             return
@@ -134,7 +143,7 @@ class Noting:
             del self._standing[key]
 
     async def run(self) -> None:
-        """Note what was heard, until cancelled."""
+        """Save the noted followers regularly, until cancelled."""
         while True:
             with anyio.move_on_after(AT_LEAST_EVERY if self._standing else None):
                 await self._wanted.wait()
@@ -147,7 +156,10 @@ class Noting:
             await anyio.sleep(BETWEEN_ROUNDS)
 
     def note(self, claims: Collection[Claim]) -> list[Claim]:
-        """Write what of these claims is news; those whose proof is none. Blocks its thread; raises `Unavailable`."""
+        """Save the new facts of these claims, and return the claims with an invalid proof.
+
+        Blocks its thread. Raises `Unavailable`.
+        """
         now = self._now()
         self._noted = {what: at for what, at in self._noted.items() if now - at < EVERY}
         news = [claim for claim in claims if self._is_news(claim)]
@@ -164,13 +176,16 @@ class Noting:
         return [claim for claim, audience in proofs if audience is None]
 
     def _forget_proofs(self, refused: Collection[Claim]) -> None:
-        """What was no credential once is none later: while its stream stands it is asked for, and counted, no more."""
+        """Remove the refused proofs from open streams: an invalid credential stays invalid.
+
+        For the rest of the stream, the server neither checks nor records the proof.
+        """
         for key, claim in [*self._standing.items()]:
             if any(claim is each for each in refused):
                 self._standing[key] = replace(claim, proof=None)
 
     def _is_news(self, claim: Claim) -> bool:
-        """Whether it may say more than was written this minute."""
+        """Whether the claim may add a fact that was not saved within the last minute."""
         if claim.proof is not None:
             return not any((each, True) in self._noted for each in claim.audiences)
         return any(not {(each, False), (each, True)} & self._noted.keys() for each in claim.audiences)

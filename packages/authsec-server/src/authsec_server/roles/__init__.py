@@ -1,1 +1,1 @@
-"""Roles: named sets of actions. What an action means is described in `apis`."""
+"""Roles: named sets of actions. APIs describe what the actions mean (`apis`)."""

@@ -1,4 +1,4 @@
-"""Roles over HTTP."""
+"""Admin API operations for roles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Delete = Callable[[Tx, Act, str], RoleDefinition]
 
 
 class NewRole(Body):
-    """A role to be created."""
+    """Request to create a role."""
 
     name: str
     actions: list[str]
@@ -30,7 +30,7 @@ class NewRole(Body):
 
 
 class RoleChanges(Changes):
-    """What an edit may change of a role. Without an action that it held, its tokens end."""
+    """The editable fields of a role. Removing an action revokes the role's tokens."""
 
     name: str = LEFT_OUT
     description: str = LEFT_OUT
@@ -38,7 +38,7 @@ class RoleChanges(Changes):
 
 
 class RoleShown(TypedDict):
-    """A role as the admin API shows it."""
+    """A role as the admin API returns it."""
 
     id: str
     slug: str
@@ -51,7 +51,7 @@ class RoleShown(TypedDict):
 
 
 def operations(delete: Delete) -> list[AnyOperation]:
-    """The operations of this room. `delete` knows who uses a role: the rooms above do."""
+    """Return the operations for roles. `delete` comes from a higher package, which can find the uses of a role."""
 
     async def remove(call: Call[NoBody]) -> RoleShown:
         def work(tx: Tx, act: Act) -> RoleDefinition:
@@ -141,7 +141,7 @@ async def _edit(call: Call[RoleChanges]) -> RoleShown:
 
 
 def as_json(role: RoleDefinition) -> RoleShown:
-    """The role as the admin API shows it."""
+    """Return the role as the admin API shows it."""
     return {
         "id": role.id,
         "slug": role.slug,

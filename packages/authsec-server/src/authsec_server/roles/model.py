@@ -1,6 +1,6 @@
-"""Roles that agents act in. Pure.
+"""Roles of agents. No I/O.
 
-Not to be confused with `principal.Role`, which says how far an administrator reaches: hence the longer name.
+`principal.Role` is something else: the role of an administrator. Hence the longer name `RoleDefinition`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class RoleDefinition:
 
 
 def parse_actions(texts: Iterable[str]) -> tuple[str, ...]:
-    """The actions, sorted, each once. Raises `Invalid` for `actions` when one is malformed or there are none."""
+    """Check the actions and return them sorted, without duplicates.
+
+    Raises `Invalid` for `actions` if one is malformed, if there are none, or if there are too many.
+    """
     actions = []
     for index, text in enumerate(texts):
         try:

@@ -1,4 +1,4 @@
-"""The verbs of roles."""
+"""Create, edit, delete and find roles."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ def create(
 def edit(
     tx: Tx, act: Act, id_or_slug: str, *, revision: int, name: str, description: str, actions: Sequence[str]
 ) -> RoleDefinition:
-    """Give the role these values. Without an action that it held, its tokens end; what changes nothing is not recorded.
+    """Set these values on the role. Removing an action revokes the role's tokens.
 
-    `revision` is the one that the editor had read. Raises `Invalid`, `NotFound` or `Outdated`.
+    An edit that changes nothing is not recorded. `revision` is the revision that the editor read. Raises
+    `Invalid`, `NotFound` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
     role = get(tx, act, id_or_slug)
@@ -79,9 +80,10 @@ def edit(
 
 
 def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, ...]) -> None:
-    """Remove a role that nobody uses any more, and end its tokens; `delegations` are those that went with it.
+    """Delete an unused role and revoke its tokens; `delegations` were deleted together with the role.
 
-    For `delegations.service`, which knows who uses it. The database refuses while a delegation refers to it.
+    Only `delegations.service` calls this, because it can find the uses of a role. The database refuses the
+    deletion while a delegation refers to the role.
     """
     act.principal.require(Role.OPERATOR)
     store.remove(tx.connection, role.id)
@@ -97,7 +99,7 @@ def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, 
 
 
 def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
-    """The role, by its id or slug. Raises `NotFound`."""
+    """Return the role with this id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     role = find(tx, id_or_slug)
     if role is None:
@@ -108,9 +110,9 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
 def page(
     tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
 ) -> tuple[list[RoleDefinition], str | None]:
-    """Roles in the order of their slugs, from the first behind the slug `after`; and where the next page begins.
+    """Return the roles after the slug `after`, in slug order, and the cursor of the next page.
 
-    With `text`, those whose name or slug contains it, or whose id begins with it.
+    `text` selects the roles whose name or slug contains it, or whose id begins with it.
     """
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
@@ -120,34 +122,34 @@ def page(
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[RoleDefinition]:
-    """The first roles that `page` would find for the text; for none, none."""
+    """Return the first roles that `page` finds for the text; an empty text finds none."""
     return page(tx, act, text=text, limit=limit)[0] if text else []
 
 
 def find(tx: Tx, id_or_slug: str) -> RoleDefinition | None:
-    """The role, by its id or slug. Asks for no principal: for the rooms above."""
+    """Return the role with this id or slug. Checks no permission: for other packages of the server."""
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return store.find(tx.connection, id_or_slug)
 
 
 def which(tx: Tx, asked: str) -> str:
-    """How to find the role that was meant. Asks for no principal: for the rooms above."""
+    """Return a hint that says how to find the intended role. Checks no permission: for other packages of the server."""
     return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec roles list")
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, RoleDefinition]:
-    """The roles with these ids, by id. Asks for no principal: for the rooms above."""
+    """Map these ids to their roles. Checks no permission: for other packages of the server."""
     return store.by_ids(tx.connection, ids)
 
 
 def held(tx: Tx, among: Collection[str]) -> frozenset[str]:
-    """Of these actions, those that some role holds. Asks for no principal: for the rooms above."""
+    """Return which of these actions some role contains. Checks no permission: for other packages of the server."""
     return store.held(tx.connection, among)
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
-    """The ids that `page` would find for the text, as a part of another statement. For the rooms above."""
+    """Return a subquery of the ids that `page` finds for the text. For other packages of the server."""
     return store.ids_matching(text)
 
 

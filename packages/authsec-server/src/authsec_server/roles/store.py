@@ -1,4 +1,4 @@
-"""The tables of roles and their actions."""
+"""Tables of roles and their actions, and the queries."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def add(connection: Connection, role: RoleDefinition) -> None:
 
 
 def save(connection: Connection, role: RoleDefinition) -> None:
-    """Write what an edit may change of it."""
+    """Save the editable fields of the role, and its actions."""
     connection.execute(
         update(roles)
         .where(roles.c.id == role.id)
@@ -87,7 +87,7 @@ def _add_actions(connection: Connection, role: RoleDefinition) -> None:
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefinition]:
-    """The roles with these ids, by id; unknown ids are left out. One statement, but for thousands of ids."""
+    """Map these ids to their roles, without unknown ids. Each statement loads up to 10,000 ids."""
     found: dict[str, RoleDefinition] = {}
     for some in in_batches(ids, _AT_ONCE):  # planted events may name any number of roles
         found |= {role.id: role for role in _loaded(connection, select(roles).where(roles.c.id.in_(some)))}
@@ -95,13 +95,13 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefini
 
 
 def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
-    """The role, by either of its names."""
+    """Return the role with this id or slug."""
     column = roles.c.id if is_uuid(id_or_slug) else roles.c.slug
     return only_one(_loaded(connection, select(roles).where(column == id_or_slug)), id_or_slug)
 
 
 def held(connection: Connection, among: Collection[str]) -> frozenset[str]:
-    """Of these actions, those that some role holds."""
+    """Return which of these actions some role contains."""
     found: set[str] = set()
     for some in in_batches(among, _AT_ONCE):
         found.update(connection.execute(select(role_actions.c.action).where(role_actions.c.action.in_(some))).scalars())
@@ -109,18 +109,18 @@ def held(connection: Connection, among: Collection[str]) -> frozenset[str]:
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """The slugs around this one, which none has."""
+    """Return the slugs that sort closest to this slug, for suggestions."""
     return neighbours(connection, roles.c.slug, slug)
 
 
 def page(connection: Connection, *, text: str, after: str, limit: int) -> list[RoleDefinition]:
-    """Roles that match the text, by slug, from the first one behind `after`."""
+    """Return the roles that match the text, after the slug `after`, in slug order."""
     behind = select(roles).where(roles.c.slug > after).order_by(roles.c.slug).limit(limit)
     return _loaded(connection, behind.where(_matches(text)) if text else behind)
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
-    """The ids of the roles that match the text."""
+    """Return a subquery of the ids of the roles that match the text."""
     return select(roles.c.id).where(_matches(text))
 
 
@@ -129,7 +129,7 @@ def _matches(text: str) -> ColumnElement[bool]:
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinition]:
-    """One statement for roles and actions together: the token path waits for it."""
+    """Load roles and actions in one statement: the token path waits for the result."""
     wanted = statement.subquery()
     joined = select(wanted, role_actions.c.action).outerjoin(role_actions, role_actions.c.role_id == wanted.c.id)
     found: dict[str, list[Row[Any]]] = {}

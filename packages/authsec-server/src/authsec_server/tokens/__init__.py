@@ -1,4 +1,4 @@
-"""What agents ask for and get: the request pipeline (decide, record, sign, answer) of delegation tokens.
+"""Delegation tokens for agents: decide about a request, record the decision, sign the token, answer.
 
-Who the caller is, `attestation` says; what it may do, `delegations` and `roles` hold.
+`attestation` authenticates the caller. `delegations` and `roles` define the caller's permissions.
 """

@@ -1,4 +1,4 @@
-"""`GET /authsec/uflow/sdk/delegation-token`: HTTP in, HTTP out. What it answers and why is decided further in."""
+"""`GET /authsec/uflow/sdk/delegation-token`: parse the HTTP request and format the answer. `issue.py` decides."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_A
 
 
 def routes(tokens: DelegationTokens) -> list[Route]:
-    """The endpoint. Its methods are checked here: a HEAD that mints would be a token nobody reads."""
+    """Return the endpoint.
+
+    It checks the method itself: an automatic HEAD would issue a token that nobody reads.
+    """
 
     async def delegation_token(request: Request) -> Response:
         if request.method != "GET":
@@ -107,7 +110,10 @@ def _token(issued: Issued) -> JSONResponse:
 
 
 def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[str, object]:
-    """What an agent, its model and the person behind them can do: ask for less, or grant more."""
+    """Return the possible next steps after a refusal: request fewer actions, or ask an administrator to grant more.
+
+    The agent, its model and the person who runs it read these members.
+    """
     extra: dict[str, object] = {"missing_actions": denied.missing} if denied.missing else {}
     if denied.smaller:
         extra["allowed_scope"] = " ".join(denied.smaller)
@@ -121,7 +127,7 @@ def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[
 def _refusal(
     request: Request, denied: Denied, *, error: str = "", extra: Mapping[str, object] | None = None
 ) -> JSONResponse:
-    """`error` is the sentence where the reason has several causes."""
+    """Return the answer to a refused request. `error` replaces the usual sentence if a reason has several causes."""
     status, usual = _ANSWERS[denied.reason]
     return error_response(
         request,

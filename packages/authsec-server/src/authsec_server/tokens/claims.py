@@ -1,4 +1,4 @@
-"""What stands in a delegation token (RFC 7519, RFC 9068). Pure: the preview and the real token come from here alike."""
+"""The header and claims of a delegation token (RFC 7519, RFC 9068). Pure; previews and real tokens both use it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ TYPE = "at+jwt"
 
 
 def header(kid: str) -> Mapping[str, Any]:
-    """The JOSE header (RFC 9068 section 2.1)."""
+    """Return the JOSE header (RFC 9068 section 2.1)."""
     return {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
 
 
 def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: datetime) -> dict[str, Any]:
-    """The claims. Nothing personal of any administrator; of the proof its kind and what it proved, not the values."""
+    """Return the claims. They contain no personal data of any administrator.
+
+    For the proof, they contain its kind and the names of the proved selectors, not the values.
+    """
     issued = int(now.timestamp())
     return {
         "iss": issuer,
@@ -41,7 +44,10 @@ def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: d
 
 
 def _attestation(granted: Granted) -> dict[str, Any]:
-    """How it was proved; and by their ids the proof and whose word it was, so that the end of either ends the token."""
+    """Return how the client authenticated, with the ids of the proof and its trusted issuer.
+
+    Verifiers need the ids: the end of the proof or of the trusted issuer ends the token.
+    """
     proved = granted.proved
     its: dict[str, Any] = {"method": proved.method, "proof": proved.proof_id}
     if proved.attested:

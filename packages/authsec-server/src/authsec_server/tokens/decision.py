@@ -1,7 +1,8 @@
-"""The decision: what a proved client gets, from its delegations as they stand at one moment. Pure.
+"""Decide what a proved client gets, from its delegations at one moment. Pure.
 
-Effective actions = requested (or all) ∩ the delegation's allowed ∩ its role's. Never more, never silently less: who
-asks for more is refused and told the smaller request that would pass. Nothing to check means no.
+Effective actions = requested (or all) ∩ allowed by the delegation ∩ actions of its role. A token never has
+more, and never silently fewer, actions than requested. A request for more is refused with the smaller request
+that would pass. An empty set of delegations or actions means a refusal.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NAMED = 8  # actions in the details of a refusal
 
 
 class Reason(StrEnum):
-    """Why no token is given: the stable codes of the endpoint, in the order of its checks."""
+    """The reasons for a refusal: the endpoint's stable codes, in the order of its checks."""
 
     CLIENT_ID_MISSING = "client_id_missing"
     CLIENT_ID_INVALID = "client_id_invalid"
@@ -45,12 +46,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """No token. `details` is for the caller; `smaller` is the request that would pass, where one would.
+    """A refused token request. `details` is for the caller; `smaller` is a smaller scope that would pass, if any.
 
-    `missing` are the actions it asked for that are not delegated at all, `unknown` those of them that no role and no
-    API has, and `offered` the actions that are delegated; `miss`, which the caller is never told, says what differs
-    where another workload was proved, `gone_from` is the id of the trusted issuer whose cluster said that the workload
-    is gone, and `failed` is what was wrong with a token that a trusted issuer signed, or why it could not tell.
+    `missing` are the requested actions that are not delegated. `unknown` are the missing actions that no role and
+    no API has. `offered` are the delegated actions.
+
+    The caller never sees the next fields. `miss` describes how a proved workload differs from the client.
+    `gone_from` is the id of the trusted issuer whose cluster reported the workload as gone. `failed` says what
+    was wrong with a trusted issuer's token, or why the issuer could not check it.
     """
 
     reason: Reason
@@ -66,26 +69,29 @@ class Denied:
 
 
 def too_often(wait: float) -> Denied:
-    """Over a limit; within it again in `wait` seconds."""
+    """Refuse a request over a rate limit; the caller can retry in `wait` seconds."""
     return Denied(reason=Reason.RATE_LIMITED, details=f"Retry in {math.ceil(wait)} seconds.", retry_after=wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantedAuthority:
-    """One trust delegation with its role, as they stand."""
+    """A trust delegation with its role, as read at one moment."""
 
     delegation: Delegation
     role: RoleDefinition
 
     @property
     def actions(self) -> frozenset[str]:
-        """What it gives now: allowed ∩ the role's."""
+        """Return the effective actions: allowed by the delegation and held by the role."""
         return frozenset(self.delegation.actions) & frozenset(self.role.actions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a decision rests on, read at one authority version. `trusted_issuers` are those of the client's proofs."""
+    """The data that a decision needs, read at one authority version.
+
+    `trusted_issuers` are the trusted issuers of the client's proofs.
+    """
 
     version: int
     client: Client | None
@@ -96,7 +102,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifetimeLimits:
-    """The settings that bound every decision. Seconds."""
+    """The settings that limit every decision. `max_token_lifetime` is in seconds."""
 
     default_audience: str
     max_token_lifetime: int
@@ -104,7 +110,7 @@ class LifetimeLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance:
-    """What the settings say about every token."""
+    """The settings that apply to every token."""
 
     issuer: str
     trust_domain: str
@@ -113,7 +119,7 @@ class Issuance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """What the token will carry. `lifetime` is in whole seconds."""
+    """The contents of the granted token. `lifetime` is in whole seconds."""
 
     client: Client
     proved: Proved
@@ -133,7 +139,7 @@ def decide(
     limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
-    """The endpoint's checks from `client_disabled` on, in its order. `proved` must be of `facts.client`."""
+    """Run the endpoint's checks from `client_disabled` on, in order. `proved` must belong to `facts.client`."""
     client = facts.client
     if client is None:
         return Denied(reason=Reason.CLIENT_NOT_FOUND)
@@ -203,7 +209,7 @@ def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: dateti
 
 
 def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority]) -> Denied:
-    """The refusal, with the smaller request that would pass: of this audience, where it is clear which that is."""
+    """Refuse the request, with the smaller request that would pass for this audience, if the audience is clear."""
     if not offered:
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation allows no action at present.")
     smaller = tuple(sorted(wanted & _actions_of(serving)))
@@ -213,14 +219,14 @@ def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence
 
 
 def with_unknown(denied: Denied, existing: Collection[str]) -> Denied:
-    """The same refusal; of what is missing, the actions that are not `existing` are told as unknown."""
+    """Return the same refusal, with the missing actions that are not in `existing` marked as unknown."""
     unknown = tuple(action for action in denied.missing if action not in existing)
     told = replace(denied, unknown=unknown)
     return replace(told, details=_details(told)) if unknown else denied
 
 
 def _details(denied: Denied) -> str:
-    """Which actions are missing, and why; then the request that would pass, and what is delegated."""
+    """Describe which actions are missing and why, then the request that would pass, then the delegated actions."""
     known = [action for action in denied.missing if action not in denied.unknown]
     parts = [f"Not delegated: {' '.join(known)}."] if known else []
     parts += [_unknown(action, denied.offered) for action in denied.unknown[:_NAMED]]
@@ -249,7 +255,7 @@ def _audiences_of(authority: GrantedAuthority, default: str) -> frozenset[str]:
 def _audience(
     usable: Sequence[GrantedAuthority], named: Mapping[str, str], resources: Sequence[str], default: str
 ) -> frozenset[str] | Denied:
-    """The token's `aud`: what was asked for (RFC 8707), or the one set that all usable delegations have."""
+    """Return the token's `aud`: the requested resources (RFC 8707), or the one set of all usable delegations."""
     choices = {_audiences_of(authority, default) for authority in usable}
     if resources:
         asked = frozenset(named.get(resource, resource) for resource in resources)
@@ -277,7 +283,7 @@ def _grant(
     limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
-    """Draw each action from the delegation that allows the longest life, then the lowest id."""
+    """Take each action from the delegation that allows the longest lifetime, then from the one with the lowest id."""
     by_life = sorted(serving, key=lambda authority: (-_life(authority, now), authority.delegation.id))
     drawn: dict[str, GrantedAuthority] = {}
     for authority in by_life:
@@ -309,7 +315,7 @@ def _grant(
 
 
 def _life(authority: GrantedAuthority, now: datetime) -> int:
-    """How long a token from this delegation may live, in whole seconds."""
+    """Return the longest lifetime of a token from this delegation, in whole seconds."""
     delegation = authority.delegation
     if delegation.ends_at is None:
         return delegation.max_duration
@@ -317,7 +323,10 @@ def _life(authority: GrantedAuthority, now: datetime) -> int:
 
 
 def _proof_life(client: Client, proved: Proved, now: datetime) -> list[int]:
-    """A token does not outlive the proof that it rests on."""
+    """Return the seconds until the proof expires, because a token must not outlive its proof.
+
+    The list is empty if the proof has no expiry.
+    """
     return [
         _seconds_until(proof.expires_at, now)
         for proof in client.proofs

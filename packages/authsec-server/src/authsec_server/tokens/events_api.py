@@ -1,4 +1,4 @@
-"""One event of the journal over HTTP, whole: what happened, what else its request did, and what would have helped."""
+"""Admin API operation for one audit event, with the other events of its request and the remedy for a refusal."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class RemedyShown(TypedDict):
-    """What would have satisfied; `scope` is the smaller request that would have passed."""
+    """The remedy for a refusal. `scope` is the smaller request that would have passed."""
 
     text: str
     scope: str
 
 
 class Story(TypedDict):
-    """An event with what belongs to it; `revoked_at` of a token that was issued."""
+    """An event with its remedy. `revoked_at` is set for an issued token that was revoked."""
 
     event: EventShown
     remedy: RemedyShown | None
@@ -41,13 +41,13 @@ class Story(TypedDict):
 
 
 class Stories(TypedDict):
-    """The event that was asked for, then the others of its request."""
+    """The requested event, then the other events of the same request."""
 
     items: list[Story]
 
 
 def operations() -> list[AnyOperation]:
-    """The operation; those of other words below the same path come before it."""
+    """Return the operation. Operations with a fixed word below the same path must come before it."""
     return [
         Operation(
             method="GET",
@@ -72,7 +72,10 @@ def _stories(tx: Tx, act: Act, asked: str) -> list[Story]:
 
 
 def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
-    """The event with this number, then the others of its request; or all of the request with this id."""
+    """Return the event with this number, then the other events of its request; or all events with this request id.
+
+    Raises `NotFound`.
+    """
     if not _NUMBER.fullmatch(asked):
         found = audit.of_request(tx, act.principal, asked) if _REQUEST_ID.fullmatch(asked) else ()
         if not found:

@@ -1,7 +1,7 @@
-"""What the operator can do about a refusal, and where in the console. Pure.
+"""The operator's remedy for a refusal, and its place in the console. Pure.
 
-The answer to the agent says what the *caller* can do about it, and to one that has not proved itself no more than it
-knows already. This is for the person who decides.
+The answer to the agent describes what the *caller* can do. An unauthenticated caller learns nothing new from
+the answer. These hints are for the person who decides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from authsec_server.tokens.decision import Reason
 
 
 class Place(StrEnum):
-    """Where the remedy is."""
+    """The console page where the operator can apply the remedy."""
 
     CLIENT = "client"
     PROOFS = "proofs"
@@ -29,7 +29,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """What would satisfy, and where to go for it. `scope` is the smaller request that would have passed."""
+    """A remedy and the console page for it. `scope` is the smaller request that would have passed."""
 
     text: str
     place: Place
@@ -37,9 +37,10 @@ class Remedy:
 
 
 def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True) -> Remedy:
-    """The remedy for a refusal; `detail` is that of its event, which says little of a caller that was not proved.
+    """Return the remedy for a refusal.
 
-    `can_prove`: the client holds a proof that this authority can check, or that is as far as anybody knows.
+    `detail` comes from the refusal's event; it has few members if the caller was not authenticated. `can_prove`
+    is true if the client has a proof that this authority can check, or if that is unknown.
     """
     if reason is Reason.ATTESTATION_REQUIRED and not can_prove:
         return _NOTHING_TO_CHECK
@@ -58,7 +59,7 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
 
 
 def remedy_of(event: Event, *, can_prove: bool = True) -> Remedy | None:
-    """The remedy for the refusal that the event tells of; None for any other event."""
+    """Return the remedy for the refusal in this event; None for any other event."""
     if event.kind is not EventKind.TOKEN_REFUSED or event.reason not in set(Reason):
         return None
     return remedy(Reason(event.reason), event.detail, can_prove=can_prove)

@@ -1,8 +1,9 @@
-"""Token introspection (RFC 7662): does this token count at this moment? Asked by the API that was sent it.
+"""Token introspection (RFC 7662): tell an API whether a token that it received is valid at this moment.
 
-The answer is the authority's own, from its database: signature, time, and whether anything that the token rests on has
-ended. It is no row of the journal: it changes nobody's authority, and an API that cannot follow the feed asks many
-times a minute, so the rows that matter would drown. Those who are turned away are counted there (`apis.proving`).
+The answer comes from this authority's database. It checks the signature, the times, and whether a subject
+that the token depends on has ended. An introspection is not recorded in the audit log, because it changes
+nobody's authority. An API that cannot follow the revocation feed asks many times a minute, so its questions
+would hide important events. Refused callers are counted in the audit log (`apis.authentication`).
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ LEEWAY = 30  # seconds by which the server that issued the token may be ahead of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introspection:
-    """Answers for tokens of this authority. Blocks its thread; raises `Unavailable`."""
+    """Introspects tokens of this authority. Blocks its thread; raises `Unavailable`."""
 
     database: Database
     ours: OwnTokens
     now: Callable[[], datetime]
 
     def active(self, token: str, audience: str) -> Mapping[str, Any] | None:
-        """The claims of a token that counts now at the API with this audience; None for whatever else it is.
+        """Return the claims if the token is valid at the API with this audience; else None.
 
-        A token for another API is nothing here, so that no API learns what it was not sent (RFC 7662 section 4).
+        A token for another API gets None too: an API must learn nothing about it (RFC 7662 section 4).
         """
         jws = self.ours.read(token)
         if jws is None or audience not in _audiences(jws):
@@ -50,12 +51,12 @@ def _audiences(jws: VerifiedJws) -> list[str]:
 
 
 def _ended(tx: Tx, jws: VerifiedJws) -> bool:
-    """One statement, by an index, whatever the token rests on."""
+    """Return whether the token was revoked. One indexed statement, for any number of subjects."""
     return bool(revocations.after(tx, subjects(jws.header["kid"], jws.claims), jws.claims["authority_version"]))
 
 
 def subjects(kid: str, claims: Mapping[str, Any]) -> frozenset[Subject]:
-    """What a token with these claims rests on."""
+    """Return the subjects that a token with these claims depends on."""
     return rests_on(
         client=claims["client_id"],
         delegations=claims["delegation_ids"],

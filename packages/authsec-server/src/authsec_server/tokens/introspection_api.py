@@ -1,4 +1,4 @@
-"""`POST /authsec/v1/introspect` (RFC 7662): an API asks about a token that it was sent."""
+"""`POST /authsec/v1/introspect` (RFC 7662): an API asks whether a token that it received is valid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHALLENGE = 'Bearer realm="authsec introspection", Basic realm="authsec introsp
 
 
 def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Route]:
-    """The endpoint. Only POST: what stands in an address is logged (RFC 7662 section 2.1)."""
+    """Return the endpoint. It accepts only POST, because URLs are logged (RFC 7662 section 2.1)."""
 
     async def introspect(request: Request) -> Response:
         context, sent = context_of(request.scope), request.headers.getlist("authorization")
@@ -54,7 +54,7 @@ def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Ro
 
 
 async def _token(request: Request) -> str:
-    """The token that the form asks about. Its hint is not needed: there is one kind."""
+    """Return the token from the form. The token type hint is ignored: there is only one type. Raises `Invalid`."""
     if "token" in request.query_params:
         raise Invalid("token", "A token stands in the address, where it is logged.", "Send it in the form.")
     token = (await read_parameters(request)).get("token", "")
@@ -64,7 +64,11 @@ async def _token(request: Request) -> str:
 
 
 def _answer(api: Holder, claims: Mapping[str, Any] | None) -> JSONResponse:
-    """What RFC 7662 section 2.2 asks for. The header tells an API with the credential of another from a dead token."""
+    """Return the answer of RFC 7662 section 2.2.
+
+    The header names the credential's API. So an API with another API's credential can detect this mistake; the
+    body alone looks like the answer for an invalid token.
+    """
     body = {"active": False} if claims is None else {"active": True, "token_type": "Bearer", **claims}
     return JSONResponse(body, headers={"Cache-Control": "no-store", "AuthSec-Audience": api.identifier})
 

@@ -1,4 +1,4 @@
-"""Issue delegation tokens: decide, record, sign. No shortcut for a special case."""
+"""Issue delegation tokens: decide, record, sign. Every request takes all three steps."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recorded:
-    """A token that is in the journal and not signed yet."""
+    """A token that is recorded in the audit log and not signed yet."""
 
     kid: str
     signing_input: bytes
@@ -81,11 +81,11 @@ class DelegationTokens:
 
     @property
     def issuance(self) -> Issuance:
-        """What the settings say about every token: for previews."""
+        """Return the settings that apply to every token, for previews."""
         return Issuance(issuer=self.issuer, trust_domain=self.trust_domain, limits=self.limits)
 
     def issue(self, request: TokenRequest) -> Issued | Denied:
-        """The token that the request deserves, or why it deserves none; in the journal before this returns."""
+        """Issue the token, or return the refusal. The audit log has the result before this method returns."""
         if wait := self.rates.charge_address(request.address):
             return self.refuse(too_often(wait), request.address, request.request_id)
         facts = self.database.read(lambda tx: load_facts(tx, request))
@@ -102,7 +102,7 @@ class DelegationTokens:
         return outcome if isinstance(outcome, Denied) else self._sign(outcome)
 
     def refuse(self, denied: Denied, address: str, request_id: str, *, facts: Facts | None = None) -> Denied:
-        """Count the refusal of a caller that proved nothing, then hand it back."""
+        """Count the refusal of an unauthenticated caller, then return the refusal."""
         tallies = tally_refusal(denied, address, request_id, facts)
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
@@ -131,7 +131,10 @@ class DelegationTokens:
         return proved
 
     def _decide_and_record(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved) -> _Recorded | Denied:
-        """Runs under the shared authority lock: what it decides on cannot change until its record is durable."""
+        """Decide and record under the shared authority lock.
+
+        The lock keeps the facts of the decision unchanged until the record is durable.
+        """
         now = self.now()  # after the lock: it may have been waited for
         if tx.version != facts.version:
             facts = load_facts(tx, request)
@@ -145,7 +148,10 @@ class DelegationTokens:
         return self._record(tx, request, outcome, now)
 
     def _admit(self, tx: Tx, request: TokenRequest, proved: Proved) -> Denied | None:
-        """Evidence that proves once is used up before the client's limit is charged: a replay must not use up that."""
+        """Use up single-use evidence, then charge the client's rate limit.
+
+        This order stops an attacker from using up the client's limit with replayed evidence.
+        """
         if proved.single_use and not attestation.use_once(tx, request.client_id, proved.single_use):
             return Denied(
                 reason=Reason.ATTESTATION_INVALID,
@@ -185,14 +191,17 @@ class DelegationTokens:
 
 
 def explained(tx: Tx, denied: Denied) -> Denied:
-    """The refusal, with the actions that no role and no API has told apart: a new delegation could not allow them."""
+    """Return the refusal with the actions that no role and no API has marked as unknown.
+
+    A new delegation could not allow unknown actions.
+    """
     if not denied.missing:
         return denied
     return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})
 
 
 def load_facts(tx: Tx, request: TokenRequest) -> Facts:
-    """All that a decision on this request rests on, as this transaction sees it."""
+    """Load the data for a decision on this request, as this transaction sees it."""
     client = clients.load(tx, request.client_id)
     resolved = {resource: apis.resolve(tx, resource) for resource in request.resources}
     return Facts(
@@ -220,7 +229,7 @@ def record_issued(
     token_sha256: str,
     expires_at: datetime,
 ) -> None:
-    """A token is about to be signed. From here on it counts as issued, whether or not its answer arrives."""
+    """Record the token just before it is signed. From then on it is issued, even if the answer is lost."""
     audit.record(
         tx,
         Event(
@@ -254,7 +263,11 @@ def record_issued(
 
 
 def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
-    """A request is refused after its proof: a row of its own, where it is the client's for certain."""
+    """Record a refusal after authentication.
+
+    The refusal gets an event of its own if the client is certainly the sender; otherwise it is counted.
+    Rate-limited requests and invalid proofs are counted too.
+    """
     if not proved.attested or outcome.reason in _COUNTED:
         count_refusals(tx, tally_refusal(outcome, request.address, request.request_id, facts), now)
         return
@@ -286,11 +299,11 @@ def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, 
 
 
 def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | None) -> Mapping[Refusal, Tally]:
-    """One refusal of a caller that proved nothing, as it is counted.
+    """Return the counter entry for one refusal of an unauthenticated caller.
 
-    By what limits count by, and for clients that exist: neither the addresses of a subscriber's /64 nor made-up ids
-    shall each have a row of their own. What differed where another workload came, and what was wrong with a token that
-    a trusted issuer signed, is told apart.
+    The key is the network, as for rate limits, and the client if it exists. So neither the addresses of a
+    subscriber's /64 nor made-up ids create a row each. Refusals with different mismatches, or with different
+    faults of a trusted issuer's token, are counted separately.
     """
     client = facts.client if facts else None
     named = Named(id=client.id, name=client.name) if client else None
@@ -308,7 +321,7 @@ def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | 
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
-    """Add it to its minute's counted row."""
+    """Add the refusals to their counters for the current minute."""
     audit.count_refusals(tx, tallies, now)
 
 
@@ -319,12 +332,12 @@ def _apart(denied: Denied) -> str:
 
 
 def _enrolled(proved: Proved) -> dict[str, Any]:
-    """Whether it was proved from a machine that holds a key for some hours only."""
+    """Return the event detail for a proof by a machine's enrolled key, which lasts some hours only."""
     return {"enrolled": True} if proved.enrolled else {}
 
 
 def _checked(proved: Proved) -> dict[str, Any]:
-    """How each selector was proved, and how a cluster's token was found good."""
+    """Return how each selector was proved, and how a cluster's token was validated."""
     its: dict[str, Any] = {}
     if proved.proved_by:
         its["proved_by"] = {key: how.value for key, how in sorted(proved.proved_by.items())}
@@ -334,7 +347,7 @@ def _checked(proved: Proved) -> dict[str, Any]:
 
 
 def _issuer(trusted_issuer: TrustedIssuer | None) -> dict[str, Any]:
-    """Whose word it was, by the name that it had then."""
+    """Return the trusted issuer's id and its name at that time, for the event."""
     return {"trusted_issuer": {"id": trusted_issuer.id, "name": trusted_issuer.name}} if trusted_issuer else {}
 
 
@@ -346,7 +359,10 @@ def _asked(request: TokenRequest) -> dict[str, Any]:
 
 
 class TokenLimits:
-    """Three limits, in requests a minute; `clock` is monotonic, in seconds. Answers 0.0, or the seconds to wait."""
+    """The three rate limits of token requests, in requests a minute. `clock` is monotonic, in seconds.
+
+    Each method returns 0.0 within the limit, or the seconds to wait.
+    """
 
     def __init__(self, *, address: int, unproved: int, client: int, clock: Callable[[], float]) -> None:
         self._address = Limiter(address)
@@ -355,11 +371,14 @@ class TokenLimits:
         self._clock = clock
 
     def charge_address(self, address: str) -> float:
-        """Any request from this address."""
+        """Charge any request to the limit of its address."""
         return self._address.charge(limit_key(address), self._clock())
 
     def charge_client(self, client_id: str, address: str, *, attested: bool) -> float:
-        """A request that proved to be the client; one that proved nothing is charged to its address too."""
+        """Charge an authenticated request to the client's limit.
+
+        An unattested request has a separate limit for each pair of client and address.
+        """
         if attested:
             return self._client.charge(client_id, self._clock())
         return self._unproved.charge(f"{client_id} {limit_key(address)}", self._clock())

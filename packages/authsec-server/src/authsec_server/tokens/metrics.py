@@ -1,4 +1,4 @@
-"""What Prometheus counts of tokens. Labels come from a closed set, never from a request."""
+"""Prometheus metrics for tokens. Label values come from a fixed set, never from a request."""
 
 from prometheus_client import Counter
 

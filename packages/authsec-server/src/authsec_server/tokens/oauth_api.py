@@ -1,7 +1,7 @@
-"""`POST /oauth/token` (RFC 6749 section 3.2): no grant is supported yet, and each request is told where tokens are.
+"""`POST /oauth/token` (RFC 6749 section 3.2) supports no grant; its error says where to request tokens.
 
-The endpoint must be there all the same. A client that finds none in the metadata (RFC 8414) may send its secret to
-`/token` at the API that it wants to call.
+The endpoint must exist nevertheless. A client that finds none in the metadata (RFC 8414) may send its secret
+to `/token` at the API.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: eac
 
 
 def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:
-    """The token endpoint, with a limit for each address. It reads no credential and needs no database."""
+    """Return the token endpoint, with a rate limit for each address. It reads no credential and needs no database."""
     rate, places = Limiter(address_limit), Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def token(request: Request) -> Response:
@@ -45,7 +45,10 @@ def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -
 
 
 def _require_grant_type(fields: Sequence[tuple[str, str]]) -> None:
-    """Raise `Invalid` unless there is exactly one. An empty parameter counts as absent (RFC 6749 section 3.2)."""
+    """Require exactly one `grant_type`. Raises `Invalid`.
+
+    An empty parameter is treated as missing (RFC 6749 section 3.2).
+    """
     given = [value for name, value in fields if name == "grant_type" and value]
     if not given:
         raise Invalid("grant_type", "The parameter grant_type is missing.", "Send it in the form: grant_type=...")

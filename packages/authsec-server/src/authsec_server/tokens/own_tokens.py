@@ -1,4 +1,4 @@
-"""A delegation token that somebody shows the authority: is it one of its own?"""
+"""Check whether this authority signed a given delegation token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authsec_server.tokens.claims import ALGORITHM, TYPE
 
 
 def read_pasted(text: str) -> str:
-    """The token that somebody pasted, without what comes along. Raises `Invalid`, which repeats nothing of it."""
+    """Return the pasted token without surrounding text. Raises `Invalid`, which never contains the pasted text."""
     found = pasted.read_pasted(text)
     if isinstance(found, pasted.NoToken):
         raise Invalid("token", found.said, "Paste the delegation token, which begins with eyJ, or give its jti.")
@@ -22,16 +22,19 @@ def read_pasted(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnTokens:
-    """Knows this authority's tokens by its signature. `keys` are those that it publishes; they sign nothing else."""
+    """Recognises this authority's tokens by their signature.
+
+    `keys` returns the published keys, which sign nothing but delegation tokens.
+    """
 
     issuer: str
     keys: Callable[[], Sequence[PublicKey]]
 
     def read(self, token: str) -> VerifiedJws | None:
-        """The token, whose claims are then what was signed here; None where it is not ours.
+        """Return the verified token; None if this authority did not sign it.
 
-        Says nothing of whether it still counts: it may have expired, or been revoked. Blocks its thread, and raises
-        `Unavailable` where the keys cannot be had. Nothing of a token is in any exception.
+        The token may have expired or been revoked: that is not checked. Blocks its thread. Raises `Unavailable` if
+        the keys cannot be loaded. No exception contains any part of a token.
         """
         try:
             jws = parse_compact(token)

@@ -1,6 +1,6 @@
-"""What a client would be answered, without asking for it: mints nothing, records nothing, charges no limit.
+"""Preview the answer to a token request. A preview issues no token, records nothing and charges no rate limit.
 
-The decision and the claims are those of the token path, the very same functions; only the proof is assumed.
+The token path and the preview use the same functions for decision and claims. Only the proof is assumed.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ _BEST_FIRST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The token that would be given. `provable`: this authority can check the `proof` that is assumed.
+    """The token that a request would get.
 
-    Where it cannot, the client gets nothing until it can. In `claims`, `jti` is a text in its place.
+    `provable`: the client can use the assumed `proof`, because this authority can check it, or because it is
+    unattested. If false, the client gets no token until the authority can check the proof. In `claims`, `jti` is
+    a placeholder text.
     """
 
     granted: Granted
@@ -57,9 +59,9 @@ def preview(
     resources: Sequence[str] = (),
     proof_id: str | None = None,
 ) -> Preview | Denied:
-    """What the client would be answered now, were it to prove itself by its best standing proof, or by this one.
+    """Preview the answer for the client with this proof; by default with its best unexpired proof.
 
-    `scope` and `resources` are what it asks for, as in a request. Raises `NotFound` for the client or the proof.
+    `scope` and `resources` are the parameters of a request. Raises `NotFound` for the client or the proof.
     """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
@@ -80,9 +82,10 @@ def preview_delegation(
     resources: Sequence[str] = (),
     proof_id: str | None = None,
 ) -> Preview | Denied:
-    """The same, were this delegation stored: beside those there are, or in place of the one with its id.
+    """Preview the answer as if this delegation were stored. It replaces a stored delegation with the same id.
 
-    Where no resource is asked for, it is those that the delegation is for: the answer is about this delegation.
+    If no resource is given, the delegation's own audiences are requested, so that the answer is about this
+    delegation.
     """
     act.principal.require(Role.VIEWER)
     for_these = resources or standing.delegation.audiences or (issuance.limits.default_audience,)
@@ -96,7 +99,7 @@ def preview_delegation(
 
 
 def with_authority(facts: Facts, authority: GrantedAuthority) -> Facts:
-    """The facts as they would be with this delegation."""
+    """Return the facts as they would be with this delegation."""
     others = [each for each in facts.authorities if each.delegation.id != authority.delegation.id]
     return replace(facts, authorities=(*others, authority))
 
@@ -109,7 +112,7 @@ def foresee(
     issuance: Issuance,
     now: datetime,
 ) -> Preview | Denied:
-    """The decision on these facts, and the claims of the token that it grants. Pure."""
+    """Decide on these facts, and return the claims of the granted token. Pure."""
     trusted_issuer = facts.trusted_issuers.get(proof.trusted_issuer_id or "")
     outcome = decide(facts, _as_proved(proof, trusted_issuer), actions, resources, issuance.limits, now)
     if isinstance(outcome, Denied):
@@ -135,7 +138,7 @@ def _foreseen(
 
 
 def _request(client_id: str, scope: str, resources: Sequence[str]) -> TokenRequest | Denied:
-    """Parsed by the endpoint's own rules."""
+    """Parse the request by the endpoint's own rules."""
     query = [("client_id", client_id), ("scope", scope), *(("resource", each) for each in resources)]
     return parse(query, [], [], address="", request_id="")
 
@@ -153,7 +156,7 @@ def _best(client: Client, now: datetime) -> Proof | None:
 
 
 def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
-    """As if evidence for it had come and held."""
+    """Return the result of a successful proof, without evidence."""
     if trusted_issuer is None:
         keys = tuple(each.key for each in proof.selectors)
         return Proved(proof_id=proof.id, kind=proof.kind, trusted_issuer_id=proof.trusted_issuer_id, selectors=keys)
@@ -169,5 +172,8 @@ def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
 
 
 def _checked(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:
-    """Whether evidence for it can be had at all: a trusted issuer may be unable to tell one of its selectors."""
+    """Return whether the authority can verify this proof.
+
+    A trusted issuer may be unable to prove one of its selectors.
+    """
     return proof.checkable and (trusted_issuer is None or can_hold(proof, trusted_issuer))

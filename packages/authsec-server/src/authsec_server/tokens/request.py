@@ -1,4 +1,4 @@
-"""What a caller asks for, parsed once. Pure: strings in, a frozen request out, or the first thing that is wrong."""
+"""Parse a token request once. Pure: returns an immutable request, or the first error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ MAX_RESOURCE = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """A request for a delegation token. `actions` None: all that is delegated; `resources` empty: not asked for one."""
+    """A request for a delegation token.
+
+    `actions` None requests all delegated actions. Empty `resources` request no particular API.
+    """
 
     client_id: str
     actions: tuple[str, ...] | None
@@ -36,7 +39,10 @@ def parse(
     address: str,
     request_id: str,
 ) -> TokenRequest | Denied:
-    """The request, or why it cannot be one. Unknown parameters are ignored, as OAuth does (RFC 6749 section 3.2)."""
+    """Return the request, or the refusal of a malformed one.
+
+    Unknown parameters are ignored (RFC 6749 section 3.2).
+    """
     client_id = _client_id([value for name, value in query if name == "client_id"], client_id_headers)
     if isinstance(client_id, Denied):
         return client_id
@@ -96,7 +102,10 @@ def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
 
 
 def _evidence(headers: Sequence[str]) -> Evidence | None:
-    """The proof in the Authorization header (RFC 9110 section 11.6.2). Two headers prove nothing: which one counts?"""
+    """Return the credential in the Authorization header (RFC 9110 section 11.6.2).
+
+    Two headers prove nothing, because it is ambiguous which one is meant.
+    """
     if not headers:
         return None
     scheme, _, credential = headers[0].strip().partition(" ")

@@ -1,4 +1,4 @@
-"""Revoke a single token by its `jti`, as an operator or as its holder (RFC 7009), and say when tokens were revoked."""
+"""Revoke a single token by its `jti`, for an operator or its holder (RFC 7009). Find when tokens were revoked."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from authsec_server.web.throttle import Limiter
 
 
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
-    """When each of these issued tokens was revoked, by its event's number; without those that ran to their end.
+    """Return when each issued token was revoked, by event number, without tokens that were never revoked.
 
-    A token is one of all that it rests on: the end of any of it has ended the token. What ended after the token tells
-    nothing about it, but for its own end: somebody wanted that for the sake of clocks that differ.
+    The end of any subject that a token depends on ends the token. A subject that ends after the token has expired
+    is ignored. But a revocation of the token itself is included even then: somebody revoked it because clocks may
+    differ.
     """
     issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
     slugs = {
@@ -71,7 +72,7 @@ LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # so much longer an API may take a t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A token that has ended: as it was issued, and when it ended. `already`: before this was asked for."""
+    """A revoked token: its issue event and the time of its end. `already`: it had ended before this request."""
 
     issued: Event
     at: datetime
@@ -79,7 +80,10 @@ class Ended:
 
 
 def token(tx: Tx, act: Act, jti: str) -> Recorded:
-    """The event of a token that some API may still take. Raises `NotFound`, or `Conflict` for one that has."""
+    """Return the issue event of a token that an API may still accept.
+
+    Raises `NotFound`, or `Conflict` if the token has expired.
+    """
     act.principal.require(Role.VIEWER)
     found = audit.token_issued(tx, jti)
     if found is None:
@@ -97,9 +101,9 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
 
 
 def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
-    """End the token, and say why if you like. Only inside a `change`. One that has ended already stays as it is.
+    """Revoke the token, with an optional reason. A token that has ended does not change.
 
-    Raises `NotFound`, `Conflict` or `Invalid`.
+    Call only inside a `change`. Raises `NotFound`, `Conflict` or `Invalid`.
     """
     act.principal.require(Role.OPERATOR)
     because = naming.text("reason", because)
@@ -112,9 +116,9 @@ def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
 
 
 def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
-    """The event of the token with this `jti`, if some API may take it: known, and not over by any clock, nor ended.
+    """Return the issue event of the token if an API may accept it: known, not expired by any clock, not revoked.
 
-    Asks for no principal.
+    Does not check the principal.
     """
     found = audit.token_issued(tx, jti)
     if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now or revoked(tx, [found]):
@@ -123,7 +127,7 @@ def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
 
 
 def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
-    """End the token, since whoever holds it asks for that. Only inside a `change`. One that is over stays as it is."""
+    """Revoke the token for its holder. A token that has ended does not change. Call only inside a `change`."""
     found = counts(tx, jti, now)
     if found is None:
         return
@@ -140,7 +144,10 @@ def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -
 
 
 def _about(issued: Event, because: str) -> dict[str, Any]:
-    """What the journal keeps. Not in `expires_at`, by which tokens that were issued are counted."""
+    """Return the event's fields about the token.
+
+    Its expiry goes into `detail`, not into `expires_at`, because issued tokens are counted by `expires_at`.
+    """
     detail = {"expires_at": rfc3339(issued.expires_at)} | ({"because": because} if because else {})
     return {
         "client": issued.client,
@@ -157,10 +164,10 @@ OF_A_CLIENT, SECONDS = 30, 3600  # each is an entry of the feed, for a week, whi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivingUp:
-    """Ends tokens that are shown to it. Blocks its thread.
+    """Revokes tokens for their holders. Blocks its thread.
 
-    The token is the only credential that is asked for. Agents that shut down, and scanners that come upon a token in a
-    log, have no other; and whoever holds one could do worse with it than to end it.
+    The token is the only credential required. Agents that shut down, and scanners that find a token in a log,
+    have no other. A holder could do more harm with the token than revoke it.
     """
 
     database: Database
@@ -171,11 +178,11 @@ class GivingUp:
     of_client: Limiter = field(default_factory=lambda: Limiter(OF_A_CLIENT, seconds=SECONDS))
 
     def give_up(self, token: str, *, request_id: str, address: str) -> None:
-        """End the token if it is one of ours that can be used; of any other nothing is said (RFC 7009 section 2.2).
+        """Revoke the token if it is valid and from this authority; ignore any other (RFC 7009 section 2.2).
 
-        What is not needs no lock, which agents wait for, and leaves nothing in the journal: neither can be had by
-        sending the same token again and again. And an agent that ends each token it gets makes the feed of all longer:
-        a client has so many an hour. Raises `TooOften` or `Unavailable`.
+        An invalid token takes no lock, for which agents would wait, and leaves no event. So repeating the same
+        request cannot block agents or fill the audit log. Each client has an hourly limit: revoking every token would
+        make the revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
         """
         if wait := self.rate.charge(limit_key(address), self.monotonic()):
             raise TooOften("Too many tokens were revoked from this address.", wait)

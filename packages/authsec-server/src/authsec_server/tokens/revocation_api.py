@@ -1,4 +1,4 @@
-"""Ending one token over HTTP: by operators, and by whoever holds it (RFC 7009). No token in a URL."""
+"""Endpoints that revoke one token: for operators, and for its holder (RFC 7009). No token appears in a URL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PRIVATE = {"Cache-Control": "no-store"}
 
 
 class Ending(Body):
-    """A token to be ended: its `jti`, or the token itself. `reason` is for the journal."""
+    """Request to revoke a token, by its `jti` or by its text. `reason` is for the audit log."""
 
     jti: str | None = None
     token: str | None = Field(None, repr=False)
@@ -42,7 +42,7 @@ class HolderShown(TypedDict):
 
 
 class EndedShown(TypedDict):
-    """An ended token as the admin API shows it; `already`: it had ended before."""
+    """A revoked token as the admin API shows it. `already`: the token had ended before."""
 
     jti: str
     client: HolderShown | None
@@ -52,7 +52,7 @@ class EndedShown(TypedDict):
 
 
 def routes(giving_up: GivingUp) -> list[Route]:
-    """For whoever holds a token."""
+    """Return the endpoint for holders of a token."""
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def revoke(request: Request) -> Response:
@@ -70,7 +70,7 @@ def routes(giving_up: GivingUp) -> list[Route]:
 
 
 def operations(tokens: OwnTokens) -> list[AnyOperation]:
-    """Ending one token, by operators."""
+    """Return the operation for operators."""
 
     async def end(call: Call[Ending]) -> EndedShown:
         jti = await run_in_threadpool(_jti, call.body, tokens)
@@ -91,7 +91,7 @@ def operations(tokens: OwnTokens) -> list[AnyOperation]:
 
 
 def as_json(ended: Ended) -> EndedShown:
-    """The ended token as the admin API shows it."""
+    """Return the revoked token as the admin API shows it."""
     issued = ended.issued
     return {
         "jti": issued.jti,
@@ -103,7 +103,10 @@ def as_json(ended: Ended) -> EndedShown:
 
 
 def _jti(asked: Ending, tokens: OwnTokens) -> str:
-    """Which token is meant: of one that was pasted nothing is believed that this authority has not signed."""
+    """Return the `jti` to revoke. Raises `Invalid`.
+
+    A pasted token is trusted only if this authority signed it.
+    """
     if (asked.jti is None) == (asked.token is None):
         raise Invalid("jti", "Say which token: its jti, or the token itself.", "Give one of the two.")
     if asked.jti is not None:

@@ -1,4 +1,4 @@
-"""What every HTTP room shares: failures into answers, request context, strict bodies, limits, paging.
+"""Code that all rooms with HTTP share: error responses, request context, strict bodies, limits and paging.
 
-It asks for a `Principal` and does not know how one is authenticated: `accounts` does, and `app` plugs it in.
+The package needs a `Principal` but does not authenticate one: `accounts` does, and `app` connects the two.
 """

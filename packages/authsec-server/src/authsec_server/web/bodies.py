@@ -1,4 +1,4 @@
-"""What callers send, read strictly: a JSON object of known members, a form, each query parameter at most once."""
+"""Read requests strictly: JSON objects with known members, forms, and each query parameter at most once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from authsec_server.web.validation import misfits
 
 
 class Places:
-    """Places for `at_once` in all, and `of_one` network or person; no line before them. For one event loop."""
+    """A concurrency limit: `at_once` places in total, `of_one` for each network or person.
+
+    There is no queue for places. For one event loop.
+    """
 
     def __init__(self, *, at_once: int, of_one: int) -> None:
         self._at_once = at_once
@@ -29,7 +32,7 @@ class Places:
 
     @contextmanager
     def one(self, whose: str) -> Iterator[None]:
-        """Hold a place. Raises `Unavailable` when all are taken."""
+        """Take a place until the block ends. Raises `Unavailable` if no place is free."""
         if self._taken.total() >= self._at_once or self._taken[whose] >= self._of_one:
             raise Unavailable("Too many do this at this moment.")
         self._taken[whose] += 1
@@ -50,14 +53,14 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Body(BaseModel):
-    """The root of request bodies: unknown members are refused, nothing is coerced."""
+    """The base class of request bodies, which refuses unknown members and coerces nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _may_be_interrupted(cls, given: Any) -> Any:
-        """As it is: where Python is called, other threads get their turn, which pydantic alone gives to nobody."""
+        """Return the input unchanged. A call of Python lets other threads run; pydantic alone blocks other threads."""
         return given
 
 
@@ -70,10 +73,10 @@ LEFT_OUT: Any = Field(None, json_schema_extra=_without_default)
 
 
 class Changes(Body):
-    """The root of edits: what is left out stays as it is."""
+    """The base class of edits. An omitted member stays unchanged."""
 
     def given(self) -> dict[str, Any]:
-        """The members that are there, by name."""
+        """Return the members that the request contains, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
 
@@ -81,12 +84,12 @@ B = TypeVar("B", bound=Body)
 
 
 async def read_body(request: Request, shape: type[B]) -> B:
-    """The request's JSON body as `shape`. Raises `Invalid`, naming the member."""
+    """Read the request's JSON body as `shape`. Raises `Invalid` with the name of the member."""
     return parsed(await read_bytes(request), shape)
 
 
 def parsed(data: bytes, shape: type[B]) -> B:
-    """The JSON as `shape`. Raises `Invalid`, naming the member."""
+    """Parse the JSON as `shape`. Raises `Invalid` with the name of the member."""
     if data.count(b",") > max(len(data), MAX_BODY) // BYTES_OF_A_VALUE:  # a comma is before all values but the first
         raise Invalid("body", "There are too many values in the body, for its length.", _FORM_IS_TOLD)
     try:
@@ -107,7 +110,7 @@ def _misfit(error: ValidationError, shape: type[Body]) -> Invalid:
 
 
 async def read_fields(request: Request) -> list[tuple[str, str]]:
-    """The fields of the form that the body is, in order. Raises `Invalid`, or `HTTPException` for another kind."""
+    """Read the fields of a form, in order. Raises `Invalid`, or `HTTPException` for another media type."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise HTTPException(415, "This address takes forms only.")
     data = await read_bytes(request)
@@ -118,7 +121,7 @@ async def read_fields(request: Request) -> list[tuple[str, str]]:
 
 
 async def read_bytes(request: Request, *, at_most: int = MAX_BODY) -> bytes:
-    """The request's body, bounded in size and time."""
+    """Read the request's body of at most `at_most` bytes, for at most `BODY_SECONDS`. Raises `HTTPException`."""
     try:
         with anyio.fail_after(BODY_SECONDS):
             return await _read(request, at_most)
@@ -136,7 +139,10 @@ async def _read(request: Request, at_most: int) -> bytes:
 
 
 def query_value(request: Request, name: str) -> str | None:
-    """The query parameter, or None. Raises `Invalid` when it comes twice: readers would disagree on which counts."""
+    """Return the query parameter, or None.
+
+    Raises `Invalid` for a repeated parameter, because different readers would choose different values.
+    """
     values = request.query_params.getlist(name)
     if len(values) > 1:
         raise Invalid(name, f"{name} is given {len(values)} times.", "Give it once.")
@@ -144,7 +150,7 @@ def query_value(request: Request, name: str) -> str | None:
 
 
 def query_int(request: Request, name: str, *, default: int | None = None) -> int | None:
-    """The query parameter as a whole number not below 0."""
+    """Return the query parameter as a whole number of 0 or more. Raises `Invalid`."""
     value = query_value(request, name)
     if value is None:
         return default
@@ -158,16 +164,17 @@ OF_ONE: Final = 3  # who administers; more would keep others out
 
 
 class LargeBodies:
-    """For one event loop."""
+    """A reader of bodies above `MAX_BODY`, with a concurrency limit and one parsing thread. For one event loop."""
 
     def __init__(self) -> None:
         self._places = Places(at_once=AT_ONCE, of_one=OF_ONE)
         self._thread = anyio.CapacityLimiter(1)  # not one of those that requests for tokens take
 
     async def read(self, request: Request, shape: type[B], *, at_most: int, whose: str) -> B:
-        """The request's JSON body as `shape`, of at most so many bytes. Raises `Invalid`, naming the member.
+        """Read the request's JSON body as `shape`, of at most `at_most` bytes.
 
-        Raises `Unavailable` where a larger body than usual may come, and too many of `whose` have come.
+        Raises `Invalid` with the name of the member. If `at_most` exceeds `MAX_BODY`, the request needs a place.
+        Raises `Unavailable` if no place is free, in total or for `whose`.
         """
         if at_most <= MAX_BODY:
             return await read_body(request, shape)

@@ -1,4 +1,4 @@
-"""`?dry_run=1`: the change itself, in the same kind of transaction, undone again; and what it would bring about."""
+"""The dry run (`?dry_run=1`): make the change in the same kind of transaction, report its impact and undo it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "dry_run"
 
 
 class Stopping(TypedDict):
-    """An agent whose tokens would end; `goes_on`: it would get others."""
+    """An agent whose tokens would end. `goes_on`: the agent could still get other tokens."""
 
     client_id: str
     name: str
@@ -31,7 +31,11 @@ class StoppingDelegation(TypedDict):
 
 
 class AtApi(TypedDict):
-    """An API that takes such tokens: whether it follows revocations, and until when it could take them otherwise."""
+    """An API that accepts the affected tokens.
+
+    `following`: the API follows revocations. `until`: the time until which the API could otherwise accept the
+    tokens.
+    """
 
     audience: str
     name: str
@@ -43,7 +47,7 @@ class AtApi(TypedDict):
 
 
 class WouldStop(TypedDict):
-    """What would end. With `more` the numbers are the least that it may be."""
+    """The agents, delegations and tokens that would end. With `more`, the real numbers may be higher."""
 
     agents: list[Stopping]
     delegations: list[StoppingDelegation]
@@ -55,9 +59,10 @@ class WouldStop(TypedDict):
 
 
 class DryRun(TypedDict):
-    """What the same request without dry_run would bring about; nothing has changed.
+    """The result that the same request without dry_run would have. Nothing has changed.
 
-    `would_change` are the events that the journal would hold, `would_answer` is the answer, with null for its secrets.
+    `would_change` are the events that the journal would record. `would_answer` is the response, with null for
+    secrets.
     """
 
     dry_run: Literal[True]
@@ -68,7 +73,7 @@ class DryRun(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """What one undone change did: the journal's events, as they are shown; and what stopped, if anything ended."""
+    """The impact of one undone change: the journal's events as the API shows them, and the ended tokens, if any."""
 
     would_change: Sequence[dict[str, Any]]
     would_stop: WouldStop | None
@@ -76,12 +81,12 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """One request's: what each change in it would bring about."""
+    """The dry run of one request: it collects the impact of each change."""
 
     foreseen: list[Foreseen] = field(default_factory=list)
 
     def answer(self, result: Any, *, secrets: Sequence[str]) -> DryRun:
-        """The answer to a dry run. A secret in it would be one that nothing accepts: it is null."""
+        """Return the answer to a dry run. Secrets are null, because no server would accept them."""
         stops = [each.would_stop for each in self.foreseen if each.would_stop is not None]
         return {
             "dry_run": True,
@@ -92,7 +97,10 @@ class Rehearsal:
 
 
 def asked_for(request: Request, *, changes: bool) -> Rehearsal | None:
-    """The rehearsal, if one is asked for. Raises `Invalid` where that is not clear, or there is none."""
+    """Return a rehearsal if the request asks for a dry run, else None.
+
+    Raises `Invalid` for another value than 1, and for an operation without a dry run.
+    """
     value = query_value(request, NAME)
     if value is None or request.method in {"GET", "HEAD"}:
         return None
@@ -104,7 +112,7 @@ def asked_for(request: Request, *, changes: bool) -> Rehearsal | None:
 
 
 def without(result: Any, secrets: Sequence[str]) -> Any:
-    """The answer with null for its secrets; `a.b` is the member b of the member a."""
+    """Return the answer with null for its secrets. The name `a.b` means the member b of the member a."""
     if not secrets or not isinstance(result, Mapping):
         return result
     shown = dict(result)

@@ -1,4 +1,4 @@
-"""Failures into answers: one body everywhere under `/authsec/` (DESIGN: the delegation-token endpoint)."""
+"""Turn failures into responses with one body format for `/authsec/` (DESIGN: the delegation-token endpoint)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _HELPS: Mapping[int, str] = {
 
 
 class Unauthenticated(Exception):
-    """Nobody stands behind an administrative request; `message` is for the caller."""
+    """An administrative request without a valid principal. The caller reads `message`."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -57,11 +57,11 @@ class Unauthenticated(Exception):
 
 
 class PreconditionRequired(Exception):
-    """An edit that does not say which revision it was made of."""
+    """An edit without the revision that it changes (no If-Match)."""
 
 
 class TooOften(Exception):
-    """An administrative request from where too many have failed; `retry_after` in seconds."""
+    """An administrative request from an address with too many failures. `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -80,7 +80,7 @@ def error_response(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> JSONResponse:
-    """The error body: a sentence, a stable code, what would satisfy it, whether a retry can help, the request's id."""
+    """Return the error body: a sentence, a stable code, the remedy, whether a retry can help, and the request's id."""
     body = {
         "error": error,
         "reason": reason,
@@ -93,12 +93,12 @@ def error_response(
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """The header `Retry-After` (RFC 9110 section 10.2.3), whole seconds, never 0."""
+    """Return the header `Retry-After` (RFC 9110 section 10.2.3) in whole seconds, at least 1."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 def status_of(failure: Failure) -> int:
-    """The HTTP status that a failure is answered with."""
+    """Return the HTTP status of a failure."""
     return next((STATUS[kind] for kind in type(failure).__mro__ if kind in STATUS), 500)
 
 
@@ -204,12 +204,12 @@ def _http(request: Request, failure: Exception) -> Response:
 
 
 def where(error: BaseException) -> str:
-    """The stack of an error without its text."""
+    """Return the stack trace of an error without its message."""
     return "".join(traceback.format_tb(error.__traceback__))
 
 
 def unexpected(request: Request, error: Exception) -> Response:
-    """The answer to what no room expected. The log says where it happened, not the error's text: that may be secret."""
+    """Return the response to an unexpected error, and log its stack without its message, which may contain a secret."""
     request_id = context_of(request.scope).request_id
     log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
     return error_response(

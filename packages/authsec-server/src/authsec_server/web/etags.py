@@ -1,7 +1,7 @@
-"""Entity tags (RFC 9110 section 8.8.3): which thing, and which revision of it.
+"""Entity tags (RFC 9110 section 8.8.3): the object's id and its revision.
 
-A slug may be another thing's tomorrow, and that begins with revision 1 as well: by the revision alone an edit of what
-was deleted would be one of what came after it.
+A slug can later belong to another object, which also begins with revision 1. With only the revision in the
+tag, an edit of a deleted object would change its successor.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ _PARTS: Final = re.compile(r'"([0-9]+)(?:-([0-9a-f]+))?"')
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What somebody had read: a revision, and how the thing's id begins, empty where that was not said."""
+    """The revision that a caller read, and the beginning of the object's id (`thing`), empty if unknown."""
 
     revision: int
     thing: str = ""
 
     def is_of(self, thing_id: str) -> bool:
-        """Whether it can be that thing's."""
+        """Whether the tag can belong to this object."""
         return thing_id.startswith(self.thing)
 
 
 def etag_of(shown: Mapping[str, Any]) -> str:
-    """That of a thing as the admin API shows it."""
+    """Return the tag of an object in the admin API's form."""
     return etag(shown["revision"], shown["id" if "id" in shown else "client_id"])
 
 
 def etag(revision: int, thing_id: str) -> str:
-    """The tag of a thing as it is."""
+    """Return the tag of an object from its revision and id."""
     return f'"{revision}-{thing_id[:8]}"'
 
 
 def read_tag(text: str) -> Tag | None:
-    """What the tag says; None for what is no tag of ours. A weak one promises too little."""
+    """Parse the tag. Return None for another format, and for a weak tag, which does not identify a revision."""
     parts = _PARTS.fullmatch(text) if re.fullmatch(ACCEPTED, text) else None
     return Tag(int(parts[1]), parts[2] or "") if parts else None

@@ -1,7 +1,8 @@
-"""Health endpoints: `/healthz` (liveness) and `/readyz` (readiness). Both answer from memory: no database, no thread.
+"""Health endpoints: `/healthz` (liveness) and `/readyz` (readiness). Both endpoints answer from memory.
 
-A probe that writes to the database each second says how that went (`app/readiness_probe.py`). An answer that asked the
-database itself would wait in the same queue as token requests, and for a database that hangs.
+The endpoints use no database and no thread. A probe writes to the database each second and reports the result
+(`app/readiness_probe.py`). A database query in an endpoint would wait in the queue of token requests, and
+would hang with the database.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PATIENCE: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessProblem:
-    """Why a server is not ready, or not alive: a stable status for programs, and a sentence for people."""
+    """The reason why a server is not ready or not alive: a stable status for programs, a sentence for people."""
 
     status: str
     sentence: str
@@ -37,10 +38,11 @@ SILENT: Final = ReadinessProblem(
 
 
 class Readiness:
-    """Whether new requests should come here; a server that drains says no and still answers those that do.
+    """Whether new requests should come to this server. A draining server is unready but still answers requests.
 
-    Each of `checks` makes the server unready at once while it returns a problem. Each of `notes` adds members to the
-    answer and changes nothing else. Both are called for every answer, in the event loop: they must not block.
+    Each of `checks` makes the server unready at once while it returns a problem. Each of `notes` adds members to
+    the answer and changes nothing else. The event loop calls both functions for every answer, so neither may
+    block.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -52,15 +54,18 @@ class Readiness:
         self._failure: ReadinessProblem | None = None  # of the probes since the last success
 
     def probe_succeeded(self) -> None:
-        """A probe of the database has just succeeded."""
+        """Record that a probe of the database has just succeeded."""
         self._succeeded_at, self._failure = self._monotonic(), None
 
     def probe_failed(self, problem: ReadinessProblem) -> None:
-        """A probe of the database has just failed. The server stays ready for `PATIENCE` seconds after a success."""
+        """Record that a probe of the database has just failed.
+
+        The server stays ready for `PATIENCE` seconds after the last success.
+        """
         self._failure = problem
 
     def problem(self) -> ReadinessProblem | None:
-        """Why the server is not ready; None while it is."""
+        """Return why the server is not ready, or None if it is ready."""
         if self.draining:
             return DRAINING
         return _first(self.checks) or self._unproved()
@@ -75,18 +80,18 @@ class Readiness:
 
 
 class Liveness:
-    """Whether this process should be restarted. Each of `checks` returns a problem that only a restart mends."""
+    """Whether this process needs a restart. Each of `checks` returns a problem that only a restart fixes."""
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
 
     def problem(self) -> ReadinessProblem | None:
-        """Why the process should be restarted; None while it works."""
+        """Return why the process needs a restart, or None if it works."""
         return _first(self.checks)
 
 
 def routes(readiness: Readiness, liveness: Liveness) -> list[Route]:
-    """`/healthz`: the process works. `/readyz`: it can issue tokens now."""
+    """Return the routes `/healthz` (the process works) and `/readyz` (the server can issue tokens now)."""
 
     async def healthz(_request: Request) -> Response:
         return _answer("ok", liveness.problem(), {})

@@ -1,4 +1,4 @@
-"""Points in time as JSON carries them: RFC 3339, in UTC, to the second."""
+"""Points in time in JSON: RFC 3339, in UTC, to the second."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def rfc3339(instant: datetime) -> str: ...
 @overload
 def rfc3339(instant: None) -> None: ...
 def rfc3339(instant: datetime | None) -> str | None:
-    """`2026-05-21T07:25:36Z`; None stays None."""
+    """Format the time like `2026-05-21T07:25:36Z`. None stays None."""
     return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_instant(field: str, text: str) -> datetime:
-    """The point in time, in UTC, without the fraction of its second. Raises `Invalid` for `field`."""
+    """Parse a point in time, convert it to UTC and drop fractions of a second. Raises `Invalid` for `field`."""
     try:
         if not _RFC_3339.fullmatch(text):
             raise ValueError

@@ -1,4 +1,4 @@
-"""What happens to every request before a room sees it, and to every response after. Pure ASGI: nothing is buffered."""
+"""Middleware around all rooms, for every request and response. Pure ASGI: nothing is buffered."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _HEADERS = {
 
 
 class Contextualise:
-    """Gives every request its id and address, and every answer that id and the headers that harden it.
+    """Middleware that adds an id and an address to every request, and the id and security headers to every response.
 
-    The outermost of all: what nothing further in expected becomes an answer here, and every request a line in the log,
-    but for those below the paths in `quiet` that succeed.
+    The outermost middleware turns an unexpected error into a response. The middleware also logs every request,
+    except successful requests to paths that begin with one of `quiet`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Contextualise:
 
 
 class _Answer:
-    """An answer on its way out."""
+    """A response in progress: records the status and adds the headers."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -98,9 +98,10 @@ class _Answer:
 
 
 class ExpectedHosts:
-    """Refuses a Host header that is not ours: DNS rebinding reaches loopback servers under foreign names.
+    """Middleware that refuses a Host header of another server.
 
-    `anywhere` are the paths to be answered under any name: probes ask for a server by its address.
+    Stops DNS rebinding, which reaches loopback servers under foreign names. `anywhere` are the paths that accept
+    any Host header, because probes address a server by its IP address.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], anywhere: Collection[str]) -> None:
@@ -132,9 +133,9 @@ def _without_port(host: str) -> str:
 
 
 class Bounded:
-    """Answers 503 at once when more requests are under way than the server can serve in reasonable time.
+    """Middleware that answers 503 at once if more than `at_most` requests are in progress.
 
-    `always` are the paths that are answered all the same: a busy server must not be killed for being dead.
+    The paths in `always` have no limit: an orchestrator must not restart a server only because it is busy.
     """
 
     def __init__(self, app: ASGIApp, *, at_most: int, always: Collection[str]) -> None:

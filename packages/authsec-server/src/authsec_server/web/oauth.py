@@ -1,4 +1,4 @@
-"""OAuth endpoints: HTTP Basic as clients send it (RFC 7617), paths, and refusals (RFC 6749 section 5.2)."""
+"""Helpers for OAuth endpoints: HTTP Basic (RFC 7617), paths and error responses (RFC 6749 section 5.2)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_BYTES: Final = 1024  # each character of either part may be percent-encoded
 
 
 def read_basic(credential: str) -> tuple[str, str] | None:
-    """The two parts; None where it is no such text.
+    """Return the user name and password of an HTTP Basic credential, or None if it is malformed.
 
-    Each part was form-encoded before they were joined, so a colon can only be the joint.
+    The client form-encodes both parts before joining them, so a colon can only be the separator.
     """
     if len(credential) > MAX_BYTES:
         return None
@@ -42,7 +42,7 @@ _CODES: Mapping[int, str] = {429: "temporarily_unavailable", 503: "temporarily_u
 
 
 def oauth(handler: Handler) -> Handler:
-    """The handler, whose failures are answered as OAuth's clients expect: `error` is a code, not the sentence."""
+    """Wrap a handler so that its failures have the OAuth error format: `error` is a code, not a sentence."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -55,13 +55,16 @@ def oauth(handler: Handler) -> Handler:
 
 
 def oauth_error(request: Request, code: str, *, error: str, details: str) -> JSONResponse:
-    """A refusal with this code. Many clients show `error_description` alone, so it has both sentences."""
+    """Return an error response with this code.
+
+    `error_description` has both sentences, because many clients show only this member.
+    """
     described = {"error": code, "error_description": f"{error} {details}"}
     return error_response(request, 400, reason=code, error=error, details=details, extra=described)
 
 
 async def read_parameters(request: Request) -> dict[str, str]:
-    """The parameters of the request's form. One that comes twice is refused (RFC 6749 section 3.2)."""
+    """Read the parameters of the request's form. Refuses a repeated parameter (RFC 6749 section 3.2)."""
     fields = await read_fields(request)
     parameters = dict(fields)
     if len(parameters) != len(fields):

@@ -1,4 +1,7 @@
-"""The OpenAPI 3.1 document of the admin API, made of what the operations declare. No secrets: anybody may read it."""
+"""Build the OpenAPI 3.1 document of the admin API from its operations.
+
+The document has no secrets, so anybody may read it.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,10 @@ Json = dict[str, Any]
 
 
 class Problem(TypedDict):
-    """Why it was not done: a sentence, a stable code, what would satisfy it, whether a retry can help.
+    """Why the request failed: a sentence, a stable code, the remedy, and whether a retry can help.
 
-    `field` is the member, parameter or header that breaks a rule. The `changed_…` say what others changed meanwhile.
+    `field` is the member, parameter or header that breaks a rule. The `changed_…` members describe changes by
+    others after the caller read the object.
     """
 
     error: str
@@ -53,7 +57,7 @@ class OpenApiDocument(TypedDict):
 
 
 def route(operations: Sequence[AnyOperation]) -> Route:
-    """Serves the document. It is made when it is first asked for, once: that takes longer than an app takes to open."""
+    """Return a route that serves the document. The first request builds the document, to keep the start fast."""
     made: list[Response] = []
     making = anyio.Lock()
 
@@ -67,7 +71,7 @@ def route(operations: Sequence[AnyOperation]) -> Route:
 
 
 def document(operations: Sequence[AnyOperation]) -> Json:
-    """The document, with itself in it."""
+    """Return the OpenAPI document, including the operation that returns this document."""
     schemas, components = _schemas(operations)
     paths: dict[str, Json] = {PATH: {"get": _itself(schemas)}}
     for each in operations:
@@ -100,7 +104,7 @@ Key = tuple[Any, Literal["validation", "serialization"]]
 
 
 def _schemas(operations: Sequence[AnyOperation]) -> tuple[dict[Key, Json], Json]:
-    """A reference for each shape, and the schemas that they refer to."""
+    """Return a reference for each body and answer type, and the schemas behind the references."""
     shapes: dict[Key, TypeAdapter[Any]] = {}
     for shape in (Problem, DryRun, OpenApiDocument, *(each.answer for each in operations)):
         shapes[shape, "serialization"] = TypeAdapter(shape)
@@ -166,7 +170,7 @@ def _json(description: str, schema: Json, headers: Json | None = None) -> Json:
 
 
 def _problems(operations: Sequence[AnyOperation], problem: Json) -> Json:
-    """Every refusal that there is, by what it is called."""
+    """Return the response object of every error status, by its component name."""
     statuses = sorted({status for each in operations for status in _refusals(each)})
     return {_called(status): _json(HTTPStatus(status).phrase, problem) for status in statuses}
 
@@ -176,7 +180,7 @@ def _called(status: int) -> str:
 
 
 def _refusals(operation: AnyOperation) -> list[int]:
-    """What it may answer when it is not done."""
+    """Return the error statuses that the operation can have."""
     statuses = {400, 401, 403, 421, 429, 503, *operation.refusals}
     if _IN_PATH.search(operation.path):
         statuses.add(404)

@@ -1,4 +1,7 @@
-"""The admin API's operations, each declared once beside its handler, and as routes: who asks, and whether they may."""
+"""The operations of the admin API, each declared beside its handler.
+
+The routes of the operations authenticate and authorise the callers.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 class NoBody(Body):
-    """Nothing, or an empty object: what is sent where nothing is asked for."""
+    """No body, or an empty object, for operations without a body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[B]):
-    """An operation that is called: by whom, with what, and the units of work that it may open.
+    """One call of an operation: the principal, the input and the access to the database.
 
-    A rehearsal is a call like any other: what `change` does in it is undone before it returns.
+    In a dry run, `rehearsal` is set, and `change` undoes its work before it returns.
     """
 
     request: Request
@@ -57,27 +60,33 @@ class Call(Generic[B]):
     rehearsal: Rehearsal | None = None
 
     def of(self, name: str) -> str:
-        """What the path says there."""
+        """Return the path parameter of this name."""
         value: str = self.request.path_params[name]
         return value
 
     def query(self, name: str) -> str | None:
-        """The query parameter, if it is given."""
+        """Return the query parameter, or None if the request does not have it."""
         return query_value(self.request, name)
 
     def matched(self, thing: Revised, what: str) -> int:
-        """The revision that the caller means, which is the thing's own. Raises `Outdated`; `what` as "This role"."""
+        """Return the object's revision. Raises `Outdated` unless the object matches If-Match.
+
+        `what` names the object in the message, for example "This role".
+        """
         if self.expected is not None:
             require_same(thing, self.expected.is_of(thing.id), what)
             require_current(thing, self.expected.revision, what)
         return thing.revision
 
     async def read(self, work: Callable[[Tx, Act], T]) -> T:
-        """`work` on one snapshot."""
+        """Run `work` on one snapshot of the database."""
         return await self.site.read(lambda tx: work(tx, self.act))
 
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
-        """`work` under the authority lock, if the caller still stands; in a rehearsal, undone again."""
+        """Run `work` under the authority lock. In a dry run, undo the work.
+
+        Raises `Unauthenticated` if the principal is not valid any more.
+        """
         if self.rehearsal is None:
             return await self.site.change(self.act, work)
         result, foreseen = await self.site.rehearse(self.act, work)
@@ -87,15 +96,18 @@ class Call(Generic[B]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Generic[B, A]):
-    """What can be asked of an address, and all that it may answer.
+    """An operation of the admin API: one method of one path, and all its possible answers.
 
-    `least` is checked before anything is read; `body`, of `max_body` bytes, is read before the handler is called. None
-    takes none: `{"dry_run": true}` in one must not be passed over. `answer` is the type of what the handler returns,
-    answered with `status`. With `revised` the answer has an ETag, and PATCH wants it back as If-Match.
-    `location` is the new thing's address, a format of the answer. `secrets` are the answer's members that are shown
-    once, and never in a rehearsal; `private` is what nobody on the way is to keep though it has none. `refusals` are
-    statuses that it may answer beside those that its form implies. A `question` changes nothing, so that there is no
-    rehearsal of it.
+    - `least`: the lowest role. The server checks the role before it reads the request.
+    - `body`: the type of the body, which has at most `max_body` bytes. The server reads the body before it calls the
+      handler. Without `body`, the server refuses all members: it must not ignore `{"dry_run": true}` in a body.
+    - `answer`: the type of the handler's result; `status` is the status of the answer.
+    - `revised`: the answer has an ETag, and PATCH requires this ETag as If-Match.
+    - `location`: the address of the new object, as a format string that the answer fills in.
+    - `secrets`: members of the answer that are shown only once, and are null in a dry run.
+    - `private`: no cache may store the answer, although the answer has no secrets.
+    - `refusals`: further error statuses, beside those that follow from the other fields.
+    - `question`: the operation changes nothing, so it has no dry run.
     """
 
     method: Method
@@ -119,17 +131,17 @@ class Operation(Generic[B, A]):
 
     @property
     def changes(self) -> bool:
-        """Whether there is a rehearsal of it."""
+        """Whether the operation has a dry run."""
         return self.method != "GET" and not self.question
 
     @property
     def wants_revision(self) -> bool:
-        """Whether it is refused without If-Match: nobody's edit is undone unseen."""
+        """Whether the server refuses the operation without If-Match. Stops lost updates."""
         return self.method == "PATCH" and self.revised
 
     @property
     def may_want_revision(self) -> bool:
-        """Whether If-Match means something to it."""
+        """Whether the operation accepts If-Match."""
         return self.revised and self.method in {"PATCH", "DELETE"}
 
 
@@ -140,7 +152,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def resource(path: str, *, get: Handler | None = None, post: Handler | None = None) -> Route:
-    """One route for the path, so that a 405 names every method that is possible here (RFC 9110 section 15.5.6)."""
+    """Return one route for the path, so that a 405 names every possible method (RFC 9110 section 15.5.6)."""
     handlers = {method: handler for method, handler in (("GET", get), ("HEAD", get), ("POST", post)) if handler}
 
     async def answer(request: Request) -> Response:
@@ -153,7 +165,7 @@ log = structlog.get_logger(__name__)
 
 
 def routes_of(site: UnitOfWork, operations: Iterable[AnyOperation]) -> list[Route]:
-    """One route for each path, so that a 405 names every method that is possible there (RFC 9110 section 15.5.6)."""
+    """Return one route per path, so that a 405 names every possible method (RFC 9110 section 15.5.6)."""
     by_path: dict[str, dict[str, AnyOperation]] = {}
     for each in operations:
         its = by_path.setdefault(each.path, {})
@@ -218,7 +230,7 @@ async def _body(request: Request, bodies: LargeBodies, operation: Operation[B, A
 
 
 def _require_known(request: Request, operation: AnyOperation) -> None:
-    """Refuse what is not asked for: of `?dryrun=1` the change itself would be the wrong answer."""
+    """Refuse unknown query parameters: for `?dryrun=1`, the server must not make the real change."""
     known = [each.name for each in operation.query] + ([dry_run.NAME] if operation.changes else [])
     for name in request.query_params:
         query_value(request, name)
@@ -228,7 +240,7 @@ def _require_known(request: Request, operation: AnyOperation) -> None:
 
 
 def _asked(operation: AnyOperation, request: Request) -> str:
-    """The operation as the audit trail names it: by its template, since anything can stand in a path."""
+    """Return the operation's name for the audit log: the path template, because a path can contain any text."""
     rehearsed = operation.changes and request.query_params.get(dry_run.NAME) == "1"
     return f"{operation.method} {operation.path}{f'?{dry_run.NAME}=1' if rehearsed else ''}"
 

@@ -1,4 +1,4 @@
-"""Lists in pages: `limit` and `cursor` come in, `items` and `next` go out."""
+"""Return lists in pages: requests have `limit` and `cursor`, answers have `items` and `next`."""
 
 from __future__ import annotations
 
@@ -37,24 +37,27 @@ PAGING = (
 
 
 class Page(TypedDict, Generic[T]):
-    """A page of a list; `next` is the cursor of the page behind it, null on the last."""
+    """One page of a list. `next` is the cursor of the next page, or null on the last page."""
 
     items: list[T]
     next: str | None
 
 
 class Load(Protocol[Read]):
-    """Reads so many behind `after`, which is empty for the first page; and says where the next page begins, if any."""
+    """A loader of at most `limit` items after `after`, which is empty for the first page.
+
+    The loader also returns the `after` of the next page, or None on the last page.
+    """
 
     def __call__(self, tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[Sequence[Read], str | None]: ...
 
 
 async def paged(call: Call[Any], fits: Callable[[str], bool], load: Load[T], show: Callable[[T], Shown]) -> Page[Shown]:
-    """The page that the query's `limit` and `cursor` ask for; `show` says what is shown of each.
+    """Return the page for the query's `limit` and `cursor`. `show` converts each item for the answer.
 
-    Raises `Invalid` unless this list can have given the cursor out. It tells by a checksum: a damaged cursor would else
-    be a place behind which there is nothing, and look like the end. `fits` says of what is in it whether it can be
-    where a page ends, since whoever wants to can make a checksum.
+    Raises `Invalid` for a cursor that this list did not issue. The cursor has a checksum: without it, a damaged
+    cursor could point behind the last item and look like the end of the list. The checksum has no secret, so
+    anybody can make one. Therefore `fits` checks whether the position in the cursor can be the end of a page.
     """
     of, cursor = call.request.url.path.rpartition("/")[2], call.query("cursor") or ""
     after, limit = _read(of, cursor) if cursor else "", _limit(call.request)
@@ -65,7 +68,10 @@ async def paged(call: Call[Any], fits: Callable[[str], bool], load: Load[T], sho
 
 
 def whole(read: Callable[[Tx, Act], Sequence[T]], by: Callable[[T], str]) -> Load[T]:
-    """Reads a page of a list that is read whole, since it is short; `by` is what its cursors are. Raises `Invalid`."""
+    """Return a loader for a short list that is read completely. `by` returns the cursor position of an item.
+
+    The loader raises `Invalid` if the item of the cursor was deleted.
+    """
 
     def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[Sequence[T], str | None]:
         everything, start = read(tx, act), 0
@@ -81,7 +87,10 @@ def whole(read: Callable[[Tx, Act], Sequence[T]], by: Callable[[T], str]) -> Loa
 
 
 def read_numbered_page(request: Request, numbers: re.Pattern[str]) -> tuple[int | None, int]:
-    """`cursor` and `limit` of a list whose cursors number what is in it, so that a caller may begin where it likes."""
+    """Read `cursor` and `limit` of a list with numbered items. Raises `Invalid`.
+
+    The cursor is a number, so that a caller may begin at any item.
+    """
     cursor = query_value(request, "cursor") or ""
     if cursor and numbers.fullmatch(cursor) is None:
         raise _not_given_out()

@@ -1,4 +1,4 @@
-"""Query parameters by which lists are filtered: one of a few words, yes or no, some text."""
+"""Query parameters that filter lists: one of several words, or `true` and `false`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _ANSWERS = {"true": True, "false": False}
 
 
 def one_of(name: str, description: str, words: type[StrEnum]) -> Parameter:
-    """Declares a parameter that is one of these words."""
+    """Declare a parameter with one of these words as its value."""
     return Parameter(name=name, description=description, schema={"type": "string", "enum": list(map(str, words))})
 
 
 def yes_or_no(name: str, description: str) -> Parameter:
-    """Declares a parameter that is `true` or `false`."""
+    """Declare a parameter with the value `true` or `false`."""
     return Parameter(name=name, description=description, schema={"type": "string", "enum": list(_ANSWERS)})
 
 
 def read_one_of(request: Request, name: str, words: type[W]) -> W | None:
-    """The word that is given, if any. Raises `Invalid`, naming those there are."""
+    """Return the parameter's word, or None if it is missing. Raises `Invalid` with all valid words."""
     value = query_value(request, name)
     try:
         return None if value is None else words(value)
@@ -36,7 +36,7 @@ def read_one_of(request: Request, name: str, words: type[W]) -> W | None:
 
 
 def read_yes_or_no(request: Request, name: str) -> bool | None:
-    """The answer that is given, if any. Raises `Invalid`."""
+    """Return the parameter as a boolean, or None if it is missing. Raises `Invalid`."""
     value = query_value(request, name)
     if value is not None and value not in _ANSWERS:
         raise Invalid(name, f"{name} cannot be {quoted(value)}.", f"One of: {', '.join(_ANSWERS)}")

@@ -1,4 +1,4 @@
-"""`If-Match` (RFC 9110 section 13.1.1): who edits says what they had read."""
+"""Read `If-Match` (RFC 9110 section 13.1.1): the revision that the editor read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from authsec_server.web.etags import Tag, read_tag
 
 
 def expected(request: Request, *, wanted: bool, known: bool) -> Tag | None:
-    """What the caller had read; None for `*`, and where nothing is said and nothing `wanted`.
+    """Return the tag in If-Match, or None for `*` or a missing header.
 
-    Raises `PreconditionRequired`, or `Invalid` for what is no tag of ours.
+    `wanted`: the header is required. `known`: the header is allowed. Raises `PreconditionRequired` for a missing
+    header. Raises `Invalid` for a header that is not allowed, or for a tag that is not ours.
     """
     given = request.headers.getlist("if-match")
     if not known:

@@ -1,4 +1,4 @@
-"""What is known of a request before any room sees it: its id and the address it came from."""
+"""The context of every request before a room handles it: the request's id and the client's address."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ _KEY = "authsec.context"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """`request_id` is ours, never the caller's: it must be unique to find one request in the audit trail."""
+    """The request's id and the client's address.
+
+    The server creates `request_id` and never accepts one from the caller: the id must be unique in the audit log.
+    """
 
     request_id: str
     address: str
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """The context that the middleware put into the scope."""
+    """Return the context that the middleware stored in the scope."""
     context: RequestContext = scope[_KEY]
     return context
 
 
 def put_context(scope: Scope, context: RequestContext) -> None:
-    """Make it known to everything further in."""
+    """Store the context in the scope, for all inner code."""
     scope[_KEY] = context
 
 
 def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
-    """The caller's IP address; forwarded ones count only from proxies that the settings name.
+    """Return the caller's IP address. Trusts X-Forwarded-For only from the proxies in the settings.
 
-    X-Forwarded-For is read from the right, as far as trusted proxies wrote it: further left anybody may have written.
+    The function reads X-Forwarded-For from the right, as far as trusted proxies wrote the header. Anybody may
+    have written the entries further left.
     """
     peer = scope.get("client")
     address = _canonical(peer[0]) if peer else ""
@@ -47,7 +51,7 @@ def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
 
 
 def limit_key(address: str) -> str:
-    """What limits count by: an IPv4 address, or an IPv6 /64, which is what one subscriber commands."""
+    """Return the key for rate limits: the IPv4 address, or the IPv6 /64, because one subscriber has a whole /64."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

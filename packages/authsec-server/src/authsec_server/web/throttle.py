@@ -1,4 +1,4 @@
-"""Rate limits: the generic cell rate algorithm, one theoretical arrival time per key. No clock of its own."""
+"""Rate limits by the generic cell rate algorithm: one theoretical arrival time per key. Callers pass the time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ SWEPT_EVERY = 1.0  # seconds: looking through all keys at each of a flood of the
 
 
 class Limiter:
-    """At most so many events and key in `seconds`, which is a minute, as a burst or spread out.
+    """A rate limit: at most `most` events per key in `seconds` (default: one minute), in a burst or evenly.
 
-    Keys are kept for as long as they matter, and at most `max_keys`, so that a flood of made-up keys costs no memory.
-    Past that a new one is refused: to forget an old one would let a flood undo the limits of others. To keep so many
-    alive takes more requests than a server answers.
+    The limiter keeps a key only while the key affects a limit, and at most `max_keys` keys. A flood of invented
+    keys therefore uses bounded memory. Beyond `max_keys`, the limiter refuses a new key: dropping an old key
+    would let a flood cancel the limits of others. Keeping so many keys alive needs more requests than a server
+    can answer.
     """
 
     def __init__(self, most: int, *, seconds: int = 60, max_keys: int = MAX_KEYS) -> None:
@@ -26,7 +27,7 @@ class Limiter:
         self._lock = threading.Lock()
 
     def charge(self, key: str, now: float) -> float:
-        """Count one event at `now` (seconds, monotonic). 0.0: within the limit; else the seconds until it would be."""
+        """Count one event at `now` (seconds, monotonic). Return 0.0, or the seconds to wait if it exceeds the limit."""
         with self._lock:
             if wait := self._wait(key, now):
                 return wait  # refused events cost nothing more: who keeps knocking is let in when the time has come
@@ -34,13 +35,13 @@ class Limiter:
             return 0.0
 
     def give_back(self, key: str) -> None:
-        """Take back one event that was charged: it turned out to be none of those that are limited."""
+        """Take back one counted event that the limit does not apply to."""
         with self._lock:
             if key in self._arrivals:
                 self._arrivals[key] -= self._interval
 
     def wait(self, key: str, now: float) -> float:
-        """What `charge` would answer, with nothing counted: for limits on failures, charged once they have happened."""
+        """Return the result of `charge` without counting. For limits on failures, which `charge` counts later."""
         with self._lock:
             return self._wait(key, now)
 
@@ -63,9 +64,10 @@ class Limiter:
 
 
 class Recently:
-    """What was done within the last minute, and need not be done again yet. Nobody is refused by it.
+    """A record of actions in the last `seconds` (default: one minute), so that callers can skip repetitions.
 
-    Of more than `max_keys` the one that was done longest ago is forgotten: it is done once too often, never too seldom.
+    With more than `max_keys` keys, the oldest one is forgotten. The caller then repeats an action too early, but
+    never skips one too long.
     """
 
     def __init__(self, *, seconds: int = 60, max_keys: int = MAX_KEYS) -> None:
@@ -75,12 +77,12 @@ class Recently:
         self._lock = threading.Lock()
 
     def __call__(self, key: str, now: float) -> bool:
-        """Whether this was done so short a time ago."""
+        """Whether the action was done within the last `seconds`."""
         with self._lock:
             return now - self._done.get(key, float("-inf")) < self._seconds
 
     def done(self, key: str, now: float) -> None:
-        """It was done at `now` (seconds, monotonic)."""
+        """Record that the action was done at `now` (seconds, monotonic)."""
         with self._lock:
             self._done[key] = now
             self._done.move_to_end(key)

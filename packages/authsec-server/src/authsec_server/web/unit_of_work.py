@@ -1,4 +1,4 @@
-"""What `app` hands to every HTTP room, and the one transaction a request."""
+"""The database access that `app` passes to every room with HTTP: one transaction per request."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ T = TypeVar("T")
 
 
 class Authenticator(Protocol):
-    """Who stands behind an administrative request."""
+    """An authenticator of administrative requests."""
 
     async def __call__(self, request: Request) -> Principal:
-        """The principal; raises `Unauthenticated` when there is none."""
+        """Return the principal of the request. Raises `Unauthenticated` if there is none."""
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
-        """Raise `Unauthenticated` unless the principal still stands, as this transaction sees it."""
+        """Raise `Unauthenticated` unless the principal is still valid in this transaction."""
 
 
 class Insight(Protocol):
-    """What the rooms above know of a change."""
+    """A provider of the impact of changes. The rooms above `web` implement this protocol."""
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
-        """What this transaction has done, just before it is undone."""
+        """Return the impact of this transaction, just before it is undone."""
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
-        """What others changed since the revision that the caller had read."""
+        """Return the fields that others changed after the revision that the caller read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitOfWork:
-    """The database, the clock, randomness, the way to learn who asks, and what a change means for whoever only asks.
+    """A runner of database work: database, clock, randomness, authentication of callers and the impact of changes.
 
-    `count_refusal` has the journal hold that a principal may not do an operation.
+    `count_refusal` records in the journal that a principal was not permitted to do an operation.
     """
 
     database: Database
@@ -57,7 +57,7 @@ class UnitOfWork:
     count_refusal: Callable[[Tx, Act, NotPermitted, str], None]
 
     async def act(self, request: Request) -> Act:
-        """The act that this request is; raises `Unauthenticated` when nobody stands behind it."""
+        """Authenticate the request and return its `Act`. Raises `Unauthenticated` without a valid principal."""
         principal = await self.authenticate(request)
         context = context_of(request.scope)
         return Act(
@@ -69,7 +69,7 @@ class UnitOfWork:
         )
 
     async def refused(self, act: Act, why: NotPermitted, operation: str) -> None:
-        """Record that the principal may not do this, before they are told; where that cannot be, in the log."""
+        """Record the refusal in the audit log, before the caller gets it. If recording fails, write it to the log."""
 
         def count(tx: Tx) -> None:
             # By now the minute in which the request began may be over, and sealed.
@@ -87,20 +87,23 @@ class UnitOfWork:
             )
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        """`work` on one snapshot, in a thread."""
+        """Run `work` on one snapshot, in a thread."""
         return await run_in_threadpool(self.database.read, work)
 
     async def change(self, act: Act, work: Callable[[Tx, Act], T]) -> T:
-        """`work` under the exclusive authority lock, in a thread, with the act as it is by then.
+        """Run `work` under the exclusive authority lock, in a thread, with the current time in the act.
 
-        A request can be begun and be finished much later: in between its admin key may have been revoked, and what it
-        does must not be dated before what it comes after.
+        A request may wait long before its change. Meanwhile, the admin key may be revoked, so the method confirms the
+        principal again. The act gets a new time, so that no change is dated before earlier changes.
         """
 
         return await run_in_threadpool(self.database.change, lambda tx: self._confirmed(tx, act, work))
 
     async def rehearse(self, act: Act, work: Callable[[Tx, Act], T]) -> tuple[T, Foreseen]:
-        """The same, undone again before it returns: nothing is left of it, and nobody is told."""
+        """Run `work` as `change` does, and undo the work. Return its result and its impact.
+
+        Nothing remains of the change, and nobody is notified.
+        """
 
         def foreseen(tx: Tx) -> tuple[T, Foreseen]:
             return self._confirmed(tx, act, work), self.insight.foreseen(tx, act)

@@ -1,6 +1,6 @@
-"""HTTP/1.1 off the wire, as uvicorn and httptools read it, with the bounds that neither of them sets.
+"""HTTP/1.1 as uvicorn and httptools parse it, with limits that neither of them sets.
 
-Before a request's head is complete there is no request, so nothing further in could limit it.
+There is no request before its head is complete, so inner code cannot limit the head.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ HEAD_SECONDS = 10.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes connections whose next request's head is too long, or does not come in time.
+    """An HTTP protocol that closes a connection if a request's head is too long or too slow.
 
-    The time runs from the connection's beginning; between requests uvicorn's own keep-alive limit does.
+    The time for the first head starts with the connection. Between requests, uvicorn's keep-alive timeout
+    applies.
     """
 
     _head_size = 0

@@ -1,4 +1,4 @@
-"""What does not fit the shape that is asked for, in words. Pure. Names are repeated, values never: some are secrets."""
+"""Turn validation errors into messages. Pure. Messages quote names but never values: values may be secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GIVEN: Final[Mapping[type, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misfit:
-    """One thing that does not fit. `kind` is pydantic's name for that, `given` what stands there, maybe a secret."""
+    """One validation error. `kind` is pydantic's error type. `given` is the refused value, which may be secret."""
 
     path: tuple[str | int, ...]
     kind: str
@@ -38,12 +38,12 @@ class Misfit:
 
     @property
     def field(self) -> str:
-        """The path to it, as callers read it."""
+        """Return the dotted path to the value, as callers read it."""
         return ".".join(map(str, self.path))
 
 
 def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit]:
-    """All that does not fit, each place once; unknown members first, since they tell why others are missing."""
+    """Yield each error once per path, unknown members first, because a misspelt name explains a missing member."""
     seen = set()
     errors = refused.errors(include_url=False)
     for error in sorted(errors, key=lambda each: each["type"] != "extra_forbidden"):
@@ -58,13 +58,13 @@ def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit
 
 
 def unknown(name: str, known: Sequence[str]) -> tuple[str, str]:
-    """What is said of a name that is not there to be given, and which one may have been meant."""
+    """Return the message about an unknown name, and the suggestion of a known one."""
     listed = f"There are: {', '.join(known)}" if known else "Leave it out: nothing is asked for here."
     return f"There is no {naming.quoted(name)} here.", told_nearest(name, known, listed, likeness=0.5)
 
 
 class _At:
-    """A place in a shape: the path to it, the shape that has its last member, and what may stand there."""
+    """A position in a model: its path, the model that contains its last member, and the accepted types there."""
 
     def __init__(self, shape: type[BaseModel]) -> None:
         self.path: list[str | int] = []
@@ -72,7 +72,7 @@ class _At:
         self.forms: list[object] = [shape]
 
     def step(self, part: str | int) -> None:
-        """One part further; what notes only which of several forms was tried leads nowhere."""
+        """Move one part further. Ignore a part that only names the member of a union."""
         for form in self.forms:
             inside = _inside(form, part)
             if inside is not None:
@@ -123,7 +123,7 @@ def _said(error: Mapping[str, Any], at: _At) -> tuple[str, str]:
 
 
 def _name(path: Sequence[str | int]) -> str:
-    """What the place is called: its last member, and where in that list."""
+    """Return the name of the position: its last member, with the index in a list."""
     if not path:
         return "The body"
     return str(path[-1]) if isinstance(path[-1], str) else f"{_name(path[:-1])}.{path[-1]}"

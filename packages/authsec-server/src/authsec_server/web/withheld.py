@@ -1,4 +1,4 @@
-"""Refuses requests while the database is older than its outside heads: a restored backup has forgotten revocations."""
+"""Refuse requests while the database is older than its outside heads, because a restored backup lacks revocations."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ RETRY_SECONDS: Final = 5
 
 
 def withheld() -> Unavailable:
-    """The failure of a request that is refused."""
+    """Return the failure for a refused request."""
     return Unavailable(SENTENCE, REMEDY, retry_after=RETRY_SECONDS)
 
 
 class Withheld:
-    """Answers 503 while there is a reason (`why`), but for what may be read: `reading(method, path)`."""
+    """Middleware that answers 503 while `why` returns a reason.
+
+    Requests for which `reading(method, path)` is true pass.
+    """
 
     def __init__(self, app: ASGIApp, *, why: Callable[[], str | None], reading: Callable[[str, str], bool]) -> None:
         self._app = app

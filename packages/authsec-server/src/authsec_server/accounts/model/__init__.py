@@ -1,4 +1,4 @@
-"""What this room's things are, and the rules that need nothing but the things themselves. Pure."""
+"""The data types of `accounts`, and the rules that need no other data. No I/O."""
 
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key, new_admin_key
 from authsec_server.accounts.model.administrators import Administrator

@@ -1,4 +1,4 @@
-"""Admin keys: what they are, and when one no longer lets anybody in. Pure."""
+"""Admin keys: fields, form, expiry and refusal. No I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TEXT = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 
 
 class KeyRefusal(StrEnum):
-    """Why nobody was let in, as the journal says it."""
+    """The reason why an admin key was refused, as the audit log records it."""
 
     MISSING = "admin_key_missing"
     MALFORMED = "not_an_admin_key"
@@ -36,7 +36,7 @@ class KeyRefusal(StrEnum):
 
 
 class AdminKeyState(StrEnum):
-    """What is to be said of a key in a list."""
+    """The state of an admin key in a list."""
 
     STANDS = "stands"
     EXPIRES_SOON = "expires_soon"  # it stands, for a week at most
@@ -46,7 +46,7 @@ class AdminKeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminKey:
-    """An admin key without its secret, which is shown once and kept nowhere; the store has its hash."""
+    """An admin key without its secret. The secret is shown once and never stored; the store has its hash."""
 
     id: str
     name: str
@@ -57,7 +57,7 @@ class AdminKey:
     revoked_at: datetime | None = None
 
     def refusal(self, now: datetime) -> KeyRefusal | None:
-        """Why the key lets nobody in at present; None when it does."""
+        """Return why the key is refused at `now`; None if the key is valid."""
         if self.revoked_at is not None:
             return KeyRefusal.REVOKED
         if self.expires_at is not None and now >= self.expires_at:
@@ -65,7 +65,7 @@ class AdminKey:
         return None
 
     def state(self, now: datetime) -> AdminKeyState:
-        """What is to be said of it in a list."""
+        """Return the state of the key in a list."""
         match self.refusal(now):
             case KeyRefusal.REVOKED:
                 return AdminKeyState.REVOKED
@@ -75,28 +75,32 @@ class AdminKey:
         return AdminKeyState.EXPIRES_SOON if ends_soon else AdminKeyState.STANDS
 
     def revoked(self, now: datetime) -> AdminKey:
-        """The key once it is revoked."""
+        """Return a copy of the key, revoked at `now`."""
         return replace(self, revoked_at=now)
 
     def principal(self) -> Principal:
-        """Who acts with it."""
+        """Return the principal that acts with this key."""
         return Principal(kind=PrincipalKind.ADMIN_KEY, id=self.id, name=self.name, role=self.role)
 
 
 def new_admin_key(token_bytes: Callable[[int], bytes]) -> str:
-    """The text of a new key, as people paste it: `authsec_` and 43 characters of base64url."""
+    """Return the text of a new key: `authsec_` and 43 characters of base64url."""
     return PREFIX + secret.text_of(token_bytes(secret.SECRET_BYTES))
 
 
 def is_admin_key(text: str) -> bool:
-    """Whether it has the form of an admin key. No JWT has: an agent's token is not even looked up."""
+    """Return whether the text has the form of an admin key.
+
+    No JWT has this form, so an agent's token is refused without a look-up.
+    """
     return _TEXT.fullmatch(text) is not None
 
 
 def looks_random(text: str) -> bool:
-    """Whether an admin key that somebody else has made may be one: not typed, not a word repeated, not the alphabet.
+    """Return whether the key may be random: neither typed by hand, nor a repeated word, nor the alphabet.
 
-    It tells what is no secret at all, and not how good one is: that is for whoever makes it.
+    Use this for a key that AuthSec did not make. The check finds keys that are no secret at all. It does not
+    measure strength: the person who makes the key is responsible for that.
     """
     secret_part = text.removeprefix(PREFIX)
     steps = sum(abs(ord(second) - ord(first)) == 1 for first, second in pairwise(secret_part))
@@ -104,9 +108,10 @@ def looks_random(text: str) -> bool:
 
 
 def key_name(name: str) -> str:
-    """The name of a new key, which is found by it. Raises `Invalid`.
+    """Return the checked name of a new key. Raises `Invalid`.
 
-    One like an id would be taken for another key; one like a key may be one, and names stand in lists and logs.
+    A name like an id could be confused with another key. A name like a key may be a real key, and lists and
+    logs show names.
     """
     checked = naming.name("name", name)
     if naming.is_uuid(checked) or is_admin_key(checked):
@@ -115,7 +120,7 @@ def key_name(name: str) -> str:
 
 
 def expiry(life: timedelta | None, now: datetime) -> datetime | None:
-    """When a key made now expires; None is never. Raises `Invalid`."""
+    """Return when a key made at `now` expires; None means never. Raises `Invalid`."""
     if life is None:
         return None
     if not MIN_LIFE <= life <= MAX_LIFE:

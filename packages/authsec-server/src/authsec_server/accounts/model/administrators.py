@@ -1,4 +1,4 @@
-"""Administrators: the people who may come in, each by a password or by an identity elsewhere. Pure."""
+"""Administrators: people who sign in by a password or by an identity at an OpenID provider. No I/O."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ _EMAIL = re.compile(r"[^\s@\"<>(),:;\\]+@[^\s@\"<>(),:;\\]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Administrator:
-    """A person. `issuer` and `subject` name them at an OpenID provider; who has those has no password here.
+    """A person who administers the authority.
 
-    Somebody invited has neither until the invitation is used. `revision` counts changes by editors.
+    `issuer` and `subject` identify the person at an OpenID provider; such a person has no password here. An
+    invited person has neither password nor identity until the invitation is used. `revision` counts changes by
+    editors.
     """
 
     id: str
@@ -39,27 +41,30 @@ class Administrator:
 
     @property
     def enabled(self) -> bool:
-        """Whether they may come in at all."""
+        """Return whether the administrator may sign in at all."""
         return self.disabled_at is None
 
     @property
     def has_identity(self) -> bool:
-        """Whether an OpenID provider vouches for them."""
+        """Return whether the administrator signs in through an OpenID provider."""
         return bool(self.issuer)
 
     @property
     def has_way_in(self) -> bool:
-        """Whether they can sign in by themselves; an open invitation is no way in yet."""
+        """Return whether the administrator has a password or an identity. An open invitation is not enough."""
         return self.has_password or self.has_identity
 
     def principal(self, session_id: str) -> Principal:
-        """Who acts in this session of theirs."""
+        """Return the principal that acts in this session of the administrator."""
         return Principal(
             kind=PrincipalKind.ADMINISTRATOR, id=self.id, name=self.name, role=self.role, session_id=session_id
         )
 
     def require_password_account(self) -> None:
-        """Raise `Conflict` where a password would be a second way in, past the provider that disabled the person."""
+        """Raise `Conflict` if the administrator signs in through an OpenID provider.
+
+        A password would be a second way to sign in, even after the provider has disabled the person.
+        """
         if self.has_identity:
             raise Conflict(
                 f"{self.email} signs in through the OpenID provider {self.issuer} and has no password here.",
@@ -68,7 +73,7 @@ class Administrator:
             )
 
     def require_enabled(self) -> None:
-        """Raise `Conflict` unless they may come in."""
+        """Raise `Conflict` if the administrator is disabled."""
         if not self.enabled:
             raise Conflict(f"{self.email} is disabled.", f"Enable them first: authsec admin enable {self.email}")
 
@@ -83,7 +88,7 @@ def new(
     issuer: str = "",
     subject: str = "",
 ) -> Administrator:
-    """An administrator of whom nothing is known but this. Raises `Invalid`."""
+    """Return a new administrator without a password or sign-in. Raises `Invalid`."""
     return Administrator(
         id=administrator_id,
         email=checked_email("email", email),
@@ -96,9 +101,9 @@ def new(
 
 
 def checked_email(field: str, value: str) -> str:
-    """An e-mail address in the form in which it is unique: composed (NFC), lower case, without space around it.
+    """Return the e-mail address in its unique form: composed (NFC), lower case, without surrounding space.
 
-    It is a name to sign in with, not an address that mail is proved to reach. Raises `Invalid`.
+    The address is a sign-in name. Nothing proves that mail reaches it. Raises `Invalid`.
     """
     if (address := read_email(value)) is None:
         raise Invalid(
@@ -108,7 +113,10 @@ def checked_email(field: str, value: str) -> str:
 
 
 def read_email(value: str) -> str | None:
-    """The address in that form, or None: what is none is never looked up."""
+    """Return the e-mail address in its unique form, or None if the text is not an address.
+
+    Callers never look up text that is not an address.
+    """
     if len(value) > 4 * MAX_EMAIL:
         return None
     # Lower case may decompose (İ), so it is composed after that.
@@ -118,7 +126,10 @@ def read_email(value: str) -> str | None:
 
 
 def identity(issuer: str, subject: str) -> tuple[str, str]:
-    """Issuer and subject as a provider gave them, compared to the letter. Raises `Invalid`: nothing names nobody."""
+    """Return the checked issuer and subject, unchanged: both are compared character by character.
+
+    Raises `Invalid`, for example for an empty value, which would identify nobody.
+    """
     for field, value, longest in (("issuer", issuer, 2000), ("subject", subject, MAX_IDENTITY)):
         if not 0 < len(value) <= longest or any(unicodedata.category(char).startswith("C") for char in value):
             raise Invalid(field, f"{field} must have 1 to {longest} visible characters.")

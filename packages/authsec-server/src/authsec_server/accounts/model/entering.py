@@ -1,4 +1,4 @@
-"""Somebody at the door: who knocks before they are known, how they are turned away, what they get. Pure."""
+"""Sign-in data: the caller before authentication, the refusals, and the new session. No I/O."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from authsec_server.principal import Act, Principal, random_id
 
 
 class SignInRefusal(StrEnum):
-    """Why a person was not let in, as the journal says it; what they are told says less.
+    """The reason why a sign-in was refused, as the audit log records it. The person sees fewer details.
 
-    At most 21 characters: each is part of a counted row's key.
+    At most 21 characters each: the value is part of the key of a counted row.
     """
 
     UNKNOWN = "email_unknown"
@@ -31,7 +31,7 @@ class SignInRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserCaller:
-    """Who knocks. `cookie` is the value of a session that the browser has already, which the new one replaces."""
+    """A browser that asks to sign in. `cookie` is its present session cookie; the new session replaces that session."""
 
     request_id: str
     address: str
@@ -41,18 +41,18 @@ class BrowserCaller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A caller at a point in time, with randomness for what they may be given: an `Act` before anybody is known."""
+    """A caller, a time and a source of random bytes: an `Act` whose principal is not known yet."""
 
     caller: BrowserCaller
     now: datetime
     token_bytes: Callable[[int], bytes]
 
     def new_id(self) -> str:
-        """An id for something new."""
+        """Return a new random id."""
         return random_id(self.token_bytes)
 
     def by(self, principal: Principal) -> Act:
-        """The act, once it is known whose it is."""
+        """Return the act of this principal."""
         return Act(
             principal=principal,
             now=self.now,
@@ -64,7 +64,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """What a sign-in gives. `cookie` is the value that opens the session; the browser alone keeps it."""
+    """The result of a sign-in. `cookie` is the value that opens the session; only the browser keeps it."""
 
     session: Session
     administrator: Administrator

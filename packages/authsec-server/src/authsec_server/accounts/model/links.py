@@ -1,4 +1,4 @@
-"""One-time links: a secret in a URL that can be used once, soon, for one thing. Pure."""
+"""One-time links: a URL with a secret that works once, for a short time, for one purpose. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TO_SOMEBODY = timedelta(hours=24)
 
 
 class LinkPurpose(StrEnum):
-    """What a link is good for."""
+    """The purpose of a link."""
 
     FIRST_ADMINISTRATOR = "first_administrator"  # makes the first one, while there is none
     SET_PASSWORD = "set_password"  # noqa: S105 - an invitation, or a reset
@@ -21,7 +21,7 @@ class LinkPurpose(StrEnum):
 
 
 class LinkStanding(StrEnum):
-    """What has become of a link."""
+    """The state of a link: open, or why it cannot be used."""
 
     OPEN = "open"
     USED = "used"
@@ -43,7 +43,7 @@ REMEDY = "Ask whoever sent it for a new one; on the server's machine, `authsec a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link without its secret. `administrator_id` is empty where it is for somebody who does not exist yet."""
+    """A link without its secret. `administrator_id` is empty if the link is for a person without an account."""
 
     id: str
     purpose: LinkPurpose
@@ -54,7 +54,7 @@ class Link:
     voided_at: datetime | None = None
 
     def standing(self, now: datetime) -> LinkStanding:
-        """What has become of it, as far as the link alone can tell."""
+        """Return the state of the link, judged by the link alone."""
         if self.used_at is not None:
             return LinkStanding.USED
         if self.voided_at is not None:
@@ -64,20 +64,20 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewLink:
-    """A link just made, with its code, which is shown this once."""
+    """A new link with its code, which is shown only once."""
 
     link: Link
     code: str = field(repr=False)
 
     @property
     def path(self) -> str:
-        """Where the console takes it, below the issuer."""
+        """Return the console path that opens the link, relative to the issuer."""
         return f"/console/set-up?code={self.code}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
-    """What somebody who holds the code may know of the link. `administrator` is whom it is for."""
+    """The facts that the holder of a code may see about the link. `administrator` is the person the link is for."""
 
     standing: LinkStanding
     link: Link | None = None
@@ -85,15 +85,15 @@ class LinkState:
 
     @property
     def open(self) -> bool:
-        """Whether it can be used now."""
+        """Return whether the link can be used."""
         return self.standing is LinkStanding.OPEN
 
     @property
     def purpose(self) -> LinkPurpose | None:
-        """What it is, or was, for."""
+        """Return the purpose of the link; None if the link is unknown."""
         return self.link.purpose if self.link else None
 
     @property
     def expires_at(self) -> datetime | None:
-        """When it ends, or ended."""
+        """Return when the link expires or expired; None if the link is unknown."""
         return self.link.expires_at if self.link else None

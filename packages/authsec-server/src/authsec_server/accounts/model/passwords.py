@@ -1,6 +1,6 @@
-"""Which passwords are good enough (NIST SP 800-63B section 3.1.1.2): long, not guessed first, and nothing else asked.
+"""Password rules (NIST SP 800-63B section 3.1.1.2): long enough, and not among the first guesses. No I/O.
 
-No rule on kinds of characters, no expiry. What a password is never becomes part of a message.
+No rule requires kinds of characters or expiry. No message ever contains any part of a password.
 """
 
 from __future__ import annotations
@@ -28,17 +28,20 @@ TRIED_FIRST = (
 
 
 def entered(typed: str) -> str:
-    """What was typed, in the one form in which passwords are hashed and compared (NFC): keyboards differ."""
+    """Return the typed password in the form that is hashed and compared (NFC), because keyboards differ."""
     return unicodedata.normalize("NFC", typed)
 
 
 def could_be(password: str) -> bool:
-    """Whether this can be anybody's password at all: one too long for the rules is not even hashed."""
+    """Return whether the text can be a password at all. A text beyond the maximum length is not even hashed."""
     return 0 < len(password) <= MAX_PASSWORD and _writable(password)
 
 
 def acceptable(typed: str, *, known: Iterable[str]) -> str:
-    """The new password, normalised. `known` is what others know of the person: address and name. Raises `Invalid`."""
+    """Return the new password, normalised. Raises `Invalid` if the password is too weak.
+
+    `known` lists the person's public facts: address and name.
+    """
     password = entered(typed)
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise _refused(f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters", ADVICE)
@@ -61,13 +64,13 @@ def _writable(password: str) -> bool:
 
 
 def _is_run(text: str) -> bool:
-    """Whether it counts up or down all the way: `abcdefghijkl`, `987654321098`."""
+    """Return whether every character is one step up, or every one is one step down: `abcdefghijkl`, `987654321098`."""
     steps = {_step(first, second) for first, second in pairwise(text)}
     return steps in ({1}, {-1})
 
 
 def _repeats(text: str) -> bool:
-    """Whether it is one part over and over: then it is found in itself, moved by that part."""
+    """Return whether the text repeats one part. Such a text occurs in its own double, shifted by that part."""
     return text in (text + text)[1:-1]
 
 
@@ -79,7 +82,7 @@ def _step(first: str, second: str) -> int:
 
 
 def _words(known: Iterable[str]) -> set[str]:
-    """Addresses and names, whole and in parts."""
+    """Return the addresses and names, whole and in parts, without parts that are too short."""
     words = set()
     for text in map(str.casefold, map(entered, known)):
         words |= {text, text.replace(" ", ""), *re.split(r"[\s@._+-]+", text)}
@@ -87,7 +90,7 @@ def _words(known: Iterable[str]) -> set[str]:
 
 
 def _without(folded: str, words: Iterable[str]) -> str:
-    """What remains of the password, the longest words taken out first."""
+    """Return the password without these words. Longer words are removed first."""
     for word in sorted(words, key=len, reverse=True):
         folded = folded.replace(word, "")
     return folded

@@ -1,4 +1,4 @@
-"""Sessions of administrators: opaque to the browser, ended by time or by somebody. Pure."""
+"""Administrators' sessions: opaque to the browser, ended by time or by a person. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_USER_AGENT = 200
 
 
 class SignInMethod(StrEnum):
-    """How somebody came in."""
+    """The method of a sign-in."""
 
     PASSWORD = "password"  # noqa: S105 - a method's name
     OIDC = "oidc"
@@ -20,7 +20,7 @@ class SignInMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionTerms:
-    """A session ends when it has not been used for `idle`, and in any case after `lifetime`."""
+    """Time limits of sessions: a session ends after `idle` without use, and always after `lifetime`."""
 
     idle: timedelta
     lifetime: timedelta
@@ -28,9 +28,9 @@ class SessionTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A session by its public id. The cookie's value opens it and is kept as a hash only.
+    """A session with its public id. The cookie value opens the session; only a hash of the value is stored.
 
-    `last_seen_at` is up to a minute behind; `address` and `user_agent` are those of the sign-in.
+    `last_seen_at` is up to a minute behind. `address` and `user_agent` are those of the sign-in.
     """
 
     id: str
@@ -43,14 +43,14 @@ class Session:
     ended_at: datetime | None = None
 
     def expires_at(self, terms: SessionTerms) -> datetime:
-        """When it ends by itself unless it is used before."""
+        """Return when the session expires if it is not used before."""
         return min(self.last_seen_at + terms.idle, self.created_at + terms.lifetime)
 
     def stands(self, now: datetime, terms: SessionTerms) -> bool:
-        """Whether it still lets its holder in."""
+        """Return whether the session is valid: neither ended nor expired."""
         return self.ended_at is None and now < self.expires_at(terms)
 
 
 def shown_user_agent(sent: str) -> str:
-    """The header User-Agent, cut and without anything but printable ASCII: it is shown in lists."""
+    """Shorten the User-Agent header and keep only printable ASCII: lists show the value."""
     return "".join(char for char in sent if " " <= char <= "~")[:MAX_USER_AGENT]

@@ -1,7 +1,7 @@
-"""Signing in through an OpenID Connect provider: authorization code flow with PKCE (OpenID Connect Core, RFC 9700).
+"""Sign-in through an OpenID provider: authorization code flow with PKCE (OpenID Connect Core, RFC 9700).
 
-From the button to a verified identity and the role that the provider gives it. What an administrator is, and what a
-session, the neighbours in `accounts` know; pages and cookies are `console`'s.
+This package returns a verified identity and the role that the provider grants. Administrators and sessions
+are in `accounts`; pages and cookies are in `console`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`OpenIdSignIn`: sends a browser to the provider, redeems the code, and says who comes back."""
+"""`OpenIdSignIn`: send a browser to the provider, redeem the code, and return the person's identity."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ _CLIENT_ERRORS = frozenset({"invalid_client", "unauthorized_client"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What the provider gave for the code. Nothing of it is verified yet, and nothing of it is kept."""
+    """The tokens that the provider returned for the code. They are not verified yet, and they are not stored."""
 
     id_token: str = field(repr=False)
     access_token: str = field(repr=False)
 
 
 def redeem(outbound: Outbound, provider: Provider, client: RelyingParty, transaction: Transaction, code: str) -> Tokens:
-    """Exchange the code (OpenID Connect Core section 3.1.3, RFC 7636 section 4.5). Raises `SignInRefused`."""
+    """Exchange the code for tokens. Raises `SignInRefused`.
+
+    See OpenID Connect Core section 3.1.3 and RFC 7636 section 4.5.
+    """
     fields, headers = client.authentication(provider.auth_methods)
     fields |= {
         "grant_type": "authorization_code",
@@ -57,9 +60,10 @@ def redeem(outbound: Outbound, provider: Provider, client: RelyingParty, transac
 
 
 def userinfo(outbound: Outbound, provider: Provider, tokens: Tokens, subject: str) -> Mapping[str, Any]:
-    """Claims that providers keep out of the ID token (OpenID Connect Core sections 5.3 and 5.4); empty if it has none.
+    """Fetch the claims that are not in the ID token (OpenID Connect Core sections 5.3 and 5.4).
 
-    Raises `SignInRefused`.
+    Return an empty mapping if the provider has no userinfo endpoint. Raises `SignInRefused`, also for claims of
+    another subject (token substitution).
     """
     if provider.userinfo_endpoint is None:
         return {}
@@ -101,7 +105,7 @@ AT_ONCE = 8  # more would hold the threads that agents need when the provider is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """Where to send the browser, and what to give it in an HttpOnly cookie."""
+    """The URL to send the browser to, and the transaction to set in an HttpOnly cookie."""
 
     url: str = field(repr=False)
     transaction: str = field(repr=False)
@@ -109,16 +113,16 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """Who came back, and the local path where they wanted to go."""
+    """The person's verified identity, and the local path to open next."""
 
     identity: VerifiedIdentity
     next: str
 
 
 class OpenIdSignIn:
-    """Signs people in through one provider. Used from any thread; it blocks.
+    """Sign-in through one provider. Thread-safe; its methods block.
 
-    `label` is the text of the button that leads to it.
+    `label` is the text of the sign-in button.
     """
 
     def __init__(
@@ -143,7 +147,7 @@ class OpenIdSignIn:
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def begin(self, next: str = HOME) -> Begun:  # noqa: A002 - the parameter of the address that leads here
-        """A new sign-in that will end at the local path `next`. Raises `SignInRefused`."""
+        """Begin a sign-in that ends at the local path `next`. Raises `SignInRefused`."""
         with self._place():
             provider = self._directory.provider()
         transaction = Transaction.begin(next, self._now(), self._token_bytes)
@@ -163,9 +167,9 @@ class OpenIdSignIn:
         return Begun(url=f"{provider.authorization_endpoint}{joint}{query}", transaction=transaction.cookie())
 
     def finish(self, transaction: str, query: Iterable[tuple[str, str]]) -> Finished:
-        """Who the browser with the cookie `transaction` is, by the provider's answer in `query`.
+        """Finish the sign-in of the browser with the cookie `transaction`; `query` is the provider's answer.
 
-        Raises `SignInRefused`. Whatever comes out, the cookie has served: delete it.
+        Raises `SignInRefused`. The caller deletes the cookie in every case: each transaction is used once.
         """
         with self._place():
             its = self._standing(transaction)
@@ -181,7 +185,10 @@ class OpenIdSignIn:
         return transaction
 
     def _code(self, transaction: Transaction, query: Iterable[tuple[str, str]]) -> str:
-        """The code in the provider's answer, once the answer is the one to this transaction, for the first time."""
+        """Return the code in the provider's answer. Raises `SignInRefused`.
+
+        The answer must belong to this transaction, and each transaction is accepted once.
+        """
         pairs = list(query)
         answer = dict(pairs)
         if len(answer) != len(pairs):  # RFC 6749 section 3.1: readers would disagree on which counts
@@ -217,7 +224,10 @@ class OpenIdSignIn:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        """One of the places for sign-ins under way; refusals are logged on the way out."""
+        """Reserve one of the places for concurrent sign-ins, and log refusals.
+
+        Raises `SignInRefused` if no place is free.
+        """
         try:
             if not self._places.acquire(blocking=False):
                 raise SignInRefused(OpenIdRefusal.BUSY)
@@ -238,9 +248,9 @@ def sign_in_of(
     monotonic: Callable[[], float],
     token_bytes: Callable[[int], bytes],
 ) -> OpenIdSignIn | None:
-    """Sign-in through the provider that the settings name; None if they name none. Raises `StartupRefused`.
+    """Build the sign-in through the provider in the settings; None if no provider is set. Raises `StartupRefused`.
 
-    The provider is not asked yet: a server must start while its provider is away.
+    This function sends no request to the provider: a server must start while its provider is down.
     """
     if not settings.oidc_issuer:
         return None
@@ -287,6 +297,6 @@ def _check_settings(settings: Settings, outbound: Outbound) -> None:
 
 
 def _check_issuer(answer: Mapping[str, str], provider: Provider) -> None:
-    """RFC 9207 section 2.4: an answer of another provider must not be taken for this one's (mix-up)."""
+    """Refuse an answer from another provider (mix-up attack, RFC 9207 section 2.4). Raises `SignInRefused`."""
     if answer.get("iss", provider.issuer) != provider.issuer or (provider.names_itself and "iss" not in answer):
         raise SignInRefused(OpenIdRefusal.ISSUER_MISMATCH)

@@ -1,4 +1,4 @@
-"""Every check that an ID token must pass (OpenID Connect Core section 3.1.3.7), in the order in which they are made."""
+"""The checks of an ID token (OpenID Connect Core section 3.1.3.7), in the order in which they are made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_SUBJECT = 255  # section 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What this sign-in expects of its ID token. Times are in seconds since the epoch."""
+    """The values that an ID token must match in this sign-in. Times are in seconds since the epoch."""
 
     issuer: str
     client_id: str
@@ -35,7 +35,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """`holds`, or the token is refused with `failure`, which never quotes it."""
+    """One check of an ID token. If `holds` returns False, the token is refused with `failure`.
+
+    `failure` never quotes the token.
+    """
 
     source: str
     failure: str
@@ -43,7 +46,7 @@ class _Check:
 
 
 def verified_claims(token: str, find_key: Callable[[str], PublicKey | None], expected: Expected) -> Mapping[str, Any]:
-    """The claims, once the provider's key has vouched for them and every check holds. Raises `SignInRefused`."""
+    """Verify the signature and every check, and return the claims. Raises `SignInRefused`."""
     try:
         jws = parse_compact(token, max_bytes=MAX_BYTES)
         verified = jws.verified_by(_key(jws, find_key), algorithms=ALGORITHMS)

@@ -1,4 +1,4 @@
-"""Who the provider says is there, and which role that gives here. Pure."""
+"""Read the person's identity and role from the provider's claims. No I/O."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from authsec_server.principal import Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedIdentity:
-    """A person at a provider, with the role that their claims give here.
+    """A person at a provider, with the role that the person's claims grant here.
 
-    The person is (`issuer`, `subject`), nothing else. An e-mail address is what somebody typed and changes hands: it
-    must never lead to an account. `email_verified` says only that the provider looked.
+    Only (`issuer`, `subject`) identifies the person. People type e-mail addresses, and addresses change owners:
+    an address must never lead to an account. `email_verified` means only that the provider checked the address.
     """
 
     issuer: str
@@ -31,12 +31,12 @@ class VerifiedIdentity:
 
 
 def is_complete(claims: Mapping[str, Any], rule: RoleRule) -> bool:
-    """Whether nothing is missing that the provider's userinfo could tell."""
+    """Return whether the claims have role, e-mail address and name, so that userinfo is not needed."""
     return rule.find(claims) is not None and _email(claims) is not None and _text(claims, "name") != ""
 
 
 def read_identity(claims: Mapping[str, Any], rule: RoleRule) -> VerifiedIdentity:
-    """The identity in verified claims. Raises `SignInRefused` for one without role or e-mail address."""
+    """Read the identity from verified claims. Raises `SignInRefused` without a role or an e-mail address."""
     role = rule.role(claims)
     if role is None:
         whom = (claims["iss"], claims["sub"])
@@ -55,31 +55,37 @@ def read_identity(claims: Mapping[str, Any], rule: RoleRule) -> VerifiedIdentity
 
 
 def _email(claims: Mapping[str, Any]) -> str | None:
-    """The claim `email` in the form that accounts have; None where it is no e-mail address."""
+    """Return the claim `email` in the form of account addresses; None if the claim is no e-mail address."""
     value = claims.get("email")
     return read_email(value) if isinstance(value, str) else None
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
-    """A claim for people to read, on one line."""
+    """Return a claim as one line of text for people; empty if the claim is no string."""
     value = claims.get(name)
     return plain(value, MAX_NAME) if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleRule:
-    """`claim` names a claim of strings, or leads to one by dots (`realm_access.roles`); `values` says who gets what."""
+    """A rule by which claims grant roles: `values` maps each role to the claim values that grant it.
+
+    `claim` names a claim of strings, or gives a path with dots to one (`realm_access.roles`).
+    """
 
     claim: str
     values: Mapping[Role, frozenset[str]]
 
     def role(self, claims: Mapping[str, Any]) -> Role | None:
-        """The highest role that the claim's values give, compared to the letter; None if they give none."""
+        """Return the highest role that the claim grants; None if it grants none. Values must match exactly."""
         held = _texts(self.find(claims))
         return max((role for role, values in self.values.items() if values & held), default=None)
 
     def find(self, claims: Mapping[str, Any]) -> object:
-        """The claim; None if it is not there. A claim by the whole name comes first: names may be URLs, with dots."""
+        """Return the value of the claim; None if it is absent.
+
+        The whole name is tried before the path with dots: a claim's name may be a URL, which has dots.
+        """
         if self.claim in claims:
             return claims[self.claim]
         value: object = claims
@@ -89,6 +95,6 @@ class RoleRule:
 
 
 def _texts(claim: object) -> frozenset[str]:
-    """A string is one value, never several by spaces or commas: those occur in names of groups."""
+    """Return the strings of a claim. One string is one value: names of groups may contain spaces and commas."""
     items = claim if isinstance(claim, list) else [claim]
     return frozenset(item for item in items if isinstance(item, str) and item)

@@ -1,4 +1,4 @@
-"""The OpenID provider: what it says of itself, its keys, and this server as its client."""
+"""The OpenID provider: its discovery document, its key set, and this server as its client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_SECRET = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelyingParty:
-    """A client registered at `issuer`. Without `secret_file` it is a public client: PKCE alone protects its codes."""
+    """A client that is registered at `issuer`. Without `secret_file` it is public: only PKCE protects its codes."""
 
     issuer: str
     client_id: str
@@ -31,9 +31,10 @@ class RelyingParty:
     scopes: str
 
     def authentication(self, methods: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """Form fields and headers by which it authenticates at the token endpoint, which takes `methods`.
+        """Return the form fields and headers that authenticate the client at the token endpoint.
 
-        Raises `SignInRefused` when its secret cannot be read, or is not taken in any way known here.
+        `methods` are the methods that the endpoint accepts. Raises `SignInRefused` if the client secret cannot be
+        read, or if no method is known here.
         """
         if self.secret_file is None:  # `none` is tried even where it is not announced: Keycloak never announces it
             return {"client_id": self.client_id}, {}
@@ -48,7 +49,7 @@ class RelyingParty:
         )
 
     def secret(self) -> str:
-        """The secret, read from the file now: a new one needs no restart. Raises `SignInRefused`."""
+        """Read the secret from the file. A new secret needs no restart. Raises `SignInRefused`."""
         assert self.secret_file is not None
         try:
             secret = self.secret_file.read_text("utf-8")[:_LONGEST_SECRET].strip()
@@ -64,7 +65,7 @@ _SUFFIX = "/.well-known/openid-configuration"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider's endpoints and what matters of its abilities. `names_itself`: its answers carry `iss` (RFC 9207)."""
+    """A provider's endpoints and capabilities. `names_itself`: its answers carry `iss` (RFC 9207)."""
 
     issuer: str
     authorization_endpoint: str
@@ -76,12 +77,15 @@ class Provider:
 
 
 def discovery_url(issuer: str) -> str:
-    """Where the provider describes itself."""
+    """Return the URL of the provider's discovery document."""
     return issuer.rstrip("/") + _SUFFIX
 
 
 def read_provider(document: Mapping[str, Any], issuer: str, outbound: Outbound) -> Provider:
-    """The provider that `document` describes. Raises `SignInRefused`; its note says which member is wrong."""
+    """Check the discovery document and return its provider.
+
+    Raises `SignInRefused`; the note names the wrong member of `document`.
+    """
     named = document.get("issuer")
     if named != issuer:  # to the letter (section 4.3): stops one provider from posing as another
         raise _unfit(f"it names the issuer {plain(str(named), 200)!r}, and the settings say {issuer!r}")
@@ -113,7 +117,7 @@ def _endpoint(document: Mapping[str, Any], name: str, outbound: Outbound) -> str
 
 
 def _texts(document: Mapping[str, Any], name: str, *, absent: str = "") -> frozenset[str]:
-    """A list of strings; `absent` is what its absence means."""
+    """Return the list of strings under `name`; if the member is absent, return the default `absent`."""
     values = document.get(name, [absent])
     return frozenset(value for value in values if isinstance(value, str)) if isinstance(values, list) else frozenset()
 
@@ -136,10 +140,10 @@ class _KeptDocument(Generic[T]):
 
 
 class Directory:
-    """What is known of one provider. Used from any thread; one fetch at a time.
+    """Cache of one provider's discovery document and key set. Thread-safe; one fetch at a time.
 
-    While the provider does not answer, those who come within five seconds of a failure are refused with it at once:
-    they would only hold threads that others need.
+    After a failed fetch, callers within the next five seconds get the same failure at once. Otherwise they
+    would occupy threads that other requests need.
     """
 
     def __init__(self, issuer: str, outbound: Outbound, monotonic: Callable[[], float]) -> None:
@@ -152,12 +156,12 @@ class Directory:
         self._failed: _KeptDocument[str] | None = None
 
     def provider(self) -> Provider:
-        """The provider. Raises `SignInRefused`."""
+        """Return the provider. Raises `SignInRefused`."""
         with self._lock:
             return self._current_provider()
 
     def key(self, kid: str) -> PublicKey | None:
-        """The provider's key of this name, None if it has none. Raises `SignInRefused`."""
+        """Return the provider's key with this `kid`; None if the provider has none. Raises `SignInRefused`."""
         with self._lock:
             kept = self._keys
             if kept is None or self._age(kept) >= (FRESH_SECONDS if kid in kept.value else UNKNOWN_KEY_PAUSE):

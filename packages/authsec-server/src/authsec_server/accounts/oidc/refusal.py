@@ -1,4 +1,4 @@
-"""Why somebody who comes back from the provider is not let in: a sentence for them, a code for the journal."""
+"""Refusals of a sign-in through a provider: a message for the person, and a code for the audit log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from authsec_server.failures import NotPermitted
 
 
 class OpenIdRefusal(StrEnum):
-    """The code of a refusal. At most 21 characters: each is part of a counted row's key."""
+    """The code of a refusal. At most 21 characters each: the code is part of the key of a counted row."""
 
     NOT_BEGUN = "oidc_not_begun"
     EXPIRED = "oidc_expired"
@@ -59,9 +59,9 @@ _RETRYABLE = frozenset({OpenIdRefusal.UNAVAILABLE, OpenIdRefusal.BUSY})
 
 
 class SignInRefused(NotPermitted):
-    """Nobody was let in. `note` is for the log of whoever runs the server, and safe there; the person never sees it.
+    """A sign-in was refused. `note` is for the server's log, is safe there, and is never shown to the person.
 
-    `whom` are issuer and subject, where the provider vouched for somebody and gives them no role.
+    `whom` is the issuer and subject of a person who is authenticated at the provider but has no role there.
     """
 
     def __init__(self, code: OpenIdRefusal, note: str = "", *, whom: tuple[str, str] | None = None) -> None:
@@ -73,5 +73,5 @@ class SignInRefused(NotPermitted):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same may go well in a moment."""
+        """Return whether the same sign-in may succeed a moment later."""
         return self.code in _RETRYABLE

@@ -1,7 +1,8 @@
-"""One sign-in on its way: what this browser must bring back so that an answer counts as the answer to its question.
+"""State of one sign-in at the provider: it binds the provider's answer to the browser that began the sign-in.
 
-It is kept in an HttpOnly cookie of that browser and nowhere else. Reading it would let the browser's own user do what
-they can do anyway; nobody else's browser has it (login cross-site request forgery, codes of another's browser).
+The state is in an HttpOnly cookie of that browser and nowhere else. A user who reads their own cookie gains
+nothing, and no other browser has the cookie. This stops login cross-site request forgery and codes from
+another browser.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ _RANDOM = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """`state` binds the answer to this browser, `nonce` the ID token to this transaction, `verifier` the code (PKCE).
+    """The state of one sign-in, with three random values of 256 bits each.
 
-    Each is 256 random bits. `begun` is in seconds since the epoch.
+    `state` binds the answer to this browser. `nonce` binds the ID token, and `verifier` the code (PKCE), to
+    this transaction. `begun` is in seconds since the epoch.
     """
 
     state: str = field(repr=False)
@@ -43,7 +45,7 @@ class Transaction:
 
     @classmethod
     def begin(cls, next_path: str, now: datetime, token_bytes: Callable[[int], bytes]) -> Self:
-        """A new one."""
+        """Create a transaction with new random values."""
         return cls(
             state=_base64url(token_bytes(32)),
             nonce=_base64url(token_bytes(32)),
@@ -54,7 +56,7 @@ class Transaction:
 
     @classmethod
     def read(cls, cookie: str) -> Self | None:
-        """The transaction in a cookie; None for anything that `cookie()` did not make."""
+        """Read the transaction from a cookie; None for a text that `cookie()` cannot have made."""
         if len(cookie) > _COOKIE_BYTES:
             return None
         try:
@@ -69,28 +71,31 @@ class Transaction:
         return None
 
     def cookie(self) -> str:
-        """The value of the cookie."""
+        """Return the cookie value that `read` accepts."""
         return _base64url(strict_json.dumps([self.state, self.nonce, self.verifier, self.next, self.begun]))
 
     @property
     def challenge(self) -> str:
-        """What the provider is told of the verifier (RFC 7636 section 4.2, S256)."""
+        """Return the code challenge for the verifier (RFC 7636 section 4.2, S256)."""
         return _base64url(sha256(self.verifier.encode()).digest())
 
     def stands(self, now: datetime) -> bool:
-        """Whether it was begun within the last ten minutes; another server of ours may have begun it, by its clock."""
+        """Return whether the transaction began within the last ten minutes.
+
+        Another of our servers may have begun the transaction, so their clocks may differ by up to a minute.
+        """
         return -CLOCKS_DIFFER <= int(now.timestamp()) - self.begun <= TRANSACTION_SECONDS
 
     def is_answered_by(self, state: str) -> bool:
-        """Whether an answer with this `state` is the answer to it."""
+        """Return whether an answer with this `state` belongs to the transaction."""
         return compare_digest(state.encode(), self.state.encode())
 
 
 class SpentStates:
-    """Which transactions this process has seen the end of, for as long as they could be shown again.
+    """Transactions that this process has finished, remembered until they expire, so that none is used twice.
 
-    A code is good once, at the provider, and the page that finishes a sign-in deletes the cookie. This is the third
-    lock, for a history or a log that both can be read from; it knows of one process only.
+    The provider accepts a code once, and the page that finishes a sign-in deletes the cookie. This class is the
+    third protection: it stops an attacker who reads both from a history or a log. It covers one process only.
     """
 
     def __init__(self, *, most: int = 10_000) -> None:
@@ -99,7 +104,7 @@ class SpentStates:
         self._lock = threading.Lock()
 
     def spend(self, transaction: Transaction, now: datetime) -> bool:
-        """Use the transaction up; False if it has been."""
+        """Mark the transaction as used. Return False if it was used before."""
         with self._lock:
             while self._spent and (len(self._spent) >= self._most or next(iter(self._spent.values())) < now):
                 self._spent.popitem(last=False)
@@ -110,9 +115,9 @@ class SpentStates:
 
 
 def local_path(path: str) -> str:
-    """`path`, if it is one of this server, else the console's first page.
+    r"""Return `path` if it is a path on this server, else the console's first page.
 
-    Browsers read `//evil.example`, `/\\evil.example` and `/<tab>/evil.example` as other hosts (open redirect).
+    Browsers read `//evil.example`, `/\evil.example` and `/<tab>/evil.example` as other hosts (open redirect).
     """
     plain = path.isascii() and path.isprintable() and "\\" not in path and len(path) <= LONGEST_NEXT
     return path if plain and path.startswith("/") and not path.startswith("//") else HOME

@@ -1,4 +1,4 @@
-"""This room's tables, one module each; used by this room only."""
+"""Tables of `accounts`, one module each. Only `accounts` uses them."""
 
 from authsec_server.accounts.store import admin_keys, administrators, links, sessions
 

@@ -1,4 +1,4 @@
-"""The table of admin keys."""
+"""Table of admin keys, and its queries."""
 
 from __future__ import annotations
 
@@ -41,46 +41,46 @@ def add(connection: Connection, key: AdminKey, key_sha256: str) -> None:
 
 
 def set_revoked(connection: Connection, key_id: str, now: datetime) -> None:
-    """Write that the key is revoked."""
+    """Save the time of the revocation."""
     connection.execute(update(admin_keys).where(admin_keys.c.id == key_id).values(revoked_at=now))
 
 
 def set_used(connection: Connection, key_id: str, now: datetime, *, at_most_every: timedelta) -> None:
-    """Write that the key was used, unless that was written shortly before."""
+    """Save the time of the last use, unless the saved time is less than `at_most_every` ago."""
     last = admin_keys.c.last_used_at
     due = or_(last.is_(None), last <= now - at_most_every)
     connection.execute(update(admin_keys).where(admin_keys.c.id == key_id, due).values(last_used_at=now))
 
 
 def by_hash(connection: Connection, key_sha256: str) -> AdminKey | None:
-    """The key with this hash."""
+    """Return the key with this hash."""
     return _first(connection, admin_keys.c.key_sha256, key_sha256)
 
 
 def by_id(connection: Connection, key_id: str) -> AdminKey | None:
-    """The key with this id."""
+    """Return the key with this id."""
     return _first(connection, admin_keys.c.id, key_id)
 
 
 def by_name(connection: Connection, name: str) -> AdminKey | None:
-    """The key with this name."""
+    """Return the key with this name."""
     return _first(connection, admin_keys.c.name, name)
 
 
 def id_of(connection: Connection, *, name: str = "", id_: str = "") -> str | None:
-    """The id of the key with this name or id; no other column is read."""
+    """Return the id of the key with this name or id. No other column is read."""
     wanted = admin_keys.c.name == name if name else admin_keys.c.id == id_
     return connection.execute(select(admin_keys.c.id).where(wanted)).scalar()
 
 
 def page(connection: Connection, *, after: str, limit: int) -> list[AdminKey]:
-    """Keys by name, from the first one behind `after`."""
+    """Return the keys after the name `after`, in name order."""
     statement = select(admin_keys).where(admin_keys.c.name > after).order_by(admin_keys.c.name).limit(limit)
     return [_admin_key(row) for row in connection.execute(statement)]
 
 
 def names_near(connection: Connection, name: str) -> list[str]:
-    """The names around this one, which none has."""
+    """Return the names that sort closest to this name, for suggestions."""
     return neighbours(connection, admin_keys.c.name, name)
 
 

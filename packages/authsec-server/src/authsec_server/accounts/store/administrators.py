@@ -1,4 +1,4 @@
-"""The table of administrators."""
+"""Table of administrators, and its queries."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def add(connection: Connection, administrator: Administrator) -> None:
 
 
 def change(connection: Connection, administrator: Administrator) -> None:
-    """Write what can be changed of an administrator: address, name, role, whether disabled; and who changed it."""
+    """Save the editable fields (address, name, role, disabled) and the author of the change."""
     statement = update(administrators).where(administrators.c.id == administrator.id)
     connection.execute(
         statement.values(
@@ -80,15 +80,15 @@ def change(connection: Connection, administrator: Administrator) -> None:
 
 
 def set_password_hash(connection: Connection, administrator_id: str, password_hash: str | None) -> None:
-    """Write the hash of the password; None: there is no password any more."""
+    """Save the hash of the password; None removes the password."""
     statement = update(administrators).where(administrators.c.id == administrator_id)
     connection.execute(statement.values(password_hash=password_hash))
 
 
 def set_signed_in(connection: Connection, administrator_id: str, now: datetime) -> None:
-    """Write that the administrator came in, unless a later time is written: servers' clocks differ.
+    """Save the time of a sign-in, unless a later time is saved: the clocks of servers differ.
 
-    `audit verify` compares the time with the latest sign-in.
+    `audit verify` compares this time with the latest sign-in.
     """
     last = administrators.c.last_sign_in_at
     is_later = or_(last.is_(None), last < now)
@@ -97,41 +97,44 @@ def set_signed_in(connection: Connection, administrator_id: str, now: datetime) 
 
 
 def by_id(connection: Connection, administrator_id: str) -> Administrator | None:
-    """The administrator with this id."""
+    """Return the administrator with this id."""
     return _first(connection, administrators.c.id == administrator_id)
 
 
 def by_email(connection: Connection, email: str) -> Administrator | None:
-    """The administrator with this address, which must be in its normal form."""
+    """Return the administrator with this address, which must be in its unique form."""
     return _first(connection, administrators.c.email == email)
 
 
 def id_of(connection: Connection, *, email: str = "", id_: str = "") -> str | None:
-    """The id of the administrator with this address, in its normal form, or id; no other column is read."""
+    """Return the id of the administrator with this id, or with this address in its unique form.
+
+    No other column is read.
+    """
     wanted = administrators.c.email == email if email else administrators.c.id == id_
     return connection.execute(select(administrators.c.id).where(wanted)).scalar()
 
 
 def by_identity(connection: Connection, issuer: str, subject: str) -> Administrator | None:
-    """The administrator whom this provider knows by this subject."""
+    """Return the administrator with this subject at this provider."""
     return _first(connection, administrators.c.issuer == issuer, administrators.c.subject == subject)
 
 
 def password_hash(connection: Connection, administrator_id: str) -> str | None:
-    """The hash of the password; None where there is none."""
+    """Return the hash of the password; None if the administrator has no password."""
     statement = select(administrators.c.password_hash).where(administrators.c.id == administrator_id)
     found: str | None = connection.execute(statement).scalar_one_or_none()
     return found
 
 
 def any_yet(connection: Connection) -> bool:
-    """Whether there is any administrator, enabled or not."""
+    """Return whether any administrator exists, enabled or not."""
     found: bool = connection.execute(select(exists(select(administrators.c.id)))).scalar_one()
     return bool(found)
 
 
 def admins_with_way_in(connection: Connection, *, beside: str) -> int:
-    """How many others have the role admin, are enabled and can sign in by themselves."""
+    """Count the enabled admins, except `beside`, who have a password or an identity."""
     statement = select(func.count()).where(
         administrators.c.id != beside,
         administrators.c.role == Role.ADMIN.name.lower(),
@@ -143,18 +146,18 @@ def admins_with_way_in(connection: Connection, *, beside: str) -> int:
 
 
 def page(connection: Connection, *, after: str, limit: int) -> list[Administrator]:
-    """Administrators by e-mail address, from the first one behind `after`."""
+    """Return the administrators after the address `after`, in address order."""
     statement = select(administrators).where(administrators.c.email > after)
     return [read(row) for row in connection.execute(statement.order_by(administrators.c.email).limit(limit))]
 
 
 def emails_near(connection: Connection, email: str) -> list[str]:
-    """The addresses around this one, which nobody has."""
+    """Return the addresses that sort closest to this address, for suggestions."""
     return neighbours(connection, administrators.c.email, email)
 
 
 def search(connection: Connection, text: str, *, limit: int) -> list[Administrator]:
-    """Administrators whose name or address contains the text, or whose id begins with it."""
+    """Return administrators whose name or address contains the text, or whose id begins with it."""
     within = [
         administrators.c.name.icontains(text, autoescape=True),
         administrators.c.email.icontains(text, autoescape=True),
@@ -165,7 +168,7 @@ def search(connection: Connection, text: str, *, limit: int) -> list[Administrat
 
 
 def read(row: Row[Any]) -> Administrator:
-    """The administrator in this row."""
+    """Read the administrator from this row."""
     return Administrator(
         id=row.id,
         email=row.email,

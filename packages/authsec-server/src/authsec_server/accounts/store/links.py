@@ -1,4 +1,4 @@
-"""The table of one-time links."""
+"""Table of one-time links, and its queries."""
 
 from __future__ import annotations
 
@@ -39,20 +39,24 @@ def add(connection: Connection, link: Link, code_sha256: str) -> None:
 
 
 def by_hash(connection: Connection, code_sha256: str) -> Link | None:
-    """The link whose code has this hash."""
+    """Return the link whose code has this hash."""
     row = connection.execute(select(setup_links).where(setup_links.c.code_sha256 == code_sha256)).first()
     return None if row is None else _link(row)
 
 
 def use(connection: Connection, link_id: str, now: datetime) -> bool:
-    """Write that the link is used; False when that was written already."""
+    """Mark the link as used. Return False if the link was used or voided before."""
     unused = (setup_links.c.used_at.is_(None), setup_links.c.voided_at.is_(None))
     statement = update(setup_links).where(setup_links.c.id == link_id, *unused).values(used_at=now)
     return connection.execute(statement).rowcount == 1
 
 
 def void(connection: Connection, administrator_id: str, purpose: LinkPurpose | None, now: datetime) -> None:
-    """Write that unused links of this administrator (empty: of nobody yet) are void; of one purpose, or of any."""
+    """Mark the administrator's unused links as void.
+
+    An empty `administrator_id` selects links without an administrator. `purpose` selects one purpose; None
+    selects all.
+    """
     of_theirs = setup_links.c.administrator_id == administrator_id
     statement = update(setup_links).where(
         of_theirs if administrator_id else setup_links.c.administrator_id.is_(None),
@@ -65,13 +69,13 @@ def void(connection: Connection, administrator_id: str, purpose: LinkPurpose | N
 
 
 def void_all(connection: Connection, now: datetime) -> None:
-    """Write that every unused link is void."""
+    """Mark every unused link as void."""
     unused = (setup_links.c.used_at.is_(None), setup_links.c.voided_at.is_(None))
     connection.execute(update(setup_links).where(*unused).values(voided_at=now))
 
 
 def forget(connection: Connection, expired_until: datetime) -> None:
-    """Delete what expired at that time or before."""
+    """Delete the links that expired at `expired_until` or before."""
     connection.execute(delete(setup_links).where(setup_links.c.expires_at <= expired_until))
 
 

@@ -1,4 +1,4 @@
-"""The table of administrators' sessions."""
+"""Table of administrators' sessions, and its queries."""
 
 from __future__ import annotations
 
@@ -42,49 +42,49 @@ def add(connection: Connection, session: Session, cookie_sha256: str) -> None:
 
 
 def by_id(connection: Connection, session_id: str) -> Session | None:
-    """The session with this id."""
+    """Return the session with this id."""
     row = connection.execute(select(sessions).where(sessions.c.id == session_id)).first()
     return None if row is None else _session(row)
 
 
 def by_hash(connection: Connection, cookie_sha256: str) -> Session | None:
-    """The session whose cookie has this hash."""
+    """Return the session whose cookie has this hash."""
     row = connection.execute(select(sessions).where(sessions.c.cookie_sha256 == cookie_sha256)).first()
     return None if row is None else _session(row)
 
 
 def open_ones(connection: Connection, administrator_id: str) -> list[Session]:
-    """The administrator's sessions that nobody has ended, the one last used first."""
+    """Return the administrator's sessions that are not marked as ended, the most recently used first."""
     theirs = (sessions.c.administrator_id == administrator_id, sessions.c.ended_at.is_(None))
     statement = select(sessions).where(*theirs).order_by(sessions.c.last_seen_at.desc())
     return [_session(row) for row in connection.execute(statement)]
 
 
 def addresses(connection: Connection, administrator_id: str) -> set[str]:
-    """From where this administrator came in, as far as sessions are remembered."""
+    """Return the addresses of the administrator's sign-ins, as far as their sessions are still stored."""
     statement = select(sessions.c.address).where(sessions.c.administrator_id == administrator_id).distinct()
     return set(connection.execute(statement).scalars())
 
 
 def set_seen(connection: Connection, session_id: str, now: datetime) -> None:
-    """Write that the session was used. Never backwards, and never in one that has ended."""
+    """Save a later time of use for the session. An ended session does not change."""
     still_open = (sessions.c.ended_at.is_(None), sessions.c.last_seen_at < now)
     connection.execute(update(sessions).where(sessions.c.id == session_id, *still_open).values(last_seen_at=now))
 
 
 def set_ended(connection: Connection, session_id: str, now: datetime) -> None:
-    """Write that the session has ended."""
+    """Mark the session as ended."""
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(ended_at=now))
 
 
 def end_expired(connection: Connection, now: datetime, *, seen_until: datetime, made_until: datetime) -> None:
-    """End the sessions last used, or begun, at those times or before."""
+    """End the sessions last used at `seen_until` or before, or created at `made_until` or before."""
     over = or_(sessions.c.last_seen_at <= seen_until, sessions.c.created_at <= made_until)
     connection.execute(update(sessions).where(sessions.c.ended_at.is_(None), over).values(ended_at=now))
 
 
 def forget(connection: Connection, ended_until: datetime) -> None:
-    """Delete what ended at that time or before."""
+    """Delete the sessions that ended at `ended_until` or before."""
     connection.execute(delete(sessions).where(sessions.c.ended_at <= ended_until))
 
 

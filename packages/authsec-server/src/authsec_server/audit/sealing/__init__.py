@@ -1,5 +1,7 @@
-"""The seal on the journal: a log of hashes over its events, with heads that a key of its own signs (RFC 9162's trees).
+"""The seal on the audit log: a log of event hashes, with signed tree heads as in RFC 9162.
 
-Whoever writes to the database can change an event, but not the heads that were signed over it. `sealer` appends what is
-committed, `verifying` compares a database with its heads, offline. The key itself belongs to `keys`.
+The heads have a signing key of their own.
+Raw SQL can change an event, but not the heads that were signed over the event.
+`sealer` appends committed events. `verifying` compares a database with its heads, offline.
+The package `keys` owns the sealing key.
 """

@@ -1,4 +1,7 @@
-"""The log over HTTP: for administrators its newest head, and events in the order of sealing; for everybody its keys."""
+"""The sealed log over HTTP: for administrators the newest head and the events, for everybody the public keys.
+
+Events are listed in the order of sealing.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,13 @@ _PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class SealKeysShown(TypedDict):
-    """Public keys as JWKs, with `created_at`; a head of a replaced key has at most `heads_up_to` leaves."""
+    """Public keys as JWKs, with `created_at`. A head by a replaced key covers at most `heads_up_to` leaves."""
 
     keys: list[dict[str, Any]]
 
 
 class ElsewhereShown(TypedDict):
-    """Whether heads are sent elsewhere by the server that answers, and since when none was taken there."""
+    """Whether this server sends heads to another place, and since when that place has accepted none."""
 
     sent: bool
     undelivered_since: str | None
@@ -39,9 +42,10 @@ class ElsewhereShown(TypedDict):
 
 
 class HeadShown(TypedDict):
-    """The newest head, as it was signed. `overdue`: events wait to be sealed though a server does it each second.
+    """The newest signed head. `overdue`: events wait longer for their seal than a running server allows.
 
-    `older`: why the database is older than its outside heads, where it is. `not_compared`: why that cannot be said.
+    `older` is the reason why the database is older than its outside heads, or null.
+    `not_compared` is the reason why the server could not compare the two, or null.
     """
 
     head: str
@@ -52,16 +56,17 @@ class HeadShown(TypedDict):
 
 
 class LeafShown(TypedDict):
-    """What is left of an event that was dropped."""
+    """The place and the leaf hash of a dropped event."""
 
     place: int
     leaf: str
 
 
 class SealedEvents(TypedDict):
-    """Events in the order of sealing; `next` is the place of the last leaf that was looked at, to go on from.
+    """Events in the order of sealing. `next` is the cursor: the place of the last leaf that was read.
 
-    Of `dropped` events only the leaves are left. `sealed` are there in all, by the newest head, signed at `head_at`.
+    Only the leaves remain of `dropped` events.
+    The newest head, signed at `head_at`, covers `sealed` leaves.
     """
 
     items: list[EventShown]
@@ -77,9 +82,11 @@ def operations(
     older: Callable[[], str | None] = lambda: None,
     not_compared: Callable[[], str] = lambda: "",
 ) -> list[AnyOperation]:
-    """The operations of the log. `published` are the keys as JWKs, and blocks its thread; `standing` that of heads.
+    """Return the operations of the sealed log.
 
-    `older` says why the database is older than its outside heads, `not_compared` why that cannot be said.
+    `published` returns the keys as JWKs and blocks its thread. `standing` returns the state of head delivery.
+    `older` returns the reason why the database is older than its outside heads.
+    `not_compared` returns the reason why the two could not be compared.
     """
 
     async def head(call: Call[NoBody]) -> HeadShown:
@@ -135,7 +142,7 @@ def operations(
 
 
 def routes(published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
-    """The keys, for everybody."""
+    """Return the public route that lists the keys."""
 
     async def keys(_request: Request) -> JSONResponse:
         return JSONResponse({"keys": await run_in_threadpool(published)})

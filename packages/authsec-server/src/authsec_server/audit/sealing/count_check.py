@@ -1,7 +1,7 @@
-"""Whether the kept counts say what the events say, for the months that are there; for dropped months, what was signed.
+"""Check whether the stored counts match the events, or, for dropped months, the signed digests.
 
-The attack: dashboards, last uses and used actions come from tables that no seal covers. Somebody who writes to the
-database changes a count, and every event is still as it was sealed.
+The attack: dashboards, last uses and used actions come from tables that no seal covers.
+Raw SQL changes a count, and every event still matches its seal.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)  # `counted.until` of a new 
 
 
 class CountCheck:
-    """One check, on one snapshot. First `meet` each number of an event and `add` each decided event, in any order.
+    """One check, on one snapshot. First call `meet` for each event number and `add` for each decided event.
 
-    Then ask for the `findings`.
+    The order of these calls does not matter. Then call `findings`.
     """
 
     def __init__(self, connection: Connection, *, now: datetime | None = None) -> None:
-        """Read the mark. Without `now` a mark in the future is not found."""
+        """Read the mark of the roll-up. Without `now`, a mark in the future is not reported."""
         self._connection = connection
         self._missing = missing_columns(connection)
         self._mark = Mark(until=None) if self._missing else read_mark(connection)
@@ -47,18 +47,19 @@ class CountCheck:
         self._recount.__exit__()
 
     def meet(self, number: int) -> None:
-        """Take in that there is an event with this number."""
+        """Note that an event with this number exists."""
         if self._highest < number <= MAX_NUMBER:
             self._highest = number
 
     def add(self, number: int, outcome: Outcome) -> None:
-        """Take in what an event says."""
+        """Add the outcome of an event."""
         self._recount.add(number, outcome)
 
     def findings(self, dropped: DropRecord | None = None, unknown_before: datetime | None = None) -> list[str]:
-        """What is found, in sentences. `dropped` is the sealed record with the latest cut.
+        """Return the findings as sentences. `dropped` is the sealed drop record with the latest cut.
 
-        Not all events before `unknown_before` were added: their counts are compared with the record's digests only.
+        Some events before `unknown_before` were not added.
+        The counts of that time are compared only with the digests in the drop record.
         """
         if self._missing:
             return [f"The counts cannot be read: the database has no {', '.join(self._missing)}."]
@@ -103,7 +104,7 @@ class CountCheck:
 
 
 def sentence(difference: CountDifference) -> str:
-    """The difference in a sentence, safe for a terminal and a log."""
+    """Describe the difference in a sentence that is safe for a terminal and a server log."""
     table = difference.table
     key = ", ".join(f"{name} {_shown(value)}" for name, value in zip(table.key, difference.key, strict=True) if value)
     if difference.rows > 1:

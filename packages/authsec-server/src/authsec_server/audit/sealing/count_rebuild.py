@@ -1,8 +1,8 @@
-"""The count tables made anew from the events of the months that are there.
+"""Rebuild the count tables from the events of the months that were not dropped.
 
-The events are read on one snapshot, and each count is then corrected by the difference. A roll-up only adds to what it
-finds, so servers may go on counting meanwhile. Each write raises `counted.rebuilds`; a second rebuild at the same time
-finds that number raised, and ends.
+The events are read on one snapshot, and each count is then corrected by the difference.
+A roll-up only adds to stored counts, so servers may count during a rebuild.
+Each write raises `counted.rebuilds`. A concurrent rebuild finds that number raised and ends.
 """
 
 from __future__ import annotations
@@ -63,9 +63,10 @@ _STORED: Final[Mapping[str, Table]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """How many `rows` of each table differ from the events, with some `examples`; whether the mark is set anew.
+    """The result of a rebuild: for each table, the number of `rows` that differ, with `examples`.
 
-    `dropped_before`: the rows of the months before it stay as they are; empty if nothing was dropped.
+    `mark` says whether the roll-up's mark is replaced.
+    Rows of months before `dropped_before` stay unchanged; empty if no month was dropped.
     """
 
     rows: Mapping[str, int]
@@ -75,26 +76,26 @@ class Rebuilt:
 
     @property
     def changes(self) -> bool:
-        """Whether anything differs."""
+        """Whether the rebuild changes anything."""
         return self.mark or any(self.rows.values())
 
 
 class _Interfered(Exception):
-    """Another rebuild has written meanwhile, or a row is not there any more."""
+    """A concurrent rebuild wrote to the tables, or a row is gone."""
 
 
 def foresee_rebuild(database: Database, act: Act, keys: Keys) -> Rebuilt:
-    """What `rebuild_counts` would change. Raises as it does."""
+    """Dry run of `rebuild_counts`: return the changes without writing. Raises the same errors."""
     act.principal.require(Role.ADMIN)
     with _plan(database, act, keys) as plan:
         return plan.rebuilt
 
 
 def rebuild_counts(database: Database, act: Act, keys: Keys) -> Rebuilt:
-    """Make the counts say what the events say, and record that. Blocks its thread for as long as that takes.
+    """Correct the counts so that they match the events, and record the rebuild. Blocks its thread until the end.
 
-    Raises `Conflict` if the events are not as they were sealed, for nothing is counted from such events; and if another
-    rebuild writes at the same time.
+    Raises `Conflict` if the events do not match their seals, because such events must not be counted.
+    Raises `Conflict` also if another rebuild writes at the same time.
     """
     act.principal.require(Role.ADMIN)
     first: Rebuilt | None = None
@@ -114,7 +115,7 @@ def rebuild_counts(database: Database, act: Act, keys: Keys) -> Rebuilt:
 
 
 class _Plan:
-    """The differences on one snapshot, in a scratch file."""
+    """The differences on one snapshot, stored in a scratch file."""
 
     def __init__(self, recount: Recount, mark: Mark, wanted: Mark, dropped_before: str) -> None:
         self._recount = recount
@@ -137,22 +138,23 @@ class _Plan:
         self._recount.__exit__()
 
     def carry_out(self, database: Database, act: Act) -> None:
-        """Write it, in pieces. Raises `_Interfered`."""
+        """Write the corrections in several transactions. Raises `_Interfered`."""
         rebuilds = database.append(partial(self._begin, act=act))
         for piece in self._pieces():
             database.append(partial(_write, piece=piece, rebuilds=rebuilds))
             rebuilds += 1
 
     def is_overtaken(self, database: Database) -> bool:
-        """Whether a server has counted events since, while last uses were corrected.
+        """Whether a server counted events while last uses were corrected.
 
-        Such an event may be the last use of a row that said a later one. The next plan finds that.
+        A row with a wrong later time hides such an event from the roll-up, and the correction then omits the event.
+        The next plan finds this difference.
         """
         now = database.read(lambda tx: read_mark(tx.connection))
         return self.rebuilt.rows[LAST.name] > 0 and now.through != self._wanted.through
 
     def _begin(self, tx: Tx, act: Act) -> int:
-        """Record it, and set the mark anew where it is wrong; the number of rebuilds."""
+        """Record the rebuild and replace a wrong mark. Return the new number of rebuilds."""
         if read_mark(tx.connection).rebuilds != self._mark.rebuilds:
             raise _Interfered
         if self.rebuilt.mark:
@@ -222,7 +224,10 @@ def _is_right(tx: Tx, mark: Mark, now: datetime) -> bool:
 
 
 def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
-    """A mark at the last number below which no event can come, and no refusal can be counted up."""
+    """Return a mark at the highest number up to which no event can appear and no refusal can grow.
+
+    Raises `Conflict` if a transaction that writes events lasts too long.
+    """
     if highest is None:
         raise Conflict("A transaction that writes events lasts too long.", "Run it again once the other has ended.")
     grows = events.c.count_key.is_not(None), ~exists().where(sealed_events.c.event_id == events.c.id)
@@ -253,7 +258,7 @@ def _delete_odd(connection: Connection, table: CountTable, rows: Sequence[Stored
 
 
 def _correct_numbers(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
-    """Add the differences. What a roll-up has added meanwhile stays."""
+    """Add the differences to the counts. Counts that a roll-up added meanwhile remain."""
     its, (name,) = _STORED[table.name], table.values
     statement = _insert(connection, its)
     added = its.c[name] + statement.excluded[name]
@@ -263,7 +268,7 @@ def _correct_numbers(connection: Connection, table: CountTable, differences: Seq
 
 
 def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
-    """Set the last uses, but where a roll-up has set one meanwhile that is later than the events of the plan say."""
+    """Set the last uses, except those that a roll-up has meanwhile set to a later time."""
     statement = _insert(connection, last_uses)
     new = [_typed_key(each) | _typed_uses(each.say) for each in differences if each.kept is None]
     if new:
@@ -304,7 +309,7 @@ def _uses_update(dialect: str) -> Any:
 def _delete(
     connection: Connection, its: Table, table: CountTable, differences: Sequence[CountDifference], empty: Any
 ) -> None:
-    """Delete the rows with these keys that are empty by now."""
+    """Delete the rows with these keys that are empty after the correction."""
     if not differences:
         return
     keys = (its.c[name] == bindparam(f"key_{name}", type_=its.c[name].type) for name in table.key)

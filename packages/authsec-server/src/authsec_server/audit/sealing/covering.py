@@ -1,6 +1,7 @@
-"""Which record is about a place of the log, as a walk goes from place to place. Pure.
+"""Find the drop record that contains a place of the sealed log, for a walk from place to place. Pure.
 
-Each record is looked at where one of its runs begins, and not at each leaf: the holder of the key can sign thousands.
+The walk handles each record only where one of its runs begins, not at each leaf.
+The attack: the holder of the key signs thousands of records.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from authsec_server.audit.sealing.dropped import Run
 
 
 class Covering:
-    """Runs of places, each with the index of its record. A walk asks for places in their order."""
+    """Runs of places, each with the index of its record. A walk queries the places in ascending order."""
 
     def __init__(self, runs: Sequence[tuple[Run, int]]) -> None:
         self._runs = sorted(runs, reverse=True)  # the next one is the last
@@ -20,7 +21,7 @@ class Covering:
         self._all, self._place = runs, -1
 
     def first_at(self, place: int) -> int | None:
-        """The lowest index of a record with this place; None where there is none."""
+        """Return the lowest index of a record with this place; None if no record has it."""
         if place < self._place:  # only a log that was tampered with goes back
             return min((index for (first, last), index in self._all if first <= place <= last), default=None)
         self._place = place
@@ -33,6 +34,6 @@ class Covering:
 
 
 def gaps(runs: Sequence[Run]) -> list[Run]:
-    """The places before the last run that are in none."""
+    """Return the places before the last run that are in no run."""
     begins = [0, *(last + 1 for _, last in runs)]
     return [(begin, first - 1) for begin, (first, _) in zip(begins, runs, strict=False) if begin < first]

@@ -1,7 +1,7 @@
-"""What was dropped from the journal, and may be missing: a record that the sealing key has signed.
+"""Drop records: each lists the events that a drop removed, signed by the sealing key.
 
-It stands in an event that is sealed before the first row goes. Whoever writes to the database can insert an event and
-have it sealed, but not sign such a record.
+An event carries the record and is sealed before the first row is deleted.
+Raw SQL can insert an event and have it sealed, but cannot sign a record.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropRecord:
-    """`events` in these `places` of the log, of months before `before` (2026-08), were dropped by `by`.
+    """A drop by `by` of `events` in the `places` of the sealed log, from months before `before` (2026-08).
 
-    They were in the export with that hash, under the `head` of that time; their lowest and highest number: `numbers`.
+    The export with the hash `export_sha256` has these events; `numbers` is their lowest and highest number.
+    `head` was the newest head at the time of the drop.
     """
 
     before: str
@@ -66,22 +67,25 @@ class DropRecord:
 
     @property
     def cut(self) -> datetime:
-        """The beginning of the month `before`. It excuses only events that are older, and were sealed before it."""
+        """Return the beginning of the month `before`.
+
+        The record excuses only events that are older than the cut and were sealed before it.
+        """
         return datetime.fromisoformat(f"{self.before}-01T00:00:00+00:00")
 
     @property
     def last_place(self) -> int:
-        """The last place in the log of an event that was dropped."""
+        """Return the last place in the sealed log of a dropped event."""
         return self.places[-1][1]
 
     def covers(self, place: int) -> bool:
-        """Whether what stood there was dropped."""
+        """Whether the event at this place was dropped."""
         at = bisect_right(self.places, place, key=lambda run: run[0]) - 1
         return at >= 0 and place <= self.places[at][1]
 
 
 def runs(places: Iterable[int]) -> tuple[Run, ...]:
-    """These places, in order, as runs."""
+    """Group these ascending places into runs."""
     found: list[list[int]] = []
     for place in places:
         if found and place == found[-1][1] + 1:
@@ -92,13 +96,13 @@ def runs(places: Iterable[int]) -> tuple[Run, ...]:
 
 
 def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: PrivateKey) -> str:
-    """The record, signed. Its members are those of `DropRecord`, with the `head` as it was signed."""
+    """Sign the record. Its members are those of `DropRecord`; `head` is the signed text."""
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
     return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), **record}, key)
 
 
 def read_drop(signed: str, keys: Keys) -> DropRecord:
-    """What the record says, once one of the keys is shown to have signed it and its head. Raises `HeadRefused`."""
+    """Verify the signatures of the record and of its head, and return the record. Raises `HeadRefused`."""
     kid, claims = signed_claims(signed, keys, TYPE, "record of what was dropped")
     head = read_head(str(claims.get("head")), keys)
     try:
@@ -123,14 +127,14 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
 
 
 def drop_of(event: Mapping[str, Any]) -> str | None:
-    """The record of what was dropped that the event carries, signed by whomever."""
+    """Return the drop record that the event carries. The signature is not verified."""
     return record_in(event, EventKind.EVENTS_DROPPED)
 
 
 def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
-    """Those that one of the keys has signed, each once: of the others, what is missing is missing without a reason.
+    """Return the records that one of the keys signed, each once. Other records do not excuse a missing event.
 
-    Anybody who writes to the database can copy a record into a million events.
+    The attack: raw SQL copies a record into a million events.
     """
     found: dict[str, DropRecord] = {}
     for each in signed:
@@ -150,7 +154,10 @@ def _holds_together(record: DropRecord) -> bool:
 
 
 def _counts(value: Any) -> Mapping[str, str]:
-    """The digests of the counts: without them nobody could compare the counts any more. Raises `ValueError`."""
+    """Return the digests of the counts. Raises `ValueError`.
+
+    Without the digests the counts of dropped months could not be checked.
+    """
     names = {table.name for table in TABLES}
     if set(value) != names or not all(_SHA256.fullmatch(digest) for digest in value.values()):
         raise ValueError

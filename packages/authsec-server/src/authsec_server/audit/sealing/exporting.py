@@ -1,7 +1,8 @@
-"""The sealed journal to take away, and the check of what was taken: by whoever has the file and the public keys.
+"""Export of the sealed audit log, and the check of an export with the public keys only.
 
-An export is lines of JSON. One for each leaf, in the order of sealing, with the event as it was hashed, or null where
-it was dropped; and one for each head, behind the last leaf that it covers. The last line is the newest head.
+An export is lines of JSON, one for each leaf, in the order of sealing.
+A leaf's line has the event as it was hashed, or null if the event was dropped.
+A head's line follows the last leaf that the head covers. The last line is the newest head.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _RECORDS = (EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUT
 
 
 def export(database: Database) -> Iterator[str]:
-    """All that is sealed by now, line by line, in many short transactions. Blocks its thread; raises `NotFound`."""
+    """Yield the lines of everything sealed so far, in many short transactions. Blocks its thread.
+
+    Raises `NotFound` if nothing is sealed.
+    """
     last = database.read(_newest)
     after = -1
     while after + 1 < last[0]:
@@ -53,10 +57,10 @@ def verify_export(
     *,
     now: datetime | None = None,
 ) -> Report:
-    """Compare the events of an export with its seals, and with the heads that were `kept`. Raises `NotAnExport`.
+    """Compare the events of an export with its seals and with the `kept` heads. Raises `NotAnExport`.
 
-    The lines are gone through twice: what was dropped is said by events that come after. `given` are exports that hold
-    what this one lacks; `ends` and `now` as for `verify`.
+    The lines are read twice, because a drop record comes after the leaves of its dropped events.
+    `given` are exports with events that this one lacks. `ends` and `now` are as for `verify`.
     """
     records = _records(lines)
     believing = _believing(records, keys, ends)
@@ -88,7 +92,7 @@ def verify_export(
 
 
 def keys_of(lines: Iterable[str], keys: Keys) -> Keys:
-    """These keys, and those that they lead to in this export."""
+    """Return these keys and their successors according to this export."""
     return _believing(_records(lines), keys).keys
 
 
@@ -100,7 +104,7 @@ def _believing(
 
 
 def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
-    """The events with records, and the places where they stand. Events of their kinds without a record are left out."""
+    """Return the events that carry a record, each with its place."""
     read = (read_line(line) for line in lines if any(kind in line for kind in _RECORDS))
     placed = ((each["place"], each["event"]) for each in read if each and each.get("event"))
     return [(place, event) for place, event in placed if any(record_in(event, kind) for kind in _RECORDS)]
@@ -114,7 +118,10 @@ def _newest(tx: Tx) -> tuple[int, str]:
 
 
 def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
-    """The lines of the next leaves, and of the heads among them but the last; the place behind these leaves."""
+    """Return the lines of the next leaves and of the heads between them, and the place after these leaves.
+
+    The newest head is left out: it is the last line of the export.
+    """
     start, end = after + 1, min(after + 1 + BATCH, size)
     leaves = [leaf for leaf in store.leaves(tx.connection, after=after, limit=end - start) if leaf.position < end]
     fitting = len(numbers_fitting(tx.connection, [leaf.event_id for leaf in leaves]))
@@ -134,19 +141,19 @@ def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
 
 
 def _last_heads(tx: Tx, *, size: int, signed: str) -> list[str]:
-    """The lines of the heads of that size, that one last: servers may have signed others meanwhile."""
+    """Return the lines of the heads of that size, the given one last. Servers may have signed others meanwhile."""
     first = [each for _, each in store.heads_between(tx.connection, size - 1, size)][:1]
     return [head_line(each) for each in dict.fromkeys([*first, signed])]
 
 
 def _meet_all(trail: Trail, waiting: deque[Head]) -> None:
-    """Compare the tree with the kept heads that are left of this size."""
+    """Compare the tree with the remaining kept heads of this size."""
     while waiting:
         trail.meet(waiting.popleft())
 
 
 def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
-    """The leaf with the event beside it, and with the place where it stands."""
+    """Compare the leaf with the event in its line and with its place."""
     number, event = read["number"], read["event"]
     if read["place"] != size:
         trail.lack(size)

@@ -1,4 +1,4 @@
-"""A sealed export that holds what was dropped since: gone through beside the log, place by place, once."""
+"""A sealed export with events that were dropped since. It is read once, place by place, alongside the sealed log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldEvent:
-    """An event of an export: its place in the log, its leaf, and the event as it is exported."""
+    """An event of an export: its place in the sealed log, its leaf hash, and its content."""
 
     place: int
     leaf: bytes
@@ -23,14 +23,14 @@ class HeldEvent:
 
     @property
     def at(self) -> str:
-        """Its time, ISO 8601."""
+        """Return the event's time (ISO 8601)."""
         return str(self.event.get("at"))
 
 
 class Given:
-    """The events of one export. Places are asked for in ascending order. Raises `NotAnExport`.
+    """The events of one export. Ask for places in ascending order. Raises `NotAnExport`.
 
-    `lines` are gone through again where the last head is asked for.
+    `last_head` reads `lines` again.
     """
 
     def __init__(self, name: str, lines: Iterable[str]) -> None:
@@ -44,21 +44,21 @@ class Given:
         self._next = next(self._rows, None)
 
     def held_at(self, place: int) -> HeldEvent | None:
-        """The event that it has for that place; None where it has none."""
+        """Return the export's event for that place; None if the export has none."""
         while self._next is not None and self._next.place < place:
             self._next = next(self._rows, None)
         return self._next if self._next is not None and self._next.place == place else None
 
     @cached_property
     def last_head(self) -> str:
-        """The head in the last line, by whomever signed; empty where there is none. Nothing in the file is newer."""
+        """Return the head in the last line, the newest one; empty if there is none. Nothing is verified."""
         last = deque(self._lines, maxlen=1)
         head: str = (read_line(last[0]) or {}).get("head", "") if last else ""
         return head
 
 
 def _rows(lines: Iterable[str]) -> Iterator[HeldEvent]:
-    """The events; lines that no export has are none."""
+    """Yield the events. Lines that are not in the form of an export are skipped."""
     for line in lines:
         read = read_line(line)
         if read is not None and (event := read.get("event")) is not None:

@@ -1,4 +1,4 @@
-"""A head: what was in the log at a time, in one signed line that can be kept elsewhere."""
+"""A head: one signed line that covers all events sealed at a time. It can be kept outside the database."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ Keys = Mapping[str, PublicKey]
 
 
 class HeadRefused(Exception):
-    """This is no head, or none that one of the keys has signed. The text says which, and quotes nothing of it."""
+    """The text is not a head, or none of the keys signed it. The message says which, without quoting the text."""
 
 
 class NoHead(HeadRefused):
-    """It is none at all, or only a part of one: a line that was torn as it was written."""
+    """The text is not a head, or only a part of one: a line that was not written completely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """`size` events were sealed `at` that time, under the hash `root` (hex).
+    """A signed tree head: `size` events were sealed `at` that time, with the root hash `root` (hex).
 
-    Every event with a number up to `through` was among them: one that appears there later was inserted.
-    `authority_version` is that of the database then, `signing_keys` the `kid`s of its active and its prepared key. A
-    restored database learns from them what it lost.
+    The head covers every event numbered up to `through`: one that appears there later was inserted.
+    `authority_version` is the version of the database at that time.
+    `signing_keys` are the `kid`s of its active and its prepared key.
+    After a restore, both show what the database lost.
     """
 
     size: int
@@ -58,7 +59,7 @@ def sign_head(
     authority_version: int | None = None,
     signing_keys: Sequence[str] = (),
 ) -> Head:
-    """The head of the tree."""
+    """Sign the head of the tree."""
     at = at.replace(microsecond=0)
     root = tree.root.hex()
     claims: dict[str, Any] = {
@@ -87,7 +88,7 @@ def sign_head(
 
 
 def read_head(signed: str, keys: Keys) -> Head:
-    """What the head says, once one of the keys is shown to have signed it. Raises `HeadRefused`."""
+    """Verify the head's signature and return the head. Raises `HeadRefused`."""
     kid, claims = signed_claims(signed, keys, TYPE, "head")
     root = claims.get("root")
     try:
@@ -112,7 +113,7 @@ def read_head(signed: str, keys: Keys) -> Head:
 
 
 def signing_kid(signed: str) -> str:
-    """The `kid` that the text names; nothing is verified. Empty where the text is no JWT."""
+    """Return the `kid` in the text without verifying it; empty if the text is not a JWT."""
     try:
         return str(parse_compact(signed).header.get("kid"))
     except JoseError:
@@ -120,7 +121,7 @@ def signing_kid(signed: str) -> str:
 
 
 def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, Mapping[str, Any]]:
-    """Who signed a text of this `typ`, one of the keys, and what it says. Raises `HeadRefused`."""
+    """Verify a signed text of this `typ`. Return the signer's `kid` and the claims. Raises `HeadRefused`."""
     try:
         unverified = parse_compact(signed)
     except JoseError as error:
@@ -140,14 +141,17 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
 
 
 def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:
-    """The signed record that an event of this kind (as a row, or as it is exported) carries; None where none is."""
+    """Return the signed record that an event of this kind carries; None if there is none.
+
+    The event may be a row or an exported event.
+    """
     detail = event.get("detail") if event.get("kind") == kind else None
     signed = detail.get("record") if isinstance(detail, dict) else None
     return signed if isinstance(signed, str) else None
 
 
 def counting_number(value: Any) -> int:
-    """The number that a claim is: none below 0. Raises `ValueError`."""
+    """Return the claim as a number of at least 0. Raises `ValueError`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError
     return value

@@ -1,10 +1,12 @@
-"""Whether administrators and admin keys have the times of last use that the events of their sign-ins say.
+"""Check whether the last-use times of administrators and admin keys match the events of their sign-ins.
 
-The attack: the lists of administrators and admin keys show these times, so that nobody overlooks an account in use. The
-columns have no digest, for they are written without a change of authority. Somebody sets one to NULL, and a stolen key
-seems unused. Or plants a sign-in of an earlier day, which explains the time of a later one.
+The attack: the lists of administrators and admin keys show these times, so that accounts in use are noticed.
+The columns have no digest, because they are written without a change of authority.
+Raw SQL sets a time to NULL, and a stolen key seems unused.
+Or raw SQL inserts a sign-in of an earlier day, which explains the time of a later one.
 
-Servers never set a time back, whatever their clocks say: each time is that of the latest sign-in, by its time.
+Servers never set a time back, whatever their clocks say.
+Each time is that of the latest sign-in, by the times of the events.
 """
 
 from __future__ import annotations
@@ -44,18 +46,18 @@ _UNEXPLAINED: Final = (
 
 
 class LastUseCheck(ScratchCheck):
-    """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
+    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
 
     create = _SCRATCH
 
     def add(self, number: int, event: Mapping[str, Any]) -> None:
-        """Take in a sign-in that the row of a valid event says."""
+        """Add the sign-in that a valid event records."""
         if event["kind"] == EventKind.ADMIN_SIGN_IN and event["principal_kind"] in _COLUMNS:
             row = (event["principal_kind"], event["principal_id"], event["at"], number)
             self._scratch.execute("INSERT OR IGNORE INTO came VALUES (?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
-        """Read the times. A table that is missing is a finding of the schema."""
+        """Read the last-use times. A missing table is a finding of the schema check."""
         for kind, (name, column) in _COLUMNS.items():
             if inspect(self._connection).has_table(name):
                 rows = (
@@ -66,7 +68,7 @@ class LastUseCheck(ScratchCheck):
                 self._scratch.executemany("INSERT INTO kept VALUES (?, ?, ?)", rows)
 
     def findings(self, cut: datetime | None) -> Iterator[str]:
-        """Report each difference in a sentence. Events before `cut` were dropped: a time before it needs none."""
+        """Report each difference in a sentence. A time before `cut` needs no event: those events were dropped."""
         more = 0
         for at, finding in enumerate(self._all("" if cut is None else _iso(cut))):
             if at < MOST:

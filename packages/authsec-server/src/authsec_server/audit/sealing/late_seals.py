@@ -1,8 +1,9 @@
 """Events that were sealed long after their time. Pure.
 
-No server sealed in between, somebody dated them back, or deleted the heads that covered them in time. A server seals
-within a second, a refusal that is counted by the minute within ten minutes. Nobody can tell from the log which of these
-it was: who knows when servers were stopped can, and who kept heads elsewhere.
+There are three causes: no server sealed at that time, an event was backdated, or raw SQL deleted heads.
+A server seals an event within a second, and a refusal counted by the minute within ten minutes.
+The log cannot show which cause it was.
+An operator can find out from the times when servers were stopped, or from heads kept elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MOST: Final = 10_000  # groups that are kept. Somebody needs a minute for each o
 
 @dataclass(slots=True, kw_only=True)
 class LateSeals:
-    """A group of events that were sealed late: their number is `events`, they go from `first` to `last`.
+    """A group of `events` events that were sealed late, numbered from `first` to `last`.
 
     `oldest` is the time of the earliest one. The first head that covers them was signed at `sealed_at`.
     """
@@ -32,7 +33,7 @@ class LateSeals:
     events: int = 1
 
     def add(self, number: int, at: str) -> None:
-        """Take in another event."""
+        """Add another event to the group."""
         self.events += 1
         self.first, self.last = min(self.first, number), max(self.last, number)
         self.oldest = min(self.oldest, at)
@@ -40,10 +41,10 @@ class LateSeals:
 
 @dataclass(slots=True)
 class LateSealsWatch:
-    """Told each sealed event in the order of the log, with the first head that covers it.
+    """Collects late seals. Pass each sealed event in the order of the log, with the first head that covers it.
 
-    `found` has one group for each head, the newest `MOST`; `more` counts the events of those before. Else many late
-    events hide the next one.
+    `found` has one group for each head, for the newest `MOST` heads. `more` counts the events of earlier groups.
+    Keeping the newest groups matters: many late events must not hide the next one.
     """
 
     found: deque[LateSeals] = field(default_factory=deque)
@@ -52,7 +53,7 @@ class LateSealsWatch:
     _in_time: str = ""  # events of this time and later are sealed in time
 
     def meet(self, number: int, at: str, head: Head) -> None:
-        """An event of that time (ISO 8601, UTC, to the microsecond)."""
+        """Check an event of that time (ISO 8601, UTC, to the microsecond)."""
         if head is not self._head:
             self._head = head
             self._in_time = (head.at - LATE).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""One walk along the leaves of the log: each leaf is compared with its event, and the tree with each head."""
+"""One walk along the leaves of the sealed log. It compares each leaf with its event, and the tree with each head."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LeafWalk:
         self.trail.end(self.scratch.size(), beyond)
 
     def end(self) -> int:
-        """Find what the tables beside the log hold, or lack; how many events wait for their seal."""
+        """Report errors in the tables beside the sealed log. Return how many events wait for their seal."""
         scratch, find = self.scratch, self.trail.find
         self.through = max([self.through, *(head.through for head in self.trail.kept)])
         for number in scratch.sealed_twice():
@@ -78,9 +78,10 @@ class LeafWalk:
         return not_yet
 
     def version_by(self, place: int) -> int | None:
-        """The authority's version by when the event in that place was sealed; None where no head says one.
+        """Return the authority version at which the event in that place was sealed; None if no head has one.
 
-        The lowest version of all heads that cover the place: a single head may be signed by a thief of the key.
+        The result is the lowest version of all heads that cover the place.
+        The attack: a thief of the key signs a single head with another version.
         """
         return min((version for version, size in self._versions if size > place), default=None)
 
@@ -109,7 +110,7 @@ class LeafWalk:
             self._confirm(leaf, head)
 
     def _confirm(self, leaf: Met, head: Head | None) -> None:
-        """The event is as it was sealed."""
+        """Handle an event that matches its seal."""
         number = leaf.number
         if not leaf.valid:
             self.trail.find(f"Event {number} {_INVALID}")
@@ -131,7 +132,7 @@ class LeafWalk:
         self._waiting.clear()
 
     def _heads(self) -> Iterator[Head]:
-        """Those beside the log and those that somebody kept, the smallest first."""
+        """Yield the heads of the database and the kept heads, smallest first."""
         kept = deque(self.trail.kept)
         for size, at, signed in self.scratch.heads():
             if (head := self.trail.read(size, signed)) is None:

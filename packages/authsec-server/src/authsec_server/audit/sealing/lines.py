@@ -1,4 +1,4 @@
-"""The lines of a sealed export: one for each leaf, one for each head; how they are written, and read again."""
+"""The lines of a sealed export, one for each leaf and one for each head: how they are written and read."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ _LEAF: Final = {"event", "hash", "number", "place"}
 
 
 class NotAnExport(Exception):
-    """The first line is none of an export: the file is something else."""
+    """The first line is not a line of an export: the file is something else."""
 
 
 def leaf_line(*, event: Mapping[str, Any] | None, hash_: bytes, number: int, place: int) -> str:
-    """The line of a leaf; `event` is None where only the leaf is left."""
+    """Return the line of a leaf. `event` is None if only the leaf remains."""
     return _line({"event": event, "hash": hash_.hex(), "number": number, "place": place})
 
 
 def head_line(signed: str) -> str:
-    """The line of a head."""
+    """Return the line of a head."""
     return _line({"head": signed})
 
 
 def read_line(line: str) -> Mapping[str, Any] | None:
-    """What the line says; None for one that no export has: another parser might read it otherwise."""
+    """Parse the line; None if an export cannot contain it in exactly this form.
+
+    The attack: a line that another parser reads differently.
+    """
     try:
         read = json.loads(line)
         if not isinstance(read, dict) or _line(read) != line:
@@ -42,7 +45,7 @@ def read_line(line: str) -> Mapping[str, Any] | None:
 
 
 def exact(content: Mapping[str, Any]) -> str:
-    """JSON in the one form that is hashed and exported."""
+    """Return the JSON in the one form that is hashed and exported."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 

@@ -1,9 +1,11 @@
-"""Whether the tables by which readers find something have the names that the events say.
+"""Check whether the lookup tables have the names that the events say.
 
-The attack: `audit list --agent SLUG` looks the slug up in a table that no seal covers, and lists the events of the id
-that it finds there. Somebody who writes to the database swaps two slugs, and every event is still as it was sealed.
+The attack: `audit list --agent SLUG` looks the slug up in a table that no seal covers.
+The command then lists the events of the id in that table.
+Raw SQL swaps two slugs, and every event still matches its seal.
 
-The events that create, edit and delete say each name. A thing whose events were all dropped is not compared.
+The events that create, edit and delete a thing say its name.
+A thing is not compared if all of its events were dropped.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ _SCRATCH: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Named:
-    """A table in which readers look up an id by a name. `owner` is a column that the lookup gives as well.
+    """A table in which readers look up an id by a name. The lookup also returns the column `owner`.
 
-    A display name is shown beside an id, or looked up as one of several: two may have the same.
+    A display name is shown beside an id, or one of several matches in a search. Two things may have the same one.
     """
 
     thing: str
@@ -82,12 +84,12 @@ _DELETED: Final = {EventKind.CLIENT_DELETED, EventKind.ROLE_DELETED}
 
 
 class NameCheck(ScratchCheck):
-    """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
+    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
 
     create = _SCRATCH
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Take in what the row of a valid event says of names. The event with the highest number counts."""
+        """Add the names in the row of a valid event. The event with the highest number wins."""
         for named, id_, name, owner, gone in _said(event):
             its = (named.key, _octets(id_), is_sealed(number), number, event["at"])
             self._scratch.execute(
@@ -98,7 +100,7 @@ class NameCheck(ScratchCheck):
             )
 
     def findings(self, scan: Scan) -> Iterator[str]:
-        """What is found, in sentences. A table that is missing, or lacks a column, is a finding of the schema."""
+        """Report the differences as sentences. A missing table or column is a finding of the schema check."""
         inspector = inspect(self._connection)
         for named in _TABLES:
             there = inspector.get_columns(named.table) if inspector.has_table(named.table) else []
@@ -107,9 +109,9 @@ class NameCheck(ScratchCheck):
         yield from self._namesakes()
 
     def doubts(self, sealed_before: str) -> Iterator[str]:
-        """Names that only an event without a seal gives, in sentences. A running server seals events of before then.
+        """Report names that only an event without a seal says. A running server seals events older than that time.
 
-        The attack: a renamed row and an inserted event that says so, while no server runs.
+        The attack: a renamed row and an inserted event with the new name, while no server runs.
         """
         for number, id_, gone, keys in self._scratch.execute(
             "SELECT number, id, gone, group_concat(thing) FROM newest n WHERE NOT sealed AND at < ? AND NOT EXISTS"
@@ -158,9 +160,9 @@ class NameCheck(ScratchCheck):
             yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds one of them."
 
     def _namesakes(self) -> Iterator[str]:
-        """Readers look for an administrator and for an admin key by the same word.
+        """Report an administrator and an admin key with the same name, if no event gave one of them this name.
 
-        One of the two has a name that no event gave: its pairs are looked at, and no others.
+        Readers search for both by the same word. Only names without an event are compared.
         """
         unsaid = (
             "SELECT k.id, (SELECT o.id FROM kept o WHERE o.called = k.called AND o.thing = ?), k.name"
@@ -179,7 +181,7 @@ class NameCheck(ScratchCheck):
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | None, bool]]:
-    """What the event says: a thing, its id, its name, its owner, and whether the thing was deleted."""
+    """Yield what the event says: the thing, its id, its name, its owner, and whether the thing was deleted."""
     kind, detail = event["kind"], event["detail"]
     if kind in _DELETED:
         yield from _deleted(event)
@@ -230,13 +232,16 @@ def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:
 
 
 def _called(named: _Named, name: Any) -> bytes:
-    """The word by which readers look for it: for an email in lower case, whatever they typed."""
+    """Return the search word for an administrator or an admin key; empty for other tables.
+
+    Readers search for an email in lower case, so an admin key's name is compared in lower case too.
+    """
     is_person = named in (_ADMINISTRATOR, _ADMIN_KEY)
     return _octets(name.lower() if named is _ADMIN_KEY and isinstance(name, str) else name) if is_person else b""
 
 
 def _octets(value: Any) -> bytes:
-    """The value as it is compared: a text's octets. No name is like an empty one; another type equals no text."""
+    """Return the value as the bytes to compare. None equals the empty text; another type equals no text."""
     if value is None:
         return b""
     if not isinstance(value, str):
@@ -252,7 +257,7 @@ def _quoted(name: bytes) -> str:
 
 
 def _shown(id_: bytes) -> str:
-    """The id, safe for a terminal and a log."""
+    """Return the id in a form that is safe for a terminal and a server log."""
     shown = _decoded(id_)
     return shown if shown.isascii() and shown.isprintable() and len(shown) <= _LONGEST else _quoted(id_)
 

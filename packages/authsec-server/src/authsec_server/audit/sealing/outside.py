@@ -1,4 +1,4 @@
-"""Compare the database with its outside heads: those in the file that `AUTHSEC_SERVER_AUDIT_HEADS` names."""
+"""Compare the database with its outside heads: the heads in the file that `AUTHSEC_SERVER_AUDIT_HEADS` names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ WALK_AT_MOST: Final = 200_000  # leaves, half a second; of a longer log the stor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadLines:
-    """The last lines of the file, oldest first; `cut`: the file has earlier ones. `unread` says why there are none."""
+    """The last lines of the file, oldest first. `cut`: the file has earlier lines.
+
+    `unread` is the reason why no line could be read.
+    """
 
     lines: Sequence[str] = ()
     cut: bool = False
@@ -40,14 +43,14 @@ class HeadLines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """Heads that keys of this database signed, and the names of `unknown` keys that signed heads of this issuer."""
+    """Heads signed by keys of this database, and the ids of `unknown` keys that signed heads of this issuer."""
 
     heads: Sequence[Head] = ()
     unknown: Sequence[str] = ()
 
 
 def read_lines(path: Path, at_most: int | None = None) -> HeadLines:
-    """The last `TAIL_BYTES` of the file, or so many. Never waits longer than `READ_SECONDS`."""
+    """Read the last `at_most` bytes of the file (default `TAIL_BYTES`). Waits at most `READ_SECONDS`."""
     found: list[HeadLines] = []
 
     def read() -> None:
@@ -60,7 +63,7 @@ def read_lines(path: Path, at_most: int | None = None) -> HeadLines:
 
 
 def last_lines(path: Path, at_most: int) -> HeadLines:
-    """The last so many bytes of the file, for as long as that takes."""
+    """Read the last `at_most` bytes of the file, without a timeout."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would block here
         with os.fdopen(descriptor, "rb") as file:
@@ -76,7 +79,7 @@ def last_lines(path: Path, at_most: int) -> HeadLines:
 
 
 def outside_heads(lines: Sequence[str], keys: Keys, issuer: str) -> Outside:
-    """What these lines hold. Lines that are no head, or that no key signed as they stand, count for nothing."""
+    """Parse these lines. Ignore lines that are not heads, and heads of other issuers."""
     heads, unknown = list[Head](), dict[str, None]()
     for line in map(str.strip, lines):
         try:
@@ -91,7 +94,7 @@ def outside_heads(lines: Sequence[str], keys: Keys, issuer: str) -> Outside:
 
 
 def unverified(line: str) -> tuple[str, dict[str, Any]]:
-    """The `kid` and the claims of a head whose signature nobody here can verify."""
+    """Return the `kid` and the claims of a head without verifying the signature; empty if the text is not a head."""
     try:
         header, claims = (
             json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in line.split(".")[:2]
@@ -104,7 +107,7 @@ def unverified(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
-    """Why this database is older than its outside heads, or another than the one that signed them; None if neither."""
+    """Return why this database is older than its outside heads, or not the one that signed them; else None."""
     restores = restores_in(tx.connection, keys)
     believing = succession(store.replacements(tx.connection), keys)
     heads = _to_compare(outside.heads, believing, restores)
@@ -121,26 +124,29 @@ def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
 
 
 def has_heads(tx: Tx, outside: Outside, keys: Keys) -> bool:
-    """Whether there is a head to compare with at all."""
+    """Whether there is an outside head to compare with."""
     believing = succession(store.replacements(tx.connection), keys)
     return bool(_to_compare(outside.heads, believing, restores_in(tx.connection, keys)))
 
 
 def newest_size(tx: Tx) -> int:
-    """How many events the newest head in the database covers; 0 without one."""
+    """Return how many events the newest head in the database covers; 0 without a head."""
     newest = store.newest_head(tx.connection)
     return newest[0] if newest else 0
 
 
 def _to_compare(heads: Sequence[Head], believing: Succession, restores: Sequence[Restore]) -> list[Head]:
-    """The heads that count, smallest first: none that a record excuses, none by a replaced key after its end."""
+    """Return the heads to compare, smallest first.
+
+    Heads that a restore record excuses are left out, and heads signed by a replaced key after its end.
+    """
     until = excused_until(restores)
     counting = [head for head in heads if head.size <= believing.end(head.kid) and (until is None or head.at > until)]
     return sorted(counting, key=lambda head: head.size)
 
 
 def find_older(tx: Tx, heads: Sequence[Head]) -> str | None:
-    """Why the database is older than these heads, the last of which is the largest; None if it is not."""
+    """Return why the database is older than these heads; None if it is not. The last head is the largest."""
     size = newest_size(tx)
     largest = heads[-1]
     if largest.size > size:
@@ -158,7 +164,10 @@ def find_older(tx: Tx, heads: Sequence[Head]) -> str | None:
 
 
 def _forked(connection: Connection, heads: Sequence[Head]) -> str | None:
-    """Compare the roots. The leaves are read where no stored head has the size of the newest outside one."""
+    """Compare the roots, and return a sentence about the first head that differs.
+
+    The leaves are read only if no stored head has the size of the newest outside head.
+    """
     stored = dict(store.heads_between(connection, heads[0].size - 1, heads[-1].size))
     pairs: Sequence[tuple[Head, str]] = [(head, _root(stored[head.size])) for head in heads if head.size in stored]
     if heads[-1].size not in stored and (not pairs or heads[-1].size <= WALK_AT_MOST):
@@ -170,7 +179,7 @@ def _forked(connection: Connection, heads: Sequence[Head]) -> str | None:
 
 
 def _root(signed: str) -> str:
-    """The root that a stored head names. The sealer verifies its signature; a forged one is a mismatch here as well."""
+    """Return the root in a stored head. The sealer verifies the signature; here a forged head is a mismatch too."""
     root: str = unverified(signed)[1].get("root", "")
     return root
 
@@ -194,10 +203,11 @@ def _when(head: Head) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """What outside heads say of the time that a restored database lost.
+    """The content of outside heads about the time that a restored database lost.
 
-    `signing_keys` are the `kid`s of keys that signed tokens or were about to, `unknown_keys` those of sealing keys that
-    the database does not have. `newest` is the head with the most events; the last one was signed at `until`.
+    `signing_keys` are the `kid`s of keys that signed tokens or were prepared to.
+    `unknown_keys` are the `kid`s of sealing keys that the database does not have.
+    `newest` is the head with the most events. The last head was signed at `until`.
     """
 
     newest: Head | None = None
@@ -208,9 +218,9 @@ class Lost:
 
 
 def lost_of(lines: Sequence[str], keys: Keys, issuer: str) -> Lost:
-    """What all these lines say, oldest first. A signature is verified where a head adds something.
+    """Collect the content of these lines, oldest first. A head's signature is verified if the head adds something.
 
-    Of a head that a key unknown here signed, only the names of keys count: to revoke one too many does no harm.
+    From a head by an unknown key, only key ids are used: to revoke one key too many does no harm.
     """
     newest: Head | None = None
     version, until, kids, unknown = 0, 0, set[str](), set[str]()
@@ -252,9 +262,10 @@ COPIED: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class Comparison:
-    """The comparison of one process. `problem` is None while the database is what its outside heads say.
+    """The comparison of one process. `problem` is None as long as the database matches its outside heads.
 
-    `not_compared` says why there is nothing to compare with. `path` is None where heads go to an address or nowhere.
+    `not_compared` is the reason why no heads could be read.
+    `path` is None if heads are posted to an address or sent nowhere.
     """
 
     database: Database
@@ -269,7 +280,7 @@ class Comparison:
     _last: Head | None = None  # the newest head that this process saw in the database
 
     def read_file(self) -> None:
-        """Read the end of the file: before the database, which is then at least as new."""
+        """Read the end of the file. Call this before opening the database, so that the database is at least as new."""
         self._lines = read_lines(self.path) if self.path else HeadLines()
         if self.to_address:
             self.not_compared = "the outside heads go to an address, which is not read"
@@ -277,7 +288,7 @@ class Comparison:
             self.not_compared = self._lines.unread
 
     def why_not_compared(self) -> str:
-        """Why nothing says whether the database is older; empty where it was compared with a head."""
+        """Return why it is unknown whether the database is older; empty if it was compared with a head."""
         if self.problem:
             return ""
         if self.not_compared or self._lines.lines or self._last:
@@ -285,11 +296,11 @@ class Comparison:
         return f"{self.path} has no heads" if self.path else "no file of outside heads is known"
 
     def note(self, head: Head) -> None:
-        """A head that this process signed, or saw in the database."""
+        """Store a head that this process signed or read in the database."""
         self._last = head
 
     def compare(self) -> str | None:
-        """Compare what `read_file` read with the database; the problem. Raises `Unavailable`."""
+        """Compare the lines from `read_file` with the database. Return the problem or None. Raises `Unavailable`."""
         if not self._lines.lines and self._last is None and not self.database.lacks_wal:
             self._note_new_file("is new or empty")
             return None  # there is nothing to compare with, and the keys may be elsewhere
@@ -308,7 +319,10 @@ class Comparison:
         return problem
 
     def _note_new_file(self, why: str) -> None:
-        """A mistyped path must not pass for a comparison. A new authority has signed no head yet."""
+        """Set `not_compared` if the file has no head although the database has signed heads.
+
+        A mistyped path must not pass for a comparison. A new authority has signed no head yet.
+        """
         if self.path and not self.not_compared and self.database.read(newest_size):
             self.not_compared = (
                 f"{self.path} {why}, though this database has signed heads: this start would not notice an older"
@@ -316,9 +330,11 @@ class Comparison:
             )
 
     def _copied(self, outside: Outside, keys: Keys) -> str | None:
-        """Whether the file is a plain copy that lacks something: neither a head nor a recorded restore says otherwise.
+        """Return `COPIED` if the database file may be a plain copy that lacks its last transactions; else None.
 
-        A program that knows no mark may have been the last to close the file of a killed server: nothing is lost then.
+        A head to compare with, or a newly recorded restore, rules out this problem.
+        The missing `-wal` file alone proves no loss.
+        After a server is killed, another program may close the file completely but leave the server's mark in it.
         """
         recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
         self._recorded = recorded if self._recorded is None else self._recorded
@@ -328,12 +344,12 @@ class Comparison:
         return None
 
     def has_gone_back(self) -> bool:
-        """Whether the database has become older than this process saw it: a quick look. Raises `Unavailable`."""
+        """Whether the database has become older than this process saw it: a quick check. Raises `Unavailable`."""
         last = self._last
         return last is not None and self.database.read(lambda tx: find_older(tx, [last])) is not None
 
     def begin_anew(self) -> None:
-        """Forget what this process saw: a restore was recorded."""
+        """Forget the newest head: a restore was recorded."""
         self._last = None
 
 
@@ -342,7 +358,7 @@ def _mostly_heads(outside: Outside, lines: HeadLines) -> bool:
 
 
 def comparison_of(where: str, database: Database) -> Comparison:
-    """The comparison that the setting wants: with a file, or with nothing."""
+    """Return the comparison for this setting: with a file, or with nothing."""
     to_address = "://" in where
     path = Path(where) if where and not to_address else None
     return Comparison(database=database, path=path, to_address=to_address)

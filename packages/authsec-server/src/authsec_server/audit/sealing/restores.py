@@ -1,7 +1,8 @@
-"""Signed records of restored databases: each excuses the heads that the database had signed and then lost.
+"""Signed records of database restores. Each excuses the heads that the database had signed and then lost.
 
-The sealing key signs a record, so nobody makes one who can only write to the database. A record excuses the heads up to
-its time and no later one: put into an older database, it hides nothing that was signed since.
+The sealing key signs a record, so raw SQL cannot forge one.
+A record excuses heads up to its time only.
+The attack: the record is copied into an older database, to hide what was signed since.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ TYPE: Final = "authsec-journal-restored+jwt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
-    """`authsec admin restored` ran `at` that time, and raised the authority version to `authority_version`.
+    """A restore: `authsec admin restored` ran `at` that time and raised the version to `authority_version`.
 
-    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`: sealing keys that the
-    backup did not have. `revoked_keys` signed tokens after the backup: no event of this database names them. The log
-    had `size` leaves then. Records of the first versions lack `version_before`.
+    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`.
+    `unknown_keys` are sealing keys that the backup did not have.
+    `revoked_keys` signed tokens after the backup; no event of this database names them.
+    The log had `size` leaves at that time. Records of the first versions lack `version_before`.
     """
 
     at: datetime
@@ -50,7 +52,7 @@ class Restore:
 
 
 def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
-    """The record, signed by the key that seals the log."""
+    """Sign the record with the sealing key."""
     claims = {
         "iss": issuer,
         "iat": int(restore.at.timestamp()),
@@ -66,7 +68,7 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
 
 
 def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
-    """The `kid` that signed the record, and the record. Raises `HeadRefused`."""
+    """Verify the record. Return the signer's `kid` and the record. Raises `HeadRefused`."""
     kid, claims = signed_claims(signed, keys, TYPE, "record of a restored database")
     before = claims.get("version_before")
     try:
@@ -84,9 +86,9 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
 
 
 def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
-    """The records in this database that one of the keys signed, oldest first.
+    """Return the records in this database that one of the keys signed, oldest first.
 
-    A replaced key signs none: a record of it counts only where the key itself has sealed the event.
+    A replaced key can sign none: its record is valid only if the key itself sealed the event.
     """
     records = store.records(connection, EventKind.AUTHORITY_RESTORED)
     if (first := next(records, None)) is None:
@@ -95,14 +97,14 @@ def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
 
 
 def restore_of(event: Mapping[str, Any]) -> str | None:
-    """The record of a restore that the event carries, signed by whomever."""
+    """Return the restore record that the event carries. The signature is not verified."""
     return record_in(event, EventKind.AUTHORITY_RESTORED)
 
 
 def believed_restores(records: Iterable[tuple[int | None, str | None]], believing: Succession) -> list[Restore]:
-    """The same of these records, each with its event's place in the log; None where that is not sealed.
+    """Return the valid ones of these records, oldest first, each once.
 
-    A copy of a record says nothing new.
+    Each record comes with the place of its event in the log; None if the event is not sealed.
     """
     found: dict[str, Restore] = {}
     for place, signed in records:
@@ -112,7 +114,7 @@ def believed_restores(records: Iterable[tuple[int | None, str | None]], believin
 
 
 def excuses(restore: Restore, signed: str, keys: Keys) -> bool:
-    """Whether the record excuses a head: the database had signed it, and lost what came after the backup."""
+    """Whether the record excuses this head: the database signed it and lost it by the restore."""
     try:
         return read_head(signed, keys).at <= restore.heads_until
     except HeadRefused:
@@ -120,7 +122,7 @@ def excuses(restore: Restore, signed: str, keys: Keys) -> bool:
 
 
 def excused_until(restores: Sequence[Restore]) -> datetime | None:
-    """Heads signed up to this time are excused; None where no restore was recorded."""
+    """Return the time up to which heads are excused; None if no restore was recorded."""
     return max((each.heads_until for each in restores), default=None)
 
 

@@ -1,4 +1,4 @@
-"""Dropping old months: only what an export holds as it was sealed, and only once a record is sealed."""
+"""Drop old months: only events that an export has as they were sealed, and only after a drop record is sealed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BATCH = 500  # events; on SQLite tokens wait while they are deleted
 
 @dataclass(slots=True, kw_only=True)
 class ToGo:
-    """What is to be dropped: how many events, their lowest and highest number, their `places` in the log.
+    """The events to drop: how many, their lowest and highest number, and their `places` in the sealed log.
 
     `lacking` of them are not in the export as they were sealed.
     """
@@ -47,7 +47,7 @@ class ToGo:
     lacking: int = 0
 
     def meet(self, number: int, held: bool) -> None:
-        """One more of them; whether the export holds it."""
+        """Add an event. `held` says whether the export has it."""
         low, high = self.numbers if self.events else (number, number)
         self.events += 1
         self.numbers = (min(low, number), max(high, number))
@@ -55,7 +55,10 @@ class ToGo:
 
 
 def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
-    """The events dated before that time under a head signed before it, but those that stay. However many there are."""
+    """Return the events to drop: those dated before that time and covered by a head signed before it.
+
+    Events of the kinds in `STAYING` are left out. The rows are streamed, so their number does not matter.
+    """
     be_patient(tx.connection)
     seals = sealed_events.c
     which = and_(
@@ -78,35 +81,35 @@ def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
 
 
 def not_sealed(connection: Connection, before: datetime) -> bool:
-    """Whether something dated before that time has no seal."""
+    """Whether an event dated before that time has no seal."""
     sealed = exists().where(sealed_events.c.event_id == events.c.id)
     return connection.execute(select(events.c.id).where(events.c.at < before, ~sealed).limit(1)).first() is not None
 
 
 def dated_before(connection: Connection, before: datetime, such: ColumnElement[bool]) -> bool:
-    """Whether `such` an event is dated before that time."""
+    """Whether an event that matches `such` is dated before that time."""
     return connection.execute(select(events.c.id).where(events.c.at < before, such).limit(1)).first() is not None
 
 
 def issued_alive(connection: Connection, before: datetime, now: datetime) -> bool:
-    """Whether a token that was issued before that time has not expired by `now`."""
+    """Whether a token issued before that time has not expired by `now`."""
     issued = and_(events.c.at < before, events.c.expires_at > now, events.c.kind == EventKind.TOKEN_ISSUED)
     return connection.execute(select(events.c.id).where(issued).limit(1)).first() is not None
 
 
 def some_left(connection: Connection, record: DropRecord) -> bool:
-    """Whether a row of those that the record names is still there."""
+    """Whether a row that the record names still exists."""
     return connection.execute(_left(record).limit(1)).first() is not None
 
 
 def delete_some(connection: Connection, record: DropRecord) -> int:
-    """Delete some of the rows that the record names; how many. 0: none is left."""
+    """Delete some of the rows that the record names. Return how many; 0 if no row is left."""
     numbers = list(connection.execute(_left(record).limit(BATCH)).scalars())
     return connection.execute(delete(events).where(events.c.id.in_(numbers))).rowcount if numbers else 0
 
 
 def beside(record: DropRecord) -> ColumnElement[bool]:
-    """The condition of events that the record does not name: they came late, or they stay."""
+    """Return the SQL condition for events that the record does not name: late events, and kinds that stay."""
     return ~exists().where(sealed_events.c.event_id == events.c.id, _named(record))
 
 
@@ -127,9 +130,9 @@ TURNS = 10_000  # in which the record is sealed, each of a batch of events
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Confirmed:
-    """Digests that the events confirm, of one snapshot: of the counts before the cut, and of tables by their rows.
+    """Digests that the events confirm on one snapshot: of the counts before the cut, and of the tables' rows.
 
-    `version` is the authority's then, and `progress` that of the counts.
+    `version` is the authority version of the snapshot, and `progress` is that of the roll-up.
     """
 
     counts: Mapping[str, str]
@@ -140,7 +143,7 @@ class _Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropForeseen:
-    """How many events would go; `numbers` are the lowest and the highest of them."""
+    """The result of a dry run: how many events a drop removes, with their lowest and highest number."""
 
     before: str
     events: int
@@ -149,7 +152,7 @@ class DropForeseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropper:
-    """Drops months of one database. `keys` are those of the seals."""
+    """Drops months of one database. `keys` returns the public keys that verify the seals."""
 
     database: Database
     sealer: Sealer
@@ -157,9 +160,9 @@ class Dropper:
     keys: Callable[[], Keys]
 
     def drop(self, act: Act, before: datetime, export: Iterable[str], export_sha256: str) -> DropRecord:
-        """Drop all events of the months before `before`. Blocks its thread for as long as that takes.
+        """Drop all events of the months before `before`. Blocks its thread until the end.
 
-        `export` is gone through several times. Raises `Invalid` or `Conflict`, and then nothing was dropped.
+        `export` is read several times. Raises `Invalid` or `Conflict`; then nothing was dropped.
         """
         act.principal.require(Role.ADMIN)
         keys = self.keys()
@@ -179,7 +182,7 @@ class Dropper:
         return record
 
     def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> DropForeseen:
-        """What `drop` would bring about, after all of its checks. Raises as it does; nothing is changed."""
+        """Dry run of `drop`: run all checks and return the result without a change. Raises the same errors."""
         act.principal.require(Role.ADMIN)
         keys = self.keys()
         if begun := self.database.read(partial(_begun, keys=keys)):
@@ -190,9 +193,9 @@ class Dropper:
     def _checked(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool
     ) -> tuple[ToGo, _Confirmed]:
-        """The events to drop, and the digests for the record. Raises `Invalid` or `Conflict` where it may not.
+        """Return the events to drop and the digests for the record. Raises `Invalid` or `Conflict`.
 
-        With `sealing` what waits for a seal is sealed first, and no event without a seal is believed.
+        With `sealing`, events that wait are sealed first, and no event without a seal is trusted.
         """
         self.database.read(partial(_check_time, before=before, now=act.now))
         if sealing:
@@ -205,11 +208,11 @@ class Dropper:
     def _check_seals(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealed_only: bool
     ) -> _Confirmed:
-        """The journal and the export are as they were sealed: nothing that was tampered with is cleared away.
+        """Verify that the audit log and the export match their seals: a drop must not remove evidence of tampering.
 
-        The digests are of the very snapshot in which the events confirm them. The attack: changed rows and a planted
-        event that says so, which is deleted again once the record has the new digests. So events without a seal confirm
-        nothing.
+        The digests come from the same snapshot in which the events confirm them.
+        The attack: changed rows, and an inserted event that reports the change.
+        The event is deleted after the record has the new digests. So events without a seal confirm nothing.
         """
 
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
@@ -262,21 +265,21 @@ class Dropper:
         return audit.record_act(replace(tx, version=confirmed.version), act, EventKind.EVENTS_DROPPED, detail=detail)
 
     def _seal_all(self) -> None:
-        """Seal all events that wait: perhaps no server runs. The check finds a log that is broken."""
+        """Seal all events that wait, because perhaps no server runs. The later check reports a broken log."""
         with suppress(LogBroken):
             for _ in range(TURNS):
                 if not self.sealer.seal():
                     return
 
     def _seal(self, number: int) -> None:
-        """Have the record sealed, here or by a server."""
+        """Wait until the record is sealed, by this process or by a server."""
         for _ in range(TURNS):
             self.sealer.seal()
             if self.database.read(lambda tx: store.is_sealed(tx.connection, number)):
                 return
 
     def _remove(self, record: DropRecord) -> None:
-        """Delete the rows: whole partitions where there are some, the rest bit by bit."""
+        """Delete the rows: whole partitions first, then the rest in batches."""
         while self.database.append(lambda tx: partitions.drop_partition(tx.connection, record.before, beside(record))):
             pass
         while self.database.append(lambda tx: delete_some(tx.connection, record)):
@@ -284,14 +287,18 @@ class Dropper:
 
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
-    """A sealed record of which some rows are still there."""
+    """Return a sealed record of an interrupted drop: some of its rows still exist. None if there is none."""
     store.be_patient(tx.connection)
     signed = (signed for place, signed in store.records(tx.connection, EventKind.EVENTS_DROPPED) if place is not None)
     return next((record for record in believed(signed, keys) if some_left(tx.connection, record)), None)
 
 
 def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
-    """Nothing that the authority still needs is in those months."""
+    """Refuse months with events that the authority still needs.
+
+    Raises `Invalid` if a month is not over.
+    Raises `Conflict` for live tokens, or for events that are not counted or not sealed.
+    """
     store.be_patient(tx.connection)
     if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
         raise Invalid("before", "A month that is not over cannot be dropped.", f"The latest is: --before {now:%Y-%m}")
@@ -305,9 +312,10 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
 
 
 def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
-    """No event of those months came since the check. A server whose clock is behind may write one.
+    """Refuse the drop if an event of those months came since the check. Raises `Conflict`.
 
-    The counts of the record would be without it, though a roll-up may have counted it meanwhile.
+    A server whose clock is behind may write such an event.
+    The counts in the record would omit the event, although a roll-up may have counted it meanwhile.
     """
     if dated_before(tx.connection, before, is_not_counted(progress)):
         raise Conflict(
@@ -317,7 +325,7 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
 
 
 def _check_held(wanted: ToGo) -> None:
-    """The export has each event that is to go, as its leaf in this database says."""
+    """Refuse the drop unless the export has each event as its leaf in this database says. Raises `Conflict`."""
     if not wanted.events:
         raise Conflict("There is nothing to drop: the journal has no event of those months.")
     if wanted.lacking:

@@ -1,14 +1,15 @@
-"""Whether the table of revocations has the endings that the events say.
+"""Check whether the table of revocations matches the events.
 
-The attack: the story of a token says when it was revoked, and reads that in a table that no seal covers. Somebody who
-writes to the database moves the time or deletes the row, and every event is still as it was sealed.
+The attack: the history of a token shows when it was revoked, from a table that no seal covers.
+Raw SQL moves the time or deletes the row, and every event still matches its seal.
 
-Servers forget rows after some days, the oldest first, but never the newest, nor the last row of a revoked signing key.
-After a drop a row needs no event if its event may be among those that were dropped and that no given file holds: if it
-ends no token of an event that is left.
+Servers delete rows after some days, oldest first.
+Servers never delete the newest row, nor the last row of a revoked signing key.
+After a drop, a row needs no event if its event may be among dropped events that no given file has.
+This applies only if the row revokes no token of an event that is left.
 
-Rows have numbers without a gap, from 1 on, and each row has an event of its own. Else the feed of revocations skips the
-rows below 1, and who asks for the newest rows sees copies alone.
+Rows are numbered from 1 without a gap, and each row has an event of its own.
+Otherwise the revocation feed skips the rows below 1, and a reader of the newest rows sees only copies.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
 
 class RevocationCheck(ScratchCheck):
-    """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
+    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
 
     create = _SCRATCH
 
@@ -93,7 +94,7 @@ class RevocationCheck(ScratchCheck):
         self._oldest_token: dict[tuple[str, bool], int] = {}
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Take in what the row of a valid event that is left says of endings."""
+        """Add the revocations in the row of a valid event that was not dropped."""
         version, at = event["authority_version"], event["at"]
         is_token = event["kind"] == EventKind.TOKEN_ISSUED
         if is_token and self._last_kid != event["kid"]:
@@ -109,7 +110,7 @@ class RevocationCheck(ScratchCheck):
             self._scratch.execute("INSERT OR IGNORE INTO changed VALUES (?)", (version,))
 
     def add_dropped(self, event: Mapping[str, Any]) -> None:
-        """Take in what a dropped event says of endings. A file holds the event as it was sealed."""
+        """Add the revocations in a dropped event. A given file has the event as it was sealed."""
         if event["authority_version"] is not None:
             self._add_said(event["id"], event, sealed=True)
 
@@ -120,7 +121,7 @@ class RevocationCheck(ScratchCheck):
         return bool(said)
 
     def keep(self, scan: Scan) -> None:
-        """Read the table, and which signing keys are revoked. A missing table is a finding of the schema."""
+        """Read the table and the revoked signing keys. A missing table is a finding of the schema check."""
         inspector = inspect(self._connection)
         if inspector.has_table("signing_keys"):
             self._scratch.executemany(
@@ -137,7 +138,7 @@ class RevocationCheck(ScratchCheck):
                     self._scratch.execute("INSERT INTO odd VALUES (?)", (_shown(sequence),))
 
     def believe(self, restores: Iterable[Restore]) -> None:
-        """Take in what signed records say: which keys a restore revoked that the backup did not have."""
+        """Add the signing keys that these restore records revoke. The backup did not have these keys."""
         for restore in restores:
             for kid in restore.revoked_keys:
                 self._keep_said(None, _KEY, kid, restore.authority_version, _iso(restore.at), sealed=True)
@@ -153,10 +154,10 @@ class RevocationCheck(ScratchCheck):
             )
 
     def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
-        """The findings, in sentences. Without `now` missing old rows are not found, unless they are of signing keys or
-        no row is left.
+        """Report the differences as sentences.
 
-        Events before `cut` were dropped, and no given file holds them all. None: all events are known.
+        Without `now`, missing old rows are reported only for signing keys, or if no row is left.
+        Events before `cut` were dropped, and no given file has all of them. None: all events are known.
         """
         more = 0
         for at, finding in enumerate(self._all(cut, now)):
@@ -197,9 +198,9 @@ class RevocationCheck(ScratchCheck):
             before, newest = sequence, max(newest, version)
 
     def doubts(self, cut: datetime | None, sealed_before: str) -> Iterator[str]:
-        """Rows that only an event without a seal explains, in sentences. A running server seals events of before then.
+        """Report rows that only an event without a seal explains. A running server seals events older than that time.
 
-        The attack: an inserted row and an inserted event that says so, while no server runs.
+        The attack: an inserted row and an inserted event that explains it, while no server runs.
         """
         for sequence, kind, id_, is_said in self._added(cut, sealed_before):
             if is_said:
@@ -215,8 +216,10 @@ class RevocationCheck(ScratchCheck):
                 )
 
     def _added(self, cut: datetime | None, sealed_before: str) -> Iterator[tuple[int, str, str, bool]]:
-        """The rows that no event explains, and whether an event without a seal does. That one explains none if it is
-        dated before that time."""
+        """Yield the rows that no event explains, and whether an event without a seal explains each one.
+
+        An event without a seal dated before `sealed_before` explains no row.
+        """
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
             if self._is_of_dropped(version, at, cut):
                 continue
@@ -226,10 +229,10 @@ class RevocationCheck(ScratchCheck):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
     def _is_of_dropped(self, version: int, at: str, cut: datetime | None) -> bool:
-        """Whether the event of the row may be dropped: the row ends no token of an event that is left.
+        """Whether the row's event may be dropped: the row revokes no token of an event that is left.
 
-        A row of the last moments before the cut may be newer than the first events after it: clocks differ. Its change
-        has an authority version of its own, so no event of a change with that version is left.
+        Clocks differ: a row from just before the cut may be newer than the first events after the cut.
+        Each change has its own authority version, so no event of a change with that version may be left.
         """
         if cut is None or at >= _iso(cut):
             return False
@@ -245,13 +248,13 @@ class RevocationCheck(ScratchCheck):
         return self._scratch.execute("SELECT 1 FROM changed WHERE version = ?", (version,)).fetchone() is None
 
     def _says_again(self, kid: str, version: int, at: str, sealed_before: str) -> bool:
-        """Whether a server may have written the row of a revoked key again: once its tokens had expired."""
+        """Whether a server may have written the row of a revoked key a second time, after its tokens had expired."""
         latest = _iso(max(datetime.fromisoformat(at), _EARLIEST) - KEPT_FOR)
         first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
 
     def _is_of_no_token(self, kid: str, cut: datetime | None) -> bool:
-        """Whether the event by which the key was revoked may be dropped: then the key signed no token that is left."""
+        """Whether the event that revoked the key may be dropped: the key signed no token of an event that is left."""
         if cut is None:
             return False
         known = "SELECT 1 FROM ended_key WHERE kid = ? UNION ALL SELECT 1 FROM signed WHERE kid = ?"
@@ -259,7 +262,7 @@ class RevocationCheck(ScratchCheck):
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The kind and the id of each thing that the event ended."""
+    """Yield the kind and the id of each thing whose tokens the event revoked."""
     kind, detail = event["kind"], event["detail"]
     if kind in LISTING_ENDED:
         yield from ((each["kind"], each["id"]) for each in detail["ended"])
@@ -278,7 +281,7 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_number(value: int) -> bool:
-    """Whether a row may have that number: readers of the feed take no other one."""
+    """Whether a row may have this number. Readers of the feed accept no other number."""
     return 1 <= value <= MAX_VERSION
 
 
@@ -287,7 +290,7 @@ def _iso(at: datetime) -> str:
 
 
 def _plain(value: Any) -> str | None:
-    """The text, in a form that SQLite takes; another type equals no text."""
+    """Return the text in a form that SQLite accepts. A value of another type equals no text."""
     if value is None or (isinstance(value, str) and value.isascii()):
         return value
     return json.dumps(value) if isinstance(value, str) else f"\0{value!r}"

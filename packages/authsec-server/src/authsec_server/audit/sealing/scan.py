@@ -1,8 +1,8 @@
-"""The tables of the audit log, each read once from its first row to its last, as they are stored.
+"""Read each table of the audit log once, from its first row to its last, as it is stored.
 
-Somebody who writes to the database can forge its indexes and statistics as well. So no query here has a condition, an
-order or an aggregate. Values are read as the driver returns them: a value that AuthSec never writes must not end the
-scan.
+Raw SQL can forge indexes and statistics as well.
+So no query here has a condition, an order or an aggregate.
+Values are read as the driver returns them: a value that AuthSec never writes must not end the scan.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _POSTGRESQL_INSTANT: Final = re.compile(r"([0-9-]{10}) ([0-9:]{8})(?:\.([0-9]{1,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScannedEvent:
-    """One row of `events`. `row` and `leaf` are None for a row that no program of ours has written."""
+    """One row of `events`. `row` and `leaf` are None if AuthSec did not write the row."""
 
     number: int
     leaf: bytes | None
@@ -59,13 +59,13 @@ class ScannedEvent:
 
     @property
     def at(self) -> datetime:
-        """Its time; only of a row that could be read."""
+        """Return the event's time. Only for a readable row."""
         assert self.row is not None
         return datetime.fromisoformat(self.row["at"])
 
     @property
     def delegation_ids(self) -> frozenset[str]:
-        """The delegations that it names."""
+        """Return the ids of the delegations that the event names."""
         return frozenset(str(each["id"]) for each in self.row["delegations"]) if self.row else frozenset()
 
 
@@ -79,7 +79,7 @@ class Scan:
 
     @contextmanager
     def sequential(self) -> Iterator[None]:
-        """While this is open, tables are read without their indexes, and text that is no UTF-8 ends nothing."""
+        """Read tables without their indexes within this context. Text that is not UTF-8 raises no error."""
         if self._postgresql:
             self._connection.execute(text("SET LOCAL enable_seqscan = on"))
             for way in ("indexscan", "indexonlyscan", "bitmapscan"):
@@ -90,48 +90,48 @@ class Scan:
             yield
 
     def events(self) -> Iterator[ScannedEvent]:
-        """All events."""
+        """Yield all events."""
         for row in self._rows(events, *COVERED):
             yield self._event(dict(zip(COVERED, row, strict=True)))
 
     def leaves(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Position, event number and hash of each leaf."""
+        """Yield the position, event number and hash of each leaf."""
         yield from self._rows(sealed_events, "position", "event_id", "hash")
 
     def heads(self) -> Iterator[tuple[Any, str | None, Any]]:
-        """Size, time (ISO 8601; None for a value that is none) and signed text of each head."""
+        """Yield the size, the time (ISO 8601; None if invalid) and the signed text of each head."""
         for size, at, signed in self._rows(seal_heads, "size", "at", "signed"):
             yield size, self.instant(at), signed
 
     def delegations(self) -> Iterator[tuple[Any, Any]]:
-        """Event number and delegation of each row of `event_delegations`."""
+        """Yield the event number and the delegation of each row of `event_delegations`."""
         yield from self._rows(event_delegations, "event_id", "delegation_id")
 
     def ranges(self) -> Iterator[tuple[str | None, Any, Any]]:
-        """Hour, lowest and highest number of each row of `number_ranges`."""
+        """Yield the hour, the lowest and the highest number of each row of `number_ranges`."""
         for hour, lowest, highest in self._rows(number_ranges, "hour", "lowest", "highest"):
             yield self.instant(hour), lowest, highest
 
     def ends(self) -> Iterator[tuple[Any, Any, Any, Any, str | None]]:
-        """Number, kind and id of what ended, version and time of each row of `revocations`."""
+        """Yield the number, subject kind, subject id, version and time of each row of `revocations`."""
         names = ("sequence", "subject_kind", "subject_id", "version", "at")
         for sequence, kind, id_, version, at in self._rows(REVOCATIONS, *names):
             yield sequence, kind, id_, version, self.instant(at)
 
     def rows(self, name: str, *columns: str) -> Iterator[tuple[Any, ...]]:
-        """These text columns of each row of a table that belongs to a room above."""
+        """Yield these text columns of each row of a table that belongs to a package above this one."""
         yield from self._rows(table(name, *map(column, columns)), *columns)
 
     def instants(self, name: str, key: str, instant: str) -> Iterator[tuple[Any, str | None]]:
-        """A key and an instant (ISO 8601) of each row of a table that belongs to a room above.
+        """Yield a key and an instant (ISO 8601) of each row of a table that belongs to a package above.
 
-        None stands for NULL, the empty text for what is no instant.
+        None means NULL; the empty text means that the value is not an instant.
         """
         for id_, at in self._rows(table(name, column(key), column(instant, Instant())), key, instant):
             yield id_, None if at is None else self.instant(at) or ""
 
     def digested(self, name: str, its: Digested) -> Iterator[Mapping[str, Any]]:
-        """The columns with a digest of each row of a table that belongs to a room above."""
+        """Yield the digested columns of each row of a table that belongs to a package above this one."""
         names = [
             each["name"] for each in inspect(self._connection).get_columns(name) if each["name"] not in its.without
         ]
@@ -144,7 +144,7 @@ class Scan:
             yield dict(zip(names, row, strict=True))
 
     def instant(self, stored: Any) -> str | None:
-        """The stored instant as ISO 8601, UTC, to the microsecond; None for anything else."""
+        """Return the stored instant as ISO 8601 (UTC, microseconds); None for any other value."""
         try:
             return _iso(stored, postgresql=self._postgresql)
         except NotCanonical:
@@ -172,9 +172,11 @@ class Scan:
             yield tuple(row)
 
     def _raw(self, its: Table | TableClause, name: str) -> str:
-        """The column as it is stored; a value too long for any server's is cut, and stays too long.
+        """Return the SQL that reads a column as it is stored, and cuts a value longer than a server writes.
 
-        A `timestamptz` as text: infinity is one as well. Else one planted gigabyte exhausts the memory of `verify`.
+        A cut PostgreSQL value remains too long for a valid one; a cut SQLite value becomes an empty blob.
+        A `timestamptz` is read as text, because infinity is a valid one.
+        The attack: one inserted gigabyte exhausts the memory of `verify`.
         """
         kind = its.c[name].type
         longest = LONGEST_JSON if isinstance(kind, CanonicalJson) else _LONGEST
@@ -188,7 +190,7 @@ class Scan:
 
 
 def _iso(stored: Any, *, postgresql: bool) -> str:
-    """The instant as `audit.leaves` spells it. Raises `NotCanonical`."""
+    """Return the instant in the form of `audit.merkle_tree`. Raises `NotCanonical`."""
     if not isinstance(stored, str):
         raise NotCanonical
     if postgresql:

@@ -1,6 +1,6 @@
-"""The rows of the audit log's tables, kept in a scratch database to be read again in another order.
+"""A scratch copy of the audit log's tables, to read the rows again in another order.
 
-Ten million events take some two gigabytes of the temporary folder.
+Ten million events need about two gigabytes in the temporary folder.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ _PAIRS = (
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read.
+    """A leaf and the event with its number.
 
-    `at` is the time of the event; None where it cannot be read. `stays`: no drop takes it. `in_range`: its number is
-    within those of its hour. `valid`: a program of ours could have written it. `record` is one of dropped events.
+    `copies` is the number of such events, 0 if there is none.
+    `leaf` is the hash of the event and `at` is its time; both are None if the event is unreadable.
+    `stays`: no drop removes the event. `in_range`: its number is within the range of its hour.
+    `valid`: AuthSec could have written the event. `record` is the drop record that it carries.
     """
 
     position: int
@@ -54,7 +56,7 @@ class Met:
 
 
 class Scratch:
-    """What was read of an audit log, to be read again in another order."""
+    """The rows of an audit log, stored to be read again in another order."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -63,12 +65,12 @@ class Scratch:
     @classmethod
     @contextmanager
     def opened(cls) -> Iterator[Self]:
-        """An empty one, for as long as this is open."""
+        """Open an empty scratch database, within this context."""
         with closing(scratch_database(*_TABLES)) as database:
             yield cls(database)
 
     def keep_leaves(self, leaves: Iterable[tuple[int, int, bytes]]) -> None:
-        """Position, event number and hash of each."""
+        """Store the position, event number and hash of each leaf."""
         self._write(
             "INSERT INTO leaf (position, number, hash) VALUES (?, ?, ?)"
             " ON CONFLICT (position) DO UPDATE SET copies = copies + 1",
@@ -77,9 +79,10 @@ class Scratch:
         self._database.execute("CREATE INDEX leaf_number ON leaf (number, hash)")
 
     def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool, bool, bool]]) -> None:
-        """Number, leaf hash and time of each; whether no drop takes it; whether its number is within those of its hour.
+        """Store the number, leaf hash and time of each event, and four flags.
 
-        And whether it is valid, and whether only a server can have written it.
+        The flags: no drop removes the event; its number is within the range of its hour.
+        The event is valid; only a server can have written it.
         """
         self._write(
             "INSERT INTO event (number, leaf, at, stays, in_range, valid, of_server) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -88,27 +91,27 @@ class Scratch:
         )
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
-        """The delegations that events name."""
+        """Store the delegations that events name."""
         self._write("INSERT INTO named VALUES (?, ?)", pairs)
 
     def keep_listed(self, pairs: Iterable[tuple[int, bytes]]) -> None:
-        """The delegations that events are listed under."""
+        """Store the delegations under which events are listed."""
         self._write("INSERT INTO listed VALUES (?, ?)", pairs)
 
     def keep_record(self, number: int, kind: str, signed: str) -> None:
-        """A signed record that an event of this kind carries."""
+        """Store the signed record of an event of this kind."""
         self._database.execute("INSERT OR IGNORE INTO record VALUES (?, ?, ?)", (number, kind, signed))
 
     def keep_ranges(self, ranges: Iterable[tuple[str, int, int]]) -> None:
-        """Hour (ISO 8601), lowest and highest number of each."""
+        """Store the hour (ISO 8601), the lowest and the highest number of each range."""
         self._write("INSERT OR REPLACE INTO range VALUES (?, ?, ?)", ranges)
 
     def keep_heads(self, heads: Iterable[tuple[int, str | None, str]]) -> None:
-        """Size, time and signed text of each."""
+        """Store the size, time and signed text of each head."""
         self._write("INSERT INTO head VALUES (?, ?, ?)", heads)
 
     def met(self) -> Iterator[Met]:
-        """Each leaf with its event, in the order of sealing."""
+        """Yield each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
             "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.stays, e.in_range, e.valid,"
             " coalesce(e.copies, 0), r.signed FROM leaf l LEFT JOIN event e ON e.number = l.number"
@@ -117,26 +120,26 @@ class Scratch:
             yield Met(*row)
 
     def heads(self) -> Iterator[tuple[int, str | None, str]]:
-        """Size, time and signed text of each head, the smallest first."""
+        """Yield the size, time and signed text of each head, smallest first."""
         yield from self._database.execute("SELECT size, at, signed FROM head ORDER BY size, at")
 
     def size(self) -> int:
-        """How many leaves there are."""
+        """Return the number of leaves."""
         number: int = self._database.execute("SELECT count(*) FROM leaf").fetchone()[0]
         return number
 
     def is_sealed(self, number: int) -> bool:
-        """Whether a leaf is of the event with this number."""
+        """Whether a leaf exists for the event with this number."""
         return self.place_of(number) is not None
 
     def place_of(self, number: int) -> int | None:
-        """The place in the log of the event with this number: the first one; None where it has no seal."""
+        """Return the first place in the sealed log of the event with this number; None without a seal."""
         statement = "SELECT position FROM leaf WHERE number = ? ORDER BY position LIMIT 1"
         row = self._database.execute(statement, (number,)).fetchone()
         return None if row is None else row[0]
 
     def range_of(self, hour: datetime) -> Range | None:
-        """The lowest and the highest number of that hour. Events of one hour come together: its range is kept."""
+        """Return the lowest and the highest number of that hour. The last hour's range is cached."""
         if hour not in self._ranges:
             self._ranges.clear()
             self._ranges[hour] = self._database.execute(
@@ -145,9 +148,9 @@ class Scratch:
         return self._ranges[hour]
 
     def records(self, kind: str) -> Iterator[tuple[int | None, str]]:
-        """The place in the log and the signed record of each event of this kind, in the order of sealing.
+        """Yield the place and the signed record of each event of this kind, in the order of sealing.
 
-        The place is None, and comes last, where the event is not sealed.
+        Events that are not sealed come last, with None as their place.
         """
         yield from self._database.execute(
             "SELECT l.position, r.signed FROM record r LEFT JOIN leaf l ON l.number = r.number WHERE r.kind = ?"
@@ -156,19 +159,22 @@ class Scratch:
         )
 
     def sealed_twice(self) -> Iterator[int]:
-        """The numbers of events that more than one leaf is of."""
+        """Yield the numbers of events with more than one leaf."""
         for (number,) in self._database.execute("SELECT number FROM leaf GROUP BY number HAVING count(*) > 1"):
             yield number
 
     def not_sealed(self) -> Iterator[tuple[int, str | None, int]]:
-        """The numbers of events that no leaf is of, in order, with times as of `Met`; whether a server wrote each."""
+        """Yield the number and the time of each event without a leaf, and whether a server wrote it.
+
+        Events come in the order of their numbers; times are as in `Met`.
+        """
         yield from self._database.execute(
             "SELECT number, at, of_server FROM event e"
             " WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) ORDER BY number"
         )
 
     def invalid_and_not_sealed(self) -> Iterator[int]:
-        """The numbers of events that are not valid, and that no leaf is of."""
+        """Yield the numbers of invalid events without a leaf."""
         for (number,) in self._database.execute(
             "SELECT number FROM event e WHERE NOT valid"
             " AND NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) ORDER BY number"
@@ -176,11 +182,11 @@ class Scratch:
             yield number
 
     def not_listed(self) -> Iterator[tuple[int, bytes]]:
-        """Events that are as they were sealed, and delegations that they name but are not listed under."""
+        """Yield events that match their seals, each with a delegation that it names but is not listed under."""
         yield from self._database.execute(f"{_PAIRS.format('named')} EXCEPT {_PAIRS.format('listed')} ORDER BY 1")
 
     def listed_wrongly(self) -> Iterator[tuple[int, bytes]]:
-        """Events that are as they were sealed, and delegations that they are listed under but do not name."""
+        """Yield events that match their seals, each with a delegation that it is listed under but does not name."""
         yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:

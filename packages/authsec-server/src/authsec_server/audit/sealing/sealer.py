@@ -1,11 +1,13 @@
-"""The sealer: appends committed events to the log about once a second, and signs what the log is then.
+"""The sealer: about once a second, append committed events to the sealed log and sign a head.
 
-Any number of servers may be at it, outside the path of the tokens. Each looks at what is new before it writes; of those
-that then want to write, one has the turn, for one transaction, and the others find the head moved and look again. So
-nobody has to be replaced: when one is killed its transaction never was, and the next second another one seals.
+Any number of servers may run a sealer, and no token request waits for it.
+Each sealer reads the new events before it writes.
+One of them gets the lock for one transaction. The others find a newer head and read again.
+If a server is killed, its transaction is rolled back, and another server seals within the next second.
 
-It never signs over what it did not seal itself: the tree is computed from the leaves that are there, and has to lead to
-the last head, which one of its own keys has signed. If it does not, somebody wrote to the database; sealing stops.
+A sealer never signs over leaves that it did not verify.
+It computes the tree from the stored leaves, and the tree must lead to the last head.
+One of the authority's keys must have signed that head. Otherwise raw SQL changed the log, and sealing stops.
 """
 
 from __future__ import annotations
@@ -48,15 +50,15 @@ CATCHING_UP = 10_000  # leaves read at once
 
 
 class LogBroken(Exception):
-    """What is in the log is not what was signed. The text says what; `authsec audit verify` says where."""
+    """The sealed log does not match its signed heads. The text says why; `authsec audit verify` says where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What the database had: its last head, and events to be sealed.
+    """The state of the database before sealing: its last head, and the events to seal.
 
-    Once they are, none is missing up to `settled`, and those above `top` are new. `refused` are numbers of events that
-    no program of ours has written: they are not sealed.
+    After sealing them, no event up to `settled` lacks a seal, and events above `top` are new.
+    `refused` are numbers of events that AuthSec did not write; such events are not sealed.
     """
 
     signed: str | None
@@ -70,11 +72,13 @@ class Look:
 
 
 class Sealer:
-    """Seals the journal of one database. `keys` verify what `signing_key`, here or at another server, has signed.
+    """Seals the audit log of one database.
 
-    `signing_key` has a key by its `kid`; empty is the first one. `give` is told each head that the leaves are seen to
-    lead to. It must not wait. `token_keys` lists the `kid`s of the keys that sign tokens now and next. While
-    `paused`, nothing is sealed.
+    `keys` verify the heads that this server or another one signed.
+    `signing_key` returns a private key by its `kid`; for the empty text, the first key.
+    `give` is called with each head that the leaves lead to, and must not block.
+    `token_keys` lists the `kid`s of the keys that sign tokens now and next.
+    Nothing is sealed while `paused` returns true.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class Sealer:
         self._named: set[int] = set()  # refused events that are in the server's log
 
     def seal(self) -> bool:
-        """Seal what is new; whether there is more to seal at once. Raises `Unavailable` or `LogBroken`."""
+        """Seal new events. Return whether more can be sealed at once. Raises `Unavailable` or `LogBroken`."""
         now = self._now()
         self._catch_up()
         key = self._present_key()
@@ -128,25 +132,25 @@ class Sealer:
         return look.full
 
     def _warn(self, now: datetime) -> None:
-        """Say in the server's log, once in a while, that this server could not write for long, nor did another one."""
+        """Log an error, once in a while, if neither this server nor another one could seal for long."""
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
             log.error("the journal is not sealed: another session holds the sealing lock, or locks rows of counts")
 
     def _name(self, refused: Sequence[int]) -> None:
-        """Say in the server's log which events are not sealed, each once."""
+        """Log each event that is not sealed, once."""
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
             log.error("an event is not sealed, for no server has written it: authsec audit verify", number=number)
         known = self._named if len(self._named) < CATCHING_UP else set()
         self._named = {*known, *refused}
 
     def begin_anew(self) -> None:
-        """Forget the log that was read: the database was replaced by an older one, and that was recorded."""
+        """Forget the log that was read: an older database was restored, and the restore was recorded."""
         self._tree, self._head, self._top, self._searched = Tree(), None, 0, None
 
     def key(self) -> PrivateKey:
-        """The key that signs by now. Raises `Unavailable` or `LogBroken`."""
+        """Return the current signing key. Raises `Unavailable` or `LogBroken`."""
         self._catch_up()
         return self._present_key()
 
@@ -155,12 +159,12 @@ class Sealer:
         return self._signing_key(self._succession().present(kid))
 
     def _succession(self) -> Succession:
-        """Which keys were replaced. Where none was, which is asked each second, no key is opened for it."""
+        """Return which keys were replaced. Without a replacement record, no key is loaded; this runs each second."""
         records = self._database.read(lambda tx: store.replacements(tx.connection))
         return succession(records, self._keys() if records else {})
 
     def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
-        """Append what was found, with a head; whether this server had the turn."""
+        """Append the events with a new head. Return whether they were written."""
         tree, added = _appended(self._tree, look.rows)
         now = max(now, self._head.at) if self._head else now  # heads never go back in time, though clocks do
         head = sign_head(
@@ -179,7 +183,7 @@ class Sealer:
         return kept
 
     def _catch_up(self) -> None:
-        """Read the leaves up to the last head, which they have to lead to. Raises `LogBroken`."""
+        """Read the leaves up to the last head, and verify that they lead to it. Raises `LogBroken`."""
         signed = self._database.read(lambda tx: store.last_signed(tx.connection))
         if signed is None:
             if self._head:
@@ -203,7 +207,7 @@ class Sealer:
         self._give(head)
 
     def _read_on(self, size: int) -> Tree:
-        """The tree of the first `size` leaves, from where this process had come."""
+        """Return the tree of the first `size` leaves. Only leaves that this process has not read yet are read."""
         tree = self._tree
         while tree.size < size:
             limit = min(CATCHING_UP, size - tree.size)
@@ -216,7 +220,7 @@ class Sealer:
         return tree
 
     async def run(self) -> None:
-        """Seal for as long as this runs."""
+        """Seal until cancelled."""
         while True:
             wait = SECONDS
             if self._paused():
@@ -266,7 +270,7 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
 
 
 def _is_sealable(row: Row[Any]) -> bool:
-    """Whether a server has written the row. A head must not be signed over what no export and no list can show."""
+    """Whether a server wrote the row. A head must not cover an event that no export and no list can show."""
     return is_number(row.id) and is_event(row._asdict())
 
 
@@ -287,7 +291,10 @@ def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Le
 
 
 def _keep(tx: Tx, look: Look, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], head: Head) -> bool:
-    """Write it, if this one has the turn, nobody was first, and no count has grown since the look."""
+    """Write the leaves and the head. Return whether they were written.
+
+    Nothing is written if another server has the lock or sealed first, or if a counted refusal grew since.
+    """
     if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != look.signed:
         return False
     if not store.lock_counts(tx.connection, look.rows):

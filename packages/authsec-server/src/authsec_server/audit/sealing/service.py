@@ -1,4 +1,4 @@
-"""The log's verbs for who asks over HTTP. What seals is `sealer`; what checks, offline, is `verifying`."""
+"""The sealed log's operations for callers over HTTP. `sealer` seals; `verifying` checks offline."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ OVERDUE_AFTER = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedAfter:
-    """Events in the order of sealing, up to the place `last`; of those that were `dropped` only the seal is left.
+    """Events in the order of sealing, up to the place `last`. Only the seals remain of `dropped` events.
 
-    The newest head is of `sealed` leaves, and was signed at `head_at`.
+    The newest head, signed at `head_at`, covers `sealed` leaves.
     """
 
     events: tuple[Recorded, ...]
@@ -36,9 +36,9 @@ class SealedAfter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoFar:
-    """How far the log has come: its newest head is of so many `leaves` and was signed `at`; 0 and None before it.
+    """The progress of sealing: the newest head covers `leaves` and was signed `at`; 0 and None without a head.
 
-    `is_overdue`: an event waits for longer than a server that seals would let it, or waits while no head is signed.
+    `is_overdue`: an event has no seal for longer than a sealing server allows, or while no head is signed.
     """
 
     leaves: int
@@ -47,7 +47,7 @@ class SoFar:
 
 
 def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
-    """How many events are sealed, and since when."""
+    """Return how many events are sealed, when the newest head was signed, and whether a seal is overdue."""
     principal.require(Role.VIEWER)
     head, at = store.newest_head(tx.connection), store.newest_at(tx.connection)
     signs = at is not None and now - at <= OVERDUE_AFTER
@@ -57,12 +57,12 @@ def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
 
 
 def last_head_at(tx: Tx) -> datetime | None:
-    """When the newest head was signed; None before the first one. For the server itself."""
+    """Return when the newest head was signed; None without a head. Checks no principal: for the server itself."""
     return store.newest_at(tx.connection)
 
 
 def newest_head(tx: Tx, principal: Principal) -> str:
-    """The newest head, as it was signed: to be kept where the database's administrators cannot write."""
+    """Return the newest signed head, to be kept where the database's administrators cannot write."""
     principal.require(Role.VIEWER)
     signed = store.last_signed(tx.connection)
     if signed is None:
@@ -71,7 +71,10 @@ def newest_head(tx: Tx, principal: Principal) -> str:
 
 
 def present_key(tx: Tx, keys: Keys) -> str:
-    """The `kid` of the key that signs by now. Raises `Conflict` before the first head, and while one is replaced."""
+    """Return the `kid` of the current sealing key.
+
+    Raises `Conflict` before the first head, and while the key is being replaced.
+    """
     signed = store.last_signed(tx.connection)
     if signed is None:
         raise Conflict("Nothing is sealed yet.", _ONCE_IT_RUNS)
@@ -87,7 +90,7 @@ def present_key(tx: Tx, keys: Keys) -> str:
 
 
 def sealing_kid(tx: Tx, keys: Keys) -> str:
-    """The `kid` of the key that signs the next head; empty before the first one. Raises `Conflict`."""
+    """Return the `kid` of the key that signs the next head; empty before the first head. Raises `Conflict`."""
     signed = store.last_signed(tx.connection)
     if signed is None:
         return ""
@@ -99,30 +102,31 @@ def sealing_kid(tx: Tx, keys: Keys) -> str:
 
 
 def sealed(tx: Tx) -> int:
-    """How many events the newest head covers."""
+    """Return how many events the newest head covers."""
     head = store.newest_head(tx.connection)
     return head[0] if head else 0
 
 
 def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
-    """How many leaves a head of each replaced key may have at most."""
+    """Return, for each replaced key, how many leaves its heads may cover at most."""
     return succession(store.replacements(tx.connection), keys).ends
 
 
 def has_begun(tx: Tx) -> bool:
-    """Whether something is sealed."""
+    """Whether a head was signed."""
     return store.last_signed(tx.connection) is not None
 
 
 def reached_keys(tx: Tx, keys: Keys) -> Keys:
-    """These keys, and those that they lead to in the journal, each signed for by the one before."""
+    """Return these keys and their successors in the audit log, each signed by the key before."""
     return succession(store.replacements(tx.connection), keys).keys
 
 
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> SealedAfter:
-    """What was sealed behind that place. A place, once given, keeps its event: so whoever goes on misses none.
+    """Return the events that were sealed after that place.
 
-    Numbers are given before the commit, so behind a number another may appear later; behind a place none does.
+    A place never changes its event, so a reader that continues by place misses none.
+    Event numbers are taken before the commit, so a lower number may appear later. A lower place cannot.
     """
     principal.require(Role.VIEWER)
     leaves = store.leaves(tx.connection, after=after, limit=limit)

@@ -1,4 +1,4 @@
-"""Heads sent where the database's administrators cannot write: appended to a file, or posted to an address."""
+"""Send heads where the database's administrators cannot write: append to a file, or post to an address."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _MAX_TOKEN: Final = 16_384
 
 
 class NotTaken(Exception):
-    """A head was not taken. The text says why, and holds no credential and no query of an address."""
+    """The sink did not accept a head. The text says why, without credentials and without an address's query."""
 
 
 class Sink(Protocol):
-    """Where heads go."""
+    """A destination for heads."""
 
     def take(self, head: Head) -> None:
-        """Keep the head durably. Blocks its thread. Raises `NotTaken`."""
+        """Store the head durably. Blocks its thread. Raises `NotTaken`."""
 
     def check(self) -> None:
-        """Raise `StartupRefused` where no head can ever be taken."""
+        """Raise `StartupRefused` if the sink can never accept a head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntoFile:
-    """A line for each head, behind those that are there. A pipe or a device keeps nothing, and may block for ever."""
+    """Appends one line for each head to a regular file. A pipe or a device stores nothing and may block forever."""
 
     path: Path
 
@@ -62,7 +62,7 @@ class IntoFile:
             raise NotTaken(f"{self.path} cannot be written: {error.strerror}") from None
 
     def _torn(self) -> bool:
-        """Whether its last line was not finished: a disk was full, or somebody was killed."""
+        """Whether the last line of the file is incomplete: a full disk or a killed process."""
         try:
             with self.path.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
@@ -84,7 +84,7 @@ class IntoFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToAddress:
-    """A POST of `{"head": …}` for each head. `token_file` holds the bearer token that goes along, read each time."""
+    """Posts `{"head": …}` for each head. `token_file` contains the bearer token and is read for each head."""
 
     outbound: Outbound
     url: str
@@ -131,7 +131,7 @@ WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed journal that
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkState:
-    """Whether heads are sent elsewhere, and since when none was taken there; `problem` says why."""
+    """Whether heads are sent to a sink, and since when the sink has accepted none; `problem` says why."""
 
     sent: bool = False
     undelivered_since: datetime | None = None
@@ -142,7 +142,7 @@ NOWHERE: Final = SinkState()
 
 
 class HeadsElsewhere:
-    """Hands heads to the sink, one after the other. `give` is called from any thread and never waits."""
+    """Sends heads to the sink, one after the other. Any thread may call `give`, which never blocks."""
 
     def __init__(self, sink: Sink | None, *, now: Callable[[], datetime]) -> None:
         self._sink = sink
@@ -154,9 +154,9 @@ class HeadsElsewhere:
         self._ending = Event()
 
     def check(self) -> None:
-        """Raise `StartupRefused` where the settings name nothing that could take a head.
+        """Raise `StartupRefused` if the settings name a destination that can never accept a head.
 
-        A mount that does not answer is not waited for: it may come back, and tokens are to be given meanwhile.
+        The check does not wait for a mount that hangs: the mount may come back, and tokens must be issued meanwhile.
         """
         if self._sink is None:
             return
@@ -168,14 +168,14 @@ class HeadsElsewhere:
             raise refusals[0]
 
     def give(self, head: Head) -> None:
-        """A head that was signed, or that another server has signed and this one has verified."""
+        """Queue a head that this server signed, or that another server signed and this one verified."""
         if self._sink is not None and head.signed != self._last:
             self._last = head.signed
             self._waiting.append(head)
             WAITING.set(len(self._waiting))
 
     def standing(self) -> SinkState:
-        """How it stands, also while the sink hangs."""
+        """Return the state of delivery, even while the sink hangs."""
         since, its = self._handed_at, self._standing
         if since is None or self._now() - since < STUCK:
             return its
@@ -183,7 +183,7 @@ class HeadsElsewhere:
         return SinkState(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
-        """Hand over what waits, until the end; whether all of it was taken. Blocks its thread."""
+        """Send the waiting heads until none is left. Return whether all were accepted. Blocks its thread."""
         while self._sink is not None and self._waiting and not self._ending.is_set():
             head = self._waiting[0]
             self._handed_at = self._now()
@@ -202,7 +202,7 @@ class HeadsElsewhere:
         return True
 
     async def run(self) -> None:
-        """Deliver for as long as this runs."""
+        """Deliver heads until cancelled."""
         if self._sink is None:
             return
         # A daemon of its own: neither the end of the server nor that of its process waits for a mount that hangs.
@@ -248,7 +248,7 @@ def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
 def heads_elsewhere(
     where: str, token_file: Path | None, outbound: Outbound, *, now: Callable[[], datetime]
 ) -> HeadsElsewhere:
-    """As the settings want it: a file, an address, or nothing."""
+    """Return the delivery for these settings: to a file, to an address, or to nothing."""
     if not where:
         return HeadsElsewhere(None, now=now)
     if "://" in where:

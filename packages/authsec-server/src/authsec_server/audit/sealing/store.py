@@ -1,7 +1,8 @@
-"""The log's statements: a hash for each sealed event, in the order of sealing, and the signed heads.
+"""The SQL of the sealed log: a hash for each sealed event, in the order of sealing, and the signed heads.
 
-SQLite lets whoever writes by hand put anything into any column, also what is no text. That must be found where it is,
-so it must be read: hashes and heads as octets, and events one by one where not all of them can be.
+Raw SQL can put anything into any SQLite column, even text that is not text.
+Such a value must be found in its place, so it must be readable.
+Hashes and heads are therefore read as bytes, and events one by one if one of them is unreadable.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _SEALED = exists().where(sealed_events.c.event_id == events.c.id)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """An event in the log: its place, its number, and its hash."""
+    """An event in the sealed log: its place, its number and its leaf hash."""
 
     position: int
     event_id: int
@@ -58,12 +59,15 @@ class Leaf:
 
 
 def is_there(connection: Connection) -> bool:
-    """Whether the database has a log: raw SQL may have dropped it."""
+    """Whether the database has a sealed log. Raw SQL may have dropped the table."""
     return inspect(connection).has_table(seal_heads.name)
 
 
 def take_turn(connection: Connection) -> bool:
-    """Whether this transaction may seal, until it ends: one at a time. On SQLite there is only one that writes."""
+    """Lock sealing until the transaction ends. Return whether this transaction has the lock.
+
+    SQLite has only one writer, so no lock is needed.
+    """
     if connection.dialect.name != "postgresql":
         return True
     taken: bool = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": SEALING_LOCK}).scalar_one()
@@ -72,36 +76,37 @@ def take_turn(connection: Connection) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growing:
-    """Counted refusals dated from `since` to `until` may still be counted up.
+    """Counted refusals dated from `since` to `until` may still grow.
 
-    A later one is of a clock that was ahead, or planted: it would else keep `through` where it is, for years. A
-    `count_key` on an event of another kind is planted, too.
+    A refusal dated later comes from a clock that was ahead, or was inserted by raw SQL.
+    Such a refusal must not grow: it would block `through` for years.
+    A `count_key` on an event of another kind was also inserted by raw SQL.
     """
 
     since: datetime
     until: datetime
 
     def holds(self) -> ColumnElement[bool]:
-        """Whether a row is one of these."""
+        """Return the SQL condition for a refusal that may still grow."""
         is_counted = and_(events.c.count_key.is_not(None), events.c.kind.in_(sorted(COUNTED)))
         return and_(is_counted, events.c.at.between(self.since, self.until))
 
 
 def unsealed(connection: Connection, *, after: int, growing: Growing, limit: int) -> list[int]:
-    """The next numbers above `after` of events that are not sealed, and that grow no more."""
+    """Return the next numbers above `after` of events that have no seal and cannot grow."""
     statement = select(events.c.id).where(events.c.id > after, ~growing.holds(), ~_SEALED)
     return list(connection.execute(statement.order_by(events.c.id).limit(limit)).scalars())
 
 
 def first_growing(connection: Connection, *, after: int, growing: Growing) -> int | None:
-    """The lowest number above `after` of a refusal that may still be counted up."""
+    """Return the lowest number above `after` of a refusal that may still grow."""
     lowest = select(func.min(events.c.id)).where(events.c.id > after, growing.holds())
     found: int | None = connection.execute(lowest).scalar_one()
     return found
 
 
 def lock_counts(connection: Connection, rows: Collection[Row[Any]]) -> bool:
-    """Lock the counted refusals among these rows until the commit; whether their counts are as in the rows."""
+    """Lock the counted refusals among these rows until the commit. Return whether none of them grew since."""
     counts = {row.id: row.occurrences for row in rows if row.count_key is not None}
     if not counts:
         return True
@@ -110,17 +115,17 @@ def lock_counts(connection: Connection, rows: Collection[Row[Any]]) -> bool:
 
 
 def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
-    """Append these to the log."""
+    """Append these leaves to the sealed log."""
     rows = [{"position": leaf.position, "event_id": leaf.event_id, "hash": leaf.hash} for leaf in leaves]
     if rows:
         connection.execute(insert(sealed_events), rows)
 
 
 def add_head(connection: Connection, head: Head) -> None:
-    """Keep the head. Of each minute the last stays, for from the leaves every other one can be computed anew.
+    """Store the head. Only the last head of each minute is kept: the leaves are enough to compute the others.
 
-    Of each size the first stays as well: it says when the last of its leaves was there. Only the newest can be of this
-    minute, and it is found by its size: there is no index of times.
+    The first head of each size is kept as well: it shows when the last of its leaves was sealed.
+    Only the newest head can be of this minute. It is found by its size, because times have no index.
     """
     size, at = seal_heads.c.size, seal_heads.c.at
     newest = select(func.max(size)).scalar_subquery()
@@ -132,35 +137,36 @@ def add_head(connection: Connection, head: Head) -> None:
 
 
 def last_signed(connection: Connection) -> str | None:
-    """The newest head, as it was signed."""
+    """Return the newest signed head."""
     newest = newest_head(connection)
     return newest[1] if newest else None
 
 
 def newest_head(connection: Connection) -> tuple[int, str] | None:
-    """The newest head: of how many leaves it says it is, and what was signed."""
+    """Return the size and the signed text of the newest head."""
     statement = _heads(connection).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return None if row is None else (row.size, _as_text(row.signed))
 
 
 def newest_at(connection: Connection) -> datetime | None:
-    """When the newest head was signed."""
+    """Return when the newest head was signed."""
     statement = select(seal_heads.c.at).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
     at: datetime | None = connection.execute(statement).scalar_one_or_none()
     return at
 
 
 def size_before(connection: Connection, time: datetime) -> int:
-    """How many leaves the newest head has that was signed before that time; 0 where there is none."""
+    """Return the size of the newest head signed before that time; 0 without one."""
     statement = select(func.max(seal_heads.c.size)).where(seal_heads.c.at < time)
     return connection.execute(statement).scalar_one() or 0
 
 
 def waits(connection: Connection, *, since: datetime) -> bool:
-    """Whether an event from before `since` is not sealed: one of the last ones, or one above the last number sealed.
+    """Whether an event from before `since` has no seal, among the latest events or above the last sealed number.
 
-    Events that were written by hand as well, whatever they say. The highest number alone may be a planted one.
+    Events inserted by raw SQL are included.
+    The highest number alone is not enough: it may belong to an inserted event.
     """
     last = select(sealed_events.c.event_id).order_by(sealed_events.c.position.desc()).limit(1).scalar_subquery()
     above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
@@ -171,7 +177,7 @@ def waits(connection: Connection, *, since: datetime) -> bool:
 
 
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
-    """The next leaves behind the position `after`; -1 begins."""
+    """Return the next leaves after the position `after`; -1 starts at the first."""
     seals = sealed_events.c
     statement = select(seals.position, cast(seals.event_id, BigInteger).label("event_id"), _HASH)
     rows = connection.execute(statement.where(seals.position > after).order_by(seals.position).limit(limit))
@@ -179,14 +185,14 @@ def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
 
 
 def hashes(connection: Connection, *, after: int, limit: int) -> list[bytes]:
-    """Those of the next leaves behind the position `after`, and nothing else of them: for whoever reads very many."""
+    """Return only the hashes of the next leaves after the position `after`, for a caller that reads very many."""
     seals = sealed_events.c
     statement = select(_HASH).where(seals.position > after).order_by(seals.position).limit(limit)
     return list(connection.execute(statement).scalars())
 
 
 def heads_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
-    """The heads of more than `low` and up to `high` leaves: the size, and what was signed."""
+    """Return the size and the signed text of the heads of more than `low` and up to `high` leaves."""
     statement = _heads(connection).where(seal_heads.c.size > low, seal_heads.c.size <= high)
     in_order = statement.order_by(seal_heads.c.size, seal_heads.c.at)
     return [(row.size, _as_text(row.signed)) for row in connection.execute(in_order)]
@@ -204,9 +210,9 @@ def _as_text(signed: str | bytes) -> str:
 
 
 def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[int, list[Row[Any]]]:
-    """The rows with these numbers; where there is none, or one cannot be read, the number is missing.
+    """Return the rows with these numbers. A number without a readable row is left out.
 
-    Whoever writes by hand can make a row that is no event, and on PostgreSQL two with one number.
+    Raw SQL can insert a row that is not an event, and on PostgreSQL two rows with one number.
     """
     found: dict[int, list[Row[Any]]] = {}
     for row in read_events(connection, select(events).where(events.c.id.in_(numbers))):
@@ -216,9 +222,9 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
 
 
 def replacements(connection: Connection) -> list[tuple[int, str]]:
-    """The records of replaced keys in the log, in the order of their places; whether they count is to be seen.
+    """Return the records of replaced keys in the sealed log, in the order of their places. Nothing is verified.
 
-    Each once, and none that is too long for one: raw SQL can insert very many.
+    Each record occurs once. Records that are too long are left out: raw SQL can insert very many.
     """
     first: dict[str, int] = {}
     for place, signed in records(connection, EventKind.SEAL_KEY_REPLACED):
@@ -228,9 +234,10 @@ def replacements(connection: Connection) -> list[tuple[int, str]]:
 
 
 def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | None, str]]:
-    """The signed records that events of a rare kind carry, and the place of each event that is sealed.
+    """Yield the place and the signed record of each event of a rare kind; None as the place without a seal.
 
-    However many events raw SQL has inserted: a few are read at once, and of those without a record none.
+    Raw SQL may have inserted very many events.
+    So few are read at once, and an event without a record is not read.
     """
     after = -(2**63)
     numbered = select(events.c.id).where(literal_column(ACT), events.c.kind == kind, _carries_record(connection))
@@ -245,7 +252,10 @@ def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | Non
 
 
 def _carries_record(connection: Connection) -> ColumnElement[bool]:
-    """Whether the detail, in the one form that is written, has a text `record`. A longer detail is not read."""
+    """Return the SQL condition for a detail with a text `record`, in the one form that AuthSec writes.
+
+    A detail that is too long is not read.
+    """
     detail = events.c.detail
     octets = (
         func.length(cast(detail, LargeBinary)) if connection.dialect.name == "sqlite" else func.octet_length(detail)
@@ -254,26 +264,26 @@ def _carries_record(connection: Connection) -> ColumnElement[bool]:
 
 
 def is_sealed(connection: Connection, number: int) -> bool:
-    """Whether the event with this number is in the log."""
+    """Whether the event with this number is in the sealed log."""
     statement = select(sealed_events.c.position).where(sealed_events.c.event_id == number)
     return connection.execute(statement).first() is not None
 
 
 def places(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
-    """The place in the log of each of these events that is sealed."""
+    """Return the place in the sealed log of each of these events that has a seal."""
     seals = sealed_events.c
     statement = select(seals.event_id, seals.position).where(seals.event_id.in_(numbers))
     return {row.event_id: row.position for row in connection.execute(statement)}
 
 
 def size(connection: Connection) -> int:
-    """How many leaves there are."""
+    """Return the number of leaves."""
     number: int = connection.execute(select(func.count()).select_from(sealed_events)).scalar_one()
     return number
 
 
 def be_patient(connection: Connection) -> None:
-    """Give each statement of this transaction an hour, and the pause between two of them: a long file may be read."""
+    """Raise the statement and idle timeouts of this transaction to one hour, on PostgreSQL: a long file may be read."""
     if connection.dialect.name == "postgresql":
         from authsec_server.db.postgresql_connection import be_patient as be_patient_there
 

@@ -1,7 +1,7 @@
-"""Which key of the seals comes after which: the old one signs for the new one, in an event that it still seals itself.
+"""The order of the sealing keys: each key signs its successor, in an event that the key itself seals.
 
-The head that covers that event is the last that the old key may sign. So whoever finds the old key later can neither
-extend the log, nor name another successor, nor sign a record of what was dropped.
+The head that covers that event is the last one that the old key may sign.
+The attack: a person who finds an old key extends the log, names another successor, or signs a drop record.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ NEVER: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succession:
-    """All `keys` that are believed, by `kid`; how many leaves a head of a replaced one may have at most (`ends`).
+    """All trusted `keys` by `kid`. `ends`: how many leaves a head of a replaced key may cover at most.
 
-    `after` is who came after whom. Whether the events that say so are as they were sealed is seen where all events are.
+    `after` maps each replaced key to its successor.
+    The check of all events shows whether the events that say so match their seals.
     """
 
     keys: Keys
@@ -33,20 +34,21 @@ class Succession:
     after: Mapping[str, str] = field(default_factory=dict)
 
     def end(self, kid: str) -> int:
-        """How many leaves a head of this key may have at most."""
+        """Return how many leaves a head of this key may cover at most."""
         return self.ends.get(kid, NEVER)
 
     def present(self, kid: str) -> str:
-        """The key that signs by now, where this one did once."""
+        """Return the `kid` of the current key, which replaced this one directly or through others."""
         while kid in self.after:
             kid = self.after[kid]
         return kid
 
 
 def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str, int] | None = None) -> Succession:
-    """What these records, in the order of their events' places, make of the keys. `ends` are those known already.
+    """Apply these replacement records to the keys. The records are in the order of their events' places.
 
-    A record counts if a key signed it that was not replaced by then. The first one of a key counts.
+    `ends` are the ends that are known already.
+    A record is valid only if its key was not replaced before. The first valid record of a key wins.
     """
     known, ended, after = dict(keys), dict(ends or {}), dict[str, str]()
     for place, signed in records:
@@ -62,18 +64,18 @@ def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str
 
 
 def sign_replacement(new: PublicKey, *, at: datetime, issuer: str, key: PrivateKey) -> str:
-    """The old key's word for the new one."""
+    """Sign the record by which the old key names its successor."""
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
     return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), "key": new.to_jwk()}, key)
 
 
 def replacement_of(event: Mapping[str, Any]) -> str | None:
-    """The record of a replaced key that the event carries, signed by whomever."""
+    """Return the replacement record that the event carries. The signature is not verified."""
     return record_in(event, EventKind.SEAL_KEY_REPLACED)
 
 
 def is_replacement(signed: str) -> bool:
-    """Whether the text has the form of a record of a replaced key; who signed it is to be seen."""
+    """Whether the text has the form of a replacement record. The signature is not verified."""
     try:
         return len(signed) <= LONGEST and parse_compact(signed).header.get("typ") == TYPE
     except JoseError:

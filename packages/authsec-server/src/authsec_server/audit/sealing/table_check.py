@@ -1,10 +1,12 @@
-"""Whether the tables with a digest are as the events left them (see `db.table_digests` for the attack).
+"""Check whether the tables with a digest match the events (see `db.table_digests` for the attack).
 
-Each event of a change says the digests of its tables before and after it. So the events about one table are a chain,
-in the order of the authority's versions, and the last digest is that of the table as it is. A drop leaves gaps, but
-none after the version at which the last dropped event was sealed. The event of the drop says the digests of all tables.
+Each event of a change has the digests of the changed tables, before and after.
+So the events about one table form a chain, in the order of the authority versions.
+The last digest must be that of the current table.
+A drop leaves gaps, but none after the version at which the last dropped event was sealed.
+The event of the drop has the digests of all tables.
 
-Times decide nothing here: clocks differ, and a server may be a month behind.
+No time is compared: clocks differ, and a server may be a month behind.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _SCRATCH: Final = (
 
 
 class TableCheck(ScratchCheck):
-    """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
+    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
 
     create = _SCRATCH
 
@@ -44,7 +46,7 @@ class TableCheck(ScratchCheck):
         self._too_long: Set[str] = frozenset()
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Take in what the row of a valid event says of digests and of the authority's version."""
+        """Add the digests and the authority version in the row of a valid event."""
         version = event["authority_version"]
         if version is None:
             return
@@ -61,7 +63,7 @@ class TableCheck(ScratchCheck):
             self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
-        """Compute the digests of the tables. A table that is missing is a finding of the schema."""
+        """Compute the digests of the tables. A missing table is a finding of the schema check."""
         self._computed = digests_of_rows(self._connection, scan)
         self._too_long = scan.too_long
         if inspect(self._connection).has_table("table_digests"):
@@ -84,9 +86,9 @@ class TableCheck(ScratchCheck):
             )
 
     def doubts(self, sealed_before: str) -> Iterator[str]:
-        """Changes that only an event without a seal tells, in sentences. A running server seals events of before then.
+        """Report changes that only an event without a seal says. A running server seals events older than that time.
 
-        The attack: a changed row and an inserted event that says so, while no server runs.
+        The attack: a changed row and an inserted event that reports the change, while no server runs.
         """
         for number, names in self._scratch.execute(
             "SELECT number, group_concat(name, ', ') FROM told WHERE NOT sealed AND at < ? GROUP BY number",
@@ -95,7 +97,7 @@ class TableCheck(ScratchCheck):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
 
     def lacks_all(self) -> bool:
-        """Whether the authority was changed, and no event says a digest."""
+        """Whether the authority was changed although no event has a digest."""
         return self._highest[0] > 0 and not self._is_told()
 
     def _is_told(self) -> bool:
@@ -126,7 +128,7 @@ class TableCheck(ScratchCheck):
         yield from self._left_out(name)
 
     def _left_out(self, name: str) -> Iterator[str]:
-        """The event of a drop says the digest of every table: later checks go by it."""
+        """Report events of drops without a digest of this table. Later checks depend on these digests."""
         for (number,) in self._scratch.execute(
             "SELECT number FROM left_out o WHERE name = ? AND EXISTS"
             " (SELECT 1 FROM told t WHERE t.name = o.name AND t.version <= o.version) ORDER BY number LIMIT ?",
@@ -135,7 +137,7 @@ class TableCheck(ScratchCheck):
             yield f"Event {number} of a drop says no digest of {name}: rows changed since may not be found."
 
     def _changed_by_none(self) -> Iterator[str]:
-        """A drop says what the tables are, and changes none."""
+        """Report events of drops that claim a changed table: a drop changes none."""
         found = 0
         for number, names in self._scratch.execute(
             "SELECT number, group_concat(name, ', ') FROM told WHERE forged GROUP BY number"
@@ -148,7 +150,7 @@ class TableCheck(ScratchCheck):
 
 
 def digests_of_rows(connection: Connection, scan: Scan) -> Mapping[str, str]:
-    """The digest of each table, computed from its rows."""
+    """Compute the digest of each table from its rows."""
     inspector = inspect(connection)
     there = {name: its for name, its in DIGESTED.items() if inspector.has_table(name)}
     return {name: digest(product_of_rows(name, scan.digested(name, its))) for name, its in there.items()}

@@ -1,4 +1,4 @@
-"""A walk along the leaves of a log, from head to head, and what was found on it; wherever the leaves come from."""
+"""A walk along the leaves of a log, from head to head, with its findings. The leaves may come from any source."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ CLOCKS = timedelta(minutes=5)  # longer by far than the clocks of two machines m
 
 @dataclass(slots=True, kw_only=True)
 class Dropping:
-    """A record of what was dropped, `missing` of which are, and `given` again in files; `sealed`: so is the record.
+    """A drop record as the walk finds it: `missing` of its events are gone, and given files have `given` of these.
 
-    `covered_at` is when the first head was signed that covers all of it, `sealed_at` when the first one was signed that
-    covers the record, in its `place` of the log. `overtaken_at` is when a head was signed that covers more than the
-    record's head, and not the record.
+    `sealed` says whether the record itself is sealed, in its `place` of the log. `covered_at` is the time of the
+    first head that covers all dropped events, `sealed_at` of the first head that covers the record. `overtaken_at`
+    is the time of a head that is larger than the record's head but does not cover the record.
     """
 
     record: DropRecord
@@ -42,7 +42,7 @@ class Dropping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRestore:
-    """A signed record of a restore; `head_at` is when the last head of the backup was signed, where there is one."""
+    """A signed restore record. `head_at` is the time of the last head in the backup, if there is one."""
 
     record: Restore
     head_at: datetime | None
@@ -50,14 +50,14 @@ class RecordedRestore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
+    """The result of a check. `findings` are sentences. `not_yet` events are newer than the last head covers.
 
-    `waiting_since` is the time of the oldest of these, where it has waited for so long that no server seals.
-    `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked;
-    `skipped`, which of that must be checked, or nobody can say that all is as it was sealed.
-    `restores`: when the database was put back to a backup, oldest first.
-    `late`: events that were sealed long after their time, by the head that seals them; `more_late` counts earlier ones.
-    `unproved`: what only events without a seal say, and what a running server would have sealed by then.
+    `waiting_since` is the time of the oldest of these, if it waits so long that no server can be sealing. `dropped`
+    events are missing with the permission of a sealed record. `unchecked` says what could not be checked.
+    `skipped` is the part of `unchecked` without which the log cannot be called intact. `restores` are the restores
+    of the database from a backup, oldest first. `late` are events sealed long after their time, grouped by head;
+    `more_late` counts earlier ones. `unproved` are claims of events that have no seal, although a running server
+    would have sealed them.
     """
 
     sealed: int
@@ -76,25 +76,25 @@ class Report:
 
     @property
     def not_checkable(self) -> int:
-        """How many dropped events no file that was given holds: nobody can say what they were."""
+        """Return how many dropped events are in no given file, so that they cannot be checked."""
         return sum(each.missing - each.given for each in self.dropped)
 
     @property
     def as_sealed(self) -> bool:
-        """Whether all is as it was sealed, and anything was."""
+        """Whether there are no findings and at least one head."""
         return not self.findings and self.last is not None
 
 
 def _ignore(_: int, __: Mapping[str, Any]) -> None:
-    """For a check that compares no tables."""
+    """Ignore the event, for a check that compares no tables."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Trail:
-    """One walk. `kept` are heads that somebody kept elsewhere; `given` files that hold what was dropped.
+    """One walk along the leaves. `kept` are heads kept elsewhere; `given` are files with dropped events.
 
-    `records` are all that the log has of dropped events, in their order; each counts once it was met, sealed.
-    `restores` are records that a key signed. Without `now` a record that is dated in the future is not found by that.
+    `records` are all drop records of the log, in order. A record is valid once the walk meets it with a seal.
+    `restores` are restore records with a valid signature. Without `now`, a future date of a record is not reported.
     """
 
     keys: Succession
@@ -137,20 +137,20 @@ class Trail:
         self._last_heads = sorted(self._droppings, key=lambda each: each.record.head.size, reverse=True)
 
     def find(self, finding: str) -> None:
-        """Say what was found."""
+        """Add a finding."""
         if len(self.findings) < MOST:
             self.findings.append(finding)
         else:
             self.more += 1
 
     def lack(self, place: int) -> None:
-        """Say that a leaf is missing."""
+        """Report that a leaf is missing."""
         if not self.broken:
             self.find(f"The log lacks the seal in place {place}: it was dropped, or moved.")
         self.broken = True
 
     def miss(self, place: int, number: int, hash_: bytes) -> None:
-        """The leaf in that place has no event: by right, or not."""
+        """Handle a leaf without an event: report it unless a drop record permits it."""
         at = self._dropped_at.first_at(place)
         if at is None:
             self.find(f"Event {number} was dropped: only its seal is left.")
@@ -168,12 +168,12 @@ class Trail:
                 self.find(f"Event {number} is not in {file.name} as it was sealed.{self._advice(file, place)}")
 
     def _is_lost(self, file: Given, place: int) -> bool:
-        """Whether the file is from before a restore, and has in that place an event that the database lost by it."""
+        """Whether the file is from before a restore and has an event in that place that the restore lost."""
         since = [each for each in self.restores if place >= each.size]
         return any(excuses(each, file.last_head, self.keys.keys) for each in since)
 
     def _advice(self, file: Given, place: int) -> str:
-        """What to do where the file may be of the lost time by a clock that was ahead; once for each file."""
+        """Return advice, once for each file, if the file may be from the lost time, by a clock that was ahead."""
         if file.name in self._advised or all(place < each.size for each in self.restores):
             return ""
         self._advised.add(file.name)
@@ -183,9 +183,9 @@ class Trail:
         )
 
     def refuse_late(self, number: int) -> None:
-        """Find an event that is sealed under a number whose time was over. No server seals it, a thief of the key can.
+        """Report an event that was sealed too late: a head already covered all events up to its number.
 
-        Readers go by numbers: such an event would come before those that a head covers.
+        A thief of the key can do that. Readers go by numbers: the event would come before events that a head covers.
         """
         if number < 1:
             self.find(f"Event {number} was inserted: numbers begin at 1.")
@@ -195,7 +195,7 @@ class Trail:
             )
 
     def confirm(self, place: int, signed: str | None) -> None:
-        """An event was met, in that place, as it was sealed; perhaps one whose `signed` record counts from here on."""
+        """Note an event that matches its seal. Its drop record `signed`, if any, is valid from here on."""
         dropping = self._by_signed.get(signed or "")
         if dropping and place < self.keys.end(dropping.record.kid):
             dropping.sealed = True
@@ -204,16 +204,16 @@ class Trail:
                 self._placed.append(dropping)
 
     def stay(self, place: int, number: int, at: str) -> None:
-        """An event that is there, in that place, of that time (ISO 8601). A drop takes all that is older than its cut.
+        """Check an event that was not dropped, of that time (ISO 8601). A drop removes all events older than its cut.
 
-        Else the holder of the key drops a single event, and signs other counts for all months before.
+        The attack: the holder of the key drops a single event, and signs other counts for all months before.
         """
         found = self._left_at.first_at(place)
         if found is not None and at < (cut := self._latest_cut[found].before):
             self.find(f"Event {number} is older than {cut}, and the record of that drop leaves it out.")
 
     def read(self, size: int, signed: str) -> Head | None:
-        """A head that stands beside the log, for so many leaves; None for one that does not count."""
+        """Read a stored head of `size` leaves; report an invalid one and return None."""
         try:
             head = read_head(signed, self.keys.keys)
             if head.size > (end := self.keys.end(head.kid)):
@@ -232,12 +232,12 @@ class Trail:
         return head
 
     def kept_between(self, low: int, high: int) -> list[Head]:
-        """The heads of more than `low` and up to `high` leaves that were kept."""
+        """Return the kept heads of more than `low` and up to `high` leaves."""
         first, behind = (bisect_right(self.kept, size, key=lambda head: head.size) for size in (low, high))
         return list(self.kept[first:behind])
 
     def grow(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        """Go on along these: each event's number, and its hash."""
+        """Append these leaves to the tree. Each has the event's number and the leaf hash."""
         leaves = list(leaves)
         if self.broken or not leaves:
             return
@@ -245,7 +245,7 @@ class Trail:
         self._since = [(self._since or [leaves[0][0]])[0], leaves[-1][0]]
 
     def meet(self, head: Head) -> None:
-        """Compare the tree with a head of its size."""
+        """Compare the tree with a head of the same size."""
         self._date(head)
         self._settled = max(self._settled, head.through)
         if self.broken:
@@ -263,7 +263,7 @@ class Trail:
         )
 
     def _date(self, head: Head) -> None:
-        """Take note of when it was signed: a log only grows."""
+        """Note when the head was signed, and report a larger head with an earlier time: a log only grows."""
         newest = self._newest
         if newest and head.size > newest.size and head.at < newest.at:
             self.find(
@@ -286,9 +286,9 @@ class Trail:
         self._placed = [each for each in self._placed if each.sealed_at is None]
 
     def end(self, size: int, beyond: Sequence[Head], *, exported: bool = False) -> None:
-        """The log ended after `size` leaves, and `beyond` are heads of more.
+        """Finish the walk after `size` leaves. `beyond` are heads that cover more.
 
-        One that was `exported` up to a head may be whole, only made before those heads: it cannot tell.
+        An `exported` log may be complete but older than those heads, so the finding names both causes.
         """
         if beyond and exported and self.last is not None and self.last.size == size:
             self.find(
@@ -304,15 +304,18 @@ class Trail:
             self._settle(dropping)
 
     def newest_drop(self) -> DropRecord | None:
-        """Of the sealed records that something is missing by, the first one with the latest cut.
+        """Return the valid drop record with the latest cut, among those whose events are missing; the first of equals.
 
-        Else the holder of the key signs other counts in a record that drops nothing.
+        The attack: the holder of the key signs other counts in a record that drops nothing.
         """
         sealed = (each.record for each in self._droppings if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
 
     def doubt(self, record: DropRecord) -> str:
-        """Why events do not come after the record though its head does not cover them, in words. Empty: they do."""
+        """Return why the record may not exclude events from the counts, as part of a sentence; empty if it may.
+
+        A record excludes events that came later, which its head does not cover.
+        """
         its = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
         if its is None or not (its.sealed and its.missing):
             return "dropped nothing. A drop that was interrupted is finished by: authsec audit drop"
@@ -324,16 +327,16 @@ class Trail:
         return ""
 
     def last_dropped_place(self) -> int | None:
-        """The last place in the log of an event that a record says was dropped; None where nothing is missing."""
+        """Return the last place in the log of an event that a record dropped; None if nothing is missing."""
         return max((each.record.last_place for each in self._droppings if each.missing), default=None)
 
     def unknown_before(self) -> datetime | None:
-        """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all."""
+        """Return the time before which given files lack dropped events, so that no recount is possible; else None."""
         unknown = (each.record.cut for each in self._droppings if each.missing > each.given)
         return max(unknown, default=None)
 
     def _settle(self, dropping: Dropping) -> None:
-        """Whether what is missing may be."""
+        """Report missing events that the drop record does not permit to be missing."""
         record = dropping.record
         what = f"{dropping.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"
         if dropping.missing and not dropping.sealed:
@@ -351,7 +354,10 @@ class Trail:
             self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
 
     def _is_dated_after(self, dropping: Dropping) -> str:
-        """What the record is dated after, and cannot be: else its month may be one that is not over. Empty: nothing."""
+        """Return the time, as text, that the record's date must not exceed but does; empty if the date is valid.
+
+        The attack: a record dated in the future drops a month that is not over.
+        """
         at = dropping.record.at - CLOCKS
         if self.now is not None and at > self.now:
             return f"this check at {shown_time(self.now)}"
@@ -360,7 +366,7 @@ class Trail:
         return ""
 
     def report(self, size: int, not_yet: int) -> Report:
-        """The findings so far."""
+        """Return the report on the findings so far."""
         return Report(
             sealed=size,
             not_yet=not_yet,
@@ -375,7 +381,7 @@ class Trail:
 
 
 def _beyond(heads: Sequence[Head]) -> str:
-    """That there were more seals, in one line: a server keeps a head each second."""
+    """Describe heads of more leaves in one line: a server keeps a head each second."""
     first, *_, last = sorted([heads[0], *heads], key=lambda head: head.at)
     if len(heads) == 1:
         return f"the head signed at {when(last)} had {last.size:,}"
@@ -386,10 +392,10 @@ def _beyond(heads: Sequence[Head]) -> str:
 
 
 def when(head: Head) -> str:
-    """When it was signed, as a finding says it."""
+    """Return the head's time, in the form of a finding."""
     return shown_time(head.at)
 
 
 def shown_time(at: datetime) -> str:
-    """The time, as a finding says it."""
+    """Return the time in the form of a finding."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

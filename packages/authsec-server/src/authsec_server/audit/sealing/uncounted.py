@@ -1,11 +1,12 @@
-"""Events that came after the drop of their months: no roll-up counts them, so no check may count them. Pure.
+"""Events that came after the drop of their months. No roll-up counts them, so no check may. Pure.
 
-A server whose clock is behind writes such an event. Before a drop signs its record, every event of its months is
-counted and sealed. So an event that came later is not among those that the record's head covers.
+A server whose clock is behind writes such an event.
+Before a drop signs its record, every event of its months is counted and sealed.
+So the record's head does not cover an event that came later.
 
-The attack: the holder of the key signs a record over a small head, and deletes counts of events behind that. But the
-head must be the last one before the record. So heads that were kept elsewhere leave the attacker only events that were
-sealed in the last minutes before the record.
+The attack: the holder of the key signs a record over a small head, and deletes counts of later events.
+But the head must be the last one before the record.
+With heads kept elsewhere, only events sealed in the last minutes before the record remain open to the attack.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from authsec_server.audit.sealing.dropped import DropRecord
 
 
 class Uncounted:
-    """Told each event; `records` are those that a key signed, in the order of the log."""
+    """Collects uncounted events. Pass each event; `records` are validly signed drop records in the log's order."""
 
     def __init__(self, records: Sequence[DropRecord]) -> None:
         self._smallest: list[DropRecord] = []  # each with a later cut than those behind it, and a larger head
@@ -33,7 +34,7 @@ class Uncounted:
         return bool(self._cuts) and at < self._cuts[-1]
 
     def meet(self, at: str, place: int | None) -> bool:
-        """Whether the event is one of these; `place` is that in the log, None without a seal."""
+        """Whether the event came after the drop of its month. `place` is its place in the log; None without a seal."""
         found = bisect_right(self._cuts, at)
         if found == len(self._cuts):
             return False
@@ -44,7 +45,7 @@ class Uncounted:
         return True
 
     def findings(self, doubt: Callable[[DropRecord], str]) -> Iterator[str]:
-        """In sentences, where there is a `doubt` about a record that leaves out events: else it hides counts."""
+        """Report records that leave out events and about which there is a `doubt`: such a record hides counts."""
         for record, number in self._used.values():
             if why := doubt(record):
                 events = f"{number:,} event{'' if number == 1 else 's'}"

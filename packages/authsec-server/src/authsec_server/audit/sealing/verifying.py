@@ -1,13 +1,14 @@
-"""Whether the audit log in a database is as it was sealed. It needs the public keys, and no server and no secret.
+"""Verify that the audit log in a database matches its seals. Needs the public keys, but no server and no secret.
 
-Each leaf must be the hash of its event. The leaves must lead to each head that stands beside them, and to the heads
-that somebody kept elsewhere: those show that a log was cut, or written anew by somebody who has the key.
+Each leaf must be the hash of its event.
+The leaves must lead to each head in the database and to each head kept elsewhere.
+Heads kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
 
-First the database checks its own indexes, and its schema is compared with what the migrations make: readers rely on
-both. Then each table is read once, whole (`scan`). What belongs together is found in a private database (`scratch`), so
-that no index, no statistics and no count of the audited database are believed here.
+First the database checks its own indexes, and its schema is compared with the result of the migrations.
+Readers depend on both. Then each table is read once, whole (`scan`), into a private database (`scratch`).
+So no index, statistic or count of the audited database is trusted.
 
-Findings about events and rows come first in the report: they are what a person looks for.
+Findings about events and rows come first in the report, because readers look for these.
 """
 
 from __future__ import annotations
@@ -68,13 +69,14 @@ def verify(
 ) -> Report:
     """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
-    `given` are exports that hold what was dropped since: its counts are compared, too. `ends`: how many leaves heads of
-    replaced keys may have, as far as that is known already: the log says it, too. Without `now` neither a mark of the
-    roll-up nor a record of a drop is found by a date in the future. Without `counts` the counts are not compared with
-    the events. A `deep` check of a PostgreSQL database follows every path through its indexes, and locks out who writes
-    to the tables. With `sealed_only` no event without a seal is believed, however new it is.
+    `given` are exports with events that were dropped since; the counts of these events are compared, too.
+    `ends`: how many leaves heads of replaced keys may cover, if known already; the log says it, too.
+    Without `now`, a roll-up mark or a drop record is not reported for a date in the future.
+    Without `counts`, the counts are not compared with the events.
+    A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
+    With `sealed_only`, no event without a seal is trusted, however new it is.
 
-    Raises `Unavailable` where the temporary folder is full.
+    Raises `Unavailable` if the temporary folder is full.
     """
     store.be_patient(tx.connection)
     checked = integrity(tx.connection, deep=deep)
@@ -108,7 +110,7 @@ def verify_log(
     counts: bool = True,
     sealed_only: bool = False,
 ) -> Report:
-    """The same, of a database that is believed to be sound: neither its indexes nor its schema are looked at."""
+    """Run `verify` without the checks of the database's indexes and schema."""
     with (
         enough_room(),
         Scratch.opened() as scratch,
@@ -135,13 +137,16 @@ def verify_log(
 
 
 def _drop_records(tx: Tx, keys: Keys) -> list[DropRecord]:
-    """The signed records of drops. An index may hide one: then events that the record leaves out are found."""
+    """Return the signed drop records.
+
+    An index may hide a record. Then the events that the record excludes are reported.
+    """
     records = store.records(tx.connection, EventKind.EVENTS_DROPPED)
     return believed((signed for _, signed in records), keys_of(tx, keys))
 
 
 def damage(tx: Tx) -> Report | None:
-    """The report on a database that cannot be read to the end; None where the database itself is as it must be."""
+    """Return a report on a damaged database that cannot be read completely; None if indexes and schema are intact."""
     found = [*integrity(tx.connection).findings]
     with suppress(DatabaseError):  # of a damaged file even the schema may be unreadable
         if is_current(tx.connection):
@@ -150,20 +155,20 @@ def damage(tx: Tx) -> Report | None:
 
 
 def _unreadable(findings: Sequence[str]) -> Report:
-    """The report on a damaged database, of which nothing more can be said."""
+    """Return the report on a damaged database that cannot be read any further."""
     more = max(0, len(findings) - MOST)
     findings = (*findings[:MOST], "The tables could not be read to the end.")
     return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
-    """These keys, and those that they lead to in this log."""
+    """Return these keys and their successors according to this log."""
     return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
 
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """What the tables hold. `findings` are about single rows, which could not be kept for the comparison."""
+    """The content of the tables. `findings` are about single rows that could not be stored for the comparison."""
 
     scratch: Scratch
     count_check: CountCheck
@@ -231,7 +236,7 @@ class _Read:
             self.count_check.add(number, _outcome(event))
 
     def add_held(self, believing: Succession, place: int, event: Mapping[str, Any]) -> None:
-        """Take in an event that was dropped, and that a file holds as it was sealed, in that place of the log."""
+        """Add a dropped event from a given file. The event matches its leaf in that place of the log."""
         with suppress(ValueError, TypeError, KeyError, AttributeError):  # no program of ours has written it
             if not is_event(event):
                 return
@@ -272,7 +277,7 @@ class _Read:
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
-    """The event as it is counted."""
+    """Return the outcome in the event, for the counts."""
     return Outcome(
         at=datetime.fromisoformat(row["at"]),
         kind=EventKind(row["kind"]),
@@ -343,7 +348,7 @@ def _compared(
 
 
 def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
-    """The highest authority version that a dropped event can have; 0 where nothing was dropped."""
+    """Return the highest authority version that a dropped event can have; 0 if nothing was dropped."""
     place = trail.last_dropped_place()
     if place is None:
         return 0
@@ -352,7 +357,7 @@ def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
 
 
 def _waiting(read: _Read, unsealed: Waiting, head_at: datetime | None) -> Iterator[str]:
-    """Report in sentences that a server does not seal, or has not recorded the digests of tables yet."""
+    """Report that a server does not seal, or has not recorded the digests of the tables yet."""
     if unsealed.since and (running_at := unsealed.running_at(head_at)):
         yield (
             f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
@@ -363,7 +368,7 @@ def _waiting(read: _Read, unsealed: Waiting, head_at: datetime | None) -> Iterat
 
 
 def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:
-    """Report in sentences what only events without a seal say that are dated before that time (ISO 8601)."""
+    """Report what only events without a seal say, if they are dated before that time (ISO 8601)."""
     yield from read.name_check.doubts(sealed_before)
     yield from read.table_check.doubts(sealed_before)
     yield from read.revocation_check.doubts(trail.unknown_before(), sealed_before)
@@ -384,7 +389,7 @@ def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succe
 
 
 def _octets(text: Any) -> bytes:
-    """The text as it is stored; a lone surrogate too. Text that was no UTF-8 becomes what it was (see `Scan`)."""
+    """Return the text as the bytes that the database stores, including text that is not UTF-8 (see `Scan`)."""
     if not isinstance(text, str):
         return b"\x00" + repr(text).encode()
     try:

@@ -1,7 +1,8 @@
-"""Events without a seal: which of them a running server would have sealed by now. Pure.
+"""Events without a seal: which of them would a running server have sealed by now? Pure.
 
-A server seals within a second, a refusal that is counted by the minute within ten minutes. So an older event without a
-seal was written while no server ran, or inserted later and dated back: nobody can say which.
+A server seals an event within a second, and a refusal counted by the minute within ten minutes.
+An older event without a seal was written while no server ran, or was inserted later and backdated.
+The log cannot show which of the two it was.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _OVER_HTTP: Final = {PrincipalKind.ADMINISTRATOR, PrincipalKind.ADMIN_KEY}
 
 @dataclass(slots=True, kw_only=True)
 class Waiting:
-    """The events without a seal that one check met, and the time in which servers ran. `now` may be unknown."""
+    """The events without a seal in one check, and the time in which servers ran. `now` may be unknown."""
 
     now: datetime | None
     _oldest: str = NEVER
@@ -33,24 +34,25 @@ class Waiting:
         self._until = "" if self.now is None else _iso(self.now - _STARTING)
 
     def add(self, at: str, *, of_server: bool) -> None:
-        """Take in an event without a seal, of that time (ISO 8601)."""
+        """Add an event without a seal, of that time (ISO 8601)."""
         self._oldest = min(self._oldest, at)
         if of_server and self._served_at < at <= self._until:
             self._served_at = at
 
     @property
     def since(self) -> datetime | None:
-        """The time of the oldest one, if it would have its seal had a server run for some minutes."""
+        """Return the oldest event's time, if a server that ran for some minutes would have sealed the event."""
         if self.now is None or self._oldest == NEVER:
             return None
         oldest = datetime.fromisoformat(self._oldest)
         return oldest if self.now - oldest > OVERDUE_AFTER else None
 
     def running_at(self, head_at: datetime | None) -> datetime | None:
-        """When a server ran that had sealed the oldest one, if it sealed; None where nothing shows one.
+        """Return a time at which a server ran that should have sealed the oldest event; None if nothing shows one.
 
-        A server that was started within the last minute may be about to seal. One that was stopped right after its last
-        event left it without a seal: only what was written much later shows that a server does not seal.
+        A server started within the last minute may be about to seal.
+        A server stopped right after its last event left that event without a seal.
+        So only something written much later shows that a server does not seal.
         """
         if self.since is None or self.now is None:
             return None
@@ -60,10 +62,10 @@ class Waiting:
         return newest if newest and newest - self.since > OVERDUE_AFTER else None
 
     def sealed_before(self, head_at: datetime | None) -> str:
-        """Events dated before that time (ISO 8601) have a seal, if a server runs. Empty where nothing says the time.
+        """Return the time (ISO 8601) before which all events have a seal if a server runs; empty if unknown.
 
-        The attack: no server seals, and an event without a seal is dated anew before each check. A running server signs
-        a head each minute. So no event is new enough where the newest head is old.
+        The attack: no server seals, and an event without a seal gets a new date before each check.
+        A running server signs a head each minute. So if the newest head is old, no event is new enough.
         """
         if self.now is not None and (head_at is None or head_at < self.now - CLOCKS):
             return NEVER
@@ -72,7 +74,10 @@ class Waiting:
 
 
 def is_of_server(event: Mapping[str, Any]) -> bool:
-    """Whether only a server can have written the row: commands on the server's machine are no other principal's."""
+    """Whether only a server can have written the row.
+
+    Commands on the server's machine record neither an administrator nor an admin key as the principal.
+    """
     by = event["principal_kind"]
     return by in _OVER_HTTP or (by is None and event["decision"] is not None)
 

@@ -1,5 +1,6 @@
-"""Each kind of thing in the words of a document: as it stands there, as it is compared, and what brings it about.
+"""For each kind of thing: export it to a document, compare it with a document, and plan its changes.
 
-Each module has the same functions: `exported` and `facts` of a thing that is there, `step`, which compares it with
-what a document wants and says what is to be done, and `removal_step`. Nothing is done here.
+Each module has the same functions. `exported` and `facts` describe an existing thing. `step` compares the
+thing with the document and returns the planned step. `removal_step` returns the step that removes the thing.
+The functions change nothing.
 """

@@ -26,7 +26,7 @@ _DESCRIBED = frozenset({"name", "owner", "description", "labels"})
 
 
 def exported(client: Client, present: Present) -> Facts:
-    """The agent as it stands in a document."""
+    """Return the agent as a document contains it."""
     its = {
         "name": client.name,
         "kind": client.kind.value if client.kind is not ClientKind.AI_AGENT else None,
@@ -39,7 +39,7 @@ def exported(client: Client, present: Present) -> Facts:
 
 
 def facts(client: Client, present: Present) -> Facts:
-    """The agent as it is compared."""
+    """Return the agent's values for the comparison with a document."""
     its = {
         "name": client.name,
         "kind": client.kind.value,
@@ -53,7 +53,7 @@ def facts(client: Client, present: Present) -> Facts:
 
 
 def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> PlannedStep | None:
-    """What makes the agent what the document says; None where it is that. Raises `Invalid`."""
+    """Plan the change that makes the agent match the document; None if it matches already. Raises `Invalid`."""
     held = present.agents.get(slug)
     if held is not None:
         require_kind(held.kind, shape.kind, told=f"registered as {held.kind}")
@@ -76,12 +76,15 @@ def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> Pl
 
 
 def differing_fields(change: Change) -> frozenset[str]:
-    """The fields that differ."""
+    """Return the names of the fields that the change modifies."""
     return frozenset(each.field for each in change.differences)
 
 
 def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
-    """What stays as it is, or is not done, though the document might be read so."""
+    """Return notes on statements that readers may misunderstand: a disabled agent, a missing secret.
+
+    Applying the document does not enable the agent and does not create the secret.
+    """
     held, says_secret = present.agents.get(slug), _says_secret(shape)
     found = []
     if held is not None and not held.enabled and shape.enabled is None:
@@ -95,7 +98,10 @@ def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
 
 
 def removal_step(held: Client, present: Present, setting: Setting, *, revoked: Collection[str]) -> PlannedStep:
-    """What deletes the agent; `revoked` are the slugs of its delegations that go with it and stand in no other step."""
+    """Plan the deletion of the agent.
+
+    `revoked` are the slugs of delegations that are revoked with the agent and are in no other step.
+    """
     told = f"With it these delegations are revoked: {', '.join(sorted(revoked))}"
     change = Change(
         verb=Verb.REMOVE,
@@ -196,7 +202,10 @@ def _create(slug: str, shape: AgentShape, first: WantedProof, setting: Setting, 
 
 
 def _add(agent: str, wanted: WantedProof, after: int, setting: Setting, tx: Tx, act: Act) -> object:
-    """One further proof. The first in time says on which platform the agent runs, so those of one act come in order."""
+    """Add one further proof.
+
+    The oldest proof defines the agent's platform. So the proofs of one act get ascending times.
+    """
     in_order = replace(act, now=act.now + timedelta(microseconds=after))
     with proofs.within(wanted.index):
         return held_proofs.add_proof(tx, in_order, agent, wanted.new(), trust_domain=setting.trust_domain)
@@ -214,7 +223,11 @@ def _take(held: Client, proof: Proof, tx: Tx, act: Act) -> object:
 
 
 def _describe(held: Client, shape: AgentShape, tx: Tx, act: Act) -> object:
-    """Its proofs may have been taken just before: that is this act, too, and no other's change."""
+    """Edit the agent's name, owner, description and labels.
+
+    The revision is read anew: the same act may have removed proofs, which must not look like another person's
+    change.
+    """
     wanted = ClientEdit(
         name=held.slug if shape.name is None else shape.name,
         owner=shape.owner,

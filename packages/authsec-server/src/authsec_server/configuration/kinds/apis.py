@@ -16,18 +16,18 @@ from authsec_server.principal import Act
 
 
 def exported(api: Api) -> Facts:
-    """The API as it stands in a document."""
+    """Return the API as a document contains it."""
     return {field: its for field, its in facts(api).items() if field != "kind" or api.kind is not ApiKind.API}
 
 
 def facts(api: Api) -> Facts:
-    """The API as it is compared."""
+    """Return the API's values for the comparison with a document."""
     its = {"name": api.name, "kind": api.kind.value, "identifier": api.identifier, "description": api.description}
     return filled({**its, "actions": {each.action: each.description for each in api.actions}})
 
 
 def step(slug: str, shape: ApiShape, held: Api | None) -> PlannedStep | None:
-    """What makes the API what the document says; None where it is that. Raises `Invalid`."""
+    """Plan the change that makes the API match the document; None if it matches already. Raises `Invalid`."""
     if held is not None:
         require_kind(held.kind, shape.kind, told=f"registered as {held.kind}")
     wanted = Api(
@@ -45,7 +45,7 @@ def step(slug: str, shape: ApiShape, held: Api | None) -> PlannedStep | None:
 
 
 def removal_step(held: Api) -> PlannedStep:
-    """What forgets the API."""
+    """Plan the deletion of the API."""
     do = partial(service.delete, id_or_slug=held.id)
     return removing(Section.APIS, held.slug, facts(held), turn=PlanTurn.DELETE_APIS, do=do)
 

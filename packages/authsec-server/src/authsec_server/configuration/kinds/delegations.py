@@ -25,23 +25,23 @@ Resolve = Callable[[str, str], str]
 
 
 def exported(delegation: Delegation, present: Present) -> Facts:
-    """The delegation as it stands in a document. APIs stand there by their slug, where that says which."""
+    """Return the delegation as a document contains it. An audience is an API's slug where the slug is unambiguous."""
     by_identifier = {api.identifier: slug for slug, api in present.apis.items() if slug not in delegation.audiences}
     its = {**_facts(delegation, present), "enabled": None if delegation.enabled else False}
     return filled({**its, "audiences": [by_identifier.get(each, each) for each in delegation.audiences]})
 
 
 def facts(delegation: Delegation, present: Present) -> Facts:
-    """The delegation as it is compared."""
+    """Return the delegation's values for the comparison with a document."""
     return filled(_facts(delegation, present))
 
 
 def step(
     slug: str, shape: DelegationShape, present: Present, setting: Setting, resolve: Resolve, *, renew: bool
 ) -> PlannedStep | None:
-    """What makes the delegation what the document says; None where it is that. Raises `Invalid`.
+    """Plan the change that makes the delegation match the document; None if it matches already. Raises `Invalid`.
 
-    What is over is delegated anew only with `renew`: whoever revoked it did not ask the document.
+    An ended or revoked delegation is created anew only with `renew`: a document must not undo a revocation.
     """
     held = present.delegations.get(slug)
     wanted = _wanted(shape, held, resolve)
@@ -77,7 +77,7 @@ def step(
 
 
 def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
-    """What gives nothing, though it stands in the document."""
+    """Return a note if the document names a delegation that grants nothing: it has ended or is disabled."""
     held = present.delegations.get(slug)
     if held is None:
         return None
@@ -90,7 +90,10 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
 
 
 def removal_step(held: Delegation, present: Present, setting: Setting, *, with_agent: bool) -> PlannedStep:
-    """What revokes the delegation, for good; where its agent goes, that does."""
+    """Plan the revocation of the delegation, which is final.
+
+    With `with_agent` the step has no parts: deleting the agent revokes the delegation.
+    """
     its = differences(facts(held, present), {})
     change = Change(verb=Verb.REMOVE, section=Section.DELEGATIONS, slug=held.slug, differences=its)
     revoke = partial(_revoke, held, setting)

@@ -1,4 +1,7 @@
-"""Trusted issuers in a document. Certificates and keys are compared by their fingerprints: nobody reads the others."""
+"""Trusted issuers in a document.
+
+Certificates and keys are compared by fingerprint, because people cannot read the full text.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _NONE: Final = ClusterApi(url="", credentials="")
 
 
 def exported(trusted_issuer: TrustedIssuer) -> Facts:
-    """The trusted issuer as it stands in a document."""
+    """Return the trusted issuer as a document contains it."""
     its = {
         **_plain(trusted_issuer),
         "given_keys": trusted_issuer.given_keys,
@@ -33,7 +36,7 @@ def exported(trusted_issuer: TrustedIssuer) -> Facts:
 
 
 def facts(trusted_issuer: TrustedIssuer) -> Facts:
-    """The trusted issuer as it is compared."""
+    """Return the trusted issuer's values for the comparison with a document."""
     return filled(
         {
             **_plain(trusted_issuer),
@@ -46,14 +49,14 @@ def facts(trusted_issuer: TrustedIssuer) -> Facts:
 
 
 def asked(slug: str, shape: TrustedIssuerShape) -> ProposedTrustedIssuer:
-    """What the document asks for, in the room's own terms."""
+    """Return the document's trusted issuer as input for creating it."""
     its = {**dict(shape), "name": slug if shape.name is None else shape.name, "slug": slug}
     del its["enabled"]
     return ProposedTrustedIssuer(**its)
 
 
 def edits(trusted_issuer: TrustedIssuer, slug: str, shape: TrustedIssuerShape) -> TrustedIssuerEdit:
-    """The edit that makes the trusted issuer what the document says."""
+    """Return the edit that makes the trusted issuer match the document."""
     whole = asked(slug, shape)
     claims = validation.checked(whole, id=trusted_issuer.id, now=trusted_issuer.created_at).claims
     return TrustedIssuerEdit(
@@ -74,7 +77,7 @@ def edits(trusted_issuer: TrustedIssuer, slug: str, shape: TrustedIssuerShape) -
 
 
 def step(slug: str, shape: TrustedIssuerShape, held: TrustedIssuer | None, setting: Setting) -> PlannedStep | None:
-    """What makes the trusted issuer what the document says; None where it is that. Raises `Invalid`."""
+    """Plan the change that makes the trusted issuer match the document; None if it matches. Raises `Invalid`."""
     if held is not None:
         require_kind(held.kind, shape.kind, told=f"a {held.kind.shown}")
     made = validation.checked(asked(slug, shape), id="", now=UNMADE)
@@ -97,20 +100,20 @@ def step(slug: str, shape: TrustedIssuerShape, held: TrustedIssuer | None, setti
 
 
 def note(held: TrustedIssuer, shape: TrustedIssuerShape) -> Note | None:
-    """What stays off, though nothing is said of that."""
+    """Return a note if the trusted issuer stays disabled because the document does not set `enabled`."""
     if held.enabled or shape.enabled is not None:
         return None
     return Note(section=Section.ISSUERS, slug=held.slug, text=STAYS_OFF)
 
 
 def removal_step(held: TrustedIssuer) -> PlannedStep:
-    """What removes the trusted issuer."""
+    """Plan the removal of the trusted issuer."""
     do = partial(bindings.remove_trusted_issuer, id_or_slug=held.id)
     return removing(Section.ISSUERS, held.slug, facts(held), turn=PlanTurn.REMOVE_ISSUERS, do=do)
 
 
 def _plain(trusted_issuer: TrustedIssuer) -> dict[str, object]:
-    """What is written and compared alike."""
+    """Return the values that are the same in a document and in a comparison."""
     cluster = trusted_issuer.cluster or _NONE
     return {
         "name": trusted_issuer.name,

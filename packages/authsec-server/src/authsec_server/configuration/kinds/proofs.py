@@ -1,7 +1,7 @@
-"""The proofs of an agent in a document: which of those that it holds are meant, which are new, which go.
+"""The proofs of an agent in a document: match them with the held proofs, and find those to add and to remove.
 
-Keys that were enrolled for some hours are in no document. Of secrets it only says that there are some: the secret
-itself is in none, and none is made of one.
+A document never contains keys that were enrolled for some hours. For secrets, a document only says that some
+exist: it never contains or creates one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECRET: Final = "secret"  # noqa: S105 - how a document names that there is one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedProof:
-    """A proof that a document names; `index` is its place there, `held` the one that it means, if the agent has it."""
+    """A proof in a document. `index` is its position; `held` is the agent's matching proof, if there is one."""
 
     index: int
     proof: Proof  # as it would be made; its ids are empty
@@ -37,7 +37,7 @@ class WantedProof:
     held: Proof | None = None
 
     def new(self) -> NewProof:
-        """What is to be added."""
+        """Return the proof as input for adding it to the agent."""
         key = self.proof.public_key
         return NewProof(
             platform=platform_of(self.proof),
@@ -50,7 +50,7 @@ class WantedProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedProofs:
-    """The proofs that stay, those to be bound to their trusted issuer, new ones and removed ones; without secrets."""
+    """The proofs to keep, to bind to their trusted issuer, to add and to remove. Secrets are not included."""
 
     staying: tuple[WantedProof, ...]
     bound: tuple[WantedProof, ...]
@@ -59,19 +59,22 @@ class ComparedProofs:
 
 
 def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Facts]:
-    """The proofs as they stand in a document; what has ended by itself is in none."""
+    """Return the proofs as a document contains them, without expired ones."""
     standing = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.stands(now)]
     return [*standing, {"platform": SECRET}] if client.holds_secret(now) else standing
 
 
 def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
-    """The proofs as they are compared: a line each."""
+    """Return the proofs for the comparison with a document, as one line each."""
     lines = [line(proof, slugs.get(proof.trusted_issuer_id or "")) for proof in _held(client) if proof.stands(now)]
     return sorted([*lines, *([SECRET] if client.holds_secret(now) else [])])
 
 
 def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
-    """The proofs that a document names, without secrets. Raises `Invalid` for the member, from `proofs` on."""
+    """Return the proofs that a document names, without secrets.
+
+    Raises `Invalid`, with the field's path from `proofs` on.
+    """
     found: dict[object, WantedProof] = {}
     for index, shape in enumerate(shapes):
         with within(index):
@@ -86,7 +89,11 @@ def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
 def compared(
     client: Client | None, asked: Sequence[WantedProof], slugs: Mapping[str, str], now: datetime
 ) -> ComparedProofs:
-    """Which of the held proofs are meant: first those of the very trusted issuer, then those where none is named."""
+    """Match the held proofs with the document's proofs.
+
+    Proofs with the same trusted issuer match first. Then a document's proof without an issuer matches a proof of
+    any issuer. Last, a document's proof with an issuer matches a proof that has no issuer yet.
+    """
     left = list(_held(client)) if client else []
     meant: dict[int, Proof] = {}
     for fits in (_same_trusted_issuer, _any_trusted_issuer, _no_trusted_issuer_yet):
@@ -110,7 +117,7 @@ def compared(
 
 @contextmanager
 def within(index: int) -> Iterator[None]:
-    """Whatever is refused of the proof in here is refused of that place in the document."""
+    """Add the proof's place in the document to `Invalid` and `Conflict` errors from this block."""
     try:
         yield
     except Invalid as failure:
@@ -124,7 +131,7 @@ def _place(index: int, field: str) -> str:
 
 
 def line(proof: Proof, trusted_issuer: str | None) -> str:
-    """The proof in one line, the same for the same."""
+    """Describe the proof in one line. Equal proofs have equal lines."""
     until = f" until {rfc3339(proof.expires_at)}" if proof.expires_at else ""
     if proof.kind is ProofKind.KEY_PAIR:
         return f"key {proof.thumbprint}{until}"

@@ -17,17 +17,17 @@ from authsec_server.roles.model import RoleDefinition, parse_actions
 
 
 def exported(role: RoleDefinition) -> Facts:
-    """The role as it stands in a document."""
+    """Return the role as a document contains it."""
     return facts(role)
 
 
 def facts(role: RoleDefinition) -> Facts:
-    """The role as it is compared."""
+    """Return the role's values for the comparison with a document."""
     return filled({"name": role.name, "description": role.description, "actions": list(role.actions)})
 
 
 def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> PlannedStep | None:
-    """What makes the role what the document says; None where it is that. Raises `Invalid`."""
+    """Plan the change that makes the role match the document; None if it matches already. Raises `Invalid`."""
     wanted = RoleDefinition(
         id="",
         slug=slug if held else new_slug(slug),
@@ -41,7 +41,7 @@ def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> PlannedSte
 
 
 def removal_step(held: RoleDefinition) -> PlannedStep:
-    """What takes the role away."""
+    """Plan the deletion of the role."""
     do = partial(delegations.delete_role, role_id=held.id)
     return removing(Section.ROLES, held.slug, facts(held), turn=PlanTurn.DELETE_ROLES, do=do)
 

@@ -1,4 +1,4 @@
-"""One's own account: password, and where one is signed in."""
+"""The signed-in person's own account: password and sessions."""
 
 from authsec_server.console.account.pages import routes
 

@@ -1,4 +1,4 @@
-"""The page of one's own account."""
+"""The page of the signed-in person's own account."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from authsec_server.web.errors import TooOften, Unauthenticated
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page, and what can be done on it."""
+    """Return the routes of the account page and its forms."""
     return [
         console.page("/account", show),
         console.page("/account/password", show, post=change_password),
@@ -29,7 +29,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def show(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Who one is here, the password form, the sessions."""
+    """Show the person's account, the password form and the open sessions."""
 
     def load(tx: Tx) -> tuple[Administrator | None, list[Session]]:
         if visit.act.principal.kind is not PrincipalKind.ADMINISTRATOR:
@@ -49,7 +49,7 @@ async def show(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def change_password(visit: PageRequest) -> Response:
-    """A new password for who knows the old one; every other session ends."""
+    """Change the person's password after verifying the current one. All other sessions end."""
     form = visit.form
     try:
         if form.exact("again") != form.exact("new"):
@@ -73,12 +73,12 @@ async def change_password(visit: PageRequest) -> Response:
 
 
 async def end_session(visit: PageRequest) -> Response:
-    """End one of one's own sessions."""
+    """End one of the person's sessions."""
     await visit.change(lambda tx, act: sessions.end(tx, act, visit.request.path_params["session"]))
     return visit.redirect("/console/account", done="session_ended")
 
 
 async def end_others(visit: PageRequest) -> Response:
-    """End all of one's own sessions but this."""
+    """End all sessions of the person except the current one."""
     await visit.change(sessions.end_others)
     return visit.redirect("/console/account", done="sessions_ended")

@@ -1,4 +1,4 @@
-"""Activity: the audit trail, as pages, as a live stream and as files."""
+"""Activity: the audit log as pages, as a live stream and as downloads."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun; paths with words before those with numbers."""
+    """Return the activity routes. Fixed paths come before paths with an event number."""
     return [*files.routes(console), *stream.routes(console), *pages.routes(console)]

@@ -1,4 +1,4 @@
-"""Ending one token: found by its event, by its `jti`, or pasted; what stops by it is said before it is done."""
+"""Pages that revoke one token, found by event, by `jti` or by its text. They show the impact before the change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from authsec_server.tokens.own_tokens import read_pasted
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages; before the one of an event, whose number could be any word."""
+    """Return the routes. They must come before the event page, whose `{event}` matches any word."""
     return [
         console.page("/activity/end-token", form, post=find, least=Role.OPERATOR),
         console.page("/activity/{event}/end-token", ask, post=end, least=Role.OPERATOR),
@@ -27,12 +27,12 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Which token: nothing that was pasted is shown again, it may be a token."""
+    """Show the form that asks for a token. Pasted text is never shown again, because it can be a token."""
     return visit.render("activity/which_token.html", title="End a token", problem=problem)
 
 
 async def find(visit: PageRequest) -> Response:
-    """From a token that was pasted, or its `jti`, to the page of that token. What was pasted stays in the body."""
+    """Find the pasted token or `jti` and redirect to its page. The pasted text stays in the request body."""
     try:
         jti = pasted = read_pasted(visit.form.text("token"))
         if "." in pasted:
@@ -47,7 +47,7 @@ async def find(visit: PageRequest) -> Response:
 
 
 async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What stops with it, and whether it is meant."""
+    """Show the impact of revoking the token, and ask for confirmation."""
 
     def look(tx: Tx) -> tuple[Recorded, Consequences]:
         issued = _issued(tx, visit)
@@ -58,7 +58,7 @@ async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def end(visit: PageRequest) -> Response:
-    """End it."""
+    """Revoke the token."""
     issued = await visit.read(lambda tx: _issued(tx, visit))
     try:
         ended = await visit.change(

@@ -1,4 +1,4 @@
-"""The audit trail as files: JSON Lines and CSV, with the page's filters."""
+"""The audit log as files: JSON Lines and CSV, with the page's filters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMS = {
 
 
 class Download(StreamingResponse):
-    """An answer that lets go of `held` when it has been taken, or nobody is there any more to take it."""
+    """A streaming response that releases `held` when the download ends or the client disconnects."""
 
     def __init__(self, content: AsyncIterator[str], held: ExitStack, **options: Any) -> None:
         super().__init__(content, **options)
@@ -36,12 +36,12 @@ class Download(StreamingResponse):
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The downloads."""
+    """Return the download routes."""
     return [console.page("/activity/export.{form}", download)]
 
 
 async def download(visit: PageRequest) -> Response:
-    """Everything that meets the filter, oldest first, as it is read: no size is too large."""
+    """Stream all events that match the filter, oldest first. Events are sent as they are read, so any size works."""
     form = visit.request.path_params["form"]
     if form not in FORMS:
         raise HTTPException(404)

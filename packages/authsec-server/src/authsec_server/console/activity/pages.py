@@ -1,4 +1,4 @@
-"""The audit trail, newest first, with its chart; and one event with all that is known of it."""
+"""The audit log page, newest first and with a chart, and the page of one event with all its details."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOURS = 48
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes of the audit log and of one event."""
     return [
         console.page("/activity", trail),
         *ending.routes(console),
@@ -41,7 +41,10 @@ def routes(console: Console) -> list[BaseRoute]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventStory:
-    """One event and what belongs to it: the rest of its request, the client if it is still there, what would help."""
+    """One event with the other events of its request, its client and the remedy for a refusal.
+
+    `client` is None if the event has no client or the client was deleted.
+    """
 
     recorded: Recorded
     rest: Sequence[Recorded]
@@ -51,7 +54,7 @@ class EventStory:
 
 
 async def trail(visit: PageRequest) -> Response:
-    """The events that were asked for. A filter that means nothing is said at its field, above an empty page."""
+    """Show the events that match the filter. An invalid filter gets a message at its field, and the list is empty."""
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
@@ -88,7 +91,7 @@ async def trail(visit: PageRequest) -> Response:
 
 
 async def story(visit: PageRequest) -> Response:
-    """One event, and what else happened in its request."""
+    """Show one event and the other events of its request."""
     number = visit.request.path_params["event"]
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
@@ -126,7 +129,7 @@ def _story(tx: Tx, visit: PageRequest, number: int) -> EventStory:
 
 
 def _can_be_used(told: EventStory, now: datetime) -> bool:
-    """Whether it is about a token that has neither expired nor been revoked."""
+    """Whether the event issued a token that has neither expired nor been revoked."""
     event = told.recorded.event
     if event.kind is not EventKind.TOKEN_ISSUED or event.expires_at is None:
         return False
@@ -134,13 +137,13 @@ def _can_be_used(told: EventStory, now: datetime) -> bool:
 
 
 def _charted(wanted: EventFilter) -> tuple[str, ...]:
-    """What the chart counts: tokens issued and refused, or the one of them that is listed."""
+    """Return the series of the chart: issued tokens, refused tokens or both, according to the filter."""
     kinds = {"issued": EventKind.TOKEN_ISSUED, "refused": EventKind.TOKEN_REFUSED}
     return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 
 
 def _series(tx: Tx, its: query.ActivityQuery, now: datetime) -> list[Point]:
-    """By the hour for two days, else by the day; nothing where it could not tell of what is listed."""
+    """Return the chart's points: hourly for up to two days, else daily. Empty if no counts fit the filter."""
     if not its.counted:
         return []
     end = min(its.wanted.until or now, now)

@@ -1,4 +1,4 @@
-"""What the query asks of the journal: read once, for the page, the stream and the files alike."""
+"""The audit log filter of a query string. The page, the stream and the downloads all use it."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ _YEARS = range(1970, 3000)  # far from where the reckoning with dates ends
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityQuery:
-    """The filter, and what stood in the form."""
+    """The audit log filter, and the form's fields as typed."""
 
     wanted: EventFilter
     typed: Mapping[str, str]
 
     @property
     def anything(self) -> bool:
-        """Whether something was asked for at all."""
+        """Whether any filter field is filled in."""
         return any(self.typed.values())
 
     @property
     def counted(self) -> bool:
-        """Whether the chart can tell of it: by the hour, requests for tokens are counted by client and reason only."""
+        """Whether the chart can show this filter. Hourly counts exist only by client and by reason of refusal."""
         its = self.wanted
         known = EventFilter(
             kinds=its.kinds, client_id=its.client_id, reason=its.reason, since=its.since, until=its.until
@@ -74,7 +74,7 @@ FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id
 
 
 def read(tx: Tx, query: Form) -> ActivityQuery:
-    """The filter that the query means. Raises `Invalid` at its field."""
+    """Return the audit log filter of the query string. Raises `Invalid` at the wrong field."""
     typed = {name: query.text(name) for name in FIELDS}
     delegation_id, client_id = _delegation(tx, typed["delegation"])
     wanted = EventFilter(
@@ -105,7 +105,11 @@ def _kinds(what: str) -> frozenset[EventKind]:
 
 
 def _client(tx: Tx, text: str) -> str:
-    """The client's id. One that was deleted is still looked for by its id: the journal has it."""
+    """Return the id of the client with this id, slug or name.
+
+    An id is not looked up: the audit log also has events of deleted clients. Raises `Invalid` for a text that
+    matches no client or several.
+    """
     if not text or naming.is_uuid(text):
         return text
     client = clients.find(tx, text)
@@ -118,7 +122,10 @@ def _client(tx: Tx, text: str) -> str:
 
 
 def _delegation(tx: Tx, text: str) -> tuple[str, str]:
-    """The delegation's id, and its client's: that is how its events are found fast."""
+    """Return the ids of the delegation and of its client. The client's id makes the search fast.
+
+    Raises `Invalid` for a text that is no id. The client's id is empty if the delegation is unknown.
+    """
     if not text:
         return "", ""
     if not naming.is_uuid(text):
@@ -127,7 +134,10 @@ def _delegation(tx: Tx, text: str) -> tuple[str, str]:
 
 
 def _principal(text: str) -> tuple[PrincipalKind, str] | None:
-    """`administrator:<id>`, `admin_key:<id>`, `local_operator:`, `server:`; links of other pages make them."""
+    """Parse `administrator:<id>`, `admin_key:<id>`, `local_operator:` or `server:`. Links on other pages contain it.
+
+    Raises `Invalid`.
+    """
     if not text:
         return None
     kind, _, id_ = text.partition(":")
@@ -143,7 +153,10 @@ def _matching(field: str, text: str, form: re.Pattern[str], example: str) -> str
 
 
 def _instant(field: str, text: str, *, days: int = 0) -> datetime | None:
-    """The beginning of the day, UTC, and so many days later; or the exact instant, where the query has one."""
+    """Parse a date or an exact instant. A date becomes 00:00 UTC of that day, plus `days`.
+
+    Raises `Invalid`.
+    """
     if not text:
         return None
     try:

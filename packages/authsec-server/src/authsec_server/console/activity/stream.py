@@ -1,4 +1,4 @@
-"""The audit trail as it grows: server-sent events (HTML Living Standard, section 9.2), each a row ready to be shown."""
+"""The live audit log: server-sent events (HTML Living Standard, section 9.2), each a rendered table row."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ MAY_SHUT_OUT = query.GROUPS["administration"][1]  # and at once, where these say
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The stream."""
+    """Return the route of the stream."""
     return [console.page(ACTIVITY_STREAM.removeprefix("/console"), stream)]
 
 
 async def stream(visit: PageRequest) -> Response:
-    """Every event from now on that meets the query's filter. It ends at once when too many watch."""
+    """Stream new events that match the query's filter.
+
+    The stream ends at once if too many people watch, or if the server is about to stop.
+    """
     its = await visit.read(lambda tx: query.read(tx, visit.query))
     last = visit.request.headers.get("last-event-id") or visit.query.text("after")
     after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
@@ -57,7 +60,7 @@ async def _lines(visit: PageRequest, its: query.ActivityQuery, after: int) -> As
 
 
 async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
-    """The events, and now and then None; it ends with the stream, or with the person's session."""
+    """Yield the events, and None as a heartbeat. Stop with the stream or with the person's session."""
     checked = visit.console.site.now()
     while True:
         recorded = None
@@ -75,7 +78,7 @@ async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator
 
 
 async def _still_in(visit: PageRequest) -> bool:
-    """Whether the session stands: who was shut out must not go on watching."""
+    """Whether the session is still valid. A person without a valid session must not receive further events."""
     confirm = visit.console.site.authenticate.confirm
     try:
         await visit.read(lambda tx: confirm(tx, visit.act.principal))

@@ -1,4 +1,4 @@
-"""What an event says: in a sentence, who did what to what; and of a token's proof. Pure."""
+"""The text of an event: a sentence that says who did what, and the proof behind a token. Pure."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ _PLACES: Mapping[str, str] = {
 
 
 def sentence(recorded: Recorded) -> str:
-    """The event in words, without who and without ids."""
+    """Describe the event in one sentence. An id appears only if a name is missing."""
     event = recorded.event
     if event.kind is EventKind.EVENT_UNREADABLE:
         return str(event.detail["problem"])
@@ -121,14 +121,17 @@ def _refusal(event: Event, times: str) -> str:
 
 
 def place(event: Event) -> str:
-    """Where the event's subject is to be seen; empty where it is on no page, or on none any more."""
+    """Return the path of the page of the event's subject; empty if the subject has no page."""
     if event.subject is None or event.kind is EventKind.API_DELETED:
         return ""
     return _PLACES.get(event.kind.partition(".")[0], "").format(id=event.subject.id)
 
 
 def tone(event: Event) -> str:
-    """The colour of its badge: red for refusals, green for tokens, amber for what ends authority or stretches it."""
+    """Return the colour of the event's badge.
+
+    Red for refusals, green for tokens, amber for a change that ends or widens authority.
+    """
     if event.kind in REFUSALS:
         return "bad"
     if event.kind is EventKind.TOKEN_ISSUED:
@@ -142,7 +145,7 @@ def _who(event: Event) -> str:
 
 
 def _name(event: Event) -> str:
-    """What it happened to."""
+    """Return the name of the event's delegation, role, client or subject."""
     if event.kind.startswith("delegation.") and event.delegations:
         return event.delegations[0].name
     if event.kind.startswith("role.") and event.roles:
@@ -155,7 +158,10 @@ def _name(event: Event) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One selector: how it is proved, and where another workload came, what is registered and what that showed."""
+    """One selector of a proof, and how it was proved.
+
+    After a mismatch the row also has the registered value and the value that the workload showed.
+    """
 
     key: str
     how: str
@@ -166,10 +172,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofStory:
-    """The proof behind a token or a refusal. `trusted_issuer` is the name of one; what is not known is empty.
+    """The proof behind a token or a refusal, with the name of the trusted issuer. Unknown fields are empty.
 
-    `sentence` says what differed; `gone`: the cluster said that the workload is gone. `failed` is what was wrong with a
-    token that the trusted issuer signed, or why it could not be checked.
+    `sentence` says which selectors differed. `gone`: the cluster said that the workload does not exist any more.
+    `failed` says why the issuer's token was refused, or why the issuer's cluster or keys were unavailable.
     """
 
     trusted_issuer: str = ""
@@ -181,7 +187,7 @@ class ProofStory:
 
 
 def told_of(event: Event) -> ProofStory | None:
-    """What the event says of it; None where it says nothing of any trusted issuer."""
+    """Return the proof that the event describes; None if the event names no trusted issuer."""
     its = event.detail
     trusted_issuer = its.get("trusted_issuer")
     if not isinstance(trusted_issuer, dict):

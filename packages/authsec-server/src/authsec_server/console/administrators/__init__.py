@@ -1,4 +1,4 @@
-"""Administrators: the people who may sign in, their sessions, and the admin keys of programs."""
+"""Administrators: people who can sign in, their sessions, and admin keys for programs."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun; paths with words before those with names."""
+    """Return the routes of administrators. Fixed paths come before paths with an id."""
     return [*invitations.routes(console), *admin_keys.routes(console), *grants.routes(console), *people.routes(console)]

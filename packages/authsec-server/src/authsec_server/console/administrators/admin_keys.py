@@ -1,4 +1,4 @@
-"""Admin keys: what the command line elsewhere and programs sign in with. A key is shown once, on the answer."""
+"""Admin keys, with which programs and a remote command line sign in. The console shows a new key only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authsec_server.principal import Role
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes that create and revoke admin keys."""
     return [
         console.page("/administrators/keys/new", form, post=create, least=Role.ADMIN),
         console.page("/administrators/keys/{key}/revoke", ask, post=revoke, least=Role.ADMIN),
@@ -22,7 +22,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What the key is for."""
+    """Show the form for a new admin key."""
     return visit.render(
         "administrators/new_key.html",
         title="New admin key",
@@ -34,7 +34,7 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def create(visit: PageRequest) -> Response:
-    """Make the key and show it, this once."""
+    """Create the admin key and show it once."""
     typed = visit.form
     try:
         role = Role.__members__.get(typed.text("role").upper())
@@ -53,7 +53,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def ask(visit: PageRequest) -> Response:
-    """Whether it is meant."""
+    """Ask for confirmation before the key is revoked."""
     key = await visit.read(lambda tx: admin_keys.by_id(tx, visit.request.path_params["key"]))
     if key is None:
         raise NotFound("There is no such admin key.")
@@ -61,6 +61,6 @@ async def ask(visit: PageRequest) -> Response:
 
 
 async def revoke(visit: PageRequest) -> Response:
-    """Let nobody in with it any more."""
+    """Revoke the admin key."""
     await visit.change(lambda tx, act: admin_keys.revoke(tx, act, visit.request.path_params["key"]))
     return visit.redirect("/console/administrators", done="admin_key_revoked")

@@ -1,4 +1,4 @@
-"""All that an administrator, or an admin key, has delegated: shown, and revoked together."""
+"""All delegations made by one administrator or admin key: list them, and revoke them together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from authsec_server.principal import Act, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whose:
-    """Somebody who delegates: `stop` is where they are kept out, if they still `stands`."""
+    """The administrator or admin key that delegated. `stands` is true while it can still sign in.
+
+    `stop` is the path of the page that disables the administrator or revokes the key.
+    """
 
     hand: Hand
     name: str
@@ -36,7 +39,7 @@ Found = Callable[[Tx, Act, str], Whose]
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """A page for each kind."""
+    """Return two routes: one for administrators, one for admin keys."""
     return [
         console.page(f"/administrators/{path}/grants", _asking(find), post=_revoking(find), least=Role.ADMIN)
         for path, find in (("keys/{whose}", _key), ("{whose}", _person))
@@ -86,7 +89,7 @@ def _revoking(find: Found) -> Page:
 
 
 def _also_changed_since(visit: PageRequest) -> bool:
-    """Whether the page is that of all they ever changed: its form leads to the same address."""
+    """Whether to include delegations that others changed later. The form keeps this query parameter."""
     return query_of(visit.request).ticked("also_changed_since")
 
 

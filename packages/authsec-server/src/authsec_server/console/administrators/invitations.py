@@ -1,4 +1,4 @@
-"""New administrators, and new links for those there are. A link is shown once, on the answer to the form."""
+"""Invitations for new administrators and password resets. Each one-time link is shown only once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authsec_server.principal import Role
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes that invite an administrator and reset a password."""
     return [
         console.page("/administrators/invite", form, post=invite, least=Role.ADMIN),
         console.page("/administrators/{administrator}/reset", ask_reset, post=reset, least=Role.ADMIN),
@@ -21,7 +21,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Who is to be invited."""
+    """Show the invitation form."""
     return visit.render(
         "administrators/invite.html",
         title="Invite an administrator",
@@ -33,7 +33,7 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def invite(visit: PageRequest) -> Response:
-    """Invite them: the link is for whoever invites to hand over."""
+    """Invite the administrator and show the link. The person who invites must pass the link on."""
     typed = visit.form
     try:
         role = Role.__members__.get(typed.text("role").upper())
@@ -50,14 +50,14 @@ async def invite(visit: PageRequest) -> Response:
 
 
 async def ask_reset(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What a reset ends."""
+    """Show what a password reset ends, and ask for confirmation."""
     reference = visit.request.path_params["administrator"]
     person = await visit.read(lambda tx: administrators.get(tx, visit.act, reference))
     return visit.render("administrators/reset.html", title="Reset password", problem=problem, person=person)
 
 
 async def reset(visit: PageRequest) -> Response:
-    """The old password and the sessions end; a link makes the new password."""
+    """Reset the password. The old password and all sessions end; a one-time link sets the new password."""
     reference = visit.request.path_params["administrator"]
     try:
         person, link = await visit.change(lambda tx, act: administrators.reset(tx, act, reference))

@@ -1,4 +1,4 @@
-"""The list of administrators, and one administrator: role, name, sessions, the last acts."""
+"""The list of administrators, and the page of one: role, name, sessions and latest actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATH = "/administrators/{administrator}"
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes of administrators."""
     return [
         console.page("/administrators", listing),
         console.page(PATH, detail, post=edit),
@@ -37,7 +37,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def listing(visit: PageRequest) -> Response:
-    """Everybody who may sign in, and the keys of programs."""
+    """List the administrators and the admin keys."""
     after = visit.query.text("cursor")
     (people, following), (keys, more_keys) = await visit.read(
         lambda tx: (
@@ -57,7 +57,7 @@ async def listing(visit: PageRequest) -> Response:
 
 
 async def detail(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """One administrator."""
+    """Show one administrator."""
 
     def load(tx: Tx) -> dict[str, Any]:
         person = administrators.get(tx, visit.act, visit.request.path_params["administrator"])
@@ -82,7 +82,7 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Another address, name or role."""
+    """Change an administrator's email, name or role."""
     reference, form = visit.request.path_params["administrator"], visit.form
 
     def work(tx: Tx, act: Act) -> Administrator:
@@ -104,7 +104,7 @@ async def edit(visit: PageRequest) -> Response:
 
 
 async def ask_disable(visit: PageRequest) -> Response:
-    """What ends with it, and what does not."""
+    """Show the sessions that end when the administrator is disabled, and ask for confirmation."""
 
     def load(tx: Tx) -> tuple[Administrator, int]:
         person = administrators.get(tx, visit.act, visit.request.path_params["administrator"])
@@ -115,7 +115,7 @@ async def ask_disable(visit: PageRequest) -> Response:
 
 
 def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
-    """A button on the page of one administrator."""
+    """Return the handler of a button on an administrator's page. `done` is the key of the notice."""
 
     async def turn(visit: PageRequest) -> Response:
         reference = visit.request.path_params["administrator"]

@@ -1,4 +1,4 @@
-"""APIs: what may be called, under which audience, by whom, and how each protects itself."""
+"""APIs: audience, actions, callers, and the code that protects each API."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun; paths with words before those with names."""
+    """Return the routes of APIs. Fixed paths come before paths with a slug."""
     return [*changes.routes(console), *credentials.routes(console), *pages.routes(console)]

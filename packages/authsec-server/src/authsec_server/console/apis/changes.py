@@ -1,4 +1,4 @@
-"""Registering an API, editing and deleting it."""
+"""Register, edit and delete an API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPARE_ROWS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedApi:
-    """The form as it stands: what was typed, or what is stored."""
+    """The form of an API, filled with typed or stored values."""
 
     name: str = ""
     slug: str = ""
@@ -35,7 +35,7 @@ class TypedApi:
 
     @classmethod
     def of(cls, api: Api) -> TypedApi:
-        """What is stored."""
+        """Return the form filled with the stored API."""
         return cls(
             name=api.name,
             slug=api.slug,
@@ -47,7 +47,7 @@ class TypedApi:
 
     @classmethod
     def read(cls, form: Form) -> TypedApi:
-        """What was typed. Whoever asks for more rows gets more than stood there."""
+        """Return the form as typed. The button "more" adds empty rows."""
         actions = form.rows("action", "action_description")
         empty = len(form.all("action")) - len(actions)
         return cls(
@@ -62,22 +62,22 @@ class TypedApi:
 
     @property
     def described(self) -> list[Action]:
-        """The actions, in the room's terms."""
+        """Return the actions as `Action` objects."""
         return [Action(action=action, description=description) for action, description in self.actions]
 
     @property
     def listed(self) -> str:
-        """The actions in one line."""
+        """Return the actions and their descriptions in one line."""
         return "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
-        """The rows to show: what there is, and some to write in."""
+        """Return the filled rows and the empty rows of the form."""
         return [*self.actions, *[("", "")] * self.spare]
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes that register, edit and delete an API."""
     return [
         console.page("/apis/new", form, post=create, least=Role.OPERATOR),
         console.page("/apis/{api}/edit", edit_form, post=edit, least=Role.OPERATOR),
@@ -86,13 +86,13 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What to register."""
+    """Show the form that registers an API."""
     typed = TypedApi.read(visit.form)
     return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, revision=0)
 
 
 async def create(visit: PageRequest) -> Response:
-    """Register it."""
+    """Register the API, or add rows to the form."""
     typed = TypedApi.read(visit.form)
     if visit.form.ticked("more"):
         return await form(visit)
@@ -117,7 +117,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What is stored, to be changed; after a problem, what was typed."""
+    """Show the edit form with the stored values; after a problem, with the typed values."""
     api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.request.path_params["api"]))
     posted = visit.request.method == "POST"
     # After a conflict the person has seen what changed: the next try counts from there.
@@ -134,7 +134,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Store what was typed, unless somebody else was first."""
+    """Save the typed values, unless somebody else has changed the API since."""
     typed, reference = TypedApi.read(visit.form), visit.request.path_params["api"]
     read = visit.form.number("revision")
     if visit.form.ticked("more"):
@@ -160,7 +160,7 @@ async def edit(visit: PageRequest) -> Response:
 
 
 async def ask(visit: PageRequest) -> Response:
-    """What goes with it, and what stays."""
+    """Show the impact of deleting the API, and ask for confirmation."""
 
     def load(tx: Tx) -> tuple[Api, Consequences]:
         api = apis.get(tx, visit.act, visit.request.path_params["api"])
@@ -171,7 +171,7 @@ async def ask(visit: PageRequest) -> Response:
 
 
 async def delete(visit: PageRequest) -> Response:
-    """Delete it."""
+    """Delete the API."""
     await visit.change(lambda tx, act: apis.delete(tx, act, visit.request.path_params["api"]))
     return visit.redirect("/console/apis", done="api_deleted")
 

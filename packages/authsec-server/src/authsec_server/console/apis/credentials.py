@@ -1,4 +1,4 @@
-"""An API's own credential: shown once, on the answer to the form that made it; and revoked."""
+"""An API's own credential: create, show once, and revoke."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATH = "/apis/{api}/credentials"
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes that create and revoke a credential."""
     return [
         console.page(f"{PATH}/new", form, post=create, least=Role.OPERATOR),
         console.page(f"{PATH}/{{credential}}/revoke", ask, post=revoke, least=Role.OPERATOR),
@@ -29,7 +29,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What tells it from the next one, and how long it lasts."""
+    """Show the form for a new credential: its name and its lifetime."""
 
     def load(tx: Tx) -> tuple[Api, list[Credential]]:
         return apis.get(tx, visit.act, _api(visit)), credentials.of_api(tx, visit.act, _api(visit))
@@ -46,7 +46,7 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def create(visit: PageRequest) -> Response:
-    """Make it and show it, this once."""
+    """Create the credential and show it once."""
     typed = visit.form
 
     def work(tx: Tx, act: Act) -> tuple[Api, Credential, str]:
@@ -67,7 +67,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def ask(visit: PageRequest) -> Response:
-    """Whether it is meant, and whether it is in use."""
+    """Show the credential's last use and the API's other valid credentials, and ask for confirmation."""
 
     def load(tx: Tx) -> tuple[Api, Credential, list[Credential]]:
         api = apis.get(tx, visit.act, _api(visit))
@@ -85,7 +85,7 @@ async def ask(visit: PageRequest) -> Response:
 
 
 async def revoke(visit: PageRequest) -> Response:
-    """Let it prove nothing any more."""
+    """Revoke the credential."""
     await visit.change(lambda tx, act: credentials.revoke(tx, act, _api(visit), _credential(visit)))
     return visit.redirect(f"/console/apis/{_api(visit)}", done="api_credential_revoked")
 

@@ -1,4 +1,4 @@
-"""The list of APIs, and one API: its actions, who may call it now, and the lines that protect it."""
+"""The list of APIs, and the page of one: its actions, its callers and the code that protects it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SHOWN = 200
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes of the list and of one API."""
     return [console.page("/apis", listing), console.page("/apis/{api}", detail)]
 
 
 async def listing(visit: PageRequest) -> Response:
-    """All APIs, by slug."""
+    """List the APIs by slug."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
 
     def load(tx: Tx) -> tuple[list[Api], str | None, dict[str, TokensAtApi]]:
@@ -42,7 +42,7 @@ async def listing(visit: PageRequest) -> Response:
 
 
 async def detail(visit: PageRequest) -> Response:
-    """One API."""
+    """Show one API."""
 
     def load(tx: Tx) -> tuple[Api, list[ApiCaller], dict[str, TokensAtApi], list[Credential]]:
         api = apis.get(tx, visit.act, visit.request.path_params["api"])
@@ -64,6 +64,6 @@ async def detail(visit: PageRequest) -> Response:
 
 
 def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, TokensAtApi]:
-    """By audience, who follows the feed of revocations."""
+    """Return, for each audience, whether its API follows the revocation feed."""
     found = live_tokens.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
     return {each.audience: each for each in found}

@@ -1,4 +1,4 @@
-"""The lines that protect an API, for each stack that the SDK serves: with this API's own values."""
+"""Code that protects an API, for each framework that the SDK supports, with the API's own values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INSTALL = 'pip install "./packages/authsec[verify]"   # in a clone of AuthSec: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snippet:
-    """Code to copy, and what it is for."""
+    """Code to copy, with a title and a note."""
 
     title: str
     note: str
@@ -20,7 +20,10 @@ class Snippet:
 
 
 def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
-    """Install, then one a stack; MCP servers only where the audience is an address, as `mcp` wants it."""
+    """Return the install command and one snippet for each framework.
+
+    The MCP snippet is left out unless the audience is a URL, because the package `mcp` requires a URL.
+    """
     action = api.actions[0].action if api.actions else "customers:read"
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))

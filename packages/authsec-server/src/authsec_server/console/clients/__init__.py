@@ -1,4 +1,4 @@
-"""Clients → MCP Servers / AI Agents: the list, onboarding, and the page of each client with what may be done to it."""
+"""Clients (MCP Servers / AI Agents): the list, the onboarding dialog and the pages of one client."""
 
 from authsec_server.console.clients.routes import routes
 

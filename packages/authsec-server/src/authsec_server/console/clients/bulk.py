@@ -1,4 +1,4 @@
-"""Disabling many clients at once: chosen in the list, confirmed on a page of its own."""
+"""Disable many clients at once: the list selects them, and a separate page asks for confirmation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TITLE = "Disable these clients?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The clients that would be disabled, those that are already, and how many there are no more."""
+    """The selected clients: those to disable, those disabled already, and the number of deleted ones (`gone`)."""
 
     enabled: Sequence[Client]
     already: Sequence[Client]
@@ -34,17 +34,17 @@ class Chosen:
 
     @property
     def live(self) -> int:
-        """How many live delegations they have together."""
+        """Return the total number of live delegations of the clients to disable."""
         return sum(uses.live for uses in self.uses.values())
 
 
 async def ask(visit: PageRequest) -> Response:
-    """What will stop."""
+    """Show the impact of disabling the selected clients, and ask for confirmation."""
     return await _page(visit, visit.query)
 
 
 async def disable(visit: PageRequest) -> Response:
-    """Disable them, all in one change."""
+    """Disable all selected clients in one transaction."""
     ids = visit.form.all("client")
     try:
         await visit.change(lambda tx, act: service.disable_many(tx, act, ids))

@@ -1,4 +1,4 @@
-"""Connect: the lines to copy to where the client runs, with its own values."""
+"""The Connect tab: code and commands to copy to the client's machine, with the client's own values."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from authsec_server.tokens.preview import preview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pods:
-    """What its pods need, in YAML; `image` is what stands there for its image, where the proof does not name that.
+    """The Kubernetes manifest (YAML) of the client's pods.
 
-    `caution` says that they could not reach this authority, if they cannot.
+    `image` is the placeholder for the container image; empty if the proof names an image. `caution` warns that
+    pods cannot reach this authority; empty if they can.
     """
 
     manifest: str
@@ -35,7 +36,7 @@ class Pods:
 
 
 async def connect(visit: PageRequest) -> Response:
-    """The page."""
+    """Show the Connect tab."""
     client, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit))
     return visit.render(
         "clients/connect.html",
@@ -67,7 +68,10 @@ def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[En
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
-    """By its first proof that stands and that a cluster's token can show; None where it has no cluster."""
+    """Return the manifest for the client's first valid proof that a cluster's token can show.
+
+    None if no valid proof is bound to a trusted issuer of the kind Kubernetes.
+    """
     issuer, named = visit.console.settings.issuer, issuers.by_ids(tx, client.trusted_issuer_ids)
     for proof in client.proofs:
         trusted_issuer = named.get(proof.trusted_issuer_id or "")
@@ -88,7 +92,10 @@ def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
 
 
 def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
-    """An action for the example, the API that it is for, and again that API where the agent must name it."""
+    """Return an example action, the audience of its API, and the `resource` to request.
+
+    `resource` is empty unless the agent must name the API. All are empty if the client gets no token.
+    """
     outcome = preview(tx, visit.act, visit.console.tokens.issuance, client.id)
     if not isinstance(outcome, Denied):
         return example_action(outcome.granted.actions), outcome.granted.audience[0], ""

@@ -1,4 +1,4 @@
-"""The page of one client: who it is, how it proves itself, what it may do right now, and what it did last."""
+"""The page of one client: identity, proofs, permitted actions, and latest tokens and refusals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LOOKED_AT = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldProof:
-    """A proof, how it stands, and when a token last rested on it."""
+    """A proof of a client with its status and the time of the last token that was issued on it."""
 
     proof: Proof
     status: ProofStatus
@@ -52,10 +52,10 @@ class HeldProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A token that was issued, and when it was revoked if it was; or a refusal with what would help.
+    """An issued token and the time of its revocation, or a refusal and its remedy.
 
-    Refusals that are alike and follow each other stand together: `recorded` is the newest of them, `first` the oldest.
-    With `more` there are further ones before it.
+    Consecutive refusals of the same kind are one entry: `recorded` is the newest of them, `first` the oldest.
+    With `more`, the audit log can have older ones.
     """
 
     recorded: Recorded
@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """All that the page shows, of one moment."""
+    """The data of the page, read from one snapshot."""
 
     client: Client
     held: Sequence[HeldProof]
@@ -82,12 +82,12 @@ class Overview:
 
     @property
     def live(self) -> int:
-        """How many of its delegations give anything."""
+        """Return the number of the client's live delegations."""
         return sum(standing.state is DelegationState.LIVE for standing in self.standings)
 
     @property
     def chart(self) -> Markup:
-        """Its requests over time."""
+        """Draw the client's issued and refused tokens over time."""
         steps = [
             Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=(point.issued, point.refused)) for point in self.points
         ]
@@ -95,7 +95,7 @@ class Overview:
 
     @property
     def days(self) -> Mapping[str, tuple[int, int]]:
-        """The same by day: tokens issued and refused."""
+        """Return the issued and refused tokens by day."""
         by_day: dict[str, tuple[int, int]] = {}
         for point in self.points:
             day = f"{point.at:%a %d %b}"
@@ -105,7 +105,7 @@ class Overview:
 
 
 async def overview(visit: PageRequest) -> Response:
-    """The page."""
+    """Show the client's page."""
     seen = await visit.read(lambda tx: _overview(tx, visit))
     return visit.render(
         "clients/overview.html",
@@ -135,7 +135,7 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
 
 
 def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldProof]:
-    """The proofs that the client holds, with how each stands. `trust_domain` is that of the clients' SPIFFE IDs."""
+    """Return the client's proofs with their status. `trust_domain` is the one in the clients' SPIFFE IDs."""
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
     trusted_issuers = issuers.by_ids(tx, client.trusted_issuer_ids)
     return [
@@ -151,7 +151,10 @@ def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldP
 def _status(
     tx: Tx, proof: Proof, trusted_issuer: TrustedIssuer | None, now: datetime, trust_domain: str
 ) -> ProofStatus:
-    """The state of the proof; without a trusted issuer, also why it has none of those registered."""
+    """Return the status of the proof.
+
+    If no trusted issuer is bound, the status also says why no registered issuer fits.
+    """
     status = proof_status(proof, trusted_issuer, now)
     waits = proof.kind is ProofKind.SELECTORS and trusted_issuer is None and proof.stands(now)
     missing = lacks(tx, proof, trust_domain) if waits else ""
@@ -177,6 +180,6 @@ def _requests(tx: Tx, client: Client, page: JournalPage, now: datetime) -> list[
 
 
 def _alike(recorded: Recorded) -> object:
-    """What is the same of refusals that need no row each; a token has one of its own."""
+    """Return a key that groups refusals of the same kind into one row. Each token has its own key."""
     event = recorded.event
     return (event.reason, event.address, event.detail) if event.reason else recorded.id

@@ -1,4 +1,4 @@
-"""Editing what describes a client: name, slug, owner, description, labels. Nothing that it holds rests on them."""
+"""Edit the description of a client: name, slug, owner, description, labels. No permission depends on these fields."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from authsec_server.failures import Conflict, Invalid, Outdated
 
 
 async def form(visit: PageRequest) -> Response:
-    """The client as it is, to be typed over."""
+    """Show the edit form with the stored values."""
     return await _form(visit, None)
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Save what was typed; where somebody else was faster, show what it is now beside it."""
+    """Save the typed values. If somebody else has changed the client since, show the stored values beside them."""
     typed = typed_details(visit.form)
     asked = visit.request.path_params["client"]
     try:

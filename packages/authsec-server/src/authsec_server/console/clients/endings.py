@@ -1,4 +1,4 @@
-"""What ends a client's authority, or gives it back: each says beforehand what it will stop, and is done by a POST."""
+"""Disable, enable or delete a client, or revoke its tokens. A page shows the impact; a POST makes the change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from authsec_server.principal import Act, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndingPage:
-    """One of the acts. `key` is its address and what the template tells it by, `done` the notice afterwards."""
+    """One of these changes. `key` is its path segment and its name in the template, `done` the key of the notice."""
 
     key: str
     heading: str
@@ -62,7 +62,7 @@ ENDINGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stake:
-    """What is at stake, as it stands at the moment of asking."""
+    """The impact of the change, read from one snapshot."""
 
     client: Client
     stops: Consequences
@@ -71,7 +71,7 @@ class Stake:
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """A page for each."""
+    """Return one route for each change."""
     return [
         console.page(
             f"/clients/{{client}}/{ending.key}", partial(ask, ending), post=partial(do, ending), least=Role.OPERATOR
@@ -81,7 +81,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def ask(ending: EndingPage, visit: PageRequest) -> Response:
-    """What it will stop, and what stays usable until when."""
+    """Show the impact: what stops, and until when tokens can still be used. Ask for confirmation."""
     stake = await visit.read(lambda tx: _stake(tx, visit))
     return visit.render(
         "clients/ending.html",
@@ -93,7 +93,7 @@ async def ask(ending: EndingPage, visit: PageRequest) -> Response:
 
 
 async def do(ending: EndingPage, visit: PageRequest) -> Response:
-    """Do it."""
+    """Make the change."""
     asked, terms = visit.request.path_params["client"], visit.console.terms
     client = await visit.change(lambda tx, act: ending.change(tx, act, asked, terms))
     return visit.redirect("/console/clients" if ending.key == "delete" else home(client), done=ending.done)

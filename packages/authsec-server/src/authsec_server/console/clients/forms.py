@@ -1,4 +1,4 @@
-"""What a person has typed into a form about a client, what it asks the room for, and what is said of each row. Pure."""
+"""Forms about a client: the typed values, the resulting request to the service, and feedback on each row. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ EXAMPLES: Mapping[Platform, Rows] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedProof:
-    """One platform, and what was typed for each of them: whoever changes their mind finds everything again."""
+    """The chosen platform and the values typed for every platform.
+
+    A person who switches the platform and back finds the typed values again.
+    """
 
     platform: str = ""
     rows: Mapping[str, Rows] = field(default_factory=lambda: {each: _blank(each) for each in KEYS})
@@ -48,13 +51,13 @@ class TypedProof:
     added: str = ""  # the platform that a row has just been added to
 
     def with_row(self, platform: str) -> TypedProof:
-        """The same with one more empty row for that platform."""
+        """Return a copy with one more empty row for the platform."""
         if platform not in self.rows:
             return self
         return replace(self, rows={**self.rows, platform: (*self.rows[platform], ("", ""))}, added=platform)
 
     def chosen(self) -> Platform:
-        """The platform. Raises `Invalid` for none, and for rows of it that are not right yet."""
+        """Return the chosen platform. Raises `Invalid` if no platform is chosen or one of its rows is wrong."""
         if not self.platform:
             raise Invalid("platform", "Choose the platform that the client runs on.")
         platform = parse_platform(self.platform)
@@ -71,27 +74,27 @@ class TypedProof:
 
     @property
     def selectors(self) -> tuple[tuple[str, str], ...]:
-        """The chosen platform's rows that are not empty."""
+        """Return the non-empty rows of the chosen platform."""
         return given(self.rows.get(self.platform, ()))
 
     @property
     def trusted_issuer(self) -> str | None:
-        """The trusted issuer chosen for the platform; None to take the one that fits."""
+        """Return the trusted issuer chosen for the platform; None to take the one that fits."""
         return self.trusted_issuers.get(self.platform) or None
 
     @property
     def asked_key(self) -> str | None:
-        """The key, where the chosen platform takes one."""
+        """Return the public key if the chosen platform uses one."""
         return (self.public_key or None) if self.platform == Platform.KEY else None
 
     @property
     def shown_key(self) -> str:
-        """What may be sent back to the browser: never a private key, which somebody will paste."""
+        """Return the key text that may be sent back to the browser: never a private key pasted by mistake."""
         return "" if "PRIVATE" in self.public_key else self.public_key
 
 
 def typed_proof(form: Form) -> TypedProof:
-    """The part of a form that says how the client proves itself."""
+    """Read the proof fields of a form."""
     return TypedProof(
         platform=form.text("platform"),
         rows={each: _rows(form, each) for each in KEYS},
@@ -113,7 +116,7 @@ def _rows(form: Form, platform: Platform) -> Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedClient:
-    """The form "Onboard New Client"."""
+    """The typed values of the form "Onboard New Client"."""
 
     kind: str = ClientKind.AI_AGENT
     name: str = ""
@@ -129,13 +132,13 @@ class TypedClient:
         return bool(self.slug or self.owner or self.description or self.labels)
 
     def at_field(self, problem: Invalid | Conflict) -> Invalid | Conflict:
-        """The problem at the field that a person sees: that of a slug which the name makes is the name's."""
+        """Move the problem to its form field. A conflict of a slug that was made from the name belongs to `name`."""
         if isinstance(problem, Conflict) and problem.field == "slug" and not self.slug:
             return Conflict(problem.message, "Give this one another name, or a slug of its own.", field="name")
         return at_field(problem)
 
     def onboarding(self) -> Onboarding:
-        """What is asked for. Raises `Invalid` where the form itself cannot be understood."""
+        """Return the onboarding request. Raises `Invalid` if the form cannot be parsed."""
         return Onboarding(
             name=self.name,
             kind=parse_kind(self.kind),
@@ -151,7 +154,7 @@ class TypedClient:
 
 
 def typed_client(form: Form) -> TypedClient:
-    """The form as it was filled in."""
+    """Read the form "Onboard New Client"."""
     return TypedClient(
         kind=form.text("kind", ClientKind.AI_AGENT),
         name=form.text("name"),
@@ -165,7 +168,7 @@ def typed_client(form: Form) -> TypedClient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedDetails:
-    """The form that edits a client: what describes it. `revision` is the one that the editor had read."""
+    """The typed values of the form that edits a client. `revision` is the revision that the editor has read."""
 
     name: str
     slug: str
@@ -175,7 +178,7 @@ class TypedDetails:
     revision: int
 
     def changes(self) -> ClientEdit:
-        """What is asked for. Raises `Invalid` where the form itself cannot be understood."""
+        """Return the edit request. Raises `Invalid` if the form cannot be parsed."""
         return ClientEdit(
             name=self.name,
             slug=self.slug,
@@ -186,7 +189,7 @@ class TypedDetails:
 
 
 def typed_details(form: Form) -> TypedDetails:
-    """The form as it was filled in."""
+    """Read the form that edits a client."""
     return TypedDetails(
         name=form.text("name"),
         slug=form.text("slug"),
@@ -198,7 +201,7 @@ def typed_details(form: Form) -> TypedDetails:
 
 
 def stored_details(client: Client) -> TypedDetails:
-    """The form as it would be filled in to leave the client as it is."""
+    """Return the edit form filled with the stored client."""
     return TypedDetails(
         name=client.name,
         slug=client.slug,
@@ -210,7 +213,7 @@ def stored_details(client: Client) -> TypedDetails:
 
 
 def parse_kind(text: str) -> ClientKind:
-    """What is onboarded. Raises `Invalid`."""
+    """Parse the kind of client. Raises `Invalid`."""
     try:
         return ClientKind(text)
     except ValueError:
@@ -218,7 +221,7 @@ def parse_kind(text: str) -> ClientKind:
 
 
 def parse_label_lines(text: str) -> dict[str, str]:
-    """`name=value`, one a line. Raises `Invalid`."""
+    """Parse labels, one `name=value` on each line. Raises `Invalid`."""
     labels: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         name, joint, value = (part.strip() for part in line.partition("="))
@@ -231,19 +234,19 @@ def parse_label_lines(text: str) -> dict[str, str]:
 
 
 def label_lines(labels: Mapping[str, str]) -> str:
-    """The labels as the form takes them."""
+    """Format the labels for the form: one `name=value` on each line."""
     return "\n".join(f"{name}={value}" for name, value in labels.items())
 
 
 def at_field(problem: Invalid | Conflict) -> Invalid | Conflict:
-    """The problem at the field that a person sees: single rows and labels stand in one field each."""
+    """Move the problem to a field of the form: all selectors are one field, and so are all labels."""
     if isinstance(problem, Conflict):
         return problem
     return Invalid(problem.field.partition(".")[0], problem.message, problem.remedy)
 
 
 class Tone(StrEnum):
-    """How it is said; each is a class of the style sheet."""
+    """The tone of a feedback text; each value is CSS classes."""
 
     PLAIN = "hint"
     GOOD = "hint good-text"
@@ -253,8 +256,9 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFeedback:
-    """What stands below a row. `meanwhile` stands there instead while its key is still being typed: nobody is blamed
-    for what is only unfinished.
+    """The feedback below a row. While the row's key is being typed, `meanwhile` replaces an error text.
+
+    Reason: an unfinished key is not an error yet.
     """
 
     tone: Tone
@@ -263,27 +267,27 @@ class RowFeedback:
 
     @property
     def wrong(self) -> bool:
-        """Whether the row cannot stay so."""
+        """Whether the row has an error."""
         return self.tone is Tone.WRONG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What is said of the rows, in the order typed, and what becomes of them as a proof."""
+    """The feedback on each row, in the order typed, and the outlook of the rows as a proof."""
 
     foresight: Foresight
     rows: tuple[RowFeedback, ...]
 
     @property
     def first_wrong(self) -> int:
-        """The row to go to; -1 where no row is wrong by itself."""
+        """Return the index of the first wrong row; -1 if no row is wrong."""
         return next((index for index, told in enumerate(self.rows) if told.wrong), -1)
 
 
 def speak(
     platform: Platform, rows: Rows, registered: list[TrustedIssuer], *, named: str, trust_domain: str, judged: bool
 ) -> Feedback:
-    """What to say of these rows. `judged`: they were sent as they are, so that what is unfinished is wrong."""
+    """Return the feedback on the rows. With `judged` the form was sent, so an unfinished row is an error."""
     check = check_selectors(platform, rows)
     right = [Selector(key=row.key, value=row.value) for row in check.rows if row.state is RowState.OK]
     foresight = foresee(platform, right, registered, named=named, trust_domain=trust_domain)

@@ -1,4 +1,4 @@
-"""The client that a page is about."""
+"""Find the client of a page, and the path of a client's page."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from authsec_server.db import Tx
 
 
 def found(tx: Tx, visit: PageRequest) -> Client:
-    """The client that the address names, by its id or slug. Raises `NotFound`."""
+    """Return the client with the id or slug in the path. Raises `NotFound`."""
     return clients.get(tx, visit.act, visit.request.path_params["client"])
 
 
 def home(client: Client) -> str:
-    """The address of the client's page. By its id: a slug can be changed, and then be another's."""
+    """Return the path of the client's page, with the id: a slug can change and then belong to another client."""
     return f"/console/clients/{client.id}"

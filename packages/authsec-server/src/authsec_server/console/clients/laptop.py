@@ -1,4 +1,4 @@
-"""Running a client on a laptop: a one-time code, shown once with the lines to run there; and taking one back."""
+"""Run a client on a laptop: create a one-time enrolment code, show it once with its commands, or revoke it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ HOURS = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), ("24", "1 day"), (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaptopLines:
-    """What is run on the laptop, with the code in it. Shown once, and nowhere kept."""
+    """The commands to run on the laptop, with the enrolment code. They are shown once and not stored."""
 
     base_url: str
     made: NewEnrolment
 
     @property
     def bash(self) -> str:
-        """For bash and its like."""
+        """Return the commands for bash and similar shells."""
         return "\n".join([*for_bash(self._environment, PROOF_VARIABLES), self._enrol])
 
     @property
     def powershell(self) -> str:
-        """For PowerShell."""
+        """Return the commands for PowerShell."""
         return "\n".join([*for_powershell(self._environment, PROOF_VARIABLES), self._enrol])
 
     @property
@@ -46,7 +46,7 @@ class LaptopLines:
 
 
 async def form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
-    """For how long."""
+    """Show the form that asks for the code's lifetime."""
     client, codes = await visit.read(lambda tx: _client(tx, visit))
     return visit.render(
         "clients/enrol.html",
@@ -60,7 +60,7 @@ async def form(visit: PageRequest, problem: Invalid | Conflict | None = None) ->
 
 
 async def make(visit: PageRequest) -> Response:
-    """Make a code and show it, this once."""
+    """Create an enrolment code and show it once."""
     asked = visit.request.path_params["client"]
     try:
         hours = visit.form.number("hours", DEFAULT_HOURS)
@@ -78,7 +78,7 @@ async def make(visit: PageRequest) -> Response:
 
 
 async def take_back(visit: PageRequest) -> Response:
-    """Let the code be used no more."""
+    """Revoke the enrolment code."""
     asked, enrolment = visit.request.path_params["client"], visit.request.path_params["enrolment"]
     client = await visit.change(lambda tx, act: enrolment_service.take_back(tx, act, asked, enrolment))
     return visit.redirect(home(client), done="code_taken_back")

@@ -1,7 +1,7 @@
-"""The lines by which a client is connected: for its shell, its program and its smoke test. Pure.
+"""The text that connects a client: shell commands, program code and a smoke test. Pure.
 
-The program is the published walk-through's, with what this client may do. Nothing here is secret: a Client ID is a
-name, and the file of a private key or secret stays where the agent runs.
+The program is from the published walk-through, with this client's values. The text has no secret: a Client ID
+is a name. The file of a private key or secret stays on the agent's machine.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ PROOF_VARIABLES = (_KEY, _TOKEN, SECRET_VARIABLE)
 
 
 def example_action(actions: Iterable[str]) -> str:
-    """One that fits an example which gets a customer's record: to read, else to list; nobody copies another unasked."""
+    """Choose an action for an example that reads a customer's record: one that ends in `:read`, else in `:list`.
+
+    Other actions are never chosen: nobody should copy a write action by accident. Empty if no action fits.
+    """
     held = sorted(actions)
     fitting = (action for verb in (":read", ":list") for action in held if action.endswith(verb))
     return next(fitting, "")
@@ -84,10 +87,10 @@ def example_action(actions: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One client and the authority that it asks.
+    """One client and the authority that issues its tokens.
 
-    `scope` is an action that it may use and that the example asks for, `audience` the API that it gets a token for,
-    `resource` the same where the agent must name it. Each is empty where there is none.
+    `scope` is an action for the example, `audience` the API of its token. `resource` is the same API if the agent
+    must name it. Each is empty if there is none.
     """
 
     base_url: str
@@ -100,52 +103,52 @@ class Connection:
 
     @property
     def bash(self) -> str:
-        """Its environment, for bash and its like."""
+        """Return the client's environment variables for bash and similar shells."""
         return "\n".join(for_bash(self._environment, self._others, files=self._proof))
 
     @property
     def powershell(self) -> str:
-        """Its environment, for PowerShell."""
+        """Return the client's environment variables for PowerShell."""
         return "\n".join(for_powershell(self._environment, self._others, files=self._proof))
 
     @property
     def install(self) -> str:
-        """The walk-through's Step 3, by path: our names are other people's in the public index."""
+        """Return Step 3 of the walk-through. Packages install by path: others own our names in the public index."""
         return INSTALL
 
     @property
     def configure(self) -> str:
-        """The walk-through's Step 4."""
+        """Return Step 4 of the walk-through."""
         return CONFIGURE.format(client_id=self.client_id)
 
     @property
     def tool(self) -> str:
-        """The walk-through's Step 5, as AutoGen needs it."""
+        """Return Step 5 of the walk-through, for AutoGen."""
         given = {"scope": self.scope, "resource": self.resource}
         return TOOL.format(wanted="".join(f", {name}={json.dumps(value)}" for name, value in given.items() if value))
 
     @property
     def by_hand(self) -> str:
-        """The published function, which fetches the token itself."""
+        """Return the walk-through's function in the form that fetches its token itself."""
         asked = f"authsec.get_token(resource={json.dumps(self.resource)}).value"
         return BY_HAND.format(token=asked if self.resource else "authsec.get_delegation_token()")
 
     @property
     def smoke(self) -> str:
-        """The walk-through's Step 6; where the agent must say for which API, as the command that can say it."""
+        """Return Step 6 of the walk-through. If the agent must name the API, return a command with `--resource`."""
         asked = f'uv run authsec smoke --resource "{_in_bash(self.resource)}"'
         return asked if self.resource else "uv run python examples/smoke_local.py"
 
     @property
     def _proof(self) -> Mapping[str, str]:
-        """The variable that names its proof, and the file: of two, the stronger one."""
+        """Return the variable and the file of the client's proof. A key is preferred to a secret."""
         if self.has_key:
             return {_KEY: KEY_FILE}
         return {SECRET_VARIABLE: SECRET_FILE} if self.has_secret else {}
 
     @property
     def _others(self) -> list[str]:
-        """The variables by which its shell may still offer another agent's proof."""
+        """Return the proof variables to unset, because the shell can still have another agent's proof."""
         return [name for name in PROOF_VARIABLES if name not in self._proof]
 
     @property
@@ -161,7 +164,7 @@ class Connection:
 def for_bash(
     environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The lines that set these variables and those that name files of the folder, and unset the others."""
+    """Return bash lines that set the variables, set paths of `files` in the current folder, unset `others`."""
     lines = [f'export {name}="{_in_bash(value)}"' for name, value in environment.items()]
     lines += [f'export {name}="$PWD/{file}"' for name, file in (files or {}).items()]
     return [*lines, f"unset {' '.join(others)}"]
@@ -170,14 +173,14 @@ def for_bash(
 def for_powershell(
     environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The same for PowerShell."""
+    """Return PowerShell lines that set the variables, set paths of `files` in the current folder, unset `others`."""
     lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in environment.items()]
     lines += [f'$env:{name} = "$PWD\\{file}"' for name, file in (files or {}).items()]
     return [*lines, f"Remove-Item {', '.join(f'Env:{name}' for name in others)} -ErrorAction SilentlyContinue"]
 
 
 def _in_bash(text: str) -> str:
-    """Between double quotes: what the shell would read there is made plain."""
+    """Escape the text for bash double quotes."""
     return "".join(f"\\{char}" if char in '\\"$`' else char for char in text)
 
 

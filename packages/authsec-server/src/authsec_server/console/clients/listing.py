@@ -1,4 +1,4 @@
-"""The list of clients: searched, filtered, sorted, page by page."""
+"""The list of clients, with search, filters, sorting and pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A page of clients, with what the other rooms know of each."""
+    """One page of clients, with the delegations and the last token of each."""
 
     clients: list[Client]
     following: str | None
@@ -47,12 +47,12 @@ class Listed:
 
 
 async def listing(visit: PageRequest) -> Response:
-    """The page."""
+    """Show the list of clients."""
     return visit.render("clients/list.html", title=TITLE, **await list_context(visit, visit.query))
 
 
 async def list_context(visit: PageRequest, query: Form | None = None) -> dict[str, Any]:
-    """What the template of the list needs; without a query the first page of all clients."""
+    """Return the context of the list's template. Without a query, it has the first page of all clients."""
     asked = query or Form()
     filters, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
     sort, descending = ORDERS.get(order, (ClientSort.NAME, False))
@@ -68,7 +68,7 @@ async def list_context(visit: PageRequest, query: Form | None = None) -> dict[st
 
 
 def read_filters(query: Form) -> ClientFilters:
-    """The filters of the address; a value that is none is left aside."""
+    """Read the filters of the query string. Unknown values are ignored."""
     return ClientFilters(
         text=query.text("text"),
         kind=_choice(ClientKind, query.text("kind")),

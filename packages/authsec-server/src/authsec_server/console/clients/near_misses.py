@@ -1,4 +1,4 @@
-"""The closest miss of a client's proofs: how the last workloads differed that asked in vain."""
+"""The closest miss of each proof: how a recently refused workload differed from the proof's selectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOKED_AT = 100  # refusals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosestMiss:
-    """Of the recent refusals of workloads that came near a proof, those that came nearest; `last` is the newest."""
+    """The recent refusals that match the most selectors of a proof. `last` is the newest of them."""
 
     sentence: str
     last: Recorded
@@ -29,7 +29,7 @@ class ClosestMiss:
 
 
 def closest_misses(tx: Tx, act: Act, client: Client) -> dict[str, ClosestMiss]:
-    """By the ids of the client's proofs; those that nobody missed have none."""
+    """Return the closest miss for each proof id of the client. Proofs without a miss are left out."""
     wanted = EventFilter(
         client_id=client.id,
         kinds=frozenset({EventKind.TOKEN_REFUSED}),

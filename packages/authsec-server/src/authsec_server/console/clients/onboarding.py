@@ -1,4 +1,4 @@
-"""Onboarding a client: the dialog over the list, and the check of selectors while they are typed."""
+"""Onboard a client: the dialog above the list, and the check of selectors while a person types."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ TITLE = "Onboard New Client"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormSection:
-    """What the form shows for one platform with selectors.
+    """The part of the form for one platform with selectors.
 
-    `spoken` says what becomes of its rows; `judged`, whether they were sent and are to be mended.
+    `spoken` is the feedback on the rows. With `judged` the rows were sent, and errors are shown.
     """
 
     platform: Platform
@@ -47,12 +47,12 @@ class FormSection:
 
 
 async def blank(visit: PageRequest) -> Response:
-    """The empty dialog."""
+    """Show the empty dialog."""
     return await _dialog(visit, TypedClient())
 
 
 async def onboard(visit: PageRequest) -> Response:
-    """Onboard what was typed, or show one more row to type into."""
+    """Onboard the client, or add a row to the form."""
     typed, domain = typed_client(visit.form), visit.console.settings.trust_domain
     if visit.form.ticked("add"):
         return await _dialog(visit, replace(typed, proof=typed.proof.with_row(visit.form.text("add"))))
@@ -65,7 +65,7 @@ async def onboard(visit: PageRequest) -> Response:
 
 
 async def check(visit: PageRequest) -> Response:
-    """What is to be said about the rows typed so far; for the script that asks while somebody types."""
+    """Return the feedback on the rows typed so far, as JSON for the page's script."""
     rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
     platform, named = parse_platform(visit.form.text("platform")), visit.form.text("trusted_issuer")
     kinds = FITTING.get(platform, ())
@@ -82,7 +82,10 @@ async def check(visit: PageRequest) -> Response:
 
 
 async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
-    """What the fields of a proof need. `judged`: they were sent, so the chosen platform's rows say what is wrong."""
+    """Return the context of the proof fields.
+
+    With `judged` the form was sent, so the chosen platform's rows show their errors.
+    """
     registered = await visit.read(lambda tx: issuers.of_kinds(tx, [*TrustedIssuerKind]))
     domain = visit.console.settings.trust_domain
     sections = [

@@ -1,4 +1,4 @@
-"""The proofs of a client: adding a further one, removing one."""
+"""Add a proof to a client, or remove one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from authsec_server.failures import Conflict, Invalid, NotFound
 
 
 async def blank(visit: PageRequest) -> Response:
-    """The empty form."""
+    """Show the empty form."""
     return await _form(visit, TypedProof(), "")
 
 
 async def add(visit: PageRequest) -> Response:
-    """Add what was typed, or show one more row to type into."""
+    """Add the proof, or add a row to the form."""
     typed, expires = typed_proof(visit.form), visit.form.text("expires_at")
     if visit.form.ticked("add"):
         return await _form(visit, typed.with_row(visit.form.text("add")), expires)
@@ -40,7 +40,7 @@ async def add(visit: PageRequest) -> Response:
 
 
 async def ask(visit: PageRequest) -> Response:
-    """What removing the proof brings about."""
+    """Show the impact of removing the proof, and ask for confirmation."""
     client, proof, stops = await visit.read(lambda tx: _ending(tx, visit))
     caution = removal_caution(client, proof.proof, visit.act.now)
     return visit.render(
@@ -54,7 +54,7 @@ async def ask(visit: PageRequest) -> Response:
 
 
 async def remove(visit: PageRequest) -> Response:
-    """Remove it."""
+    """Remove the proof."""
     asked, proof_id = visit.request.path_params["client"], visit.request.path_params["proof"]
     client = await visit.change(lambda tx, act: held_proofs.remove_proof(tx, act, asked, proof_id))
     return visit.redirect(home(client), done="proof_removed")

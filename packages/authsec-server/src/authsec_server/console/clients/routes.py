@@ -1,4 +1,4 @@
-"""Where the pages of this noun are. Fixed names come first: a client may be called like one of them."""
+"""The routes of clients. Fixed paths come first, because a client's slug can have the same name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from authsec_server.principal import Role
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun."""
+    """Return the routes of clients."""
     operator = Role.OPERATOR
     return [
         console.page("/clients", listing.listing),

@@ -1,4 +1,4 @@
-"""A client's secret: shown once, on the answer to the form that made it; and rotated."""
+"""A client's secret: show a new one once, and rotate it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ OVERLAPS: Mapping[str, str] = {
 
 
 async def ask(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
-    """How long the secrets from before count yet, and what stops if they end at once."""
+    """Show the form that rotates the secret. The form offers how long older secrets stay valid.
+
+    The page also shows the impact of ending older secrets at once.
+    """
 
     def load(tx: Tx) -> tuple[Client, Consequences]:
         client = found(tx, visit)
@@ -45,7 +48,7 @@ async def ask(visit: PageRequest, problem: Invalid | Conflict | None = None) -> 
 
 
 async def rotate(visit: PageRequest) -> Response:
-    """Make another secret and show it, this once."""
+    """Create another secret and show it once."""
     asked = visit.request.path_params["client"]
     try:
         overlap = timedelta(seconds=min(visit.form.number("overlap", int(OVERLAP.total_seconds())), 10**9))
@@ -56,7 +59,7 @@ async def rotate(visit: PageRequest) -> Response:
 
 
 def shown(visit: PageRequest, client: Client) -> Response:
-    """The page with the secret that has just been made. It cannot be had again: nobody keeps it, this page neither."""
+    """Show the new secret. It cannot be shown again: the server stores only a hash of the secret."""
     return visit.render(
         "clients/secret.html",
         title="Client secret",

@@ -1,4 +1,4 @@
-"""Test: what the client would be answered now, and the claims that its token would carry. Mints nothing."""
+"""Test a token request: show the result and the token's claims. No token is issued."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from authsec_server.tokens.request import parse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedTrial:
-    """What is asked for, as typed. An empty `proof` stands for the best one that the client holds."""
+    """The typed token request. An empty `proof` means the client's best proof."""
 
     proof: str
     scope: str
@@ -34,10 +34,10 @@ class TypedTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """The answer, and what can be asked for.
+    """The result of the test, and the actions and audiences that the client can request.
 
-    `unproved`: this authority cannot check the proof that is assumed, so that today the answer is
-    `attestation_required`, and `outcome` only once it can. `way_out` is what helps a client that has no other proof.
+    `unproved`: this authority cannot verify the assumed proof. Today it refuses with `attestation_required`, and
+    `outcome` applies only after that changes. `way_out` is the remedy for a client with no other proof.
     """
 
     client: Client
@@ -50,18 +50,18 @@ class TrialResult:
 
     @property
     def granted(self) -> Preview | None:
-        """The token that would be given."""
+        """Return the preview of the token; None if the request would be refused."""
         return None if isinstance(self.outcome, Denied) else self.outcome
 
     @property
     def claims(self) -> str:
-        """Its claims, as JSON."""
+        """Return the token's claims as JSON."""
         its: dict[str, Any] = self.granted.claims if self.granted else {}
         return json.dumps(its, indent=2, ensure_ascii=False)
 
 
 async def test(visit: PageRequest) -> Response:
-    """The form, and the answer to what it asks: a GET form, since it changes nothing."""
+    """Show the form and the result. The form uses GET, because a test changes nothing."""
     trial = read_trial(visit.query)
     tried = await visit.read(lambda tx: _tried(tx, visit, trial))
     return visit.render(
@@ -75,7 +75,7 @@ async def test(visit: PageRequest) -> Response:
 
 
 def read_trial(query: Form) -> TypedTrial:
-    """What the form asks. Several resources are separated by spaces."""
+    """Read the typed token request. Spaces separate several resources."""
     resources = tuple(query.text("resource").split())
     return TypedTrial(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
 
@@ -114,7 +114,10 @@ def _remedy(denied: Denied, trial: TypedTrial) -> Remedy:
 
 
 def _unproved(client: Client, outcome: Preview | Denied, trial: TypedTrial, now: datetime) -> bool:
-    """As the endpoint checks: first what is malformed, then the proof, then all else."""
+    """Whether the endpoint would refuse today with `attestation_required`, because it cannot verify the proof.
+
+    The endpoint checks in this order: malformed request, proof, everything else.
+    """
     if not isinstance(outcome, Denied):
         return not outcome.provable
     if outcome.reason is Reason.ATTESTATION_REQUIRED or _malformed(client, trial):

@@ -1,4 +1,4 @@
-"""The dashboard: what is going on, what needs attention, and a picture of who may do what on whose behalf."""
+"""The dashboard: current activity, alerts, and a picture of the delegated authority."""
 
 from authsec_server.console.dashboard.pages import routes
 

@@ -1,4 +1,4 @@
-"""What needs somebody's attention: each a sentence with the place to go. Gathers; the rooms know."""
+"""Alerts of the dashboard: one sentence and one link each. The facts come from the domain packages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WEAK = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matter:
-    """One thing to look at: `tone` is bad or warn."""
+    """One alert. `tone` is `bad` or `warn`."""
 
     tone: str
     text: str
@@ -42,7 +42,7 @@ class Matter:
 
 
 def matters(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> list[Matter]:
-    """The gravest first. `silent` are the trusted issuers that cannot tell at present."""
+    """Return the alerts, the most severe first. `silent` are the trusted issuers that are unavailable."""
     return [
         *_sealing(tx, visit),
         *_outages(tx, visit, silent),
@@ -145,7 +145,7 @@ def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
 
 
 def _unused(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
-    """Live for a month and never used: whoever needs it not should not have it."""
+    """Warn about delegations that are live for a month and never used: an unused permission should be revoked."""
     number = len(
         delegations.first(tx, visit.act, unused(visit.act.now), sort=DelegationSort.OLDEST, limit=LOOKED_AT + 1)
     )

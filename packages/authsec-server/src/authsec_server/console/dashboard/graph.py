@@ -1,7 +1,7 @@
 """The picture of authority: owners → roles → trust delegations → agents → APIs, drawn by the server as SVG.
 
-Five columns of boxes, and lines between those that belong together. Each box is a link that makes it the picture's
-middle. The list that stands beside the picture says the same in words.
+The picture has five columns of boxes, and lines that connect related boxes. Each box is a link; most links show
+the picture around that box. A list beside the picture has the same content as text.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _EDGE = 1  # half a line is drawn beyond the box
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A box: in which column, what makes it one, its name, where it leads, what is to be known of it.
+    """A box: its column, identity (`key`), name, link (`path`) and note.
 
-    `tone` colours it by the stylesheet: bad, warn, or off for what gives nothing. `whole` is the name where `name` is
-    shorter.
+    `tone` selects its colour in the stylesheet: `bad`, `warn`, or `off` for a client that gets no token. `whole` is
+    the full name if `name` is shortened.
     """
 
     column: int
@@ -41,12 +41,12 @@ class Node:
 
     @property
     def title(self) -> str:
-        """All of it in words."""
+        """Return the full name and the note."""
         return ", ".join(filter(None, (self.whole or self.name, self.note)))
 
 
 def paths(standing: Standing, default_audience: str, now: datetime) -> list[tuple[Node, ...]]:
-    """One way through the picture for each audience of a delegation."""
+    """Return one path through the columns for each audience of the delegation."""
     delegation, role, client = standing.delegation, standing.role, standing.client
     actions = delegation.actions
     note, tone = _agent(client, now)
@@ -67,7 +67,7 @@ def paths(standing: Standing, default_audience: str, now: datetime) -> list[tupl
 
 
 def _agent(client: Client, now: datetime) -> tuple[str, str]:
-    """What is to be known of an agent, and its tone: who gets no token is not drawn like one who does."""
+    """Return the note and the tone of a client. A client that gets no token looks different from one that does."""
     if not client.enabled:
         return "disabled: gets no token", "off"
     if client.unattested(now):
@@ -85,7 +85,7 @@ def _api(audience: str, default_audience: str) -> Node:
 
 
 def draw(standings: Iterable[Standing], default_audience: str, now: datetime) -> Markup:
-    """The picture of these delegations."""
+    """Draw the picture of these delegations."""
     ways = [way for standing in standings for way in paths(standing, default_audience, now)]
     places = _places(ways)
     height = TOP + STEP * max((len({way[c] for way in ways}) for c in range(len(COLUMNS))), default=0)
@@ -102,7 +102,10 @@ def draw(standings: Iterable[Standing], default_audience: str, now: datetime) ->
 
 
 def _places(ways: Sequence[tuple[Node, ...]]) -> Mapping[Node, float]:
-    """From top to bottom in the order in which they come up, each column in the middle of the tallest."""
+    """Return the vertical position of each box.
+
+    Boxes appear in the order of the paths. Each column is centred beside the tallest one.
+    """
     columns = [list(dict.fromkeys(way[column] for way in ways)) for column in range(len(COLUMNS))]
     tallest = max((len(column) for column in columns), default=0)
     return {
@@ -125,7 +128,7 @@ def _line(y1: float, y2: float, left: Node, right: Node) -> Markup:
 
 
 def _box(node: Node, y: float) -> Markup:
-    """The text is HTML, which ends with an ellipsis where it is cut; SVG's would not."""
+    """Draw one box. Its text is HTML, because HTML can end a long text with an ellipsis and SVG cannot."""
     note = Markup("<small>{}</small>").format(node.note) if node.note else ""
     return Markup(
         '<a href="{}" class="picture-box {}"><title>{}</title><rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'

@@ -1,4 +1,4 @@
-"""The dashboard, and the picture of authority by itself."""
+"""The dashboard page and the page with the picture of authority."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ IN_ITS_OWN_PICTURE = 40
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes of the dashboard and of the picture."""
     return [console.page("", dashboard), console.page("/picture", picture)]
 
 
 async def dashboard(visit: PageRequest) -> Response:
-    """What is going on; on an empty server, the two steps to the first token."""
+    """Show the current activity. On an empty server, show the two steps to the first token."""
     silent = await silent_ones(visit)
     found = await visit.read(lambda tx: _dashboard(tx, visit, silent))
     return visit.render("dashboard/show.html", title="Dashboard", **found)
 
 
 async def picture(visit: PageRequest) -> Response:
-    """Who may do what on whose behalf, around one owner, role, client or API; else the newest."""
+    """Show the live delegations of one owner, role, client or API; without one, the newest."""
     focus, standings, more = await visit.read(lambda tx: _focused(tx, visit))
     drawn = draw(standings, visit.console.terms.default_audience, visit.act.now)
     return visit.render(
@@ -71,14 +71,14 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence
 
 
 def _without_issuer(tx: Tx, visit: PageRequest) -> bool:
-    """Whether agents wait for a trusted issuer, and there is none at all."""
+    """Whether clients wait for a trusted issuer and none is registered."""
     waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
     return clients.count(tx, visit.act, waiting).number > 0 and not issuers.page(tx, visit.act, limit=1)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Focus:
-    """What the picture is about."""
+    """The owner, role, client or API that the picture shows."""
 
     kind: str
     name: str

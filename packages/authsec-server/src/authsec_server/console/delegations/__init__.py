@@ -1,4 +1,4 @@
-"""Trust Delegation: what is delegated, the four steps that delegate, and how a delegation is changed and ended."""
+"""Trust delegations: the list, the four steps that create one, and the pages that change or end one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun; paths with words before those with ids."""
+    """Return the routes of trust delegations. Fixed paths come before paths with an id."""
     return [
         *creation.routes(console),
         *dashboard.routes(console),

@@ -1,4 +1,4 @@
-"""Editing a trust delegation: the form, then before and after with what ends, then the change."""
+"""Edit a trust delegation: the form, a review of the change and its impact, then the change."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from authsec_server.revisions import require_current
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Form and review have one address: what is typed is sent, not kept in the address."""
+    """Return the edit route. Form and review share one path: the typed values are in the body, not in the path."""
     return [console.page("/delegations/{delegation}/edit", form, post=change, least=Role.OPERATOR)]
 
 
 async def form(visit: PageRequest) -> Response:
-    """The form, with what there is."""
+    """Show the edit form with the stored values."""
 
     def look(tx: Tx) -> tuple[Standing, Draft]:
         standing = _stored(tx, visit)
@@ -42,7 +42,7 @@ async def form(visit: PageRequest) -> Response:
 
 
 async def change(visit: PageRequest) -> Response:
-    """What the form's buttons ask for: to tick all or none, to see what it comes to, to go back, or to do it."""
+    """Handle the form's buttons: select all actions or none, review the change, go back, or save."""
     typed = visit.form
     draft, revision = typed_draft(typed), typed.number("revision")
     if typed.ticked("again") or typed.ticked("select"):
@@ -82,7 +82,7 @@ async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
 
 
 async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None) -> Response:
-    """The form as it was typed, at the revision there is now: whoever was told what changed may overrule it."""
+    """Show the form as typed, with the current revision. A person who saw another's change can then overwrite it."""
 
     def look(tx: Tx) -> dict[str, Any]:
         standing = _stored(tx, visit)
@@ -112,7 +112,7 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
 
 
 def _known(tx: Tx, visit: PageRequest, draft: Draft, its: Delegation) -> dict[str, str]:
-    """What the server has by now, for each field that was typed otherwise; nothing where it cannot be compared."""
+    """Return the stored value of each field that differs from the typed one. Empty if the form cannot be parsed."""
     try:
         _, rows = editing.proposed_edit(tx, visit.act, its.id, edit_of(draft, its), visit.console.terms)
     except Invalid:
@@ -121,7 +121,7 @@ def _known(tx: Tx, visit: PageRequest, draft: Draft, its: Delegation) -> dict[st
 
 
 def draft_of(its: Delegation) -> Draft:
-    """What is stored, as the form shows it."""
+    """Return the stored delegation as the form's values."""
     amount, unit = amount_and_unit(its.max_duration)
     return Draft(
         role=its.role_id,
@@ -139,9 +139,9 @@ def draft_of(its: Delegation) -> Draft:
 
 
 def edit_of(draft: Draft, its: Delegation) -> DelegationEdit:
-    """What is asked for. Raises `Invalid` for what cannot be read.
+    """Return the edit request. Raises `Invalid` for a value that cannot be parsed.
 
-    The form shows an end to the second: left as it was shown, it stays what it is.
+    The form shows the end to the second. An end that is not edited keeps its exact stored value.
     """
     untouched = draft.ends_at == shown_instant(its.ends_at)
     return DelegationEdit(

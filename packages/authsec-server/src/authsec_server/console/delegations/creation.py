@@ -44,7 +44,10 @@ from authsec_server.roles import service as roles
 
 
 async def leave_context(visit: PageRequest) -> Response:
-    """Go on, look again, or make the new role and use it. Whoever goes on with a new role typed means it, too."""
+    """Leave the first step, search again, or create the typed role and use it.
+
+    A person who continues with a typed role creates that role, too.
+    """
     typed = typed_role(visit.form, NEW_ROLE)
     draft = await visit.read(lambda tx: steps.chosen_in_role(tx, typed_draft(visit.form)))
     to = _asked_for(visit.form, CONTEXT)
@@ -60,7 +63,7 @@ async def leave_context(visit: PageRequest) -> Response:
 
 
 async def leave_actions(visit: PageRequest) -> Response:
-    """Go on or back; or tick all or none, which needs no script."""
+    """Leave the second step, or select all actions or none. Selecting works without a script."""
 
     def work(tx: Tx) -> Draft:
         draft, pressed = typed_draft(visit.form), visit.form.text("select")
@@ -74,18 +77,18 @@ async def leave_actions(visit: PageRequest) -> Response:
 
 
 async def leave_duration(visit: PageRequest) -> Response:
-    """Go on or back."""
+    """Leave the third step."""
     draft = await visit.read(lambda tx: steps.chosen(tx, typed_draft(visit.form)))
     return visit.redirect(draft.at(_asked_for(visit.form, DURATION)))
 
 
 def _asked_for(form: Form, step: DraftStep) -> DraftStep:
-    """The step that the pressed button names; without one, the next."""
+    """Return the step that the pressed button names, else the next step."""
     return next((each for each in STEPS if each.key == form.text("to")), STEPS[step.number])
 
 
 def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invalid | None:
-    """Why one cannot go on from the first step; whether the new role can be made shows when it is."""
+    """Return the problem that prevents leaving the first step, if any. A typed role is checked when it is created."""
     if not typed.begun:
         found = fault(tx, visit.act, draft, visit.console.terms)
         return found.problem if found and found.step is CONTEXT else None
@@ -96,7 +99,7 @@ def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invali
 
 
 async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to: DraftStep) -> Response:
-    """Make the role, and be at that step with it; what was chosen besides stays chosen."""
+    """Create the role and show the step `to` with it. The other chosen values stay."""
     try:
         role = await visit.change(lambda tx, act: roles.create(tx, act, name=typed.name, actions=typed.actions))
     except (Invalid, Conflict) as failure:
@@ -108,7 +111,7 @@ async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to:
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The four steps."""
+    """Return the routes of the four steps."""
     return [
         console.page(CONTEXT.path, context, post=leave_context, least=Role.OPERATOR),
         console.page(ACTIONS.path, actions, post=leave_actions, least=Role.OPERATOR),
@@ -118,12 +121,12 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def context(visit: PageRequest) -> Response:
-    """Which role, for which kind of program, for which client."""
+    """Show the first step: role, target type and client."""
     return await show(visit, CONTEXT, looking_at_context(visit))
 
 
 async def actions(visit: PageRequest) -> Response:
-    """Which of the role's actions."""
+    """Show the second step: the role's actions."""
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
         return {"offered": steps.actions(tx, visit.act, draft.role, draft.client), "ticked": draft.actions}
@@ -132,7 +135,7 @@ async def actions(visit: PageRequest) -> Response:
 
 
 async def duration(visit: PageRequest) -> Response:
-    """How long a token may live, when the delegation ends, and for which APIs its tokens are."""
+    """Show the third step: token lifetime, end of the delegation and audiences."""
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
         return {
@@ -145,12 +148,12 @@ async def duration(visit: PageRequest) -> Response:
 
 
 async def review(visit: PageRequest) -> Response:
-    """What it comes to, before it is made: the very claims that its tokens would carry."""
+    """Show the fourth step: the delegation before it is created, and the claims of its tokens."""
     return await show(visit, REVIEW, lambda tx, draft: _reviewed(tx, visit, draft))
 
 
 async def create(visit: PageRequest) -> Response:
-    """Delegate; or go back to the step at which something is wrong by now. The same is not delegated twice."""
+    """Create the delegation, or return to the step with a problem. A second identical delegation is refused."""
     draft, terms = typed_draft(visit.form), visit.console.terms
 
     def work(tx: Tx, act: Act) -> str:

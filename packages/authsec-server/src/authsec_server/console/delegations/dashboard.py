@@ -1,4 +1,4 @@
-"""All trust delegations: found by text, state, role, client and target type; the new one marked."""
+"""The list of trust delegations, with search and filters. A new delegation is marked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ E = TypeVar("E", bound=Enum)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationsQuery:
-    """What the list is asked for. What there is no such value of asks for nothing."""
+    """The filters of the list. Unknown values are ignored."""
 
     filters: DelegationFilters
     role: RoleDefinition | None
@@ -49,17 +49,17 @@ class DelegationsQuery:
 
     @property
     def narrowed(self) -> bool:
-        """Whether it is asked for anything less than all."""
+        """Whether any filter is set."""
         return self.filters != DelegationFilters()
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The dashboard."""
+    """Return the route of the list."""
     return [console.page("/delegations", dashboard)]
 
 
 async def dashboard(visit: PageRequest) -> Response:
-    """The table."""
+    """Show the list."""
     query, terms = visit.query, visit.console.terms
     sort, cursor = _one_of(DelegationSort, query.text("sort")) or DelegationSort.NEWEST, query.text("cursor")
 

@@ -1,4 +1,4 @@
-"""One trust delegation: what it grants now, what it was used for, and the tokens minted under it."""
+"""The page of one trust delegation: its current permissions, its use, and the tokens issued under it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _LAST = "~"  # as an id: behind all that can be given, as NOT_YET is before them
 
 
 def foreseen(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
-    """What the template wants to know of it: `claims` as JSON, or else `denied`; and whether the client can `prove`."""
+    """Return the template's preview: `claims` as JSON or the refusal `denied`, and `provable`.
+
+    `provable` says whether this authority can verify the client's proof.
+    """
     shown = preview_delegation(tx, visit.act, visit.console.tokens.issuance, standing)
     if isinstance(shown, Denied):
         return {"claims": "", "denied": shown.details or shown.reason, "provable": False, "by_id": False}
@@ -37,7 +40,10 @@ def foreseen(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
 
 
 def foreseen_draft(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
-    """The same of one that has no id yet; with `by_id`, its id will settle what stands beside those there are."""
+    """Return the preview of a delegation that has no id yet.
+
+    With `by_id`, the future id decides how the delegation combines with the client's others, so claims can differ.
+    """
     seen = foreseen(tx, visit, standing)
     if not seen["claims"]:
         return seen
@@ -56,12 +62,12 @@ TOKENS = 10  # of a page
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page."""
+    """Return the route of one delegation."""
     return [console.page("/delegations/{delegation}", detail)]
 
 
 async def detail(visit: PageRequest) -> Response:
-    """All there is to know about it."""
+    """Show one delegation."""
     before = visit.query.number("before") or None
 
     def look(tx: Tx) -> dict[str, Any]:
@@ -92,6 +98,6 @@ async def detail(visit: PageRequest) -> Response:
 
 
 def _dormant(tx: Tx, visit: PageRequest, standing: Standing) -> set[str]:
-    """The actions that it allows and that no token carries, since the role no longer holds them."""
+    """Return the delegation's actions that are no longer in the role. No token carries these actions."""
     held = effective(tx, visit.act, standing.client.id, visit.console.terms)
     return {each.action for each in held if each.dormant and each.delegation.id == standing.delegation.id}

@@ -1,4 +1,4 @@
-"""A trust delegation that is being made: four steps, what was chosen so far, and what is wrong with it."""
+"""A trust delegation that is not created yet: the four steps, the chosen values and the first problem."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from authsec_server.principal import Act
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftStep:
-    """One step: its page under `/console`, and the fields that are chosen there."""
+    """One step: its path under `/console`, and its form fields."""
 
     key: str
     title: str
@@ -29,7 +29,7 @@ class DraftStep:
 
     @property
     def number(self) -> int:
-        """Its place, from 1."""
+        """Return the step's position, from 1."""
         return STEPS.index(self) + 1
 
 
@@ -51,9 +51,9 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What has been chosen, as it was typed; nothing of it has been checked. The defaults are what is offered.
+    """The chosen values as typed, not yet checked. The defaults are the form's initial values.
 
-    `whole`: the actions are all that the role holds at this moment.
+    `whole`: the actions are all actions that the role has at this moment.
     """
 
     role: str = ""
@@ -70,7 +70,7 @@ class Draft:
     whole: bool = False
 
     def pairs(self, leaving: DraftStep | None = None) -> list[tuple[str, str]]:
-        """What differs from the defaults, written out as a form sends it, without the fields of the step `leaving`."""
+        """Return the fields that differ from the defaults, as a form sends them, except those of the step `leaving`."""
         found = []
         for step in STEPS:
             for name in step.fields if step is not leaving else ():
@@ -80,18 +80,18 @@ class Draft:
         return found
 
     def at(self, step: DraftStep, **besides: str) -> str:
-        """The address of the step with all of this; `check="1"` besides has it show what is wrong there."""
+        """Return the path of the step with these values in its query. With `check="1"`, the step shows its problem."""
         brief = replace(self, actions=(ALL,)) if self.whole else self
         query = urlencode(brief.pairs() + [(name, value) for name, value in besides.items() if value])
         return f"/console{step.path}?{query}" if query else f"/console{step.path}"
 
     def until(self, step: DraftStep) -> Draft:
-        """Only what is chosen up to that step; the rest as it is offered."""
+        """Return a draft with the values up to this step; later fields have their defaults."""
         later: dict[str, Any] = {name: getattr(OFFERED, name) for each in STEPS[step.number :] for name in each.fields}
         return replace(self, **later)
 
     def proposal(self) -> Proposal:
-        """What is asked for, in the room's own terms. Raises `Invalid` for what cannot be read."""
+        """Return the proposal for the delegations service. Raises `Invalid` for a value that cannot be parsed."""
         return Proposal(
             role=self.role,
             client=self.client,
@@ -110,7 +110,7 @@ OFFERED = Draft()
 
 
 def typed_draft(form: Form) -> Draft:
-    """What a step's address or form says. Raises `Invalid` for a field that comes twice."""
+    """Read the draft from a step's query or form. Raises `Invalid` for a single-value field that is sent twice."""
     return Draft(
         role=form.text("role"),
         target_type=form.text("target_type", OFFERED.target_type),
@@ -136,14 +136,14 @@ NOT_YET = "(given when it is created)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftFault:
-    """A problem, and the step at which its field stands."""
+    """A problem, and the step that has its field."""
 
     step: DraftStep
     problem: Invalid
 
 
 def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
-    """The first thing that is wrong, in the order of the steps; None where the draft could be made real."""
+    """Return the first problem, in the order of the steps; None if the delegation can be created."""
     try:
         # Step by step, each without what comes later: that a duration cannot be read must not hide that there is no
         # such role.
@@ -155,7 +155,7 @@ def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
 
 
 def client_fault(tx: Tx, draft: Draft) -> Invalid | None:
-    """What is wrong with the client alone: for whoever is about to make the role, too."""
+    """Return the problem of the client alone, if any. It must be known before a typed role is created."""
     if not draft.client:
         return _no_client()
     return None if clients.find(tx, draft.client) else _gone("client")
@@ -181,7 +181,7 @@ def _propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> None:
 
 
 def reworded(invalid: Invalid, terms: Terms) -> Invalid:
-    """The problem at the field of the form, for somebody who sees the form and not the admin API."""
+    """Reword the problem for a field of the form. The original words are for the admin API."""
     field = invalid.field.partition(".")[0]
     if field in {"role", "client"}:
         return _gone(field)

@@ -1,4 +1,4 @@
-"""Turning a trust delegation off and on, and revoking it: first what that brings about, then whether it is meant."""
+"""Disable, enable or revoke a trust delegation. A page shows the impact and asks for confirmation first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from authsec_server.principal import Act, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationTurn:
-    """One of the three: the question, the word on the button, the notice afterwards, and the verb."""
+    """One of the three changes: its question, button label, notice and service function."""
 
     key: str
     question: str
@@ -54,7 +54,7 @@ TURNS = (
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """A page to confirm each."""
+    """Return one route for each change."""
     return [
         console.page(f"/delegations/{{delegation}}/{turn.key}", _asking(turn), post=_doing(turn), least=Role.OPERATOR)
         for turn in TURNS

@@ -1,4 +1,4 @@
-"""How a step of creating a trust delegation is shown, and what it offers to choose from."""
+"""Show the steps that create a trust delegation, and load the roles, clients, actions and audiences to offer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USED_WITHIN = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedRoles:
-    """Roles to choose from, the chosen one among them. With `more` there are others, to be found by their name."""
+    """Roles to choose from, with the chosen one. With `more`, further roles can be found by name."""
 
     offered: Sequence[RoleDefinition]
     chosen: RoleDefinition | None
@@ -42,7 +42,7 @@ class OfferedRoles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedClients:
-    """Clients to choose from, as with `Roles`; the newest first, for whoever has just onboarded one."""
+    """Clients to choose from, the newest first because a new client is the likely choice. See `OfferedRoles`."""
 
     offered: Sequence[Client]
     chosen: Client | None
@@ -51,7 +51,7 @@ class OfferedClients:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What the first step offers; `actions` are those that a new role could hold."""
+    """The choices of the first step. `actions` are the ones for a new role."""
 
     roles: OfferedRoles
     clients: OfferedClients
@@ -60,8 +60,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
-    """What may be allowed: the role's actions, with what each means at which APIs, and how many tokens of the last 30
-    days carried it to this client. `dormant` are those that it is allowed and that the role no longer holds."""
+    """The actions to choose from: those of the role, with their meaning at each API.
+
+    `used` says how many tokens of the last 30 days carried each action to this client. `dormant` are actions that
+    the delegation allows and that are no longer in the role.
+    """
 
     role: RoleDefinition
     client: Client
@@ -71,14 +74,16 @@ class Actions:
 
     @property
     def listed(self) -> Sequence[str]:
-        """All that can be ticked."""
+        """Return all actions that can be selected."""
         return (*self.role.actions, *self.dormant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """An audience to choose: that of an API, or one that was named without any. `describes` are those of the chosen
-    actions that the API describes."""
+    """An audience to choose: that of an API, or one that no API is registered for.
+
+    `describes` are the chosen actions that the API describes.
+    """
 
     identifier: str
     api: Api | None
@@ -87,14 +92,14 @@ class Audience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldAlready:
-    """What a client has live in the role already, the newest first; `twin` is the very same as what is proposed."""
+    """The client's live delegations in the role, the newest first. `twin` is identical to the proposed one."""
 
     live: Sequence[Delegation]
     twin: Delegation | None
 
 
 def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_text: str) -> Context:
-    """What the first step offers, where these are chosen and those texts were looked for."""
+    """Return the choices of the first step. The texts are searches for roles and clients."""
     return Context(
         roles=roles_offered(tx, act, role, role_text),
         clients=clients_offered(tx, act, client, client_text),
@@ -103,7 +108,7 @@ def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_tex
 
 
 def roles_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedRoles:
-    """Roles called so; the chosen one first where the list would not have it."""
+    """Return the roles that match the search. A chosen role that is not among them comes first."""
     found, following = roles.page(tx, act, text=text, limit=MOST)
     role = roles.find(tx, chosen)
     extra = [role] if role and role.id not in {each.id for each in found} else []
@@ -111,7 +116,7 @@ def roles_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedRoles:
 
 
 def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedClients:
-    """Clients called so; the chosen one first where the list would not have it."""
+    """Return the clients that match the search. A chosen client that is not among them comes first."""
     found, following = client_lists.page_of(
         tx, act, ClientFilters(text=text), sort=ClientSort.CREATED, descending=True, limit=MOST
     )
@@ -121,7 +126,10 @@ def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedClients:
 
 
 def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] = ()) -> Actions:
-    """What may be allowed in the role to the client; `besides` is what it is allowed already. Raises `NotFound`."""
+    """Return the actions that the client can get in the role. `besides` are actions it has already.
+
+    Raises `NotFound` for the role or the client.
+    """
     its, who = roles.get(tx, act, role), clients.get(tx, act, client)
     dormant = [action for action in besides if action not in its.actions]
     return Actions(
@@ -134,7 +142,7 @@ def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] 
 
 
 def chosen(tx: Tx, draft: Draft) -> Draft:
-    """The draft with its actions written out: "all" are those of the role at this moment."""
+    """Return the draft with its actions by name: "all" becomes the role's actions of this moment."""
     role = roles.find(tx, draft.role)
     if role is None:
         return draft
@@ -143,14 +151,17 @@ def chosen(tx: Tx, draft: Draft) -> Draft:
 
 
 def chosen_in_role(tx: Tx, draft: Draft) -> Draft:
-    """The same for a role that may have been chosen after its actions were: without those that it does not hold."""
+    """Return the draft as `chosen` does, without actions that are not in the role.
+
+    The role can have been chosen after the actions.
+    """
     role = roles.find(tx, draft.role)
     held = () if role is None else tuple(action for action in draft.actions if action in (ALL, *role.actions))
     return chosen(tx, replace(draft, actions=held))
 
 
 def held_already(tx: Tx, act: Act, proposed: Delegation) -> HeldAlready:
-    """What the client of the proposed delegation has live in its role."""
+    """Return the client's live delegations in the proposed delegation's role."""
     held = (each for each, _ in delegations.of_client(tx, proposed.client_id) if each.role_id == proposed.role_id)
     live = [each for each in held if state(each, act.now) is DelegationState.LIVE]
     live.sort(key=lambda each: (each.created_at, each.id), reverse=True)
@@ -158,7 +169,10 @@ def held_already(tx: Tx, act: Act, proposed: Delegation) -> HeldAlready:
 
 
 def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -> list[Audience]:
-    """The APIs that tokens may be for: first those that describe the allowed actions, then what is chosen besides."""
+    """Return the audiences to choose from: registered APIs, then other chosen audiences.
+
+    APIs that describe most of the allowed actions come first.
+    """
     found, _ = apis.page(tx, act, limit=MOST)
     offered = [
         Audience(
@@ -179,7 +193,7 @@ Look = Callable[[Tx, Draft], dict[str, Any]]
 
 
 async def show(visit: PageRequest, step: DraftStep, look: Look) -> Response:
-    """The step with what its address says."""
+    """Show the step with the values in its query. If an earlier step has a problem, redirect to that step."""
 
     def work(tx: Tx) -> tuple[str, Draft, Invalid | None, dict[str, Any]]:
         draft = chosen(tx, typed_draft(visit.query))
@@ -194,7 +208,7 @@ async def show(visit: PageRequest, step: DraftStep, look: Look) -> Response:
 
 
 def shown(visit: PageRequest, step: DraftStep, draft: Draft, problem: Failure | None, seen: dict[str, Any]) -> Response:
-    """The page of the step."""
+    """Render the page of the step."""
     return visit.render(
         f"delegations/new/{step.key}.html",
         title=f"{step.title} · Create trust delegation",
@@ -208,13 +222,13 @@ def shown(visit: PageRequest, step: DraftStep, draft: Draft, problem: Failure | 
 
 
 async def show_context(visit: PageRequest, draft: Draft, problem: Failure | None) -> Response:
-    """The first step once more, with all that was typed there."""
+    """Show the first step again, with all typed values."""
     look = looking_at_context(visit)
     return shown(visit, CONTEXT, draft, problem, await visit.read(lambda tx: look(tx, draft)))
 
 
 def looking_at_context(visit: PageRequest) -> Look:
-    """What the first step shows: what was chosen and looked for, and the new role as far as it was typed."""
+    """Return a function that loads the first step: choices, searches and the typed values of a new role."""
     typed = visit.form if visit.request.method == "POST" else visit.query
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
@@ -231,6 +245,6 @@ def looking_at_context(visit: PageRequest) -> Look:
 
 
 def typed_besides(visit: PageRequest) -> dict[str, str]:
-    """What the first step looked for, to be kept in an address."""
+    """Return the searches of the first step, to keep them in a query string."""
     typed = visit.form if visit.request.method == "POST" else visit.query
     return {name: typed.text(name) for name in ("role_text", "client_text")}

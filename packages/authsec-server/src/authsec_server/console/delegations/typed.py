@@ -1,4 +1,4 @@
-"""How durations, ends and lists are typed, and how what is stored is shown to be typed over. Pure."""
+"""Parse typed durations and instants, and format stored ones for the form. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST_AMOUNT = 9  # digits
 
 
 def seconds(amount: str, unit: str) -> int:
-    """How long that is. Raises `Invalid` for the amount, or for the unit."""
+    """Convert the typed duration to seconds. Raises `Invalid` for the amount or the unit."""
     if unit not in UNITS:
         raise Invalid("amount", "The unit is none of those offered.", "Choose minutes, hours or days.")
     if not (amount.isascii() and amount.isdigit() and len(amount) <= LONGEST_AMOUNT):
@@ -20,18 +20,18 @@ def seconds(amount: str, unit: str) -> int:
 
 
 def amount_and_unit(length: int) -> tuple[str, str]:
-    """The same length in the largest unit that fits it exactly: 5400 is 90 minutes."""
+    """Split a number of seconds into an amount and its largest exact unit: 5400 is 90 minutes."""
     unit = next(unit for unit in ("days", "hours", "minutes", "seconds") if length % UNITS[unit] == 0)
     return str(length // UNITS[unit]), unit
 
 
 def units_offered(chosen: str) -> list[tuple[str, str]]:
-    """The units to choose from. Seconds only where a program has delegated in them."""
+    """Return the units to choose from. Seconds appear only if the delegation already uses them."""
     return [(unit, unit.capitalize()) for unit in UNITS if unit != "seconds" or chosen == unit]
 
 
 def instant(text: str) -> datetime | None:
-    """The instant typed, in UTC; None where nothing is. Raises `Invalid`."""
+    """Parse the typed instant as UTC; None for an empty text. Raises `Invalid`."""
     if not text:
         return None
     try:
@@ -42,5 +42,5 @@ def instant(text: str) -> datetime | None:
 
 
 def shown_instant(end: datetime | None) -> str:
-    """The instant as its field wants it, to the second."""
+    """Format the instant for its form field, in UTC and to the second."""
     return "" if end is None else f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%S}".removesuffix(":00")

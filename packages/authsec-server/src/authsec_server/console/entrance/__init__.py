@@ -1,4 +1,4 @@
-"""Coming in and going out: set-up links, e-mail and password, single sign-on, signing out."""
+"""Sign-in and sign-out: set-up links, e-mail and password, single sign-on."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of the entrance."""
+    """Return the routes of sign-in and sign-out."""
     return [*sign_in.routes(console), *set_up.routes(console), *single_sign_on.routes(console)]

@@ -1,4 +1,4 @@
-"""The cookies of the entrance (RFC 6265bis): the session's, and that of a single sign-on under way."""
+"""The cookies of sign-in (RFC 6265bis): the session cookie, and the cookie of an unfinished single sign-on."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from authsec_server.console.site import Console, PublicRequest
 
 
 def caller(guest: PublicRequest) -> BrowserCaller:
-    """Who knocks, with the session that their browser may still have."""
+    """Return the caller, with the browser's session cookie if it has one."""
     return caller_of(guest.request, cookie_name(guest.console.settings.issuer))
 
 
 def let_in(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:
-    """Go on to `path` with the new session. The cookie ends with the browser, the session when the server says."""
+    """Set the session cookie and redirect to `path`.
+
+    The cookie ends with the browser, the session when the server ends it.
+    """
     response = guest.redirect(path, **query)
     put(response, guest.console, cookie_name(guest.console.settings.issuer), new.cookie)
     return response
 
 
 def put(response: Response, console: Console, name: str, value: str, *, seconds: int | None = None) -> None:
-    """Set a cookie that no script reads and no other site's form sends along."""
+    """Set a cookie that scripts cannot read and that other sites' forms do not send."""
     response.set_cookie(
         name, value, max_age=seconds, path="/", secure=is_secure(console), httponly=True, samesite="lax"
     )
 
 
 def drop(response: Response, console: Console, name: str) -> None:
-    """Have the browser forget a cookie."""
+    """Delete a cookie in the browser."""
     response.delete_cookie(name, path="/", secure=is_secure(console), httponly=True, samesite="lax")
 
 
 def is_secure(console: Console) -> bool:
-    """Whether people reach the console over https; else it is loopback."""
+    """Whether the console is served over https. If not, its address is loopback."""
     return console.settings.issuer.startswith("https:")

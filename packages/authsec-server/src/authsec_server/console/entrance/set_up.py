@@ -1,4 +1,4 @@
-"""One-time links: the first administrator, an invitation, a new password, a sign-in. Looking uses nothing up."""
+"""The page of one-time links: first administrator, invitation, new password, sign-in. Viewing uses no link up."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TITLES = {
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page."""
+    """Return the route of one-time links."""
     return [console.open_page("/set-up", show, post=use)]
 
 
 async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
-    """What the link is for. A link that no longer works says so, and how to get another."""
+    """Show the form of the link. An invalid link gets a page that says why and how to get another."""
     form = guest.form if guest.request.method == "POST" else guest.query
     state: LinkState = await run_in_threadpool(guest.console.sign_in.look, form.text("code"))
     if not state.open or state.purpose is None:
@@ -46,7 +46,7 @@ async def show(guest: PublicRequest, problem: Failure | None = None) -> Response
 
 
 async def use(guest: PublicRequest) -> Response:
-    """Use the link up, and let in whoever used it."""
+    """Use the link up and sign the person in."""
     state: LinkState = await run_in_threadpool(guest.console.sign_in.look, guest.form.text("code"))
     try:
         new = await run_in_threadpool(partial(_enter, guest, state))

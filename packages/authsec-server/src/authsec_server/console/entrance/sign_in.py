@@ -1,4 +1,4 @@
-"""E-mail and password, and signing out."""
+"""Sign in with e-mail and password, and sign out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOME = "/console"
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes of sign-in and sign-out."""
     return [
         console.open_page("/sign-in", show, post=enter),
         console.page("/sign-out", post=leave),
@@ -28,7 +28,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
-    """The form, and the way through the company's own sign-in where there is one."""
+    """Show the sign-in form, with a link to single sign-on if it is configured."""
     asked = guest.form if guest.request.method == "POST" else guest.query
     open_id = guest.console.open_id
     return guest.render(
@@ -44,7 +44,7 @@ async def show(guest: PublicRequest, problem: Failure | None = None) -> Response
 
 
 async def enter(guest: PublicRequest) -> Response:
-    """Let in whoever has the password."""
+    """Verify the password and sign the person in."""
     email, password = guest.form.text("email"), guest.form.exact("password")
     try:
         new = await run_in_threadpool(guest.console.sign_in.by_password, email, password, caller(guest))
@@ -57,7 +57,7 @@ async def enter(guest: PublicRequest) -> Response:
 
 
 async def leave(visit: PageRequest) -> Response:
-    """End this session, and have the browser forget it."""
+    """End this session and delete its cookie."""
     await visit.change(lambda tx, act: sessions.end(tx, act, act.principal.session_id))
     response = visit.redirect("/console/sign-in", done="signed_out")
     drop(response, visit.console, cookie_name(visit.console.settings.issuer))
@@ -65,4 +65,4 @@ async def leave(visit: PageRequest) -> Response:
 
 
 class RefusedForm(Invalid):
-    """Nobody was let in. Shown at the field; which of the two was wrong is not said."""
+    """A refused sign-in, shown at the field. The message does not say whether e-mail or password was wrong."""

@@ -1,4 +1,4 @@
-"""Sign-in through the company's OpenID Connect provider: out to it, and back."""
+"""Single sign-on with the company's OpenID Connect provider: the redirect to the provider and the callback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from authsec_server.web.errors import Unauthenticated
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The way out and the way back. The way out is a link: `form-action 'self'` lets no form lead to the provider."""
+    """Return the routes.
+
+    Sign-on starts with a link, because the policy `form-action 'self'` blocks a form that leads to the provider.
+    """
     return [
         console.open_page("/sign-in/open-id", begin),
         console.open_page("/sign-in/callback", finish),
@@ -27,7 +30,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def begin(guest: PublicRequest) -> Response:
-    """Off to the provider, with what the browser must bring back."""
+    """Redirect to the provider. A cookie keeps the transaction, which the callback requires."""
     open_id = _open_id(guest)
     try:
         begun = await run_in_threadpool(open_id.begin, local_path(guest.query.text("next"), "/console"))
@@ -39,7 +42,10 @@ async def begin(guest: PublicRequest) -> Response:
 
 
 async def finish(guest: PublicRequest) -> Response:
-    """Back from the provider: let in whom it says, in the role that it says. The transaction ends here, either way."""
+    """Handle the provider's callback: sign in the person with the identity and role that the provider reports.
+
+    The transaction cookie is deleted, whether sign-in succeeds or not.
+    """
     open_id = _open_id(guest)
     await run_in_threadpool(guest.console.sign_in.before_the_provider, caller(guest))
     brought = guest.request.cookies.get(_cookie(guest.console), "")

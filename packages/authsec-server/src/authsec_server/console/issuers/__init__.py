@@ -1,4 +1,4 @@
-"""The pages of trusted issuers."""
+"""Trusted issuers: list, register, edit and remove them, and test their tokens."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun; paths with words before those with names."""
+    """Return the routes of trusted issuers. Fixed paths come before paths with a slug."""
     return [*changes.routes(console), *turns.routes(console), *trial.routes(console), *pages.routes(console)]

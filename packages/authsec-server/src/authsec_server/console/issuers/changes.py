@@ -1,4 +1,4 @@
-"""Registering a trusted issuer and editing it."""
+"""Register and edit a trusted issuer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from authsec_server.principal import Act, Role
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes that register and edit a trusted issuer."""
     return [
         console.page("/issuers/new", form, post=create, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/edit", edit_form, post=edit, least=Role.ADMIN),
@@ -28,7 +28,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Which kind of trusted issuer; once that is chosen, what is to be known of it."""
+    """Show the choice of a kind of issuer; after the choice, show the form of that kind."""
     kind = visit.form.text("kind") or visit.query.text("kind")
     if kind not in set(TrustedIssuerKind):
         return visit.render(
@@ -40,7 +40,7 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def create(visit: PageRequest) -> Response:
-    """Register it."""
+    """Register the trusted issuer."""
     typed = TypedTrustedIssuer.read(visit.form, visit.form.text("kind"))
     try:
         asked = typed.asked
@@ -53,7 +53,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What is stored, to be changed; after a problem, what was typed."""
+    """Show the edit form with the stored values; after a problem, with the typed values."""
 
     def load(tx: Tx) -> tuple[TrustedIssuer, Users]:
         trusted_issuer = issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
@@ -68,7 +68,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Store what was typed, unless somebody else was first."""
+    """Save the typed values, unless somebody else has changed the issuer since."""
     reference, read = visit.request.path_params["trusted_issuer"], visit.form.number("revision")
     trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, reference))
     typed, anyway = TypedTrustedIssuer.read(visit.form, trusted_issuer.kind), visit.form.ticked("anyway")

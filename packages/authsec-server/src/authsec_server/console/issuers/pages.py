@@ -1,4 +1,4 @@
-"""The list of trusted issuers, and one of them: its keys, what it proves, and who rests on it."""
+"""The list of trusted issuers, and the page of one: its keys, the selectors it proves, and its clients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHOWN = 200  # agents that wait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """One trusted issuer, and who rests on it or could."""
+    """One trusted issuer, its clients and proofs, and the proofs that could be bound to it (`waiting`)."""
 
     trusted_issuer: TrustedIssuer
     users: Users
@@ -42,12 +42,12 @@ class About:
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes of the list and of one trusted issuer."""
     return [console.page("/issuers", listing), console.page("/issuers/{trusted_issuer}", detail)]
 
 
 async def listing(visit: PageRequest) -> Response:
-    """All trusted issuers, by slug, each with how its keys stand."""
+    """List the trusted issuers by slug, each with the state of its keys."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
     found, following_page = await visit.read(lambda tx: issuers.page(tx, visit.act, text=text, after=after, limit=PAGE))
     return visit.render(
@@ -61,7 +61,7 @@ async def listing(visit: PageRequest) -> Response:
 
 
 async def detail(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """One trusted issuer."""
+    """Show one trusted issuer."""
     about = await visit.read(lambda tx: _about(tx, visit))
     trusted_issuer = about.trusted_issuer
     audience = trusted_issuer.audience or visit.console.settings.issuer
@@ -97,7 +97,7 @@ def _about(tx: Tx, visit: PageRequest) -> About:
 
 
 def _lookups(visit: PageRequest, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-    """How its look-ups went last, in this process. Raises `Unavailable`."""
+    """Return the last result of each cluster look-up, as seen by this process. Raises `Unavailable`."""
     try:
         return visit.console.cluster_apis.state(trusted_issuer)
     except LookupUnavailable as error:
@@ -105,7 +105,7 @@ def _lookups(visit: PageRequest, trusted_issuer: TrustedIssuer) -> Mapping[Looku
 
 
 async def keys_of(visit: PageRequest, trusted_issuer: TrustedIssuer) -> KeysState:
-    """How the trusted issuer's keys stand. Raises `Unavailable`."""
+    """Return the state of the issuer's keys. Raises `Unavailable`."""
     try:
         return await run_in_threadpool(visit.console.key_sets.state, trusted_issuer)
     except KeysUnavailable as error:

@@ -1,4 +1,4 @@
-"""Trusted issuers that cannot tell at present: for the pages of whoever rests on them. As this server sees it."""
+"""Warnings about unavailable trusted issuers, for pages of clients that need them. Only this server's view."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ LOOKED_AT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIssuerSilence:
-    """A silent trusted issuer: `what` begins a sentence, `failure` is why, in a clause, since the last try.
+    """One unavailable trusted issuer: its keys cannot be fetched, or its cluster does not answer.
 
-    `some`: only those need it whose selectors are of a pod, beyond what the token says.
+    `what` begins the warning's sentence, `failure` is the reason as a clause, `failed_at` the time of the last
+    failure. `some`: only proofs with selectors of a pod that the token does not contain are affected.
     """
 
     trusted_issuer: TrustedIssuer
@@ -31,13 +32,13 @@ class TrustedIssuerSilence:
 
 
 async def silent_ones(visit: PageRequest) -> Sequence[TrustedIssuerSilence]:
-    """Of all enabled trusted issuers, as far as a page goes."""
+    """Return the enabled trusted issuers that are unavailable. Only the first page of issuers is checked."""
     found, _ = await visit.read(lambda tx: issuers.page(tx, visit.act, limit=LOOKED_AT))
     return [*(await _silent(visit, found)).values()]
 
 
 async def silent_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str, TrustedIssuerSilence]:
-    """Of the trusted issuers with these ids, by id."""
+    """Return the unavailable trusted issuers among these ids, by id."""
     if not ids:
         return {}
     found = await visit.read(lambda tx: issuers.by_ids(tx, ids))
@@ -45,7 +46,7 @@ async def silent_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str,
 
 
 async def _silent(visit: PageRequest, found: Sequence[TrustedIssuer]) -> Mapping[str, TrustedIssuerSilence]:
-    """Asks no other server, but the database: never inside a transaction."""
+    """Read the state from memory and the database, never from other servers. Never call this inside a transaction."""
     told = await run_in_threadpool(
         lambda: [_silence(visit.console, trusted_issuer) for trusted_issuer in found if trusted_issuer.enabled]
     )

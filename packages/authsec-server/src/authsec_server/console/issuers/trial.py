@@ -1,4 +1,4 @@
-"""Try this token: what would become of one that an agent sends, step by step. Nothing of it is kept."""
+"""Try a token: show each step of verifying a token that an agent sends. The token is not stored."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from authsec_server.principal import Role
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page."""
+    """Return the route that tries a token."""
     return [console.page("/issuers/{trusted_issuer}/try", form, post=try_token, least=Role.OPERATOR)]
 
 
 async def form(visit: PageRequest) -> Response:
-    """The form."""
+    """Show the form that asks for a token."""
     trusted_issuer = await visit.read(
         lambda tx: issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
     )
@@ -27,7 +27,7 @@ async def form(visit: PageRequest) -> Response:
 
 
 async def try_token(visit: PageRequest) -> Response:
-    """What would become of it; on the page that answers, which no browser keeps."""
+    """Show the steps and the result of verifying the token. Browsers do not store this page."""
     reference, token = visit.request.path_params["trusted_issuer"], visit.form.exact("token")
     trial = await run_in_threadpool(visit.console.trials.try_token, visit.act, reference, token)
     return _page(visit, trial.trusted_issuer, trial)

@@ -1,4 +1,7 @@
-"""Actions on a trusted issuer: fetch keys, bind proofs, disable, enable, remove. Each shows its impact first."""
+"""Changes of a trusted issuer: refresh keys, check the cluster, bind proofs, disable, enable, remove.
+
+Pages that disable, enable or remove the issuer show the impact first.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ from authsec_server.principal import Act, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIssuerTurn:
-    """One of the acts that are asked about first. `key` is its address, `done` the notice afterwards; `change` gets the
-    trust domain of the clients' SPIFFE IDs last.
+    """One change that asks for confirmation. `key` is its path segment, `done` the key of the notice.
 
-    `again` says of what one change brought about whether it takes another: more than one may hold are not left half.
+    The last argument of `change` is the trust domain of the clients' SPIFFE IDs. `again` returns true if the change
+    must run again. A removal of very many proofs takes several transactions and must not stop halfway.
     """
 
     key: str
@@ -71,7 +74,7 @@ TURNS = (
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages and buttons."""
+    """Return the routes of the changes: three with a confirmation page, and three buttons."""
     asked = [
         console.page(
             f"/issuers/{{trusted_issuer}}/{turn.key}", partial(ask, turn), post=partial(do, turn), least=Role.ADMIN
@@ -87,7 +90,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def ask(turn: TrustedIssuerTurn, visit: PageRequest) -> Response:
-    """What it brings about."""
+    """Show the impact of the change, and ask for confirmation."""
 
     def load(tx: Tx) -> tuple[TrustedIssuer, Users, Consequences]:
         trusted_issuer = issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
@@ -105,7 +108,7 @@ async def ask(turn: TrustedIssuerTurn, visit: PageRequest) -> Response:
 
 
 async def do(turn: TrustedIssuerTurn, visit: PageRequest) -> Response:
-    """Do it."""
+    """Make the change."""
     reference, domain = visit.request.path_params["trusted_issuer"], visit.console.settings.trust_domain
     while turn.again(await visit.change(lambda tx, act: turn.change(tx, act, reference, domain))):
         pass
@@ -114,12 +117,12 @@ async def do(turn: TrustedIssuerTurn, visit: PageRequest) -> Response:
 
 
 async def refresh(visit: PageRequest) -> Response:
-    """Fetch its keys now. Whether that worked, the page shows."""
+    """Fetch the issuer's keys now. The issuer's page shows the result."""
     return await _asked(visit, visit.console.key_sets.refresh)
 
 
 async def check(visit: PageRequest) -> Response:
-    """Ask its cluster now. How that went, the page shows."""
+    """Query the issuer's cluster now. The issuer's page shows the result."""
     return await _asked(visit, visit.console.cluster_apis.check)
 
 
@@ -134,7 +137,7 @@ async def _asked(visit: PageRequest, ask: Callable[[TrustedIssuer], object]) -> 
 
 
 async def bind(visit: PageRequest) -> Response:
-    """Have the chosen proofs rest on it from now on."""
+    """Bind the chosen proofs to this trusted issuer."""
     reference, chosen = visit.request.path_params["trusted_issuer"], visit.form.all("proof")
     domain = visit.console.settings.trust_domain
     if not chosen:

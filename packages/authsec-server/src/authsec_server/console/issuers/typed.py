@@ -1,4 +1,4 @@
-"""What the form of a trusted issuer says, as it was typed."""
+"""The form of a trusted issuer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_KEYS = 256 * 1024  # bytes of a JWK Set
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedTrustedIssuer:
-    """The form as it stands: what was typed, or what is stored."""
+    """The form of a trusted issuer, filled with typed or stored values."""
 
     kind: str
     name: str = ""
@@ -47,7 +47,7 @@ class TypedTrustedIssuer:
 
     @classmethod
     def of(cls, trusted_issuer: TrustedIssuer) -> TypedTrustedIssuer:
-        """What is stored."""
+        """Return the form filled with the stored trusted issuer."""
         return cls(
             kind=trusted_issuer.kind,
             name=trusted_issuer.name,
@@ -66,7 +66,7 @@ class TypedTrustedIssuer:
 
     @classmethod
     def read(cls, form: Form, kind: str) -> TypedTrustedIssuer:
-        """What was typed."""
+        """Return the form as typed."""
         usual = KeysFrom.DISCOVERY if kind == TrustedIssuerKind.OIDC else KeysFrom.GIVEN
         texts = ("name", "slug", "issuer", "keys_url", "given_keys", "ca", "audience", "preset", "api_server", "api_ca")
         typed: dict[str, Any] = {name: form.text(name) for name in (*texts, "credentials")}
@@ -80,18 +80,18 @@ class TypedTrustedIssuer:
         )
 
     def shown(self, name: str) -> str:
-        """What of a field may be sent back to the browser: never a private key, which somebody will paste."""
+        """Return the field's text if it may be sent back to the browser: never a private key pasted by mistake."""
         text: str = getattr(self, name)
         return "" if holds_private_key(text) else text
 
     @property
     def asked(self) -> ProposedTrustedIssuer:
-        """The trusted issuer that is asked for. Raises `Invalid`."""
+        """Return the registration request. Raises `Invalid`."""
         return ProposedTrustedIssuer(slug=self.slug or None, preset=self.preset, kind=self.kind, **self._values())
 
     @property
     def changes(self) -> TrustedIssuerEdit:
-        """The edit that is asked for. Raises `Invalid`."""
+        """Return the edit request. Raises `Invalid`."""
         return TrustedIssuerEdit(**self._values())
 
     def _values(self) -> dict[str, Any]:

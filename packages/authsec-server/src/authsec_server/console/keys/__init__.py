@@ -1,4 +1,4 @@
-"""Keys: the signing keys, where in its life each is, and rotation."""
+"""Signing keys: their states, rotation and revocation."""
 
 from authsec_server.console.keys.pages import routes
 

@@ -1,4 +1,4 @@
-"""The signing keys, rotating them, and revoking one that somebody else may have."""
+"""The signing keys: list them, rotate them, and revoke one that may be stolen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from authsec_server.principal import Role
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun."""
+    """Return the routes of signing keys."""
     return [
         console.page("/keys", listing),
         console.page("/keys/rotate", ask, post=rotate, least=Role.ADMIN),
@@ -27,7 +27,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def listing(visit: PageRequest) -> Response:
-    """Every key there was."""
+    """List all signing keys, including former ones."""
     every = await visit.read(lambda tx: keys.every(tx, visit.act))
     return visit.render(
         "keys/list.html",
@@ -39,7 +39,7 @@ async def listing(visit: PageRequest) -> Response:
 
 
 async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What a rotation does now, and whether verifiers have seen the next key."""
+    """Show the effect of a rotation, and whether verifiers had time to load the next key. Ask for confirmation."""
     every = await visit.read(lambda tx: keys.every(tx, visit.act))
     prepared = key_in(every, KeyState.PREPARED)
     return visit.render(
@@ -55,7 +55,7 @@ async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def rotate(visit: PageRequest) -> Response:
-    """Let the prepared key sign. A new key takes long to make: that comes before the transaction."""
+    """Activate the prepared key. Its successor is generated before the transaction, because that takes long."""
     custodian, force = visit.console.custodian, visit.form.ticked("force")
     fresh = await run_in_threadpool(custodian.make)
     try:
@@ -66,7 +66,7 @@ async def rotate(visit: PageRequest) -> Response:
 
 
 async def ask_revoke(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What stops with the key, and which one signs instead."""
+    """Show the impact of revoking the key, and the key that replaces it. Ask for confirmation."""
 
     def look(tx: Tx) -> tuple[SigningKey, SigningKey | None, Consequences]:
         key = keys.get(tx, visit.act, visit.request.path_params["kid"])
@@ -86,7 +86,7 @@ async def ask_revoke(visit: PageRequest, problem: Failure | None = None) -> Resp
 
 
 async def revoke(visit: PageRequest) -> Response:
-    """Believe it no more."""
+    """Revoke the key."""
     custodian, kid = visit.console.custodian, visit.request.path_params["kid"]
     fresh = await run_in_threadpool(custodian.make_two)
     try:

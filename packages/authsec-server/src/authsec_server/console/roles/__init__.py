@@ -1,4 +1,4 @@
-"""Roles & Actions: which roles there are, what each holds and who has it, and what a change of one brings about."""
+"""Roles & Actions: the roles, their actions, the clients that have them, and the impact of a change."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun; paths with words before those with names."""
+    """Return the routes of roles. Fixed paths come before paths with a slug."""
     return [*changes.routes(console), *removal.routes(console), *pages.routes(console)]

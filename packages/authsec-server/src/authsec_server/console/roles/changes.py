@@ -1,4 +1,4 @@
-"""A new role, and editing one: where actions change, first who loses and who gains by it."""
+"""Create and edit a role. A change of actions first shows which clients lose and gain permissions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from authsec_server.roles.model import RoleDefinition, parse_actions
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The forms."""
+    """Return the routes that create and edit a role."""
     return [
         console.page("/roles/new", new, post=create, least=Role.OPERATOR),
         console.page("/roles/{role}/edit", edit, post=change, least=Role.OPERATOR),
@@ -27,7 +27,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def new(visit: PageRequest) -> Response:
-    """An empty form."""
+    """Show the empty form."""
     return await _new(visit, TypedRole())
 
 
@@ -53,7 +53,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def edit(visit: PageRequest) -> Response:
-    """The form, with what there is."""
+    """Show the edit form with the stored values."""
 
     def look(tx: Tx) -> TypedRole:
         return stored_role(_stored(tx, visit), described_actions(tx, visit.act))
@@ -62,7 +62,7 @@ async def edit(visit: PageRequest) -> Response:
 
 
 async def change(visit: PageRequest) -> Response:
-    """What the form's buttons ask for: to see what it comes to, to go back, or to do it."""
+    """Handle the form's buttons: review the change, go back, or save."""
     typed, revision = typed_role(visit.form), visit.form.number("revision")
     if visit.form.ticked("again"):
         return await _edit(visit, typed)
@@ -88,7 +88,7 @@ async def change(visit: PageRequest) -> Response:
 
 
 async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Response | None:
-    """Before and after; None where no action changes, so that nobody loses or gains anything."""
+    """Show the change and its impact. None if no action changes, because then nobody loses or gains a permission."""
 
     def look(tx: Tx) -> dict[str, Any]:
         role = _stored(tx, visit)
@@ -113,7 +113,7 @@ async def _new(visit: PageRequest, typed: TypedRole, problem: Failure | None = N
 
 
 async def _edit(visit: PageRequest, typed: TypedRole, problem: Failure | None = None) -> Response:
-    """The form as it was typed, at the revision there is now: whoever was told what changed may overrule it."""
+    """Show the form as typed, with the current revision. A person who saw another's change can then overwrite it."""
     role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
     known = {}
     if isinstance(problem, Outdated):

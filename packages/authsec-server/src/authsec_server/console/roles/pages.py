@@ -1,4 +1,4 @@
-"""The list of roles, and one role: its actions with what they mean, and who has it."""
+"""The list of roles, and the page of one: its actions, their meaning, and the clients that have the role."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ USED_WITHIN = timedelta(days=30)
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages."""
+    """Return the routes of the list and of one role."""
     return [console.page("/roles", listing), console.page("/roles/{role}", detail)]
 
 
 async def listing(visit: PageRequest) -> Response:
-    """All roles, or those that are called so."""
+    """List the roles, or those that match the search."""
     text, after = visit.query.text("q")[:200], visit.query.text("cursor")
 
     def look(tx: Tx) -> dict[str, Any]:
@@ -39,7 +39,7 @@ async def listing(visit: PageRequest) -> Response:
 
 
 async def detail(visit: PageRequest) -> Response:
-    """One role."""
+    """Show one role."""
 
     def look(tx: Tx) -> dict[str, Any]:
         role = roles.get(tx, visit.act, visit.request.path_params["role"])

@@ -1,4 +1,4 @@
-"""Deleting a role: only when nothing uses it; what is over goes with it."""
+"""Delete a role that no live or disabled delegation uses. Its ended and revoked delegations are deleted, too."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SHOWN = 20  # of each state
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page that asks."""
+    """Return the route that deletes a role."""
     return [console.page("/roles/{role}/delete", ask, post=delete, least=Role.OPERATOR)]
 
 
 async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """What goes with it, or what stands in the way."""
+    """Show what is deleted with the role, or the delegations that prevent the deletion. Ask for confirmation."""
 
     def look(tx: Tx) -> dict[str, Any]:
         role = roles.get(tx, visit.act, visit.request.path_params["role"])
@@ -44,7 +44,7 @@ async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def delete(visit: PageRequest) -> Response:
-    """Delete it, unless somebody has delegated in it meanwhile."""
+    """Delete the role, unless a delegation uses it. Another person can have created one since the page was shown."""
     try:
         await visit.change(lambda tx, act: service.delete_role(tx, act, visit.request.path_params["role"]))
     except Conflict as failure:

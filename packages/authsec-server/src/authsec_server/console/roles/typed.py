@@ -1,4 +1,4 @@
-"""How a role is typed: the actions that APIs describe are ticked, any others written, one a line."""
+"""The form of a role: checkboxes for described actions, and a text field with one other action per line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST = 1000  # actions offered; others are written
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """The described actions of one resource, each with what it means at which APIs."""
+    """The described actions of one resource, each with its meaning at each API."""
 
     resource: str
     actions: Mapping[str, Sequence[Described]]
@@ -27,7 +27,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedRole:
-    """The form as it stands. `written` is the text of the field for actions that are not offered."""
+    """The form of a role, filled with typed or stored values. `written` is the text field for other actions."""
 
     name: str = ""
     slug: str = ""
@@ -37,17 +37,17 @@ class TypedRole:
 
     @property
     def actions(self) -> list[str]:
-        """The actions that were ticked, then those that were written; nothing of it has been checked."""
+        """Return the ticked actions, then the written ones. They are not validated yet."""
         return [*self.ticked, *(text for _, text in _lines(self.written))]
 
     @property
     def begun(self) -> bool:
-        """Whether anything was typed that a new role needs."""
+        """Whether a name or an action is filled in."""
         return bool(self.name or self.actions)
 
 
 def typed_role(form: Form, prefix: str = "") -> TypedRole:
-    """What a form says; the names of its fields begin with `prefix`."""
+    """Read the form of a role. The names of its fields begin with `prefix`."""
     return TypedRole(
         name=form.text(f"{prefix}name"),
         slug=form.text(f"{prefix}slug"),
@@ -58,7 +58,7 @@ def typed_role(form: Form, prefix: str = "") -> TypedRole:
 
 
 def stored_role(role: RoleDefinition, offered: Sequence[Offered]) -> TypedRole:
-    """What is stored, as the form shows it."""
+    """Return the form filled with the stored role."""
     known = {action for group in offered for action in group.actions}
     return TypedRole(
         name=role.name,
@@ -70,7 +70,7 @@ def stored_role(role: RoleDefinition, offered: Sequence[Offered]) -> TypedRole:
 
 
 def described_actions(tx: Tx, act: Act) -> list[Offered]:
-    """The actions that APIs describe, each once, by the resource that they act on."""
+    """Return the actions that APIs describe, each once, grouped by resource."""
     actions = sorted(apis.described(tx))[:MOST]
     meanings = apis.describing(tx, act, actions)
     return [
@@ -80,7 +80,7 @@ def described_actions(tx: Tx, act: Act) -> list[Offered]:
 
 
 def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -> Invalid:
-    """The problem at the field of the form where it can be mended."""
+    """Move the problem to the form field that has to be corrected."""
     if isinstance(failure, Conflict):  # the only one there is: the slug is taken
         return Invalid(f"{prefix}slug", failure.message, failure.remedy)
     if failure.field.startswith("actions"):
@@ -89,7 +89,7 @@ def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -
 
 
 def _at_lines(typed: TypedRole, invalid: Invalid, prefix: str) -> Invalid:
-    """All lines that are wrong, each by its number: the room names the first only."""
+    """Return one problem that names every wrong line by number. The service names only the first."""
     wrong, remedy = [], invalid.remedy
     for line, text in _lines(typed.written):
         try:

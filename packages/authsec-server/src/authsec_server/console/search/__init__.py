@@ -1,4 +1,4 @@
-"""The search of the top bar: any client, delegation, role, API, administrator, `jti` or request id."""
+"""The search of the top bar: clients, delegations, roles, APIs, administrators, and events by `jti` or request id."""
 
 from authsec_server.console.search.pages import routes
 

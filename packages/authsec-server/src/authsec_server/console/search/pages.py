@@ -1,4 +1,4 @@
-"""The page of what was found."""
+"""The page of search results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_TEXT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """Something that was found: where it is, what it is called, and what tells it from others of that name."""
+    """One search result. `mark` and `note` distinguish results with the same name."""
 
     path: str
     name: str
@@ -36,12 +36,12 @@ class Hit:
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page."""
+    """Return the route of the search."""
     return [console.page("/search", search)]
 
 
 async def search(visit: PageRequest) -> Response:
-    """Everything that fits, by kind. Whatever is the only hit is shown at once."""
+    """Show the results by kind. A single result redirects to its page."""
     text = visit.query.text("q")[:MOST_TEXT]
     found = await visit.read(lambda tx: _found(tx, visit, text)) if text else {}
     hits = [hit for kind in found.values() for hit in kind]
@@ -52,7 +52,7 @@ async def search(visit: PageRequest) -> Response:
 
 
 def _former(tx: Tx, visit: PageRequest, text: str) -> Named | None:
-    """The client that had this Client ID, as the journal last called it."""
+    """Return a deleted client by its Client ID, with its last name in the audit log. None without events."""
     if not naming.is_uuid(text):
         return None
     last = audit.page(tx, visit.act.principal, EventFilter(client_id=text), limit=1).items

@@ -1,4 +1,4 @@
-"""Settings: what is in force, and where each value comes from. They are changed where the server is started."""
+"""Settings: the effective values and their origins. Settings change only where the server is started."""
 
 from authsec_server.console.settings.pages import routes
 

@@ -37,12 +37,12 @@ IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page of this noun."""
+    """Return the route of the settings page."""
     return [console.page("/settings", show, least=Role.ADMIN)]
 
 
 async def show(visit: PageRequest) -> Response:
-    """Every setting."""
+    """Show all settings."""
     settings = visit.console.settings
     rows = [
         {
@@ -58,7 +58,7 @@ async def show(visit: PageRequest) -> Response:
 
 
 def value_of(settings: Settings, name: str) -> str:
-    """The value in force, in words. What has no place in a repr has none on a page: it may hold a password."""
+    """Format the effective value. A setting that is left out of reprs is not shown, because it can be a password."""
     value: Any = getattr(settings, name)
     if name in IN_FORCE and not value:
         return str(IN_FORCE[name][0](settings))
@@ -70,5 +70,5 @@ def value_of(settings: Settings, name: str) -> str:
 
 
 def origin_of(settings: Settings, name: str) -> str:
-    """Where it is from, in words."""
+    """Describe the origin of the value."""
     return IN_FORCE[name][1] if name in IN_FORCE and not getattr(settings, name) else ORIGINS[settings.origin(name)]

@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates over the connection, and inside the transaction, of `db.migrate.upgrade`."""
+"""Alembic's entry point: migrates on the connection of `db.migrate.upgrade`, inside the same transaction."""
 
 from alembic import context
 from authsec_server.db.schema import metadata
