@@ -379,7 +379,9 @@ def test_what_look_ups_lack_is_named(
     assert authsec("agents", "create", "Support", "--platform", "kubernetes", *selectors).exit_code == 0
     assert "1 proof of 1 agent" in authsec("issuers", "show", "production").stdout
     said = authsec("issuers", "edit", "production", "--token-review").stderr
-    assert "1 proof of 1 agent rests on production. With this change, tokens that rest on it end" in said
+    assert (
+        "1 proof of 1 agent rests on production. If this change reduces trust, the tokens that rest on it are" in said
+    )
     assert "rests on" not in authsec("issuers", "edit", "production", "--name", "Prod").stderr  # that stops nobody
     bare = authsec("issuers", "edit", "production", "--pod-lookup").stderr
     for missing in ("--api-server", "--credentials", "AUTHSEC_SERVER_CREDENTIALS_DIR"):

@@ -85,7 +85,7 @@ def test_every_problem_of_a_document_is_found_once() -> None:
         Document.model_validate(wrong)
     assert {each.field: each.message for each in misfits(refused.value, Document)} == {
         "roles.x.nam": "There is no 'nam' here.",
-        "issuers": "trusted issuers has to be a map, and is a list.",
+        "issuers": "issuers has to be a map, and is a list.",
         "roles.x.actions": "actions has to be a list of texts, and is a number.",
         "agents.y.proofs": "proofs is missing.",
     }
