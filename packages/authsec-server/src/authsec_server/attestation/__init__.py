@@ -1,4 +1,5 @@
-"""Evidence in, verified selectors out; one module a kind.
+"""Verify evidence and return the selectors that the evidence proves; one module for each kind of evidence.
 
-The proofs of a client belong to `clients`, trusted issuers to `issuers`; what a proved client may do, to `tokens`.
+`clients` decides which proofs a client may use. Another package manages the trusted issuers. This package
+does not decide what a client may do.
 """

@@ -1,6 +1,7 @@
 """A client secret: the client sends it with its client_id by HTTP Basic (RFC 6749 section 2.3.1, RFC 7617).
 
-The weakest proof there is, for what can give no other: it shows that the caller has read the secret, and no more.
+A client secret is the weakest proof, for clients that have no other proof. It only proves that the caller has
+read the secret.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _NOBODYS: Final = "0" * 64  # the hash of nothing that anybody could find
 
 
 def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
-    """Whether the credential holds the client's id and a secret of its that counts.
+    """Check that the credential contains the client's id and an unexpired secret of the client.
 
-    It is always compared with the hashes of as many secrets as a client may have. So neither the answer nor its time
-    tells whether the client has any, or which came close.
+    The function always compares with `MAX_PROOFS` hashes, the most that a client may have. So neither the answer
+    nor the response time reveals whether the client has a secret, or which secret was close.
     """
     sent = read_basic(credential)
     if sent is None or not is_client_secret(sent[1]):

@@ -1,4 +1,4 @@
-"""What the cluster that signed a token answers about the token and its pod; for a moment it is not asked again."""
+"""Ask a cluster about tokens that it signed and about their pods, and cache the answers for a short time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) -> bool:
-    """Whether the cluster says that the token counts, for this account and this audience (TokenReview, v1).
+    """Return whether the TokenReview (v1) accepts the token for this account and this audience.
 
-    Raises `NotAnswered` for a yes that is not about this token: whoever reads only `authenticated` takes the word of a
-    server that ignores audiences.
+    Raises `NotAnswered` if the cluster accepts something else than this token. The member `authenticated` alone
+    proves nothing: a server that ignores audiences sets it too.
     """
     status = review.get("status")
     if review.get("kind") != "TokenReview" or not isinstance(status, dict):
@@ -43,9 +43,10 @@ def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) 
 
 
 def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozenset[Selector] | None:
-    """What there is to say of the pod that the token is bound to; None if it is gone, has ended, or is another by now.
+    """Return the selectors of the pod that the token is bound to.
 
-    Raises `NotAnswered` for what is no pod.
+    None if the pod is gone, has ended, or was replaced by another pod. Raises `NotAnswered` if the answer is no
+    pod, is about another pod, or has too many selectors.
     """
     if pod is None:
         return None
@@ -83,10 +84,10 @@ def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Of the containers that run for as long as the pod does.
+    """List the names and images of the containers that run as long as the pod does.
 
-    Other init containers have ended before the agent began; ephemeral ones are what somebody who looks for an error has
-    put there. Neither is what the pod was made for.
+    Other init containers have ended before the agent starts. Ephemeral containers are for debugging. Neither kind
+    shows the purpose of the pod.
     """
     sidecars = [each for each in _objects(spec.get("initContainers")) if each.get("restartPolicy") == "Always"]
     for container in (*_objects(spec.get("containers")), *sidecars):
@@ -95,7 +96,7 @@ def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _is_value(value: object) -> TypeGuard[str]:
-    """Whether it could be registered: what is longer is no selector."""
+    """Return whether the value can be registered as a selector value; longer values cannot."""
     return isinstance(value, str) and 0 < len(value) <= MAX_VALUE
 
 
@@ -115,11 +116,11 @@ class _Kept(Generic[V]):
 
 
 class LookedUp(Generic[K, V]):
-    """Answers by what was asked for; the oldest in use makes room. Safe for any number of threads.
+    """Thread-safe cache of answers, with single flight. A full cache drops the least recently used answer.
 
-    An answer counts for `seconds` from when it was asked for, by the monotonic clock; with 0 each caller asks for
-    itself. A no is never kept, nor a failure: whoever comes next asks anew. Those who come while one is asking wait for
-    what it hears.
+    An answer is valid for `seconds` from the start of the lookup, by the monotonic clock. With 0 seconds there is
+    no cache, and each caller asks alone. The cache stores neither None nor failures: the next caller asks again.
+    Callers that arrive during a lookup wait for its result.
     """
 
     def __init__(self, seconds: float, monotonic: Callable[[], float], *, at_most: int = MAX_KEPT) -> None:
@@ -131,7 +132,7 @@ class LookedUp(Generic[K, V]):
         self._lock = Lock()
 
     def get(self, key: K, ask: Callable[[], V | None]) -> V | None:
-        """The answer to `key`, by `ask` where none is kept; None is a no. Raises what `ask` raises."""
+        """Return the cached answer for `key`, or else the answer of `ask`; None means no. Raises what `ask` raises."""
         if not self._seconds:
             return ask()
         with self._lock:
@@ -148,7 +149,7 @@ class LookedUp(Generic[K, V]):
         return flight.result()
 
     def _fly(self, key: K, flight: Future[V | None], ask: Callable[[], V | None]) -> None:
-        """Whatever becomes of it, those who wait hear it and the next one may ask."""
+        """Call `ask`, and pass its answer or exception to every waiting caller. Later callers may ask again."""
         until = self._monotonic() + self._seconds  # from now: it may be old by the time that it arrives
         try:
             value = ask()
@@ -178,7 +179,7 @@ _Pod = tuple[str, int, TokenBinding]  # trusted issuer, its revision, what the t
 
 
 class Clusters:
-    """Asks the clusters, and keeps what they said for `seconds`. Both questions raise `Unchecked`."""
+    """Ask the clusters of trusted issuers, and cache their answers for `seconds`. Both methods raise `Unchecked`."""
 
     def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
         self._apis = apis
@@ -188,7 +189,7 @@ class Clusters:
     def still_counts(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
     ) -> bool:
-        """Whether the cluster accepts the token for this audience now."""
+        """Return whether the cluster accepts the token for this audience."""
         mark = (trusted_issuer.id, trusted_issuer.revision, evidence.mark, audience)
 
         def ask() -> bool | None:
@@ -202,7 +203,7 @@ class Clusters:
             raise Unchecked(trusted_issuer, error.sentence) from error
 
     def pod(self, trusted_issuer: TrustedIssuer, bound: TokenBinding) -> frozenset[Selector] | None:
-        """What the cluster says of the token's pod; None if that is gone. Of a token without a pod, nothing."""
+        """Return the selectors of the token's pod. None if the pod is gone; empty if the token names no pod."""
         if not bound.pod_uid:
             return frozenset()
 

@@ -1,4 +1,4 @@
-"""Evidence that was verified once: the signature is not checked again while everything it rested on is the same."""
+"""Cache of verified evidence: no second signature check while the trusted issuer and its key are unchanged."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class _Entry(NamedTuple):  # one is made for each new token: this takes a fracti
 
 
 class RememberedEvidence:
-    """What was verified, by trusted issuer, its revision and the whole of the evidence; the oldest in use makes room.
+    """Verified evidence, by trusted issuer, revision and hash. A full cache drops the least recently used entry.
 
-    For evidence that may be shown again only: what proves once never comes here. Safe for any number of threads.
+    Only evidence that may be used again is cached, never evidence for a single use. Thread-safe.
     """
 
     def __init__(self, find_key: FindKey, *, at_most: int = MAX_REMEMBERED) -> None:
@@ -36,9 +36,9 @@ class RememberedEvidence:
         self._lock = Lock()
 
     def recall(self, trusted_issuer: TrustedIssuer, evidence: Evidence, now: datetime) -> Verified | None:
-        """What the evidence was found to say; None once it has expired, or its key is the trusted issuer's no more.
+        """Return the cached content of the evidence; None if the evidence has expired or its key was withdrawn.
 
-        Raises `KeysUnavailable`, as `find_key` does.
+        Raises `KeysUnavailable` if `find_key` does.
         """
         mark = _mark(trusted_issuer, evidence)
         with self._lock:
@@ -55,7 +55,7 @@ class RememberedEvidence:
     def remember(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, verified: Verified, *, kid: str, key: PublicKey
     ) -> None:
-        """Keep what was verified just now, with this key of the trusted issuer."""
+        """Cache evidence that was just verified with this key of the trusted issuer."""
         entry = _Entry(verified=verified, kid=kid, thumbprint=key.thumbprint())
         with self._lock:
             self._entries[_mark(trusted_issuer, evidence)] = entry

@@ -20,9 +20,9 @@ _TYPES = {None, "jwt", "client-authentication+jwt"}
 
 
 def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: datetime) -> Proved | Refused:
-    """Whether the assertion was signed now, by a key of this client, for this authority alone.
+    """Check that a key of this client signed the assertion, for this authority alone and a short time ago.
 
-    The signature comes first: until it holds, nothing inside is worth an answer.
+    The signature is checked first: without a valid signature, the answer says nothing about the claims.
     """
     proof = _signer_of(assertion, client, now)
     if proof is None:
@@ -42,7 +42,7 @@ def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: dateti
 
 
 def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof | None:
-    """The proof whose key made the signature. `kid` only narrows the choice: it is the caller's word."""
+    """Return the proof whose key made the signature. `kid` is unverified, and only limits the search."""
     named = assertion.header.get("kid")
     for proof in client.proofs:
         if proof.kind not in SIGNED or proof.public_key is None:
@@ -64,7 +64,7 @@ def _key(jwk: tuple[tuple[str, Any], ...]) -> PublicKey:
 
 
 def _complaint(assertion: UnverifiedJws, client_id: str, issuer: str, now: float) -> str:
-    """What is wrong with the claims, or nothing (RFC 7523 section 3; RFC 8725 section 3 for `aud` and `typ`)."""
+    """Return the problem with the claims, or nothing (RFC 7523 section 3; RFC 8725 section 3 for `aud` and `typ`)."""
     claims, typ = assertion.claims, assertion.header.get("typ")
     if (typ.lower() if isinstance(typ, str) else typ) not in _TYPES:
         return "The header `typ` must be client-authentication+jwt or JWT."

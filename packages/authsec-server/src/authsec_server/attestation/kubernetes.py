@@ -1,7 +1,8 @@
-"""A Kubernetes service account's token, as the kubelet projects it into a pod. Pure.
+"""The token of a Kubernetes service account, as the kubelet projects it into a pod. Pure.
 
-Proved by its claims: namespace, service account and, where the token is bound to a pod, that pod and its node. Labels,
-containers and images are in no token: the cluster is asked for them, where its trusted issuer says so.
+The claims prove the namespace and the service account. If the token is bound to a pod, the claims also prove
+the pod and its node. No token contains labels, containers or images: the cluster is asked for these, if the
+trusted issuer has pod look-ups.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from authsec_server.issuers.model import TrustedIssuer
 
 
 def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors | str:  # noqa: ARG001 - as every kind
-    """The selectors that the claims prove, or what is wrong with them."""
+    """Return the selectors that the claims prove, or the problem with the claims."""
     bound = claims.get("kubernetes.io")
     if not isinstance(bound, dict):  # the tokens of Secrets, which never end, have other claims
         return "It is no projected token of a Kubernetes service account: it has no claim `kubernetes.io`."
@@ -38,12 +39,12 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
 
 
 def audience_help(audience: str) -> str:
-    """How a pod gets a token for us: the one that is mounted everywhere by default is the cluster's own."""
+    """Describe how a pod gets a token for us: the default token in each pod is for the cluster itself."""
     return f"Mount a projected volume in the pod and send the token in it:\n{projected_volume(audience)}"
 
 
 def bound_to(claims: Mapping[str, Any]) -> TokenBinding:
-    """What the token is bound to, of claims that `read` took."""
+    """Return the account and pod that the token is bound to. `read` must have accepted the claims."""
     bound = claims["kubernetes.io"]
     named = {"pod_name": _member(bound, "pod", "name"), "pod_uid": _member(bound, "pod", "uid")}
     return TokenBinding(

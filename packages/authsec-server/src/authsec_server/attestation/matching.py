@@ -1,7 +1,7 @@
-"""Whether a workload is the client: its trusted issuer says all selectors of one of the client's proofs.
+"""Match a workload with a client: the trusted issuer must prove all selectors of one of the client's proofs.
 
-Pure. Entry ⊆ workload, as SPIRE matches; an empty entry matches nothing. Selectors of one trusted issuer are never held
-against a proof of another: two clusters may well have the same namespaces.
+Pure. Entry ⊆ workload, as SPIRE matches; an empty entry matches nothing. Selectors of one trusted issuer
+never match a proof of another issuer: two clusters may have the same namespaces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN_PREFIXES = {"k8s:pod-label:": "label", "k8s:pod-owner:": "owner"}
 
 
 def proofs_of(client: Client, trusted_issuer_id: str, now: datetime) -> list[Proof]:
-    """The client's proofs that rest on this trusted issuer's word and stand."""
+    """Return the client's unexpired selector proofs that name this trusted issuer."""
     return [
         proof
         for proof in client.proofs
@@ -41,10 +41,10 @@ def proofs_of(client: Client, trusted_issuer_id: str, now: datetime) -> list[Pro
 def match(
     client: Client, trusted_issuer: TrustedIssuer, verified: Verified, trust_domain: str, now: datetime
 ) -> Proved | Miss:
-    """The proof that the workload satisfies, or the one that it came closest to; before all others, one that a look-up
-    may yet show.
+    """Return the proof that the workload satisfies, or the closest miss.
 
-    `verified` must be of `trusted_issuer`, and the client must hold a proof that rests on it.
+    A miss that a look-up may still turn into a match comes first. `verified` must be of this trusted issuer, and
+    the client must have a proof that names the issuer.
     """
     misses = []
     for proof in proofs_of(client, trusted_issuer.id, now):
@@ -56,7 +56,7 @@ def match(
 
 
 def held_against(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified, own_id: str) -> Proved | Miss:
-    """Whether the workload satisfies this proof of the trusted issuer. `own_id` is the client's SPIFFE ID."""
+    """Match the workload with this one proof of the trusted issuer. `own_id` is the client's SPIFFE ID."""
     how = _how(proof, trusted_issuer)
     asked = _asked(proof, trusted_issuer, how, verified, own_id)
     if asked and all(map(verified.selectors.__contains__, asked)):
@@ -81,7 +81,7 @@ def held_against(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified
 
 
 def asked_of(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
-    """The keys of what the trusted issuer has to say for the proof to hold; what SPIRE enforces it need not say."""
+    """Return the selector keys that the trusted issuer must state for the proof, without those that SPIRE enforces."""
     said = tuple(each.key for each in _said(proof, _how(proof, trusted_issuer)))
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
         return (spiffe.KEY, *(key for key in said if key != spiffe.KEY))
@@ -89,19 +89,19 @@ def asked_of(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
 
 
 def can_hold(proof: Proof, trusted_issuer: TrustedIssuer) -> bool:
-    """Whether the trusted issuer can say all that the proof asks for. Of nothing to say, nothing holds."""
+    """Return whether the trusted issuer can prove every selector of the proof. False if the proof has no selectors."""
     asked = asked_of(proof, trusted_issuer)
     return bool(asked) and all(provenance(trusted_issuer, key) is not Provenance.NEVER for key in asked)
 
 
 def validation_of(trusted_issuer: TrustedIssuer) -> Validation | None:
-    """How the tokens of the trusted issuer are found good; None where there is one way only."""
+    """Return how tokens of the trusted issuer are validated; None if there is only one way."""
     reviewed = trusted_issuer.cluster is not None and trusted_issuer.cluster.reviews
     return Validation.TOKEN_REVIEW if reviewed else _OFFLINE.get(trusted_issuer.kind)
 
 
 def _how(proof: Proof, trusted_issuer: TrustedIssuer) -> dict[str, Provenance]:
-    """How the trusted issuer proves the selectors; the workload of a trust domain always shows its SPIFFE ID."""
+    """Return how the trusted issuer proves each selector. For a trust domain, the token always proves the SPIFFE ID."""
     how = {each.key: provenance(trusted_issuer, each.key) for each in proof.selectors}
     return how | {spiffe.KEY: Provenance.TOKEN} if trusted_issuer.kind is TrustedIssuerKind.SPIFFE else how
 
@@ -113,14 +113,14 @@ def _said(proof: Proof, how: Mapping[str, Provenance]) -> list[Selector]:
 def _asked(
     proof: Proof, trusted_issuer: TrustedIssuer, how: Mapping[str, Provenance], verified: Verified, own_id: str
 ) -> list[Selector]:
-    """What the workload has to show. The SPIFFE ID stands for what SPIRE enforces."""
+    """Return the selectors that the workload must show. The SPIFFE ID replaces the selectors that SPIRE enforces."""
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
         return _with_spiffe_id(_said(proof, how), verified, own_id)
     return list(proof.selectors)  # elsewhere there is no SPIRE
 
 
 def _rows(asked: Sequence[Selector], how: Mapping[str, Provenance], verified: Verified) -> list[SelectorRow]:
-    """What the proof asks for beside what was shown: all of it, where a workload shows several of a kind."""
+    """Compare each selector of the proof with all values that the workload showed for the same key."""
     shown: dict[str, list[str]] = {}
     for each in sorted(verified.selectors, key=lambda each: (each.key, each.value)):
         shown.setdefault(each.key, []).append(each.value)
@@ -138,7 +138,7 @@ def _rows(asked: Sequence[Selector], how: Mapping[str, Provenance], verified: Ve
 
 
 def _with_spiffe_id(asked: Sequence[Selector], verified: Verified, own_id: str) -> list[Selector]:
-    """A workload of a trust domain shows the client's own SPIFFE ID, or one that was registered for it."""
+    """Require the client's own SPIFFE ID, or the SPIFFE ID that was registered for the workload."""
     own = Selector(key=spiffe.KEY, value=own_id)
     registered = [each for each in asked if each.key == spiffe.KEY]
     if own in verified.selectors or not registered:
@@ -147,14 +147,17 @@ def _with_spiffe_id(asked: Sequence[Selector], verified: Verified, own_id: str) 
 
 
 def _visible(value: str) -> str:
-    """What somebody else wrote, fit for a page: nothing that turns the text around it, and not for ever."""
+    """Make a value from a workload safe for a page: limit the length, and replace characters that are not printable.
+
+    Such characters could turn the direction of the text around them.
+    """
     if value.isprintable():
         return value[:_CLIP]
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value[:_CLIP])
 
 
 def _sentence(rows: Sequence[SelectorRow]) -> str:
-    """In words: what matches, then what differs and how."""
+    """Describe the rows in words: first the matches, then each difference."""
     if not rows:
         return "The proof has no selectors, and so nothing satisfies it."
     agreeing = [_name(row.key) for row in rows if row.agrees]

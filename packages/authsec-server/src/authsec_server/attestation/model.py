@@ -1,4 +1,4 @@
-"""Evidence and what it proves. Pure."""
+"""Evidence, and the result of its verification. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssue
 
 
 class Scheme(StrEnum):
-    """How the evidence came (RFC 9110 section 11: authentication scheme)."""
+    """The authentication scheme of the evidence (RFC 9110 section 11)."""
 
     BEARER = "bearer"
     BASIC = "basic"
@@ -24,7 +24,7 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a caller shows: not looked at yet, and not to be seen in any log."""
+    """Credential that a caller sends, not verified yet. The credential must never appear in a log."""
 
     scheme: Scheme
     credential: str = field(repr=False)
@@ -32,14 +32,14 @@ class Evidence:
 
     @property
     def mark(self) -> bytes:
-        """The SHA-256 of the credential: what it is known by where it is remembered. Calculated once."""
+        """Return the SHA-256 of the credential, which caches use as the key. Calculated once."""
         if not self._mark:
             object.__setattr__(self, "_mark", sha256(self.credential.encode()).digest())
         return self._mark
 
 
 class RefusalReason(StrEnum):
-    """Why evidence does not suffice; the endpoint's stable codes."""
+    """Reasons to refuse evidence: the stable error codes of the endpoint."""
 
     REQUIRED = "attestation_required"
     INVALID = "attestation_invalid"
@@ -47,20 +47,20 @@ class RefusalReason(StrEnum):
 
 
 class Validation(StrEnum):
-    """How a cluster's token was found good."""
+    """How the token of a cluster was validated."""
 
     OFFLINE = "offline"  # by its signature: a pod that is gone shows when the token expires
     TOKEN_REVIEW = "token_review"  # noqa: S105 - the cluster was asked, too
 
     @property
     def shown(self) -> str:
-        """In words, for people."""
+        """Describe the validation in words for people."""
         return {"offline": "checked by its signature", "token_review": "reviewed by the cluster"}[self.value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBinding:
-    """What a cluster's token is bound to: an account, and a pod where it names one. What it does not say is empty."""
+    """The service account and, if named, the pod that a cluster's token is bound to. Missing values are empty."""
 
     namespace: str
     account: str
@@ -70,7 +70,7 @@ class TokenBinding:
 
 
 class Selectors(Set[Selector]):
-    """What a token says, a value for each key, as a set of selectors: none is made until somebody looks at it."""
+    """Set of the selectors in a token, one value for each key. `Selector` objects are made only on iteration."""
 
     __slots__ = ("_values",)
 
@@ -93,11 +93,11 @@ class Selectors(Set[Selector]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a trusted issuer says of a workload, in a token that it signed; of which client, nobody has asked yet.
+    """Statements of a trusted issuer about a workload, from a token that it signed. No client is matched yet.
 
-    The selectors mean something within this trusted issuer only: another cluster has a namespace `production` too.
-    `bound` is there where the trusted issuer can be asked more about the workload; `looked_up`: it was, and these hold
-    what it told.
+    The selectors have a meaning only for this trusted issuer: another cluster may have a namespace `production`
+    too. `bound` is set if the cluster can be asked more about the workload. `looked_up` says that the selectors
+    include the cluster's answer.
     """
 
     trusted_issuer_id: str
@@ -111,9 +111,9 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorRow:
-    """One selector of a proof beside what the workload showed for its key; empty where it showed nothing.
+    """A selector of a proof, and the value that the workload showed for its key; empty if it showed none.
 
-    `provenance` is how its trusted issuer proves it. It is `open` where the cluster was not asked for it.
+    `provenance` is how the trusted issuer proves the selector. `open` says that the cluster was not asked for it.
     """
 
     key: str
@@ -126,7 +126,7 @@ class SelectorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """The proof that came closest, and where it differs. For the journal and the console, never for the caller."""
+    """The closest proof, and its differences. For the audit log and the console, never for the caller."""
 
     proof_id: str
     trusted_issuer_id: str
@@ -136,17 +136,17 @@ class Miss:
 
     @property
     def waits(self) -> bool:
-        """Whether a look-up may yet show that the workload is the client: all that the token tells is as registered."""
+        """Return whether a look-up may still prove the client: everything that the token proves matches."""
         return any(row.open for row in self.rows) and all(row.agrees or row.open for row in self.rows)
 
     @property
     def agreeing(self) -> int:
-        """How many of the selectors are as registered: of two misses, the one with more is the closer."""
+        """Return how many selectors match. Of two misses, the one with the higher number is closer."""
         return sum(row.agrees for row in self.rows)
 
     @property
     def detail(self) -> dict[str, Any]:
-        """As the journal keeps it, in JSON types."""
+        """Return the miss for the audit log, in JSON types."""
         rows = [
             {
                 "key": row.key,
@@ -168,7 +168,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleUse:
-    """Evidence that proves once: its mark, and until when it must be remembered."""
+    """The hash of single-use evidence, and the time until which the hash must be stored."""
 
     jti_sha256: str
     until: datetime
@@ -176,10 +176,10 @@ class SingleUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proved:
-    """The caller is the client. `selectors` are the keys that were proved, not their values.
+    """Result: the caller is the client. `selectors` are the keys that were proved, not their values.
 
-    `trusted_issuer_kind`, `trusted_issuer_id` and `trusted_issuer_revision` name the trusted issuer and its revision;
-    `proved_by` how each selector of the proof was proved, those included that SPIRE enforces.
+    `trusted_issuer_kind`, `trusted_issuer_id` and `trusted_issuer_revision` name the trusted issuer. `proved_by`
+    says how each selector of the proof was proved, including the selectors that SPIRE enforces.
     """
 
     proof_id: str
@@ -194,7 +194,7 @@ class Proved:
 
     @property
     def method(self) -> str:
-        """The claim `attestation.method`: how, or by whose word, it was proved; `none` where it was not."""
+        """Return the claim `attestation.method`: the kind of trusted issuer or of proof; `none` without a proof."""
         if self.kind is ProofKind.UNATTESTED:
             return "none"
         if self.enrolled:
@@ -203,20 +203,20 @@ class Proved:
 
     @property
     def enrolled(self) -> bool:
-        """Whether it was proved by a key that a machine enrolled for some hours."""
+        """Return whether the proof is a key that a machine enrolled for some hours."""
         return self.kind is ProofKind.ENROLLED_KEY
 
     @property
     def attested(self) -> bool:
-        """False for a client that gets in by its name alone."""
+        """Return whether the client proved its identity. False if its client_id alone was enough."""
         return self.kind is not ProofKind.UNATTESTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """What went wrong with a token of a trusted issuer: the check that failed, or why the check could not be made.
+    """A token's failed check at a trusted issuer, or the reason why the issuer could not be asked.
 
-    For the journal and the console, never for the caller.
+    For the audit log and the console, never for the caller.
     """
 
     trusted_issuer_id: str
@@ -224,7 +224,7 @@ class Failed:
 
 
 class Unchecked(Unavailable):
-    """Nobody can tell at the moment whether the proof holds; `failed` says whose word could not be had, and why."""
+    """The proof cannot be checked at the moment. `failed` names the trusted issuer and the reason."""
 
     def __init__(self, trusted_issuer: TrustedIssuer, sentence: str) -> None:
         super().__init__("The proof cannot be checked at the moment.")
@@ -233,10 +233,10 @@ class Unchecked(Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The caller is not shown to be the client. `details` says what would satisfy, and nothing about the client.
+    """The evidence does not prove the client. `details` says what would suffice, and nothing about the client.
 
-    `gone_from` is the id of the trusted issuer whose cluster said that the workload is gone; `failed` is there where a
-    trusted issuer did sign the token, and it does not hold.
+    `gone_from` is the id of the trusted issuer whose cluster said that the workload is gone. `failed` is set if a
+    trusted issuer did sign the token, but another check failed.
     """
 
     reason: RefusalReason
@@ -247,5 +247,5 @@ class Refused:
 
 
 def invalid(details: str) -> Refused:
-    """Evidence came and does not hold."""
+    """Return the refusal of evidence that was sent but is not valid."""
     return Refused(reason=RefusalReason.INVALID, details=details)

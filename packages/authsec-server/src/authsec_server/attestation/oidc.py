@@ -1,6 +1,6 @@
 """A token of an OpenID Connect issuer for workloads: GitHub Actions, GitLab CI, Google, Azure and others. Pure.
 
-Which claim is which selector, the trusted issuer says. What it does not name proves nothing.
+The trusted issuer maps selectors to claims. A claim without a selector proves nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from authsec_server.issuers.model import TrustedIssuer
 
 
 def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors | str:
-    """The selectors that the trusted issuer's claims are; a claim that is missing, empty or a list gives none."""
+    """Return the selectors of the mapped claims. A claim that is missing, empty or a list makes no selector."""
     texts = ((key, _text(claims.get(name))) for key, name in trusted_issuer.claims.items())
     proved = {key: text for key, text in texts if text}
     return Selectors(proved) if proved else "It has none of the claims that this trusted issuer reads."
 
 
 def audience_help(audience: str) -> str:
-    """How a workload gets a token for us."""
+    """Describe how a workload gets a token for us."""
     return f"Have the issuer make it for the audience {audience}."
 
 
@@ -31,7 +31,10 @@ KIND = Kind(read=read, audience_help=audience_help)
 
 
 def _text(value: object) -> str:
-    """As the issuer's documentation writes it: `true`, `42`. Of a list it would be unclear which member counts."""
+    """Write the value as the issuer's documentation does, such as `true` or `42`.
+
+    Empty for a list, because it is unclear which member is meant.
+    """
     if isinstance(value, str):
         return value
     return strict_json.dumps(value).decode() if isinstance(value, bool | int | float) else ""

@@ -1,4 +1,4 @@
-"""Attestation's one question: is this caller that client? Nothing to check means no."""
+"""Check whether a caller is a client. Without evidence, the caller is refused unless the client is unattested."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def attest(
     issuer: str,
     now: datetime,
 ) -> Proved | Refused:
-    """What the evidence proves. Evidence that comes and does not hold is refused even where none was needed.
+    """Check the evidence. Invalid evidence is refused, even if the client needs no evidence.
 
-    `trusted_issuers` are those of the client's proofs, by id. Raises `Unchecked` when nobody can tell at the moment.
+    `trusted_issuers` has the trusted issuers of the client's proofs, by id. Raises `Unchecked` if the evidence
+    cannot be checked at the moment.
     """
     if evidence is None:
         return _unproved(client, now)
@@ -56,17 +57,20 @@ def attest(
 
 
 def use_once(tx: Tx, client_id: str, single_use: SingleUse) -> bool:
-    """Use up evidence that proves once; False when it was used before. In the transaction that records the outcome."""
+    """Mark single-use evidence as used; False if it was used before.
+
+    Call in the transaction that records the outcome.
+    """
     return store.use(tx.connection, client_id, single_use.jti_sha256, single_use.until)
 
 
 def forget_used(tx: Tx, now: datetime) -> None:
-    """Forget used evidence that has expired."""
+    """Delete used evidence that has expired."""
     store.forget(tx.connection, now)
 
 
 def _unproved(client: Client, now: datetime) -> Proved | Refused:
-    """Only an unattested client gets in without evidence."""
+    """Accept a client without evidence only if it is unattested."""
     for proof in client.proofs:
         if proof.kind is ProofKind.UNATTESTED and proof.stands(now):
             return Proved(proof_id=proof.id, kind=proof.kind)

@@ -1,4 +1,4 @@
-"""The table of assertions that were used: each proves once (RFC 7523 section 3, `jti`)."""
+"""The table of used assertions: each assertion proves only once (RFC 7523 section 3, `jti`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ used_assertions = Table(
 
 
 def use(connection: Connection, client_id: str, jti_sha256: str, until: datetime) -> bool:
-    """Mark it as used; False when it was already. One statement: of two at once, one wins."""
+    """Mark the assertion as used; False if it was used before. One statement: of two requests at once, one wins."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     statement = upsert(used_assertions).values(client_id=client_id, jti_sha256=jti_sha256, until=until)
     added = connection.execute(statement.on_conflict_do_nothing().returning(used_assertions.c.jti_sha256))
@@ -28,5 +28,5 @@ def use(connection: Connection, client_id: str, jti_sha256: str, until: datetime
 
 
 def forget(connection: Connection, now: datetime) -> None:
-    """Drop those that have expired and would be refused for that anyway."""
+    """Delete expired assertions, which would be refused for that reason anyway."""
     connection.execute(delete(used_assertions).where(used_assertions.c.until < now))

@@ -1,7 +1,7 @@
-"""What the tokens of all trusted issuers have in common: form, signature, issuer, audience, times. Pure.
+"""Checks for the tokens of all trusted issuers: form, signature, issuer, audience and times. Pure.
 
-What its claims say about the workload, a module a kind reads. The key that judges a token is its trusted issuer's,
-never the token's choice (RFC 8725 sections 3.1 and 3.10).
+A module for each kind reads the claims about the workload. The key that verifies a token belongs to the
+trusted issuer. The token never chooses the key (RFC 8725 sections 3.1 and 3.10).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FindKey = Callable[[TrustedIssuer, str], PublicKey | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How the tokens of one kind of trusted issuer are read.
+    """How to read the tokens of one kind of trusted issuer.
 
-    `read` gives the selectors that the claims prove, or a complaint. `longest` is the longest life of a token in
-    seconds, where there is a limit; such a token must say when it was issued. `names_issuer`: its `iss` is the trusted
-    issuer's issuer. `audience_help` says how a workload gets a token for this audience. `bound`, of claims that `read`
-    took, is what the trusted issuer can be asked more about.
+    `read` returns the selectors that the claims prove, or a problem. `longest` is the longest lifetime of a token
+    in seconds. With such a limit, a token must say when it was issued. `names_issuer`: the `iss` of a token must
+    be the issuer. `audience_help` describes how a workload gets a token for the audience. `bound` takes claims
+    that `read` accepted, and returns what the cluster can be asked about.
     """
 
     read: Callable[[Mapping[str, Any], TrustedIssuer], Set[Selector] | str]
@@ -46,7 +46,10 @@ class Kind:
 
 
 def malformed(token: UnverifiedJws) -> str:
-    """What is wrong with the header, or nothing. Checked first: it tells nothing about the client."""
+    """Return the problem with the header, or nothing.
+
+    This check comes before any trusted issuer is tried, so the answer reveals nothing about the client.
+    """
     header = token.header
     if header["alg"] not in ALGORITHMS:
         return f"Its signature algorithm must be one of {', '.join(sorted(ALGORITHMS))}."
@@ -60,7 +63,7 @@ def malformed(token: UnverifiedJws) -> str:
 
 
 def speaks_for(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool:
-    """Whether the claims name this trusted issuer. Not verified yet: the caller wrote them."""
+    """Return whether the claims, which are not verified yet, name this trusted issuer."""
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE:
         subject = claims.get("sub")
         return isinstance(subject, str) and subject.startswith(f"spiffe://{trusted_issuer.issuer}/")
@@ -68,7 +71,7 @@ def speaks_for(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool
 
 
 def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
-    """Whether this key made the signature, with an algorithm that is fit for it."""
+    """Return whether this key made the signature, with an algorithm that is allowed for the key."""
     try:
         token.check_signature(key, algorithms=ALGORITHMS)
     except JoseError:
@@ -79,7 +82,7 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
 def complaint(
     claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, *, audience: str, now: float
 ) -> str:
-    """What is wrong with the claims of a token that the trusted issuer signed, or nothing (RFC 7519 section 4.1)."""
+    """Return the problem with the claims of a token with a valid signature, or nothing (RFC 7519 section 4.1)."""
     for check in _CHECKS:
         if problem := check(claims, trusted_issuer, kind, audience, now):
             return problem

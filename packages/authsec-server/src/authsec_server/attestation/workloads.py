@@ -1,4 +1,4 @@
-"""Workloads: whose word the token is, what it says, and whether that is the client. A new kind is one line here."""
+"""Verify the tokens of workloads and match them with a client. A new kind of trusted issuer is one line here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _ANOTHER = (
 
 
 def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer], now: datetime) -> list[TrustedIssuer]:
-    """The enabled trusted issuers of the client's active proofs."""
+    """Return the enabled trusted issuers that the client's unexpired proofs name."""
     found = {}
     for proof in client.proofs:
         if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id and proof.stands(now):
@@ -64,9 +64,9 @@ def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer],
 
 
 class Workloads:
-    """Judges the tokens of workloads. `issuer` is the authority's own: the audience where a trusted issuer names none.
+    """Verifier of workload tokens. `issuer` is this authority's own, the default audience of trusted issuers.
 
-    Without `clusters`, nothing is proved by a trusted issuer that wants its cluster asked.
+    Without `clusters`, a trusted issuer that requires look-ups proves nothing.
     """
 
     def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str, clusters: Clusters | None = None) -> None:
@@ -79,7 +79,7 @@ class Workloads:
     def recall(
         self, evidence: Evidence, client: Client, trusted: Sequence[TrustedIssuer], now: datetime
     ) -> Proved | Refused | None:
-        """What evidence proves that was verified before; None for all other evidence. `trusted` as for `prove`."""
+        """Match evidence that is in the cache; None for other evidence. `trusted` is as for `prove`."""
         for trusted_issuer in trusted:
             try:
                 verified = self._remembered.recall(trusted_issuer, evidence, now)
@@ -97,9 +97,10 @@ class Workloads:
         trusted: Sequence[TrustedIssuer],
         now: datetime,
     ) -> Proved | Refused:
-        """What the evidence proves; `token` is the evidence, taken apart, and `trusted` the client's `usable_issuers`.
+        """Verify the evidence and match it with the client.
 
-        Raises `Unchecked` when the keys that would tell are not known at the moment.
+        `token` is the parsed evidence, and `trusted` are the client's trusted issuers. Raises `Unchecked` if the keys
+        for the token are not available.
         """
         if problem := malformed(token):
             return invalid(problem)
@@ -130,7 +131,7 @@ class Workloads:
     def _signer(
         self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustedIssuer]
     ) -> tuple[TrustedIssuer, PublicKey] | None:
-        """The trusted issuer whose key made the signature: clusters may share an issuer, never a key."""
+        """Return the trusted issuer whose key made the signature. Clusters may share an issuer, but never a key."""
         unknown: tuple[TrustedIssuer, KeysUnavailable] | None = None
         for trusted_issuer in trusted:
             if not speaks_for(trusted_issuer, token.claims):
@@ -150,7 +151,7 @@ class Workloads:
     def _judged(
         self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, evidence: Evidence, now: datetime
     ) -> Proved | Refused:
-        """Whether that is the client. Its cluster is asked only where the token itself says what is registered."""
+        """Match the workload with the client. The cluster is asked only if everything in the token matches."""
         outcome = match(client, trusted_issuer, verified, self._trust_domain, now)
         if isinstance(outcome, Miss) and not outcome.waits:
             return _another(outcome)
@@ -172,7 +173,7 @@ class Workloads:
     def _looked_up(
         self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, miss: Miss, now: datetime
     ) -> Proved | Refused:
-        """Whether it is the client by what the cluster says of its pod beside the token."""
+        """Match again, with the cluster's answer about the pod."""
         assert self._clusters is not None
         assert verified.bound is not None
         told = self._clusters.pod(trusted_issuer, verified.bound)
@@ -191,7 +192,10 @@ def _another(miss: Miss) -> Refused:
 
 
 def _spoilt(trusted_issuer: TrustedIssuer, problem: str) -> Refused:
-    """The trusted issuer signed it, so the operator may know what is wrong with it: nobody is trying keys."""
+    """Refuse a signed token that has another problem, and keep the problem for the operator.
+
+    A signature of the trusted issuer shows that the caller does not try keys at random.
+    """
     return replace(invalid(problem), failed=Failed(trusted_issuer_id=trusted_issuer.id, sentence=problem))
 
 

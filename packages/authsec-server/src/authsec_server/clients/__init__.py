@@ -1,4 +1,4 @@
-"""AI agents and MCP servers as clients, and the proofs by which each may show that it is itself.
+"""AI agents and MCP servers as clients, and the proofs by which each client authenticates.
 
-How a proof is checked is `attestation`'s; what a client may do is `delegations`'.
+`attestation` checks the proofs. `delegations` decides what a client may do.
 """

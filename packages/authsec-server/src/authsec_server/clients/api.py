@@ -1,4 +1,4 @@
-"""Clients over HTTP."""
+"""Admin API operations for clients."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ FILTERS = (
 
 
 class NewSelector(Body):
-    """One fact about the workload."""
+    """A selector of the request: one fact about the workload."""
 
     key: str
     value: str
 
 
 class NewClient(Body):
-    """A client to be onboarded; which of `selectors` and `public_key` (PEM) it needs, its platform says."""
+    """Request to onboard a client. The platform decides if `selectors` or `public_key` (PEM) is needed."""
 
     name: str
     platform: str
@@ -55,7 +55,7 @@ class NewClient(Body):
     labels: dict[str, str] = Field(default_factory=dict)
 
     def onboarding(self) -> Onboarding:
-        """What is asked for, in the room's own terms."""
+        """Convert the request to an `Onboarding`."""
         return Onboarding(
             name=self.name,
             platform=self.platform,
@@ -71,7 +71,7 @@ class NewClient(Body):
 
 
 class ClientChanges(Changes):
-    """What an edit may change of a client. None of it ends a token; who says the old slug finds nothing."""
+    """Changes to the description of a client; they revoke no token. An old `slug` finds nothing."""
 
     name: str = LEFT_OUT
     slug: str = LEFT_OUT
@@ -82,16 +82,16 @@ class ClientChanges(Changes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOperations:
-    """The room's handlers. `trust_domain` is that of the clients' SPIFFE IDs.
+    """Handlers of the client operations. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
 
-    `delete` also ends what was delegated to a client, which the rooms above know.
+    `delete` also deletes the client's delegations, which belong to a package above this one.
     """
 
     trust_domain: str
     delete: Verb
 
     async def page(self, call: Call[NoBody]) -> Page[ClientShown]:
-        """Clients, in the order of their names."""
+        """List clients in name order."""
         filters = ClientFilters(
             text=call.query("text") or "",
             kind=read_one_of(call.request, "kind", ClientKind),
@@ -109,17 +109,17 @@ class ClientOperations:
         return await paged(call, bool, load, lambda seen: self.shown(call, seen))  # what a cursor is, the list knows
 
     async def create(self, call: Call[NewClient]) -> ClientMade:
-        """Onboards one."""
+        """Onboard a client. Only this answer contains the new client secret, if there is one."""
         wanted = call.body.onboarding()
         client = await call.change(lambda tx, act: service.create(tx, act, wanted, trust_domain=self.trust_domain))
         return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
 
     async def show(self, call: Call[NoBody]) -> ClientShown:
-        """One of them."""
+        """Return one client."""
         return self.shown(call, await call.read(lambda tx, act: see(tx, service.get(tx, act, call.of("client")))))
 
     async def edit(self, call: Call[ClientChanges]) -> ClientShown:
-        """Changes what is sent."""
+        """Change the fields that the request contains."""
 
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
@@ -129,7 +129,7 @@ class ClientOperations:
         return await self._seen(call, await call.change(work))
 
     async def remove(self, call: Call[NoBody]) -> ClientShown:
-        """Deletes it."""
+        """Delete the client with its proofs and delegations, and revoke its tokens."""
 
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
@@ -139,7 +139,7 @@ class ClientOperations:
         return await self._seen(call, await call.change(work))
 
     def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[ClientShown]]:
-        """A handler that does this to the client."""
+        """Return a handler that applies `verb` to the client."""
 
         async def turn(call: Call[NoBody]) -> ClientShown:
             return await self._seen(call, await call.change(lambda tx, act: verb(tx, act, call.of("client"))))
@@ -147,7 +147,7 @@ class ClientOperations:
         return turn
 
     def shown(self, call: Call[NoBody] | Call[ClientChanges], seen: SeenClients) -> ClientShown:
-        """The client as it is shown."""
+        """Convert the client to JSON."""
         return as_json(seen, self.trust_domain, call.act.now)
 
     async def _seen(self, call: Call[NoBody] | Call[ClientChanges], client: Client) -> ClientShown:
@@ -155,7 +155,7 @@ class ClientOperations:
 
 
 def operations(*, trust_domain: str, delete: Verb) -> list[AnyOperation]:
-    """The operations of this room; see `Clients`."""
+    """Return the operations on clients; see `ClientOperations`."""
     its = ClientOperations(trust_domain=trust_domain, delete=delete)
     return [
         Operation(
@@ -217,7 +217,7 @@ def operations(*, trust_domain: str, delete: Verb) -> list[AnyOperation]:
 
 
 def _turns(its: ClientOperations) -> list[AnyOperation]:
-    """What is done to a client as it is, however often it was changed before."""
+    """Return the operations that work for any revision of a client: disable, enable and revoke tokens."""
     turns: tuple[tuple[str, str, str, Verb], ...] = (
         ("disable", "disableClient", "Turn a client off, and end its tokens and enrolment codes", service.disable),
         ("enable", "enableClient", "Turn a client on again; what has ended stays ended", service.enable),

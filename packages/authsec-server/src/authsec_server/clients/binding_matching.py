@@ -1,4 +1,4 @@
-"""Which trusted issuer proves selectors: which fit at all, and which one is chosen. Pure."""
+"""Choose the trusted issuer for a selector proof: find the issuers that fit, and the one to use."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _NAMED = 5  # in a message that lists trusted issuers
 
 
 def fits(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:
-    """Whether the trusted issuer can know such a workload. `trust_domain` is that of the clients' SPIFFE IDs."""
+    """Return whether the trusted issuer can know such a workload. `trust_domain` is the one in clients' SPIFFE IDs."""
     return not _misfit(platform, selectors, trusted_issuer, trust_domain)
 
 
 def proves(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:
-    """Whether the trusted issuer fits, and can prove each of the selectors. Of nothing to prove, nothing is proved."""
+    """Return whether the trusted issuer fits and can prove every selector. False without selectors."""
     able = all(provenance(trusted_issuer, each.key) is not Provenance.NEVER for each in selectors)
     return bool(selectors) and able and fits(platform, selectors, trusted_issuer, trust_domain)
 
@@ -39,10 +39,10 @@ def proves(platform: Platform, selectors: Sequence[Selector], trusted_issuer: Tr
 def chosen(
     platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustedIssuer], trust_domain: str
 ) -> TrustedIssuer | None:
-    """The one trusted issuer that is meant where none is named; None where none of those registered fits.
+    """Choose the trusted issuer for a request that names none; None if no registered issuer fits.
 
-    Raises `Invalid` where several could be meant, and where the one that fits does not prove a selector as it is set
-    up.
+    Raises `Invalid` if several issuers can prove the selectors. Also raises `Invalid` if an issuer fits, but does
+    not prove a selector with its present settings.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
@@ -64,7 +64,7 @@ def chosen(
 def require_suitable(
     platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str
 ) -> None:
-    """Raise `Invalid` unless the trusted issuer that was named fits, and can prove all selectors."""
+    """Raise `Invalid` unless the trusted issuer that was named fits and can prove all selectors."""
     if problem := _misfit(platform, selectors, trusted_issuer, trust_domain):
         raise Invalid(
             "trusted_issuer",
@@ -75,7 +75,10 @@ def require_suitable(
 
 
 def require_provable(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> None:
-    """Raise `Invalid` at the first selector that the trusted issuer does not prove; the message names all of them."""
+    """Raise `Invalid` if the trusted issuer, with its present settings, cannot prove a selector.
+
+    The error is at the first such selector, and its message names all of them.
+    """
     never = [index for index, each in enumerate(selectors) if provenance(trusted_issuer, each.key) is Provenance.NEVER]
     if never:
         keys = [selectors[index].key for index in never]
@@ -90,7 +93,7 @@ def require_provable(selectors: Sequence[Selector], trusted_issuer: TrustedIssue
 def lacking(
     platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustedIssuer], trust_domain: str
 ) -> str:
-    """Why a proof without a trusted issuer has none of those registered; empty if none fits at all."""
+    """Explain why a proof without a trusted issuer has none of the registered ones; empty if none of them fits."""
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
     ]
@@ -109,7 +112,7 @@ def lacking(
 
 
 def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
-    """What would prove these selectors, which this trusted issuer does not prove as it is set up."""
+    """Explain how to prove these selectors, which this trusted issuer does not prove with its present settings."""
     named = " and ".join(keys)
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES and all(map(by_lookup, keys)):
         with_what = "" if trusted_issuer.cluster else " --from-kubeconfig --credentials FILE_NAME"
@@ -126,13 +129,16 @@ def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
 
 
 def what_fits(platform: Platform) -> str:
-    """Which kind of trusted issuer knows the platform's workloads, and how to register one, without a full stop."""
+    """Name the kinds of issuer for this platform, and the command to register one, without a full stop."""
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
     return f"{platform.shown} workloads need {kinds}: authsec issuers add"
 
 
 def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> str:
-    """Why the trusted issuer cannot know such a workload, behind "The trusted issuer …"; empty if it can."""
+    """Return why the trusted issuer cannot know such a workload; empty if it can.
+
+    The text continues a sentence that begins with the trusted issuer's name.
+    """
     if trusted_issuer.kind not in FITTING.get(platform, ()):
         return (
             f"is {_article(trusted_issuer.kind)} {trusted_issuer.kind.shown}: it knows no {platform.shown} workloads."
@@ -158,7 +164,7 @@ def _of_another_domain(selectors: Sequence[Selector], trusted_issuer: TrustedIss
 
 
 def _of_another_issuer(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> str:
-    """Selectors of `github:…` mean a trusted issuer that speaks of `github:…`, whichever of them it knows."""
+    """Return the problem if the trusted issuer maps no selector with the same prefix, such as `github:`; else empty."""
     spoken = {_vocabulary(key) for key in trusted_issuer.claims}
     for selector in selectors:
         if _vocabulary(selector.key) not in spoken:
@@ -175,11 +181,12 @@ def _article(kind: TrustedIssuerKind) -> str:
 
 
 def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof:
-    """The proof with its trusted issuer: `named` by id or slug, else the only one registered that can prove it.
+    """Return the proof with its trusted issuer.
 
-    One that is disabled is taken, too: it was registered for such workloads. Where
-    none fits, the proof has none: the client cannot prove itself by it yet. `trust_domain` is that of the clients'
-    SPIFFE IDs. Raises `Invalid`.
+    `named` is the id or slug of the issuer. Without `named`, it is the only registered issuer that can prove the
+    proof. A disabled issuer is used, too: it is registered for such workloads, and may be enabled again. If no
+    issuer fits, the proof has none, and the client cannot authenticate by it yet. `trust_domain` is the one in
+    the clients' SPIFFE IDs. Raises `Invalid`.
     """
     if proof.kind is not ProofKind.SELECTORS:
         if named is not None:
@@ -194,7 +201,7 @@ def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: s
 
 
 def lacks(tx: Tx, proof: Proof, trust_domain: str) -> str:
-    """Why this proof without a trusted issuer has none of those registered; empty if none fits."""
+    """Explain why this proof without a trusted issuer has none of the registered ones; empty if none of them fits."""
     return lacking(platform_of(proof), proof.selectors, _fitting(tx, platform_of(proof)), trust_domain)
 
 

@@ -1,4 +1,4 @@
-"""What the database knows of proofs that rest on a trusted issuer, and of those that wait for one. Many at once."""
+"""SQL for the proofs of a trusted issuer and the proofs that wait for one. Each call handles many proofs."""
 
 from __future__ import annotations
 
@@ -37,41 +37,41 @@ _CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _PROVABLE)  # as `Proof.checkable`
 
 
 def without_trusted_issuer(connection: Connection) -> list[tuple[Named, Proof]]:
-    """The proofs of selectors without a trusted issuer, each with its client; in the order of the clients' names."""
+    """List the selector proofs without a trusted issuer, each with its client, in order of the clients' names."""
     return _with_clients(connection, and_(_SELECTORS, proofs.c.trusted_issuer_id.is_(None)))
 
 
 def of_trusted_issuer(
     connection: Connection, trusted_issuer_id: str, limit: int | None = None
 ) -> list[tuple[Named, Proof]]:
-    """The proofs that rest on the trusted issuer, in the same way; at most so many."""
+    """List the proofs that name the trusted issuer, each with its client, in order of the clients' names."""
     return _with_clients(connection, proofs.c.trusted_issuer_id == trusted_issuer_id, limit)
 
 
 def of_trusted_issuer_with(connection: Connection, trusted_issuer_id: str, value: str) -> list[tuple[Named, Proof]]:
-    """Those of them whose selectors, as they are stored, hold this text."""
+    """List the trusted issuer's proofs whose stored selectors contain this text."""
     holds = cast(proofs.c.selectors, Text).contains(value, autoescape=True)
     return _with_clients(connection, and_(_SELECTORS, proofs.c.trusted_issuer_id == trusted_issuer_id, holds))
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> list[tuple[Named, Proof]]:
-    """The proofs with these ids, in the same way; unknown ids are left out."""
+    """List the proofs with these ids, each with its client. Unknown ids are left out."""
     return [each for some in in_batches(ids) for each in _with_clients(connection, proofs.c.id.in_(some))]
 
 
 def load(connection: Connection, client_ids: Sequence[str]) -> list[Client]:
-    """The clients, however many they are."""
+    """Load any number of clients, in batches."""
     return [client for some in in_batches(client_ids) for client in store.by_ids(connection, some).values()]
 
 
 def holders(connection: Connection, trusted_issuer_id: str, limit: int) -> list[str]:
-    """The ids of the clients whose proofs rest on the trusted issuer; at most so many."""
+    """Return the ids of at most `limit` clients with proofs that name the trusted issuer."""
     found = select(proofs.c.client_id).where(proofs.c.trusted_issuer_id == trusted_issuer_id).distinct().limit(limit)
     return list(connection.execute(found).scalars())
 
 
 def counts(connection: Connection, trusted_issuer_id: str) -> tuple[int, int]:
-    """How many proofs rest on the trusted issuer, and of how many clients."""
+    """Count the proofs that name the trusted issuer, and the clients of these proofs."""
     counted = select(func.count(), func.count(proofs.c.client_id.distinct())).where(
         proofs.c.trusted_issuer_id == trusted_issuer_id
     )
@@ -80,16 +80,17 @@ def counts(connection: Connection, trusted_issuer_id: str) -> tuple[int, int]:
 
 
 def rest_on(connection: Connection, proof_ids: Sequence[str], trusted_issuer: TrustedIssuer) -> None:
-    """Have these proofs rest on the trusted issuer."""
+    """Set the trusted issuer of these proofs."""
     for some in in_batches(proof_ids):
         bound = {"trusted_issuer_id": trusted_issuer.id, "trusted_issuer_enabled": trusted_issuer.enabled}
         connection.execute(update(proofs).where(proofs.c.id.in_(some)).values(bound))
 
 
 def follow(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Sequence[str] = ()) -> None:
-    """Note whether its proofs can be proved by it: those that are `unable`, by id, never can.
+    """Store for each of the issuer's proofs whether the issuer is enabled and can prove it.
 
-    What lists say of the clients is derived anew. A few statements, however many they are.
+    `unable` are the ids of proofs that the trusted issuer cannot prove, even if enabled. The client columns for
+    lists are derived again. A few statements are enough for any number of proofs.
     """
     of_trusted_issuer = proofs.c.trusted_issuer_id == trusted_issuer.id
     outdated = and_(of_trusted_issuer, proofs.c.trusted_issuer_enabled.is_not(trusted_issuer.enabled))
@@ -105,7 +106,7 @@ def follow(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Seq
 
 
 def revise(connection: Connection, client_ids: Sequence[str], *, at: datetime, by: str) -> None:
-    """Put these clients, whose proofs have changed, in their next revision, and derive anew what lists say of them."""
+    """Increase the revision of these clients, whose proofs have changed, and derive their columns for lists again."""
     following = {"revision": clients.c.revision + 1, "changed_at": at, "changed_by": by}
     for some in in_batches(client_ids):
         connection.execute(_derived(clients.c.id.in_(some)).values(following))
@@ -126,7 +127,7 @@ def show_as(connection: Connection, changed: Collection[Client]) -> None:
 
 
 def stranded(connection: Connection, trusted_issuer_id: str, now: datetime, limit: int) -> list[Named]:
-    """The clients that nothing else than proofs of this trusted issuer lets in, by name; it lets them in now."""
+    """List the clients that can authenticate now, but only by proofs of this trusted issuer, in name order."""
     lets_in = and_(_CHECKABLE, or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now))
     trusted_issuer = func.coalesce(proofs.c.trusted_issuer_id, "")
     alone = (  # grouped: asked of each client in turn, SQLite reads all proofs of the trusted issuer each time
@@ -160,7 +161,7 @@ def _derived(which: ColumnElement[bool]) -> Update:
 
 
 def _provable_until() -> ScalarSelect[datetime | None]:
-    """As `Client.provable_until`."""
+    """Return `Client.provable_until` as SQL."""
     end = func.max(func.coalesce(proofs.c.expires_at, literal(NEVER, Instant)))
     return select(end).where(proofs.c.client_id == clients.c.id, _CHECKABLE).correlate(clients).scalar_subquery()
 

@@ -1,4 +1,4 @@
-"""The verbs of proofs that rest on a trusted issuer: bound to one, and what becomes of them when it is changed."""
+"""Bind proofs to trusted issuers, and update or remove the proofs when a trusted issuer changes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _Mark = tuple[str, frozenset[Selector]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestingProof:
-    """A proof, and the client that holds it."""
+    """A proof, and its client."""
 
     client: Named
     proof: Proof
 
 
 def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[RestingProof]:
-    """The proofs without a trusted issuer that this one could prove, by the names of their clients.
+    """List the proofs without a trusted issuer that this one could prove, in order of the clients' names.
 
-    `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
+    `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
     """
     act.principal.require(Role.VIEWER)
     return [
@@ -45,7 +45,7 @@ def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: st
 
 
 def resting_on(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -> list[RestingProof]:
-    """The proofs that rest on the trusted issuer, by the names of their clients; at most so many."""
+    """List at most `limit` proofs that name the trusted issuer, in order of the clients' names."""
     act.principal.require(Role.VIEWER)
     return [
         RestingProof(client=client, proof=proof)
@@ -56,11 +56,12 @@ def resting_on(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -
 def bind(
     tx: Tx, act: Act, id_or_slug: str, proof_ids: Collection[str] | None = None, *, trust_domain: str = ""
 ) -> list[RestingProof]:
-    """Bind these proofs to the trusted issuer, or all that wait for one like it; returns those that were bound.
+    """Bind these proofs, or all waiting proofs that fit, to the trusted issuer. Return the proofs that were bound.
 
-    Of all at most `MOST_AT_ONCE`, in the order of `waiting`: ask again until none is bound. What rests on it already
-    stays as it is. Raises `NotFound`, `Invalid` where the trusted issuer cannot prove what a proof asks for, and
-    `Conflict` where the proof has another trusted issuer, or its client holds the same one already.
+    Without ids, the call binds at most `MOST_AT_ONCE` proofs, in the order of `waiting`. Repeat the call until it
+    binds none. A proof of this issuer does not change. Raises `NotFound`, and `Invalid` if the issuer cannot
+    prove a selector. Raises `Conflict` if the proof has another issuer, or if the client has an equal proof of
+    this issuer.
     """
     act.principal.require(Role.OPERATOR)
     if proof_ids is not None and len(proof_ids) > MOST_AT_ONCE:
@@ -122,7 +123,7 @@ def _require_bindable(
 
 
 def _mark(client: Named, proof: Proof) -> _Mark:
-    """What no client may hold twice of one trusted issuer."""
+    """Identify a proof by client and selectors: no client may have two such proofs of one trusted issuer."""
     return client.id, frozenset(proof.selectors)
 
 
@@ -135,7 +136,10 @@ MOST_STRANDED = 20  # listed by name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who rests on a trusted issuer. `stranded` are clients without another proof; `more`: there are further ones."""
+    """The use of a trusted issuer. `stranded` are clients that can authenticate in no other way.
+
+    `more` says that there are further stranded clients.
+    """
 
     proofs: int
     clients: int
@@ -145,7 +149,7 @@ class Users:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """What went: so many proofs; and, unless some are `left`, the trusted issuer."""
+    """Result of a removal: `proofs` were removed. The trusted issuer was removed if no proof is `left`."""
 
     trusted_issuer: TrustedIssuer
     proofs: int
@@ -153,7 +157,7 @@ class Removed:
 
 
 def users_of(tx: Tx, act: Act, trusted_issuer: TrustedIssuer) -> Users:
-    """Who rests on the trusted issuer, and whom to disable or remove it would keep out."""
+    """Count the proofs and clients of the trusted issuer, and list clients that cannot authenticate without it."""
     act.principal.require(Role.VIEWER)
     proofs, holders = binding_store.counts(tx.connection, trusted_issuer.id)
     stranded = binding_store.stranded(tx.connection, trusted_issuer.id, act.now, MOST_STRANDED + 1)
@@ -166,7 +170,7 @@ def users_of(tx: Tx, act: Act, trusted_issuer: TrustedIssuer) -> Users:
 
 
 def holders(tx: Tx, trusted_issuer: TrustedIssuer, limit: int) -> list[str]:
-    """The ids of the clients whose proofs rest on the trusted issuer; at most so many. For the rooms above."""
+    """Return the ids of at most `limit` clients with proofs of the trusted issuer. For the packages above."""
     return binding_store.holders(tx.connection, trusted_issuer.id, limit)
 
 
@@ -180,9 +184,10 @@ def edit_trusted_issuer(
     trust_domain: str = "",
     may_look_up: bool = False,
 ) -> TrustedIssuer:
-    """Change the trusted issuer, as `issuers.edit` does, and note which of its proofs it can still prove.
+    """Edit the trusted issuer, and update which of its proofs are valid.
 
-    `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
+    Proofs that the issuer cannot prove after the edit become invalid. Proofs that it can prove again become
+    valid. `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
     """
     before = issuers.get(tx, act, id_or_slug)
     trusted_issuer = issuers.edit(tx, act, id_or_slug, revision=revision, changes=changes, may_look_up=may_look_up)
@@ -192,25 +197,25 @@ def edit_trusted_issuer(
 
 
 def disable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """Disable the trusted issuer and the proofs that rest on it, and revoke their tokens."""
+    """Disable the trusted issuer and its proofs, and revoke the tokens that were issued on these proofs."""
     trusted_issuer = issuers.disable(tx, act, id_or_slug)
     binding_store.follow(tx.connection, trusted_issuer)
     return trusted_issuer
 
 
 def enable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: str = "") -> TrustedIssuer:
-    """Enable the trusted issuer and the proofs that rest on it. Revoked tokens stay revoked."""
+    """Enable the trusted issuer and the proofs that it can prove. Revoked tokens stay revoked."""
     trusted_issuer = issuers.enable(tx, act, id_or_slug)
     _follow(tx, trusted_issuer, trust_domain)
     return trusted_issuer
 
 
 def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: bool = False) -> Removed:
-    """Remove the trusted issuer and end the tokens that rest on it; `with_proofs`, also the proofs that do.
+    """Remove the trusted issuer and revoke its tokens; `with_proofs` also removes its proofs.
 
-    Without, and while proofs name it, raises `Conflict`: a client may lose its last way in, so somebody has to want it.
-    Of more than `MOST_AT_ONCE` proofs so many go in one change: the trusted issuer is disabled then, and stays until it
-    is removed again, with no proof `left`.
+    Without `with_proofs`, raises `Conflict` if proofs name the issuer: a client may lose its only proof. One call
+    removes at most `MOST_AT_ONCE` proofs. If proofs are `left`, the issuer is disabled, and removed by a later
+    call.
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = issuers.get(tx, act, id_or_slug)
@@ -229,7 +234,7 @@ def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: boo
 
 
 def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
-    """Note on its proofs which of them it can prove, if it is enabled."""
+    """Update the trusted issuer's proofs: a proof is valid if the issuer is enabled and can prove it."""
     held = binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)
     unable = [
         proof.id for _, proof in held if not proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
@@ -238,7 +243,7 @@ def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
 
 
 def _take_away(tx: Tx, act: Act, held: Sequence[tuple[Named, Proof]]) -> None:
-    """Remove proofs; the end of their trusted issuer revokes their tokens."""
+    """Remove these proofs of a trusted issuer, without a revocation: the caller revokes all tokens of the issuer."""
     gone = {proof.id for _, proof in held}
     holders = list(dict.fromkeys(client.id for client, _ in held))
     left = [_without(client, gone, act) for client in binding_store.load(tx.connection, holders)]

@@ -1,4 +1,4 @@
-"""Enrolment: with a one-time code a machine makes itself a key, a proof of one client for some hours. Pure."""
+"""Enrolment: by a one-time code, a machine registers its own key as a proof of one client, for some hours. Pure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_MACHINE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """A code that can be used until `expires_at`; the code itself is not here. The proof will last for `hours`.
+    """A code that can be used until `expires_at`, without its text. The proof will be valid for `hours`.
 
-    `made_by` may be acting again when the code is used: what the machine does rests on their word.
+    `made_by` is the principal that made the code. An enrolment is an act of this principal.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEnrolment:
-    """A code just made, with its text, which is shown this once."""
+    """A new code with its text, which is shown only once."""
 
     client: Client
     enrolment: Enrolment
@@ -46,9 +46,10 @@ class NewEnrolment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
-    """What a machine sends; nothing of it has been checked yet.
+    """Unverified request of a machine to enrol.
 
-    `public_key` is PEM, `possession` a JWT signed with its private half, `machine` what the machine calls itself.
+    `public_key` is PEM. `possession` is a JWT signed with the private key. `machine` is the name that the machine
+    reports.
     """
 
     client_id: str
@@ -60,14 +61,14 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """The client, and the proof of it that the machine holds now."""
+    """The client, and the new proof of the machine."""
 
     client: Client
     proof: Proof
 
 
 class EnrolmentRefusal(StrEnum):
-    """Why a machine was not enrolled, as the journal has it; a caller is told less."""
+    """Reason for a refused enrolment, for the audit log. The caller gets fewer details."""
 
     RATE_LIMITED = "rate_limited"
     CODE_UNKNOWN = "code_unknown"  # mistyped, used, taken back, or expired so long ago that it is forgotten
@@ -91,7 +92,7 @@ _OF_ANOTHER = (  # only who holds a code that is good hears this
 
 
 class EnrolmentRefused(NotPermitted):
-    """The code enrols nothing. One text for all codes that are no good: whoever guesses learns nothing by it."""
+    """The code enrols nothing. All invalid codes have one error text, so that guessing reveals nothing."""
 
     reason = "enrolment_refused"
 
@@ -102,14 +103,14 @@ class EnrolmentRefused(NotPermitted):
 
 
 def parse_hours(hours: int) -> int:
-    """How long the proof shall last. Raises `Invalid`."""
+    """Check how many hours the proof will be valid. Raises `Invalid`."""
     if not 1 <= hours <= MAX_HOURS:
         raise Invalid("hours", f"{hours} hours are not possible.", f"1 to {MAX_HOURS}: a week at most.")
     return hours
 
 
 def machine_name(text: str) -> str:
-    """What the machine calls itself, as it may be shown: one line, nothing invisible, not long; perhaps nothing."""
+    """Make the name that the machine reports safe to show: one short line without invisible characters, or empty."""
     seen = "".join(char for char in unicodedata.normalize("NFC", text) if char == " " or _visible(char))
     return seen.strip()[:MAX_MACHINE].strip()
 

@@ -1,4 +1,4 @@
-"""Enrolment over HTTP: codes for operators; and the one address where machines, which have no admin key, use them."""
+"""Enrolment over HTTP: admin API operations for codes, and one endpoint for machines, which have no admin key."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _PRIVATE = {"Cache-Control": "no-store"}
 
 
 class NewCode(Body):
-    """For how many hours the key that is made with the code shall be good."""
+    """Request to make a code. `hours` is the lifetime of the key that a machine registers with the code."""
 
     hours: int = DEFAULT_HOURS
 
 
 class EnrolmentShown(TypedDict):
-    """An open code as the admin API shows it: the code itself is nowhere."""
+    """An open code as the admin API returns it, without the text of the code."""
 
     id: str
     client_id: str
@@ -47,7 +47,7 @@ class EnrolmentShown(TypedDict):
 
 
 class EnrolmentMade(EnrolmentShown):
-    """A code that was just made, with its text, which is shown this once, and what the client is called."""
+    """A new code with its text, which is shown only once, and with the client's name and slug."""
 
     code: str
     name: str
@@ -55,14 +55,14 @@ class EnrolmentMade(EnrolmentShown):
 
 
 class TakenBack(TypedDict):
-    """A code that can be used no more."""
+    """Answer for a code that was taken back, so that no machine can use it."""
 
     id: str
     taken_back: Literal[True]
 
 
 class Sent(Body):
-    """What a machine sends: the code, its public key (PEM), and a JWT signed with the private half."""
+    """Request of a machine: the code, the machine's public key (PEM), and a JWT signed with the private key."""
 
     client_id: str
     code: str = Field(repr=False)
@@ -72,7 +72,7 @@ class Sent(Body):
 
 
 def operations() -> list[AnyOperation]:
-    """What those who administer can do about enrolment."""
+    """Return the operations on enrolment codes."""
     codes = PATH + "/{client}/enrolments"
     return [
         Operation(
@@ -110,7 +110,7 @@ def operations() -> list[AnyOperation]:
 
 
 def routes(enrolling: Enrolling) -> list[Route]:
-    """The address for machines."""
+    """Return the route where machines enrol."""
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def enrol(request: Request) -> JSONResponse:
@@ -134,7 +134,7 @@ def routes(enrolling: Enrolling) -> list[Route]:
 
 
 def as_json(enrolment: Enrolment) -> EnrolmentShown:
-    """The open code."""
+    """Convert the open code to JSON."""
     return {
         "id": enrolment.id,
         "client_id": enrolment.client_id,

@@ -1,7 +1,7 @@
-"""The door for machines that enrol themselves: limit, look, decide, record; then it is answered. Anybody may knock.
+"""Endpoint where machines enrol. Anybody may call it: limit the rate, check, enrol and record, then answer.
 
-A request that fails its checks does not use up the code. Whoever holds the right code is whom it was given to, and
-would only have to go and ask for another because a clock was wrong; whoever does not hold it, cannot use it up.
+A request that fails its checks does not use up the code. An operator made the right code for its caller. A
+wrong clock should not cost this caller a new code. A caller without the code cannot use it up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAILURES_A_MINUTE = 20  # from one network
 
 
 class Enrolling:
-    """The way in for machines. Blocks its thread, and writes into the journal before it answers."""
+    """Enrol machines. The method blocks its thread, and records in the audit log before it answers."""
 
     def __init__(
         self,
@@ -46,7 +46,8 @@ class Enrolling:
     def redeem(self, asked: Redemption, *, request_id: str, address: str) -> Enrolled:
         """Enrol the machine. Raises `EnrolmentRefused`, `Invalid`, `Conflict`, `TooOften` or `Unavailable`.
 
-        Each try is charged before it is checked: a thousand at once are not one. One that was right is given back.
+        The rate limit is charged before the checks, so that a thousand parallel attempts do not cost as one. A
+        successful attempt is not charged.
         """
         arrival = EnrollingMachine(
             now=self._now(), request_id=request_id, address=address, token_bytes=self._token_bytes

@@ -1,4 +1,4 @@
-"""The verbs of enrolment: making a code, taking it back, and using it up for a proof of the machine's key."""
+"""Make enrolment codes, take codes back, and use them up for a proof with the machine's key."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ LEEWAY: Final = 30  # seconds of clock difference either way
 
 
 def complaint(possession: str, key: PublicKey, *, client_id: str, code_sha256: str, issuer: str, now: datetime) -> str:
-    """What is wrong with it, or nothing. The signature comes first: until it holds, nothing inside is worth a word."""
+    """Return the problem with the proof of possession, or nothing.
+
+    The signature is checked first: without a valid signature, the answer says nothing about the claims.
+    """
     try:
         token = parse_compact(possession, max_bytes=MAX_BYTES)
         token.verified_by(key, algorithms=key.algorithms)
@@ -69,9 +72,10 @@ def _untimely(claims: Mapping[str, Any], now: float) -> str:
 
 
 def make(tx: Tx, act: Act, id_or_slug: str, *, hours: int = DEFAULT_HOURS) -> NewEnrolment:
-    """A one-time code by which a machine may make itself a key of the client, good for so many hours.
+    """Make a one-time code: a machine can register a key of the client, which is valid for so many hours.
 
-    Only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` for a client that is disabled or has enough.
+    Call only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` if the client is disabled or has too
+    many open codes.
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
@@ -92,13 +96,13 @@ def make(tx: Tx, act: Act, id_or_slug: str, *, hours: int = DEFAULT_HOURS) -> Ne
 
 
 def open_of(tx: Tx, act: Act, client_id: str) -> list[Enrolment]:
-    """The codes of the client that can still be used, the oldest first."""
+    """List the client's codes that can still be used, oldest first."""
     act.principal.require(Role.VIEWER)
     return codes.of_client(tx.connection, client_id, act.now)
 
 
 def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
-    """Let the code be used no more. Raises `NotFound` where it was used by then, or has expired."""
+    """Take the code back, so that no machine can use it. Raises `NotFound` if it was used or has expired."""
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
     found = next((each for each in codes.of_client(tx.connection, client.id, act.now) if each.id == enrolment_id), None)
@@ -113,12 +117,12 @@ def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
 
 
 def forget_all(tx: Tx) -> None:
-    """Forget every code: of a restored database nobody knows which were used."""
+    """Delete every code: a restored database does not show which codes were used."""
     codes.remove_all(tx.connection)
 
 
 def forget(tx: Tx, now: datetime) -> None:
-    """Forget codes that have expired."""
+    """Delete the codes that have expired."""
     codes.forget(tx.connection, now)
 
 
@@ -145,7 +149,7 @@ def _record(tx: Tx, act: Act, kind: EventKind, client: Client, enrolment: Enrolm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrollingMachine:
-    """When and from where a machine knocks."""
+    """The time and the origin of a machine's request."""
 
     now: datetime
     request_id: str
@@ -153,7 +157,7 @@ class EnrollingMachine:
     token_bytes: Callable[[int], bytes]
 
     def by(self, principal: Principal) -> Act:
-        """What the machine does, as the act of who made the code: on their word it rests."""
+        """Return the machine's act. The principal that made the code is the principal of the act."""
         return Act(
             principal=principal,
             now=self.now,
@@ -165,7 +169,7 @@ class EnrollingMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usable:
-    """A code that is good, the client that it is for, and who made it, with the role that they have now."""
+    """A valid code, its client, and the principal that made the code, with the principal's present role."""
 
     enrolment: Enrolment
     client: Client
@@ -173,7 +177,7 @@ class Usable:
 
 
 def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
-    """What the code is good for. Raises `EnrolmentRefused`."""
+    """Check the code, and return its client and its maker. Raises `EnrolmentRefused`."""
     code = read_code(asked.code)
     enrolment = codes.by_hash(tx.connection, hashed(code)) if code else None
     client = service.load(tx, enrolment.client_id) if enrolment else None
@@ -190,7 +194,7 @@ def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
 
 
 def enrol(tx: Tx, arrival: EnrollingMachine, asked: Redemption, *, issuer: str) -> Enrolled:
-    """Use up the code, and add the machine's key to the client's proofs. Only inside a `change`."""
+    """Use up the code, and add the machine's key to the client's proofs. Call only inside a `change`."""
     found = usable(tx, arrival.now, asked)
     act = arrival.by(found.maker)
     proof = _enrolled_key(act, found, asked, issuer)
@@ -207,7 +211,7 @@ def enrol(tx: Tx, arrival: EnrollingMachine, asked: Redemption, *, issuer: str) 
 
 
 def _enrolled_key(act: Act, found: Usable, asked: Redemption, issuer: str) -> Proof:
-    """The proof, once the machine is shown to hold its key. Raises `Invalid`."""
+    """Return the new proof, after the machine has shown possession of the key. Raises `Invalid`."""
     key = parse_key(asked.public_key)
     wrong = complaint(
         asked.possession,
@@ -233,7 +237,7 @@ def _enrolled_key(act: Act, found: Usable, asked: Redemption, issuer: str) -> Pr
 
 
 def _without_expired(tx: Tx, act: Act, client: Client) -> tuple[Proof, ...]:
-    """The client's proofs but for enrolled keys that have expired: a client may hold so many only."""
+    """Remove the client's expired enrolled keys, and return the other proofs: the number of proofs is limited."""
     for proof in client.proofs:
         if _is_over(proof, act.now):
             store.remove_proof(tx.connection, proof.id)

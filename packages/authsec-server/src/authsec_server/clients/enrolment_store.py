@@ -1,4 +1,4 @@
-"""The table of enrolment codes that can be used, and its statements. A code is a hash here, and used by deleting it."""
+"""The table of enrolment codes that can be used. A code is stored as a hash, and deleted by its use."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ def add(connection: Connection, enrolment: Enrolment, code_sha256: str) -> None:
 
 
 def by_hash(connection: Connection, code_sha256: str) -> Enrolment | None:
-    """The enrolment whose code has this hash, expired or not."""
+    """Return the enrolment whose code has this hash, even if the code has expired."""
     row = connection.execute(select(enrolments).where(enrolments.c.code_sha256 == code_sha256)).first()
     return None if row is None else _enrolment(row)
 
 
 def of_client(connection: Connection, client_id: str, now: datetime) -> list[Enrolment]:
-    """The client's codes that can be used now, the oldest first."""
+    """List the client's codes that have not expired, oldest first."""
     can_be_used = select(enrolments).where(enrolments.c.client_id == client_id, enrolments.c.expires_at > now)
     rows = connection.execute(can_be_used.order_by(enrolments.c.created_at, enrolments.c.id))
     return [_enrolment(row) for row in rows]
 
 
 def remove(connection: Connection, enrolment_id: str) -> bool:
-    """Delete it; False when it was gone already. Of two who use a code at once, one is told True."""
+    """Delete the code; False if it was deleted before. If two machines use a code at once, only one gets True."""
     return connection.execute(delete(enrolments).where(enrolments.c.id == enrolment_id)).rowcount == 1
 
 
 def end(connection: Connection, client_ids: Collection[str]) -> None:
-    """Delete all codes of these clients. One statement, however many."""
+    """Delete all codes of these clients, in one statement."""
     connection.execute(delete(enrolments).where(enrolments.c.client_id.in_(client_ids)))
 
 
@@ -74,7 +74,7 @@ def remove_all(connection: Connection) -> None:
 
 
 def forget(connection: Connection, now: datetime) -> None:
-    """Delete what has expired."""
+    """Delete the codes that have expired."""
     connection.execute(delete(enrolments).where(enrolments.c.expires_at <= now))
 
 

@@ -1,4 +1,4 @@
-"""What a list of clients is asked for: which of them, in which order, from where on. Pure."""
+"""The filters, the order and the cursor of a list of clients. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_COUNTED = 10_000  # beyond it a number tells people nothing, and costs time
 
 
 class Attention(StrEnum):
-    """What somebody should look at."""
+    """Reasons why an administrator should look at a client."""
 
     CANNOT_PROVE = "cannot_prove"  # holds nothing that can be checked, so it gets no token
     UNATTESTED = "unattested"  # anybody who knows its client_id gets its tokens
@@ -25,7 +25,7 @@ class Attention(StrEnum):
 
 
 class ClientSort(StrEnum):
-    """By what a list is ordered."""
+    """The order of a list of clients."""
 
     NAME = "name"
     CREATED = "created"
@@ -34,10 +34,10 @@ class ClientSort(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientFilters:
-    """Which clients: those for which all of it holds; what is empty or None holds for all.
+    """Filters for clients. A client must match every filter; an empty filter or None matches all clients.
 
-    `text` is a part of the name or slug, or the beginning of the client_id, in any case; so is `owner`, as a whole.
-    `label` is `name=value`, or a name alone for any value.
+    `text` is a part of the name or slug, or the beginning of the client_id. `owner` is the whole name of the
+    owner. `text` and `owner` ignore case. `label` is `name=value`, or a name alone for any value.
     """
 
     text: str = ""
@@ -51,7 +51,7 @@ class ClientFilters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """How many there are; `capped` where there are more than that."""
+    """A number of clients; `capped` says that there are more clients than that."""
 
     number: int
     capped: bool
@@ -65,7 +65,7 @@ Position = tuple[str | datetime, ...]
 
 
 def position(client: Client, sort: ClientSort) -> Position:
-    """Where the client stands."""
+    """Return the client's position in this order."""
     name, owner = naming.folded(client.name), naming.folded(client.owner)
     by: dict[ClientSort, Position] = {
         ClientSort.NAME: (name,),
@@ -76,13 +76,13 @@ def position(client: Client, sort: ClientSort) -> Position:
 
 
 def write_cursor(sort: ClientSort, last: Position) -> str:
-    """A position as text for an address. No name has a line break, so it may stand between the parts."""
+    """Encode a position for a URL. Line breaks separate the parts, because no name contains a line break."""
     parts = [part.isoformat() if isinstance(part, datetime) else part for part in last]
     return urlsafe_b64encode("\n".join([sort, *parts]).encode()).decode().rstrip("=")
 
 
 def read_cursor(sort: ClientSort, cursor: str) -> Position:
-    """The position. It comes from the caller: raises `Invalid` unless a list in this order can have given it out."""
+    """Decode the caller's cursor. Raises `Invalid` unless a list in this order can have made the cursor."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         kind, *parts = urlsafe_b64decode(padded.encode("ascii")).decode().split("\n")

@@ -1,4 +1,4 @@
-"""The verbs of the proofs that a client holds: one more, one less, another secret."""
+"""Add and remove the proofs of a client, and rotate its secret."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from authsec_server.revocations.model import Revocation, SubjectKind
 
 
 def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_domain: str = "") -> Client:
-    """Let the client prove itself so, too. Raises `Invalid`, `NotFound`, or `Conflict` for what it holds already.
+    """Add a proof to the client. Raises `Invalid`, `NotFound`, or `Conflict` for a proof that the client already has.
 
-    `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
+    `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
@@ -51,9 +51,9 @@ def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_doma
 
 
 def remove_proof(tx: Tx, act: Act, id_or_slug: str, proof_id: str) -> Client:
-    """Take the proof away, and end the tokens that were issued on it. Raises `NotFound`.
+    """Remove the proof, and revoke the tokens that were issued on it. Raises `NotFound`.
 
-    The last one may go too: nothing to check means no, so the client then gets no token until it has another.
+    The last proof may be removed, too: the client then gets no token until it has another proof.
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
@@ -65,7 +65,7 @@ def remove_proof(tx: Tx, act: Act, id_or_slug: str, proof_id: str) -> Client:
 
 
 def held(client: Client, proof_id: str) -> Proof:
-    """The client's proof with this id. Raises `NotFound`."""
+    """Return the client's proof with this id. Raises `NotFound`."""
     for proof in client.proofs:
         if proof.id == proof_id:
             return proof
@@ -76,9 +76,10 @@ def held(client: Client, proof_id: str) -> Proof:
 
 
 def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
-    """The client with these proofs, as its next revision. Its platform is that of the first; without any it stays.
+    """Return the client's next revision, with these proofs.
 
-    An enrolled key says nothing about it: that is a visit of some hours to a laptop.
+    The first proof decides the platform; without any proof, the platform stays. An enrolled key never decides the
+    platform: it only shows that the client runs on a laptop for some hours.
     """
     in_order = tuple(sorted(held, key=lambda proof: (proof.created_at, proof.id)))
     telling = [proof for proof in in_order if proof.kind is not ProofKind.ENROLLED_KEY]
@@ -92,20 +93,20 @@ def _refuse_repeated(client: Client, proof: Proof) -> None:
 
 
 def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
-    """Raise `Conflict` if these would be more proofs than the client may have. For the verbs of this room."""
+    """Raise `Conflict` if these are more proofs than a client may have. For this package."""
     if len(held) > MAX_PROOFS:  # each is tried at every request for a token
         raise Conflict(f"{client.name} holds {MAX_PROOFS} proofs, the most that it may have.", "Remove one first.")
 
 
 def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:
-    """Delete the proof, which the client no longer has, and end the tokens on it. For the verbs of this room."""
+    """Delete the proof and revoke its tokens. `client` is the client without the proof. For this package."""
     store.remove_proof(tx.connection, proof.id)
     ended = revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
     record(tx, act, EventKind.PROOF_REMOVED, named(client), proof, ended)
 
 
 def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof, *ended: Revocation) -> None:
-    """Record what became of a proof, and what `ended` with it. For the verbs of this room."""
+    """Record an event about the proof, with the revocations in `ended`. For this package."""
     told = revocations.as_detail(*ended) if kind is EventKind.PROOF_REMOVED else {}
     audit.record_act(
         tx, act, kind, client=client, subject=Named(id=proof.id, name=proof.kind), detail={**evidence(proof), **told}
@@ -116,11 +117,12 @@ MAX_OVERLAP: Final = timedelta(days=7)
 
 
 def rotate_secret(tx: Tx, act: Act, id_or_slug: str, overlap: timedelta = OVERLAP) -> Client:
-    """The client with a new secret, whose text is its `fresh_secret` this once.
+    """Return the client with a new secret. Only this time, `fresh_secret` has the text of the secret.
 
-    Its secrets from before end with the overlap, or earlier where they would have. With none they go at once, and the
-    tokens that rest on them end: for a secret that somebody has seen. The new one ends when the last of them would
-    have. Raises `Invalid`, `NotFound`, and `Conflict` where no secret gets the client in.
+    The earlier secrets expire after the overlap, or before, at their own expiry. Without an overlap, they are
+    deleted at once and their tokens are revoked: for a secret that somebody has seen. The new secret expires when
+    the last earlier one would have. Raises `Invalid`, `NotFound`, and `Conflict` if the client has no valid
+    secret.
     """
     act.principal.require(Role.OPERATOR)
     if not timedelta(0) <= overlap <= MAX_OVERLAP:

@@ -1,4 +1,4 @@
-"""Over HTTP: which proofs rest on a trusted issuer, those that wait for it, and what becomes of them with it."""
+"""Admin API operations on the proofs of a trusted issuer: list, bind, and remove them with the issuer."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ PATH = issuers_api.PATH + "/{trusted_issuer}"
 
 
 class Wanted(Body):
-    """Which proofs are to rest on the trusted issuer; none named for all that wait for one like it."""
+    """Request to bind proofs to the trusted issuer. Without `proofs`, all waiting proofs that fit are bound."""
 
     proofs: list[str] | None = Field(default=None, min_length=1)
 
 
 class Kept(TypedDict):
-    """A client that nothing else lets in."""
+    """A client that can authenticate in no other way."""
 
     client_id: str
     name: str
 
 
 class HeldShown(TypedDict):
-    """A proof, and the client that holds it."""
+    """A proof, and its client."""
 
     client_id: str
     name: str
@@ -45,7 +45,7 @@ class HeldShown(TypedDict):
 
 
 class UsersShown(TypedDict):
-    """Who rests on a trusted issuer, who loses access without it, and the first proofs that wait for it."""
+    """The use of a trusted issuer: its proofs, dependent clients, and the first waiting proofs."""
 
     proofs: int
     clients: int
@@ -56,16 +56,17 @@ class UsersShown(TypedDict):
 
 
 class Bound(TypedDict):
-    """The proofs that rest on the trusted issuer from now on. With `more` there are further ones: ask again."""
+    """The proofs that were bound. `more` says that further proofs wait: repeat the request."""
 
     bound: list[HeldShown]
     more: bool
 
 
 class TrustedIssuerRemoved(TrustedIssuerShown):
-    """The trusted issuer, and how many proofs went with it.
+    """The trusted issuer, and the number of proofs that were removed with it.
 
-    Unless it is `removed`, some are `left`: it is disabled then, and goes when it is removed again.
+    Unless the issuer is `removed`, some proofs are `left`. The issuer is then disabled, until another request
+    removes the rest.
     """
 
     removed: bool
@@ -75,13 +76,16 @@ class TrustedIssuerRemoved(TrustedIssuerShown):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resting:
-    """The handlers. `trust_domain` is that of the clients' SPIFFE IDs, `issuer` this authority's own."""
+    """Handlers for the proofs of a trusted issuer. `issuer` is this authority's own issuer.
+
+    `trust_domain` is the one in the clients' SPIFFE IDs.
+    """
 
     trust_domain: str
     issuer: str
 
     async def users(self, call: Call[NoBody]) -> UsersShown:
-        """Who rests on the trusted issuer."""
+        """Return the proofs and clients of the trusted issuer, and the proofs that wait for it."""
 
         def look(tx: Tx, act: Act) -> tuple[Users, list[RestingProof]]:
             trusted_issuer = issuers.get(tx, act, call.of("trusted_issuer"))
@@ -99,7 +103,7 @@ class Resting:
         }
 
     async def bind(self, call: Call[Wanted]) -> Bound:
-        """Has proofs rest on it."""
+        """Bind proofs to the trusted issuer."""
         wanted, ref = call.body.proofs, call.of("trusted_issuer")
         bound = await call.change(lambda tx, act: bindings.bind(tx, act, ref, wanted, trust_domain=self.trust_domain))
         return {
@@ -108,7 +112,7 @@ class Resting:
         }
 
     async def remove(self, call: Call[NoBody]) -> TrustedIssuerRemoved:
-        """Removes it."""
+        """Remove the trusted issuer, and its proofs if the request says `with_proofs`."""
         also = read_yes_or_no(call.request, "with_proofs") or False
 
         def work(tx: Tx, act: Act) -> bindings.Removed:
@@ -122,7 +126,7 @@ class Resting:
 
 
 def operations(*, trust_domain: str, issuer: str) -> list[AnyOperation]:
-    """What this room can do about trusted issuers; see `Resting`."""
+    """Return the operations on the proofs of trusted issuers; see `Resting`."""
     its = Resting(trust_domain=trust_domain, issuer=issuer)
     return [
         Operation(

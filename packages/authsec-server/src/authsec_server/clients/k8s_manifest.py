@@ -1,6 +1,6 @@
-"""A Kubernetes manifest by which an agent's pods prove that they are the agent. Pure.
+"""Make a Kubernetes manifest for an agent; its pods satisfy the agent's proof. Pure.
 
-People typed the names and selectors in it, and the text is fed to programs: every value is quoted for its reader.
+People type the names and selectors, and programs read the manifest. So every value is quoted for its reader.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOT_THE_MANIFESTS = {  # what a cluster decides when it runs the deployment, by
 
 
 def left_out(selectors: Sequence[Selector]) -> list[str]:
-    """Those of a proof's selectors that no manifest can bring about, each on one line with the reason."""
+    """List the selectors that no manifest can satisfy, each on one line with the reason."""
     return [
         plain(f"{each.key} = {each.value}: {why}", _LONGEST)
         for each in selectors
@@ -39,14 +39,15 @@ def left_out(selectors: Sequence[Selector]) -> list[str]:
 
 
 def names_image(selectors: Sequence[Selector]) -> bool:
-    """Whether the proof says which image the agent is; else `IMAGE` stands there, for somebody to write it."""
+    """Return whether the proof names the agent's image. If not, the manifest has the placeholder `IMAGE`."""
     return any(each.key == _IMAGE_KEY for each in selectors)
 
 
 def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_url: str, audience: str) -> str:
-    """A service account and a deployment whose pods satisfy a proof of these selectors, in YAML.
+    """Return YAML for a service account and a deployment whose pods satisfy these selectors.
 
-    What of the proof is not in it, its first lines say, and that its pods cannot reach the authority, if they cannot.
+    The first lines list the selectors that the manifest cannot satisfy. These lines also say if the pods cannot
+    reach the authority.
     """
     seen = {each.key: each.value for each in selectors}
     account = {"name": _Typed(seen.get("k8s:sa", slug)), "namespace": _Typed(seen.get("k8s:ns", "default"))}
@@ -67,7 +68,7 @@ def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_u
 
 
 def unreachable(base_url: str) -> str:
-    """Why pods cannot reach the authority at this address, and what mends it; empty if they may."""
+    """Explain why pods cannot reach the authority at this address, and how to fix it; empty if they may."""
     if not is_loopback(urlsplit(base_url).hostname or ""):
         return ""
     return (
@@ -77,13 +78,13 @@ def unreachable(base_url: str) -> str:
 
 
 class _Typed(str):
-    """Text in double quotes. Readers differ in what else they take for a number or a truth: `1e3`, `on`."""
+    """Text that is written in double quotes. YAML readers differ about other text: `1e3`, `on`."""
 
     __slots__ = ()
 
 
 class _Dumper(yaml.SafeDumper):
-    """What is named twice is written twice: no anchors."""
+    """YAML dumper without anchors: a value that occurs twice is written twice."""
 
     def ignore_aliases(self, _data: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Clients, and the proofs by which each shows that it is itself. Pure."""
+"""Clients, and the proofs by which each client authenticates. Pure."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
 
 
 class ClientKind(StrEnum):
-    """What is registered."""
+    """The kinds of clients."""
 
     AI_AGENT = "ai_agent"
     MCP_SERVER = "mcp_server"
 
 
 class Platform(StrEnum):
-    """Where the client runs; where the platform does not tell who runs there, how it shows that instead."""
+    """Where the client runs, or how the client authenticates if no platform identifies it."""
 
     KUBERNETES = "kubernetes"
     DOCKER = "docker"
@@ -42,7 +42,7 @@ class Platform(StrEnum):
 
     @property
     def shown(self) -> str:
-        """Its name for people."""
+        """Return the platform's name for people."""
         special = {
             Platform.SPIFFE: "SPIFFE",
             Platform.OIDC: "OpenID Connect",
@@ -53,7 +53,7 @@ class Platform(StrEnum):
 
 
 class ProofKind(StrEnum):
-    """The ways to prove oneself. `UNATTESTED` is the way of those that prove nothing: their name is enough."""
+    """The ways in which a client can authenticate. `UNATTESTED` clients prove nothing: the client_id is enough."""
 
     SELECTORS = "selectors"
     KEY_PAIR = "key_pair"
@@ -82,18 +82,19 @@ class Selector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """One way in which a client may prove itself; any one suffices.
+    """One way in which a client can authenticate; one valid proof is enough.
 
-    `selectors` hold all at once, proved by the trusted issuer `trusted_issuer_id` alone; `trusted_issuer_enabled`
-    says whether it can prove them: it is enabled, and proves each. `public_key` is a JWK (RFC 7517),
-    `thumbprint` its RFC 7638 thumbprint. `secret` is there where one has just been made, to be shown this once; its
-    hash is kept, for `attestation` alone.
+    The trusted issuer of the proof must prove all `selectors`; no other issuer may. `trusted_issuer_enabled` says
+    whether the issuer `trusted_issuer_id` is enabled and can prove all selectors. `public_key` is a JWK (RFC
+    7517), and `thumbprint` is its RFC 7638 thumbprint. `secret` is set only on a new secret, to be shown once.
+    Only the hash is stored, for `attestation` alone.
 
-    Of an enrolled key, `enrolled_by` is who made the code and `machine` what the machine calls itself: its own word.
+    For an enrolled key, `enrolled_by` is the name of the principal that made the code. `machine` is the
+    unverified name that the machine reports.
 
-    One key is one client's, but two clients may have the same selectors at the same trusted issuer. One workload is
-    both then, as whoever registers them wants it: nobody gets in who is not that workload, the token says as which of
-    them it came, and to move a workload from one client to another takes both for a while.
+    A key belongs to one client. Two clients may have the same selectors at the same trusted issuer: one workload
+    is then both clients. Sharing is safe, because no other workload matches, and the token names the client. To
+    move a workload from one client to another, both need the proof for a while.
     """
 
     id: str
@@ -112,21 +113,22 @@ class Proof:
     created_at: datetime
 
     def stands(self, now: datetime) -> bool:
-        """Whether it has not expired."""
+        """Return whether the proof has not expired."""
         return self.expires_at is None or now < self.expires_at
 
     @property
     def checkable(self) -> bool:
-        """Whether this authority can check it: by itself, or with a token of an enabled trusted issuer."""
+        """Return whether this authority can check the proof, by itself or by an enabled trusted issuer."""
         provable = self.trusted_issuer_id is not None and self.trusted_issuer_enabled
         return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and provable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A registered party. `id` is its `client_id`: a name that anybody may know, not a secret.
+    """A registered agent or MCP server. `id` is its `client_id`: a public name, not a secret.
 
-    `revision` counts the changes made to it or its proofs: who edits says which one they had read.
+    `revision` counts the changes to the client and its proofs. An editor sends the revision that the editor has
+    read.
     """
 
     id: str
@@ -146,48 +148,49 @@ class Client:
 
     @property
     def trusted_issuer_ids(self) -> frozenset[str]:
-        """The trusted issuers that its proofs rest on."""
+        """Return the ids of the trusted issuers that the client's proofs name."""
         return frozenset(proof.trusted_issuer_id for proof in self.proofs if proof.trusted_issuer_id)
 
     @property
     def provable_until(self) -> datetime | None:
-        """When the last of its proofs that can be checked ends, `NEVER` where one has no end; None without any."""
+        """Return the latest expiry of the checkable proofs: `NEVER` if one has none, None without such a proof."""
         return _last_end(proof for proof in self.proofs if proof.checkable)
 
     @property
     def unattested_until(self) -> datetime | None:
-        """When its name alone no longer gets it in, `NEVER` where that has no end; None where it never did."""
+        """Return until when the client_id alone is enough: `NEVER` without an end, None if it never was enough."""
         return _last_end(proof for proof in self.proofs if proof.kind is ProofKind.UNATTESTED)
 
     def unattested(self, now: datetime) -> bool:
-        """Whether its name alone gets it in."""
+        """Return whether the client_id alone is enough to authenticate."""
         return _reaches(self.unattested_until, now)
 
     @property
     def fresh_secret(self) -> str | None:
-        """The text of the secret that has just been made for it: never read from anywhere, and gone with this value."""
+        """Return the text of the client's new secret; None if it has no new one. The text is stored nowhere."""
         return next((proof.secret for proof in self.proofs if proof.secret), None)
 
     def holds_secret(self, now: datetime) -> bool:
-        """Whether a secret gets it in: whoever reads that once has it until it is rotated."""
+        """Return whether the client can authenticate by a secret: a thief can use the secret until its rotation."""
         return any(proof.kind is ProofKind.SECRET and proof.stands(now) for proof in self.proofs)
 
     def enrolled(self, now: datetime) -> bool:
-        """Whether a machine somewhere holds a key of it that was enrolled for some hours."""
+        """Return whether a machine has a valid key of the client that was enrolled for some hours."""
         return any(proof.kind is ProofKind.ENROLLED_KEY and proof.stands(now) for proof in self.proofs)
 
     def can_prove_itself(self, now: datetime) -> bool:
-        """Whether it holds a proof that this authority can check. An unattested client proves nothing."""
+        """Return whether the client has a valid proof that this authority can check. An unattested client has none."""
         return _reaches(self.provable_until, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onboarding:
-    """What is asked for when a client is onboarded; nothing of it has been checked yet.
+    """Unverified request to onboard a client.
 
-    `selectors` are pairs of key and value, `public_key` is PEM. `trusted_issuer` is the id or slug of the trusted
-    issuer that proves the selectors, needed where several can. `expires_at` is when its proof ends. Without
-    `slug` the name makes one; without `owner` it is who onboards.
+    `selectors` are pairs of key and value, and `public_key` is PEM. The request must name the trusted issuer, by
+    id or slug, if several issuers could prove the selectors. `expires_at` is the expiry of the client's proof.
+    Without `slug`, the slug is made from the name. Without `owner`, the owner is the principal that onboards the
+    client.
     """
 
     name: str
@@ -205,7 +208,7 @@ class Onboarding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientEdit:
-    """What an edit asks for; None leaves a thing as it is. Nothing of it has been checked yet."""
+    """Unverified request to edit a client. None leaves a field unchanged."""
 
     name: str | None = None
     slug: str | None = None
@@ -216,7 +219,7 @@ class ClientEdit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProof:
-    """A further proof for a client: that of `platform`, as at onboarding; nothing of it has been checked yet."""
+    """Unverified request to add a proof to a client: the proof for `platform`, as in `Onboarding`."""
 
     platform: str
     selectors: tuple[tuple[str, str], ...] = ()
@@ -226,7 +229,7 @@ class NewProof:
 
 
 def parse_platform(text: str) -> Platform:
-    """The platform. Raises `Invalid`, naming those there are."""
+    """Parse the platform. Raises `Invalid` with the list of platforms."""
     try:
         return Platform(text)
     except ValueError:
@@ -234,12 +237,12 @@ def parse_platform(text: str) -> Platform:
 
 
 def spiffe_id(trust_domain: str, client_id: str) -> str:
-    """The client's SPIFFE ID. Nothing that a person typed goes into it: it cannot be made to look like another."""
+    """Return the client's SPIFFE ID. No person's text is part of an ID, so no ID can imitate another one."""
     return f"spiffe://{trust_domain}/agent/{client_id}"
 
 
 def parse_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels, sorted by name. Raises `Invalid`, naming the label."""
+    """Check the labels, and sort them by name. Raises `Invalid`, which names the label."""
     if len(labels) > MAX_LABELS:
         raise Invalid("labels", f"There are more than {MAX_LABELS} labels.")
     for key in labels:

@@ -1,7 +1,6 @@
-"""What becomes of selectors that are still being typed: which trusted issuer their proof would rest on, and how that
-proves each. Pure.
+"""Preview of selectors that a person is typing: the trusted issuer of the proof, and how it proves each selector.
 
-The rules are those of `binding_matching.with_trusted_issuer`; nothing is raised.
+Pure. The preview follows the rules of `binding_matching.with_trusted_issuer`, and raises nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from authsec_server.issuers.model import TrustedIssuer, provenance
 
 
 class Outlook(StrEnum):
-    """What would become of the proof."""
+    """The expected result for the proof."""
 
     RESTS = "rests"  # on `trusted_issuer`
     WAITS = "waits"  # no trusted issuer fits: it is kept, and cannot be proved yet
@@ -28,9 +27,9 @@ class Outlook(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foresight:
-    """`trusted_issuer` is the one that proves it. `selectors` say how it proves each, in the order given.
+    """Preview of a proof: the trusted issuer, and how the issuer proves each of `selectors`, in the order given.
 
-    `problem` and `remedy` are there where a trusted issuer has to be named, or the proof would be refused.
+    `problem` and `remedy` are set if the request must name a trusted issuer, or if the proof would be refused.
     """
 
     outlook: Outlook
@@ -41,7 +40,7 @@ class Foresight:
 
     @property
     def caution(self) -> str:
-        """Who else would be let in; empty if nobody."""
+        """Say which other workloads or jobs would be accepted as the agent; empty if none."""
         return breadth([each.selector for each in self.selectors])
 
 
@@ -53,9 +52,10 @@ def foresee(
     named: str = "",
     trust_domain: str,
 ) -> Foresight:
-    """What becomes of these selectors. `registered`: the trusted issuers for the platform; `named`: the id of one.
+    """Return the preview for these selectors.
 
-    Before there is any selector, it says which trusted issuer will be asked, if that is clear.
+    `registered` are the trusted issuers of the platform's kinds, and `named` is the id of one of them. Without
+    selectors, the preview names the trusted issuer if only one fits.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)

@@ -1,4 +1,4 @@
-"""What a proof is worth at the moment, whom it lets in besides the agent, and which other clients share it."""
+"""The status of a proof: whether it is valid, who else can satisfy it, and which clients share it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from authsec_server.issuers.model import Provenance, TrustedIssuer, provenance, 
 
 
 class ProofState(StrEnum):
-    """Whether the proof gets its client in."""
+    """Whether the client can authenticate by the proof."""
 
     PROVES = "proves"
     WEAK = "weak"  # it proves that somebody has read a secret, or sits at an enrolled machine
@@ -29,23 +29,24 @@ class ProofState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorStatus:
-    """A selector, and how its trusted issuer proves it; None where there is no trusted issuer yet."""
+    """A selector, and how its trusted issuer proves it; None without a trusted issuer."""
 
     selector: Selector
     provenance: Provenance | None = None
 
     @property
     def shown(self) -> str:
-        """How it is proved, in words."""
+        """Describe in words how the selector is proved."""
         return shown_provenance(self.selector.key, self.provenance) if self.provenance else "no trusted issuer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofStatus:
-    """`heading` says it in two or three words, `explanation` in a sentence; `missing` is what it lacks, and `caution`
-    who else its selectors would let in, if anything.
+    """The status of a proof, in words for people.
 
-    `selectors` say how each is proved, in the order of the proof's; an expired proof has none.
+    `heading` has two or three words, and `explanation` is a sentence. `missing` says what the proof lacks.
+    `caution` says who else can satisfy the selectors, if anybody. `selectors` says how each selector is proved,
+    in the order of the proof. An expired proof has no `selectors`.
     """
 
     state: ProofState
@@ -90,14 +91,14 @@ _ENROLLED_ONCE = ProofStatus(
 
 
 def proof_status(proof: Proof, trusted_issuer: TrustedIssuer | None, now: datetime) -> ProofStatus:
-    """What the proof is worth at that time. `trusted_issuer` is the one that it rests on, if any."""
+    """Return the status of the proof at this time, with the proof's trusted issuer, or None without one."""
     if not proof.stands(now):
         return _ENROLLED_ONCE if proof.kind is ProofKind.ENROLLED_KEY else _EXPIRED
     return _worth(proof, trusted_issuer)
 
 
 def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
-    """What removing the proof brings about beyond the end of its tokens; empty if nothing."""
+    """Say what else the removal causes, besides the revocation of the proof's tokens; empty if nothing."""
     rest = replace(client, proofs=tuple(each for each in client.proofs if each.id != proof.id))
     worked, works = (each.can_prove_itself(now) or each.unattested(now) for each in (client, rest))
     if not rest.proofs:
@@ -192,7 +193,7 @@ _JOBS: Mapping[str, tuple[str, str, frozenset[str]]] = {  # what says whose job 
 
 
 def breadth(selectors: Sequence[Selector]) -> str:
-    """In a sentence, who else would be the agent, and what to add; empty where the selectors are narrow enough."""
+    """Say who else would be accepted as the agent, and which selector to add; empty if the selectors are narrow."""
     seen = {each.key: each.value for each in selectors}
     if any(key.startswith("k8s:") for key in seen):
         return _of_pods(seen)
@@ -202,7 +203,10 @@ def breadth(selectors: Sequence[Selector]) -> str:
 
 
 def _of_pods(seen: Mapping[str, str]) -> str:
-    """Whoever may make pods in a namespace chooses their names, labels and images; not so their service accounts."""
+    """Warn about selectors that other pods can satisfy; empty if they name a pod, or a service account and namespace.
+
+    Users who may create pods in a namespace choose the pods' names, labels and images.
+    """
     if "k8s:pod-uid" in seen:
         return ""
     if "k8s:sa" in seen:
@@ -223,7 +227,7 @@ def _of_jobs(seen: Mapping[str, str], beginning: str) -> str:
 
 
 def sharing(tx: Tx, client: Client) -> dict[str, tuple[Named, ...]]:
-    """The other clients that hold a proof like one of this client's, by the id of that proof, each by name."""
+    """Return the other clients with an equal proof, in name order, by the id of this client's proof."""
     shared = {proof.id: _holders(tx, proof) for proof in client.proofs if proof.kind is ProofKind.SELECTORS}
     return {proof_id: holders for proof_id, holders in shared.items() if holders}
 
@@ -242,6 +246,9 @@ def _holders(tx: Tx, proof: Proof) -> tuple[Named, ...]:
 
 
 def _rarest(proof: Proof) -> str:
-    """The value that is likely to be in the fewest proofs, of those that JSON writes as they are; empty for none."""
+    """Return the selector value that is likely to be in the fewest proofs; empty if there is none.
+
+    Only values that JSON writes unchanged are considered.
+    """
     plain = [each.value for each in proof.selectors if each.value.isascii() and not set(each.value) & {'"', "\\"}]
     return max(plain, key=len, default="")

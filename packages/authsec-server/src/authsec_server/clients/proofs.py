@@ -1,4 +1,4 @@
-"""The proof that a platform calls for: its selectors, a key, a secret, or none at all. Pure."""
+"""Make the proof that a platform needs: selectors, a key, a secret or nothing. Pure."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def make_proof(
     now: datetime,
     token_bytes: Callable[[int], bytes],
 ) -> Proof:
-    """The one proof that the platform calls for. Raises `Invalid` when what it needs is missing, wrong or too much.
+    """Make the proof that the platform needs. Raises `Invalid` if an input is missing, wrong or not allowed.
 
-    `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one. A secret is made of `token_bytes`: one
-    that people think of can be guessed.
+    `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one. A secret is made from
+    `token_bytes`, because secrets that people invent can be guessed.
     """
     if expires_at is not None and expires_at <= now:
         raise Invalid("expires_at", "A proof cannot have expired before it is added.", "Give a time in the future.")
@@ -62,7 +62,7 @@ def make_secret(
     now: datetime,
     token_bytes: Callable[[int], bytes],
 ) -> Proof:
-    """A new secret, with its text. A plain hash is enough to keep of 256 random bits."""
+    """Make a secret with its text. Only a plain hash is stored, which is enough for 256 random bits."""
     text = client_secret.text_of(token_bytes(client_secret.SECRET_BYTES))
     return Proof(
         id=id,
@@ -76,7 +76,7 @@ def make_secret(
 
 
 def platform_of(proof: Proof) -> Platform:
-    """The platform that calls for this proof; for an enrolled key that of key pairs, wherever the machine is."""
+    """Return the platform that needs this proof. An enrolled key has the platform of key pairs, on any machine."""
     if proof.kind is ProofKind.UNATTESTED:
         return Platform.UNATTESTED
     if proof.kind is ProofKind.SECRET:
@@ -88,7 +88,7 @@ def platform_of(proof: Proof) -> Platform:
 
 
 def same_evidence(one: Proof, other: Proof) -> bool:
-    """Whether both ask for the same, of the same trusted issuer: the order of selectors means nothing."""
+    """Return whether both proofs need the same evidence from the same issuer. The order of selectors is ignored."""
     return _asked(one) == _asked(other)
 
 
@@ -97,7 +97,7 @@ def _asked(proof: Proof) -> tuple[object, ...]:
 
 
 def parse_key(pem: str | None) -> PublicKey:
-    """The public key of that PEM. Raises `Invalid`."""
+    """Parse the public key in PEM. Raises `Invalid`."""
     if pem is None:
         raise Invalid("public_key", "A key pair needs the agent's public key.", _HOW)
     try:

@@ -1,4 +1,4 @@
-"""The proofs of a client over HTTP: one more, one less, another secret."""
+"""Admin API operations for the proofs of a client: add, remove, and rotate the secret."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
 
 class FurtherProof(Body):
-    """A proof to be added, as at onboarding; `expires_at` is RFC 3339."""
+    """Request to add a proof, with fields as in `NewClient`. `expires_at` is RFC 3339."""
 
     platform: str
     selectors: list[NewSelector] = Field(default_factory=list)
@@ -29,7 +29,7 @@ class FurtherProof(Body):
     expires_at: str | None = None
 
     def wanted(self) -> NewProof:
-        """What is asked for, in the room's own terms."""
+        """Convert the request to a `NewProof`."""
         return NewProof(
             platform=self.platform,
             selectors=tuple((each.key, each.value) for each in self.selectors),
@@ -40,19 +40,19 @@ class FurtherProof(Body):
 
 
 class Rotation(Body):
-    """For how many seconds the secrets from before count yet."""
+    """Request to rotate the secret. `overlap` is the time, in seconds, for which the earlier secrets stay valid."""
 
     overlap: int = Field(int(OVERLAP.total_seconds()), ge=-(10**9), le=10**9)  # its bounds are the verb's to say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proofs:
-    """The handlers. `trust_domain` is that of the clients' SPIFFE IDs."""
+    """Handlers of the proof operations. `trust_domain` is the one in the clients' SPIFFE IDs."""
 
     trust_domain: str
 
     async def add(self, call: Call[FurtherProof]) -> ClientMade:
-        """Lets the client prove itself so, too."""
+        """Add a proof. Only this answer contains the new client secret, if there is one."""
         wanted, domain = call.body.wanted(), self.trust_domain
         client = await call.change(
             lambda tx, act: held_proofs.add_proof(tx, act, call.of("client"), wanted, trust_domain=domain)
@@ -60,14 +60,14 @@ class Proofs:
         return made(await call.read(lambda tx, _: see(tx, client)), domain, call.act.now)
 
     async def rotate(self, call: Call[Rotation]) -> ClientMade:
-        """Makes another secret."""
+        """Rotate the secret. Only this answer contains the new secret."""
         overlap = timedelta(seconds=call.body.overlap)
         client = await call.change(lambda tx, act: rotate_secret(tx, act, call.of("client"), overlap))
         return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
 
 
 def operations(*, trust_domain: str) -> list[AnyOperation]:
-    """What can be done about proofs; see `Proofs`."""
+    """Return the operations on proofs; see `Proofs`."""
     its = Proofs(trust_domain=trust_domain)
     return [
         Operation(

@@ -1,4 +1,4 @@
-"""The statements of lists: which clients, in which order, from where on."""
+"""SQL for lists of clients: filters, order and cursor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def page(
     after: Position | None,
     limit: int,
 ) -> list[str]:
-    """The client_ids, in order, from the first one behind `after`."""
+    """Return the client_ids that match, in this order, after the position `after`."""
     columns = _ORDERS[sort]
     wanted = select(clients.c.id).where(*_conditions(connection, filters, now)).limit(limit)
     if after is not None:
@@ -45,26 +45,26 @@ def page(
 
 
 def count(connection: Connection, filters: ClientFilters, now: datetime) -> int:
-    """How many there are, counted to one beyond `MAX_COUNTED`."""
+    """Count the matching clients, up to `MAX_COUNTED` and one more."""
     if filters.label and filters == ClientFilters(label=filters.label) and not unheard_of(filters.label):
         return _counted(connection, _holders(filters.label), MAX_COUNTED + 1)  # the labels alone can tell
     return _counted(connection, select(clients.c.id).where(*_conditions(connection, filters, now)), MAX_COUNTED + 1)
 
 
 def called(connection: Connection, name: str, limit: int) -> list[str]:
-    """The client_ids of those that are called exactly so, in any case."""
+    """Return the client_ids of clients with exactly this name, ignoring case."""
     named = select(clients.c.id).where(false() if unheard_of(name) else clients.c.sort_name == folded(name))
     return list(connection.execute(named.limit(limit)).scalars())
 
 
 def owners(connection: Connection, limit: int) -> list[str]:
-    """The first owners by name; of those that differ in case only one."""
+    """Return the first owners in name order. Of owners that differ only in case, one is returned."""
     named = select(func.min(clients.c.owner)).group_by(clients.c.sort_owner).order_by(clients.c.sort_owner)
     return list(connection.execute(named.limit(limit)).scalars())
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
-    """The client_ids that a list would find for the text."""
+    """Return a query for the client_ids that a list finds for the text."""
     return select(clients.c.id).where(_matches(text))
 
 

@@ -1,4 +1,4 @@
-"""What the journal keeps of a client and its proofs. Pure."""
+"""The fields of a client and its proofs that the audit log records. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from authsec_server.clients.model import Client, Proof, ProofKind
 
 
 def named(client: Client) -> Named:
-    """The client by its id and the name that it has now."""
+    """Return the client's id and present name."""
     return Named(id=client.id, name=client.name)
 
 
 def whole(client: Client) -> Mapping[str, object]:
-    """What the client is and will have to show: afterwards nobody can say that it was something else."""
+    """Return the fixed fields and the proofs of the client. With this record, nobody can later dispute them."""
     return {
         "slug": client.slug,
         "kind": client.kind,
@@ -24,7 +24,7 @@ def whole(client: Client) -> Mapping[str, object]:
 
 
 def described(client: Client) -> Mapping[str, object]:
-    """What an edit can change."""
+    """Return the fields that an edit can change."""
     return {
         "name": client.name,
         "slug": client.slug,
@@ -35,7 +35,7 @@ def described(client: Client) -> Mapping[str, object]:
 
 
 def evidence(proof: Proof) -> Mapping[str, object]:
-    """What a proof asks for, without its key: the thumbprint says which that is."""
+    """Return the evidence that a proof needs, without the key: its thumbprint identifies the key."""
     shown: dict[str, object] = {
         "kind": proof.kind,
         "selectors": [[selector.key, selector.value] for selector in proof.selectors],

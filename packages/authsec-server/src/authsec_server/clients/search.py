@@ -1,4 +1,4 @@
-"""Lists of clients, for people who look for some among many, and many by their slugs at once."""
+"""Search and list clients, for people who look for a few among many. Find many clients by slug in one call."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def page_of(
     cursor: str = "",
     limit: int = 50,
 ) -> tuple[list[Client], str | None]:
-    """A page of clients, from the first one behind the cursor; and the next page's cursor. Raises `Invalid`.
+    """Return a page of clients after the cursor, and the cursor of the next page. Raises `Invalid`.
 
-    Whatever is added, renamed or deleted meanwhile disturbs no other: a page begins at a place, not at a count.
+    A page begins at a position, not at a number. So clients that others add, rename or delete do not shift the
+    page.
     """
     act.principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
@@ -51,35 +52,38 @@ def page_of(
 
 
 def count(tx: Tx, act: Act, filters: ClientFilters = ALL) -> Count:
-    """How many clients there are; beyond 10,000 only that."""
+    """Count the matching clients. Above 10,000, the result only says that there are more."""
     act.principal.require(Role.VIEWER)
     number = queries.count(tx.connection, filters, act.now)
     return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
-    """The first clients by name whose name or slug contains the text, or whose client_id begins with it."""
+    """Find clients by a part of the name or slug, or by the beginning of the client_id. First by name."""
     return page_of(tx, act, ClientFilters(text=text), limit=limit)[0] if text else []
 
 
 def ids_of_name(tx: Tx, name: str) -> list[str]:
-    """The client_ids of those that are called exactly so, in any case; two at most. Asks for no principal."""
+    """Return at most two client_ids of clients with exactly this name, ignoring case. No principal is checked."""
     return queries.called(tx.connection, name, 2)
 
 
 def owners(tx: Tx, act: Act) -> list[str]:
-    """Who owns clients, by name, at most `MAX_OWNERS` of them."""
+    """List at most `MAX_OWNERS` owners of clients, in name order."""
     act.principal.require(Role.VIEWER)
     return queries.owners(tx.connection, MAX_OWNERS)
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
-    """The client_ids that a list would find for the text, as a part of another statement. For the rooms above."""
+    """Return a query for the client_ids that a list finds for the text, as a subquery. For the packages above."""
     return queries.ids_matching(text)
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
-    """The clients with these slugs, by slug; unknown ones are left out. Asks for no principal: for the rooms above."""
+    """Return the clients with these slugs, by slug, without unknown slugs.
+
+    No principal is checked: for the packages above.
+    """
     found: dict[str, Client] = {}
     for some in in_batches(sorted(filter(naming.is_slug, slugs))):
         called = select(store.clients.c.id).where(store.clients.c.slug.in_(some))

@@ -1,4 +1,4 @@
-"""The verbs of clients: onboarding, turning off and on, looking up, editing, ending their tokens, deleting."""
+"""Onboard, find, edit, enable, disable and delete clients, and revoke their tokens."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from authsec_server.revocations.model import SubjectKind
 
 
 def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:
-    """Onboard a client together with its proof. Raises `Invalid` or `Conflict`, and then nothing of it is left.
+    """Onboard a client with its proof. Raises `Invalid` or `Conflict`, and then stores nothing.
 
-    `trust_domain` is that of the clients' SPIFFE IDs; without it no SPIRE proves other selectors.
+    `trust_domain` is the one in the clients' SPIFFE IDs. Without it, only proofs of the platform `spiffe` can
+    have a SPIFFE trust domain as the issuer.
     """
     act.principal.require(Role.OPERATOR)
     client = _checked(tx, act, wanted, trust_domain)
@@ -38,7 +39,7 @@ def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> C
 
 
 def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """The client, by its `client_id` or slug. Raises `NotFound`."""
+    """Return the client with this `client_id` or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     client = find(tx, id_or_slug)
     if client is None:
@@ -47,24 +48,24 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
 
 
 def nobody(asked: str) -> str:
-    """What is said of a client that there is not, in the words of those who look for either kind."""
+    """Return the message for an unknown client. The message names both kinds: agents and MCP servers."""
     return f"There is no agent or MCP server {naming.quoted(asked)}."
 
 
 def which(tx: Tx, asked: str) -> str:
-    """How to find the client that was meant. Asks for no principal: for the rooms above."""
+    """Suggest how to find the client that was meant. No principal is checked: for the packages above."""
     return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec agents list")
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Client], str | None]:
-    """Clients in the order of their slugs, from the first behind the slug `after`; and where the next page begins."""
+    """Return the clients after the slug `after`, in slug order, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     found = store.page(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """Turn the client off and end all its tokens and enrolment codes. What is off already stays as it is."""
+    """Disable the client, revoke its tokens and delete its enrolment codes. A disabled client does not change."""
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
     if not client.enabled:
@@ -78,7 +79,7 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
 
 
 def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """Turn the client on again. Tokens that ended stay ended; it gets new ones."""
+    """Enable the client, which can then get new tokens. Revoked tokens stay revoked."""
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
     if client.enabled:
@@ -90,17 +91,17 @@ def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
 
 
 def load(tx: Tx, client_id: str) -> Client | None:
-    """The client with its proofs. Asks for no principal: for the token path."""
+    """Return the client with its proofs. No principal is checked: for requests for tokens."""
     return store.by_ids(tx.connection, [client_id]).get(client_id)
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, Client]:
-    """The clients with these ids, by id. Asks for no principal: for the rooms above."""
+    """Return the clients with these ids, by id. No principal is checked: for the packages above."""
     return store.by_ids(tx.connection, ids)
 
 
 def find(tx: Tx, id_or_slug: str) -> Client | None:
-    """The client, by its `client_id` or slug. Asks for no principal: for the rooms above."""
+    """Return the client with this `client_id` or slug. No principal is checked: for the packages above."""
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return store.find(tx.connection, id_or_slug)
@@ -136,7 +137,7 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
 
 
 def refuse_taken_slug(tx: Tx, slug: str) -> None:
-    """Raise `Conflict` if a client has this slug. For the verbs of this room."""
+    """Raise `Conflict` if a client has this slug. For this package."""
     if taken := store.find(tx.connection, slug):
         raise Conflict(
             f"The slug {slug} belongs to {taken.name!r} ({taken.id}).",
@@ -146,9 +147,10 @@ def refuse_taken_slug(tx: Tx, slug: str) -> None:
 
 
 def refuse_taken_key(tx: Tx, proof: Proof) -> None:
-    """Raise `Conflict` if the proof's key is a client's. For the verbs of this room.
+    """Raise `Conflict` if a client already has the proof's key. For this package.
 
-    One key, one agent: whoever holds it could otherwise be either, and the audit trail could not tell which.
+    A key must belong to one agent. Otherwise the key's owner could act as either agent, and the audit log could
+    not show which one.
     """
     if proof.thumbprint and (holder := store.holder_of_key(tx.connection, proof.thumbprint)):
         raise Conflict(
@@ -165,7 +167,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkDisabled:
-    """What became of many: disabled now, disabled before, and the ids that no client has."""
+    """Result for many clients: disabled by this call, disabled before, and ids that no client has."""
 
     disabled: tuple[Named, ...]
     already: tuple[Named, ...]
@@ -173,11 +175,11 @@ class BulkDisabled:
 
 
 def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: ClientEdit) -> Client:
-    """Change what describes the client; `revision` is the one that the editor had read.
+    """Edit the description of the client. `revision` is the revision that the editor has read.
 
-    A new slug ends nothing: tokens, delegations and SPIFFE IDs name the client_id. But whoever says the old slug finds
-    nothing, and later perhaps another client that was given it; the journal keeps both. What changes nothing is not
-    recorded. Raises `Invalid`, `NotFound`, `Conflict` where the slug is taken, `Outdated`.
+    A new slug revokes nothing: tokens, delegations and SPIFFE IDs name the client_id. But the old slug finds
+    nothing, and may later belong to another client; the audit log has both slugs. An edit without changes is not
+    recorded. Raises `Invalid`, `NotFound`, `Conflict` if the slug is taken, or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
@@ -196,7 +198,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: ClientEdi
 
 
 def revoke_tokens(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """End all tokens that the client has by now. It stays enabled: it gets new ones as soon as it asks."""
+    """Revoke all tokens that the client has at this time. The client stays enabled, and can get new tokens."""
     act.principal.require(Role.OPERATOR)
     client = changed(get(tx, act, id_or_slug), act)
     store.save(tx.connection, client)
@@ -206,9 +208,9 @@ def revoke_tokens(tx: Tx, act: Act, id_or_slug: str) -> Client:
 
 
 def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
-    """Turn these clients off and end their tokens, all in one change; each is recorded for itself.
+    """Disable these clients and revoke their tokens, in one change. Each client has its own event.
 
-    Raises `Invalid` for none, and for more than `MAX_AT_ONCE`.
+    Raises `Invalid` for no client, and for more than `MAX_AT_ONCE`.
     """
     act.principal.require(Role.OPERATOR)
     wanted = dict.fromkeys(ids)  # each once, in the order given
@@ -230,10 +232,11 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
 
 
 def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] = ()) -> None:
-    """Delete the client with its proofs, and end its tokens for good; `delegations` are those that went before it.
+    """Delete the client with its proofs, and revoke its tokens.
 
-    For `delegations.service`, in the same change: the database refuses while a delegation refers to the client. Its
-    client_id is never given again, since every new one is random; its slug is free.
+    `delegations` are the client's delegations that were deleted before. For `delegations.service`, in the same
+    change: the database refuses the deletion while a delegation refers to the client. The client_id is never
+    assigned again, because every new one is random. The slug is free.
     """
     act.principal.require(Role.OPERATOR)
     store.remove(tx.connection, client.id)

@@ -98,25 +98,25 @@ proofs = Table(
 
 
 def add(connection: Connection, client: Client) -> None:
-    """Insert the client and its proofs."""
+    """Insert the client with its labels and proofs."""
     connection.execute(insert(clients), {"id": client.id, "created_at": client.created_at, **_row_of(client)})
     _add_labels(connection, client.id, client.labels)
     connection.execute(insert(proofs), [_row_of_proof(proof) for proof in client.proofs])
 
 
 def save(connection: Connection, client: Client) -> None:
-    """Write what changes may have made of the client; labels and proofs are written by functions of their own."""
+    """Update the row of the client. Other functions write the labels and the proofs."""
     connection.execute(update(clients).where(clients.c.id == client.id), _row_of(client))
 
 
 def save_labels(connection: Connection, client: Client) -> None:
-    """Have lists filter by the labels that the client has now."""
+    """Replace the label rows of the client, by which lists filter."""
     connection.execute(delete(client_labels).where(client_labels.c.client_id == client.id))
     _add_labels(connection, client.id, client.labels)
 
 
 def disable(connection: Connection, ids: Collection[str], *, at: datetime, by: str) -> None:
-    """Turn the clients off, each in its next revision. One statement, however many."""
+    """Disable the clients and increase their revisions, in one statement."""
     following = {"revision": clients.c.revision + 1, "changed_at": at, "changed_by": by}
     connection.execute(update(clients).where(clients.c.id.in_(ids)).values(enabled=False, **following))
 
@@ -137,33 +137,33 @@ def remove_proof(connection: Connection, proof_id: str) -> None:
 
 
 def set_end(connection: Connection, proof: Proof) -> None:
-    """Write when the proof ends."""
+    """Update the expiry of the proof."""
     connection.execute(update(proofs).where(proofs.c.id == proof.id).values(expires_at=proof.expires_at))
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
-    """The clients with these ids, by id; unknown ids are left out. Two statements, however many."""
+    """Return the clients with these ids, by id, without unknown ids. Two statements for any number of ids."""
     return {client.id: client for client in _loaded(connection, select(clients).where(clients.c.id.in_(ids)))}
 
 
 def find(connection: Connection, id_or_slug: str) -> Client | None:
-    """The client, by either of its names."""
+    """Return the client with this client_id or slug."""
     column = clients.c.id if is_uuid(id_or_slug) else clients.c.slug
     return only_one(_loaded(connection, select(clients).where(column == id_or_slug)), id_or_slug)
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """The slugs around this one, which none has."""
+    """Return the slugs that sort next to this one."""
     return neighbours(connection, clients.c.slug, slug)
 
 
 def page(connection: Connection, *, after: str, limit: int) -> list[Client]:
-    """Clients by slug, from the first one behind `after`."""
+    """Return the clients after the slug `after`, in slug order."""
     return _loaded(connection, select(clients).where(clients.c.slug > after).order_by(clients.c.slug).limit(limit))
 
 
 def holder_of_key(connection: Connection, thumbprint: str) -> Client | None:
-    """The client that proves itself with this key."""
+    """Return the client that has a proof with this key."""
     holders = select(proofs.c.client_id).where(proofs.c.thumbprint == thumbprint)
     return next(iter(_loaded(connection, select(clients).where(clients.c.id.in_(holders)))), None)
 
@@ -198,7 +198,7 @@ def _client(row: Row[Any], held: tuple[Proof, ...]) -> Client:
 
 
 def proof_of(row: Row[Any]) -> Proof:
-    """The proof of a row of `proofs`."""
+    """Convert a row of the table `proofs` to a `Proof`."""
     return Proof(
         id=row.id,
         client_id=row.client_id,

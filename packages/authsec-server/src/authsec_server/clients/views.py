@@ -1,4 +1,4 @@
-"""What the admin API shows of a client and its proofs: never a secret, but once the one that has just been made."""
+"""Clients and proofs as the admin API returns them. The only secret is a new one, which is shown only once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SelectorShown(TypedDict):
 
 
 class ItsTrustedIssuer(TypedDict):
-    """The trusted issuer that a proof rests on."""
+    """The trusted issuer of a proof."""
 
     id: str
     slug: str
@@ -34,7 +34,7 @@ class ItsTrustedIssuer(TypedDict):
 
 
 class ProofShown(TypedDict):
-    """A proof: what it is, what it is worth now, and what it lacks."""
+    """A proof as the admin API returns it: its kind, its present state, and what it lacks."""
 
     id: str
     kind: ProofKind
@@ -54,7 +54,7 @@ class ProofShown(TypedDict):
 
 
 class ClientShown(TypedDict):
-    """A client as the admin API shows it: `client_id` is its id by the name that OAuth gives it."""
+    """A client as the admin API returns it. `client_id`, the name in OAuth, is the client's id."""
 
     client_id: str
     spiffe_id: str
@@ -77,14 +77,14 @@ class ClientShown(TypedDict):
 
 
 class ClientMade(ClientShown):
-    """A client for which something was made: with its new secret, if it was given one. It is shown this once."""
+    """A client after a change. `client_secret` is the new secret, if there is one, and is shown only once."""
 
     client_secret: NotRequired[str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenClients:
-    """A client; by their ids, the trusted issuers that its proofs rest on, and when each proof was last used."""
+    """A client, with the trusted issuers of its proofs by id, and the last use of each proof by id."""
 
     client: Client
     trusted_issuers: Mapping[str, TrustedIssuer]
@@ -92,19 +92,19 @@ class SeenClients:
 
 
 def see(tx: Tx, client: Client) -> SeenClients:
-    """The client, as it was read or has just been changed. Within a `read`, as for all that counts uses."""
+    """Load the data to show with the client. Call inside a `read`: last uses need one consistent snapshot."""
     return see_all(tx, [client])[0]
 
 
 def see_all(tx: Tx, clients: Sequence[Client]) -> list[SeenClients]:
-    """These clients. Two statements more, however many."""
+    """Load the data to show with these clients: two more statements for any number of clients."""
     known = issuers.by_ids(tx, frozenset().union(*(client.trusted_issuer_ids for client in clients)))
     used = counts.proof_last_uses(tx, [proof.id for client in clients for proof in client.proofs])
     return [SeenClients(client=client, trusted_issuers=known, used=used) for client in clients]
 
 
 def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
-    """The client."""
+    """Convert the client to JSON."""
     client = seen.client
     return {
         "client_id": client.id,
@@ -129,7 +129,7 @@ def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
 
 
 def made(seen: SeenClients, trust_domain: str, now: datetime) -> ClientMade:
-    """The client, with the secret that was made for it, if one was."""
+    """Convert the client to JSON, with its new secret if there is one."""
     shown = cast("ClientMade", as_json(seen, trust_domain, now))  # which lacks what need not be there
     if seen.client.fresh_secret:
         shown["client_secret"] = seen.client.fresh_secret
@@ -137,7 +137,7 @@ def made(seen: SeenClients, trust_domain: str, now: datetime) -> ClientMade:
 
 
 def proof_json(proof: Proof, seen: SeenClients, now: datetime) -> ProofShown:
-    """One of the client's proofs, or one that it has just lost."""
+    """Convert a proof of the client to JSON, or a proof that was just removed."""
     trusted_issuer = seen.trusted_issuers.get(proof.trusted_issuer_id or "")
     status = proof_status(proof, trusted_issuer, now)
     return {
@@ -164,5 +164,5 @@ def proof_json(proof: Proof, seen: SeenClients, now: datetime) -> ProofShown:
 
 
 def selector_json(selector: Selector) -> SelectorShown:
-    """The selector."""
+    """Convert the selector to JSON."""
     return {"key": selector.key, "value": selector.value}

@@ -1,4 +1,4 @@
-"""Trusted issuers: clusters, SPIFFE trust domains and OpenID Connect issuers; and their keys.
+"""Trusted issuers: clusters, trust domains and OpenID Connect issuers, and the keys that verify their tokens.
 
-What their tokens say of a workload is read in `attestation`; the proofs that name a trusted issuer belong to `clients`.
+`attestation` reads the claims about a workload. `clients` contains the proofs that name a trusted issuer.
 """

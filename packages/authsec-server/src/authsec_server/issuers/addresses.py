@@ -1,4 +1,4 @@
-"""The issuer's URL or trust domain of a trusted issuer, and the other addresses and texts that are typed."""
+"""Check the text that identifies a trusted issuer (a URL or a trust domain), other URLs, and audiences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")  # SPIFFE-ID section 2.1
 
 
 def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
-    """The issuer, as it was given to the letter: that is how tokens are compared with it. Raises `Invalid`."""
+    """Check the issuer and return it unchanged, because tokens are compared with its exact text. Raises `Invalid`."""
     if kind is TrustedIssuerKind.SPIFFE:
         return _parse_trust_domain(text)
     parse_url("issuer", text)
@@ -31,7 +31,7 @@ def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
 
 
 def parse_url(field: str, text: str, *, example: str = "https://issuer.example.com") -> str:
-    """An address that may be asked: https, or plain http to this machine. Raises `Invalid`."""
+    """Check a URL that this server may call: https, or plain http to this machine. Raises `Invalid`."""
     if len(text) > MAX_URL:
         raise Invalid(field, f"{field} must have at most {MAX_URL} characters.")
     try:
@@ -46,7 +46,7 @@ def parse_url(field: str, text: str, *, example: str = "https://issuer.example.c
 
 
 def parse_audience(text: str) -> str:
-    """What tokens must be for; empty means this authority's own issuer. Raises `Invalid`."""
+    """Check the audience of tokens; empty means this authority's own issuer. Raises `Invalid`."""
     if len(text) > MAX_AUDIENCE or not text.isprintable() or text != text.strip():
         raise Invalid(
             "audience",

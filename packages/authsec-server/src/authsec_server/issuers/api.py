@@ -1,4 +1,4 @@
-"""Trusted issuers over HTTP. What becomes of the proofs that rest on them is in `clients`."""
+"""Admin API operations for trusted issuers. `clients` updates the proofs that name a trusted issuer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from authsec_server.web.paging import PAGING, Page, paged
 
 
 class TrustedIssuerShown(TypedDict):
-    """A trusted issuer as the admin API shows it. `token_audience` is what its tokens must be for, as it stands."""
+    """A trusted issuer as the admin API returns it. `token_audience` is the audience that its tokens must have."""
 
     id: str
     slug: str
@@ -52,7 +52,7 @@ class TrustedIssuerShown(TypedDict):
 
 
 def as_json(trusted_issuer: TrustedIssuer, issuer: str) -> TrustedIssuerShown:
-    """The trusted issuer. `issuer` is this authority's own."""
+    """Convert the trusted issuer to JSON. `issuer` is this authority's own issuer."""
     return {
         "id": trusted_issuer.id,
         "slug": trusted_issuer.slug,
@@ -85,7 +85,7 @@ Verb = Callable[[Tx, Act, str], TrustedIssuer]
 
 
 class EditTrustedIssuer(Protocol):
-    """Changes a trusted issuer, and what has to follow."""
+    """A function that edits a trusted issuer and updates its proofs."""
 
     def __call__(
         self,
@@ -101,7 +101,7 @@ class EditTrustedIssuer(Protocol):
 
 
 class NewTrustedIssuer(Body):
-    """A trusted issuer to be registered."""
+    """Request to register a trusted issuer."""
 
     name: str
     kind: str
@@ -122,7 +122,7 @@ class NewTrustedIssuer(Body):
 
 
 class TrustedIssuerChanges(Changes):
-    """What an edit may change. `anyway`: look-ups are turned on although the cluster does not answer."""
+    """Changes to a trusted issuer. `anyway` turns look-ups on even if the cluster does not answer."""
 
     name: str = LEFT_OUT
     issuer: str = LEFT_OUT
@@ -142,9 +142,9 @@ class TrustedIssuerChanges(Changes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIssuers:
-    """The room's handlers. `issuer` is this authority's own: the audience where a trusted issuer names none.
+    """Handlers of the operations. `issuer` is this authority's own, the default audience of trusted issuers.
 
-    `edit_it`, `disable` and `enable` are the verbs of `clients`, which has to follow.
+    `edit_it`, `disable` and `enable` are functions of `clients`, which also update the proofs.
     """
 
     cluster_apis: ClusterApis
@@ -154,22 +154,22 @@ class TrustedIssuers:
     enable: Verb
 
     async def page(self, call: Call[NoBody]) -> Page[TrustedIssuerShown]:
-        """Trusted issuers, in the order of their slugs."""
+        """List trusted issuers in slug order."""
         load = partial(service.page, text=call.query("text") or "")
         return await paged(call, naming.is_slug, load, lambda trusted_issuer: as_json(trusted_issuer, self.issuer))
 
     async def create(self, call: Call[NewTrustedIssuer]) -> TrustedIssuerShown:
-        """Registers one."""
+        """Register a trusted issuer."""
         asked, may = model.ProposedTrustedIssuer(**dict(call.body)), self.cluster_apis.possible
         trusted_issuer = await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may))
         return as_json(trusted_issuer, self.issuer)
 
     async def show(self, call: Call[NoBody]) -> TrustedIssuerShown:
-        """One of them."""
+        """Return one trusted issuer."""
         return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("trusted_issuer"))), self.issuer)
 
     async def edit(self, call: Call[TrustedIssuerChanges]) -> TrustedIssuerShown:
-        """Changes what is sent; the cluster is asked first where look-ups in it are turned on."""
+        """Change the fields that the request contains. Before look-ups are turned on, the cluster is asked."""
         changes = model.TrustedIssuerEdit(
             **{name: value for name, value in call.body.given().items() if name != "anyway"}
         )
@@ -192,7 +192,7 @@ class TrustedIssuers:
         return as_json(await call.change(work), self.issuer)
 
     def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[TrustedIssuerShown]]:
-        """A handler that does this to the trusted issuer."""
+        """Return a handler that applies `verb` to the trusted issuer."""
 
         async def turn(call: Call[NoBody]) -> TrustedIssuerShown:
             return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("trusted_issuer"))), self.issuer)
@@ -203,7 +203,7 @@ class TrustedIssuers:
 def operations(
     cluster_apis: ClusterApis, *, issuer: str, edit: EditTrustedIssuer, disable: Verb, enable: Verb
 ) -> list[AnyOperation]:
-    """The operations of this room; see `TrustedIssuers`."""
+    """Return the operations on trusted issuers."""
     its = TrustedIssuers(cluster_apis=cluster_apis, issuer=issuer, edit_it=edit, disable=disable, enable=enable)
     return [
         Operation(

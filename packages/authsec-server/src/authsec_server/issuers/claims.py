@@ -1,4 +1,4 @@
-"""Which claim of an OpenID Connect issuer is which selector. Pure."""
+"""Map selectors to the claims of an OpenID Connect issuer. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ _NOT_AN_ISSUERS = ("k8s:", "docker:", "unix:", "spiffe:")
 
 
 def parse_claims(kind: TrustedIssuerKind, claims: Mapping[str, str], preset: str = "") -> dict[str, str]:
-    """Selector → claim, sorted. Raises `Invalid`: only OpenID Connect issuers have it, and they need it."""
+    """Check the map from selectors to claims, and sort it by selector. Raises `Invalid`.
+
+    An OpenID Connect issuer must have such a map, and no other kind may have one.
+    """
     if kind is not TrustedIssuerKind.OIDC:
         if claims or preset:
             raise Invalid(

@@ -1,4 +1,4 @@
-"""`ClusterApis`: asks the API servers of clusters about tokens and pods. For all trusted issuers, from any thread."""
+"""`ClusterApis`: ask API servers of clusters about tokens and pods, for all trusted issuers. Thread-safe."""
 
 from __future__ import annotations
 
@@ -23,13 +23,17 @@ _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 
 
 class CredentialsUnusable(Exception):
-    """Why there is nothing to ask with, in a clause for an operator; never what the file holds."""
+    """There are no usable credentials for the cluster.
+
+    The message is a clause for an operator, and never contains the content of the file.
+    """
 
 
 def read_credentials(folder: Path | None, name: str) -> str:
-    """The bearer token (RFC 6750) in that file. Whoever renews it only has to write it: nothing is kept here.
+    """Read the bearer token (RFC 6750) from the file. A new token needs no restart, because nothing is cached.
 
-    Links within the folder are followed: Kubernetes mounts every token as one. Raises `CredentialsUnusable`.
+    Links within the folder are followed, because Kubernetes mounts every token as a link. Raises
+    `CredentialsUnusable`.
     """
     if folder is None:
         raise CredentialsUnusable("AUTHSEC_SERVER_CREDENTIALS_DIR names no folder of credentials")
@@ -60,13 +64,13 @@ _ANSWERS = {200, 201, 404}  # whether there is nothing or the address is wrong, 
 
 
 class NotAnswered(Exception):
-    """Why there is no answer that could be used, in a clause for an operator, without a full stop."""
+    """The cluster gave no usable answer. The message is a clause for an operator, without a full stop."""
 
 
 class ClusterLine:
-    """One revision of a trusted issuer's API server. Used from any thread.
+    """The API server of one revision of a trusted issuer. Thread-safe.
 
-    Once the server did not answer, the next one who asks is alone: the others would only wait for the same.
+    After a failure, only one caller may ask at a time: the others would wait for the same failure.
     """
 
     def __init__(
@@ -99,7 +103,7 @@ class ClusterLine:
     def ask(
         self, lookup: Lookup, path: str, document: Mapping[str, Any] | None, read: Callable[[Answer], Answered]
     ) -> Answered:
-        """What `read` makes of the answer. Raises `LookupUnavailable`, also where `read` cannot use it."""
+        """Ask, and return the result of `read`. Raises `LookupUnavailable`, also if `read` refuses the answer."""
         with self._turn(lookup):
             try:
                 answer = self._send(lookup, path, document)
@@ -110,7 +114,7 @@ class ClusterLine:
         return found
 
     def state(self, lookup: Lookup) -> LookupState:
-        """How it went last."""
+        """Return the result of the last look-up of this kind."""
         return self._states.get(lookup, LookupState())
 
     @contextmanager
@@ -179,10 +183,10 @@ _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 
 
 class ClusterApis:
-    """The API servers of all trusted issuers. Never to be asked inside a transaction: it takes as long as they do.
+    """The API servers of all trusted issuers. Never call inside a transaction: the servers may be slow.
 
-    What an answer means, `read` says: it raises `NotAnswered` for one that no API server gives. Every method raises
-    `LookupUnavailable` where there is no answer. Whether the trusted issuer is enabled is not asked here.
+    `read` interprets an answer, and raises `NotAnswered` for an answer that no API server gives. Every method
+    raises `LookupUnavailable` if there is no answer. No method checks whether the trusted issuer is enabled.
     """
 
     def __init__(
@@ -204,13 +208,13 @@ class ClusterApis:
 
     @property
     def possible(self) -> bool:
-        """Whether there is a folder of credentials to ask with."""
+        """Return whether there is a folder with credentials for clusters."""
         return self._credentials_dir is not None
 
     def review(
         self, trusted_issuer: TrustedIssuer, token: str, audience: str, read: Callable[[Mapping[str, Any]], T]
     ) -> T:
-        """What the cluster says of a token of its own: whether it still counts, for whom and for what."""
+        """Ask the cluster to review its own token: is it still valid, for which account and audience?"""
         wanted = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -223,14 +227,15 @@ class ClusterApis:
     def pod(
         self, trusted_issuer: TrustedIssuer, namespace: str, name: str, read: Callable[[Mapping[str, Any] | None], T]
     ) -> T:
-        """What the cluster says of a pod; `read` gets None where it knows no such pod."""
+        """Ask the cluster for a pod; `read` gets None if the cluster has no such pod."""
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(name, safe='')}"
         return self._line(trusted_issuer).ask(Lookup.POD_LOOKUP, path, None, lambda answer: read(_pod(answer)))
 
     def check(self, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-        """Ask each question that is on about nothing in particular, and say how that went.
+        """Test each look-up that is turned on, and return the results.
 
-        A token that is none, and a pod that there is not: an API server that may be asked says no, which is an answer.
+        The test asks about a token and a pod that do not exist. An API server that permits the look-up answers no,
+        which is an answer.
         """
         questions = {
             Lookup.TOKEN_REVIEW: lambda: self.review(trusted_issuer, "none", "none", lambda _: None),
@@ -242,7 +247,7 @@ class ClusterApis:
         return self.state(trusted_issuer)
 
     def try_out(self, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-        """As `check`, for a trusted issuer as it may come to be: nothing of how it went is remembered."""
+        """Test the look-ups as `check` does, for an edit that is not saved yet. The results are not stored."""
         alone = ClusterApis(
             self._outbound,
             credentials_dir=self._credentials_dir,
@@ -253,7 +258,7 @@ class ClusterApis:
         return alone.check(trusted_issuer)
 
     def state(self, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-        """How each look-up that is on went last, as far as this process knows. Asks no other server."""
+        """Return the last result of each look-up that is turned on, in this process. Asks no other server."""
         cluster = trusted_issuer.cluster
         on = {Lookup.TOKEN_REVIEW: cluster and cluster.reviews, Lookup.POD_LOOKUP: cluster and cluster.pods}
         return {lookup: self._line(trusted_issuer).state(lookup) for lookup, is_on in on.items() if is_on}
@@ -290,9 +295,9 @@ def _pod(answer: Answer) -> Mapping[str, Any] | None:
 def require_answers(
     cluster_apis: ClusterApis, trusted_issuer: TrustedIssuer, *, revision: int, changes: TrustedIssuerEdit
 ) -> None:
-    """Raise `Conflict` if the cluster, asked as it would be with these changes, does not answer; or `Invalid`.
+    """Raise `Conflict` if the cluster would not answer after these changes, or `Invalid` for wrong changes.
 
-    Never inside a transaction. What the edit refuses in any case is not asked about.
+    Never call inside a transaction. The cluster is not asked about changes that the edit refuses anyway.
     """
     if revision != trusted_issuer.revision or not cluster_apis.possible:
         return

@@ -1,4 +1,4 @@
-"""The API server of a cluster, as it is asked for: where it is, and by which certificates it is known. Pure."""
+"""Check the settings for the API server of a cluster: its URL, and the certificates that it may have. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_CERTIFICATES = 20
 
 
 def parse_ca(text: str, field: str = "ca") -> str:
-    """The certificates in PEM (RFC 7468 section 5), without what stands around them. Raises `Invalid`."""
+    """Return the certificates in PEM (RFC 7468 section 5), without the text around them. Raises `Invalid`."""
     if not text.strip():
         return ""
     if "PRIVATE KEY" in text:
@@ -45,7 +45,7 @@ def parse_ca(text: str, field: str = "ca") -> str:
 
 
 def fingerprints(ca: str) -> list[str]:
-    """The SHA-256 of each certificate, in hex: how the journal names them."""
+    """Return the SHA-256 of each certificate, in hex, by which the audit log identifies the certificate."""
     return [each.fingerprint(SHA256()).hex() for each in x509.load_pem_x509_certificates(ca.encode())] if ca else []
 
 
@@ -60,7 +60,7 @@ _BOTH = (
 
 
 def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> ClusterApi | None:
-    """The API server that is asked for; None for none. Raises `Invalid`: only clusters have one."""
+    """Return the requested API server, or None. Raises `Invalid`: only clusters have an API server."""
     given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
     switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
     if not given and not switched:
@@ -79,7 +79,7 @@ def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> Clus
 
 
 def cluster_edited(cluster: ClusterApi | None, changes: TrustedIssuerEdit) -> dict[str, Any]:
-    """What an edit asks for together with what stays, in the words of `NewTrustedIssuer`."""
+    """Combine the edit with the present values, as fields of a request to register a trusted issuer."""
     gone = changes.api_server == ""
     stays = {
         "api_server": cluster.url if cluster else "",
@@ -93,7 +93,7 @@ def cluster_edited(cluster: ClusterApi | None, changes: TrustedIssuerEdit) -> di
 
 
 def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:
-    """As the journal keeps it, in JSON types: certificates by their SHA-256."""
+    """Return the settings for the audit log, in JSON types. Certificates are named by their SHA-256."""
     if cluster is None:
         return None
     named = {name: value for name, value in asdict(cluster).items() if name != "ca"}

@@ -1,4 +1,4 @@
-"""A trusted issuer's keys as it publishes them: a JWK Set (RFC 7517 section 5) or a SPIFFE bundle. Pure."""
+"""Read the keys that an issuer publishes: a JWK Set (RFC 7517 section 5) or a SPIFFE bundle. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _SVID = "jwt-svid"
 
 
 class UnusableKeys(Exception):
-    """A set that cannot be used, in a clause without a full stop. `exposed`: it holds what nobody may publish."""
+    """A key set that cannot be used. The message is a clause without a full stop.
+
+    `exposed` says that the set contains a private or symmetric key, which nobody may publish.
+    """
 
     def __init__(self, what: str, *, exposed: bool = False) -> None:
         super().__init__(what)
@@ -28,21 +31,22 @@ class UnusableKeys(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySet:
-    """Keys by their `kid`, at least one. `refresh_hint` is after how many seconds the publisher wants to be asked."""
+    """At least one key, by `kid`. `refresh_hint` is the number of seconds after which to fetch the set again."""
 
     keys: Mapping[str, PublicKey]
     refresh_hint: int | None = None
 
     @property
     def thumbprints(self) -> frozenset[str]:
-        """The SHA-256 thumbprints of its keys (RFC 7638)."""
+        """Return the SHA-256 thumbprints of the keys (RFC 7638)."""
         return frozenset(key.thumbprint() for key in self.keys.values())
 
 
 def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet:
-    """The keys that can verify tokens of such a trusted issuer; of two namesakes the first. Raises `UnusableKeys`.
+    """Read the keys that can verify tokens of such an issuer. Raises `UnusableKeys`.
 
-    Of a SPIFFE bundle those count that are for JWT-SVIDs (SPIFFE Trust Domain and Bundle section 4.2.2).
+    Of two keys with the same `kid`, the first is used. Of a SPIFFE bundle, only the keys for JWT-SVIDs are used
+    (SPIFFE Trust Domain and Bundle section 4.2.2).
     """
     entries = document.get("keys")
     if not isinstance(entries, list):
@@ -67,7 +71,7 @@ def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet
 
 
 def as_document(kind: TrustedIssuerKind, keys: Mapping[str, PublicKey]) -> dict[str, Any]:
-    """The JWK Set that `read_key_set` reads as these keys; of each its public members only."""
+    """Return the JWK Set that `read_key_set` reads as these keys, with only the public members of each key."""
     use = _SVID if kind is TrustedIssuerKind.SPIFFE else "sig"
     return {"keys": [{**key.to_jwk(), "kid": kid, "use": use, **_alg(key)} for kid, key in keys.items()]}
 
@@ -98,7 +102,7 @@ def _key(kind: TrustedIssuerKind, entry: Mapping[str, Any]) -> PublicKey:
 
 
 def _alg(key: PublicKey) -> dict[str, str]:
-    """The one algorithm that the key is for; most RSA keys are for several."""
+    """Return the member `alg` if the key has only one algorithm. Most RSA keys have several."""
     return {"alg": next(iter(key.algorithms))} if len(key.algorithms) == 1 else {}
 
 

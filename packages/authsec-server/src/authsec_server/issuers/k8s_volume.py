@@ -1,4 +1,4 @@
-"""The volume that gives a pod a token for this authority alone, in YAML. Pure."""
+"""YAML for the volume with a pod's token for this authority alone. Pure."""
 
 from __future__ import annotations
 
@@ -21,5 +21,8 @@ volumes:
 
 
 def projected_volume(audience: str) -> str:
-    """The lines. An audience may be any visible text; in quotes, as JSON has them, YAML reads it as it is."""
+    """Return the YAML of the volume.
+
+    An audience may be any visible text. So the audience is quoted as in JSON, which YAML reads unchanged.
+    """
     return _VOLUME.format(audience=json.dumps(audience, ensure_ascii=False))

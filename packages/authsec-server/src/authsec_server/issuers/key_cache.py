@@ -1,4 +1,4 @@
-"""The keys of one trusted issuer, as this process holds them: when they are fetched, by whom, and who waits for it."""
+"""The cached keys of one trusted issuer in this process: when to fetch keys, and which callers wait."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RETRY_PAUSE = 5.0
 
 
 class Condition(StrEnum):
-    """The state of a trusted issuer's keys."""
+    """The condition of a trusted issuer's keys."""
 
     GIVEN = "given"  # by an administrator; never fetched
     FRESH = "fresh"
@@ -41,7 +41,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldSet:
-    """A set as this process holds it. `age` was its age when it was got hold of, at `since` on the monotonic clock."""
+    """A key set in this process. `age` is its age in seconds at `since` on the monotonic clock."""
 
     keys: Mapping[str, PublicKey] = field(hash=False)
     fetched_at: datetime
@@ -50,15 +50,18 @@ class HeldSet:
     since: float
 
     def age_at(self, now: datetime, monotonic: float) -> float:
-        """Its age in seconds. Wall time can be set back, monotonic time stands while a machine sleeps: the longer."""
+        """Return the age of the key set in seconds: the larger of its ages on two clocks.
+
+        Wall time can be set back, and monotonic time stops while a machine sleeps.
+        """
         return max((now - self.fetched_at).total_seconds(), self.age + monotonic - self.since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysState:
-    """What there is to know of a trusted issuer's keys. The instants are None where nothing was fetched.
+    """The state of a trusted issuer's keys. The times are None if no keys were fetched.
 
-    `failure` is why the last try failed, in a clause; empty if it did not.
+    `failure` is a clause that says why the last fetch failed; empty if it did not fail.
     """
 
     condition: Condition
@@ -71,12 +74,12 @@ class KeysState:
 
 
 def refresh_seconds(hint: int | None) -> int:
-    """After how many seconds a set that says so is to be fetched again."""
+    """Return the seconds until the next fetch of a key set with this hint, within limits."""
     return FRESH_SECONDS if hint is None else min(max(hint, SHORTEST), LONGEST)
 
 
 def state_of(held: HeldSet | None, age: float, *, failed_at: datetime | None, failure: str) -> KeysState:
-    """The state of a trusted issuer that is asked for its keys, whose set is `age` seconds old."""
+    """Return the state of keys that are fetched. The key set is `age` seconds old."""
     if held is None:
         return KeysState(condition=Condition.NONE, keys={}, failed_at=failed_at, failure=failure)
     return KeysState(
@@ -97,14 +100,14 @@ def _condition(held: HeldSet, age: float) -> Condition:
 
 
 class Waiters:
-    """At most so many threads wait at once, and as many as `among` leaves room for. Used from any thread."""
+    """Limit for the number of threads that wait at once, also within the limit of `among`. Thread-safe."""
 
     def __init__(self, at_most: int, *, among: Waiters | None = None) -> None:
         self._free = threading.BoundedSemaphore(at_most)
         self._among = among
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Whether the event was set within that time. Does not wait where too many do already."""
+        """Wait for the event; return whether it was set in time. Do not wait if too many threads do already."""
         if event.is_set() or seconds <= 0 or not self._free.acquire(blocking=False):
             return event.is_set()
         try:
@@ -121,11 +124,12 @@ UNKNOWN_KEY_WAIT = 1.0  # by those who ask for a key that the set lacks: they ma
 
 
 class FetchedKeys:
-    """The keys of one revision of a trusted issuer that is asked for them. Used from any thread; one fetch at a time.
+    """The fetched keys of one revision of a trusted issuer. Thread-safe; one fetch at a time.
 
-    A fetch has a thread of its own. Few callers at once wait for it (`waiters`), for a bounded time; the others use the
-    set that is held, or are refused at once. The attack: a stranger names an issuer that hangs, in tokens that prove
-    nothing, and the threads that look for keys are missing to the agents of other issuers.
+    Each fetch has its own thread. Only a few callers wait for a fetch (`waiters`), for a limited time. The other
+    callers use the cached key set, or are refused at once. The attack: a stranger sends tokens that prove nothing
+    and name an issuer that hangs. Without the limit, these tokens keep the threads that agents of other issuers
+    need.
     """
 
     def __init__(
@@ -158,7 +162,7 @@ class FetchedKeys:
         self._failure = ""
 
     def find(self, kid: str) -> PublicKey | None:
-        """The key; None if the trusted issuer has none by this name. Raises `KeysUnavailable`."""
+        """Return the key; None if the trusted issuer has no key with this `kid`. Raises `KeysUnavailable`."""
         held = self._held
         if held is not None and kid in held.keys and self._age() < held.refresh_seconds:
             return held.keys[kid]
@@ -179,12 +183,12 @@ class FetchedKeys:
         return self._answer(kid)
 
     def refresh(self) -> None:
-        """Fetch them now, or wait for the fetch that is under way. How it went is in `state`."""
+        """Fetch the keys now, or wait for the fetch that is running. `state` has the result."""
         landed, _ = self._fetching(None)
         landed.wait(WAIT_SECONDS)
 
     def state(self) -> KeysState:
-        """How they stand, with what other processes have fetched meanwhile."""
+        """Return the state of the keys, including the keys that other processes have fetched."""
         kept = self._adopt_kept()
         failed_at, failure = self._failed_at, self._failure
         if kept is not None and kept.failed_at is not None and (failed_at is None or kept.failed_at > failed_at):
@@ -192,7 +196,7 @@ class FetchedKeys:
         return state_of(self._held, self._age(), failed_at=failed_at, failure=failure)
 
     def _fetching(self, kid: str | None) -> tuple[threading.Event, bool]:
-        """The fetch under way, or a new one, as the event of its end; whether it is a new one."""
+        """Start a fetch, unless one is running. Return the event of its end, and whether the fetch is new."""
         with self._starting:
             if self._landed is not None and not self._landed.is_set():
                 return self._landed, False
@@ -204,7 +208,7 @@ class FetchedKeys:
             return self._landed, True
 
     def _wanted(self, kid: str) -> bool:
-        """Whether it is time to ask for a new set, on behalf of somebody who looks for this key."""
+        """Return whether to fetch a new key set, for a caller that needs this key."""
         if self._failure and self._since_tried() < RETRY_PAUSE:
             return False
         usable = self._usable()
@@ -222,7 +226,7 @@ class FetchedKeys:
         return key
 
     def _fly(self, kid: str | None, landed: threading.Event) -> None:
-        """Fetch, unless another process has done it already and its set has the key. None: fetch in any case."""
+        """Fetch the keys, unless another process has fetched a key set with this key. None: always fetch."""
         try:
             with suppress(Unavailable):  # the issuer can be asked although the database cannot
                 self._adopt_kept()
@@ -240,7 +244,7 @@ class FetchedKeys:
             landed.set()
 
     def _adopt_first(self) -> None:
-        """Once, before the issuer is asked: what other processes, or this one before its restart, have fetched."""
+        """Load stored keys once, before the first fetch: another process, or this one before, may have stored some."""
         with self._adopting:
             if not self._has_looked:
                 self._has_looked = True
@@ -248,7 +252,7 @@ class FetchedKeys:
                     self._adopt_kept()
 
     def _fetch(self) -> None:
-        """A failure leaves the set as it is, and as old as it is."""
+        """Fetch the keys and store the result. A failure changes neither the key set nor its age."""
         asked_at, began = self._now(), self._monotonic()
         try:
             found = fetch_key_set(self.trusted_issuer, self._outbound, self._trust, self._limits)
@@ -276,14 +280,14 @@ class FetchedKeys:
         )
 
     def _write(self, work: Callable[[Tx], None]) -> None:
-        """What is kept helps others, and this process after a restart. Without it the keys are as good."""
+        """Store a result for other processes, and for the next start. Without it, the keys are valid all the same."""
         try:
             self._database.append(work)
         except (Unavailable, IntegrityError) as error:  # the trusted issuer was removed meanwhile
             log.warning("keys cannot be kept", trusted_issuer=self.trusted_issuer.slug, error=type(error).__name__)
 
     def _adopt_kept(self) -> KeptKeys | None:
-        """What the database keeps. Its set is held from now on, if it is later than the one that is."""
+        """Load the stored keys. Use their key set if it is newer than the one in this process."""
         kept = self._database.read(lambda tx: store.find(tx.connection, self.trusted_issuer))
         if kept is not None and kept.jwks and kept.fetched_at and kept.refresh_seconds:
             with self._holding:

@@ -1,4 +1,4 @@
-"""Asking an issuer for its keys, through the one door for outgoing HTTP."""
+"""Fetch the keys of an issuer, through the package for all outgoing HTTP."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _DISCOVERY = "/.well-known/openid-configuration"
 
 
 class NotFetched(Exception):
-    """Why there is no set, in a clause for an operator, without a full stop."""
+    """The key set was not fetched. The message is a clause for an operator, without a full stop."""
 
 
 def trust_of(trusted_issuer: TrustedIssuer) -> ssl.SSLContext | None:
-    """The certificates that count for this trusted issuer alone; None for those of the settings."""
+    """Return the certificates for this trusted issuer alone; None to use those of the settings."""
     return ssl.create_default_context(cadata=trusted_issuer.ca) if trusted_issuer.ca else None
 
 
 def fetch_key_set(
     trusted_issuer: TrustedIssuer, outbound: Outbound, trust: ssl.SSLContext | None, limits: OutboundLimits = LIMITS
 ) -> KeySet:
-    """The keys as the trusted issuer publishes them now. Blocks for at most twice the limit; raises `NotFetched`."""
+    """Fetch the keys that the issuer publishes. Blocks for at most twice the limit; raises `NotFetched`."""
 
     def ask(url: str) -> Mapping[str, Any]:
         return _object(trusted_issuer, outbound.get(url, limits=limits, trust=trust))
@@ -44,7 +44,7 @@ def fetch_key_set(
 
 
 def _discovered(trusted_issuer: TrustedIssuer, ask: Callable[[str], Mapping[str, Any]]) -> str:
-    """Where the issuer has its keys (OpenID Connect Discovery section 4)."""
+    """Find the URL of the issuer's keys (OpenID Connect Discovery section 4)."""
     document = ask(trusted_issuer.issuer.rstrip("/") + _DISCOVERY)
     named = document.get("issuer")
     if named != trusted_issuer.issuer:  # to the letter (section 4.3): stops one issuer from posing as another

@@ -1,4 +1,4 @@
-"""`KeySets`: which key of this trusted issuer has this `kid`? For all trusted issuers, from any thread."""
+"""`KeySets`: find the key of a trusted issuer with this `kid`, for all trusted issuers. Thread-safe."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class _Keys(Protocol):
 
 
 class KeySets:
-    """The keys of all trusted issuers. Never to be asked inside a transaction: it may fetch, and write what it fetched.
+    """The keys of all trusted issuers. Never call inside a transaction: a call may fetch keys and store them.
 
-    Whether a trusted issuer is enabled is not asked here.
+    No method checks whether the trusted issuer is enabled.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class KeySets:
         self._by_id: dict[str, _Keys] = {}
 
     def find(self, trusted_issuer: TrustedIssuer, kid: str) -> PublicKey | None:
-        """The trusted issuer's key of this name, None if it has none. May take seconds; raises `KeysUnavailable`."""
+        """Return the trusted issuer's key with this `kid`, or None. May take seconds; raises `KeysUnavailable`."""
         return self._of(trusted_issuer).find(kid)
 
     def refresh(self, trusted_issuer: TrustedIssuer) -> KeysState:
-        """Fetch the trusted issuer's keys now; how they stand then, with the failure if there was one."""
+        """Fetch the trusted issuer's keys now. Return their state, with the failure if there is one."""
         keys = self._of(trusted_issuer)
         keys.refresh()
         return keys.state()
 
     def state(self, trusted_issuer: TrustedIssuer) -> KeysState:
-        """How the trusted issuer's keys stand. Asks no other server."""
+        """Return the state of the trusted issuer's keys. Asks no other server."""
         return self._of(trusted_issuer).state()
 
     def _of(self, trusted_issuer: TrustedIssuer) -> _Keys:
@@ -96,7 +96,7 @@ class KeySets:
 
 
 class _GivenKeys:
-    """Keys that an administrator gave: good until they are given anew."""
+    """Keys from an administrator, valid until an administrator replaces them."""
 
     def __init__(self, trusted_issuer: TrustedIssuer) -> None:
         self.trusted_issuer = trusted_issuer
@@ -107,7 +107,7 @@ class _GivenKeys:
         return self._keys.get(kid)
 
     def refresh(self) -> None:
-        """There is nothing to fetch."""
+        """Do nothing: these keys are never fetched."""
 
     def state(self) -> KeysState:
         return KeysState(condition=Condition.GIVEN, keys=self._keys)

@@ -1,4 +1,4 @@
-"""Trusted issuers, the selectors that each can prove, and their keys. Pure."""
+"""Trusted issuers: the selectors that each issuer can prove, and the keys that verify its tokens. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class LookupUnavailable(Exception):
-    """A cluster cannot be asked now, so nothing is proved by it. For the operator, not for callers."""
+    """A cluster cannot be asked at the moment, so it proves nothing. For the operator, not for callers."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -18,25 +18,25 @@ class LookupUnavailable(Exception):
 
 
 class Lookup(StrEnum):
-    """What is asked of a cluster's API server."""
+    """The questions that this server can ask the API server of a cluster."""
 
     TOKEN_REVIEW = "token_review"  # noqa: S105 - the name of a question
     POD_LOOKUP = "pod_lookup"
 
     @property
     def shown(self) -> str:
-        """Its name for people."""
+        """Return the name of the look-up for people."""
         return {"token_review": "Token review", "pod_lookup": "Pod look-up"}[self.value]
 
     @property
     def permission(self) -> str:
-        """What the cluster has to permit for it, as a verb and its object."""
+        """Return the permission that the look-up needs in the cluster, as a verb and its object."""
         return {"token_review": "create tokenreviews", "pod_lookup": "get pods"}[self.value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupState:
-    """When the cluster answered last, and when it last did not and why, in a clause; None and empty for never."""
+    """The times of the last answer and the last failure, with the reason as a clause; None for never."""
 
     answered_at: datetime | None = None
     failed_at: datetime | None = None
@@ -44,7 +44,7 @@ class LookupState:
 
     @property
     def failing(self) -> bool:
-        """Whether the last try failed."""
+        """Return whether the last look-up failed."""
         return self.failed_at is not None and (self.answered_at is None or self.answered_at < self.failed_at)
 
 
@@ -53,7 +53,10 @@ ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "E
 
 
 class KeysUnavailable(Exception):
-    """The keys of a trusted issuer are not known now, so no token of it can be verified. For the operator only."""
+    """The keys of a trusted issuer are not available, so its tokens cannot be verified.
+
+    For the operator, not for callers.
+    """
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -61,7 +64,7 @@ class KeysUnavailable(Exception):
 
 
 class TrustedIssuerKind(StrEnum):
-    """What signs the token of a workload."""
+    """The kinds of trusted issuers."""
 
     KUBERNETES = "kubernetes"
     SPIFFE = "spiffe"
@@ -69,14 +72,14 @@ class TrustedIssuerKind(StrEnum):
 
     @property
     def shown(self) -> str:
-        """Its name for people."""
+        """Return the name of the kind for people."""
         return {"kubernetes": "Kubernetes cluster", "spiffe": "SPIFFE trust domain", "oidc": "OpenID Connect issuer"}[
             self.value
         ]
 
 
 class KeysFrom(StrEnum):
-    """Where the keys come from that sign its tokens."""
+    """The origin of the keys that sign the tokens of a trusted issuer."""
 
     DISCOVERY = "discovery"  # OpenID Connect Discovery at the issuer; not for SPIFFE
     URL = "url"  # a JWK Set, or a SPIFFE bundle, served at an address
@@ -85,11 +88,12 @@ class KeysFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterApi:
-    """The API server of a Kubernetes cluster, and what it is asked beyond what its tokens say.
+    """The API server of a Kubernetes cluster, and the look-ups that are turned on.
 
-    `ca` holds the certificates (PEM) that count for it alone; empty means the system's. `credentials` is the name of a
-    file in the folder that the operator keeps for this: a name, so that no other file of the server goes anywhere.
-    `reviews`: of each token, whether it still counts (TokenReview). `pods`: what there is to know of the token's pod.
+    `ca` has the certificates (PEM) for this server alone; if empty, the certificates of the settings are used.
+    `credentials` is the name of a file in the operator's folder for credentials. Only a name is allowed, so that
+    no other file of the server is sent anywhere. `reviews`: ask if each token is still valid (TokenReview).
+    `pods`: look up the pod of the token.
     """
 
     url: str
@@ -100,18 +104,18 @@ class ClusterApi:
 
     @property
     def asked(self) -> bool:
-        """Whether it is asked anything at all."""
+        """Return whether any look-up is turned on."""
         return self.reviews or self.pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIssuer:
-    """Signs tokens of workloads. `issuer` is the `iss` of its tokens to the letter; for SPIFFE, the trust domain.
+    """An issuer whose tokens prove selectors. `issuer` is the exact `iss` of its tokens, or a SPIFFE trust domain.
 
-    `audience` is what its tokens must be for, alone; empty means this authority's own issuer. `claims` says which claim
-    of an OpenID Connect issuer is which selector: `github:repository` → `repository`. `ca` holds the certificates
-    (PEM) that count when its keys are fetched, beside nothing else; empty means the system's. `cluster` is the API
-    server of a Kubernetes cluster, where one may be asked.
+    `audience` must be the only audience of its tokens; empty means this authority's own issuer. `claims` maps
+    selectors to claims of an OpenID Connect issuer: `github:repository` → `repository`. `ca` has the only
+    certificates (PEM) for fetching its keys; if empty, the certificates of the settings are used. `cluster` is
+    the API server of a Kubernetes cluster, if this server may ask it.
     """
 
     id: str
@@ -135,9 +139,10 @@ class TrustedIssuer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptKeys:
-    """What the database keeps of keys that are fetched: the last good set, and how the last try failed, if it did.
+    """The stored keys of a trusted issuer: the last valid key set and, if the last fetch failed, the reason.
 
-    `refresh_seconds` after `fetched_at` a new one is wanted. All three are None until the first set.
+    A new key set is wanted `refresh_seconds` after `fetched_at`. `jwks`, `fetched_at` and `refresh_seconds` are
+    None until the first key set.
     """
 
     jwks: Mapping[str, Any] | None = field(default=None, hash=False)
@@ -157,7 +162,7 @@ class Provenance(StrEnum):
 
     @property
     def shown(self) -> str:
-        """In words, for people."""
+        """Describe in words, for people, how the selector is proved."""
         return {
             "token": "proved by the token",
             "lookup": "proved by look-up",
@@ -177,7 +182,7 @@ _SPIRE_ENFORCES = ("k8s:", "docker:", "unix:")
 
 
 def provenance(trusted_issuer: TrustedIssuer, key: str) -> Provenance:
-    """How `trusted_issuer` proves the selector `key`."""
+    """Return how the trusted issuer proves the selector `key`."""
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES:
         if key in _IN_KUBERNETES_TOKENS:
             return Provenance.TOKEN
@@ -190,22 +195,22 @@ def provenance(trusted_issuer: TrustedIssuer, key: str) -> Provenance:
 
 
 def shown_provenance(key: str, how: Provenance) -> str:
-    """In words, for people, how the selector `key` is proved: exactly what a look-up tells, and no more."""
+    """Describe for people how the selector `key` is proved: exactly what a look-up proves, and no more."""
     return _OF_A_CONTAINER.get(key, how.shown) if how is Provenance.LOOKUP else how.shown
 
 
 def by_lookup(key: str) -> bool:
-    """Whether a cluster that is asked about a pod can tell the selector `key`."""
+    """Return whether a pod look-up can prove the selector `key`."""
     return any(key.startswith(each[:-1]) if each.endswith("*") else key == each for each in _BY_LOOKUP)
 
 
 def looks_up_pods(trusted_issuer: TrustedIssuer) -> bool:
-    """Whether the trusted issuer's pods are looked up."""
+    """Return whether pod look-ups are turned on for the trusted issuer."""
     return trusted_issuer.cluster is not None and trusted_issuer.cluster.pods
 
 
 def provable(trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
-    """The selectors that it proves by its tokens or by look-up, sorted; `*` stands for what completes a key."""
+    """List the selectors that tokens or look-ups prove, sorted. `*` is the variable part of a key."""
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES:
         return tuple(sorted([*_IN_KUBERNETES_TOKENS, *(_BY_LOOKUP if looks_up_pods(trusted_issuer) else ())]))
     return tuple(sorted(_IN_SVIDS if trusted_issuer.kind is TrustedIssuerKind.SPIFFE else trusted_issuer.claims))
@@ -213,10 +218,10 @@ def provable(trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedTrustedIssuer:
-    """A trusted issuer to be registered; the words are those of `TrustedIssuer`.
+    """Unverified request to register a trusted issuer, with the same terms as the registered one.
 
-    Without `slug` the name makes one. `preset` names claims of a well-known issuer (`presets`), and `claims` come on
-    top of it. `api_server` and what follows it become the trusted issuer's `cluster`.
+    Without `slug`, the slug is made from the name. `preset` names the claims of a well-known issuer (`PRESETS`),
+    and `claims` are added to them. `api_server` and the fields after it become `cluster`.
     """
 
     name: str
@@ -239,8 +244,10 @@ class ProposedTrustedIssuer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIssuerEdit:
-    """What an edit asks for; None leaves a thing as it is. With another `keys_from`, the old address, keys and
-    certificates are forgotten unless they are given anew; with another `api_server`, its certificates alike.
+    """Request to edit a trusted issuer. None leaves a field unchanged.
+
+    Another `keys_from` deletes the old URL, keys and certificates, unless the request contains new ones. Another
+    `api_server` deletes the certificates for the old one in the same way.
     """
 
     name: str | None = None

@@ -1,4 +1,4 @@
-"""Over HTTP: how the keys and the look-ups of a trusted issuer stand, and having them asked for now."""
+"""Admin API operations for the keys and look-ups of a trusted issuer: show their state, and refresh it now."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Find = Callable[[Tx, Act, str], TrustedIssuer]
 
 
 class KeyShown(TypedDict):
-    """A key that the trusted issuer signs with."""
+    """A key with which the trusted issuer signs."""
 
     kid: str
     kty: str
@@ -32,7 +32,7 @@ class KeyShown(TypedDict):
 
 
 class KeysShown(TypedDict):
-    """How a trusted issuer's keys stand."""
+    """The state of a trusted issuer's keys."""
 
     condition: Condition
     keys: list[KeyShown]
@@ -44,7 +44,7 @@ class KeysShown(TypedDict):
 
 
 class LookupShown(TypedDict):
-    """How a look-up went last, in the process that answers."""
+    """The last result of a look-up, in the process that answers."""
 
     answered_at: str | None
     failed_at: str | None
@@ -52,14 +52,14 @@ class LookupShown(TypedDict):
 
 
 class LookupsShown(TypedDict, total=False):
-    """How those went last that are turned on."""
+    """The last results of the look-ups that are turned on."""
 
     token_review: LookupShown
     pod_lookup: LookupShown
 
 
 def operations(key_sets: KeySets, cluster_apis: ClusterApis) -> list[AnyOperation]:
-    """What can be asked. None of it changes anything, so that there is no rehearsal of it either."""
+    """Return the operations on keys and look-ups. None of them changes anything, so none has a dry run."""
     lookups, one = PATH + "/{trusted_issuer}/lookups", PATH + "/{trusted_issuer}"
     return [
         Operation(
@@ -102,7 +102,7 @@ def operations(key_sets: KeySets, cluster_apis: ClusterApis) -> list[AnyOperatio
 
 
 def keys_json(state: KeysState) -> KeysShown:
-    """How the keys stand."""
+    """Convert the state of the keys to JSON."""
     return {
         "condition": state.condition,
         "keys": [
@@ -118,7 +118,7 @@ def keys_json(state: KeysState) -> KeysShown:
 
 
 def lookup_json(state: LookupState) -> LookupShown:
-    """How the look-up went."""
+    """Convert the result of the look-up to JSON."""
     return {
         "answered_at": rfc3339(state.answered_at),
         "failed_at": rfc3339(state.failed_at),
@@ -127,7 +127,7 @@ def lookup_json(state: LookupState) -> LookupShown:
 
 
 def _keys(find: Find, look: Callable[[TrustedIssuer], KeysState]) -> Callable[[Call[NoBody]], Awaitable[KeysShown]]:
-    """A handler that answers with the state of the keys, by `look`; it asks outside of any transaction."""
+    """Return a handler that shows the keys of the trusted issuer. `look` is called outside of any transaction."""
 
     async def handle(call: Call[NoBody]) -> KeysShown:
         trusted_issuer = await call.read(lambda tx, act: find(tx, act, call.of("trusted_issuer")))
@@ -142,7 +142,7 @@ def _keys(find: Find, look: Callable[[TrustedIssuer], KeysState]) -> Callable[[C
 def _lookups(
     find: Find, look: Callable[[TrustedIssuer], Mapping[Lookup, LookupState]]
 ) -> Callable[[Call[NoBody]], Awaitable[LookupsShown]]:
-    """A handler that answers with the state of the look-ups, by `look`; it asks outside of any transaction."""
+    """Return a handler that shows the look-ups of the trusted issuer. `look` is called outside of any transaction."""
 
     async def handle(call: Call[NoBody]) -> LookupsShown:
         trusted_issuer = await call.read(lambda tx, act: find(tx, act, call.of("trusted_issuer")))

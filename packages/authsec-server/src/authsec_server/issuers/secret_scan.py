@@ -1,7 +1,7 @@
-"""Whether a text holds what nobody may hand out. Pure.
+"""Detect private keys in a text. Pure.
 
-Somebody pastes a private key where a public one or a token is asked for; such a text is kept nowhere, and shown to
-nobody again. It is looked at as text, since a key stays one where a brace of the JSON around it is missing.
+People sometimes paste a private key instead of a public key or a token. Such a text is never stored, and
+never shown again. The scan does not parse JSON: a key without a closing brace is a key, too.
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ _MEMBER = re.compile(r'"(?:d|p|q|dp|dq|qi|oth|k|private_key)"\s*:')  # RFC 7518 
 
 
 def holds_private_key(text: str) -> bool:
-    """Whether there is a private or symmetric key in it: in PEM, as a JWK, or within other JSON."""
+    """Return whether the text contains a private or symmetric key: in PEM, as a JWK, or within other JSON."""
     return "PRIVATE KEY" in text or _MEMBER.search(text) is not None

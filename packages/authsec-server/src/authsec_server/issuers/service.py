@@ -1,4 +1,4 @@
-"""The verbs of trusted issuers. Fetching their keys is in `key_sets`."""
+"""Register, find, edit, enable, disable and remove trusted issuers. `key_sets` fetches their keys."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from authsec_server.revocations.model import SubjectKind
 
 
 def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool = False) -> TrustedIssuer:
-    """Register a trusted issuer. `may_look_up`: the operator has a folder of credentials to ask clusters with.
+    """Register a trusted issuer. `may_look_up` says that there is a folder with credentials for clusters.
 
-    Raises `Invalid`, or `Conflict` when the slug is taken or the issuer cannot be shared.
+    Raises `Invalid`, or `Conflict` if the slug is taken or the issuer cannot be shared.
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = validation.checked(asked, id=act.new_id(), now=act.now)
@@ -45,11 +45,12 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
 def edit(
     tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: TrustedIssuerEdit, may_look_up: bool = False
 ) -> TrustedIssuer:
-    """Change what is asked for; `revision` is the one that the editor had read. What changes nothing is not recorded.
+    """Edit the trusted issuer. `revision` is the revision that the editor has read.
 
-    An edit that reduces trust revokes the tokens that rest on it: another issuer or audience, keys from elsewhere, a
-    given key or a claim that is gone, reviews that were not made before, pods that are looked up no more. For
-    `clients`, which has to follow. Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
+    An edit without changes is not recorded. Changes that reduce trust revoke the affected tokens. Such changes
+    are another issuer, audience or origin of the keys, and a removed key or claim. Turning token reviews on or
+    pod look-ups off also reduces trust. For `clients`, which updates the proofs. Raises `Invalid`, `NotFound`,
+    `Conflict` or `Outdated`.
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = get(tx, act, id_or_slug)
@@ -69,7 +70,7 @@ def edit(
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """Disable it, and revoke the tokens that rest on it. Twice is as good as once."""
+    """Disable the trusted issuer, and revoke the tokens issued on its proofs. A disabled issuer does not change."""
     act.principal.require(Role.ADMIN)
     trusted_issuer = get(tx, act, id_or_slug)
     if not trusted_issuer.enabled:
@@ -82,7 +83,7 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 
 
 def enable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """Enable it. Revoked tokens stay revoked."""
+    """Enable the trusted issuer. Revoked tokens stay revoked."""
     act.principal.require(Role.ADMIN)
     trusted_issuer = get(tx, act, id_or_slug)
     if trusted_issuer.enabled:
@@ -94,9 +95,9 @@ def enable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 
 
 def remove(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, proofs: tuple[Named, ...] = ()) -> None:
-    """Remove a trusted issuer that no proof names any more, and end its tokens; `proofs` are those that went with it.
+    """Remove a trusted issuer that no proof names, and revoke the tokens; `proofs` were removed before.
 
-    For `clients`, which knows who names it. The database refuses while a proof does.
+    For `clients`, which manages the proofs. The database refuses the removal while a proof names the issuer.
     """
     act.principal.require(Role.ADMIN)
     issuers.remove(tx.connection, trusted_issuer.id)
@@ -112,7 +113,7 @@ def remove(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, proofs: tuple[Nam
 
 
 def get(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """The trusted issuer, by its id or slug. Raises `NotFound`."""
+    """Return the trusted issuer with this id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     trusted_issuer = find(tx, id_or_slug)
     if trusted_issuer is None:
@@ -121,9 +122,9 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 
 
 def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """The trusted issuer, for an admin who wants it asked now: others do not decide when this server asks another.
+    """Return the trusted issuer to an admin, who wants to ask another server about it now.
 
-    Raises `NotFound`.
+    Only admins decide when this server sends requests to another server. Raises `NotFound`.
     """
     act.principal.require(Role.ADMIN)
     return get(tx, act, id_or_slug)
@@ -132,9 +133,9 @@ def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 def page(
     tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
 ) -> tuple[list[TrustedIssuer], str | None]:
-    """Trusted issuers in the order of their slugs, from the first behind `after`; and where the next page begins.
+    """Return the trusted issuers after the slug `after`, in slug order, and the cursor of the next page.
 
-    With `text`, those whose name, slug or issuer contains it, or whose id begins with it.
+    With `text`, the name, slug or issuer must contain the text, or the id must begin with it.
     """
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
@@ -144,31 +145,37 @@ def page(
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[TrustedIssuer]:
-    """The first trusted issuers that `page` would find for the text; for none, none."""
+    """Return the first trusted issuers that `page` finds for the text; none for an empty text."""
     return page(tx, act, text=text, limit=limit)[0] if text else []
 
 
 def find(tx: Tx, id_or_slug: str) -> TrustedIssuer | None:
-    """The trusted issuer, by its id or slug. Asks for no principal: for the rooms above."""
+    """Return the trusted issuer with this id or slug. No principal is checked: for the packages above."""
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return issuers.find(tx.connection, id_or_slug)
 
 
 def which(tx: Tx, asked: str) -> str:
-    """How to find the trusted issuer that was meant. Asks for no principal: for the rooms above."""
+    """Suggest how to find the trusted issuer that was meant. No principal is checked: for the packages above."""
     return naming.meant(
         asked, lambda slug: issuers.slugs_near(tx.connection, slug), "See the list: authsec issuers list"
     )
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustedIssuer]:
-    """The trusted issuers with these ids, by id, disabled ones as well. Asks for no principal: for the rooms above."""
+    """Return the trusted issuers with these ids, by id, including disabled ones.
+
+    No principal is checked: for the packages above.
+    """
     return issuers.by_ids(tx.connection, ids)
 
 
 def of_kinds(tx: Tx, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
-    """The trusted issuers of these kinds by slug, disabled ones as well. Asks for no principal: for the rooms above."""
+    """Return the trusted issuers of these kinds, in slug order, including disabled ones.
+
+    No principal is checked: for the packages above.
+    """
     return issuers.of_kinds(tx.connection, kinds)
 
 
@@ -186,7 +193,10 @@ def _require_folder(act: Act, may_look_up: bool) -> None:
 
 
 def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
-    """A token must belong to one trusted issuer. Where two have one issuer URL, the key tells them apart."""
+    """Raise `Conflict` if another trusted issuer has the same `iss`, and the two cannot share it.
+
+    A token names its issuer, and must belong to one trusted issuer. If two have the same `iss`, the key decides.
+    """
     others = [
         other for other in issuers.of_issuer(tx.connection, trusted_issuer.issuer) if other.id != trusted_issuer.id
     ]
@@ -202,7 +212,7 @@ def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
 
 
 def _thumbprints(tx: Tx, trusted_issuer: TrustedIssuer) -> frozenset[str]:
-    """Of the keys that it is known to have: given ones, or the last that were fetched."""
+    """Return the thumbprints of the trusted issuer's known keys: given keys, or the last fetched ones."""
     kept = keys.find(tx.connection, trusted_issuer)
     if kept is None or kept.jwks is None:
         return validation.given_thumbprints(trusted_issuer)

@@ -1,4 +1,4 @@
-"""What is asked for a trusted issuer, checked into one; and what two trusted issuers have in common. Pure."""
+"""Check requests to register or edit trusted issuers, and compare two trusted issuers. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AS_SERVED = "Give the public JWK Set, as the issuer serves it at its jwks_uri."
 
 
 def checked(asked: ProposedTrustedIssuer, *, id: str, now: datetime) -> TrustedIssuer:  # noqa: A002 - the field's name
-    """The trusted issuer that is asked for. Raises `Invalid` at the first thing wrong."""
+    """Return the requested trusted issuer. Raises `Invalid` at the first problem."""
     kind = _kind(asked.kind)
     name = naming.name("name", asked.name)
     keys_from = _keys_from(kind, asked)
@@ -49,7 +49,7 @@ def checked(asked: ProposedTrustedIssuer, *, id: str, now: datetime) -> TrustedI
 
 
 def edited(trusted_issuer: TrustedIssuer, changes: TrustedIssuerEdit) -> dict[str, Any]:
-    """The values that the trusted issuer has with these changes, for `revisions.changed`. Raises `Invalid`."""
+    """Return the values of the trusted issuer after these changes, for `revisions.changed`. Raises `Invalid`."""
     stays = changes.keys_from is None or changes.keys_from == trusted_issuer.keys_from
     asked = ProposedTrustedIssuer(
         name=_kept(trusted_issuer.name, changes.name),
@@ -135,12 +135,12 @@ _NOT_ASKED = ClusterApi(url="", credentials="")
 
 
 def same_keys(before: TrustedIssuer, after: TrustedIssuer) -> bool:
-    """Whether keys that were fetched for the one are those of the other."""
+    """Return whether keys that were fetched for `before` are also valid for `after`."""
     return _where_from(before) == _where_from(after)
 
 
 def narrows(before: TrustedIssuer, after: TrustedIssuer) -> bool:
-    """Whether tokens that counted may count no longer. Another name, further keys and further claims take nothing."""
+    """Return whether the change may make valid tokens invalid. A new name, more keys or more claims never do."""
     if (*_where_from(before), before.audience) != (*_where_from(after), after.audience):
         return True
     if _asks_more(before.cluster, after.cluster):
@@ -152,16 +152,20 @@ def narrows(before: TrustedIssuer, after: TrustedIssuer) -> bool:
 
 
 def asks_otherwise(before: ClusterApi | None, after: ClusterApi | None) -> bool:
-    """Whether the cluster is asked something new, somewhere else, or with something else. Less of the same is not."""
+    """Return whether the cluster gets a new kind of question, or is asked at another URL or with other credentials.
+
+    Fewer questions are no difference.
+    """
     had, has = before or _NOT_ASKED, after or _NOT_ASKED
     moved = (had.url, had.ca, had.credentials) != (has.url, has.ca, has.credentials)
     return has.asked and (moved or (has.reviews and not had.reviews) or (has.pods and not had.pods))
 
 
 def cannot_share(one: TrustedIssuer, its: Collection[str], other: TrustedIssuer, others: Collection[str]) -> str:
-    """Why these two cannot both be of one issuer; empty if they can. `its` and `others` are their keys' thumbprints.
+    """Return why these two cannot have the same issuer; empty if they can.
 
-    Many clusters call themselves https://kubernetes.default.svc.cluster.local. By its key a token says of which it is.
+    `its` and `others` are the thumbprints of their keys. Many clusters have the issuer
+    https://kubernetes.default.svc.cluster.local. The key shows which cluster signed a token.
     """
     if KeysFrom.DISCOVERY in {one.keys_from, other.keys_from}:
         return "only trusted issuers whose keys are given, or come from addresses of their own, can share an issuer"
@@ -173,12 +177,12 @@ def cannot_share(one: TrustedIssuer, its: Collection[str], other: TrustedIssuer,
 
 
 def given_keys(trusted_issuer: TrustedIssuer) -> dict[str, str]:
-    """The keys that were given for it, by `kid`: thumbprint (RFC 7638), and the algorithm where it is for one alone."""
+    """Return the given keys by `kid`: thumbprint (RFC 7638), and the algorithm if the key has only one."""
     return {kid: _named(key) for kid, key in _given_set(trusted_issuer).items()}
 
 
 def given_thumbprints(trusted_issuer: TrustedIssuer) -> frozenset[str]:
-    """The thumbprints of the keys that were given for it."""
+    """Return the thumbprints of the given keys."""
     return frozenset(key.thumbprint() for key in _given_set(trusted_issuer).values())
 
 
@@ -194,10 +198,10 @@ def _named(key: PublicKey) -> str:
 
 
 def _asks_more(before: ClusterApi | None, after: ClusterApi | None) -> bool:
-    """Whether what was proved with the one may not be with the other.
+    """Return whether a proof that was valid before may be invalid after the change.
 
-    A review more may refuse what counted; a pod that is looked up no more proves less, and so does another API server
-    in the place of one whose word counted. To ask less of a token, or to look up more, takes nothing.
+    New token reviews may refuse tokens. Without pod look-ups, fewer selectors are proved. Another API server
+    replaces one that was trusted. Fewer token reviews or more pod look-ups make no proof invalid.
     """
     had, has = before or _NOT_ASKED, after or _NOT_ASKED
     moved = had.asked and has.asked and (had.url, had.ca) != (has.url, has.ca)

@@ -1,1 +1,1 @@
-"""A token that somebody tries at a trusted issuer: step by step, what would become of it. Nothing of it is kept."""
+"""Test a workload's token at a trusted issuer, step by step. Nothing of the token is stored."""

@@ -1,4 +1,4 @@
-"""Trying a token over HTTP: it comes in the body, and nothing of it goes back but what it says."""
+"""Admin API operation that tests a workload's token. The answer contains the token's claims, never the token."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PATH = f"{API}/issuers/{{trusted_issuer}}/try"
 
 
 class Tried(Body):
-    """The token, as it was copied."""
+    """Request to test a token; `token` is the text as it was copied."""
 
     token: str = Field(repr=False)
 
 
 class StepShown(TypedDict):
-    """One question that is asked of the token, and its answer."""
+    """A step of the test, and its result."""
 
     step: StepName
     state: StepState
@@ -33,7 +33,7 @@ class StepShown(TypedDict):
 
 
 class SaidShown(TypedDict):
-    """What the token says of itself."""
+    """Claims of the token, unverified unless the signature is valid."""
 
     iss: str
     aud: list[str]
@@ -42,7 +42,7 @@ class SaidShown(TypedDict):
 
 
 class ProvedShown(TypedDict):
-    """A selector that it proves, and how."""
+    """A selector of the workload, and how the trusted issuer proves it."""
 
     key: str
     value: str
@@ -69,7 +69,7 @@ class NearestShown(TypedDict):
 
 
 class TrialShown(TypedDict):
-    """The trial. `claims` are what the token says of itself; `signed`: a key of the trusted issuer signed them."""
+    """Result of the test. `claims` are the token's own claims; `signed` says whether the trusted issuer signed them."""
 
     trusted_issuer: str
     holds: bool
@@ -85,7 +85,7 @@ class TrialShown(TypedDict):
 
 
 def operations(trials: Trials) -> list[AnyOperation]:
-    """The operation of this room."""
+    """Return the operation that tests a token."""
 
     async def try_token(call: Call[Tried]) -> TrialShown:
         return as_json(await run_in_threadpool(trials.try_token, call.act, call.of("trusted_issuer"), call.body.token))
@@ -108,7 +108,7 @@ def operations(trials: Trials) -> list[AnyOperation]:
 
 
 def as_json(trial: Trial) -> TrialShown:
-    """The trial."""
+    """Convert the result of the test to JSON."""
     return {
         "trusted_issuer": trial.trusted_issuer.slug,
         "holds": trial.holds,

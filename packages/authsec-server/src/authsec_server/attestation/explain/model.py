@@ -1,4 +1,4 @@
-"""A token that somebody tries at a trusted issuer: each check with its result, and what the token would prove. Pure."""
+"""Result of a token test: each step with its outcome, and the selectors that the token would prove. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AUDIENCES = 5
 
 
 class StepName(StrEnum):
-    """What is asked of a token, in the order of the real check."""
+    """The steps of a token test, in the order of the real verification."""
 
     FORM = "form"
     TRUSTED_ISSUER = "trusted_issuer"
@@ -35,7 +35,7 @@ class StepName(StrEnum):
 
 
 class StepState(StrEnum):
-    """How that went."""
+    """The outcome of a step."""
 
     HOLDS = "holds"
     FAILS = "fails"
@@ -45,7 +45,7 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One question and its answer. `said` is a sentence; `example`, if any, is what to copy."""
+    """A step and its outcome. `said` is a sentence; `example`, if not empty, is text to copy."""
 
     name: StepName
     state: StepState
@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What the token says of itself, fit to be shown. It is not verified unless `signed`."""
+    """Claims of the token, safe to show. The claims are unverified unless the signature is valid."""
 
     issuer: str = ""
     audience: tuple[str, ...] = ()
@@ -65,20 +65,20 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A selector that the token, or what was looked up for it, proves."""
+    """A selector that the token or a look-up proves."""
 
     selector: Selector
     provenance: Provenance
 
     @property
     def how(self) -> str:
-        """How, in words."""
+        """Describe in words how the selector is proved."""
         return shown_provenance(self.selector.key, self.provenance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Satisfied:
-    """A client's proof that the workload satisfies; `enabled` is the client."""
+    """A client's proof that the workload satisfies; `enabled` says whether the client is enabled."""
 
     client: Named
     proof_id: str
@@ -95,9 +95,10 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """How it went. Nothing of the token is in it but what `Said` and the selectors are.
+    """Result of a token test. Of the token, it contains only `Said` and the selectors.
 
-    `compared` proofs rest on the trusted issuer; with `more` there are further ones, which were not compared.
+    `compared` is the number of the trusted issuer's proofs that were compared. `more` says that there are further
+    proofs, which were not compared.
     """
 
     trusted_issuer: TrustedIssuer
@@ -112,28 +113,28 @@ class Trial:
 
     @property
     def holds(self) -> bool:
-        """Whether it would be believed: every step holds."""
+        """Return whether the token would be accepted: every step succeeded."""
         return all(step.state is StepState.HOLDS for step in self.steps)
 
     @property
     def signed(self) -> bool:
-        """Whether the trusted issuer signed it, so that what it says is the trusted issuer's word."""
+        """Return whether the trusted issuer signed the token, and so made its claims."""
         return any(step.name is StepName.SIGNATURE and step.state is StepState.HOLDS for step in self.steps)
 
     @property
     def forged(self) -> bool:
-        """Whether its signature does not hold, as opposed to one that nobody has checked."""
+        """Return whether the signature is invalid. False if nobody has checked the signature."""
         return any(step.name is StepName.SIGNATURE and step.state is StepState.FAILS for step in self.steps)
 
     @property
     def detail(self) -> dict[str, Any]:
-        """As the journal keeps it: how it went, and nothing of the token."""
+        """Return the result for the audit log, without anything of the token."""
         failed = [step.name.value for step in self.steps if step.state in {StepState.FAILS, StepState.UNKNOWN}]
         return {"holds": self.holds, "failed": failed, "satisfied": len(self.satisfied)}
 
 
 def what_it_says(claims: Mapping[str, Any]) -> Said:
-    """The four claims that are shown of every token; each of them may be anything at all."""
+    """Extract the four claims that the test shows of every token. Each claim may have any type."""
     audience = claims.get("aud")
     listed = audience if isinstance(audience, list) else [audience]
     return Said(
@@ -145,7 +146,7 @@ def what_it_says(claims: Mapping[str, Any]) -> Said:
 
 
 def visible(text: str) -> str:
-    """What somebody else wrote, fit to be shown."""
+    """Make text from the token safe to show."""
     return plain(text, _CLIP)
 
 

@@ -1,6 +1,6 @@
-"""What people paste where a token is asked for, and what they are told where it is none. Pure.
+"""Find the token in pasted text, or explain what else was pasted. Pure.
 
-The answers never repeat any of it: somebody will paste a private key.
+The explanations never repeat the pasted text, because people sometimes paste private keys.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OURS = re.compile(r"authsec_[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pasted:
-    """The token itself, and what was left out around it."""
+    """The token, and notes about the text around the token that was left out."""
 
     token: str = field(repr=False)
     notes: tuple[str, ...] = ()
@@ -29,14 +29,14 @@ class Pasted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoToken:
-    """What it is instead, and what to paste."""
+    """A description of pasted text that is no token, and advice what to paste."""
 
     said: str
     remedy: str
 
 
 def read_pasted(text: str) -> Pasted | NoToken:
-    """The token in it, without what comes along when one is copied; or what it is instead."""
+    """Return the token without text that is often copied with it, or describe what the text is instead."""
     token, notes = text.strip(), []
     if prefix := _PREFIX.match(token):
         token = token[prefix.end() :]

@@ -1,4 +1,4 @@
-"""`Trials`: somebody who administers pastes a token at a trusted issuer, and is told what would become of it."""
+"""`Trials`: an administrator pastes a workload's token at a trusted issuer, and sees the result of each check."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ _NAMED = 3  # trusted issuers
 
 
 class Hearing:
-    """`steps` are what was asked so far. `audience` is what its tokens must be for, `others` are trusted issuers that
-    the token may have been meant for.
+    """A token test in progress; `steps` has the steps so far.
+
+    `audience` is the audience that tokens of the trusted issuer must have. `others` are further trusted issuers
+    that the token may belong to.
     """
 
     def __init__(
@@ -75,7 +77,10 @@ class Hearing:
         self._now = now
 
     def note(self, name: StepName, problem: str, good: str) -> bool:
-        """Add a step, which holds if there is no problem. What a problem tells to copy stands on lines of its own."""
+        """Add a step that fails if `problem` is not empty. Return whether there is no problem.
+
+        Lines after the first one are an example to copy. Without any text, no step is added.
+        """
         said, _, example = (problem or good).partition("\n")
         state = StepState.FAILS if problem else StepState.HOLDS
         if said:
@@ -83,7 +88,7 @@ class Hearing:
         return not problem
 
     def signed(self, token: UnverifiedJws, find_key: FindKey) -> bool:
-        """Whether a key of the trusted issuer signed the token. If not, no further check is made."""
+        """Check the issuer and the signature. Return whether both are valid; if not, the claims are not checked."""
         if not self._trusted_issuer.enabled:
             self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens prove nothing.", "")
         if not speaks_for(self._trusted_issuer, token.claims):
@@ -115,12 +120,12 @@ class Hearing:
         return f"It says that it is of {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
 
     def _elsewhere(self, claims: Mapping[str, Any]) -> str:
-        """Where else it may have been meant to be tried."""
+        """Suggest other trusted issuers at which to test the token; empty if none matches."""
         named = [f"{other.name!r} ({other.slug})" for other in self._others if speaks_for(other, claims)]
         return f" Try it at the trusted issuer {' or '.join(named[:_NAMED])}." if named else ""
 
     def verified(self, token: UnverifiedJws) -> Verified | None:
-        """What the claims say of the workload; None where they cannot be read. An expired token is read, too."""
+        """Check the claims and return what they prove; None if they cannot be read. Expired tokens are read, too."""
         for name, check in CLAIM_CHECKS.items():
             problem = check(token.claims, self._trusted_issuer, self._kind, self._audience, self._now.timestamp())
             self.note(StepName(name), problem, _GOOD[name])
@@ -139,7 +144,7 @@ class Hearing:
         )
 
     def looked_up(self, verified: Verified, credential: str, clusters: Clusters | None) -> Verified:
-        """The same with what the cluster says beside it. It is asked of good tokens only, as for agents."""
+        """Add the cluster's answers to `verified`. Only valid tokens are sent to the cluster, as for agents."""
         cluster, bound = self._trusted_issuer.cluster, verified.bound
         if cluster is None or bound is None or clusters is None:
             return verified
@@ -158,7 +163,7 @@ class Hearing:
         return verified
 
     def _asked(self, name: StepName, ask: Callable[[], T]) -> T | None:
-        """The cluster's answer; None, with the step that says why, where there is none."""
+        """Return the answer of the cluster. Without an answer, add a step with the reason and return None."""
         if any(step.state is not StepState.HOLDS for step in self.steps):
             self.steps.append(Step(name=name, state=StepState.SKIPPED, said=_FIRST))
             return None
@@ -181,7 +186,10 @@ _LISTED: Final = 50  # proofs that are satisfied, and selectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidates:
-    """The trusted issuer, all others, and the active proofs that rest on it; `more`: there are further proofs."""
+    """The trusted issuer, all other trusted issuers, and the unexpired proofs that name the first one.
+
+    `more` says that there are further proofs.
+    """
 
     trusted_issuer: TrustedIssuer
     others: Sequence[TrustedIssuer]
@@ -190,9 +198,9 @@ class _Candidates:
 
 
 class Trials:
-    """Blocks its thread, and is never to be asked inside a transaction: it may have keys fetched and a cluster asked.
+    """Tests of tokens. Never call inside a transaction: a test may fetch keys and ask a cluster.
 
-    `clusters` has to keep nothing of what they answer.
+    The methods block their thread. `clusters` must not cache answers.
     """
 
     def __init__(
@@ -214,7 +222,7 @@ class Trials:
         self._limiter = Limiter(A_MINUTE)
 
     def try_token(self, act: Act, id_or_slug: str, pasted: str) -> Trial:
-        """What would become of this token; recorded as an act before it is told. Raises `NotFound` or `TooOften`."""
+        """Test the token, and record the test before the result is returned. Raises `NotFound` or `TooOften`."""
         act.principal.require(Role.OPERATOR)
         if wait := self._limiter.charge(f"{act.principal.kind} {act.principal.id}", self._monotonic()):
             raise TooOften("Too many tokens were tried in a minute.", wait)
@@ -247,7 +255,7 @@ class Trials:
         return replace(trial, steps=tuple(hearing.steps))
 
     def _parsed(self, hearing: Hearing, pasted: Pasted, trusted_issuer: TrustedIssuer) -> UnverifiedJws | None:
-        """The token, taken apart, if it can be; the first step says what is wrong with its form."""
+        """Parse the token and add the first step, which says what is wrong with its form. None if it is no token."""
         try:
             token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
         except JoseError as error:
@@ -261,7 +269,7 @@ class Trials:
         return token
 
     def _of_our_own(self, token: UnverifiedJws) -> str:
-        """What it is where an agent or this authority made it: such tokens are about no workload."""
+        """Describe a token that an agent or this authority made, which is about no workload; empty for others."""
         named = token.claims.get("iss")
         if named == self._issuer:
             return (
@@ -309,6 +317,6 @@ def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
 
 
 def _enabled(tx: Tx, held: Sequence[RestingProof]) -> set[str]:
-    """The ids of those of these clients that are enabled."""
+    """Return the ids of the enabled clients among these proofs."""
     found = clients.by_ids(tx, [each.client.id for each in held])
     return {client.id for client in found.values() if client.enabled}

@@ -53,11 +53,10 @@ class Report:
     """The result of a check. `findings` are sentences. `not_yet` events are newer than the last head covers.
 
     `waiting_since` is the time of the oldest of these, if it waits so long that no server can be sealing. `dropped`
-    events are missing with the permission of a sealed record. `unchecked` says what could not be checked.
-    `skipped` is the part of `unchecked` without which the log cannot be called intact. `restores` are the restores
-    of the database from a backup, oldest first. `late` are events sealed long after their time, grouped by head;
-    `more_late` counts earlier ones. `unproved` are claims of events that have no seal, although a running server
-    would have sealed them.
+    events are missing with the permission of a sealed record. `unchecked` says what could not be checked. `skipped` is
+    the part without which the log cannot be called intact. `restores` from a backup come oldest first. `late` are
+    events sealed long after their time, grouped by head; `more_late` counts earlier ones. `unproved` are claims of
+    events that have no seal, although a running server would have sealed them.
     """
 
     sealed: int

@@ -1,1 +1,1 @@
-"""What identifies a workload, in SPIRE's vocabulary: the keys of each platform, and what people type. Pure."""
+"""Selectors, which identify workloads in SPIRE's vocabulary: the keys of each platform, and a parser. Pure."""

@@ -1,6 +1,6 @@
-"""The selectors of OpenID Connect issuers: those of the presets in `issuers`, and any that a trusted issuer defines.
+"""Selectors of OpenID Connect issuers: the keys of the presets, and the keys that a trusted issuer defines.
 
-Pure. Names can be given up and registered by somebody else; the ids beside them are never given twice.
+Pure. An owner can give up a name, and somebody else can register it. An id is never assigned twice.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _MEANINGS = {
 
 
 def _offered() -> dict[str, SelectorKey]:
-    """Those of all presets by key; `oidc:sub` is in each of them, and offered once, first."""
+    """Return the keys of all presets. `oidc:sub`, which every preset has, comes once and first."""
     offered = {}
     for key in sorted({key for claims in PRESETS.values() for key in claims}, key=_order):
         issuer, _, claim = key.partition(":")

@@ -1,6 +1,6 @@
-"""The keys of selectors: which there are on each platform, and what each identifies. Pure.
+"""The selector keys of each platform, and what each key identifies. Pure.
 
-The vocabulary is SPIRE's; a key of an OpenID Connect issuer is what its trusted issuer makes of a claim.
+The vocabulary is SPIRE's. For an OpenID Connect issuer, the trusted issuer maps each key to a claim.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _UNIX_ID = r"0|[1-9][0-9]{0,9}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorKey:
-    """A key that a platform knows. `parameter` is what completes a key that ends in a colon, as shown to people.
+    """A selector key of a platform. `parameter` is the name, for people, of the part after a final colon.
 
-    `meant_by` are spellings that people try; they are not accepted, only answered with this key.
+    `meant_by` are spellings that people try. The parser refuses these spellings, and suggests this key.
     """
 
     key: str
@@ -32,11 +32,11 @@ class SelectorKey:
 
     @property
     def shown(self) -> str:
-        """The key as documentation writes it: `k8s:pod-label:<key>`."""
+        """Return the key as the documentation writes it: `k8s:pod-label:<key>`."""
         return f"{self.key}<{self.parameter}>" if self.parameter else self.key
 
     def fits(self, key: str) -> bool:
-        """Whether `key` is this key, completed where it must be."""
+        """Return whether `key` is this key, with a valid parameter if the key needs one."""
         if not self.parameter:
             return key == self.key
         return key.startswith(self.key) and re.fullmatch(self.parameter_pattern, key[len(self.key) :]) is not None

@@ -1,4 +1,4 @@
-"""Selectors as people type them: which keys each platform has, which values they take, and what is wrong. Pure."""
+"""Parse selectors that people type: check their keys and values for each platform, and explain errors. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ KEYS: dict[Platform, tuple[SelectorKey, ...]] = {
 
 
 def parse_selectors(platform: Platform, pairs: Sequence[tuple[str, str]]) -> tuple[Selector, ...]:
-    """The selectors that identify a workload on `platform`, in the order given; all must hold at once.
+    """Parse the selectors that identify a workload on `platform`, in the order given. All of them must match.
 
-    Raises `Invalid` for `selectors` or, by its position, for the one that breaks a rule. Nothing to check means no: a
-    platform with selectors needs at least one.
+    Raises `Invalid` for `selectors`, or for the position of the selector that breaks a rule. A platform with
+    selectors needs at least one: without any selector, nothing identifies the workload.
     """
     require_fitting_number(platform, len(pairs))
     selectors = tuple(parse_selector(f"selectors.{index}", platform, *pair) for index, pair in enumerate(pairs))
@@ -41,7 +41,7 @@ def parse_selectors(platform: Platform, pairs: Sequence[tuple[str, str]]) -> tup
 
 
 def require_fitting_number(platform: Platform, number: int) -> None:
-    """Raise `Invalid` unless the platform can have so many selectors."""
+    """Raise `Invalid` unless the platform allows this number of selectors."""
     known = KEYS.get(platform, ())
     if not known and number:
         raise Invalid("selectors", f"{platform.shown} has no selectors.", "Leave them out, or name the platform.")
@@ -56,7 +56,7 @@ def require_fitting_number(platform: Platform, number: int) -> None:
 
 
 def parse_selector(field: str, platform: Platform, key: str, value: str) -> Selector:
-    """The one selector. Raises `Invalid` for `field`."""
+    """Parse one selector. Raises `Invalid` for `field`."""
     known = known_key(platform, key)
     if known is None:
         raise _unknown(field, platform, key)
@@ -74,18 +74,18 @@ def parse_selector(field: str, platform: Platform, key: str, value: str) -> Sele
 
 
 def require_new(field: str, selector: Selector, before: Iterable[Selector]) -> None:
-    """Raise `Invalid` for `field` if the selector's key stands among those before it."""
+    """Raise `Invalid` for `field` if an earlier selector has the same key."""
     if any(selector.key == other.key for other in before):
         raise Invalid(field, f"{selector.key} is given twice.", "All selectors hold at once: give each key once.")
 
 
 def known_key(platform: Platform, key: str) -> SelectorKey | None:
-    """What the platform knows the key as, if it does."""
+    """Return the platform's definition of the key; None if the platform does not have the key."""
     return next((each for each in KEYS.get(platform, ()) if each.fits(key)), None)
 
 
 def nearest_key(platform: Platform, key: str) -> SelectorKey:
-    """The platform's key that reads most like this one. Only for a platform that has selectors."""
+    """Return the platform's key that is most similar to this one. The platform must have selectors."""
     by_text = {spelling: each for each in KEYS[platform] for spelling in (each.key, *each.meant_by)}
     return by_text[nearest(key.lower(), by_text, likeness=0)]
 
@@ -109,7 +109,7 @@ def _unknown(field: str, platform: Platform, key: str) -> Invalid:
 
 
 class RowState(StrEnum):
-    """How far a row has come."""
+    """The state of a row that a person is typing."""
 
     BLANK = "blank"
     INCOMPLETE = "incomplete"  # one half is given
@@ -119,9 +119,9 @@ class RowState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCheck:
-    """One row. What its key means is said once that is known: `identifies`, and what a value looks like, `value_is`.
+    """The check of one row. `identifies` and `value_is` explain the key and its values, if the key is known.
 
-    `nearest` is the key that may have been meant by one that the platform does not know, as it is to be typed.
+    `nearest` is the suggested key, ready to type, for a key that the platform does not have.
     """
 
     key: str
@@ -136,7 +136,7 @@ class RowCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorCheck:
-    """The rows, in the order typed, and what is wrong with them as a set; `ok` if they can be stored so."""
+    """The checks of all rows, in the order typed, and a problem of the whole set, if any."""
 
     rows: tuple[RowCheck, ...]
     problem: str = ""
@@ -144,15 +144,14 @@ class SelectorCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether every row is right or blank, and the set as well."""
+        """Return whether every row is valid or blank, and the set has no problem."""
         return not self.problem and all(row.state in {RowState.OK, RowState.BLANK} for row in self.rows)
 
 
 def check_selectors(platform: Platform, rows: Sequence[tuple[str, str]]) -> SelectorCheck:
-    """What to say about these rows of key and value. Space around either is not taken for a part of it.
+    """Check these rows of key and value. Spaces around both are ignored.
 
-    Of rows beyond the most that there can be, nothing is said but that: to find what may have been meant takes long,
-    and a form has room for a thousand.
+    Rows above the maximum number get no suggestion: a form can send a thousand rows, and each search takes long.
     """
     checked: list[RowCheck] = []
     held: list[Selector] = []
@@ -172,7 +171,7 @@ def check_selectors(platform: Platform, rows: Sequence[tuple[str, str]]) -> Sele
 
 
 def given(rows: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The rows that are not blank, without the space around them: what to onboard with."""
+    """Return the rows that are not blank, without the spaces around their parts, for onboarding."""
     stripped = ((key.strip(), value.strip()) for key, value in rows)
     return tuple(row for row in stripped if any(row))
 
@@ -207,7 +206,7 @@ def _too_many(_platform: Platform, key: str, value: str, _before: Sequence[Selec
 
 
 def _nearest(platform: Platform, key: str) -> str:
-    """What may have been meant; nothing where the key is another platform's, or only half of one."""
+    """Suggest a key; empty if the key belongs to any platform, or is only the first half of a key."""
     if platform not in KEYS or any(known_key(each, key) for each in KEYS):
         return ""
     if any(known.parameter and known.key and key.rstrip(":") == known.key.rstrip(":") for known in KEYS[platform]):

@@ -1,4 +1,4 @@
-"""This room's tables, one module each; used by this room only."""
+"""The tables of this package, one module for each table. For this package only."""
 
 from authsec_server.issuers.store import issuers, keys
 

@@ -57,48 +57,48 @@ def add(connection: Connection, trusted_issuer: TrustedIssuer) -> None:
 
 
 def save(connection: Connection, trusted_issuer: TrustedIssuer) -> None:
-    """Write what a change may change of it."""
+    """Update the columns that a change can affect."""
     connection.execute(
         update(trusted_issuers).where(trusted_issuers.c.id == trusted_issuer.id).values(_changing(trusted_issuer))
     )
 
 
 def remove(connection: Connection, trusted_issuer_id: str) -> None:
-    """Delete the trusted issuer with the keys that were kept for it."""
+    """Delete the trusted issuer with its stored keys."""
     connection.execute(delete(trusted_issuers).where(trusted_issuers.c.id == trusted_issuer_id))
 
 
 def find(connection: Connection, id_or_slug: str) -> TrustedIssuer | None:
-    """The trusted issuer, by either of its names."""
+    """Return the trusted issuer with this id or slug."""
     column = trusted_issuers.c.id if is_uuid(id_or_slug) else trusted_issuers.c.slug
     return next(iter(_loaded(connection, select(trusted_issuers).where(column == id_or_slug))), None)
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """The slugs around this one, which none has."""
+    """Return the slugs that sort next to this one."""
     return neighbours(connection, trusted_issuers.c.slug, slug)
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, TrustedIssuer]:
-    """The trusted issuers with these ids, by id; unknown ids are left out. One statement, however many."""
+    """Return the trusted issuers with these ids, by id, without unknown ids. One statement for any number of ids."""
     statement = select(trusted_issuers).where(trusted_issuers.c.id.in_(ids))
     return {trusted_issuer.id: trusted_issuer for trusted_issuer in _loaded(connection, statement)}
 
 
 def of_issuer(connection: Connection, issuer: str) -> list[TrustedIssuer]:
-    """The trusted issuers of this issuer, by slug."""
+    """Return the trusted issuers with this `issuer`, in slug order."""
     statement = select(trusted_issuers).where(trusted_issuers.c.issuer == issuer)
     return _loaded(connection, statement.order_by(trusted_issuers.c.slug))
 
 
 def of_kinds(connection: Connection, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
-    """The trusted issuers of these kinds, by slug."""
+    """Return the trusted issuers of these kinds, in slug order."""
     statement = select(trusted_issuers).where(trusted_issuers.c.kind.in_(kinds))
     return _loaded(connection, statement.order_by(trusted_issuers.c.slug))
 
 
 def page(connection: Connection, *, text: str, after: str, limit: int) -> list[TrustedIssuer]:
-    """Trusted issuers that match the text, by slug, from the first one behind `after`."""
+    """Return the trusted issuers that match the text, after the slug `after`, in slug order."""
     columns = trusted_issuers.c
     behind = select(trusted_issuers).where(columns.slug > after).order_by(columns.slug).limit(limit)
     if text:

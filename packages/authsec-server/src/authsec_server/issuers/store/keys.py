@@ -1,7 +1,7 @@
-"""The table of keys that were fetched: the last good set of each trusted issuer, and how the last try failed.
+"""The table of fetched keys: for each trusted issuer, the last valid key set and the last failure.
 
-A row belongs to one revision of its trusted issuer, and says nothing of any other: what was fetched from an old address
-must not count for a new one.
+A row belongs to one revision of its trusted issuer, and is ignored for any other revision. Keys that were
+fetched from an old URL must not be used for a new URL.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def keep(
     fetched_at: datetime,
     refresh_seconds: int,
 ) -> None:
-    """Keep a set that was fetched for this revision of the trusted issuer, and forget the failures before it.
+    """Store a fetched key set for this revision of the trusted issuer, and delete its earlier failures.
 
-    Nothing happens where the trusted issuer is not that any more, or where a later set is kept already.
+    Nothing is stored if the trusted issuer has another revision, or if a later key set is stored already.
     """
     row = {
         "jwks": literal(jwks, JSON),
@@ -83,9 +83,9 @@ def keep(
 
 
 def keep_failure(connection: Connection, trusted_issuer: TrustedIssuer, *, failed_at: datetime, failure: str) -> None:
-    """Note that the keys of this revision of the trusted issuer could not be fetched. The set that is kept stays.
+    """Store a failure to fetch keys for this revision of the trusted issuer.
 
-    One of an older revision goes.
+    The stored key set stays, with its age. A key set of an older revision is deleted.
     """
     statement = _insert(
         connection, trusted_issuer, {"failed_at": literal(failed_at, Instant), "failure": literal(failure, Text)}
@@ -103,7 +103,7 @@ def keep_failure(connection: Connection, trusted_issuer: TrustedIssuer, *, faile
 
 
 def carry_over(connection: Connection, trusted_issuer: TrustedIssuer) -> None:
-    """Let what was kept count for the trusted issuer's new revision: the change left alone where its keys come from."""
+    """Use the stored keys for the issuer's new revision: the edit did not change the origin of the keys."""
     moved = update(trusted_issuer_keys).where(
         _its.trusted_issuer_id == trusted_issuer.id, _its.revision == trusted_issuer.revision - 1
     )
@@ -111,7 +111,7 @@ def carry_over(connection: Connection, trusted_issuer: TrustedIssuer) -> None:
 
 
 def find(connection: Connection, trusted_issuer: TrustedIssuer) -> KeptKeys | None:
-    """What is kept for this revision of the trusted issuer."""
+    """Return the stored keys of this revision of the trusted issuer."""
     statement = select(trusted_issuer_keys).where(
         _its.trusted_issuer_id == trusted_issuer.id, _its.revision == trusted_issuer.revision
     )
@@ -120,7 +120,7 @@ def find(connection: Connection, trusted_issuer: TrustedIssuer) -> KeptKeys | No
 
 
 def _insert(connection: Connection, trusted_issuer: TrustedIssuer, row: Mapping[str, Any]) -> Any:
-    """An insert that finds nothing to insert where the trusted issuer is gone, or is another revision."""
+    """Return an insert that does nothing if the trusted issuer is removed or has another revision."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     current = select(trusted_issuers.c.id, trusted_issuers.c.revision, *row.values()).where(
         trusted_issuers.c.id == trusted_issuer.id, trusted_issuers.c.revision == trusted_issuer.revision
