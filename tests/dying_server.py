@@ -1,4 +1,4 @@
-"""`authsec serve` that is killed (SIGKILL) at its first signature: after the journal, before the answer."""
+"""`authsec serve` that is killed (SIGKILL) at its first signature: after the audit log, before the answer."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def issued(its: Any) -> list[dict[str, Any]]:
     return [event for event in events if event["kind"] == "token.issued"]
 
 
-def test_killed_between_journal_and_answer(serve: Any) -> None:
-    """The caller has no token, the journal has it as issued: the safe side of the two."""
+def test_killed_between_audit_log_and_answer(serve: Any) -> None:
+    """The caller has no token, the audit log has it as issued: the safe side of the two."""
     first = serve()
     agent = prepared(first)
     first.stop()
@@ -42,7 +42,7 @@ def test_killed_between_journal_and_answer(serve: Any) -> None:
 
 
 def test_killed_under_load_loses_no_record(serve: Any) -> None:
-    """Every token that anybody holds is in the journal, however abrupt the end."""
+    """Every token that anybody holds is in the audit log, however abrupt the end."""
     first = serve(AUTHSEC_SERVER_UNPROVED_LIMIT="100000")
     agent = prepared(first)
     received = {first.ask(agent).headers["X-Request-ID"] for _ in range(50)}

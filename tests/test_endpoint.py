@@ -248,7 +248,7 @@ def test_what_cannot_be_recorded_is_not_issued(serve: Any, database_option: str,
     assert len(issued) == 1
 
 
-def test_every_answer_is_in_the_journal_before_it_arrives(serve: Any) -> None:
+def test_every_answer_is_in_the_audit_log_before_it_arrives(serve: Any) -> None:
     its = serve()
     agent = its.agent("Keyed", keyed=True)
     its.delegate(its.role("Reader", "customers:read"), agent, "customers:read")

@@ -36,12 +36,12 @@ COUNTED_AT_ONCE = 20_000  # events; a server takes smaller steps, for tokens wai
 
 
 def fill(database: Database, company: Company, number: int) -> None:
-    """Write the company and its journal, and count what the journal holds."""
+    """Write the company and its audit log, and count what the audit log holds."""
     company.set_up()
     database.append(lambda tx: _write_all(tx, company))
     database.append(lambda tx: prepare_months(tx.connection, company.start, ahead=company.days // 28 + 2))
-    journal = Past(company=company).rows(number)
-    while rows := list(islice(journal, BATCH)):
+    audit_log = Past(company=company).rows(number)
+    while rows := list(islice(audit_log, BATCH)):
         database.append(partial(_write_rows, rows=rows))
     rollup.BATCH = COUNTED_AT_ONCE
     while not rollup.roll_up(database, company.now):

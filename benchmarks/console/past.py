@@ -1,4 +1,4 @@
-"""What has happened at a company that a benchmark has thought up: the rows of its journal."""
+"""What has happened at a company that a benchmark has thought up: the rows of its audit log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ACTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """The journal of a company. A few agents are very busy, most are quiet."""
+    """The audit log of a company. A few agents are very busy, most are quiet."""
 
     company: Company
 
@@ -35,7 +35,7 @@ class Past:
         return self.company.chance
 
     def rows(self, number: int) -> Iterator[dict[str, Any]]:
-        """So many rows of the journal, in the order of their times."""
+        """So many rows of the audit log, in the order of their times."""
         chance, kinds, span = self.chance, ("issued", "alone", "counted", "act"), self.company.days * 86_400
         names = {role.id: role.name for role in self.company.roles}
         busy = list(accumulate(1 / rank for rank in range(1, len(self.company.clients) + 1)))

@@ -1,4 +1,4 @@
-"""Whether people who watch the journal live slow down the pages of others.
+"""Whether people who watch the audit log live slow down the pages of others.
 
     uv run --no-sync python benchmarks/console/streams.py sqlite:////tmp/company/authsec.sqlite3
 

@@ -175,7 +175,7 @@ class Estate:
         return self.database.read(lambda tx: work(tx, self.act))
 
     def events(self, kind: str = "") -> list[Event]:
-        """The journal, oldest first, of the kinds that begin so."""
+        """The audit log, oldest first, of the kinds that begin so."""
         read = self.database.read
         found = read(lambda tx: above(tx.connection, 0, 100_000))
         return [each.event for each in found if each.event.kind.startswith(kind)]
@@ -294,7 +294,7 @@ class House:
         return self.authority.database.change(set_up)
 
     def events(self) -> list[Recorded]:
-        """The journal, oldest first."""
+        """The audit log, oldest first."""
         read = self.authority.database.read
         return read(lambda tx: above(tx.connection, 0, 100_000))
 
@@ -371,7 +371,7 @@ class Entrance:
         return anyio.run(self.sessions, Request({"type": "http", "headers": [(b"cookie", header)]}))
 
     def events(self) -> list[Recorded]:
-        """The journal, oldest first."""
+        """The audit log, oldest first."""
         return self.database.read(lambda tx: above(tx.connection, 0, 1000))
 
 
@@ -410,9 +410,9 @@ def peer(peers: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def counted_journal(database: Database) -> Any:
-    """A journal of three months, sealed and counted, once per kind of database: counted_journal.py."""
-    return _load("counted_journal").Counted(database)
+def counted_audit_log(database: Database) -> Any:
+    """An audit log of three months, sealed and counted, once per kind of database: counted_long_log.py."""
+    return _load("counted_audit_log").Counted(database)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_a_key_is_found_by_its_text_and_kept_as_a_hash(database: Database, act: 
     assert principal.role is Role.OPERATOR
 
 
-def test_its_creation_and_end_are_in_the_journal_without_the_secret(database: Database, act: Act) -> None:
+def test_its_creation_and_end_are_in_the_audit_log_without_the_secret(database: Database, act: Act) -> None:
     key, text = create(database, act)
     database.change(lambda tx: admin_keys.revoke(tx, act, key.id))
     revoked, created = database.read(lambda tx: audit.page(tx, act.principal).items)

@@ -168,7 +168,7 @@ def test_a_key_that_expired(house: Callable[..., House], served: House) -> None:
     assert (answer.status_code, answer.json()["error"]) == (401, "The admin key 'ops' has expired.")
 
 
-def test_a_key_that_was_revoked_is_out_at_once_and_named_in_the_journal(
+def test_a_key_that_was_revoked_is_out_at_once_and_named_in_the_audit_log(
     house: Callable[..., House], served: House
 ) -> None:
     key, other = make(house), make(house, "other")

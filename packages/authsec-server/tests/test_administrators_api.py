@@ -120,7 +120,7 @@ def test_another_role_and_another_name(operator: Any) -> None:
 
 
 def test_a_rehearsal_makes_nobody_and_no_link(operator: Any) -> None:
-    """What is answered has no link that would work, and nobody is there afterwards, nor anything in the journal."""
+    """What is answered has no link that would work, and nobody is there afterwards, nor anything in the audit log."""
     before = operator.get(EVENTS).json()
     for path, body, secrets in [
         (PATH, ANN, ("link", "url")),

@@ -36,7 +36,7 @@ def edit(estate: Any, api: Api, **what: Any) -> Api:
     return edited
 
 
-def test_an_edit_is_kept_and_journalled_by_what_it_changed(estate: Any, api: Api) -> None:
+def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any, api: Api) -> None:
     delete = Action(action="customers:delete", description="Remove customers")
     edited = edit(estate, api, identifier="customers-api", actions=[READ, delete])
     assert (edited.identifier, edited.actions) == ("customers-api", (delete, READ))

@@ -85,7 +85,7 @@ def test_no_two_apis_share_a_name(database: Database, act: Act, what: dict[str, 
         create(database, act, **what)
 
 
-def test_registering_is_in_the_journal(database: Database, act: Act) -> None:
+def test_registering_is_in_the_audit_log(database: Database, act: Act) -> None:
     api = create(database, act, actions=[READ])
     (recorded,) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert recorded.event.kind is EventKind.API_CREATED

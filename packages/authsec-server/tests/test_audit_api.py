@@ -1,4 +1,4 @@
-"""The journal over HTTP."""
+"""The audit log over HTTP."""
 
 from __future__ import annotations
 

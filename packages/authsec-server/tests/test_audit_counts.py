@@ -1,4 +1,4 @@
-"""Counts: whatever was rolled up, and whenever, the numbers are those of the journal."""
+"""Counts: whatever was rolled up, and whenever, the numbers are those of the audit log."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def assert_numbers(database: Database, history: Sequence[Happening]) -> None:
 
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_journal(
+def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_audit_log(
     database: Database, data: st.DataObject
 ) -> None:
     empty(database)
@@ -320,7 +320,7 @@ def test_only_minutes_that_have_settled_are_rolled_up(database: Database) -> Non
     early = replace(A_TOKEN, issued=False, reason=REASONS[0], times=5)
     write(database, [early])
     rollup.roll_up(database, START + timedelta(seconds=119))
-    write(database, [early])  # the same row of the journal grows
+    write(database, [early])  # the same row of the audit log grows
     rollup.roll_up(database, START + timedelta(minutes=3))
     write(database, [replace(A_TOKEN, seconds=60)])
     assert_numbers(database, [early, early, replace(A_TOKEN, seconds=60)])

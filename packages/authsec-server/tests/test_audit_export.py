@@ -1,4 +1,4 @@
-"""The journal to take away: complete, in order, and exactly what the pages show."""
+"""The audit log to take away: complete, in order, and exactly what the pages show."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ ACT = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id="req_2", principal=L
 
 
 @pytest.fixture
-def journal(database: Database) -> Database:
+def audit_log(database: Database) -> Database:
     refusal = Refusal(address="192.0.2.9", reason="client_not_found")
     database.append(lambda tx: [audit.record(tx, event) for event in (TOKEN, ACT, replace(ACT, request_id="req_3"))])
     database.append(lambda tx: audit.count_refusals(tx, {refusal: Tally(count=12, request_id="req_4")}, NOW))
     return database
 
 
-def test_json_lines_are_what_the_admin_api_shows(journal: Database) -> None:
-    lines = list(export.json_lines(journal, LOCAL_OPERATOR))
-    newest = journal.read(lambda tx: audit.page(tx, LOCAL_OPERATOR)).items
+def test_json_lines_are_what_the_admin_api_shows(audit_log: Database) -> None:
+    lines = list(export.json_lines(audit_log, LOCAL_OPERATOR))
+    newest = audit_log.read(lambda tx: audit.page(tx, LOCAL_OPERATOR)).items
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
     assert [json.loads(line) for line in lines] == [export.as_json(recorded) for recorded in reversed(newest)]
     assert "Ö" in lines[0]
 
 
-def test_csv_has_every_value(journal: Database) -> None:
-    token, act, _, counted = csv.DictReader(io.StringIO("".join(export.csv_lines(journal, LOCAL_OPERATOR))))
+def test_csv_has_every_value(audit_log: Database) -> None:
+    token, act, _, counted = csv.DictReader(io.StringIO("".join(export.csv_lines(audit_log, LOCAL_OPERATOR))))
     assert token == {
         "id": token["id"],
         "at": "2026-11-25T12:00:00Z",
@@ -91,30 +91,30 @@ def test_csv_has_every_value(journal: Database) -> None:
     assert (counted["count"], counted["counted"], counted["reason"]) == ("12", "true", "client_not_found")
 
 
-def test_no_value_of_the_admin_api_is_missing_in_csv(journal: Database) -> None:
-    shown = export.as_json(journal.read(lambda tx: audit.page(tx, LOCAL_OPERATOR)).items[-1])
-    heads = next(iter(export.csv_lines(journal, LOCAL_OPERATOR)))
+def test_no_value_of_the_admin_api_is_missing_in_csv(audit_log: Database) -> None:
+    shown = export.as_json(audit_log.read(lambda tx: audit.page(tx, LOCAL_OPERATOR)).items[-1])
+    heads = next(iter(export.csv_lines(audit_log, LOCAL_OPERATOR)))
     assert all(f'"{name.rstrip("s")}' in heads for name in shown)
 
 
-def test_only_what_is_wanted(journal: Database) -> None:
+def test_only_what_is_wanted(audit_log: Database) -> None:
     wanted = EventFilter(kinds=frozenset({EventKind.ROLE_CREATED}))
-    assert [json.loads(line)["request_id"] for line in export.json_lines(journal, LOCAL_OPERATOR, wanted)] == [
+    assert [json.loads(line)["request_id"] for line in export.json_lines(audit_log, LOCAL_OPERATOR, wanted)] == [
         "req_2",
         "req_3",
     ]
 
 
-def test_it_is_read_in_batches_and_ends_where_it_began(journal: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much happens meanwhile: an export that follows the journal would never end."""
+def test_it_is_read_in_batches_and_ends_where_it_began(audit_log: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much happens meanwhile: an export that follows the audit log would never end."""
     monkeypatch.setattr(export, "BATCH", 1)
     lines = 0
-    for _ in export.json_lines(journal, LOCAL_OPERATOR):
+    for _ in export.json_lines(audit_log, LOCAL_OPERATOR):
         lines += 1
-        journal.append(lambda tx: audit.record(tx, ACT))
+        audit_log.append(lambda tx: audit.record(tx, ACT))
     assert lines == 4
 
 
-def test_an_empty_journal_has_the_heads_only(database: Database) -> None:
+def test_an_empty_audit_log_has_the_heads_only(database: Database) -> None:
     assert list(export.json_lines(database, LOCAL_OPERATOR)) == []
     assert len(list(export.csv_lines(database, LOCAL_OPERATOR))) == 1

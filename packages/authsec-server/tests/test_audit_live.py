@@ -1,4 +1,4 @@
-"""The live journal: whoever watches gets every event once, also those that are committed late; nobody else pays."""
+"""The live audit log: whoever watches gets every event once, also those that are committed late; nobody else pays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import anyio
 import pytest
 from authsec_server.audit import live
 from authsec_server.audit import service as audit
-from authsec_server.audit.live import LiveJournal, Watcher
+from authsec_server.audit.live import LiveAuditLog, Watcher
 from authsec_server.audit.model import Event, EventKind, Recorded
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
@@ -43,9 +43,9 @@ def write(database: Database, times: int = 1) -> list[int]:
 
 
 @asynccontextmanager
-async def running(journal: LiveJournal) -> AsyncIterator[None]:
+async def running(audit_log: LiveAuditLog) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(journal.run)
+        tasks.start_soon(audit_log.run)
         yield
         tasks.cancel_scope.cancel()
 
@@ -64,14 +64,14 @@ async def nothing_more(watcher: Watcher) -> bool:
 
 async def test_each_watcher_gets_each_event_once_and_in_order(database: Database) -> None:
     seen = write(database, 3)
-    journal = LiveJournal(database, now=now)
-    async with running(journal):
-        with journal.watch(after=seen[0]) as first, journal.watch(after=seen[-1]) as second:
+    audit_log = LiveAuditLog(database, now=now)
+    async with running(audit_log):
+        with audit_log.watch(after=seen[0]) as first, audit_log.watch(after=seen[-1]) as second:
             new = write(database, 2)
             assert await take(first, 4) == seen[1:] + new
             assert await take(second, 2) == new
             newer = write(database)
-            with journal.watch(after=new[-1]) as third:
+            with audit_log.watch(after=new[-1]) as third:
                 assert [await take(each, 1) for each in (first, second, third)] == [newer] * 3
             assert await nothing_more(first)
 
@@ -91,10 +91,10 @@ def held_back(database_url: str) -> Iterator[tuple[int, Callable[[], None]]]:
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_what_is_committed_late_is_not_missed(database: Database, database_url: str) -> None:
     """PostgreSQL gives numbers at once and shows them at the commit: a lower number can come after a higher one."""
-    journal = LiveJournal(database, now=now)
+    audit_log = LiveAuditLog(database, now=now)
     (shown,) = write(database)
-    async with running(journal):
-        with held_back(database_url) as (early, commit), journal.watch(after=shown) as watcher:
+    async with running(audit_log):
+        with held_back(database_url) as (early, commit), audit_log.watch(after=shown) as watcher:
             (before,) = write(database)
             assert await take(watcher, 1) == [before]
             assert early < before
@@ -131,9 +131,9 @@ async def test_a_watcher_that_does_not_take_its_events_is_ended_and_told(
 ) -> None:
     monkeypatch.setattr(live, "MAX_WAITING", 3)
     (shown,) = write(database)
-    journal = LiveJournal(database, now=now)
-    async with running(journal):
-        with journal.watch(after=shown) as slow, journal.watch(after=shown) as quick:
+    audit_log = LiveAuditLog(database, now=now)
+    async with running(audit_log):
+        with audit_log.watch(after=shown) as slow, audit_log.watch(after=shown) as quick:
             first = write(database, 2)
             assert await take(quick, 2) == first
             second = write(database, 2)
@@ -149,9 +149,9 @@ async def test_a_watcher_that_does_not_take_its_events_is_ended_and_told(
 async def test_who_begins_too_far_back_is_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "RECENT", 5)
     numbers = write(database, 10)
-    journal = LiveJournal(database, now=now)
-    async with running(journal):
-        with journal.watch(after=numbers[2]) as late, journal.watch(after=numbers[4]) as just:
+    audit_log = LiveAuditLog(database, now=now)
+    async with running(audit_log):
+        with audit_log.watch(after=numbers[2]) as late, audit_log.watch(after=numbers[4]) as just:
             with anyio.fail_after(5):
                 assert [recorded async for recorded in late] == []
             assert late.lagging
@@ -160,18 +160,18 @@ async def test_who_begins_too_far_back_is_told(database: Database, monkeypatch: 
 
 async def test_nobody_watches_nothing_is_read(database: Database) -> None:
     reads = CountedReads(database)
-    journal = LiveJournal(reads, now=now)  # type: ignore[arg-type] # reads only
-    async with running(journal):
+    audit_log = LiveAuditLog(reads, now=now)  # type: ignore[arg-type] # reads only
+    async with running(audit_log):
         await anyio.sleep(0.05)
         assert reads.number == 0
-        with journal.watch(after=0) as watcher:
+        with audit_log.watch(after=0) as watcher:
             new = write(database)
             assert await take(watcher, 1) == new
         await anyio.sleep(0.05)
         before = reads.number
         await anyio.sleep(0.05)
         assert reads.number == before > 0
-        with journal.watch(after=0) as again:
+        with audit_log.watch(after=0) as again:
             assert len(await take(again, 1)) == 1
 
 
@@ -192,11 +192,11 @@ class CountedReads:
 
 async def test_one_reader_serves_all(database: Database) -> None:
     reads = CountedReads(database)
-    journal = LiveJournal(reads, now=now)  # type: ignore[arg-type] # reads only
+    audit_log = LiveAuditLog(reads, now=now)  # type: ignore[arg-type] # reads only
     seen: list[int] = []
-    async with running(journal), anyio.create_task_group() as tasks:
+    async with running(audit_log), anyio.create_task_group() as tasks:
         for _ in range(20):
-            tasks.start_soon(watch_one, journal, seen)
+            tasks.start_soon(watch_one, audit_log, seen)
         await anyio.sleep(0.05)
         before = reads.number
         write(database)
@@ -204,26 +204,26 @@ async def test_one_reader_serves_all(database: Database) -> None:
     assert reads.number - before < 10
 
 
-async def watch_one(journal: LiveJournal, seen: list[int]) -> None:
-    with journal.watch(after=0) as watcher:
+async def watch_one(audit_log: LiveAuditLog, seen: list[int]) -> None:
+    with audit_log.watch(after=0) as watcher:
         seen += await take(watcher, 1)
 
 
 async def test_there_is_room_for_so_many(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MAX_WATCHERS", 2)
-    journal = LiveJournal(database, now=now)
-    with journal.watch(after=0):
-        with journal.watch(after=0), pytest.raises(Unavailable, match="no room"), journal.watch(after=0):
+    audit_log = LiveAuditLog(database, now=now)
+    with audit_log.watch(after=0):
+        with audit_log.watch(after=0), pytest.raises(Unavailable, match="no room"), audit_log.watch(after=0):
             pass
-        with journal.watch(after=0):
+        with audit_log.watch(after=0):
             pass
 
 
 async def test_it_rides_out_a_database_that_is_away(database: Database) -> None:
     reads = CountedReads(database)
-    journal = LiveJournal(reads, now=now)  # type: ignore[arg-type] # reads only
-    async with running(journal):
-        with journal.watch(after=0) as watcher:
+    audit_log = LiveAuditLog(reads, now=now)  # type: ignore[arg-type] # reads only
+    async with running(audit_log):
+        with audit_log.watch(after=0) as watcher:
             await take(watcher, len(write(database)))
             reads.failure = Unavailable("away")
             missed = write(database)
@@ -235,13 +235,13 @@ async def test_it_rides_out_a_database_that_is_away(database: Database) -> None:
 async def test_a_fault_ends_the_watchers_and_nothing_else(database: Database) -> None:
     reads = CountedReads(database)
     reads.failure = ZeroDivisionError()
-    journal = LiveJournal(reads, now=now)  # type: ignore[arg-type] # reads only
-    async with running(journal):
-        with journal.watch(after=0) as watcher, anyio.fail_after(5):
+    audit_log = LiveAuditLog(reads, now=now)  # type: ignore[arg-type] # reads only
+    async with running(audit_log):
+        with audit_log.watch(after=0) as watcher, anyio.fail_after(5):
             assert [recorded async for recorded in watcher] == []
             assert watcher.lagging
         reads.failure = None
-        with journal.watch(after=0) as again:
+        with audit_log.watch(after=0) as again:
             new = write(database)
             assert await take(again, 1) == new
 
@@ -249,11 +249,11 @@ async def test_a_fault_ends_the_watchers_and_nothing_else(database: Database) ->
 @pytest.mark.parametrize("how", ["ending", "cancelled"])
 async def test_at_the_end_of_the_server_every_watcher_comes_to_its_end(database: Database, how: str) -> None:
     over: list[str] = []
-    journal = LiveJournal(database, now=now, ending=lambda: bool(over))
+    audit_log = LiveAuditLog(database, now=now, ending=lambda: bool(over))
     got: list[Recorded] = []
     async with anyio.create_task_group() as tasks:
-        with journal.watch(after=0) as watcher, anyio.fail_after(5):
-            async with running(journal):
+        with audit_log.watch(after=0) as watcher, anyio.fail_after(5):
+            async with running(audit_log):
                 await take(watcher, len(write(database)))
                 if how == "ending":
                     over.append("SIGTERM")
@@ -262,5 +262,5 @@ async def test_at_the_end_of_the_server_every_watcher_comes_to_its_end(database:
         assert (got, watcher.lagging) == ([], False)
         tasks.cancel_scope.cancel()
     if how == "ending":
-        with pytest.raises(Unavailable), journal.watch(after=0):
+        with pytest.raises(Unavailable), audit_log.watch(after=0):
             pass

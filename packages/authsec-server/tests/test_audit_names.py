@@ -1,4 +1,4 @@
-"""The journal is asked by names; what it does not know is refused, so it has to know all that it may hold."""
+"""The audit log is asked by names; what it does not know is refused, so it has to know all that it may hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of the journal: what is wanted and nothing else, in order, at a price that does not grow."""
+"""Pages of the audit log: what is wanted and nothing else, in order, at a price that does not grow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from authsec_server.audit import live_tokens, pages
 from authsec_server.audit import service as audit
-from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
+from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
 from authsec_server.audit.live_tokens import Outstanding
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
 from authsec_server.db import Database, Tx
@@ -69,7 +69,7 @@ def write(database: Database, *written: Event) -> list[Recorded]:
     return database.append(work)
 
 
-def page(database: Database, wanted: EventFilter = EVERYTHING, **which: int) -> JournalPage:
+def page(database: Database, wanted: EventFilter = EVERYTHING, **which: int) -> AuditLogPage:
     return database.read(lambda tx: audit.page(tx, ALICE, wanted, **which))
 
 
@@ -109,8 +109,8 @@ def test_the_pages_together_are_what_is_wanted(
     database.append(lambda tx: tx.connection.execute(text("DELETE FROM events")))
     # Numbers and times may disagree, as far as transactions overlap; not more.
     in_order = sorted(written, key=lambda event: event.at)
-    journal = write(database, *in_order)
-    expected = [recorded for recorded in journal if wanted.matches(recorded.event)]
+    audit_log = write(database, *in_order)
+    expected = [recorded for recorded in audit_log if wanted.matches(recorded.event)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "CANDIDATES", candidates)
         assert database.read(lambda tx: list(backwards(tx, wanted, limit))) == expected[::-1]
@@ -168,9 +168,9 @@ def test_a_page_looks_only_so_far(database: Database, monkeypatch: pytest.Monkey
     monkeypatch.setattr(pages, "CANDIDATES", 3)
     rare, *common = write(database, replace(EVENT, address="192.0.2.1"), *[EVENT] * 6)
     wanted = EventFilter(address="192.0.2.1")
-    assert page(database, wanted) == JournalPage(items=(), next=common[3].id)
-    assert page(database, wanted, before=common[3].id) == JournalPage(items=(), next=common[0].id)
-    assert page(database, wanted, before=common[0].id) == JournalPage(items=(rare,), next=None)
+    assert page(database, wanted) == AuditLogPage(items=(), next=common[3].id)
+    assert page(database, wanted, before=common[3].id) == AuditLogPage(items=(), next=common[0].id)
+    assert page(database, wanted, before=common[0].id) == AuditLogPage(items=(rare,), next=None)
 
 
 def test_one_event_and_the_rest_of_its_request(database: Database) -> None:
@@ -196,7 +196,7 @@ def test_tokens_minted_under_one_delegation(database: Database) -> None:
 def test_the_last_acts_of_a_principal(database: Database) -> None:
     _, hers = write(database, replace(EVENT, principal=LOCAL_OPERATOR), replace(EVENT, principal=ALICE))
     found = database.read(lambda tx: audit.principal_acts(tx, ALICE, PrincipalKind.ADMINISTRATOR, "alice"))
-    assert found == JournalPage(items=(hers,), next=None)
+    assert found == AuditLogPage(items=(hers,), next=None)
 
 
 @pytest.mark.parametrize("asked", ["0123456789abcdef", "req_0123456789"])
@@ -296,7 +296,7 @@ def plan(tx: Tx, wanted: EventFilter) -> str:
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_postgresql_plans_for_each_reason_however_often_it_was_asked(database: Database) -> None:
-    """A common plan would suit the frequent ones, and read the whole journal for one that was never given."""
+    """A common plan would suit the frequent ones, and read the whole audit log for one that was never given."""
     often = ["no_delegation"] * 12
 
     def common_plans(tx: Tx) -> int:

@@ -1,4 +1,4 @@
-"""The seal on the journal: the tree, what is sealed when, and by whom; the same on both databases."""
+"""The seal on the audit log: the tree, what is sealed when, and by whom; the same on both databases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import Principal, PrincipalKind, Role
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,18 +32,18 @@ MASTER = MasterKey(bytes(32))
 READER = Principal(kind=PrincipalKind.ADMIN_KEY, id="key_reader", name="reader", role=Role.VIEWER)
 
 
-class Journal:
-    """A journal with a sealer and a clock of its own."""
+class AuditLog:
+    """An audit log with a sealer and a clock of its own."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
-        self.keys = JournalKeys(database, MASTER, token_bytes=secrets.token_bytes)
+        self.keys = SealingKeys(database, MASTER, token_bytes=secrets.token_bytes)
         self.sealer = self.another_sealer()
 
     def another_sealer(self) -> Sealer:
         """As another process has it."""
-        keys = JournalKeys(self.database, MASTER, token_bytes=secrets.token_bytes)
+        keys = SealingKeys(self.database, MASTER, token_bytes=secrets.token_bytes)
         keys.keep(self.now)
         return Sealer(
             self.database,
@@ -68,9 +68,9 @@ class Journal:
 
 
 @pytest.fixture
-def journal(database: Database) -> Journal:
-    """An empty journal, once per kind of database."""
-    return Journal(database)
+def audit_log(database: Database) -> AuditLog:
+    """An empty audit log, once per kind of database."""
+    return AuditLog(database)
 
 
 def naive_root(leaves: list[bytes]) -> bytes:
@@ -104,165 +104,167 @@ def test_a_column_that_comes_later_needs_another_form() -> None:
     assert {column.name for column in events.columns} == set(COVERED)
 
 
-def test_what_is_committed_is_sealed_and_nothing_else_changes(journal: Journal) -> None:
-    journal.record(3)
-    assert journal.sealer.seal() is False
-    report = journal.verify()
+def test_what_is_committed_is_sealed_and_nothing_else_changes(audit_log: AuditLog) -> None:
+    audit_log.record(3)
+    assert audit_log.sealer.seal() is False
+    report = audit_log.verify()
     assert (report.sealed, report.not_yet, report.findings, report.as_sealed) == (4, 0, (), True)  # and its key's event
-    journal.record()
-    assert journal.verify().not_yet == 1
-    assert journal.verify().as_sealed
-    head = journal.verify().last
-    journal.sealer.seal()
-    journal.sealer.seal()  # nothing new: no further head
-    after = journal.verify()
+    audit_log.record()
+    assert audit_log.verify().not_yet == 1
+    assert audit_log.verify().as_sealed
+    head = audit_log.verify().last
+    audit_log.sealer.seal()
+    audit_log.sealer.seal()  # nothing new: no further head
+    after = audit_log.verify()
     assert (after.sealed, after.not_yet, after.as_sealed) == (5, 0, True)
     assert after.last is not None
     assert after.last != head
 
 
-def test_a_long_journal_is_sealed_in_batches_and_a_head_is_fresh(journal: Journal) -> None:
+def test_a_long_audit_log_is_sealed_in_batches_and_a_head_is_fresh(audit_log: AuditLog) -> None:
     at = {"at": NOW, "kind": "role.created", "request_id": "", "delegations": [], "roles": [], "reason": ""}
     row = at | {"address": "", "jti": "", "kid": "", "token_sha256": "", "detail": {}, "occurrences": 1}
     # Each at a time of its own: of one time, which event is told as its last is the database's choice.
     rows = [row | {"at": NOW + timedelta(microseconds=number)} for number in range(BATCH + 1)]
-    journal.database.append(lambda tx: tx.connection.execute(events.insert(), rows))
-    assert journal.sealer.seal() is True
-    assert journal.sealer.seal() is False
-    assert journal.verify().sealed == BATCH + 2
-    journal.now += timedelta(minutes=10)
-    journal.sealer.seal()
-    last = journal.verify().last
+    audit_log.database.append(lambda tx: tx.connection.execute(events.insert(), rows))
+    assert audit_log.sealer.seal() is True
+    assert audit_log.sealer.seal() is False
+    assert audit_log.verify().sealed == BATCH + 2
+    audit_log.now += timedelta(minutes=10)
+    audit_log.sealer.seal()
+    last = audit_log.verify().last
     assert last is not None
-    assert (last.at, last.through) == (journal.now, BATCH + 2)
+    assert (last.at, last.through) == (audit_log.now, BATCH + 2)
 
 
-def test_of_each_minute_the_last_head_stays_and_a_clock_put_back_takes_no_more_than_one(journal: Journal) -> None:
+def test_of_each_minute_the_last_head_stays_and_a_clock_put_back_takes_no_more_than_one(audit_log: AuditLog) -> None:
     def seal_at(seconds: int) -> list[int]:
-        journal.now = NOW + timedelta(seconds=seconds)
-        journal.record()
-        journal.sealer.seal()
+        audit_log.now = NOW + timedelta(seconds=seconds)
+        audit_log.record()
+        audit_log.sealer.seal()
         kept = select(store.seal_heads.c.size).order_by(store.seal_heads.c.size)
-        return journal.database.read(lambda tx: list(tx.connection.execute(kept).scalars()))
+        return audit_log.database.read(lambda tx: list(tx.connection.execute(kept).scalars()))
 
     assert [len(seal_at(second)) for second in (0, 20, 59, 60, 61, 120, 180)] == [1, 1, 1, 2, 2, 3, 4]
     before = seal_at(181)
     assert seal_at(30) == [*before[:-1], before[-1] + 1]
 
 
-def test_rows_that_are_no_events_hold_up_nothing_behind_them(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    if journal.database.dialect == "postgresql":
+def test_rows_that_are_no_events_hold_up_nothing_behind_them(
+    audit_log: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if audit_log.database.dialect == "postgresql":
         pytest.skip("PostgreSQL takes no such rows")
     monkeypatch.setattr(sealer, "BATCH", 2)
-    journal.record(4)
+    audit_log.record(4)
     spoil = update(events).where(events.c.id.between(2, 4)).values(kid=text("CAST(x'ff' AS TEXT)"), detail=text("'{'"))
-    journal.database.append(lambda tx: tx.connection.execute(spoil))
+    audit_log.database.append(lambda tx: tx.connection.execute(spoil))
     for _ in range(6):
-        journal.sealer.seal()
-    assert journal.verify().sealed == 2  # the key's making, and the last one: those between say nothing
-    journal.now += timedelta(minutes=10)
-    journal.sealer.seal()
-    assert [finding for finding in journal.verify().findings if "Event 3 has no seal" in finding]
+        audit_log.sealer.seal()
+    assert audit_log.verify().sealed == 2  # the key's making, and the last one: those between say nothing
+    audit_log.now += timedelta(minutes=10)
+    audit_log.sealer.seal()
+    assert [finding for finding in audit_log.verify().findings if "Event 3 has no seal" in finding]
 
 
-def test_findings_about_events_come_before_those_about_the_schema(journal: Journal) -> None:
+def test_findings_about_events_come_before_those_about_the_schema(audit_log: AuditLog) -> None:
     """Many objects are not in the way of the one event that matters."""
-    journal.record(3)
-    journal.sealer.seal()
-    journal.database.append(lambda tx: tx.connection.execute(text("UPDATE events SET reason = 'x' WHERE id = 2")))
+    audit_log.record(3)
+    audit_log.sealer.seal()
+    audit_log.database.append(lambda tx: tx.connection.execute(text("UPDATE events SET reason = 'x' WHERE id = 2")))
     for number in range(120):
         made = text(f"CREATE VIEW another_{number} AS SELECT 1 AS one")
-        journal.database.append(lambda tx, made=made: tx.connection.execute(made))
-    report = journal.verify()
+        audit_log.database.append(lambda tx, made=made: tx.connection.execute(made))
+    report = audit_log.verify()
     assert report.findings[0] == "Event 2 was changed: it is not what was sealed."
     schema = report.findings[1:]
     assert all("another_" in each for each in schema)
     assert (len(schema), report.more) == (100, 20)
 
 
-def test_a_refusal_is_not_counted_into_a_row_that_a_fast_clock_has_sealed(journal: Journal) -> None:
+def test_a_refusal_is_not_counted_into_a_row_that_a_fast_clock_has_sealed(audit_log: AuditLog) -> None:
     """The row would change after its seal, and `verify` would report a change that nobody made."""
-    journal.refuse(NOW)
-    journal.now = NOW + timedelta(hours=3)
-    journal.sealer.seal()
-    journal.now = NOW
+    audit_log.refuse(NOW)
+    audit_log.now = NOW + timedelta(hours=3)
+    audit_log.sealer.seal()
+    audit_log.now = NOW
     for _ in range(3):
-        journal.refuse(NOW)
+        audit_log.refuse(NOW)
     counted = select(events.c.occurrences).where(events.c.count_key.is_not(None)).order_by(events.c.id)
-    assert journal.database.read(lambda tx: list(tx.connection.execute(counted).scalars())) == [1, 3]
-    assert journal.verify().findings == ()
+    assert audit_log.database.read(lambda tx: list(tx.connection.execute(counted).scalars())) == [1, 3]
+    assert audit_log.verify().findings == ()
 
 
-def test_a_counted_refusal_is_sealed_once_it_grows_no_more(journal: Journal) -> None:
-    journal.refuse(NOW)
-    journal.sealer.seal()
-    journal.record()
-    journal.refuse(NOW + timedelta(seconds=59))
-    journal.sealer.seal()
-    assert (journal.verify().not_yet, journal.verify().findings) == (1, ())
-    journal.now += timedelta(minutes=6)
-    journal.sealer.seal()
-    assert (journal.verify().not_yet, journal.verify().as_sealed) == (0, True)
+def test_a_counted_refusal_is_sealed_once_it_grows_no_more(audit_log: AuditLog) -> None:
+    audit_log.refuse(NOW)
+    audit_log.sealer.seal()
+    audit_log.record()
+    audit_log.refuse(NOW + timedelta(seconds=59))
+    audit_log.sealer.seal()
+    assert (audit_log.verify().not_yet, audit_log.verify().findings) == (1, ())
+    audit_log.now += timedelta(minutes=6)
+    audit_log.sealer.seal()
+    assert (audit_log.verify().not_yet, audit_log.verify().as_sealed) == (0, True)
 
 
-def test_an_event_that_was_committed_late_is_sealed_as_well(journal: Journal) -> None:
+def test_an_event_that_was_committed_late_is_sealed_as_well(audit_log: AuditLog) -> None:
     """On PostgreSQL a number is given before the commit: here the row is held back, then there with its old number."""
-    journal.record(3)
-    row = journal.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == 2)).one())
-    journal.database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.id == 2)))
-    journal.sealer.seal()
-    journal.now += timedelta(minutes=1)
-    journal.sealer.seal()
-    journal.record()
-    journal.sealer.seal()
-    journal.database.append(lambda tx: tx.connection.execute(events.insert().values(**row._asdict())))
-    journal.sealer.seal()
-    assert journal.verify().not_yet == 1
-    journal.now += timedelta(seconds=10)
-    journal.sealer.seal()
-    assert (journal.verify().not_yet, journal.verify().as_sealed) == (0, True)
+    audit_log.record(3)
+    row = audit_log.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == 2)).one())
+    audit_log.database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.id == 2)))
+    audit_log.sealer.seal()
+    audit_log.now += timedelta(minutes=1)
+    audit_log.sealer.seal()
+    audit_log.record()
+    audit_log.sealer.seal()
+    audit_log.database.append(lambda tx: tx.connection.execute(events.insert().values(**row._asdict())))
+    audit_log.sealer.seal()
+    assert audit_log.verify().not_yet == 1
+    audit_log.now += timedelta(seconds=10)
+    audit_log.sealer.seal()
+    assert (audit_log.verify().not_yet, audit_log.verify().as_sealed) == (0, True)
 
 
-def test_several_sealers_take_turns_and_one_that_is_gone_is_missed_by_nobody(journal: Journal) -> None:
-    others = [journal.another_sealer() for _ in range(2)]
+def test_several_sealers_take_turns_and_one_that_is_gone_is_missed_by_nobody(audit_log: AuditLog) -> None:
+    others = [audit_log.another_sealer() for _ in range(2)]
     for turn in range(6):
-        journal.record()
-        sealer = [journal.sealer, *others][turn % 3]
+        audit_log.record()
+        sealer = [audit_log.sealer, *others][turn % 3]
         while sealer.seal():
             pass
-        assert journal.verify().not_yet == 0
-    assert journal.verify().as_sealed
-    assert journal.database.read(lambda tx: store.size(tx.connection)) == 7
+        assert audit_log.verify().not_yet == 0
+    assert audit_log.verify().as_sealed
+    assert audit_log.database.read(lambda tx: store.size(tx.connection)) == 7
 
 
-def test_nobody_seals_while_another_has_the_turn(journal: Journal) -> None:
-    journal.record()
-    journal.sealer.seal()
-    if journal.database.dialect == "sqlite":
+def test_nobody_seals_while_another_has_the_turn(audit_log: AuditLog) -> None:
+    audit_log.record()
+    audit_log.sealer.seal()
+    if audit_log.database.dialect == "sqlite":
         return  # it has one writer at a time anyway
-    journal.record()
+    audit_log.record()
 
     def meanwhile(tx: Tx) -> bool:
         assert store.take_turn(tx.connection)
-        return journal.sealer.seal()
+        return audit_log.sealer.seal()
 
-    journal.database.append(meanwhile)
-    assert journal.verify().not_yet == 1
-    journal.sealer.seal()
-    assert journal.verify().not_yet == 0
+    audit_log.database.append(meanwhile)
+    assert audit_log.verify().not_yet == 1
+    audit_log.sealer.seal()
+    assert audit_log.verify().not_yet == 0
 
 
-def test_whoever_reads_an_event_is_told_whether_it_is_what_was_sealed(journal: Journal) -> None:
+def test_whoever_reads_an_event_is_told_whether_it_is_what_was_sealed(audit_log: AuditLog) -> None:
     """Alone, on a page and in the order of sealing: by the hash of its row as it stands."""
-    journal.record(2)  # behind the key's making
-    journal.sealer.seal()
-    journal.record()
+    audit_log.record(2)  # behind the key's making
+    audit_log.sealer.seal()
+    audit_log.record()
     changed = update(events).where(events.c.id == 2).values(address="192.0.2.1")
-    journal.database.append(lambda tx: tx.connection.execute(changed))
+    audit_log.database.append(lambda tx: tx.connection.execute(changed))
     numbers = range(1, 5)
-    alone = journal.database.read(lambda tx: [audit.event(tx, READER, number) for number in numbers])
-    page = journal.database.read(lambda tx: audit.page(tx, READER, after=0)).items
-    followed = journal.database.read(lambda tx: following(tx, READER, after=-1, limit=9)).events
+    alone = audit_log.database.read(lambda tx: [audit.event(tx, READER, number) for number in numbers])
+    page = audit_log.database.read(lambda tx: audit.page(tx, READER, after=0)).items
+    followed = audit_log.database.read(lambda tx: following(tx, READER, after=-1, limit=9)).events
     assert [each.as_sealed for each in alone] == [True, False, True, None]
     assert [each.as_sealed for each in page] == [True, False, True, None]
     assert [each.as_sealed for each in followed] == [True, False, True]
@@ -279,39 +281,39 @@ SPOILED: dict[str, Executable] = {
 
 
 @pytest.mark.parametrize("what", SPOILED)
-def test_nothing_is_signed_over_a_log_that_is_broken(journal: Journal, what: str) -> None:
+def test_nothing_is_signed_over_a_log_that_is_broken(audit_log: AuditLog, what: str) -> None:
     """A sealer that begins reads the leaves; whether an event's row is what was sealed is for `verify` to say."""
-    journal.record(3)
-    journal.sealer.seal()
-    journal.database.append(lambda tx: tx.connection.execute(SPOILED[what]))
-    journal.record()
+    audit_log.record(3)
+    audit_log.sealer.seal()
+    audit_log.database.append(lambda tx: tx.connection.execute(SPOILED[what]))
+    audit_log.record()
     with pytest.raises(LogBroken):
-        journal.another_sealer().seal()
-    assert journal.verify().findings
-    assert journal.verify().not_yet >= 1
+        audit_log.another_sealer().seal()
+    assert audit_log.verify().findings
+    assert audit_log.verify().not_yet >= 1
 
 
-def test_a_log_that_goes_back_while_it_is_sealed_is_continued_by_nobody(journal: Journal) -> None:
-    journal.record(3)
-    journal.sealer.seal()
-    before = journal.database.read(lambda tx: store.last_signed(tx.connection))
-    journal.now += timedelta(minutes=1)
-    journal.record()
-    journal.sealer.seal()
-    journal.database.append(lambda tx: tx.connection.execute(delete(seal_heads).where(seal_heads.c.signed != before)))
+def test_a_log_that_goes_back_while_it_is_sealed_is_continued_by_nobody(audit_log: AuditLog) -> None:
+    audit_log.record(3)
+    audit_log.sealer.seal()
+    before = audit_log.database.read(lambda tx: store.last_signed(tx.connection))
+    audit_log.now += timedelta(minutes=1)
+    audit_log.record()
+    audit_log.sealer.seal()
+    audit_log.database.append(lambda tx: tx.connection.execute(delete(seal_heads).where(seal_heads.c.signed != before)))
     with pytest.raises(LogBroken, match="shorter than it was"):
-        journal.sealer.seal()
-    journal.database.append(lambda tx: tx.connection.execute(delete(seal_heads)))
+        audit_log.sealer.seal()
+    audit_log.database.append(lambda tx: tx.connection.execute(delete(seal_heads)))
     with pytest.raises(LogBroken, match="gone"):
-        journal.sealer.seal()
+        audit_log.sealer.seal()
 
 
-def test_a_head_says_nothing_to_whoever_has_another_key(journal: Journal) -> None:
-    journal.record()
-    journal.sealer.seal()
-    last = journal.verify().last
+def test_a_head_says_nothing_to_whoever_has_another_key(audit_log: AuditLog) -> None:
+    audit_log.record()
+    audit_log.sealer.seal()
+    last = audit_log.verify().last
     assert last is not None
     with pytest.raises(HeadRefused, match="not among those given"):
         read_head(last.signed, {})
-    assert read_head(last.signed, journal.keys.by_kid()) == last
+    assert read_head(last.signed, audit_log.keys.by_kid()) == last
     assert last.signed not in repr(last)

@@ -1,4 +1,4 @@
-"""Processes that take authority away against processes that issue; afterwards the journal proves the order."""
+"""Processes that take authority away against processes that issue; afterwards the audit log proves the order."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def delegated(database: Database, act: Act) -> tuple[str, str]:
     return database.change(set_up)
 
 
-def test_no_token_is_journalled_after_what_ends_it(
+def test_no_token_is_recorded_after_what_ends_it(
     database: Database, database_url: str, tmp_path: Path, delegated: tuple[str, str]
 ) -> None:
     (tmp_path / "master.key").write_bytes(base64.b64encode(secrets.token_bytes(32)))

@@ -34,7 +34,7 @@ FOLLOW = (sys.executable, "-c", "from authsec.cli import main; main()", "audit",
 
 
 class Log:
-    """An authority whose journal is sealed when a test says so, and the way to it."""
+    """An authority whose audit log is sealed when a test says so, and the way to it."""
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority

@@ -37,7 +37,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def served(authsec: Authsec, tmp_path: Path) -> Path:
-    """The folder of a server that has sealed its journal and was stopped, with `keys` and `head` to keep."""
+    """The folder of a server that has sealed its audit log and was stopped, with `keys` and `head` to keep."""
     assert authsec("audit", "head").exit_code == 1  # nobody has sealed anything
     with (
         open_authority(load_settings(data=tmp_path), local_operator=True) as authority,
@@ -103,7 +103,7 @@ def test_an_event_that_was_changed_is_not_shown_as_if_it_were_what_was_sealed(se
 
 
 def test_a_wrong_file_is_no_finding(served: Path, authsec: Authsec, tmp_path: Path) -> None:
-    """Whoever names the wrong file must not believe that the journal was changed."""
+    """Whoever names the wrong file must not believe that the audit log was changed."""
     wrong = tmp_path / "wrong"
     tokens = PrivateKey.generate_rsa(2048).public.to_jwk()
     for content in ("", "{}", "[]", '{"keys": [7]}', '{"keys": []}', json.dumps({"keys": [tokens]}), "\0", "head"):

@@ -39,7 +39,7 @@ def rows(tx: Tx) -> tuple[int, int]:
 
 
 def events(database: Database, act: Act) -> list[EventKind]:
-    """What the journal holds, oldest first."""
+    """What the audit log holds, oldest first."""
     return [each.event.kind for each in reversed(database.read(lambda tx: audit.page(tx, act.principal).items))]
 
 
@@ -82,7 +82,7 @@ def test_an_unattested_agent_is_one_by_decision(database: Database, act: Act) ->
     assert database.read(lambda tx: service.load(tx, client.id)) == client
 
 
-def test_the_journal_says_what_will_have_to_be_shown(database: Database, act: Act) -> None:
+def test_the_audit_log_says_what_will_have_to_be_shown(database: Database, act: Act) -> None:
     client = create(database, act)
     (recorded,) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert recorded.event.kind is EventKind.CLIENT_CREATED

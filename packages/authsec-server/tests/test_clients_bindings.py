@@ -55,7 +55,7 @@ class House:
     def helpless(self) -> list[str]:
         return [each.name for each in self.see(lambda tx, act: search.page_of(tx, act, CANNOT_PROVE))[0]]
 
-    def journal(self, kind: EventKind) -> list[Event]:
+    def audit_log(self, kind: EventKind) -> list[Event]:
         newest = self.see(lambda tx, act: audit.page(tx, act.principal).items)
         return [each.event for each in reversed(newest) if each.event.kind is kind]
 
@@ -82,7 +82,7 @@ def test_those_that_waited_are_bound_at_once(its: House) -> None:
     held = its.client(support)
     assert held.can_prove_itself(its.act.now)
     assert (held.revision, held.changed_by) == (2, "local operator")
-    event = its.journal(EventKind.PROOF_BOUND)[0]
+    event = its.audit_log(EventKind.PROOF_BOUND)[0]
     assert event.client == Named(id=billing.id, name="Billing")
     assert event.detail["trusted_issuer_id"] == trusted_issuer.id
     assert its.bind(trusted_issuer) == [], "twice is as good as once"
@@ -200,8 +200,8 @@ def test_a_trusted_issuer_goes_with_its_proofs(its: House) -> None:
     assert its.helpless() == ["Support"]
     (revocation,) = its.see(lambda tx, _: revocations.since(tx, 0))
     assert (revocation.subject_kind, revocation.subject_id) == ("source", trusted_issuer.id)
-    assert [each.client.name for each in its.journal(EventKind.PROOF_REMOVED) if each.client] == ["Other", "Support"]
-    (deleted,) = its.journal(EventKind.ISSUER_DELETED)
+    assert [each.client.name for each in its.audit_log(EventKind.PROOF_REMOVED) if each.client] == ["Other", "Support"]
+    (deleted,) = its.audit_log(EventKind.ISSUER_DELETED)
     assert [each["name"] for each in deleted.detail["proofs"]] == ["Other", "Support"]
 
 

@@ -32,8 +32,8 @@ def stored(database: Database, client: Client) -> Client | None:
     return database.read(lambda tx: service.load(tx, client.id))
 
 
-def journal(database: Database, act: Act) -> list[Event]:
-    """What the journal holds, oldest first."""
+def audit_log(database: Database, act: Act) -> list[Event]:
+    """What the audit log holds, oldest first."""
     return [each.event for each in reversed(database.read(lambda tx: audit.page(tx, act.principal, limit=201).items))]
 
 
@@ -59,7 +59,7 @@ def test_an_edit_changes_what_it_names_and_nothing_else(database: Database, act:
     )
     assert stored(database, client) == edited
     assert edited.slug == "customer-support", "it does not follow the name: scripts use it"
-    event = journal(database, act)[-1]
+    event = audit_log(database, act)[-1]
     assert (event.kind, event.client) == (EventKind.CLIENT_EDITED, Named(id=client.id, name="Support"))
     assert event.detail == {
         "revision": 2,
@@ -82,7 +82,7 @@ def test_an_edit_that_changes_nothing_writes_nothing(database: Database, act: Ac
     for what in ({}, same):
         assert edit(database, act, client, **what) == client
     assert stored(database, client) == client
-    assert [event.kind for event in journal(database, act)] == [EventKind.CLIENT_CREATED]
+    assert [event.kind for event in audit_log(database, act)] == [EventKind.CLIENT_CREATED]
 
 
 def test_a_new_slug_leads_to_the_same_client(database: Database, act: Act) -> None:
@@ -92,7 +92,7 @@ def test_a_new_slug_leads_to_the_same_client(database: Database, act: Act) -> No
     assert database.read(lambda tx: service.get(tx, act, "support")) == edited
     with pytest.raises(NotFound):
         database.read(lambda tx: service.get(tx, act, "customer-support"))
-    assert journal(database, act)[-1].detail["before"] == {"slug": "customer-support"}
+    assert audit_log(database, act)[-1].detail["before"] == {"slug": "customer-support"}
     assert onboard(database, act).slug == "customer-support", "free again"
 
 
@@ -151,7 +151,7 @@ def test_revoking_tokens_ends_them_and_leaves_the_client_on(database: Database, 
         assert len(ended(database)) == number, "each time anew: there may be new ones"
     assert {(each.subject_kind, each.subject_id) for each in ended(database)} == {(SubjectKind.CLIENT, client.id)}
     assert [each.version for each in ended(database)] == [2, 3]
-    assert [event.kind for event in journal(database, act)[1:]] == [EventKind.CLIENT_TOKENS_REVOKED] * 2
+    assert [event.kind for event in audit_log(database, act)[1:]] == [EventKind.CLIENT_TOKENS_REVOKED] * 2
 
 
 def test_many_are_disabled_in_one_change(database: Database, act: Act) -> None:
@@ -168,7 +168,7 @@ def test_many_are_disabled_in_one_change(database: Database, act: Act) -> None:
     )
     assert database.read(lambda tx: tx.version) == before + 1
     assert [each.subject_id for each in ended(database)[1:]] == [held[2].id, held[0].id]
-    events = journal(database, act)[-2:]
+    events = audit_log(database, act)[-2:]
     assert [(event.kind, event.client) for event in events] == [
         (EventKind.CLIENT_DISABLED, named) for named in outcome.disabled
     ]
@@ -193,7 +193,7 @@ def test_a_deleted_client_leaves_its_record_and_the_end_of_its_tokens(database: 
     assert stored(database, client) is None
     (revocation,) = ended(database)
     assert (revocation.subject_kind, revocation.subject_id, revocation.version) == (SubjectKind.CLIENT, client.id, 2)
-    event = journal(database, act)[-1]
+    event = audit_log(database, act)[-1]
     assert (event.kind, event.client, event.delegations) == (
         EventKind.CLIENT_DELETED,
         Named(id=client.id, name="Customer Support"),

@@ -45,7 +45,7 @@ def stored(database: Database, client: Client) -> Client | None:
     return database.read(lambda tx: service.load(tx, client.id))
 
 
-def journal(database: Database, act: Act) -> list[Event]:
+def audit_log(database: Database, act: Act) -> list[Event]:
     return [each.event for each in reversed(database.read(lambda tx: audit.page(tx, act.principal).items))]
 
 
@@ -62,7 +62,7 @@ def test_a_client_gets_a_second_way_to_prove_itself(database: Database, act: Act
     assert held.platform is Platform.KUBERNETES, "that of its first proof"
     assert (held.revision, held.changed_by) == (2, "local operator")
     assert stored(database, client) == held
-    event = journal(database, act)[-1]
+    event = audit_log(database, act)[-1]
     assert (event.kind, event.client) == (EventKind.PROOF_ADDED, Named(id=client.id, name="Customer Support"))
     assert event.subject == Named(id=held.proofs[1].id, name="key_pair")
     assert event.detail == {"kind": "key_pair", "selectors": [], "thumbprint": held.proofs[1].thumbprint}
@@ -75,7 +75,7 @@ def test_a_proof_may_have_an_end(database: Database, act: Act) -> None:
     assert held.unattested(act.now)
     assert not held.unattested(end)
     assert stored(database, client) == held
-    assert journal(database, act)[-1].detail["expires_at"] == "2026-11-25T13:00:00+00:00"
+    assert audit_log(database, act)[-1].detail["expires_at"] == "2026-11-25T13:00:00+00:00"
 
 
 def test_a_proof_that_has_ended_already_is_refused(database: Database, act: Act) -> None:
@@ -170,7 +170,7 @@ def test_removing_a_proof_ends_its_tokens_and_no_others(database: Database, act:
     assert stored(database, client) == rest
     (revocation,) = database.read(lambda tx: revocations.since(tx, 0))
     assert (revocation.subject_kind, revocation.subject_id, revocation.version) == (SubjectKind.PROOF, first.id, 3)
-    event = journal(database, act)[-1]
+    event = audit_log(database, act)[-1]
     assert (event.kind, event.subject) == (EventKind.PROOF_REMOVED, Named(id=first.id, name="selectors"))
     assert event.detail["selectors"] == [list(pair) for pair in SEEN], "what it was stays known"
 

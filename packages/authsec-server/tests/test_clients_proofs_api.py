@@ -111,6 +111,6 @@ def test_an_agent_gets_tokens_by_its_secret_until_that_is_rotated_out(house: Any
     answers = [ask(each["client_secret"]) for each in (first, second)]
     assert [each.status_code for each in answers] == [401, 200]
     assert answers[0].json()["reason"] == "attestation_invalid"
-    journal = json.dumps([str(recorded) for recorded in its.events()])
-    assert not {first["client_secret"], second["client_secret"]} & set(journal.split('"'))
-    assert "authsec_cs_" not in journal
+    audit_log = json.dumps([str(recorded) for recorded in its.events()])
+    assert not {first["client_secret"], second["client_secret"]} & set(audit_log.split('"'))
+    assert "authsec_cs_" not in audit_log

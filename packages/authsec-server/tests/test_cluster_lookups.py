@@ -49,7 +49,7 @@ def set_up(house: Any, server: ApiServer, *selectors: tuple[str, str], **what: A
 
 
 def issued(its: Any) -> dict[str, Any]:
-    """What the journal keeps of the last token."""
+    """What the audit log keeps of the last token."""
     rows = [each.event for each in its.events() if each.event.kind == "token.issued"]
     return dict(rows[-1].detail)
 

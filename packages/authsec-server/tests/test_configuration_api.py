@@ -72,7 +72,7 @@ def test_what_would_stop_is_said_before(its: House) -> None:
     assert [each["verb"] for each in apply(its, configuration=without, prune=True).json()["changes"]] == ["remove"] * 2
 
 
-def test_all_of_one_document_is_one_request_in_the_journal(its: House) -> None:
+def test_all_of_one_document_is_one_request_in_the_audit_log(its: House) -> None:
     answer = apply(its, configuration={"roles": ROLE, "agents": {"open": {"proofs": [{"platform": "unattested"}]}}})
     events = [each.event for each in its.events() if each.event.request_id == answer.headers["X-Request-ID"]]
     assert [event.kind for event in events] == ["role.created", "client.created"]

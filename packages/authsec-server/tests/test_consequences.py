@@ -44,7 +44,7 @@ def helper(estate: Any) -> Client:
 
 
 def mint(estate: Any, *under: Delegation, lifetime: timedelta = timedelta(hours=1)) -> datetime:
-    """The journal's entry of a token under these delegations; when the token expires."""
+    """The audit log's entry of a token under these delegations; when the token expires."""
     now: datetime = estate.act.now
 
     def record(tx: Any) -> None:
@@ -221,7 +221,7 @@ def test_of_an_apis_new_audience_nothing_ends_but_delegations_keep_the_old_one(e
 
 
 def minted(estate: Any, client: Client, jti: str, **what: Any) -> datetime:
-    """The journal's entry of a token that rests on these things; when it expires."""
+    """The audit log's entry of a token that rests on these things; when it expires."""
     until: datetime = estate.act.now + what.pop("lifetime", timedelta(hours=1))
     named = Named(id=client.id, name=client.name)
     event = Event(

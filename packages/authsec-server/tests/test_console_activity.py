@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from authsec_server.audit import pages as journal
+from authsec_server.audit import pages as audit_log
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.sealing import service as sealing
@@ -108,7 +108,7 @@ def number_of(its: House, kind: EventKind) -> int:
 
 
 def newest(its: House, kind: EventKind) -> Event:
-    """The newest event of that kind, as it is in the journal."""
+    """The newest event of that kind, as it is in the audit log."""
     events: list[Event] = [each.event for each in its.events() if each.event.kind is kind]
     return events[-1]
 
@@ -118,7 +118,7 @@ def test_the_groups_to_choose_from_hold_every_kind_once() -> None:
     assert sorted(kinds) == sorted(EventKind)
 
 
-def test_an_empty_journal_says_what_will_be_here(door: TestClient) -> None:
+def test_an_empty_audit_log_says_what_will_be_here(door: TestClient) -> None:
     door.get(TRAIL)
     page = get(door, f"{TRAIL}?what=issued")
     assert "Nothing matches." in page.text
@@ -245,7 +245,7 @@ def test_older_events_are_on_further_pages_of_the_same_filter(opened: House, doo
 def test_what_is_rare_is_searched_for_step_by_step(
     opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "CANDIDATES", 5)
+    monkeypatch.setattr(audit_log, "CANDIDATES", 5)
     rare, *_ = record(opened, an_event(opened, address="192.0.2.9"), *[an_event(opened)] * 6)
     page = get(door, f"{TRAIL}?address=192.0.2.9")
     assert "Nothing in what was searched so far." in page.text
@@ -349,7 +349,7 @@ def test_two_clients_of_one_name_are_told_apart(opened: House, door: TestClient)
     assert "Several clients are called so. Give the slug or the Client ID." in page.text
 
 
-def test_whom_the_journal_does_not_name_is_told_by_what_it_lacked(opened: House, door: TestClient) -> None:
+def test_whom_the_audit_log_does_not_name_is_told_by_what_it_lacked(opened: House, door: TestClient) -> None:
     endpoint = "/authsec/uflow/sdk/delegation-token"
     for query, said in {
         "": "Token refused to a caller without a client_id",

@@ -165,7 +165,7 @@ def test_nothing_needs_attention_where_all_is_well(door: TestClient) -> None:
     assert matters(door) == {}
 
 
-def test_a_journal_that_nobody_seals_needs_attention(opened: House, door: TestClient) -> None:
+def test_a_audit_log_that_nobody_seals_needs_attention(opened: House, door: TestClient) -> None:
     text = "The audit trail is not sealed any further"
     opened.clock.at += timedelta(minutes=9)
     assert text not in matters(door)

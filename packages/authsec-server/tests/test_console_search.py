@@ -144,15 +144,15 @@ def test_a_request_id_that_nothing_has_may_be_of_a_refusal_that_was_counted(door
     assert "counted by the minute" not in find(door, "something else").text
 
 
-def test_of_a_client_that_was_deleted_the_journal_still_tells(door: TestClient) -> None:
+def test_of_a_client_that_was_deleted_the_audit_log_still_tells(door: TestClient) -> None:
     client = make(door, "clients", name="Former", platform="unattested")
     assert get(door, f"/console/clients/{client['client_id']}/delete").form().send().status == 303
     for text in (client["client_id"], client["client_id"].upper()):
         page = find(door, text)
         assert "No client has this Client ID any more." in page.text
         assert "deleted Former" in get(door, page.links["events of Former"]).text
-    assert "journal" not in find(door, "00000000-0000-4000-8000-000000000000").text
-    assert "journal" not in find(door, "Former").text
+    assert "audit log" not in find(door, "00000000-0000-4000-8000-000000000000").text
+    assert "audit log" not in find(door, "Former").text
 
 
 @on_sqlite

@@ -59,7 +59,7 @@ def now_of(estate: Any, delegation: Delegation) -> Delegation:
     return standing.delegation
 
 
-def test_an_edit_is_kept_and_journalled_by_what_it_changed(estate: Any, delegated: Delegation) -> None:
+def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any, delegated: Delegation) -> None:
     end = estate.act.now + timedelta(days=30)
     edited = edit(
         estate,

@@ -69,7 +69,7 @@ def edited(tx: Tx, act: Act, id_: str, terms: Terms) -> Standing:
 
 
 def events(database: Database, act: Act) -> list[Event]:
-    """What the journal holds of delegations, oldest first."""
+    """What the audit log holds of delegations, oldest first."""
     found = reversed(database.read(lambda tx: audit.page(tx, act.principal).items))
     return [each.event for each in found if each.event.kind.startswith("delegation.")]
 
@@ -130,7 +130,7 @@ def test_an_audience_may_be_named_by_the_apis_slug(
     assert "audience_not_registered" in {caution.code for caution in standing.cautions}
 
 
-def test_the_journal_holds_ids_and_names(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+def test_the_audit_log_holds_ids_and_names(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
     delegation = create(database, act, ends_at=NOW + timedelta(days=1)).delegation
     (event,) = events(database, act)
     assert event.kind is EventKind.DELEGATION_CREATED

@@ -16,7 +16,7 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.db import Database
 
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
-from test_journal_dropped_unseen import Old
+from test_audit_log_dropped_unseen import Old
 
 pytestmark = pytest.mark.sqlite_suffices
 

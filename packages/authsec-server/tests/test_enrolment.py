@@ -63,7 +63,7 @@ def test_a_laptop_is_the_agent_for_some_hours(its: House, pod: str) -> None:
     assert not client(its, pod)["enrolled"]
 
 
-def test_the_journal_says_who_let_which_machine_in(its: House, pod: str) -> None:
+def test_the_audit_log_says_who_let_which_machine_in(its: House, pod: str) -> None:
     laptop = Laptop(its)
     laptop.enrols(pod, code_for(its, pod, hours=2))
     laptop.asks(pod)

@@ -30,10 +30,10 @@ from authsec_server.audit.service import record_act
 from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite_files import copy_database
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
-from test_journal_dropped_unseen import AUGUST, Old
+from test_audit_log_dropped_unseen import AUGUST, Old
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # files are compared, by no SQL
 DECEMBER = AUGUST.replace(month=12)
@@ -46,7 +46,7 @@ class Restored(Old):
         self.database = open_database(f"sqlite:///{backup}")
         self.now, self.key, self.keys, self.kept = old.now, old.key, old.keys, None
         self.size = self.database.read(lambda tx: store.size(tx.connection))
-        keys = JournalKeys(self.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        keys = SealingKeys(self.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         self.sealer = Sealer(
             self.database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: self.now
         )

@@ -60,7 +60,7 @@ def test_a_new_key_signs_once_every_reader_has_seen_it(database: Database, act: 
     assert signs(keys, due) == second
 
 
-def test_the_journal_knows_of_each(database: Database, act: Act, master_key: MasterKey) -> None:
+def test_the_audit_log_knows_of_each(database: Database, act: Act, master_key: MasterKey) -> None:
     one, other = opened(database, master_key), opened(database, master_key)
     one.keep(act.now)
     (first,) = published(one)
@@ -75,7 +75,7 @@ def test_the_journal_knows_of_each(database: Database, act: Act, master_key: Mas
         assert signs(keys, ready) != first
     for keys in (one, other):  # both would let go of it
         keys.keep(ready + PUBLISH_AFTER)
-    events = journal(database)
+    events = audit_log(database)
     second = events[1].kid
     assert published(one) == published(other) == [second]
     assert [(each.kind, each.kid, each.principal) for each in events] == [
@@ -85,7 +85,7 @@ def test_the_journal_knows_of_each(database: Database, act: Act, master_key: Mas
     ]
 
 
-def journal(database: Database) -> list[Event]:
+def audit_log(database: Database) -> list[Event]:
     """Oldest first."""
     return [each.event for each in database.read(lambda tx: audit.page(tx, LOCAL_OPERATOR).items)][::-1]
 

@@ -58,7 +58,7 @@ def ended(estate: Any) -> list[tuple[SubjectKind, str]]:
     return [(kind, subject) for kind, subject, _ in estate.endings()]
 
 
-def test_a_trusted_issuer_is_registered_and_journalled(estate: Any) -> None:
+def test_a_trusted_issuer_is_registered_and_recorded(estate: Any) -> None:
     trusted_issuer = create(estate, audience="us")
     assert read(estate, trusted_issuer) == trusted_issuer
     (event,) = estate.events("issuer.")
@@ -79,7 +79,7 @@ def test_a_trusted_issuer_is_registered_and_journalled(estate: Any) -> None:
     assert estate.endings() == []
 
 
-def test_the_journal_names_keys_and_certificates_and_does_not_hold_them(estate: Any, peers: Any) -> None:
+def test_the_audit_log_names_keys_and_certificates_and_does_not_hold_them(estate: Any, peers: Any) -> None:
     pasted(estate, "Production", one=ONE)
     create(estate, ca=(pem := peers.Certificate("x").pem.decode()))
     first, second = estate.events("issuer.created")
@@ -96,7 +96,7 @@ def test_a_slug_is_given_once(estate: Any) -> None:
     assert caught.value.field == "slug"
 
 
-def test_an_edit_is_kept_and_journalled_by_what_it_changed(estate: Any) -> None:
+def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any) -> None:
     trusted_issuer = create(estate)
     edited = edit(estate, trusted_issuer, name="Builds", claims={**CI["claims"], "ci:ref": "ref"})
     assert (edited.name, edited.slug, edited.revision) == ("Builds", "ci", 2)

@@ -151,7 +151,7 @@ def test_tokens_end_where_what_proved_them_may_no_longer(
     assert [subject for kind, subject, _ in estate.endings() if kind is SubjectKind.TRUSTED_ISSUER] == [made.id] * ends
 
 
-def test_the_journal_names_certificates_by_their_sum(estate: Any, peers: Any) -> None:
+def test_the_audit_log_names_certificates_by_their_sum(estate: Any, peers: Any) -> None:
     asked = ProposedTrustedIssuer(**CLUSTER, **ASKED, api_ca=peers.Certificate("x").pem.decode())
     estate.do(lambda tx, act: service.create(tx, act, asked, may_look_up=True))
     (event,) = estate.events("issuer.")

@@ -49,7 +49,7 @@ def by_state(database: Database) -> dict[KeyState, list[str]]:
     return {state: [key.kid for key in keys if key.state is state] for state in KeyState}
 
 
-def journal(database: Database) -> list[Recorded]:
+def audit_log(database: Database) -> list[Recorded]:
     return database.read(lambda tx: audit.page(tx, LOCAL_OPERATOR).items)[::-1]
 
 
@@ -58,7 +58,7 @@ def test_the_first_start_makes_one_key_to_sign_and_one_to_follow(database: Datab
     states = by_state(database)
     assert [len(states[state]) for state in KeyState] == [1, 1, 0, 0, 0]
     assert database.record(service.active_kid) == states[KeyState.ACTIVE][0]
-    assert [recorded.event.kind for recorded in journal(database)] == [EventKind.KEY_CREATED, EventKind.KEY_CREATED]
+    assert [recorded.event.kind for recorded in audit_log(database)] == [EventKind.KEY_CREATED, EventKind.KEY_CREATED]
     ensure(database, act)
     assert by_state(database) == states
 
@@ -86,7 +86,7 @@ def test_rotation(database: Database, act: Act) -> None:
     assert after[KeyState.ACTIVE] == before[KeyState.PREPARED] == [signs.kid]
     assert after[KeyState.RETIRED] == before[KeyState.ACTIVE]
     assert len(after[KeyState.PREPARED]) == 1
-    rotated, created = journal(database)[-2:]
+    rotated, created = audit_log(database)[-2:]
     assert (rotated.event.kind, rotated.event.kid) == (EventKind.KEY_ROTATED, signs.kid)
     assert rotated.event.detail == {"retired": before[KeyState.ACTIVE][0]}
     assert (created.event.kind, created.event.kid) == (EventKind.KEY_CREATED, after[KeyState.PREPARED][0])
@@ -123,7 +123,7 @@ def test_a_retired_key_is_published_until_its_last_token_is_dead(database: Datab
     assert signed not in {key.kid for key in database.read(service.published)}
     assert database.read(lambda tx: store.sealed(tx.connection, signed)) is None
     assert by_state(database)[KeyState.GONE] == [signed]
-    assert (journal(database)[-1].event.kind, journal(database)[-1].event.kid) == (EventKind.KEY_GONE, signed)
+    assert (audit_log(database)[-1].event.kind, audit_log(database)[-1].event.kid) == (EventKind.KEY_GONE, signed)
 
 
 def test_all_keys_are_listed_for_whoever_may_look(database: Database, act: Act) -> None:

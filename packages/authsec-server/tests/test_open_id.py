@@ -420,7 +420,7 @@ def test_without_an_issuer_there_is_no_sign_in() -> None:
     assert made is None
 
 
-def test_every_refusal_has_a_sentence_and_fits_the_journal() -> None:
+def test_every_refusal_has_a_sentence_and_fits_the_audit_log() -> None:
     for code in OpenIdRefusal:
         message, remedy = _WORDS[code]
         assert message.endswith(".")

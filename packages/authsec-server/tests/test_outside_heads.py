@@ -22,7 +22,7 @@ from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import text
 
@@ -32,13 +32,13 @@ KIDS = ["A" * 43, "B" * 43]
 
 
 class Kept:
-    """A journal whose heads go to a file, with a clock of its own."""
+    """An audit log whose heads go to a file, with a clock of its own."""
 
     def __init__(self, database: Database, path: Path) -> None:
         self.database = database
         self.path = path
         self.now = NOW
-        self.keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         self.keys.keep(NOW)
         self.sealer = Sealer(
             database,
@@ -187,7 +187,7 @@ def test_a_database_without_the_key_of_its_heads_is_found(kept: Kept) -> None:
     kept.database.append(lambda tx: tx.connection.execute(text("DELETE FROM sealing_keys")))
     assert "which this database does not have" in (kept.problem() or "")
     unknown = outside.outside_heads(kept.path.read_text().splitlines(), {}, ISSUER).unknown
-    kept.keys = JournalKeys(kept.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    kept.keys = SealingKeys(kept.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     kept.keys.keep(NOW)
     kept.database.append(lambda tx: tx.connection.execute(text("DELETE FROM sealed_events")))
     kept.database.append(lambda tx: tx.connection.execute(text("DELETE FROM seal_heads")))

@@ -35,8 +35,8 @@ Authsec = Callable[..., Result]
 
 
 @pytest.fixture
-def counted(counted_journal: Any) -> Any:
-    return counted_journal
+def counted(counted_audit_log: Any) -> Any:
+    return counted_audit_log
 
 
 def kept(counted: Any, *, mark: bool = True) -> dict[str, list[Any]]:

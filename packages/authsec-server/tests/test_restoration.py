@@ -114,7 +114,7 @@ def test_the_feed_begins_an_epoch_in_which_nobody_has_read_yet(restoration: Rest
 
 def test_the_record_is_signed_and_an_event_says_what_was_done(restoration: Restoration) -> None:
     done = restoration.record(Lost())
-    known = restoration.keyring.journal_keys.by_kid()
+    known = restoration.keyring.sealing_keyring.by_kid()
     found = restoration.database.read(lambda tx: restores_in(tx.connection, known))
     assert [each.authority_version for each in found] == [done.authority_version]
 

@@ -23,7 +23,7 @@ def edit(estate: Any, role: RoleDefinition, **what: Any) -> RoleDefinition:
     return edited
 
 
-def test_an_edit_is_kept_and_journalled_by_what_it_changed(estate: Any) -> None:
+def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any) -> None:
     role = estate.role()
     edited = edit(estate, role, name="Helpdesk", actions=("customers:read", "orders:read"))
     assert (edited.name, edited.slug, edited.actions) == ("Helpdesk", "support", ("customers:read", "orders:read"))

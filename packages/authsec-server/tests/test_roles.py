@@ -30,7 +30,7 @@ def test_a_role_is_found_by_id_and_slug(database: Database, act: Act) -> None:
     assert database.read(lambda tx: service.by_ids(tx, [role.id, "nobody"])) == {role.id: role}
 
 
-def test_its_creation_is_in_the_journal(database: Database, act: Act) -> None:
+def test_its_creation_is_in_the_audit_log(database: Database, act: Act) -> None:
     role = create(database, act)
     (recorded,) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert recorded.event.kind is EventKind.ROLE_CREATED

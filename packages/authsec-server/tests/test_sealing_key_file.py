@@ -26,7 +26,7 @@ from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_key_file import load_sealing_key
-from authsec_server.keys.sealing_keys import JournalKeys, replace_by_file
+from authsec_server.keys.sealing_keys import SealingKeys, replace_by_file
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
@@ -58,9 +58,9 @@ def serve(settings: Settings) -> list[str]:
     with open_authority(settings) as authority:
         while authority.dropper.sealer.seal():
             pass
-        keys = authority.journal_keys.by_kid()
+        keys = authority.sealing_keyring.by_kid()
         assert authority.database.read(lambda tx: verify_log(tx, keys)).as_sealed
-        return [str(each["kid"]) for each in authority.journal_keys.published()]
+        return [str(each["kid"]) for each in authority.sealing_keyring.published()]
 
 
 def sealed_private_keys(data: Path) -> list[str]:
@@ -134,7 +134,7 @@ def test_an_existing_authority_moves_to_a_file_and_from_file_to_file(
 
 
 def test_the_key_in_the_database_seals_that_a_file_replaces_it(database: Database, act: Act, tmp_path: Path) -> None:
-    keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(act.now)
     before, file = keys.signing_key().public.thumbprint(), load_sealing_key(key_file(tmp_path / "seal.pem"))
     its: dict[str, Any] = {
@@ -146,7 +146,7 @@ def test_the_key_in_the_database_seals_that_a_file_replaces_it(database: Databas
     sealer.seal()
     made = replace_by_file(database, keys, sealer, act, issuer=its["issuer"], file=file)
     assert made == (file.kid, before)
-    later = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes, file=file)
+    later = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes, file=file)
     later.check()
     later.keep(act.now)
     assert database.read(lambda tx: store.all_head_keys(tx.connection, store.sealing_keys)) == []
@@ -171,7 +171,7 @@ def test_the_old_private_key_stays_until_it_has_sealed_its_replacement(
     database: Database, act: Act, tmp_path: Path
 ) -> None:
     """The command was killed after its change: only a server with the old key can seal the change."""
-    keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(act.now)
     file = load_sealing_key(key_file(tmp_path / "seal.pem"))
     sealer = Sealer(
@@ -179,7 +179,7 @@ def test_the_old_private_key_stays_until_it_has_sealed_its_replacement(
     )
     sealer.seal()
     database.change(lambda tx: keys.replace(tx, act, issuer="https://a.example", file=file))
-    later = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes, file=file)
+    later = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes, file=file)
     later.keep(act.now)
     assert len(database.read(lambda tx: store.all_head_keys(tx.connection, store.sealing_keys))) == 1
     keys.take_over(file)
@@ -318,7 +318,7 @@ def test_a_server_without_the_file_does_not_start_and_makes_no_key(tmp_path: Pat
         raise AssertionError("it started")
     with open_authority(without, local_operator=True) as authority:  # a command that needs no seal works
         with pytest.raises(Unavailable, match=r"sealed by a key in a file"):
-            authority.journal_keys.by_kid()
+            authority.sealing_keyring.by_kid()
         with pytest.raises(Unavailable):
             authority.dropper.sealer.key()
     assert sealed_private_keys(settings.data) == []
@@ -332,7 +332,7 @@ def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(t
     serve(settings)
     with open_authority(settings) as authority:
         signed = authority.database.read(lambda tx: newest_head(tx, LOCAL_OPERATOR))
-        old_keys = authority.journal_keys.by_kid()
+        old_keys = authority.sealing_keyring.by_kid()
     heads.write_text(signed + "\n")  # only a server that is served writes it
     told = (Path(__file__).parents[3] / "docs" / "audit.md").read_text("utf-8")
     statements = re.findall(r"DELETE FROM seal_heads;[^\"]*", told)
@@ -345,7 +345,7 @@ def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(t
     assert serve(begun) == [kid_in(new)]
     with open_authority(begun) as authority:
         assert authority.comparison.problem is None
-        report = authority.database.read(lambda tx: verify_log(tx, authority.journal_keys.by_kid()))
+        report = authority.database.read(lambda tx: verify_log(tx, authority.sealing_keyring.by_kid()))
         by_old_keys = authority.database.read(lambda tx: verify_log(tx, old_keys))
     assert (report.findings, report.sealed > 1) == ((), True)
     assert not by_old_keys.as_sealed

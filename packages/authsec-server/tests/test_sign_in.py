@@ -1,4 +1,4 @@
-"""Coming in, on both databases: by password, by link, by an identity elsewhere; and what the journal has of it."""
+"""Coming in, on both databases: by password, by link, by an identity elsewhere; and what the audit log has of it."""
 
 from __future__ import annotations
 

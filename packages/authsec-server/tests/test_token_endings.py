@@ -1,4 +1,4 @@
-"""Which tokens of the journal have been revoked since, by whatever they rest on; on either database."""
+"""Which tokens of the audit log have been revoked since, by whatever they rest on; on either database."""
 
 from __future__ import annotations
 
@@ -100,5 +100,5 @@ def test_one_that_had_run_to_its_end_was_not_revoked(its: House) -> None:
     assert ended(its) == {}
 
 
-def test_a_journal_without_tokens_has_none_that_ended(its: House) -> None:
+def test_a_audit_log_without_tokens_has_none_that_ended(its: House) -> None:
     assert ended(its) == {}

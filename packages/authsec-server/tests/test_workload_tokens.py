@@ -1,4 +1,4 @@
-"""Workloads at the endpoint: who gets a token, who does not, what the caller hears of it and what the journal keeps."""
+"""Workloads at the endpoint: who gets a token, what the caller hears of it and what the audit log keeps."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_which_step_a_signed_token_failed_is_for_the_operator_alone(its: Any) ->
     assert (unsigned.count, unsigned.event.detail) == (2, {})
 
 
-def test_a_journal_that_is_away_does_not_change_the_answer(its: Any) -> None:
+def test_a_audit_log_that_is_away_does_not_change_the_answer(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
     client_id = agent(its, issuer, *HELPER)
@@ -316,7 +316,7 @@ def test_a_preview_with_a_disabled_trusted_issuer(its: Any) -> None:
     assert denied.reason is Reason.ATTESTATION_INVALID
 
 
-def test_no_evidence_is_in_the_journal(its: Any) -> None:
+def test_no_evidence_is_in_the_audit_log(its: Any) -> None:
     issuer = github(claims={"x:canary": "canary"})
     trust(its, issuer)
     client_id = agent(its, issuer, ("x:canary", "yes"))

@@ -86,7 +86,7 @@ def changed(thing: T, act: Act, **values: Any) -> T:
 
 
 def edit_detail(revision: int, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
-    """Return the journal's detail of an edit: the new revision and the changed fields before and after.
+    """Return the audit log's detail of an edit: the new revision and the changed fields before and after.
 
     The detail is empty if no field changed.
     """

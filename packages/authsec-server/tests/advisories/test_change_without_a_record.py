@@ -1,4 +1,4 @@
-"""Somebody who administers does something that the journal does not tell of; or has a colleague do it by a mere link.
+"""Somebody who administers does something that the audit log does not tell of; or has a colleague do it by a mere link.
 
 Whatever is sent to any address and changes anything leaves a record of the same request, with its name. And looking
 changes nothing, wherever a link leads: the cookie goes along with links from everywhere.
@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 House = Any
 PASSWORD = "correct horse battery staple"
-TOLD_APART = {"events", "authority"}  # the journal itself, and the version that every change raises
+TOLD_APART = {"events", "authority"}  # the audit log itself, and the version that every change raises
 # It changes nothing, and somebody had an agent's credential.
 TOLD_ALL_THE_SAME = {"/console/issuers/{trusted_issuer}/try"}
 

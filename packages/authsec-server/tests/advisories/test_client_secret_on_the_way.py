@@ -1,4 +1,4 @@
-"""A client secret ends in a log, in the journal, in the database or in an address, for somebody to find.
+"""A client secret ends in a log, in the audit log, in the database or in an address, for somebody to find.
 
 Agents' programmers try every way of sending one. None of the wrong ways works, and none leaves it behind.
 """
@@ -47,12 +47,12 @@ def test_it_is_sent_in_one_way_and_found_nowhere(house: Any, tmp_path: Path, cap
         door.get("/console/search", params={"q": secret})
 
     logged = "".join(capfd.readouterr())
-    journal = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
+    audit_log = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
     kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert "request" in logged, "nothing was logged"
     for secret in (first, second, third):
         canaries = secret[11:], b64encode(f"{client_id}:{secret}".encode()).decode()[60:]
         for canary in canaries:
             assert canary not in logged
-            assert canary not in journal
+            assert canary not in audit_log
             assert canary.encode() not in kept

@@ -36,8 +36,8 @@ TIME = {"hourly_counts": "hour", "client_counts": "hour", "daily_uses": "day", "
 
 
 @pytest.fixture
-def counted(counted_journal: Any) -> Iterator[Any]:
-    made = counted_journal
+def counted(counted_audit_log: Any) -> Iterator[Any]:
+    made = counted_audit_log
     assert made.findings() == ""
     yield made
     findings = made.database.read(lambda tx: verify_log(tx, made.keys, counts=False)).findings
@@ -285,10 +285,10 @@ def test_months_are_not_dropped_while_a_count_lies(counted: Any) -> None:
 
 
 def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(
-    counted_journal: Any, monkeypatch: pytest.MonkeyPatch
+    counted_audit_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing happened since July; a late event of July would still be counted."""
-    late = counted_journal
+    late = counted_audit_log
     late.run("DELETE FROM sealed_events", "DELETE FROM seal_heads", "DELETE FROM events WHERE at >= '2026-11-01'")
     late.run(*(f"DELETE FROM {table} WHERE {time} >= '2026-11-01'" for table, time in TIME.items()))
     late.run("UPDATE counted SET through = (SELECT max(id) FROM events)")

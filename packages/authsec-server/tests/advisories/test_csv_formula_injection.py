@@ -1,4 +1,4 @@
-"""An agent is named `=HYPERLINK(…)`; the security officer opens the exported journal in a spreadsheet, which runs it.
+"""An agent is named `=HYPERLINK(…)`; the security officer opens the exported audit log in a spreadsheet, which runs it.
 
 Whoever may name an agent, or send a request that is refused, could so reach into the officer's desk: read other cells,
 call out, on old installations start programs (CWE-1236).

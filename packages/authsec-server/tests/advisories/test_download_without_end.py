@@ -1,4 +1,4 @@
-"""A viewer begins five hundred downloads of the journal and takes none of them: no agent finds a place any more.
+"""A viewer begins five hundred downloads of the audit log and takes none of them: no agent finds a place any more.
 
 Each person has a few downloads at a time. One that was taken, or broken off, makes room for the next.
 """
@@ -61,7 +61,7 @@ async def receive() -> Mapping[str, Any]:
 
 
 def asked(door: TestClient) -> dict[str, Any]:
-    """A request for the journal from this browser."""
+    """A request for the audit log from this browser."""
     cookies = "; ".join(f"{name}={value}" for name, value in door.cookies.items())
     headers = {"host": "127.0.0.1:7468", "cookie": cookies}
     return {

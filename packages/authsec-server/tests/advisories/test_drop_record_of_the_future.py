@@ -17,7 +17,7 @@ from authsec_server.db import Database
 from sqlalchemy import delete
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_journal_dropped_unseen import NO_COUNTS, Old
+from test_audit_log_dropped_unseen import NO_COUNTS, Old
 
 pytestmark = pytest.mark.sqlite_suffices
 

@@ -14,7 +14,7 @@ from authsec_server.db import Database
 from sqlalchemy import delete, text
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_journal_dropped_unseen import AUGUST, Old
+from test_audit_log_dropped_unseen import AUGUST, Old
 
 pytestmark = pytest.mark.sqlite_suffices
 

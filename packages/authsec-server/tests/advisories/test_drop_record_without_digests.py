@@ -15,7 +15,7 @@ from authsec_server.db import Database
 from sqlalchemy import delete
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_journal_dropped_unseen import Old
+from test_audit_log_dropped_unseen import Old
 
 
 def test_a_record_without_digests_excuses_nothing(database: Database) -> None:

@@ -18,7 +18,7 @@ from authsec_server.db import Database, Tx
 from sqlalchemy import delete, insert, select
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_journal_dropped_unseen import NO_COUNTS, Old, Undone
+from test_audit_log_dropped_unseen import NO_COUNTS, Old, Undone
 
 
 def test_an_event_of_this_month_that_a_kept_head_covers_cannot_be_dropped(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Whoever reads a log, the journal or a copied database finds a code that is still open, and enrols a machine."""
+"""Whoever reads a log, the audit log or a copied database finds a code that is still open, and enrols a machine."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_no_code_is_written_anywhere(house: Any, tmp_path: Path, capfd: pytest.C
     again = get(its.door(), path)
     new = its.authority.database.change(lambda tx: enrolment_service.make(tx, act, pod, hours=1))
     said = "".join(capfd.readouterr())
-    journal = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
+    audit_log = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
     stored = b"".join(file.read_bytes() for file in tmp_path.glob("authsec.sqlite3*")).decode("latin-1")
     assert "/authsec/v1/enrolments" in said
     for code in (used, refused, still_open, shown, new.code):
         assert len(code) == 39
         for text in (code, code.replace("-", ""), code.lower()):
-            for where in (said, journal, stored, again.html, repr(new)):
+            for where in (said, audit_log, stored, again.html, repr(new)):
                 assert text not in where

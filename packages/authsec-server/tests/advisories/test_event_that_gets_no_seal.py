@@ -60,10 +60,10 @@ def test_a_counted_event_that_no_server_counts_is_found(estate: Any, planted: Ma
 
 
 class Overtaken(Sealer):
-    """A sealer, after whose work somebody writes an event: it has no seal yet when a drop reads the journal."""
+    """A sealer, after whose work somebody writes an event: it has no seal yet when a drop reads the audit log."""
 
     def __init__(self, year: Year) -> None:
-        key, known = year.journal_keys.signing_key, year.keys
+        key, known = year.sealing_keyring.signing_key, year.keys
         super().__init__(year.database, issuer="https://a", signing_key=key, keys=known, now=lambda: year.at)
         self._year, self._overtaken = year, False
 

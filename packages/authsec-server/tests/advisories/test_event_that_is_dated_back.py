@@ -28,7 +28,7 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.cli import audit_report
 from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.settings import load_settings
 from click.testing import Result
 from sqlalchemy import text
@@ -44,7 +44,7 @@ class Log:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
-        keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(NOW)
         self.keys = keys.by_kid
         key = keys.signing_key

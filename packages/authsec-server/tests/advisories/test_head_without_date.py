@@ -12,7 +12,7 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import seal_heads
 from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from sqlalchemy import insert
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.sqlite_suffices
 def test_a_head_with_a_huge_number_ends_no_check_and_no_list(database: Database, claim: dict[str, int]) -> None:
     log = fill(database)
     said = database.append(lambda tx: answers(tx, log.covered))
-    key = JournalKeys(database, MasterKey(bytes(32)), token_bytes=bytes).signing_key()
+    key = SealingKeys(database, MasterKey(bytes(32)), token_bytes=bytes).signing_key()
     at = datetime.fromisoformat("2026-11-25T16:00:00+00:00")
     claims = {"iss": "https://a", "iat": int(at.timestamp()), "size": log.head.size, "root": log.head.root}
     claims |= {"through": log.head.through} | claim

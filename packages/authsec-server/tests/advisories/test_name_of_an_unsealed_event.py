@@ -131,4 +131,4 @@ def test_a_server_that_is_kept_from_sealing_says_so_in_its_log(sealed: Sealed, m
         for _ in range(12):
             sealer.seal()
     said = [each["event"] for each in logs]
-    assert said == ["the journal is not sealed: another session holds the sealing lock, or locks rows of counts"] * 2
+    assert said == ["the audit log is not sealed: another session holds the sealing lock, or locks rows of counts"] * 2

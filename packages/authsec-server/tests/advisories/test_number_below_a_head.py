@@ -19,7 +19,7 @@ from authsec_server.db import Database, Tx
 from sqlalchemy import delete, insert, select
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_journal_dropped_unseen import Old
+from test_audit_log_dropped_unseen import Old
 
 pytestmark = pytest.mark.sqlite_suffices
 

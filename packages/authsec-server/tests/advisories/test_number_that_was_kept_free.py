@@ -18,7 +18,7 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import Act
 from databases import raise_version_to
 from sqlalchemy import insert, select
@@ -36,7 +36,7 @@ class Sealed:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
-        self.keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         self.keys.keep(NOW)
         raise_version_to(database, 1000)
         self.sealer = Sealer(

@@ -1,4 +1,4 @@
-"""A password, a cookie or a link's code turns up in a log: in a repr, in an exception's text, in the journal."""
+"""A password, a cookie or a link's code turns up in a log: in a repr, in an exception's text, in the audit log."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from authsec_server.keys import store
 from authsec_server.keys.head_keys import HeadKeyMaker
 from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, sign_list
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import delete, insert, select, update
 
@@ -52,10 +52,10 @@ class Authority:
             database.append(partial(audit.record, event=event))
         self.sealer().seal()
 
-    def server(self, key: PrivateKey | None = None) -> JournalKeys:
-        return JournalKeys(self.database, MASTER, token_bytes=secrets.token_bytes, file=file_of(key or self.own))
+    def server(self, key: PrivateKey | None = None) -> SealingKeys:
+        return SealingKeys(self.database, MASTER, token_bytes=secrets.token_bytes, file=file_of(key or self.own))
 
-    def sealer(self, keys: JournalKeys | None = None) -> Sealer:
+    def sealer(self, keys: SealingKeys | None = None) -> Sealer:
         its = keys or self.keys
         return Sealer(self.database, issuer=ISSUER, signing_key=its.signing_key, keys=its.by_kid, now=lambda: self.now)
 
@@ -79,7 +79,7 @@ def authority(database: Database) -> Authority:
 
 def plant_sealed(authority: Authority) -> PrivateKey:
     """A key that the stolen master key has sealed."""
-    maker = HeadKeyMaker(master_key=MASTER, purpose=Purpose.JOURNAL, token_bytes=secrets.token_bytes)
+    maker = HeadKeyMaker(master_key=MASTER, purpose=Purpose.AUDIT_LOG, token_bytes=secrets.token_bytes)
     made = maker.make(NOW - timedelta(days=1))
     authority.database.append(lambda tx: store.add_head_key(tx.connection, store.sealing_keys, made))
     opened = maker.opened(made)
@@ -146,7 +146,7 @@ def test_without_its_list_a_log_that_has_begun_is_not_taken_over(authority: Auth
 def test_a_list_does_not_make_a_server_without_a_file_trust_its_key(authority: Authority) -> None:
     """Nor a key that the stolen master key has sealed."""
     plant_sealed(authority)
-    server = JournalKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
+    server = SealingKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
     with pytest.raises(StartupRefused, match="sealed by a key in a file"):
         server.check()
     for ask in (server.by_kid, server.published, server.signing_key):
@@ -157,7 +157,7 @@ def test_a_list_does_not_make_a_server_without_a_file_trust_its_key(authority: A
 def test_a_planted_list_is_not_printed_where_no_file_proves_the_list(authority: Authority) -> None:
     """Not even for who asks on the server's machine: its key has signed no head."""
     plant_list(authority)
-    server = JournalKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
+    server = SealingKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
     listed, is_proved = server.read_listed()
     assert ([each["kid"] for each in listed], is_proved) == ([authority.own.public.thumbprint()], False)
     authority.database.append(

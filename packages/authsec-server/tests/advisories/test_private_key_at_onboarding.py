@@ -1,5 +1,5 @@
 """An administrator pastes the private key where the public one belongs. It must be kept nowhere: not in the database,
-not in the journal, not in a log, not in the answer, and the person must learn that the key is burnt.
+not in the audit log, not in a log, not in the answer, and the person must learn that the key is burnt.
 """
 
 from __future__ import annotations

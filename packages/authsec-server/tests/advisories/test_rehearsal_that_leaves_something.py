@@ -1,7 +1,7 @@
 """An attack, or an accident: a dry run that does something.
 
 Whoever asks what would happen means that nothing does. So every operation that changes anything is rehearsed, and the
-whole database compared; then it is done, and the journal says whether the rehearsal had told the truth. Nor is one a
+whole database compared; then it is done, and the audit log says whether the rehearsal had told the truth. Nor is one a
 way around anything: it needs the role of the change itself, and shows no secret.
 """
 
@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 
 House = Any
 Json = dict[str, Any]
-NOT_HERE = {"rotateJournalKey"}  # nothing is sealed where no server runs: refused, and the rehearsal as well
+NOT_HERE = {"rotateSealingKey"}  # nothing is sealed where no server runs: refused, and the rehearsal as well
 SECRETS: Mapping[str, set[str]] = {
     "rotateSecret": {"client_secret"},
     "createEnrolment": {"code"},

@@ -30,7 +30,7 @@ from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, RoleTooSmall
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, PrincipalKind, Role
 from sqlalchemy import delete, insert, select, update
 
@@ -41,7 +41,7 @@ ISSUER = "https://authsec.example.com"
 
 
 class Replaced:
-    """A journal whose key was replaced in the middle, and what an outsider and a thief have of it."""
+    """An audit log whose key was replaced in the middle, and what an outsider and a thief have of it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -60,9 +60,9 @@ class Replaced:
         self.seal()
         self.keys = self.held.by_kid()
 
-    def server(self) -> tuple[JournalKeys, Sealer]:
+    def server(self) -> tuple[SealingKeys, Sealer]:
         """One process."""
-        held = JournalKeys(self.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        held = SealingKeys(self.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         held.keep(NOW)
         return held, Sealer(
             self.database,

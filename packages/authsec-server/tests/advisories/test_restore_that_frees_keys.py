@@ -47,16 +47,16 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
     file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
     file.chmod(0o600)
     with open_restoration(load_settings(data=tmp_path, database=database_url, master_key_file=file)) as its:
-        now, journal_keys = its.runtime.now(), its.keyring.journal_keys
+        now, sealing_keyring = its.runtime.now(), its.keyring.sealing_keyring
         act = Act(principal=LOCAL_OPERATOR, now=now, request_id="", address="", token_bytes=secrets.token_bytes)
         its.keyring.custodian.keep(act)
-        journal_keys.keep(now)
+        sealing_keyring.keep(now)
         assert its.record(Lost(signing_keys=frozenset({UNKNOWN}))).revoked_unknown == [UNKNOWN]
         sealer = Sealer(
             its.database,
             issuer=its.settings.issuer,
-            signing_key=journal_keys.signing_key,
-            keys=journal_keys.by_kid,
+            signing_key=sealing_keyring.signing_key,
+            keys=sealing_keyring.by_kid,
             now=its.runtime.now,
         )
         while sealer.seal():
@@ -66,7 +66,7 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
 
 
 def findings(its: Restoration, tx: Tx) -> str:
-    return "\n".join(verify_log(tx, its.keyring.journal_keys.by_kid(), now=its.runtime.now(), counts=False).findings)
+    return "\n".join(verify_log(tx, its.keyring.sealing_keyring.by_kid(), now=its.runtime.now(), counts=False).findings)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -26,7 +26,7 @@ from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -35,14 +35,14 @@ RESTORE = Restore(at=NOW, authority_version=2_000_000, size=0, heads_until=NOW)
 
 
 @pytest.fixture
-def keys(database: Database) -> JournalKeys:
+def keys(database: Database) -> SealingKeys:
     """The sealing key of a database that has lost every event."""
-    its = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    its = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     its.keep(NOW)
     return its
 
 
-def comparison(database: Database, keys: JournalKeys, tmp_path: Path, at: datetime) -> Comparison:
+def comparison(database: Database, keys: SealingKeys, tmp_path: Path, at: datetime) -> Comparison:
     """With a head of nine events that was signed at that time."""
     tree = Tree().with_leaves([bytes(32)] * 9)
     head = sign_head(tree, through=9, at=at, issuer=ISSUER, key=keys.signing_key(), authority_version=9)
@@ -60,7 +60,7 @@ def write(database: Database, record: object) -> None:
 
 
 def test_a_record_that_another_key_signed_excuses_nothing(
-    database: Database, keys: JournalKeys, tmp_path: Path
+    database: Database, keys: SealingKeys, tmp_path: Path
 ) -> None:
     thief = PrivateKey.generate_ed25519()
     head = sign_head(Tree(), through=0, at=NOW, issuer=ISSUER, key=keys.signing_key()).signed
@@ -72,7 +72,7 @@ def test_a_record_that_another_key_signed_excuses_nothing(
 
 
 def test_a_genuine_record_does_not_excuse_what_was_signed_since(
-    database: Database, keys: JournalKeys, tmp_path: Path
+    database: Database, keys: SealingKeys, tmp_path: Path
 ) -> None:
     record = sign_restore(RESTORE, issuer=ISSUER, key=keys.signing_key())
     write(database, record)
@@ -80,7 +80,7 @@ def test_a_genuine_record_does_not_excuse_what_was_signed_since(
     assert "older than a head it signed" in (later.compare() or "")
 
 
-def test_a_replaced_sealing_key_records_no_restore(database: Database, keys: JournalKeys, tmp_path: Path) -> None:
+def test_a_replaced_sealing_key_records_no_restore(database: Database, keys: SealingKeys, tmp_path: Path) -> None:
     """Whoever found the old key later signs with it, and cannot have it sealed as if it had been earlier."""
     act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="", address="", token_bytes=secrets.token_bytes)
     old = keys.signing_key()

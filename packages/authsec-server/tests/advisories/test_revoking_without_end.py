@@ -1,5 +1,5 @@
-"""Whoever holds one token sends it to be ended, again and again: to fill journal and feed, to keep the lock that agents
-wait for, to have the authority check signatures all day; or sends what is no token and as large as can be.
+"""Whoever holds one token sends it to be ended, again and again: to fill audit log and feed, to keep the lock that
+agents wait for, to have the authority check signatures all day; or sends what is no token and as large as can be.
 
 Or an agent asks for one token after the other and ends each: every one is an entry of the feed, which all APIs read.
 

@@ -31,7 +31,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.db.table_digests import DIGESTED
 from authsec_server.failures import Conflict
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.roles import service as roles
 from sqlalchemy import text
@@ -56,10 +56,10 @@ class Year:
         self.at = noon(6)
         self.files = list[list[str]]()
         database.append(lambda tx: prepare_months(tx, self.at))
-        self.journal_keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-        self.journal_keys.keep(self.at)
-        self.keys = self.journal_keys.by_kid
-        key = self.journal_keys.signing_key
+        self.sealing_keyring = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.sealing_keyring.keep(self.at)
+        self.keys = self.sealing_keyring.by_kid
+        key = self.sealing_keyring.signing_key
         self.sealer = Sealer(database, issuer="https://a", signing_key=key, keys=self.keys, now=lambda: self.at)
         self.dropper = Dropper(database=database, sealer=self.sealer, issuer="https://a", keys=self.keys)
         helper = Onboarding(name="Helper", platform="unattested")
@@ -162,7 +162,7 @@ class Overtaken(Sealer):
 
 
 def test_a_drop_says_the_digest_of_a_table_that_changes_meanwhile(year: Year) -> None:
-    keys = year.journal_keys
+    keys = year.sealing_keyring
     sealer = Overtaken(
         year.database, issuer="https://a", signing_key=keys.signing_key, keys=year.keys, now=lambda: year.at
     )

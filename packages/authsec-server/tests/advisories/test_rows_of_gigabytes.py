@@ -20,7 +20,7 @@ from authsec_server.audit.sealing import exporting
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from sqlalchemy import text
 
 EACH = 8_000_000  # bytes of an event that no server writes
@@ -55,7 +55,7 @@ def peak(work: Callable[[], Any]) -> int:
 
 
 def sealer(database: Database) -> Sealer:
-    keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=bytes)
+    keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=bytes)
     return Sealer(
         database,
         issuer="https://a",

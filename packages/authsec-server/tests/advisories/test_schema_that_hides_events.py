@@ -99,7 +99,7 @@ class Undone(Exception):
 
 @pytest.fixture
 def after_trick(postgres_url: str) -> Iterator[Callable[..., Seen]]:
-    """Fills a journal, runs the statements, asks, and undoes all of it."""
+    """Fills an audit log, runs the statements, asks, and undoes all of it."""
     database = open_database(postgres_url)
 
     def attempt(*statements: str) -> Seen:
@@ -447,7 +447,7 @@ def execute(tx: Tx, statement: str) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path, migrated_file: Path) -> Path:
-    """A database file with a journal, and nobody at it."""
+    """A database file with an audit log, and nobody at it."""
     path = tmp_path / "authsec.sqlite3"
     path.write_bytes(migrated_file.read_bytes())
     database = open_database(f"sqlite:///{path}")

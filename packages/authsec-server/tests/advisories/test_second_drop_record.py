@@ -14,7 +14,7 @@ from authsec_server.db import Database
 from sqlalchemy import text
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_journal_dropped_unseen import AUGUST, Old
+from test_audit_log_dropped_unseen import AUGUST, Old
 
 LIE = "UPDATE hourly_counts SET occurrences = 1 WHERE hour < '2026-07-01'"
 EARLY_PLACES = [[0, 8]]  # of all events before August: the key's making, and eight of June and July

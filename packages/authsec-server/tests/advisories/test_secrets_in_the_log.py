@@ -11,7 +11,7 @@ import pytest
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
-def test_no_secret_reaches_log_or_journal(house: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_reaches_log_or_audit_log(house: Any, capfd: pytest.CaptureFixture[str]) -> None:
     its = house(local_operator=True)
     agent, operator = its.delegated_agent(), its.door()
     made = operator.post("/authsec/api/v1/admin-keys", json={"name": "robot", "role": "admin", "expires_in": None})
@@ -25,8 +25,8 @@ def test_no_secret_reaches_log_or_journal(house: Any, capfd: pytest.CaptureFixtu
     token = answers[0].json()["token"]
     secrets = {part for text in (token, assertion, spoilt) for part in text.split(".")[1:]} | {made.json()["key"]}
     out, err = capfd.readouterr()
-    journal = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
+    audit_log = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
     assert "request" in out + err, "nothing was logged"
     for secret in secrets:
         assert secret not in out + err
-        assert secret not in journal
+        assert secret not in audit_log

@@ -1,6 +1,6 @@
 """Somebody has a viewer's key, or a viewer's session, and tries what it does not reach; quietly, or to fill the disk.
 
-Whoever asks for more than they may is in the journal by name, with what they asked for, before they are told no. Many
+Whoever asks for more than they may is in the audit log by name, with what they asked for, before they are told no. Many
 such requests are counted and not listed; and nobody gets anything else than a no because the record failed.
 """
 

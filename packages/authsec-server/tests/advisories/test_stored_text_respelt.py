@@ -22,7 +22,7 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
 from sqlalchemy import text
@@ -58,7 +58,7 @@ class Sealed:
     def __init__(self, database: Database) -> None:
         self.database = database
         database.append(lambda tx: tx.connection.execute(text("UPDATE authority SET version = 1")))
-        keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(NOW)
         raise_version_to(database, 100)
         for number in range(1, 9):

@@ -143,7 +143,7 @@ def test_a_credential_that_proves_nothing_is_not_written_for_again_and_again(its
 
 
 def test_a_stream_with_a_wrong_credential_is_asked_for_it_once(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every refusal is counted in the journal: 128 streams that stand would have it written to for ever."""
+    """Every refusal is counted in the audit log: 128 streams that stand would have it written to for ever."""
     monkeypatch.setattr(subscribers, "AT_LEAST_EVERY", 0.01)
     asked, done = {"wrong": 0, "right": 0}, anyio.Event()
 

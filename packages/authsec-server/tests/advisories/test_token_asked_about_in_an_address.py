@@ -28,11 +28,11 @@ def test_only_a_form_is_read(house: Callable[..., Any], tmp_path: Path, capfd: p
     assert door.post(INTROSPECT, data=in_body).status_code == 401
     assert ask(door, token, credential).json()["active"] is True
     logged = "".join(capfd.readouterr())
-    journal = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
+    audit_log = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
     kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert "request" in logged
     for canary in (credential[12:], token.split(".")[1][40:], token.split(".")[2][40:]):
-        assert canary not in logged + journal
+        assert canary not in logged + audit_log
         assert canary.encode() not in kept
 
 

@@ -1,7 +1,7 @@
 """Anybody may send a token to be ended (RFC 7009), so a stranger tries to end another's: by its jti, which logs show.
 
 Only the whole token will do, signed by this authority and under its name. What else is sent is answered alike, and
-leaves neither an entry in the feed nor a row in the journal.
+leaves neither an entry in the feed nor a row in the audit log.
 """
 
 from __future__ import annotations

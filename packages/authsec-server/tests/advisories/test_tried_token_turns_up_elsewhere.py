@@ -33,12 +33,12 @@ def test_a_token_that_was_tried_is_nowhere(house: Any, capfd: pytest.CaptureFixt
     bad = door.post(f"/authsec/api/v1/issuers/{slug}/try", json={"token": tokens[0], "more": tokens[0]})
     assert bad.status_code == 400
     out, err = capfd.readouterr()
-    journal = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
-    assert "issuer.tried" in journal
+    audit_log = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
+    assert "issuer.tried" in audit_log
     for secret in {part for token in tokens for part in token.split(".")}:
-        for where in (out, err, journal, bad.text, *shown):
+        for where in (out, err, audit_log, bad.text, *shown):
             assert secret not in where
-    assert "customer-support-sa" not in journal, "nor what it said of the workload"
+    assert "customer-support-sa" not in audit_log, "nor what it said of the workload"
 
 
 def test_no_browser_and_no_proxy_keeps_the_answer(house: Any) -> None:

@@ -1,6 +1,6 @@
-"""The journal cannot be written (somebody filled the disk first), and now an administrator comes in unseen.
+"""The audit log cannot be written (somebody filled the disk first), and now an administrator comes in unseen.
 
-Whoever comes in or is turned away is in the journal before the answer; when that cannot be, nobody comes in.
+Whoever comes in or is turned away is in the audit log before the answer; when that cannot be, nobody comes in.
 """
 
 from __future__ import annotations

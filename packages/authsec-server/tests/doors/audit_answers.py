@@ -26,7 +26,7 @@ from authsec_server.audit.views import as_json
 from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.tokens.revocation import revoked
 from databases import raise_version_to
@@ -130,7 +130,7 @@ def _file_of(database: Database) -> str:
 
 
 def _fill(database: Database) -> SealedLog:
-    keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(NOW)
     raise_version_to(database, 100)
     for number in range(18):

@@ -171,7 +171,7 @@ def revocation(its: Any) -> Door:
         unused.clear()
         return True
 
-    # When it is over the journal says: nobody but the authority itself could write into it other times.
+    # When it is over the audit log says: nobody but the authority itself could write into it other times.
     times = tuple(f"{name} {begins}" for name in ("exp", "iat", "nbf") for begins in ('"', "tru", "nul", *"[{-09"))
     return Door(show=show, leeway=0, excuses=("no exp", *times))
 

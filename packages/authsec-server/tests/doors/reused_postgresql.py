@@ -78,7 +78,7 @@ class ReusedDatabase:
         database.close()
 
     def _emptied(self, session: psycopg.Connection) -> bool:
-        """Whether nothing was there but rows, and tables of a test's own (the journal has some for each month)."""
+        """Whether nothing was there but rows, and tables of a test's own (the audit log has some for each month)."""
         for table in set(_column(session, _TABLES)) - set(self._fresh.tables):
             session.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(table)))
         if _column(session, _LOOK)[0] != self._fresh.look:

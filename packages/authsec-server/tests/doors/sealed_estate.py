@@ -23,7 +23,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import editing
 from authsec_server.delegations.model import DelegationEdit
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Role
 from sqlalchemy import text
 
@@ -37,7 +37,7 @@ class Sealed:
     """An estate whose events are sealed."""
 
     estate: Any
-    keys: JournalKeys
+    keys: SealingKeys
 
     def seal(self) -> None:
         sealed_at = self.estate.act.now + timedelta(minutes=10)
@@ -97,7 +97,7 @@ def sealed_estate(estate: Any) -> Sealed:
         estate.do(
             lambda tx, act, e=email, n=name: administrators.change_email(tx, act, e, f"{n}@example.com", revision=1)
         )
-    keys = JournalKeys(estate.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    keys = SealingKeys(estate.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(estate.act.now)
     its = Sealed(estate, keys)
     its.seal()

@@ -70,5 +70,5 @@ def shows(its: Any, client_id: str, token: str, *, door: TestClient | None = Non
 
 
 def refusals(its: Any) -> list[Any]:
-    """The journal's refusals, oldest first."""
+    """The audit log's refusals, oldest first."""
     return [each for each in its.events() if each.event.kind == "token.refused"]

@@ -62,7 +62,7 @@ class AdminKeys:
         self._now = now
         self._monotonic = monotonic
         self._failures = Limiter(FAILURES_A_MINUTE)
-        self._signed_in = Recently()  # one journal row a minute, key and address
+        self._signed_in = Recently()  # one audit log row a minute, key and address
 
     async def __call__(self, request: Request) -> Principal:
         """Return the principal of the key in the request. Raises `Unauthenticated`, `TooOften` or `Unavailable`."""

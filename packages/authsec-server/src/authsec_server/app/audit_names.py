@@ -1,4 +1,4 @@
-"""Look up the names in the journal's filters (agents, delegations, administrators) in the rooms that own them."""
+"""Look up the names in the audit log's filters (agents, delegations, administrators) in the rooms that own them."""
 
 from __future__ import annotations
 

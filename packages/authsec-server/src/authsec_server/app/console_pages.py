@@ -39,7 +39,7 @@ def _console(services: Services) -> Console:
         sign_in=services.people.sign_in,
         session_terms=services.people.sessions.terms,
         open_id=services.people.open_id,
-        live=services.told.journal,
+        live=services.told.audit_log,
         key_sets=services.trust.key_sets,
         cluster_apis=services.trust.cluster_apis,
         trials=services.trust.trials,

@@ -33,7 +33,7 @@ from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_heads_file, last_issuer
 from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.private_files import check_data
@@ -72,7 +72,7 @@ def maintenance(services: Services) -> Callable[[], None]:
         database.append(lambda tx: followers.forget(tx, now))
         services.keyring.custodian.keep(act)
         services.keyring.feed_keys.keep(now)
-        services.keyring.journal_keys.keep(now)
+        services.keyring.sealing_keyring.keep(now)
         roll_up(database, now)
 
     return maintain
@@ -85,7 +85,7 @@ def lifespan(
 ) -> Lifespan[Starlette]:
     """Return a lifespan that runs the maintenance and all `followers` while the server serves.
 
-    `followers` include the sealer of the journal and the readers of the journal and the revocation feed. While
+    `followers` include the sealer of the audit log and the readers of the audit log and the revocation feed. While
     `withheld` returns true, no maintenance runs: the database is older than its outside heads.
     """
 
@@ -131,7 +131,7 @@ class Authority:
     outbound: Outbound
     feed: Feed
     dropper: Dropper
-    journal_keys: JournalKeys
+    sealing_keyring: SealingKeys
     comparison: Comparison
     bootstrap: AdminKey | None
 
@@ -218,7 +218,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
     bootstrap = None
     if not services.comparison.problem:
         maintain()
-        bootstrap = _bootstrap_key(services) if serves else None  # the journal has room for it by now
+        bootstrap = _bootstrap_key(services) if serves else None  # the audit log has room for it by now
         if serves:
             services.probe.attempt()  # the first answer of a server that can work says so
     app = Starlette(
@@ -229,7 +229,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             services.probe.run,
             services.sealer.run,
             services.elsewhere.run,
-            services.told.journal.run,
+            services.told.audit_log.run,
             services.told.live_feed.run,
             services.told.noting.run,
             watch(services, maintain),
@@ -248,7 +248,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         outbound=services.trust.outbound,
         feed=services.told.feed,
         dropper=services.dropper,
-        journal_keys=services.keyring.journal_keys,
+        sealing_keyring=services.keyring.sealing_keyring,
         comparison=services.comparison,
         bootstrap=bootstrap,
     )

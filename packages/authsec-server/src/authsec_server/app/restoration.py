@@ -74,7 +74,7 @@ class Restoration:
 
     def lost(self, lines: Sequence[str]) -> Lost:
         """Return the data about the lost time in these lines of files with outside heads."""
-        return lost_of(lines, self.keyring.journal_keys.by_kid(), self.settings.issuer)
+        return lost_of(lines, self.keyring.sealing_keyring.by_kid(), self.settings.issuer)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
         """Return the last recorded restore, and whether the database is as new as every later head.
@@ -82,7 +82,7 @@ class Restoration:
         The second value is false if a head in these lines is newer than the database. Without a head signed after the
         record, the authority version decides: the restored backup may also contain a change after the record.
         """
-        known = self.keyring.journal_keys.by_kid()
+        known = self.keyring.sealing_keyring.by_kid()
         found = self.database.read(lambda tx: restores_in(tx.connection, known))
         if not found:
             return None, False
@@ -124,9 +124,9 @@ class Restoration:
         """
         act = self._act()
         self.database.append(lambda tx: audit.prepare_months(tx, act.now))
-        self.keyring.journal_keys.keep(act.now)
-        known = self.keyring.journal_keys.by_kid()
-        sealing_key = self.keyring.journal_keys.signing_key(
+        self.keyring.sealing_keyring.keep(act.now)
+        known = self.keyring.sealing_keyring.by_kid()
+        sealing_key = self.keyring.sealing_keyring.signing_key(
             self.database.read(lambda tx: sealing.sealing_kid(tx, known))
         )
         fresh = self.keyring.custodian.make_two()

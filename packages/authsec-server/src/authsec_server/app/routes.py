@@ -68,7 +68,7 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             monotonic=services.runtime.monotonic,
         ),
         *enrolment_api.routes(services.enrolling),
-        *sealing_api.routes(services.keyring.journal_keys.published),
+        *sealing_api.routes(services.keyring.sealing_keyring.published),
     ]
 
 
@@ -96,12 +96,12 @@ def operations(services: Services) -> list[AnyOperation]:
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
-            keyring.journal_keys.published,
+            keyring.sealing_keyring.published,
             services.elsewhere.standing,
             lambda: services.comparison.problem,
             services.comparison.why_not_compared,
         ),
-        *sealing_key_api.operations(keyring.journal_keys, issuer=services.settings.issuer),
+        *sealing_key_api.operations(keyring.sealing_keyring, issuer=services.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events
         *configuration_api.operations(_setting(services), services.trust.cluster_apis),
     ]

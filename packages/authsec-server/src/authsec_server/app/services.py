@@ -18,7 +18,7 @@ from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
-from authsec_server.audit.live import LiveJournal
+from authsec_server.audit.live import LiveAuditLog
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.audit.sealing.retention import Dropper
@@ -37,7 +37,7 @@ from authsec_server.keys.feed_keys import FeedKeys
 from authsec_server.keys.key_ring import Custodian
 from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.sealing_key_file import load_sealing_key
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.revocations.feed import Feed
@@ -57,12 +57,12 @@ from authsec_server.web.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The authority's own keys: for tokens, for heads of the revocation feed and for heads of the journal."""
+    """The authority's own keys: for tokens, for heads of the revocation feed and for heads of the audit log."""
 
     signer: Signer
     custodian: Custodian
     feed_keys: FeedKeys
-    journal_keys: JournalKeys
+    sealing_keyring: SealingKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,9 @@ class People:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
-    """The live streams: events of the journal, and revocations of the feed."""
+    """The live streams: events of the audit log, and revocations of the feed."""
 
-    journal: LiveJournal
+    audit_log: LiveAuditLog
     feed: Feed
     live_feed: LiveFeed
     noting: Noting
@@ -130,7 +130,7 @@ def services_of(
     """Build the services for this database. `local_operator`: every caller is the operator on this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, runtime.now, runtime.monotonic, runtime.token_bytes
     keyring = keyring_of(settings, database, runtime)
-    comparison.keys, comparison.issuer = keyring.journal_keys.by_kid, issuer
+    comparison.keys, comparison.issuer = keyring.sealing_keyring.by_kid, issuer
     trust = _trust(settings, database, runtime)
     readiness, liveness = Readiness(monotonic), Liveness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
@@ -146,7 +146,7 @@ def services_of(
     elsewhere = heads_of(settings, trust.outbound, runtime)
     if not local_operator:
         elsewhere.check()
-        keyring.journal_keys.check()
+        keyring.sealing_keyring.check()
     readiness.notes += [lambda: _undelivered(elsewhere), lambda: _not_compared(comparison)]
     readiness.checks.append(lambda: _older(comparison))
 
@@ -165,8 +165,8 @@ def services_of(
     sealer = Sealer(
         database,
         issuer=issuer,
-        signing_key=keyring.journal_keys.signing_key,
-        keys=keyring.journal_keys.by_kid,
+        signing_key=keyring.sealing_keyring.signing_key,
+        keys=keyring.sealing_keyring.by_kid,
         now=now,
         give=give,
         token_keys=keys.signing_kids,
@@ -192,7 +192,7 @@ def services_of(
             database=database,
             sealer=sealer,
             issuer=issuer,
-            keys=keyring.journal_keys.by_kid,
+            keys=keyring.sealing_keyring.by_kid,
         ),
         site=site,
         api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),
@@ -207,7 +207,7 @@ def services_of(
 
 
 def heads_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> HeadsElsewhere:
-    """Return the sender of journal heads to the file or address that the settings name."""
+    """Return the sender of audit log heads to the file or address that the settings name."""
     return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=runtime.now)
 
 
@@ -245,7 +245,7 @@ def keyring_of(settings: Settings, database: Database, runtime: Runtime) -> Keyr
             max_age=timedelta(seconds=settings.signing_key_max_age),
             token_bytes=runtime.token_bytes,
         ),
-        journal_keys=JournalKeys(
+        sealing_keyring=SealingKeys(
             database,
             master_key,
             token_bytes=runtime.token_bytes,
@@ -316,7 +316,7 @@ def _streams(
     )
     known = partial(live_tokens.audiences, default_audience=settings.default_audience)
     return Streams(
-        journal=LiveJournal(database, now=runtime.now, ending=ending),
+        audit_log=LiveAuditLog(database, now=runtime.now, ending=ending),
         feed=feed,
         live_feed=LiveFeed(feed, ending=ending),
         noting=Noting(database, known=known, now=runtime.now),

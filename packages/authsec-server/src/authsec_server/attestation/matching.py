@@ -14,7 +14,7 @@ from authsec_server.attestation.model import Miss, Proved, SelectorRow, Validati
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector, spiffe_id
 from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind, provenance
 
-_CLIP = 255  # of what a token shows, in the journal
+_CLIP = 255  # of what a token shows, in the audit log
 _SHOWN = {
     "k8s:ns": "namespace",
     "k8s:sa": "service account",

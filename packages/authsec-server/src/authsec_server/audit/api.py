@@ -6,7 +6,7 @@ import re
 
 from authsec_server.audit import service
 from authsec_server.audit.asking import PARAMETERS, Names, read_filter
-from authsec_server.audit.filters import JournalPage
+from authsec_server.audit.filters import AuditLogPage
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
@@ -31,7 +31,7 @@ def operations(names: Names) -> list[AnyOperation]:
         oldest_first = _oldest_first(call)
         given = {name: value for name in (each.name for each in PARAMETERS) if (value := call.query(name)) is not None}
 
-        def load(tx: Tx, act: Act) -> JournalPage:
+        def load(tx: Tx, act: Act) -> AuditLogPage:
             wanted = read_filter(tx, given, names)
             if oldest_first:
                 return service.page(tx, act.principal, wanted, after=number or 0, limit=limit)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from authsec_server.audit import pages
-from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
+from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
 from authsec_server.audit.model import Recorded
 from authsec_server.audit.views import as_json
 from authsec_server.db import Database, Tx
@@ -64,7 +64,7 @@ def _all(database: Database, wanted: EventFilter) -> Iterator[Recorded]:
         after = found.next
 
 
-def _batch(tx: Tx, wanted: EventFilter, after: int) -> JournalPage:
+def _batch(tx: Tx, wanted: EventFilter, after: int) -> AuditLogPage:
     return pages.following(tx.connection, wanted, after=after, limit=BATCH)
 
 

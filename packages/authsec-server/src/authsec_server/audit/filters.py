@@ -77,7 +77,7 @@ EVERYTHING = EventFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JournalPage:
+class AuditLogPage:
     """The events of one page, and the cursor of the next page; None at the end of the audit log.
 
     A page can have fewer events than the limit, even none, and still have a `next`.

@@ -130,7 +130,7 @@ class Tail:
         self._seen = {number: at for number, at in self._seen.items() if number > self._floor}
 
 
-class LiveJournal:
+class LiveAuditLog:
     """Sends new events to watchers. `run` must run as long as the server does."""
 
     def __init__(
@@ -150,7 +150,7 @@ class LiveJournal:
         Raises `Unavailable` if too many watchers are connected or the server is about to stop.
         """
         if self._ending() or len(self._watchers) >= MAX_WATCHERS:
-            raise Unavailable("The live journal has no room for one more.", "Reload the page to see what is new.")
+            raise Unavailable("The live audit log has no room for one more.", "Reload the page to see what is new.")
         watcher = Watcher(after)
         self._watchers.add(watcher)
         self._wanted.set()
@@ -178,9 +178,9 @@ class LiveJournal:
             try:
                 tail, more = await self._read_on(tail)
             except Unavailable:
-                log.debug("the live journal waits for the database")
+                log.debug("the live audit log waits for the database")
             except Exception as error:  # noqa: BLE001 - whatever it was, those who watch lose it, and nobody else
-                log.warning("the live journal was interrupted", error=type(error).__name__)
+                log.warning("the live audit log was interrupted", error=type(error).__name__)
                 self._lose_all()
                 return
             if not more:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit import number_ranges
-from authsec_server.audit.filters import EventFilter, JournalPage
+from authsec_server.audit.filters import AuditLogPage, EventFilter
 from authsec_server.audit.merkle_tree import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
 from authsec_server.audit.reading import Size, fitting, read_events, sizes_of
@@ -59,14 +59,14 @@ _Columns = ReadOnlyColumnCollection[str, Any]
 _Conditions = list[ColumnElement[bool]]
 
 
-def newest(connection: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> JournalPage:
+def newest(connection: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> AuditLogPage:
     """Return the newest matching events with numbers below `before`."""
     number = _number(wanted)
     bound = [] if before is None else [number < before]
     return _page(connection, wanted, [*bound, *_in_time(connection, wanted)], limit, number.desc())
 
 
-def following(connection: Connection, wanted: EventFilter, *, after: int, limit: int) -> JournalPage:
+def following(connection: Connection, wanted: EventFilter, *, after: int, limit: int) -> AuditLogPage:
     """Return the oldest matching events with numbers above `after`, in the order of their numbers."""
     number = _number(wanted)
     return _page(connection, wanted, [number > after, *_in_time(connection, wanted)], limit, number.asc())
@@ -167,7 +167,7 @@ def last_before(connection: Connection, at: datetime) -> int:
 
 def _page(
     connection: Connection, wanted: EventFilter, bounds: _Conditions, limit: int, order: ColumnElement[int]
-) -> JournalPage:
+) -> AuditLogPage:
     _plan_for_what_is_asked(connection)
     in_order = candidates(wanted, bounds).order_by(order).limit(CANDIDATES)
     looked_at = in_order.subquery("candidates")
@@ -178,9 +178,9 @@ def _page(
     limit = min(limit, fitting(sizes))
     found = _read(connection, statement.limit(limit + 1), sizes[: limit + 1])
     if len(found) > limit:
-        return JournalPage(items=_sealed(connection, found[:limit]), next=found[limit - 1].id)
+        return AuditLogPage(items=_sealed(connection, found[:limit]), next=found[limit - 1].id)
     last = in_order.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
-    return JournalPage(items=_sealed(connection, found), next=connection.execute(last).scalar_one_or_none())
+    return AuditLogPage(items=_sealed(connection, found), next=connection.execute(last).scalar_one_or_none())
 
 
 def _read(connection: Connection, statement: Select[Any], sizes: Sequence[Size] | None = None) -> list[Recorded]:

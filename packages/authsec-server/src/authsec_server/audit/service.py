@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from authsec_server.audit import pages, partitions, store
-from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
+from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
 from authsec_server.audit.model import EDITS, Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.audit.store import events, recorded
@@ -83,7 +83,7 @@ def page(
     before: int | None = None,
     after: int | None = None,
     limit: int = 50,
-) -> JournalPage:
+) -> AuditLogPage:
     """Return a page of matching events: newest first below `before`, or with `after` oldest first above it."""
     principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
@@ -97,7 +97,7 @@ def event(tx: Tx, principal: Principal, number: int) -> Recorded:
     principal.require(Role.VIEWER)
     found = pages.by_id(tx.connection, number) if 0 < number <= MAX_NUMBER else None
     if found is None:
-        raise NotFound("The journal has no such event.", "Look for it by its request_id or the token's jti.")
+        raise NotFound("The audit log has no such event.", "Look for it by its request_id or the token's jti.")
     return found
 
 
@@ -116,7 +116,7 @@ def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded,
 
 def minted_under(
     tx: Tx, principal: Principal, client_id: str, delegation_id: str, *, before: int | None = None, limit: int = 10
-) -> JournalPage:
+) -> AuditLogPage:
     """Return the tokens issued to the client under the delegation, newest first."""
     wanted = EventFilter(kinds=frozenset({EventKind.TOKEN_ISSUED}), client_id=client_id, delegation_id=delegation_id)
     return page(tx, principal, wanted, before=before, limit=limit)
@@ -124,7 +124,7 @@ def minted_under(
 
 def principal_acts(
     tx: Tx, principal: Principal, kind: PrincipalKind, principal_id: str, *, before: int | None = None, limit: int = 10
-) -> JournalPage:
+) -> AuditLogPage:
     """Return the actions of an administrator or an admin key, newest first."""
     return page(tx, principal, EventFilter(principal=(kind, principal_id)), before=before, limit=limit)
 

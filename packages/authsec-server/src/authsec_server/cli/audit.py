@@ -103,14 +103,14 @@ def audit() -> None:
 
 _SEALING: Final = {  # these bring the database with them, and nobody who lists events shall wait for it
     "keys": ("keys", "Print the public keys that verify the seals, to be kept elsewhere."),
-    "head": ("head", "Print the newest signed head of the sealed journal, to be kept elsewhere."),
-    "verify": ("verify_journal", "Verify the journal in a database against its seals, without a server."),
+    "head": ("head", "Print the newest signed head of the sealed audit log, to be kept elsewhere."),
+    "verify": ("verify_database", "Verify the audit log in a database against its seals, without a server."),
     "export-sealed": (
         "export_sealed",
-        "Print the whole sealed journal as JSON Lines, to be verified elsewhere with `verify-export`.",
+        "Print the whole sealed audit log as JSON Lines, to be verified elsewhere with `verify-export`.",
     ),
     "verify-export": ("verify_exported", "Verify the output of `export-sealed`, on any machine."),
-    "rotate-key": ("rotate_key", "Replace the key that seals the journal."),
+    "rotate-key": ("rotate_key", "Replace the key that seals the audit log."),
     "drop": (
         "drop_months",
         "Delete the events of old months, after checking that an export contains each of them as sealed.",

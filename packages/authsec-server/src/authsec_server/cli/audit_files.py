@@ -1,4 +1,4 @@
-"""Readers of the files that verify the sealed journal (keys, heads, exports), and the parameter type for months."""
+"""Readers of the files that verify the sealed audit log (keys, heads, exports), and the parameter type for months."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
         }
         ends = {key.thumbprint(): int(end) for key, end in found.items() if end is not None}
     except (strict_json.StrictJsonError, JoseError, KeyError, TypeError, ValueError, AttributeError):
-        raise CallFailed(f"{path} does not hold the keys of a sealed journal.", _HOW_KEYS) from None
+        raise CallFailed(f"{path} does not hold the keys of a sealed audit log.", _HOW_KEYS) from None
     if not found:
-        raise CallFailed(f"{path} holds no key that seals journals; those of tokens are others.", _HOW_KEYS)
+        raise CallFailed(f"{path} holds no key that seals audit logs; those of tokens are others.", _HOW_KEYS)
     return {key.thumbprint(): key for key in found}, ends
 
 

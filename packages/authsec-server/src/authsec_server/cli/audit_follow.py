@@ -63,7 +63,7 @@ class Follower:
             return ()
         self._gone += len(page["dropped"])
         if self._gone and len(page["dropped"]) < _PAGE:
-            self._tell(f"{self._gone:,} events were dropped from the journal: only their seals are left.")
+            self._tell(f"{self._gone:,} events were dropped from the audit log: only their seals are left.")
             self._gone = 0
         if leaves:
             self.place, self.leaf = leaves[-1]["place"], leaves[-1]["leaf"]
@@ -210,7 +210,7 @@ def _kept(state: Path) -> tuple[int, str]:
         if not (type(place) is int and place >= 0 and isinstance(leaf, str) and leaf):
             raise ValueError
     except (ValueError, KeyError, TypeError):
-        raise CallFailed(f"{state} does not say how far the journal was followed.", "Name another file.") from None
+        raise CallFailed(f"{state} does not say how far the audit log was followed.", "Name another file.") from None
     return place, leaf
 
 

@@ -1,4 +1,4 @@
-"""The report of a verification of the sealed journal, as text for people and JSON for programs."""
+"""The report of a verification of the sealed audit log, as text for people and JSON for programs."""
 
 from __future__ import annotations
 

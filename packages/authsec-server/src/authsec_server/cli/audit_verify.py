@@ -1,4 +1,4 @@
-"""`authsec audit verify` and related commands: check the sealed journal, export it, and replace its key."""
+"""`authsec audit verify` and related commands: check the sealed audit log, export it, and replace its key."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def keys(caller: Caller, output: Output) -> None:
 
 def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
     with reach.kept_open() as opened:
-        listed, is_proved = opened.authority.journal_keys.read_listed()
+        listed, is_proved = opened.authority.sealing_keyring.read_listed()
     if not is_proved:
         output.note(
             "No sealing key file is named, so nothing proves these keys: who writes to the database can replace them."
@@ -74,9 +74,9 @@ def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
 @click.command()
 @admin_command
 def head(caller: Caller, output: Output) -> None:
-    """Print the newest signed head of the sealed journal. Store it on another machine.
+    """Print the newest signed head of the sealed audit log. Store it on another machine.
 
-    With a stored head, `verify` finds a journal that was cut or completely rewritten after the head was signed.
+    With a stored head, `verify` finds an audit log that was cut or completely rewritten after the head was signed.
     """
     answer = caller.get("events/head")
     if answer["overdue"]:
@@ -128,7 +128,7 @@ def _checking(command: Callable[..., None]) -> Callable[..., None]:
     " copy, or while no server runs.",
 )
 @local_command
-def verify_journal(
+def verify_database(
     caller: Caller,
     output: Output,
     key_file: Path,
@@ -136,7 +136,7 @@ def verify_journal(
     with_files: tuple[Path, ...],
     deep: bool,
 ) -> None:
-    """Verify the journal in a database against its seals. No server is needed.
+    """Verify the audit log in a database against its seals. No server is needed.
 
     Exit status 0: all is as sealed; the newest events may not be sealed yet.
 
@@ -144,7 +144,7 @@ def verify_journal(
     readers. Exit status 3 also means that nothing is sealed, or that none of the keys has signed a head.
 
     Exit status 6: a part was not verified. Provide the export of dropped events or the permissions in the
-    message, or start a server that seals the waiting events. Exit status 1: the journal could not be verified.
+    message, or start a server that seals the waiting events. Exit status 1: the audit log could not be verified.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
@@ -185,7 +185,7 @@ def _damaged(url: str) -> Report | None:
 @click.command("export-sealed")
 @local_command
 def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it is lines of JSON for everybody
-    """Print the whole sealed journal as JSON Lines, to be verified elsewhere with `verify-export`.
+    """Print the whole sealed audit log as JSON Lines, to be verified elsewhere with `verify-export`.
 
     Each line is an event with its seal, in the order of sealing, or a signed head.
     """
@@ -220,9 +220,9 @@ def verify_exported(
 @admin_command
 @sealing_key_option
 def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool, dry_run: bool) -> None:
-    """Replace the key that seals the journal. The old key signs the new key, and the new key signs from then on.
+    """Replace the key that seals the audit log. The old key signs the new key, and the new key signs from then on.
 
-    Somebody who has the old key can then add nothing to the journal. The old public keys verify the journal
+    Somebody who has the old key can then add nothing to the audit log. The old public keys verify the audit log
     across the change. Store the new public keys as well.
     """
     if key_file is not None:
@@ -252,7 +252,7 @@ def _replace_by_file(
         with _rotating(reach, new) as opened:
             its = opened.authority
             kid, before = its.database.rehearse(
-                lambda tx: its.journal_keys.replace(tx, opened.act(), issuer=its.issuer, rehearsed=True, file=new)
+                lambda tx: its.sealing_keyring.replace(tx, opened.act(), issuer=its.issuer, rehearsed=True, file=new)
             )
         _tell_rehearsed(output, kid, before, f"{kid} in {key_file}")
         return
@@ -263,7 +263,7 @@ def _replace_by_file(
     with _rotating(reach, new) as opened:
         its = opened.authority
         kid, before = replace_by_file(
-            its.database, its.journal_keys, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
+            its.database, its.sealing_keyring, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
         )
     output.result(
         {"kid": kid, "replaces": before},

@@ -99,7 +99,7 @@ class EnrolmentRefused(NotPermitted):
     def __init__(self, why: EnrolmentRefusal, client: Named | None = None) -> None:
         super().__init__(*(_OF_ANOTHER if why is EnrolmentRefusal.CODE_OF_ANOTHER else _NO_SUCH_CODE))
         self.why = why
-        self.client = client  # for the journal
+        self.client = client  # for the audit log
 
 
 def parse_hours(hours: int) -> int:

@@ -24,7 +24,7 @@ from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.attestation.explain.service import Trials
-from authsec_server.audit.live import LiveJournal
+from authsec_server.audit.live import LiveAuditLog
 from authsec_server.console import guard, navigation
 from authsec_server.console.errors import FailedPage, answered
 from authsec_server.console.forms import Form, query_of, read_form
@@ -157,7 +157,7 @@ class Console:
     sign_in: SignIn
     session_terms: SessionTerms
     open_id: OpenIdSignIn | None
-    live: LiveJournal
+    live: LiveAuditLog
     key_sets: KeySets
     cluster_apis: ClusterApis
     trials: Trials

@@ -5,7 +5,7 @@ Each of five methods has its own guarantees:
 `read`    reads one consistent snapshot and writes nothing.
 `check`   reads one snapshot, even if tables are missing. The authority version in the `Tx` is 0.
 `append`  writes data that changes nobody's authority (a counter, a time of last use).
-`record`  writes to the journal under the *shared* authority lock. So the authority version in the `Tx` stays
+`record`  writes to the audit log under the *shared* authority lock. So the authority version in the `Tx` stays
           true until the commit.
 `change`  changes authority under the *exclusive* lock, which is taken before the first read, and raises the
           version.

@@ -6,4 +6,4 @@ from typing import Final
 
 AUTHORITY_LOCK: Final = 0x41757468_53656331  # "AuthSec1"
 MIGRATION_LOCK: Final = AUTHORITY_LOCK + 1
-SEALING_LOCK: Final = AUTHORITY_LOCK + 2  # who seals the journal: see audit/sealing
+SEALING_LOCK: Final = AUTHORITY_LOCK + 2  # who seals the audit log: see audit/sealing

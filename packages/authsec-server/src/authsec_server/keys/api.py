@@ -41,7 +41,7 @@ class KeyRotation(Body):
 
 
 class KeyRevocation(Body):
-    """The body of a key revocation request: the reason, for the journal."""
+    """The body of a key revocation request: the reason, for the audit log."""
 
     reason: str = ""
 

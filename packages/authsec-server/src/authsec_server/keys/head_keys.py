@@ -1,4 +1,4 @@
-"""Make, seal and open the keys that sign heads of the revocation feed and of the journal's log.
+"""Make, seal and open the keys that sign heads of the revocation feed and of the audit log's log.
 
 These keys sign no token. A key for one kind of head never signs the other kind: each key is sealed for one
 purpose.

@@ -37,7 +37,7 @@ class Purpose(StrEnum):
 
     TOKENS = "signing key"
     FEED = "feed key"
-    JOURNAL = "journal key"
+    AUDIT_LOG = "audit log key"
 
 
 class NotUnsealed(Exception):

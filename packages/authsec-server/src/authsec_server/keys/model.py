@@ -87,7 +87,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedKey:
-    """A key that signs heads of the revocation feed or of the journal's log, with a sealed private part."""
+    """A key that signs heads of the revocation feed or of the audit log's log, with a sealed private part."""
 
     kid: str
     sealed: bytes = field(repr=False)

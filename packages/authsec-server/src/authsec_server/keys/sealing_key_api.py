@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
 from authsec_server.audit.api import PATH
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import Role
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
@@ -17,7 +17,7 @@ class SealKeyReplaced(TypedDict):
     replaces: str
 
 
-def operations(keys: JournalKeys, *, issuer: str) -> list[AnyOperation]:
+def operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperation]:
     """Return the operation that replaces the sealing key."""
 
     async def replace(call: Call[NoBody]) -> SealKeyReplaced:
@@ -29,7 +29,7 @@ def operations(keys: JournalKeys, *, issuer: str) -> list[AnyOperation]:
         Operation(
             method="POST",
             path=f"{PATH}/keys/rotate",
-            operation_id="rotateJournalKey",
+            operation_id="rotateSealingKey",
             summary="Replace the key of the seals: the present one signs for the new one, which signs from then on",
             least=Role.ADMIN,
             handler=replace,

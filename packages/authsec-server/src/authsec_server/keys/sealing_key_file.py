@@ -21,7 +21,7 @@ from authsec_server.failures import StartupRefused
 from authsec_server.private_files import read_private
 from authsec_server.web.instants import rfc3339
 
-TYPE: Final = "authsec-journal-keys+jwt"
+TYPE: Final = "authsec-audit-keys+jwt"
 _HOW_TO_MAKE: Final = "umask 077; openssl genpkey -algorithm ed25519 -out"
 
 

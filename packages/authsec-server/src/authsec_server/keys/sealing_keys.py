@@ -41,7 +41,7 @@ NO_FILE: Final = "The audit trail of this database is sealed by a key in a file,
 _NAME_IT: Final = f"Name the file to every server of this database: {SETTING}=/path/to/sealing-key.pem"
 
 
-class JournalKeys:
+class SealingKeys:
     """The sealing keys of one database. Safe for use from any thread.
 
     There are several keys if servers that started together each made one.
@@ -57,7 +57,7 @@ class JournalKeys:
         file: KeyFile | None = None,
     ) -> None:
         self._database = database
-        self._maker = HeadKeyMaker(master_key=master_key, purpose=Purpose.JOURNAL, token_bytes=token_bytes)
+        self._maker = HeadKeyMaker(master_key=master_key, purpose=Purpose.AUDIT_LOG, token_bytes=token_bytes)
         self._file = file
         self._held: dict[str, PrivateKey] = {}
         self._first = ""
@@ -91,7 +91,7 @@ class JournalKeys:
         found = self._held.get(kid or self._first)
         if found is None:
             raise Unavailable(
-                "The key to seal the journal with is not there, or sealed by another master key.",
+                "The key to seal the audit log with is not there, or sealed by another master key.",
                 f"If it was replaced by a key in a file, name that file: {SETTING}" if kid else "",
             )
         return found
@@ -135,7 +135,7 @@ class JournalKeys:
     def by_kid(self) -> Mapping[str, PublicKey]:
         """Return the keys that verify heads, by name: trusted keys and their successors. Raises `Unavailable`.
 
-        A successor is a key that a trusted key has signed for in a record of the journal.
+        A successor is a key that a trusted key has signed for in a record of the audit log.
         """
         return self._database.read(
             lambda tx: service.reached_keys(tx, {key.kid: key.public for key in self._trusted(tx)})
@@ -280,7 +280,7 @@ class JournalKeys:
 
 
 def replace_by_file(
-    database: Database, keys: JournalKeys, sealer: Sealer, act: Act, *, issuer: str, file: KeyFile
+    database: Database, keys: SealingKeys, sealer: Sealer, act: Act, *, issuer: str, file: KeyFile
 ) -> tuple[str, str]:
     """Replace the present key by the file's key, and seal the record of the replacement. Raises `Conflict`.
 

@@ -116,7 +116,7 @@ def all_sealed(connection: Connection) -> dict[str, bytes]:
 
 
 def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:
-    """Insert a key that signs heads: of the feed (`feed_keys`) or of the journal's log (`sealing_keys`)."""
+    """Insert a key that signs heads: of the feed (`feed_keys`) or of the audit log's log (`sealing_keys`)."""
     connection.execute(insert(table).values(kid=key.kid, sealed_private=key.sealed, created_at=key.created_at))
 
 

@@ -44,7 +44,7 @@ from authsec_server.tokens.request import TokenRequest
 from authsec_server.web.request_context import limit_key
 from authsec_server.web.throttle import Limiter
 
-# A client in a tight loop, and whoever replays its assertions, are journalled by the minute, like a stranger.
+# A client in a tight loop, and whoever replays its assertions, are recorded by the minute, like a stranger.
 _COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
 
 

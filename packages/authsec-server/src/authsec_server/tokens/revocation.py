@@ -88,7 +88,7 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
     found = audit.token_issued(tx, jti)
     if found is None:
         raise NotFound(
-            "The journal knows no token with this jti. Nothing was ended.",  # not what was typed: it may be a secret
+            "The audit log knows no token with this jti. Nothing was ended.",  # not what was typed: it may be a secret
             "The jti is a claim of the token; `authsec audit list` shows it beside each that was issued.",
         )
     expires_at = found.event.expires_at

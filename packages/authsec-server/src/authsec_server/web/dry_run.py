@@ -61,7 +61,7 @@ class WouldStop(TypedDict):
 class DryRun(TypedDict):
     """The result that the same request without dry_run would have. Nothing has changed.
 
-    `would_change` are the events that the journal would record. `would_answer` is the response, with null for
+    `would_change` are the events that the audit log would record. `would_answer` is the response, with null for
     secrets.
     """
 
@@ -73,7 +73,7 @@ class DryRun(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """The impact of one undone change: the journal's events as the API shows them, and the ended tokens, if any."""
+    """The impact of one undone change: the audit log's events as the API shows them, and the ended tokens, if any."""
 
     would_change: Sequence[dict[str, Any]]
     would_stop: WouldStop | None

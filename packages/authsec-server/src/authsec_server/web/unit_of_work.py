@@ -46,7 +46,7 @@ class Insight(Protocol):
 class UnitOfWork:
     """A runner of database work: database, clock, randomness, authentication of callers and the impact of changes.
 
-    `count_refusal` records in the journal that a principal was not permitted to do an operation.
+    `count_refusal` records in the audit log that a principal was not permitted to do an operation.
     """
 
     database: Database

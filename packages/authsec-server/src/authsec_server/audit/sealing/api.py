@@ -113,8 +113,8 @@ def operations(
         Operation(
             method="GET",
             path=f"{PATH}/head",
-            operation_id="getJournalHead",
-            summary="The newest signed head of the sealed journal, to be kept elsewhere",
+            operation_id="getAuditHead",
+            summary="The newest signed head of the sealed audit log, to be kept elsewhere",
             handler=head,
             answer=HeadShown,
             refusals=(404,),
@@ -122,7 +122,7 @@ def operations(
         Operation(
             method="GET",
             path=f"{PATH}/keys",
-            operation_id="getJournalKeys",
+            operation_id="getAuditKeys",
             summary="The public keys that check the seals",
             handler=keys,
             answer=SealKeysShown,

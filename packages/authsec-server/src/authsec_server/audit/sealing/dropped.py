@@ -29,7 +29,7 @@ from authsec_server.audit.sealing.heads import (
     signed_claims,
 )
 
-TYPE: Final = "authsec-journal-drop+jwt"
+TYPE: Final = "authsec-audit-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MONTH: Final = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", re.ASCII)
 STAYING: Final = frozenset(

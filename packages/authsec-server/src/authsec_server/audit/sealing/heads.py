@@ -13,7 +13,7 @@ from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_c
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 
-TYPE: Final = "authsec-journal-head+jwt"
+TYPE: Final = "authsec-audit-checkpoint+jwt"
 _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
 KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
@@ -97,9 +97,9 @@ def read_head(signed: str, keys: Keys) -> Head:
         version = counting_number(claims["authority_version"]) if "authority_version" in claims else None
         signing_keys = _kids(claims.get("signing_keys", []))
     except (ValueError, OverflowError, OSError):
-        raise HeadRefused("is no head of a journal") from None
+        raise HeadRefused("is no head of an audit log") from None
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
-        raise HeadRefused("is no head of a journal")
+        raise HeadRefused("is no head of an audit log")
     return Head(
         size=size,
         root=root,
@@ -127,7 +127,7 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
     except JoseError as error:
         raise NoHead(f"cannot be believed: {error}") from None
     if unverified.header.get("typ") != kind or len(unverified.signature) != _SIGNATURE:
-        raise NoHead(f"is no {what} of a journal")
+        raise NoHead(f"is no {what} of an audit log")
     kid = str(unverified.header.get("kid"))
     key = keys.get(kid)
     if key is None:

@@ -29,7 +29,7 @@ from authsec_server.audit.sealing.heads import (
 )
 from authsec_server.audit.sealing.succession import Succession, succession
 
-TYPE: Final = "authsec-journal-restored+jwt"
+TYPE: Final = "authsec-audit-restored+jwt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

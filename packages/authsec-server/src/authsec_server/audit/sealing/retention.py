@@ -228,12 +228,12 @@ class Dropper:
         report, found = self.database.read(confirmed)
         if not report.as_sealed:
             raise Conflict(
-                "The journal is not as it was sealed, and evidence of that is not dropped.",
+                "The audit log is not as it was sealed, and evidence of that is not dropped.",
                 "See what was found: authsec audit verify",
             )
         if report.unproved:
             raise Conflict(
-                f"The journal is not sealed to its end, and nothing is dropped. {report.unproved[0]}",
+                f"The audit log is not sealed to its end, and nothing is dropped. {report.unproved[0]}",
                 "Wait until a server has sealed it, which takes some seconds, and try again.",
             )
         if not verify_export(export, keys, now=act.now).as_sealed:
@@ -327,7 +327,7 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
 def _check_held(wanted: ToGo) -> None:
     """Refuse the drop unless the export has each event as its leaf in this database says. Raises `Conflict`."""
     if not wanted.events:
-        raise Conflict("There is nothing to drop: the journal has no event of those months.")
+        raise Conflict("There is nothing to drop: the audit log has no event of those months.")
     if wanted.lacking:
         raise Conflict(
             f"The export does not hold {wanted.lacking:,} of the {wanted.events:,} events that would be dropped.",

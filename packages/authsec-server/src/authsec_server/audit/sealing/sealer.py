@@ -136,7 +136,7 @@ class Sealer:
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
-            log.error("the journal is not sealed: another session holds the sealing lock, or locks rows of counts")
+            log.error("the audit log is not sealed: another session holds the sealing lock, or locks rows of counts")
 
     def _name(self, refused: Sequence[int]) -> None:
         """Log each event that is not sealed, once."""
@@ -229,12 +229,12 @@ class Sealer:
             try:
                 wait = 0 if await anyio.to_thread.run_sync(self.seal) else SECONDS
             except Unavailable:
-                log.debug("sealing the journal waits for the database")
+                log.debug("sealing the audit log waits for the database")
             except LogBroken as broken:
-                log.error("the journal is not sealed any further: authsec audit verify", why=str(broken))
+                log.error("the audit log is not sealed any further: authsec audit verify", why=str(broken))
                 wait = RETRY_SECONDS
-            except Exception as error:  # noqa: BLE001 - whatever it was, the journal must be sealed again when it is over
-                log.error("sealing the journal failed and will be tried again", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the audit log must be sealed again when it is over
+                log.error("sealing the audit log failed and will be tried again", error=type(error).__name__)
                 wait = RETRY_SECONDS
             await anyio.sleep(wait)
 

@@ -15,7 +15,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Principal, Role
 
-_ONCE_IT_RUNS = "A server seals the journal within a second once it runs; one that does not says why in its log."
+_ONCE_IT_RUNS = "A server seals the audit log within a second once it runs; one that does not says why in its log."
 OVERDUE_AFTER = timedelta(minutes=10)
 """Refusals may be counted up for five and are sealed then; a server may be replaced meanwhile."""
 

@@ -125,8 +125,8 @@ STUCK: Final = timedelta(seconds=30)  # what takes longer than this to be taken,
 MOST: Final = 1000  # heads that wait; of more, the oldest are let go: a later one covers all that they did
 CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where heads are to go
 LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
-DELIVERED = Counter("authsec_audit_heads_delivered_total", "Heads of the sealed journal that were taken elsewhere.")
-WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed journal that were not taken elsewhere yet.")
+DELIVERED = Counter("authsec_audit_heads_delivered_total", "Heads of the sealed audit log that were taken elsewhere.")
+WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed audit log that were not taken elsewhere yet.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,11 +230,11 @@ class HeadsElsewhere:
         since = before.undelivered_since or self._now()
         self._standing = SinkState(sent=True, undelivered_since=since, problem=problem)
         if before.problem != problem:
-            log.error("heads of the journal are not taken elsewhere", why=problem, since=since.isoformat())
+            log.error("heads of the audit log are not taken elsewhere", why=problem, since=since.isoformat())
 
     def _worked(self) -> None:
         if self._standing.undelivered_since is not None:
-            log.info("heads of the journal are taken elsewhere again")
+            log.info("heads of the audit log are taken elsewhere again")
         self._standing = SinkState(sent=True)
 
 

@@ -16,7 +16,7 @@ from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_c
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import HeadRefused, Keys, record_in, signed_claims
 
-TYPE: Final = "authsec-journal-key+jwt"
+TYPE: Final = "authsec-audit-key+jwt"
 LONGEST: Final = 4096  # characters of a record; one of a key has some 500
 NEVER: Final = 2**63 - 1
 

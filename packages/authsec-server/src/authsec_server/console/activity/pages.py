@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
-from authsec_server.audit.filters import EventFilter, JournalPage
+from authsec_server.audit.filters import AuditLogPage, EventFilter
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.service import SoFar
@@ -58,7 +58,7 @@ async def trail(visit: PageRequest) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[query.ActivityQuery, JournalPage, list[Point], int, SoFar]:
+    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, list[Point], int, SoFar]:
         its = query.read(tx, visit.query)
         found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
@@ -71,7 +71,7 @@ async def trail(visit: PageRequest) -> Response:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in query.FIELDS}
         its = query.ActivityQuery(wanted=EventFilter(), typed=typed)
-        found, points, newest = JournalPage(items=(), next=None), [], 0
+        found, points, newest = AuditLogPage(items=(), next=None), [], 0
     return visit.render(
         "activity/trail.html",
         title="Activity",

@@ -164,6 +164,6 @@ def _instant(field: str, text: str, *, days: int = 0) -> datetime | None:
     except ValueError:
         raise Invalid(field, "This is no date.", "e.g. 2026-11-25") from None
     if instant.year not in _YEARS:
-        raise Invalid(field, "The journal has nothing of that year.", "e.g. 2026-11-25")
+        raise Invalid(field, "The audit log has nothing of that year.", "e.g. 2026-11-25")
     instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return instant + timedelta(days=days) if len(text) <= len("2026-11-25") else instant

@@ -68,7 +68,7 @@ async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator
             with anyio.move_on_after(HEARTBEAT_SECONDS):  # nothing is yielded inside: a generator must not hold a scope
                 recorded = await anext(watcher)
         except StopAsyncIteration:
-            return  # the journal ends with the server
+            return  # the audit log ends with the server
         ends = recorded is not None and recorded.event.kind in MAY_SHUT_OUT
         if ends or recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
             if not await _still_in(visit):

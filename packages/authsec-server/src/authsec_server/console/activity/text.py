@@ -72,7 +72,7 @@ _NAMELESS: Mapping[str, str] = {
     "client_id_missing": "a caller without a client_id",
     "client_id_invalid": "a malformed client_id",
 }
-"""Who asked where the journal names no client: what is made up is not kept."""
+"""Who asked where the audit log names no client: what is made up is not kept."""
 
 _TO_THEMSELVES: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_SET_UP: "set up their account",

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
-from authsec_server.audit.filters import TOKEN_KINDS, EventFilter, JournalPage
+from authsec_server.audit.filters import TOKEN_KINDS, AuditLogPage, EventFilter
 from authsec_server.audit.model import Named, Recorded
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.binding_matching import lacks
@@ -161,7 +161,7 @@ def _status(
     return replace(status, missing=missing) if missing else status
 
 
-def _requests(tx: Tx, client: Client, page: JournalPage, now: datetime) -> list[Request]:
+def _requests(tx: Tx, client: Client, page: AuditLogPage, now: datetime) -> list[Request]:
     groups = [tuple(alike) for _, alike in groupby(page.items, key=_alike)]
     shown = groups[:LAST]
     revoked_at = revoked(tx, [alike[0] for alike in shown])

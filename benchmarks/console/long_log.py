@@ -1,6 +1,6 @@
-"""Measures what the console asks of the journal, on a database that `fill.py` has filled.
+"""Measures what the console asks of the audit log, on a database that `fill.py` has filled.
 
-    uv run --no-sync python benchmarks/console/journal.py sqlite:////tmp/authsec.sqlite3
+    uv run --no-sync python benchmarks/console/long_log.py sqlite:////tmp/authsec.sqlite3
 
 Milliseconds of server time, each in a transaction of its own: the fastest, the median and the slowest of many runs.
 """

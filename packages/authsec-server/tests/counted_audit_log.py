@@ -1,4 +1,4 @@
-"""A journal that is sealed and counted, and what somebody does to the counts by hand; for several test modules."""
+"""An audit log that is sealed and counted, and what somebody does to the counts by hand; for several test modules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import text
 
@@ -31,15 +31,15 @@ NOVEMBER = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 class Counted:
-    """A journal of June, July and November, sealed and counted."""
+    """An audit log of June, July and November, sealed and counted."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = JUNE
         database.append(lambda tx: partitions.prepare_months(tx.connection, JUNE))
-        keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(JUNE)
-        self.key, self.keys, self.journal_keys = keys.signing_key(), keys.by_kid(), keys
+        self.key, self.keys, self.sealing_keyring = keys.signing_key(), keys.by_kid(), keys
         self.restart()
         for at in (JUNE, JULY, NOVEMBER):
             self.now = at
@@ -49,7 +49,7 @@ class Counted:
             self.settle()
 
     def restart(self) -> None:
-        keys = self.journal_keys
+        keys = self.sealing_keyring
         self.sealer = Sealer(
             self.database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: self.now
         )

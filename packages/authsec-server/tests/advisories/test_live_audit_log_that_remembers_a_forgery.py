@@ -1,6 +1,6 @@
 """Somebody changes an event while an administrator watches, and puts it back.
 
-The live journal reads an event once for all who watch. If it kept the event, whoever joins hours later would be shown
+The live audit log reads an event once for all who watch. If it kept the event, whoever joins hours later would be shown
 the forged one, and no check would find anything.
 """
 
@@ -12,7 +12,7 @@ import anyio
 import pytest
 from authsec_server.audit import live
 from authsec_server.audit import service as audit
-from authsec_server.audit.live import LiveJournal, Watcher
+from authsec_server.audit.live import LiveAuditLog, Watcher
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.db import Database
 from sqlalchemy import text
@@ -39,14 +39,14 @@ async def test_whoever_joins_is_shown_the_event_as_it_is(database: Database, mon
         with anyio.fail_after(5):
             return (await anext(watcher)).event.address
 
-    journal = LiveJournal(database, now=lambda: datetime.now(UTC))
+    audit_log = LiveAuditLog(database, now=lambda: datetime.now(UTC))
     write("203.0.113.9")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(journal.run)
-        with journal.watch(after=number - 1) as first:
+        tasks.start_soon(audit_log.run)
+        with audit_log.watch(after=number - 1) as first:
             assert await shown(first) == "203.0.113.9", "whoever looks meanwhile sees what the database has"
             write("192.0.2.7")
-            with journal.watch(after=number - 1) as second:
+            with audit_log.watch(after=number - 1) as second:
                 assert await shown(second) == "192.0.2.7"
         tasks.cancel_scope.cancel()
 
@@ -73,10 +73,10 @@ async def test_a_row_that_is_there_for_a_moment_makes_nobody_deaf(
             return (await anext(watcher)).id
 
     known = write()
-    journal = LiveJournal(database, now=lambda: datetime.now(UTC))
+    audit_log = LiveAuditLog(database, now=lambda: datetime.now(UTC))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(journal.run)
-        with journal.watch(after=known) as first:
+        tasks.start_soon(audit_log.run)
+        with audit_log.watch(after=known) as first:
             planted = write(under=10**9)
             shown = await next_number(first)
             if shown != 10**9:  # it was read before it was moved
@@ -85,7 +85,7 @@ async def test_a_row_that_is_there_for_a_moment_makes_nobody_deaf(
             with anyio.fail_after(5):
                 assert [each.id async for each in first] in ([], [planted])
             assert first.lagging, "who watches loads the page again"
-        with journal.watch(after=planted) as second:
+        with audit_log.watch(after=planted) as second:
             with anyio.move_on_after(0.1):
                 await anext(second)
             assert await next_number_of(second, write()) is not None
@@ -117,13 +117,13 @@ async def test_an_event_that_was_away_for_a_moment_comes_to_whoever_joins_later(
         with anyio.fail_after(5):
             return [(await anext(watcher)).id for _ in range(count)]
 
-    journal = LiveJournal(database, now=lambda: datetime.now(UTC))
+    audit_log = LiveAuditLog(database, now=lambda: datetime.now(UTC))
     move(numbers[2], -9)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(journal.run)
-        with journal.watch(after=numbers[0]) as first:
+        tasks.start_soon(audit_log.run)
+        with audit_log.watch(after=numbers[0]) as first:
             assert await shown(first, 2) == [numbers[1], numbers[3]]
             move(-9, numbers[2])
-            with journal.watch(after=numbers[0]) as second:
+            with audit_log.watch(after=numbers[0]) as second:
                 assert await shown(second, 3) == numbers[1:]
         tasks.cancel_scope.cancel()

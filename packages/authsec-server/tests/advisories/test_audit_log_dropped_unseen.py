@@ -1,4 +1,4 @@
-"""Old months are dropped from the journal, and somebody who administers the database hides behind that.
+"""Old months are dropped from the audit log, and somebody who administers the database hides behind that.
 
 They can write every table, and have no master key. What is missing counts as dropped by right only where a record of
 it, signed by the sealing key, was sealed before; and rows are dropped only if an export has every one of them, as it
@@ -38,7 +38,7 @@ from authsec_server.audit.store import events, hourly_counts, seal_heads, sealed
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,13 +53,13 @@ NO_COUNTS = dict.fromkeys((table.name for table in TABLES), "00" * 32)  # digest
 
 
 class Old:
-    """A journal with events of June, July and November, all of them sealed, and an export of it."""
+    """An audit log with events of June, July and November, all of them sealed, and an export of it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = JUNE
         database.append(lambda tx: audit_partitions.prepare_months(tx.connection, JUNE))
-        keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(JUNE)
         self.key, self.keys = keys.signing_key(), keys.by_kid()
         sealer = Sealer(
@@ -224,7 +224,7 @@ def test_what_is_not_over_alive_not_sealed_or_not_counted_stays(old: Old) -> Non
     old.settle()
     lines = list(export(old.database))
     old.run(update(events).where(events.c.id == 12).values(client_name="Somebody else"))  # of November, which stays
-    with pytest.raises(Conflict, match="The journal is not as it was sealed"):
+    with pytest.raises(Conflict, match="The audit log is not as it was sealed"):
         old.drop(lines)
     assert len(old.numbers()) == 15
 

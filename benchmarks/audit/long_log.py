@@ -1,8 +1,8 @@
-"""What a long journal costs whoever seals it, checks it and takes it away.
+"""What a long audit log costs whoever seals it, checks it and takes it away.
 
-    uv run --no-sync python benchmarks/audit/journal.py [--events 200000] [postgresql+psycopg://user@host/empty]
-    uv run --no-sync python benchmarks/audit/journal.py --events 10000000 --at-once --only-verify
-    uv run --no-sync python benchmarks/audit/journal.py --leaves 1000000 [postgresql+psycopg://user@host/empty]
+    uv run --no-sync python benchmarks/audit/long_log.py [--events 200000] [postgresql+psycopg://user@host/empty]
+    uv run --no-sync python benchmarks/audit/long_log.py --events 10000000 --at-once --only-verify
+    uv run --no-sync python benchmarks/audit/long_log.py --leaves 1000000 [postgresql+psycopg://user@host/empty]
 
 So many events of 60 days are written into a new database: one of SQLite in a temporary folder, unless an empty one is
 named. Then come the commands that an administrator types, each in a process of its own. With `--at-once` the events are
@@ -54,7 +54,7 @@ NOTHING = {column.name: None for column in events.columns}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The journal that is measured: its database, and a folder for keys, heads and exports."""
+    """The audit log that is measured: its database, and a folder for keys, heads and exports."""
 
     folder: Path
     url: str
@@ -83,11 +83,11 @@ class Place:
 
 def main(asked: argparse.Namespace) -> None:
     """Measure all of it, and print a line for each."""
-    with TemporaryDirectory(prefix="authsec-journal-") as folder:
+    with TemporaryDirectory(prefix="authsec-audit-") as folder:
         place = Place(folder=Path(folder), url=asked.database or f"sqlite:///{folder}/authsec.sqlite3")
         place.master_key.touch(mode=0o600)
         place.master_key.write_bytes(base64.b64encode(secrets.token_bytes(32)))
-        _told("a server starts on an empty journal, until its first head", *_first_head(place))
+        _told("a server starts on an empty audit log, until its first head", *_first_head(place))
         with open_authority(place.settings) as authority:
             if asked.leaves:
                 _seal(authority, _leaves(asked.leaves))

@@ -1,4 +1,4 @@
-"""Somebody who administers the database changes the journal after the fact, so that nobody sees who was given what.
+"""Somebody who administers the database changes the audit log after the fact, so that nobody sees who was given what.
 
 They can write every table, and read the code, but have no master key: heads they cannot sign. Whatever single thing
 they do to what is sealed is found and named. Who puts everything back to an older state of its own is found by whoever
@@ -30,7 +30,7 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.sealing_keys import JournalKeys
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
 from sqlalchemy import Connection, Executable, Row, delete, insert, select, text, update
@@ -67,19 +67,19 @@ def event(number: int) -> Event:
 
 
 class Sealed:
-    """A database whose journal is sealed, in two heads of different minutes, and what an outsider has of it."""
+    """A database whose audit log is sealed, in two heads of different minutes, and what an outsider has of it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
-        journal_keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-        journal_keys.keep(NOW)
+        sealing_keyring = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        sealing_keyring.keep(NOW)
         raise_version_to(database, 100)
         self.sealer = Sealer(
             database,
             issuer="https://authsec.example.com",
-            signing_key=journal_keys.signing_key,
-            keys=journal_keys.by_kid,
+            signing_key=sealing_keyring.signing_key,
+            keys=sealing_keyring.by_kid,
             now=lambda: self.now,
         )
         database.append(lambda tx: tx.connection.execute(text("UPDATE authority SET version = 9")))
@@ -87,7 +87,7 @@ class Sealed:
         self.fill(7, 9)
         self.now += timedelta(minutes=10)
         self.sealer.seal()  # all of them have settled: later ones with such numbers are inserted
-        self.keys: Keys = journal_keys.by_kid()
+        self.keys: Keys = sealing_keyring.by_kid()
         self.kept = self.report().last
 
     def fill(self, first: int, last: int) -> None:
@@ -129,7 +129,7 @@ class Undone(Exception):
 
 @pytest.fixture
 def sealed(database: Database) -> Iterator[Sealed]:
-    """A sealed journal, once per kind of database; all is well with it, before and after."""
+    """A sealed audit log, once per kind of database; all is well with it, before and after."""
     made = Sealed(database)
     assert made.report().as_sealed
     yield made
