@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from authsec import AuthSecClient, ConfigError
+from authsec import AuthSecClient, ConfigError, ToolError
 
 from authsec_autogen.tool import as_tool
 
@@ -31,12 +31,13 @@ def register_function(
     other parameters, `name` (by default the function's) and `description` (by default its docstring). `scope` and
     `resource` are those of `AuthSecClient.get_token`.
 
-    Returns the tool as registered: its results are JSON text, its exceptions are safe for the model. Raises
+    Returns the tool as registered: its results are JSON text, its exceptions are safe for the model. A denial raises
+    `ToolError`; what only the operator of the agent can mend goes to the logger `authsec`. Raises
     `ConfigError` if `fn` takes no token, nothing describes it, or the agents are not of the classic AutoGen API.
     """
     _check_agent(caller, "caller", "register_for_llm")
     _check_agent(executor, "executor", "register_for_execution")
-    tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource)(as_tool(fn))
+    tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource, on_denied=ToolError)(as_tool(fn))
     name = name or fn.__name__
     description = description or inspect.getdoc(tool)
     if not description:
