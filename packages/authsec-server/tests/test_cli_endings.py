@@ -147,8 +147,8 @@ def test_an_edit_of_a_trust_source_says_it_where_tokens_end(authsec: Authsec, ho
 
 
 def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[..., House]) -> None:
-    authsec("apis", "create", "CRM", "--identifier", "crm-api")
-    assert "does not follow" in authsec("apis", "list").stdout
+    assert "not heard of yet" in authsec("apis", "create", "CRM", "--identifier", "crm-api").stdout
+    assert "not heard of yet" in authsec("apis", "list").stdout
     its = house(local_operator=True)
     for now, proved, words in (
         (its.clock.now(), False, "does not follow, last seen 2026-11-25 12:00:00 UTC"),

@@ -235,7 +235,7 @@ def _following(api: Mapping[str, Any], last: str = "") -> Text:
     """Whether it learns of them; what was said without proof is said to be."""
     its = api["revocations"]
     if not its["following"]:
-        return styled("does not follow" + (last if its["seen_at"] else ""), "yellow")
+        return styled(f"does not follow{last}" if its["seen_at"] else "not heard of yet", "yellow")
     return styled("follows", "green") if its["proved"] else styled("says it follows", "")
 
 
