@@ -69,7 +69,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
         )
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
-    take_slug(tx, act, delegation.slug, terms)
+    take_slug(tx, act, delegation.slug, terms, taker=delegation.id)
     store.add(tx.connection, delegation)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
@@ -236,14 +236,14 @@ def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[s
     return next(slug for some in series for slug in free(some))
 
 
-def take_slug(tx: Tx, act: Act, slug: str, terms: Terms) -> None:
-    """Have the delegation that is over give up the slug, if one has it; before another is stored under it."""
+def take_slug(tx: Tx, act: Act, slug: str, terms: Terms, *, taker: str) -> None:
+    """Have the delegation that is over give up the slug, if one has it; before the `taker` is stored under it."""
     held = store.find(tx.connection, slug)
     if held is None:
         return
     without = changed(held, act, slug="")
     store.save(tx.connection, without)
-    detail = edit_detail(without.revision, {"slug": slug}, {"slug": None})
+    detail = edit_detail(without.revision, {"slug": slug}, {"slug": None}) | {"because": f"gave up its slug to {taker}"}
     record(tx, act, EventKind.DELEGATION_EDITED, standings(tx, [held], terms, act.now)[0], **detail, ended=[])
 
 
