@@ -34,11 +34,15 @@ def fetch_secure_data(
     delegation_token: str,  # filled in at each call; the model neither sees nor sets it
 ) -> dict[str, Any]:
     """Fetch a customer's record."""
-    response = requests.get(
-        f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}",
-        headers={"Authorization": f"Bearer {delegation_token}"},
-        timeout=5,
-    )
+    try:
+        response = requests.get(
+            f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}",
+            headers={"Authorization": f"Bearer {delegation_token}"},
+            timeout=5,
+        )
+    except requests.ConnectionError:
+        said = "The API at DOWNSTREAM_URL does not answer. Does `uv run authsec demo-api` run?"
+        raise ConnectionError(said) from None
     response.raise_for_status()
     record: dict[str, Any] = response.json()
     fetched.append(record)
@@ -60,7 +64,7 @@ def main() -> None:
         sys.exit(2)
     model = {
         "model": os.environ.get("OPENAI_MODEL", "gpt-4o-mini"),
-        "base_url": os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+        "base_url": os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1",
         "api_key": os.environ["OPENAI_API_KEY"],
     }
     assistant = autogen.AssistantAgent("assistant", llm_config={"config_list": [model]})
@@ -80,8 +84,10 @@ def main() -> None:
     try:
         user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_turns=5)
     except openai.OpenAIError as error:
-        url = f"OPENAI_BASE_URL ({model['base_url']})"
-        sys.exit(f"The model at {url} failed: {str(error).rstrip('.')}. Does `uv run authsec demo-api` run?")
+        failed = f"failed: {str(error).rstrip('.')}. Does `uv run authsec demo-api` run?"
+        if os.environ.get("OPENAI_BASE_URL"):
+            sys.exit(f"The model at OPENAI_BASE_URL ({model['base_url']}) {failed}")
+        sys.exit(f"OPENAI_BASE_URL is not set, and the model at {model['base_url']} {failed}")
     if not fetched:
         sys.exit("The customer was not fetched. The answer of the tool, above, says why.")
 

@@ -164,3 +164,10 @@ def test_an_api_of_the_readers_own_lets_the_agent_in(clone: Clone, authority: st
         stranger = clone.paste(call.partition("\\\n")[0])
         assert "401 Unauthorized" in stranger
         assert '"reason": "token_missing"' in stranger
+        again = block('T="$(uv run').replace("http://127.0.0.1:8000", url)
+        last = again.splitlines()[-1]
+        again = again.replace("sleep 1", f"until {last} | grep token_revoked; do sleep 0.1; done")
+        before, _, after = clone.paste(f"{variables}\n{again}").partition("is revoked for good")
+        assert "200 OK" in before
+        assert "401 Unauthorized" in after
+        assert "200 OK" not in after

@@ -99,6 +99,27 @@ def test_a_refusal_of_the_authority_reaches_the_model_as_a_sentence(
     )
 
 
+def test_what_only_the_operator_can_mend_goes_to_the_log_and_not_to_the_model(
+    model: Any, authsec: AuthSecClient, authority: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fetch(customer_id: str, *, delegation_token: str) -> str:
+        """Fetch a customer."""
+        raise AssertionError("called without a token")
+
+    authority.next_answers = [refused(401, "attestation_required")]
+    scripted = model(call("fetch", customer_id="42"))
+    assistant, user_proxy = agents(scripted)
+    register_function(fetch, caller=assistant, executor=user_proxy, authsec=authsec)
+    start_sync(user_proxy, assistant)
+
+    assert scripted.tool_results == [
+        "Error: This agent is not set up as its authority expects (attestation_required, request req-7). Whoever runs "
+        "the agent finds in its log what to do. Retrying will not help."
+    ]
+    assert "looked for" in caplog.text
+    assert "looked for" not in "".join(scripted.requests)
+
+
 def test_a_refusal_of_the_api_reaches_the_model_with_its_reason(
     model: Any, authsec: AuthSecClient, authority: Any, api: str
 ) -> None:

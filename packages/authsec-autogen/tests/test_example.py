@@ -88,6 +88,27 @@ def test_a_model_that_does_not_answer_is_told_in_one_sentence(authority: Any, tm
     assert "Traceback" not in run.stderr
 
 
+def test_without_a_url_of_the_model_it_is_said_that_none_is_set(
+    authority: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", NOWHERE)
+    run = run_example(tmp_path, authority.base_url, NOWHERE, "")
+    assert run.returncode == 1
+    assert "OPENAI_BASE_URL is not set, and the model at https://api.openai.com/v1 failed: " in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_an_api_that_does_not_answer_is_told_in_one_sentence(authority: Any, model: Any, tmp_path: Path) -> None:
+    scripted = model(call("fetch_secure_data", customer_id="42"), say("I could not. TERMINATE"))
+    run = run_example(tmp_path, authority.base_url, NOWHERE, scripted.base_url)
+    assert run.returncode == 1
+    (result,) = scripted.tool_results
+    assert result == (
+        "Error: ConnectionError: The API at DOWNSTREAM_URL does not answer. Does `uv run authsec demo-api` run?"
+    )
+    assert "urllib3" not in run.stdout + run.stderr
+
+
 def test_without_the_customer_the_example_fails(api: str, model: Any, tmp_path: Path) -> None:
     scripted = model(call("fetch_secure_data", customer_id="42"), say("I could not. TERMINATE"))
     run = run_example(tmp_path, NOWHERE, api, scripted.base_url)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from authsec.errors import ConfigError
 from authsec_demo.demo_api import demo_api_running
 from authsec_demo.exports import model_exports
 from authsec_demo.loopback import free_port
@@ -39,6 +40,15 @@ def test_it_says_why_no_token_is_accepted_yet(printed: str) -> None:
     said = " ".join(printed.split())
     assert re.search(r"accepts no token yet\. The keys of http://127\.0\.0\.1:\d+ cannot be had", said)
     assert "Start the authority, or name another with --issuer." in said
+
+
+def test_a_port_at_which_a_demo_api_answers_is_told(http: httpx2.Client, tmp_path: Path) -> None:
+    stage = Stage(Console(file=io.StringIO()))
+    port = http.base_url.port or 0
+    (tmp_path / "second").mkdir()
+    second = demo_api_running(stage, tmp_path / "second", issuer="http://127.0.0.1:9", audience="crm", port=port)
+    with pytest.raises(ConfigError, match="A demo-api answers there already"), second:
+        raise AssertionError("the port was taken twice")
 
 
 def test_the_model_needs_no_token_and_the_api_does(http: httpx2.Client) -> None:

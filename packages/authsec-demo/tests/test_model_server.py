@@ -51,11 +51,15 @@ def test_a_live_model_gets_the_request_unchanged_with_the_callers_key() -> None:
     assert len(transcript) == 1
 
 
-def test_a_live_model_that_is_not_there_is_said_to_be_not_there() -> None:
-    with asking(live(f"http://127.0.0.1:{free_port()}"), Transcript()) as http:
+def test_a_live_model_that_is_not_there_is_said_to_be_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with asking(live(nowhere), Transcript()) as http:
         answer = http.post("/v1/chat/completions", content=HELLO)
     assert answer.status_code == 502
-    assert "cannot be reached" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["message"] == (
+        f"The live model at {nowhere} cannot be reached (ConnectError). OPENAI_BASE_URL is not set."
+    )
 
 
 @pytest.mark.parametrize("leak", ["head.payload.signature", "… payload …", "signature"])

@@ -42,6 +42,13 @@ def test_a_line_to_be_copied_is_never_wrapped() -> None:
     assert page.text == f"   export A={'a' * 60}\n"
 
 
+def test_an_address_is_never_cut() -> None:
+    page = Page(width=40)
+    address = "https://authsec.example.com/console/delegations/new?client=a&actions=customers%3Adelete"
+    page.stage.said("user_proxy", f"A person can grant it at {address}.")
+    assert f"{address}.\n" in page.text
+
+
 def test_a_wide_terminal_is_not_filled() -> None:
     page = Page(width=300)
     page.stage.note("word " * 60)

@@ -106,6 +106,15 @@ def test_files_that_are_no_key(authsec: Authsec, tmp_path: Path) -> None:
         assert message in refused.stderr
 
 
+def test_a_mistyped_public_key_is_told_the_nearest_file(authsec: Authsec, tmp_path: Path) -> None:
+    for name in ("agent-key.pem", "agent-key.pem.pub", "other.txt"):
+        (tmp_path / name).touch()
+    mistyped = str(tmp_path / "agent-key.pub")
+    refused = authsec("agents", "create", "Billing", "--platform", "key", "--public-key", mistyped)
+    assert refused.exit_code == 1
+    assert f"The nearest is {tmp_path / 'agent-key.pem.pub'}." in refused.stderr
+
+
 def test_a_wrong_selector_is_told_the_right_one_and_leaves_nothing(authsec: Authsec) -> None:
     refused = authsec("agents", "create", *CUSTOMER_SUPPORT, "--selector", "k8s:nss=production")
     assert refused.exit_code == 1

@@ -52,7 +52,7 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
         "The tokens of helper are revoked. It gets new ones when it asks.\n",
     )
     assert first.stderr.startswith(WHAT.replace("1 agent", "tokens of 1 agent that goes on"))
-    assert "1 API does not follow the feed (authsec-api: may accept these tokens until " in first.stderr
+    assert "no API has followed the feed for the audience authsec-api yet (an API there may accept " in first.stderr
     for command in (
         ("delegations", "disable", delegation),
         ("agents", "proofs", "remove", "helper", proof, "--yes"),
@@ -62,6 +62,18 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
         done = authsec(*command)
         assert done.exit_code == 0, done.output
         assert "no live token (those that have ended are out until " in done.stderr, command
+
+
+def test_tokens_that_an_api_may_still_accept_are_not_said_to_have_ended(authsec: Authsec, agent: Any) -> None:
+    delegation = ids(authsec, "delegations", "list")
+    for command in (
+        ("delegations", "disable", delegation),
+        ("revoke", "agent", "helper"),
+        ("revoke", "delegation", delegation, "--yes"),
+    ):
+        done = authsec(*command)
+        assert "APIs that do not follow the feed may accept earlier tokens until " in done.stdout, done.output
+        assert "have ended" not in done.stdout.splitlines()[0], command
 
 
 @pytest.mark.parametrize(("typed", "enabled"), [("y\n", False), ("n\n", True), ("", True)])
@@ -137,8 +149,8 @@ def test_an_edit_of_a_trusted_issuer_says_it_where_tokens_end(authsec: Authsec, 
 
 
 def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[..., House]) -> None:
-    authsec("apis", "create", "CRM", "--identifier", "crm-api")
-    assert "does not follow" in authsec("apis", "list").stdout
+    assert "not heard of yet" in authsec("apis", "create", "CRM", "--identifier", "crm-api").stdout
+    assert "not heard of yet" in authsec("apis", "list").stdout
     its = house(local_operator=True)
     for now, proved, words in (
         (its.clock.now(), False, "does not follow, last seen 2026-11-25 12:00:00 UTC"),

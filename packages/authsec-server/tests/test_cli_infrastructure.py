@@ -139,6 +139,13 @@ def test_without_any_hint_both_ways_are_said(run: Authsec) -> None:
         assert way in said
 
 
+def test_one_variable_without_the_other_is_told_as_the_missing_one(run: Authsec) -> None:
+    said = failed(run("keys", "list", AUTHSEC_BASE_URL="https://authsec.example.com"), status=2)
+    assert "AUTHSEC_BASE_URL is set, and AUTHSEC_ADMIN_KEY is not." in said
+    said = failed(run("keys", "list", AUTHSEC_ADMIN_KEY=SOME_KEY))
+    assert "AUTHSEC_ADMIN_KEY is set, and AUTHSEC_BASE_URL is not" in said
+
+
 def test_a_folder_without_data_is_not_begun(run: Authsec, tmp_path: Path) -> None:
     for folder, lacking in (
         (tmp_path / "nowhere", f"There is no folder {tmp_path / 'nowhere'}."),

@@ -275,12 +275,12 @@ def test_what_another_role_gives_already_is_said_with_the_way_there(door: TestCl
     assert page.links["See it"] == f"{LIST}/{other['id']}"
 
 
-def test_what_the_review_shows_is_what_the_token_says_but_for_what_stands_in_brackets(
+def test_what_the_review_shows_is_what_the_token_says_but_for_values_in_parentheses(
     door: TestClient, role: str, agent: str
 ) -> None:
     page = get(door, f"{NEW}/review?role={role}&client={agent}&actions=customers:read")
     shown = claims(page)
-    assert "What stands in brackets is not settled yet." in page.text
+    assert "Values in parentheses are not settled yet." in page.text
     assert "random id" not in page.text
     page.form().send()
     (made,) = delegations(door)

@@ -105,7 +105,13 @@ def test_what_is_over_is_found_by_its_slug_until_a_later_one_takes_it(estate: An
     past = get(estate, first.id)
     assert (past.slug, past.revision) == ("", 3)
     given_up = estate.events("delegation.edited")[-1]
-    assert given_up.detail == {"revision": 3, "before": {"slug": "nightly"}, "after": {"slug": None}, "ended": []}
+    assert given_up.detail == {
+        "revision": 3,
+        "before": {"slug": "nightly"},
+        "after": {"slug": None},
+        "ended": [],
+        "because": f"gave up its slug to {second.id}",
+    }
     estate.act = Act(
         principal=estate.act.principal,
         now=estate.act.now + timedelta(days=2),

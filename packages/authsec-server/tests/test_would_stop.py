@@ -127,7 +127,7 @@ def test_the_pages_say_who_learns_of_it_and_who_does_not(its: House, door: TestC
 def an_api(
     name: str, *, following: bool = False, proved: bool = False, until: str | None = "2026-11-25T14:04:30Z"
 ) -> Any:
-    return {"name": name, "following": following, "proved": proved, "until": until, "seen_at": None}
+    return {"name": name, "api": name, "following": following, "proved": proved, "until": until, "seen_at": None}
 
 
 def said(**changed: Any) -> str:
@@ -149,6 +149,11 @@ ENDED_BEFORE = {"live_tokens": 0, "until": "2026-11-26T00:30:00Z"}
 ONE = {"live_tokens": 1}
 FOLLOWS, SAYS = an_api("Desk", following=True, proved=True), an_api("Chat", following=True)
 TAKES, TAKES_NONE = an_api("Billing"), an_api("CRM", until=None)
+SHARED = an_api("authsec-api") | {"api": None}
+NO_API = (
+    "no API has followed the feed for the audience authsec-api yet "
+    "(an API there may accept these tokens until 14:05 UTC)"
+)
 NOT = "1 API does not follow the feed (Billing: may accept these tokens until 14:05 UTC)"
 
 
@@ -174,6 +179,9 @@ NOT = "1 API does not follow the feed (Billing: may accept these tokens until 14
         (ENDS, ONE, [TAKES_NONE], "1 agent (B), 1 live token until 14:05 UTC"),
         (ENDS + ON, {}, [TAKES, FOLLOWS], "1 agent (B), tokens of 2 agents that go on (A, C), 17 live tokens until "
          f"14:05 UTC, 1 API follows the feed (Desk), {NOT.replace('the feed', 'it')}"),
+        (ENDS, ONE, [TAKES, SHARED], f"1 agent (B), 1 live token until 14:05 UTC, {NOT}, {NO_API}"),
+        (ENDS, ONE, [SHARED | {"seen_at": "2026-11-25T11:00:00Z"}], "1 agent (B), 1 live token until 14:05 UTC, "
+         f"{NO_API.replace('has followed', 'follows').replace('yet', 'now')}"),
         (ENDS, {"more": True}, [], "1 agent (B), at least 17 live tokens until 14:05 UTC"),
     ],
 )  # fmt: skip

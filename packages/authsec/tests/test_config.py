@@ -134,6 +134,11 @@ def test_a_slug_is_not_a_client_id() -> None:
         config(client_id="Customer Support")
 
 
+def test_the_placeholder_of_the_docs_is_told_as_one() -> None:
+    with pytest.raises(ConfigError, match=r"your-client-id is the placeholder of the docs\. .*`authsec agents list`"):
+        config(client_id="your-client-id")
+
+
 @pytest.mark.parametrize("client_id", [f"{CLIENT_ID} ", f" {CLIENT_ID}", f"{CLIENT_ID}\n"])
 def test_blanks_around_a_client_id_are_named(client_id: str) -> None:
     with pytest.raises(ConfigError, match="has blanks before or after it") as caught:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from authsec import AuthSecClient, ConfigError
+from authsec import AuthSecClient, ConfigError, ToolError
 
 from authsec_autogen.tool import as_tool
 
@@ -33,14 +33,14 @@ def register_function(
     `scope` and `resource` have the same meaning as in `AuthSecClient.get_token`.
 
     Returns the registered tool. The tool returns JSON text, and the exceptions of the tool are safe for the
-    model.
+    model. A denial raises `ToolError`; the logger `authsec` says what only the operator of the agent can mend.
 
     Raises `ConfigError` if `fn` has no parameter for the token or there is no description. Also raises
     `ConfigError` for an agent without the classic AutoGen API.
     """
     _check_agent(caller, "caller", "register_for_llm")
     _check_agent(executor, "executor", "register_for_execution")
-    tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource)(as_tool(fn))
+    tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource, on_denied=ToolError)(as_tool(fn))
     name = name or fn.__name__
     description = description or inspect.getdoc(tool)
     if not description:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
@@ -18,6 +20,15 @@ from authsec_demo.loopback import HOST, serving
 from authsec_demo.model_server import model_app, refusal, scripted, scripted_endpoint
 from authsec_demo.sample_api import create_app, sample_customers
 from authsec_demo.stage import Stage
+
+_MISPLACED: Final = "/chat/completions"  # what a client asks for whose OPENAI_BASE_URL lacks /v1
+_UNDER_V1: Final = "The model is under /v1: OPENAI_BASE_URL ends in /v1."
+_ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
+_MOST_BYTES: Final = 4_096
+_OTHER_DEMO_API: Final = (
+    "A demo-api answers there already. Use that one, stop it (if it is for another authority or audience), or choose "
+    "another port: --port."
+)
 
 
 @contextmanager
@@ -46,20 +57,33 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
     try:
         return running.enter_context(serving(app, port=port))
     except OSError as error:
+        other = _OTHER_DEMO_API if _is_demo_api(port) else taken_by(HOST, port)
         raise ConfigError(
-            f"{HOST} port {port} cannot be listened on: {os.strerror(error.errno or 0)}. {taken_by(HOST, port)}",
+            f"{HOST} port {port} cannot be listened on: {os.strerror(error.errno or 0)}. {other}",
             reason="listen_failed",
         ) from None
 
 
+def _is_demo_api(port: int) -> bool:
+    """Whether another demo-api answers at that port of this machine."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWERS_WITHIN)
+    try:
+        connection.request("GET", _MISPLACED)
+        return _UNDER_V1.encode() in connection.getresponse().read(_MOST_BYTES)
+    except (OSError, http.client.HTTPException):  # another program, or one that is busy
+        return False
+    finally:
+        connection.close()
+
+
 def _beside(api: App, *, model: App) -> App:
     """Combine both into one application: requests below /v1/ go to the model, all others to the API."""
-    misplaced = refusal(404, "The model is under /v1: OPENAI_BASE_URL ends in /v1.")
+    misplaced = refusal(404, _UNDER_V1)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         # The API would answer 401, and a reader would look for the mistake in the token.
-        chosen = misplaced if path == "/chat/completions" else model if path.startswith("/v1/") else api
+        chosen = misplaced if path == _MISPLACED else model if path.startswith("/v1/") else api
         await chosen(scope, receive, send)
 
     return application

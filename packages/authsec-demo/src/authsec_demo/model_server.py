@@ -6,6 +6,7 @@ The scripted model answers. With `--live-model`, the API forwards each request b
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -74,7 +75,8 @@ def live(base_url: str) -> Model:
             async with httpx2.AsyncClient(timeout=_LIVE_SECONDS) as http:
                 answer = await http.post(f"{base_url.rstrip('/')}/chat/completions", content=body, headers=headers)
         except httpx2.HTTPError as error:
-            return refusal(502, f"The live model cannot be reached ({type(error).__name__}).")
+            unset = "" if os.environ.get("OPENAI_BASE_URL", "").strip() else " OPENAI_BASE_URL is not set."
+            return refusal(502, f"The live model at {base_url} cannot be reached ({type(error).__name__}).{unset}")
         return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
 
     return relay

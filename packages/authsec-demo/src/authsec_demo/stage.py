@@ -115,7 +115,8 @@ class Stage:
             self._print(Text(" " * column + line))
 
     def _wrapped(self, text: str, column: int) -> list[str]:
-        return textwrap.wrap(text, max(self._console.width - column, _NARROWEST), break_on_hyphens=False)
+        width = max(self._console.width - column, _NARROWEST)
+        return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)  # an address is copied whole
 
     def _print(self, text: Text) -> None:
         text.rstrip()

@@ -21,6 +21,7 @@ _EXAMPLES = {
     "AUTHSEC_AGENT_CLIENT_ID": "YOUR-CLIENT-ID",
 }
 _SHAPE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"  # of a client_id
+_PLACEHOLDER = "your-client-id"
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # A host, perhaps a port and a path: nothing else may be repeated in an error, least of all a password.
 _NO_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._/-]*)?")
@@ -159,6 +160,13 @@ def _check_client_id(client_id: str) -> None:
         canonical = str(uuid.UUID(client_id.strip()))
     except ValueError:
         canonical = ""
+    if client_id.lower() == _PLACEHOLDER:
+        raise _invalid(
+            "client_id",
+            f"{client_id} is the placeholder of the docs. `authsec agents create` printed the agent's client_id, "
+            f"and `authsec agents list` shows it. It has this form:\n"
+            f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', _SHAPE)}",
+        )
     if client_id != canonical:
         slug = not canonical and _SLUG.fullmatch(client_id)
         wanted = "The SDK needs the agent's client_id, not its slug." if slug else "client_id must be the agent's id."

@@ -21,6 +21,7 @@ from authsec_server.cli.transport import CallFailed
 from authsec_server.clients.model import Platform
 from authsec_server.clients.selectors.parsing import KEYS, known_key
 from authsec_server.issuers.model import Provenance, shown_provenance
+from authsec_server.suggest import nearest
 
 MAX_KEY_FILE = 16 * 1024
 
@@ -111,7 +112,7 @@ def _read_public_key(path: Path) -> str:
 
     A private key is refused before the request, so the key does not leave this machine.
     """
-    content = read_beginning(path, MAX_KEY_FILE + 1)
+    content = read_beginning(path, MAX_KEY_FILE + 1, remedy=_nearest_beside(path))
     if b"PRIVATE KEY" in content:
         public = path.with_name(f"{path.name}.pub")
         raise CallFailed(
@@ -124,6 +125,16 @@ def _read_public_key(path: Path) -> str:
             "Give the file that says BEGIN PUBLIC KEY; `authsec keygen FILE` makes one, FILE.pub.",
         )
     return content.decode("utf-8", "replace")
+
+
+def _nearest_beside(path: Path) -> str:
+    """The file in the same folder whose name is most like that of a file that does not exist; public keys first."""
+    if path.exists() or not path.parent.is_dir():
+        return ""
+    names = [each.name for each in path.parent.iterdir() if each.is_file()]
+    keys = [name for name in names if name.endswith(".pub")]
+    found = nearest(path.name, keys) or nearest(path.name, names)
+    return f"The nearest is {path.with_name(found)}." if found else ""
 
 
 _LEAST = 8  # characters of an id: whoever types a number of the list removes nothing

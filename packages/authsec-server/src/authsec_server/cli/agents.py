@@ -227,7 +227,7 @@ def delete_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     The command shows the impact first. To stop an agent that may be needed again: authsec revoke agent
     """
     gone = delete(caller, output, path("clients", agent), f"Delete {agent} for good?", yes=yes)
-    output.result(gone, f"{gone['slug']} is deleted: its tokens have ended, and it gets no more.")
+    output.result(gone, f"{gone['slug']} is deleted: it gets no more tokens.")
 
 
 def _label(text: str) -> tuple[str, str]:

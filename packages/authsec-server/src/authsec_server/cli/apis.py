@@ -240,7 +240,7 @@ def _following(api: Mapping[str, Any], last: str = "") -> Text:
     """Describe whether the API follows revocations, and whether the API proved that with a credential."""
     its = api["revocations"]
     if not its["following"]:
-        return styled("does not follow" + (last if its["seen_at"] else ""), "yellow")
+        return styled(f"does not follow{last}" if its["seen_at"] else "not heard of yet", "yellow")
     return styled("follows", "green") if its["proved"] else styled("says it follows", "")
 
 

@@ -140,8 +140,9 @@ def _reach(data: Path | None, database: str | None) -> Transport:
         )
     here = _here(data, database)
     if here is None:
+        missing = "AUTHSEC_BASE_URL is set, and AUTHSEC_ADMIN_KEY is not.\n" if _environment("AUTHSEC_BASE_URL") else ""
         raise click.UsageError(
-            f"{_NAME_ITS_DATA}\n"
+            f"{_NAME_ITS_DATA}\n{missing}"
             "From elsewhere, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY; a key is made there with\n"
             "`authsec admin create-key NAME --role operator --expires 30d`."
         )

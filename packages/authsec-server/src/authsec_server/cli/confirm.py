@@ -17,7 +17,7 @@ from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, cell, harmless, styled
 from authsec_server.cli.params import as_typed
 from authsec_server.cli.transport import CallFailed
-from authsec_server.console.impact_text import summary
+from authsec_server.console.impact_text import accepted_until, summary
 
 yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
 reason_option = click.option("--reason", default="", help="Why, for the audit trail.")
@@ -65,6 +65,15 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
         )
 
 
+def ended(told: Mapping[str, Any] | None, claim: str, instead: str = "", what: str = "earlier tokens") -> str:
+    """The end of a sentence on what has ended: the `claim`, unless the dry run `told` of an API that may not learn.
+
+    Then `instead` ends the sentence, and the next one says until when such an API accepts `what`.
+    """
+    until = accepted_until(told["would_stop"]) if told else ""
+    return f"{instead}. APIs that do not follow the feed may accept {what} until {until}." if until else claim
+
+
 def ask_first(
     caller: Caller,
     output: Output,
@@ -74,29 +83,33 @@ def ask_first(
     yes: bool,
     body: Mapping[str, Any] | None = None,
     send: Send | None = None,
-) -> None:
-    """Show the impact of sending `body` to `path`, and ask for confirmation at a terminal.
+) -> Mapping[str, Any] | None:
+    """Show the impact of sending `body` to `path`, and ask at a terminal. Return the dry run that was made.
 
     A script sees the impact without a question. Use this function for changes that can be undone or that only
     revoke tokens. For other changes, see `ask_for_good`.
     """
-    if _somebody_is_asked(yes) or not output.as_json:
-        _say_and_ask(caller, output, foreseen(caller, path, body, send=send), question, yes)
+    if not _somebody_is_asked(yes) and output.as_json:
+        return None
+    told = foreseen(caller, path, body, send=send)
+    _say_and_ask(caller, output, told, question, yes)
+    return told
 
 
 def ask_for_good(
     caller: Caller, output: Output, path: str, question: str, *, yes: bool, send: Send | None = None
-) -> None:
-    """Show the impact before an irreversible change, and ask for confirmation. Refuse if nobody can answer.
+) -> Mapping[str, Any] | None:
+    """Show the impact before an irreversible change. Return the dry run that was made.
 
-    Raises `CallFailed` or click's `Abort`.
+    Raises `CallFailed` if nobody can confirm the change, or click's `Abort`.
     """
     if yes and output.as_json:
-        return
+        return None
     told = foreseen(caller, path, send=send)
     if told["would_stop"] is not None:
         say(caller, output, told)
     confirm(question, yes=yes)
+    return told
 
 
 def ask_if_tokens_end(

@@ -10,7 +10,7 @@ from authsec.deferred import Commands
 
 from authsec_server.cli.audience_check import may_be_misspelt, refuse_misspelt
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, edit, foreseen, yes_option
+from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, edit, ended, foreseen, yes_option
 from authsec_server.cli.delegation_shown import STATES, TARGETS, for_whom, in_full, revoked_since, row, shown, warned
 from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import Paged, note_more, page_options
@@ -73,7 +73,7 @@ def edit_delegation(
     output.result(done, shown(done), *warned(done))
 
 
-_OUT = "those that were out have ended"
+_OUT = ", and those that were out have ended."
 
 _ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show audiences and actions beside the rest
 
@@ -159,9 +159,9 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
     token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
-    ask_first(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
+    told = ask_first(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
     found = caller.post(where)
-    output.result(found, f"{for_whom(found)} is {found['state']}: it gives no more tokens, and {_OUT}.")
+    output.result(found, f"{for_whom(found)} is {found['state']}: it gives no more tokens{ended(told, _OUT)}")
 
 
 @delegations.command("enable")
@@ -184,10 +184,11 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
     accept an issued token until the token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "revoke")
+    told = None
     if its["revoked_at"] is None:
-        ask_for_good(caller, output, where, f"Revoke {in_full(its)} for good?", yes=yes)
+        told = ask_for_good(caller, output, where, f"Revoke {in_full(its)} for good?", yes=yes)
     found = caller.post(where)
     if its["revoked_at"]:
         output.result(found, f"{for_whom(found)} was revoked already, at {revoked_since(found)}.")
         return
-    output.result(found, f"{for_whom(found)} is revoked for good: it gives no more tokens, and {_OUT}.")
+    output.result(found, f"{for_whom(found)} is revoked for good: it gives no more tokens{ended(told, _OUT)}")

@@ -9,7 +9,7 @@ from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import ask_first, change_command, foreseen, reason_option, say, yes_option
+from authsec_server.cli.confirm import ask_first, change_command, ended, foreseen, reason_option, say, yes_option
 from authsec_server.cli.delegations import revoke_delegation
 from authsec_server.cli.output import Output, harmless, when
 
@@ -54,12 +54,13 @@ def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     follow revocations accept an issued token until the token expires.
     """
     where = path("clients", agent, "disable")
-    ask_first(caller, output, where, f"Stop {agent}?", yes=yes)
+    told = ask_first(caller, output, where, f"Stop {agent}?", yes=yes)
     its = caller.post(where)
     undone = caller.follow_up("agents", "enable", its["slug"])
     output.result(
         its,
-        f"{its['name']} is stopped: it is disabled, its tokens have ended, and it gets no more.",
+        f"{its['name']} is stopped: it is disabled"
+        + ended(told, ", its tokens have ended, and it gets no more.", " and gets no more tokens"),
         Text.assemble(("To let it work again (tokens that have ended stay so): ", "dim"), harmless(undone)),
     )
 
@@ -78,14 +79,14 @@ def revoke_token(caller: Caller, output: Output, which: str, reason: str) -> Non
         raise click.UsageError("This looks like a token. Pass it on stdin: authsec revoke token - < FILE")
     asked = {"token": _read()} if which == "-" else {"jti": which}
     told = foreseen(caller, "tokens/revoke", asked)
-    ended = caller.post("tokens/revoke", {**asked, "reason": reason})
-    name = ended["client"]["name"] if ended["client"] else "an agent"
-    if ended["already"]:
-        output.result(ended, f"The token {ended['jti']} of {name} had ended already, at {when(ended['ended_at'])} UTC.")
+    its = caller.post("tokens/revoke", {**asked, "reason": reason})
+    name = its["client"]["name"] if its["client"] else "an agent"
+    if its["already"]:
+        output.result(its, f"The token {its['jti']} of {name} had ended already, at {when(its['ended_at'])} UTC.")
         return
     if not output.as_json:
         say(caller, output, told)
-    output.result(ended, f"The token {ended['jti']} of {name} has ended.")
+    output.result(its, f"The token {its['jti']} of {name} {ended(told, 'has ended.', 'is revoked', 'the token')}")
 
 
 def _read() -> str:

@@ -36,11 +36,24 @@ def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
         parts.append(f"{_apis(proved)} {_follow(proved)} the feed ({_names(proved)})")
     if said:
         parts.append(f"{_apis(said)} {_say(said)} the feed ({_names(said)})")
-    if taking := [each for each in others if each["until"]]:
-        until = "; ".join(f"{each['name']}: {_takes(each, as_of)}" for each in taking[:MOST])
+    taking = [each for each in others if each["until"]]
+    if registered := [each for each in taking if each["api"]]:
+        until = "; ".join(f"{each['name']}: {_takes(each, as_of)}" for each in registered[:MOST])
         what = "it" if proved or said else "the feed"
-        parts.append(f"{_apis(taking)} {_do(taking)} not follow {what} ({until}{_and_more(taking)})")
+        parts.append(f"{_apis(registered)} {_do(registered)} not follow {what} ({until}{_and_more(registered)})")
+    unregistered = [each for each in taking if not each["api"]]
+    parts += [f"no {_unregistered(each)} (an API there {_takes(each, as_of)})" for each in unregistered[:MOST]]
+    if len(unregistered) > MOST:
+        parts.append(f"and the same for {len(unregistered) - MOST} more audiences")
     return parts
+
+
+def accepted_until(stops: Mapping[str, Any] | None) -> str:
+    """Until when an API that does not follow the feed may accept a token that has ended; empty if no API may."""
+    instants = [each["until"] for each in _sorted(stops["apis"])[2] if each["until"]] if stops else []
+    if not stops or not instants:
+        return ""
+    return clock(max(instants, key=datetime.fromisoformat), datetime.fromisoformat(stops["as_of"]))
 
 
 def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -89,6 +102,8 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
         lines.append(f"{_apis(said)} {_say(said)} the feed, without proof: {_names(said)}.")
     lines += [
         f"{each['name']} does not follow the feed ({seen(each, as_of)}): it {_takes(each, as_of)}."
+        if each["api"]
+        else f"No {_unregistered(each)}: an API there {_takes(each, as_of)}."
         for each in others[:MOST]
     ]
     if len(others) > MOST:
@@ -121,6 +136,13 @@ def _takes(api: Api, as_of: datetime) -> str:
     if not api["until"]:
         return "has no token to take"
     return f"may accept these tokens until {clock(api['until'], as_of)}"
+
+
+def _unregistered(audience: Api) -> str:
+    """An audience that no registered API has, such as the shared one, is no API: any number of APIs may have it."""
+    if audience["seen_at"]:
+        return f"API follows the feed for the audience {audience['name']} now"
+    return f"API has followed the feed for the audience {audience['name']} yet"
 
 
 def _apis(apis: Sequence[Api]) -> str:

@@ -35,7 +35,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms
     if not detail:
         return standing
     if after.slug != before.slug:
-        service.take_slug(tx, act, after.slug, terms)
+        service.take_slug(tx, act, after.slug, terms, taker=before.id)
     store.save(tx.connection, after)
     if after.audiences != before.audiences:
         store.save_audiences(tx.connection, after)

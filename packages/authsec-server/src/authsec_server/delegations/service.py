@@ -70,7 +70,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
         )
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
-    take_slug(tx, act, delegation.slug, terms)
+    take_slug(tx, act, delegation.slug, terms, taker=delegation.id)
     store.add(tx.connection, delegation)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
@@ -249,14 +249,14 @@ def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[s
     return next(slug for some in series for slug in free(some))
 
 
-def take_slug(tx: Tx, act: Act, slug: str, terms: Terms) -> None:
-    """Remove the slug from the ended or revoked delegation that has it, before another delegation is stored with it."""
+def take_slug(tx: Tx, act: Act, slug: str, terms: Terms, *, taker: str) -> None:
+    """Remove the slug from the delegation that is over, before the `taker` is stored with it."""
     held = store.find(tx.connection, slug)
     if held is None:
         return
     without = changed(held, act, slug="")
     store.save(tx.connection, without)
-    detail = edit_detail(without.revision, {"slug": slug}, {"slug": None})
+    detail = edit_detail(without.revision, {"slug": slug}, {"slug": None}) | {"because": f"gave up its slug to {taker}"}
     record(tx, act, EventKind.DELEGATION_EDITED, standings(tx, [held], terms, act.now)[0], **detail, ended=[])
 
 
