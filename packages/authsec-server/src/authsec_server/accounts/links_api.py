@@ -48,7 +48,7 @@ def operations(*, issuer: str) -> list[AnyOperation]:
             method="POST",
             path=PATH,
             operation_id="makeSetupLink",
-            summary="Make a link by which a person comes in, once, within 15 minutes",
+            summary="Create a one-time sign-in link, valid for 15 minutes",
             description="For the operator at the server's machine (`authsec admin setup-url`), and for no admin key.",
             least=Role.ADMIN,
             body=NewSetupLink,

@@ -51,7 +51,7 @@ def operations(names: Names) -> list[AnyOperation]:
             method="GET",
             path=PATH,
             operation_id="listEvents",
-            summary="What happened",
+            summary="List events",
             description="A page may be short, or empty, though others follow: looking for something rare goes only so "
             "far at once.",
             query=(*PAGING, order, *PARAMETERS),

@@ -210,7 +210,7 @@ def operations(
             method="GET",
             path=PATH,
             operation_id="listTrustedIssuers",
-            summary="Trusted issuers, in the order of their slugs",
+            summary="List trusted issuers by slug",
             query=(
                 Parameter(name="text", description="Part of the name, slug or issuer, or how the id begins."),
                 *PAGING,
@@ -235,7 +235,7 @@ def operations(
             method="GET",
             path=PATH + "/{trusted_issuer}",
             operation_id="showTrustedIssuer",
-            summary="A trusted issuer",
+            summary="Get a trusted issuer",
             handler=its.show,
             answer=TrustedIssuerShown,
             revised=True,

@@ -30,7 +30,7 @@ def operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperation]:
             method="POST",
             path=f"{PATH}/keys/rotate",
             operation_id="rotateSealingKey",
-            summary="Replace the key of the seals: the present one signs for the new one, which signs from then on",
+            summary="Replace the sealing key: the present key signs the record of its successor",
             least=Role.ADMIN,
             handler=replace,
             answer=SealKeyReplaced,

@@ -53,7 +53,7 @@ def operations() -> list[AnyOperation]:
             method="GET",
             path=f"{PATH}/{{event}}",
             operation_id="getEvent",
-            summary="One event whole, by its number; or all of one request, by its id",
+            summary="Get one event by number, or all events of one request",
             handler=_get,
             answer=Stories,
             refusals=(404,),

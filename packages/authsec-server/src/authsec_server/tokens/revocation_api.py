@@ -81,7 +81,7 @@ def operations(tokens: OwnTokens) -> list[AnyOperation]:
             method="POST",
             path=PATH,
             operation_id="revokeToken",
-            summary="End one token, by its jti or the token itself",
+            summary="Revoke one token, by its jti or the token itself",
             least=Role.OPERATOR,
             body=Ending,
             handler=end,

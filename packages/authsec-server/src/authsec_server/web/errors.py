@@ -157,7 +157,7 @@ def _unauthenticated(request: Request, failure: Exception) -> Response:
         401,
         reason="not_authenticated",
         error=failure.message,
-        details="Send one that stands: Authorization: Bearer authsec_…; commands send AUTHSEC_ADMIN_KEY. "
+        details="Send a valid admin key: Authorization: Bearer authsec_…; commands send AUTHSEC_ADMIN_KEY. "
         "On the server's machine, `authsec admin create-key NAME --role operator --expires 30d` makes one.",
         headers={"WWW-Authenticate": 'Bearer realm="authsec admin"'},
     )
@@ -169,7 +169,7 @@ def _precondition_required(request: Request, _failure: Exception) -> Response:
         428,
         reason="precondition_required",
         error="This edit does not say which revision it was made of. Nothing was changed.",
-        details='Send the ETag that it was read with, If-Match: "3-5b0c9e12"; or *, to edit whatever it is by now.',
+        details='Send the ETag that it was read with, If-Match: "3-5b0c9e12"; or *, to overwrite later edits.',
     )
 
 

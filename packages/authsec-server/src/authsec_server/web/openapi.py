@@ -208,7 +208,7 @@ def _parameters(operation: AnyOperation) -> list[Json]:
         found.append(_query(Parameter(name=DRY_RUN, description=asked, schema={"enum": ["1"], "type": "string"})))
     if operation.may_want_revision:
         tag = {"type": "string", "pattern": rf"^(\*|{etags.ACCEPTED})$"}
-        described = "The ETag of the thing as it was read; or *, whatever it is by now."
+        described = "The ETag of the entity that was read; or * to overwrite later edits."
         header = {"name": "If-Match", "in": "header", "required": operation.wants_revision}
         found.append({**header, "description": described, "schema": tag})
     return found

@@ -95,7 +95,7 @@ def operations(trials: Trials) -> list[AnyOperation]:
             method="POST",
             path=PATH,
             operation_id="tryToken",
-            summary="Ask step by step whether a workload's token would be believed, and whose it would be",
+            summary="Explain step by step whether a workload's token is accepted, and for which client",
             description="Nobody gets a token for it. That it was tried is recorded; nothing of the token is.",
             least=Role.OPERATOR,
             body=Tried,
