@@ -159,7 +159,7 @@ class Failing:
 def test_a_disk_that_fails_at_the_commit_leaves_the_outcome_open(
     database: Any, code: int, open_ended: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database._writer._engine.dialect, "do_commit", Failing(code))
+    monkeypatch.setattr(database._writer.engine.dialect, "do_commit", Failing(code))
     with pytest.raises(Unavailable) as raised:
         database.change(version)
     assert isinstance(raised.value, OutcomeUnknown) is open_ended
@@ -210,7 +210,7 @@ def test_an_outcome_that_is_open_is_told_to_who_changes_and_not_to_who_reads(
     client_id = its.delegated_name()
     database: Database = its.authority.database
     monkeypatch.setattr(
-        database._writer._engine.dialect,  # type: ignore[attr-defined] # of SQLite
+        database._writer.engine.dialect,  # type: ignore[attr-defined] # of SQLite
         "do_commit",
         Failing(sqlite3.SQLITE_IOERR_FSYNC),
     )
