@@ -15,8 +15,8 @@ from pathlib import Path
 
 import click
 from authsec.cli import commands
-from authsec.deferred import itself
-from authsec.exits import Exit
+from authsec.exit_status import Exit
+from authsec.lazy_commands import itself
 from authsec_server.audit.model import EventKind
 from authsec_server.settings import ENV_PREFIX, Settings
 

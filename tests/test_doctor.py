@@ -10,8 +10,8 @@ from typing import Any
 import click
 import pytest
 from authsec.cli import commands
-from authsec.deferred import itself
 from authsec.doctor.advice import OF_REFUSALS
+from authsec.lazy_commands import itself
 from authsec_server.tokens.decision import Reason
 from click.testing import CliRunner
 

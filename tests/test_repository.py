@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from authsec.cli import commands
-from authsec.deferred import itself
+from authsec.lazy_commands import itself
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

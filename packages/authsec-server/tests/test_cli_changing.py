@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 import pytest
-from authsec.deferred import itself
+from authsec.lazy_commands import itself
 from authsec_server.app import open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named

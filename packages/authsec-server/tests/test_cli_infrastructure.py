@@ -23,7 +23,7 @@ import pytest
 import structlog
 import structlog.testing
 import uvicorn
-from authsec.deferred import itself
+from authsec.lazy_commands import itself
 from authsec_server.app import open_authority
 from authsec_server.cli import register, remote
 from authsec_server.cli.caller import path

@@ -522,7 +522,7 @@ def test_a_proof_is_looked_for_where_nobody_can_be_reached(
 def test_no_token_is_made_for_a_name_that_only_the_server_gives_itself(
     authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The doctor does not have made what the agent would not; see `authsec.issuer`."""
+    """The doctor does not have made what the agent would not; see `authsec.authority`."""
     authority.issuer = "https://vault.example"
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"{authority.base_url}/idtoken")
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "asks")

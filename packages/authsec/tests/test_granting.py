@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, urlsplit
 
-from authsec.granting import LONGEST, grant_page
+from authsec.grant_url import LONGEST, grant_page
 from authsec.refusals import _PAGE
 from hypothesis import given
 from hypothesis import strategies as st

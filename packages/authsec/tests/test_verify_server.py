@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from authsec import ConfigError, cli
-from authsec.answers import Answer
+from authsec.gate import Answer
 from authsec.verifier import TokenVerifier, VerifiedToken
 from authsec.verifier.revocations.following import Unfollowed
 from authsec.verify_server.door import Door

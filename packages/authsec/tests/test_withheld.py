@@ -12,9 +12,9 @@ from unittest.mock import MagicMock
 import pydantic
 import pytest
 import requests
-from authsec import ToolError, handed_out
+from authsec import ToolError, issued_tokens
 from authsec.clock import Clock
-from authsec.handed_out import note
+from authsec.issued_tokens import record
 from authsec.withheld import safe_error, withheld
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,7 +91,7 @@ def test_several_tokens_are_withheld() -> None:
 
 def test_what_is_too_short_to_be_a_token_changes_no_text() -> None:
     """As tests of other people's have for one."""
-    note("t1", 60, Clock())
+    record("t1", 60, Clock())
     assert withheld(["x"], {"note": "t1"}) == {"note": "t1"}
 
 
@@ -126,7 +126,7 @@ def test_what_is_deep_is_left_out_from_there_on() -> None:
 def test_a_huge_result_takes_bounded_work(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are searched, and made anew, all; objects up to a number, and then their text is what counts."""
     for name in ("_tokens", "_beginnings"):  # those that other tests were given are looked for as well
-        monkeypatch.setattr(handed_out, name, ())
+        monkeypatch.setattr(issued_tokens, name, ())
     shows, many = 0, 20_000
 
     class Shown(Held):

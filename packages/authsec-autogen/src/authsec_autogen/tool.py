@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from authsec import AuthSecError
-from authsec.outgoing.api_denials import forget_denied
+from authsec.denials import forget_denied
 from authsec.outgoing.api_errors import api_refusal
 from authsec.withheld import ToolError, told, withheld
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from authsec.outgoing.api_denials import forget_denied
+from authsec.denials import forget_denied
 from authsec.withheld import safe_error, withheld
 from langchain_core.tools import BaseTool, ToolException
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 from authsec import AuthSecClient, ConfigError
-from authsec.denied import told_of_denial
+from authsec.denials import denial_text
 from authsec.tokens import TokenRequest
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ToolCallRequest
 from langchain_core.messages import ToolMessage
@@ -119,7 +119,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _told(self, request: ToolCallRequest, call: ToolCall, error: Exception) -> ToolMessage:
         """The denial as the tool's answer. Raises what is none."""
-        text = told_of_denial(error, call.handed_out) if self._tells_model else None
+        text = denial_text(error, call.handed_out) if self._tells_model else None
         if text is None:
             raise error
         asked = request.tool_call

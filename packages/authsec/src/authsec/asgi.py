@@ -6,7 +6,7 @@
         identity = identity_of(request)
         identity.require("customers:read")
 
-It needs no framework. What is decided and answered is the business of `authsec.gate` and `authsec.answers`.
+It needs no framework. What is decided and answered is the business of `authsec.gate` and `authsec.gate`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Unpack
 
-from authsec.answers import ANSWERED, Answer, answer_to
-from authsec.gate import Gate, GateSettings, agent_in, identity_in
+from authsec.gate import ANSWERED, Answer, Gate, GateSettings, agent_in, answer_to, identity_in
 from authsec.verifier import VerifiedToken, Verifier
 
 Scope = MutableMapping[str, Any]

@@ -25,8 +25,8 @@ from authsec.errors import (
     ServerError,
     TransportError,
 )
-from authsec.flight import Flight, Outcome
-from authsec.handed_out import note
+from authsec.issued_tokens import record
+from authsec.single_flight import Flight, Outcome
 from authsec.tokens import DelegationToken, TokenRequest
 
 _log = logging.getLogger("authsec")
@@ -180,7 +180,7 @@ class TokenCache:
 
     def _land(self, entry: _Entry, flight: Flight, started: float, started_wall: float, outcome: Outcome) -> None:
         if isinstance(outcome, DelegationToken):
-            note(outcome.value, outcome.expires_in, self._clock)
+            record(outcome.value, outcome.expires_in, self._clock)
         with self._lock:
             self._stranded.discard(flight)
             if entry.flight is not flight:  # it had been given up; what it brings may be older than what there is

@@ -1,7 +1,7 @@
 """The decorator that gives a tool its token. The model neither sees the parameter nor reads the token.
 
 Frameworks make the model's schema of a function's signature, so the wrapper has one without `delegation_token`
-(`authsec.wrapper`). Results and exceptions go to the model as well, so `authsec.withheld` searches them.
+(`authsec.tool_signature`). Results and exceptions go to the model as well, so `authsec.withheld` searches them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, overload
 
-from authsec.callers import answer_of_tool
-from authsec.delegable import MARK, PARAMETER, docstring_of, signature_of
-from authsec.denied import told_of_denial
+from authsec.denials import api_denial, denial_text, forget_denied, tool_result
 from authsec.errors import ConfigError
-from authsec.outgoing.api_denials import api_denial, forget_denied
 from authsec.tokens import DelegationToken, TokenRequest
+from authsec.tool_signature import MARK, PARAMETER, docstring_of, place_of, signature_of, with_value, wrapper_without
 from authsec.withheld import safe_error, withheld
-from authsec.wrapper import place_of, with_value, wrapper_without
 
 OnDenied = Literal["raise", "tell_model"] | Callable[[str], Any]
 """How a denied tool answers: it raises; it tells the model in the framework's way; or it asks a function of yours."""
@@ -133,10 +130,10 @@ class Delegated:
         if self.on_denied == "raise":
             forget_denied(error, held)
             return safe_error(held, error)
-        told = told_of_denial(error, held)
+        told = denial_text(error, held)
         if told is None:
             return safe_error(held, error)
-        return answer_of_tool(told) if self.on_denied == "tell_model" else self.on_denied(told)
+        return tool_result(told) if self.on_denied == "tell_model" else self.on_denied(told)
 
 
 def _searched(result: Any, held: tuple[str, ...]) -> Any:

@@ -17,9 +17,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 
-from authsec.answers import ANSWERED, Answer
 from authsec.errors import ConfigError
-from authsec.gate import Gate, agent_in, identity_in
+from authsec.gate import ANSWERED, Answer, Gate, agent_in, identity_in
 from authsec.verifier import VerifiedToken
 from authsec.wsgi import authorizations
 

@@ -22,9 +22,9 @@ from authsec.errors import (
     ServerError,
     TokenRequestError,
 )
-from authsec.exchange import MOST_BYTES, Answer
+from authsec.http_client import MOST_BYTES, Answer
+from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
-from authsec.wording import plain
 
 IN_A_PROGRAM = "by resource=… of delegated, get_token, requests_auth or httpx_auth"  # how an API is named there
 

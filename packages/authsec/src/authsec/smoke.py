@@ -15,10 +15,10 @@ import click
 from authsec.client import AuthSecClient
 from authsec.clock import Clock
 from authsec.errors import AuthSecError, ConfigError
+from authsec.safe_text import plain
 from authsec.terminal import Grade, command_line, described, duration, heading, step
 from authsec.token_report import claims, verified
 from authsec.tokens import DelegationToken
-from authsec.wording import plain
 
 _T = TypeVar("_T")
 

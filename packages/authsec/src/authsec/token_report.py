@@ -9,8 +9,8 @@ import click
 from authsec.authority import Authority
 from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
+from authsec.safe_text import plain
 from authsec.tokens import DelegationToken
-from authsec.wording import plain
 
 if TYPE_CHECKING:
     from authsec.verifier import VerifiedToken

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
-from authsec.answers import ANSWERED, Answer
-from authsec.gate import Gate, GateSettings, agent_in, identity_in
+from authsec.gate import ANSWERED, Answer, Gate, GateSettings, agent_in, identity_in
 from authsec.verifier import VerifiedToken, Verifier
 
 Environ = MutableMapping[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import click
-from authsec.deferred import Deferred
+from authsec.lazy_commands import Deferred
 
 _COMMANDS: Final = {  # of each the module, and a line for the page that lists them all
     "serve": ("serve", "Run the authority."),

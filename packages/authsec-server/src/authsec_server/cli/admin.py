@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 from authsec.config import export_line, is_loopback
-from authsec.deferred import Commands, Deferred
+from authsec.lazy_commands import Commands, Deferred
 
 from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import click
-from authsec.deferred import Commands, Deferred
+from authsec.lazy_commands import Commands, Deferred
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 from authsec_server.outbound import Answer, Outbound, OutboundFailed, OutboundLimits
 from authsec_server.sources.jwks import KeySet, UnusableKeys, read_key_set

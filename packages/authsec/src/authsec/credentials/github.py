@@ -10,13 +10,12 @@ from urllib.parse import quote, urlsplit
 
 from urllib3 import exceptions
 
-from authsec import exchange
+from authsec import http_client
 from authsec.config import is_loopback
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.credentials.workload_token import WorkloadToken
 from authsec.errors import AuthSecError, TransportError
-from authsec.exchange import Answer, AnswerTooLarge
-from authsec.pools import trust_store
+from authsec.http_client import Answer, AnswerTooLarge, trust_store
 from authsec.strict_json import StrictJsonError, loads
 
 _PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
@@ -87,7 +86,7 @@ def _may_be_asked(url: str) -> bool:
 def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecError:
     """The job's token, or what to raise: no frame that an exception passes holds a token."""
     try:
-        answer = exchange.get(
+        answer = http_client.get(
             asking.url,
             authorization=f"Bearer {asking.bearer}",
             trust=trust_store(None) if asking.url.startswith("https:") else None,
@@ -110,7 +109,7 @@ def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecErr
 
 def _token_of(answer: Answer) -> WorkloadToken | None:
     try:
-        body = loads(answer.body, max_bytes=exchange.MOST_BYTES)
+        body = loads(answer.body, max_bytes=http_client.MOST_BYTES)
     except StrictJsonError:
         return None  # whoever asked says that there was no token, without quoting what came
     value = body.get("value") if answer.status == 200 and isinstance(body, dict) else None

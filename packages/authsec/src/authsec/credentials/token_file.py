@@ -10,7 +10,7 @@ from authsec.credentials.reading import read_regular
 from authsec.credentials.source import MadeForAnother, Proof, ProofRequest, broken
 from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
 from authsec.errors import ConfigError
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 _IF_REFUSED = (
     "Has an administrator registered who makes these tokens as a trust source, and what they prove for this agent on "

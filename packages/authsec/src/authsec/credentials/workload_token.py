@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
-from authsec.wording import plain
 
 MOST_BYTES: Final = 16_384  # what the authority reads of a token
 # RFC 7515 §7.1. Nothing else may reach the Authorization header, least of all a line break.

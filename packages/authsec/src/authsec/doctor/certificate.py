@@ -13,9 +13,9 @@ from typing import Any, Final
 from authsec.config import AuthSecConfig, export_line
 from authsec.doctor.findings import Finding
 from authsec.errors import ConfigError
-from authsec.pools import trust_store
+from authsec.http_client import trust_store
+from authsec.safe_text import plain
 from authsec.terminal import Grade
-from authsec.wording import plain
 
 _SOON: Final = timedelta(days=14)
 _IGNORE_TIME: Final = 0x200000  # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name

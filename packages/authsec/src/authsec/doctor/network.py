@@ -18,9 +18,9 @@ from authsec.config import AuthSecConfig, is_loopback
 from authsec.doctor.certificate import certificate
 from authsec.doctor.findings import Finding
 from authsec.errors import ConfigError
-from authsec.pools import proxy_for
+from authsec.http_client import proxy_for
+from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
-from authsec.wording import plain
 
 _PATIENCE: Final = 5.0
 _PORTS: Final = {"http": 80, "https": 443}

@@ -14,8 +14,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distributions
 from typing import Final
 
 from authsec.doctor.findings import Finding
+from authsec.safe_text import plain
 from authsec.terminal import Grade
-from authsec.wording import plain
 
 _FOLDERS: Final = {  # of ours in a clone, by name
     "authsec": "authsec",

@@ -16,9 +16,9 @@ from authsec.doctor.advice import advice
 from authsec.doctor.findings import Finding
 from authsec.doctor.own_word import facts_of, seconds_over
 from authsec.errors import AuthSecError
+from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
 from authsec.token_report import fact
-from authsec.wording import plain
 
 _PATIENCE: Final = 3.0  # with a place that does not count
 _LONGEST: Final = 300  # of an address that is shown to be pasted

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from authsec.authority import Authority
+from authsec.authority import Authority, issuer_of, require_trusted
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line
 from authsec.doctor.advice import advice
 from authsec.doctor.findings import Finding
 from authsec.errors import AuthSecError, ConfigError
-from authsec.exchange import http_date
-from authsec.issuer import issuer_of, trusted
+from authsec.http_client import http_date
 from authsec.refusals import CLOCK_TOLERANCE
 from authsec.terminal import Grade, duration
 
@@ -54,7 +53,7 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
             f"    {export_line('AUTHSEC_ISSUER', issuer)}",
         )
     try:
-        trusted(issuer, config)
+        require_trusted(issuer, config)
     except ConfigError as error:
         return Finding(
             step="authority",

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from authsec.config import AuthSecConfig, export_line, is_loopback, with_scheme
 from authsec.doctor.findings import Finding
 from authsec.errors import ConfigError
+from authsec.safe_text import plain
 from authsec.terminal import Grade
-from authsec.wording import plain
 
 READ: Final = (
     "AUTHSEC_ADMIN_KEY", "AUTHSEC_AGENT_CLIENT_ID", "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_AGENT_SECRET_FILE",

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from authsec.denied import told_of_denial
+from authsec.denials import denial_text
 from authsec.errors import AuthSecError
-from authsec.handed_out import living
+from authsec.issued_tokens import live_tokens
 from authsec.outgoing.api_errors import api_refusal
 
 _NOT_ANSWERED: Final = -32010  # MCP leaves -32000 to -32019 to implementations
@@ -25,14 +25,14 @@ class Refusal:
 
 def refusal_by_authority(error: AuthSecError) -> Refusal:
     """The authority issued no token."""
-    denial = told_of_denial(error, ())
+    denial = denial_text(error, ())
     return Refusal(text=denial or str(error), is_denial=denial is not None)
 
 
 def refusal_by_server(response: Any) -> Refusal | None:
     """The server refused a token of this process with 401 or 403; None for every other response."""
     refusal = api_refusal(response)
-    if refusal is None or refusal.status not in _DENIED or refusal.sent not in living():
+    if refusal is None or refusal.status not in _DENIED or refusal.sent not in live_tokens():
         return None
     return Refusal(text=refusal.said, is_denial=True)
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol
 
 from authsec.clock import Clock
 from authsec.outgoing.origins import Origin
+from authsec.safe_text import plain
 from authsec.tokens import DelegationToken, HiddenText, TokenRequest
-from authsec.wording import plain
 
 _log = logging.getLogger("authsec")
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from authsec.cache import forget
 from authsec.client import AuthSecClient
 from authsec.errors import ConfigError
-from authsec.granting import grant_page
+from authsec.grant_url import grant_page
 from authsec.jose import JoseError, parse_compact
 from authsec.testing.denials import HttpAnswer, denial
 from authsec.testing.endpoint import Endpoint

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypeGuard, TypeVar
 
 from authsec.errors import ConfigError, InvalidToken
+from authsec.safe_text import plain
 from authsec.verifier.issuer import refuse_throwaway
 from authsec.verifier.token import ACTION
-from authsec.wording import plain
 
 HIGHEST_LEEWAY: Final = 300
 YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends

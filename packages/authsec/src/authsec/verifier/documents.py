@@ -16,7 +16,7 @@ from urllib3.util import Timeout
 from authsec import strict_json
 from authsec.clock import Clock
 from authsec.errors import ConfigError
-from authsec.pools import open_pool
+from authsec.http_client import open_pool
 
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0

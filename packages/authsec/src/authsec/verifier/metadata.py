@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from authsec.safe_text import plain
 from authsec.verifier.documents import AnotherIssuer, DocumentRefused
-from authsec.wording import plain
 
 
 def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[str, Any]]) -> str:

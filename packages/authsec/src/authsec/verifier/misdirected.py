@@ -6,9 +6,8 @@ import logging
 import threading
 from typing import Final
 
-from authsec.clock import Clock
-from authsec.verifier.moments import Moment, moment, since
-from authsec.wording import plain
+from authsec.clock import Clock, Moment, moment, since
+from authsec.safe_text import plain
 
 _log = logging.getLogger("authsec.verifier")
 

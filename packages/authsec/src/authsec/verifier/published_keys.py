@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from authsec.clock import Clock
+from authsec.clock import Clock, Moment, moment, since
 from authsec.errors import ConfigError, KeysUnavailable
 from authsec.jose import PublicKey
 from authsec.verifier.documents import AnotherIssuer, DocumentRefused
 from authsec.verifier.key_set import KeysHealth, usable_keys
 from authsec.verifier.metadata import published_address
-from authsec.verifier.moments import Moment, moment, since
 
 _log = logging.getLogger("authsec.verifier")
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 from authsec.errors import InsufficientScope
-from authsec.granting import grant_page
+from authsec.grant_url import grant_page
 
 ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}")
 

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from authsec.answers import ANSWERED, Answer
-from authsec.gate import Gate, Let
+from authsec.gate import ANSWERED, Answer, Gate, PassThrough
+from authsec.safe_text import plain
 from authsec.verifier import VerifiedToken
 from authsec.verify_server.requirement import Misconfigured, Requirement
-from authsec.wording import plain
 
 REFUSAL: Final = "authsec-refusal"
 """The header in which a proxy that reads no bodies finds that of a refusal."""
@@ -71,8 +70,8 @@ def misconfigured(error: Misconfigured, target: str = "") -> Answer:
     return told_in_header(Answer(status=500, body=body))  # in any case: how it is to be told may be what is wrong
 
 
-def _admit(entered: VerifiedToken | Let, requirement: Requirement, gate: Gate) -> VerifiedToken | Answer:
-    if isinstance(entered, Let):
+def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate: Gate) -> VerifiedToken | Answer:
+    if isinstance(entered, PassThrough):
         raise TypeError("a gate of this server lets nobody in without a token")
     try:
         if requirement.all_of:

@@ -15,7 +15,7 @@ from enum import IntEnum
 from http import HTTPStatus
 from typing import Final
 
-from authsec.answers import Answer
+from authsec.gate import Answer
 from authsec.verifier import VerifiedToken
 from authsec.verify_server.door import REFUSAL, Door, misconfigured
 from authsec.verify_server.identity import identity_headers

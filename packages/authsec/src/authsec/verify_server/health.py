@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from authsec.answers import Answer
 from authsec.errors import RevocationsUnavailable, VerificationUnavailable
+from authsec.gate import Answer
 from authsec.verifier import TokenVerifier
 
 

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs
 
-from authsec.answers import Answer
 from authsec.asgi import Receive, Refusal, Scope, Send
-from authsec.gate import Gate
+from authsec.gate import Answer, Gate
 from authsec.resource_metadata import WELL_KNOWN
 from authsec.verifier import VerifiedToken
 from authsec.verify_server.door import Door, misconfigured

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import parse_qsl
 
+from authsec.safe_text import plain
 from authsec.verifier.token import ACTION
-from authsec.wording import plain
 
 ANY_AGENT: Final = "any_agent"
 """In place of an action: whoever has a good token for this API. No action looks like it, since it has no colon."""

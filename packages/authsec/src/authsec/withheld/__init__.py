@@ -2,7 +2,7 @@
 
 An API that echoes the request's headers, or a library whose exception quotes them, would take a token there: the one
 that the call was given, or another that the tool's HTTP client has got by itself. So all are looked for that clients of
-this process have (`authsec.handed_out`), besides those that the caller names. What holds none stays the very same
+this process have (`authsec.issued_tokens`), besides those that the caller names. What holds none stays the very same
 object. `needles` are the tokens as they are looked for, `search` looks (by `kinds`), `remaking` makes what holds one
 anew, and `errors` is for what is raised.
 """

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from authsec.error_chain import behind
-from authsec.outgoing.api_errors import api_refusal
+from authsec.outgoing.api_errors import api_refusal, error_chain
+from authsec.safe_text import plain
 from authsec.withheld.needles import Needles
 from authsec.withheld.search import Budget, hold, shown, text_of
-from authsec.wording import plain
 
 
 class ToolError(Exception):
@@ -17,7 +16,7 @@ class ToolError(Exception):
 
 def safe(needles: Needles, error: Exception, kind: type[Exception] = ToolError) -> Exception:
     """The error, or one of `kind` without its token."""
-    errors = list(behind(error))
+    errors = list(error_chain(error))
     printed = [part for one in errors for part in (text_of(one), shown(one), _arguments(one))]
     # Notes are among the attributes. So is the request that a library's exception has, which holds the token, always:
     # nobody prints that, and programs tell these exceptions apart by their class. What it shows of itself is printed.

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from functools import cached_property, lru_cache
 from typing import Final, Self
 
-from authsec.handed_out import BEGINNING, beginnings, living
+from authsec.issued_tokens import PREFIX_LENGTH, live_tokens, prefixes
 
 REMOVED: Final = "[delegation token removed]"
 
@@ -47,12 +47,12 @@ class Needles:
 
     @cached_property
     def _beginnings(self) -> set[str]:
-        every = {*(token[:BEGINNING] for token in self._given), *beginnings()}
+        every = {*(token[:PREFIX_LENGTH] for token in self._given), *prefixes()}
         return {form for beginning in every for form in _begun(beginning)}
 
     @cached_property
     def _forms(self) -> set[str]:
-        return _forms_of({*self._given, *living()})
+        return _forms_of({*self._given, *live_tokens()})
 
 
 @lru_cache(maxsize=64)

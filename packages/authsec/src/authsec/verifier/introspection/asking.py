@@ -12,10 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
-from authsec.clock import Clock
+from authsec.clock import Clock, Moment, moment, since
 from authsec.errors import RevocationsUnavailable
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.moments import Moment, moment, since
 
 _log = logging.getLogger("authsec.verifier")
 

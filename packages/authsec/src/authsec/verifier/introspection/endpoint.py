@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from urllib3 import exceptions
 
-from authsec import exchange, strict_json
+from authsec import http_client, strict_json
 from authsec.clock import Clock
 from authsec.errors import ConfigError
-from authsec.exchange import Answer, AnswerTooLarge
+from authsec.http_client import Answer, AnswerTooLarge
 from authsec.verifier.documents import DocumentRefused, Documents, why
 from authsec.verifier.introspection.answers import counts
 from authsec.verifier.metadata import published_address
@@ -54,7 +54,7 @@ class Endpoint:
     def _answer(self, address: str, token: str, deadline: float) -> Answer:
         form = {"token": token, "token_type_hint": "access_token"}
         try:
-            answer = exchange.post_form(
+            answer = http_client.post_form(
                 address,
                 form=form,
                 authorization=self._authorization,
@@ -78,7 +78,7 @@ class Endpoint:
 def _read(address: str, answer: Answer) -> Mapping[str, Any]:
     kind = answer.content_type.partition(";")[0].strip().lower()
     try:
-        document = strict_json.loads(answer.body, max_bytes=exchange.MOST_BYTES)
+        document = strict_json.loads(answer.body, max_bytes=http_client.MOST_BYTES)
     except strict_json.StrictJsonError:  # its text may quote what was answered
         document = None
     if kind != "application/json" or not isinstance(document, dict):

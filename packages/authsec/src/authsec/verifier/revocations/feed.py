@@ -6,9 +6,8 @@ import logging
 import math
 from collections.abc import Iterable
 
-from authsec.clock import Clock
+from authsec.clock import Clock, Moment, since
 from authsec.verifier.key_set import KeySource
-from authsec.verifier.moments import Moment, since
 from authsec.verifier.revocations.batches import LEEWAY, Batch, read_batch
 from authsec.verifier.revocations.entries import BatchRefused, Subject
 from authsec.verifier.revocations.state import RevocationState

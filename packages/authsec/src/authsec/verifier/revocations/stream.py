@@ -14,7 +14,7 @@ from urllib3.util import Timeout
 
 from authsec.clock import Clock
 from authsec.errors import ConfigError
-from authsec.pools import open_pool
+from authsec.http_client import open_pool
 from authsec.verifier.documents import NO_HEADERS, DocumentRefused, why
 from authsec.verifier.revocations.batches import MOST_BYTES
 from authsec.verifier.revocations.messages import Messages

@@ -7,8 +7,7 @@ import math
 import threading
 from typing import Final
 
-from authsec.clock import Clock
-from authsec.verifier.moments import Moment, moment, since
+from authsec.clock import Clock, Moment, moment, since
 from authsec.verifier.revocations.feed import Feed
 from authsec.verifier.revocations.leases import Leases, Wish
 

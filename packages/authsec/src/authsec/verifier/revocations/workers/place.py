@@ -12,7 +12,7 @@ from typing import Final
 
 from authsec import strict_json
 from authsec.errors import ConfigError
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 _MEMBER: Final = "authsec_revocations_of"
 _LONGEST_HEADER: Final = 4096

@@ -1,4 +1,4 @@
-"""One request on its way, in a thread of its own, for any number of waiting threads and event loops.
+"""Single flight: one request in a thread of its own, for any number of waiting threads and event loops.
 
 So a caller waits for a bounded time whatever the network does, and no caller's event loop has to make progress for
 another caller to be served. Outcomes are values: an exception that went through several threads would collect their

@@ -1,7 +1,7 @@
-"""One exchange over HTTP, with limits on time and size, and no redirects. What an answer means is the caller's to say.
+"""One exchange over HTTP, with limits on time and size and without redirects; its trust store and its proxy.
 
-There is no connection kept open: an agent asks about once an hour, and what is not kept cannot be shared by mistake
-after a fork or a copy.
+No connection stays open: an agent asks about once an hour, and a fork or a copy cannot share a connection by mistake.
+The caller decides what an answer means.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlencode
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
 from urllib3 import exceptions
-from urllib3.util import Timeout
+from urllib3.util import Timeout, make_headers
 
 from authsec.clock import Clock
-from authsec.pools import open_pool
+from authsec.config import is_loopback
+from authsec.errors import ConfigError
 
 USER_AGENT = "authsec-python/0.1.0"
 MOST_BYTES = 64 * 1024
@@ -131,3 +133,49 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> 
         if clock.monotonic() >= deadline:
             raise exceptions.TimeoutError
     return bytes(body)
+
+
+def trust_store(ca_file: str | None) -> ssl.SSLContext:
+    """The system's trust store, or the PEM file in its place. Raises `ConfigError`.
+
+    Checked certificates, host names and protocol versions are the defaults of `ssl.create_default_context`.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError):
+        raise ConfigError(
+            f"AUTHSEC_CA_FILE (ca_file) names {ca_file}, which cannot be read as a file of PEM certificates.",
+            reason="ca_file_invalid",
+        ) from None
+
+
+def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
+    """Connections for one exchange with the host of `url`. `trust` is needed for https only."""
+    proxy = proxy_for(urlsplit(url))
+    if proxy is None:
+        return urllib3.PoolManager(num_pools=1, ssl_context=trust)
+    userinfo, _, address = proxy.netloc.rpartition("@")
+    return urllib3.ProxyManager(
+        proxy._replace(netloc=address).geturl(),
+        num_pools=1,
+        proxy_headers=make_headers(proxy_basic_auth=unquote(userinfo)) if userinfo else None,
+        proxy_ssl_context=trust,
+        ssl_context=trust,
+    )
+
+
+def proxy_for(target: SplitResult) -> SplitResult | None:
+    """`HTTPS_PROXY` unless `NO_PROXY` names the host. Plain http is never proxied: a proxy would read the token."""
+    host = str(target.hostname)
+    if target.scheme != "https" or is_loopback(host) or proxy_bypass(target.netloc):
+        return None
+    proxy = getproxies_environment().get("https")
+    if not proxy:
+        return None
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(
+            "HTTPS_PROXY must be the address of an HTTP proxy, as in http://proxy.example.com:3128.",
+            reason="proxy_invalid",
+        )
+    return parts

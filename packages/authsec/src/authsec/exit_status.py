@@ -1,4 +1,4 @@
-"""How commands end: the exit statuses that scripts may rely on, the same for all of them."""
+"""The exit statuses that scripts may rely on, the same for all commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of commands: told in whole sentences, and imported when asked for, so that one does not wait for thirty."""
+"""Commands that are imported only when they run, so that one does not wait for thirty, and groups that list them."""
 
 from __future__ import annotations
 

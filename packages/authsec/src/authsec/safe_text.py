@@ -1,4 +1,4 @@
-"""Text from outside, made fit for a message: agents hand exception texts to a model and to a terminal."""
+"""Text from outside, made safe for a message: agents pass exception texts to a model and to a terminal."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The tokens that the clients of this process have been given and that may still count, in whichever thread or client.
+"""The tokens that clients of this process were issued and that may still be valid, whichever thread or client has them.
 
-A tool takes tokens by `delegation_token`, by `requests_auth`, by a client of its own, in threads that it starts: what
-it gives away is searched for all of them (`authsec.withheld`). They are noted when they come, so that handing one out
-of the cache costs nothing.
+A tool gets tokens by `delegation_token`, by `requests_auth`, by a client of its own, in threads that it starts: its
+result is searched for all of them (`authsec.redaction`). The cache records them as they arrive, so that a token from
+the cache costs nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from authsec.clock import Clock
 _LEEWAY: Final = 60.0  # seconds for which an API may take a token after its end
 _MOST: Final = 1000  # the oldest makes room: a program that renews without end must not fill the memory
 
-BEGINNING: Final = 24  # characters; those of one authority's tokens are the same, so many are looked for as one
+PREFIX_LENGTH: Final = 24  # characters; those of one authority's tokens are the same, so many are looked for as one
 
 _ends: Final[dict[str, tuple[Clock, float]]] = {}
 _lock = threading.Lock()
@@ -24,10 +24,10 @@ _tokens: tuple[str, ...] = ()
 _beginnings: frozenset[str] = frozenset()
 
 
-def note(token: str, expires_in: float, clock: Clock) -> None:
+def record(token: str, expires_in: float, clock: Clock) -> None:
     """`token` lives for `expires_in` seconds, by this clock. What is too short to be one would be found in any text."""
     global _tokens, _beginnings
-    if len(token) < BEGINNING:
+    if len(token) < PREFIX_LENGTH:
         return
     with _lock:
         over = [one for one, (its_clock, ends) in _ends.items() if its_clock.monotonic() > ends]
@@ -36,16 +36,16 @@ def note(token: str, expires_in: float, clock: Clock) -> None:
         while len(_ends) >= _MOST:
             del _ends[next(iter(_ends))]
         _ends[token] = clock, clock.monotonic() + expires_in + _LEEWAY
-        _beginnings = frozenset(one[:BEGINNING] for one in _ends)
+        _beginnings = frozenset(one[:PREFIX_LENGTH] for one in _ends)
         _tokens = tuple(_ends)
 
 
-def living() -> tuple[str, ...]:
+def live_tokens() -> tuple[str, ...]:
     """All of them."""
     return _tokens
 
 
-def beginnings() -> frozenset[str]:
+def prefixes() -> frozenset[str]:
     """What they begin with."""
     return _beginnings
 
