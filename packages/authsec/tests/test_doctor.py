@@ -17,12 +17,12 @@ import pytest
 from authsec import AuthSecConfig, InvalidResponse, cli, refusals
 from authsec.clock import Clock
 from authsec.credentials import CredentialSource, GitHubActions, KeyFile, ProjectedToken, TokenFile, default_sources
-from authsec.credentials.enrolled import noted
+from authsec.credentials.key_file import noted
 from authsec.doctor import settings
 from authsec.doctor.advice import OF_REFUSALS, advice
-from authsec.doctor.examination import examine
-from authsec.doctor.findings import Finding, next_line
+from authsec.doctor.checks import examine
 from authsec.doctor.packages import packages
+from authsec.doctor.report import Finding, next_line
 from authsec.doctor.settings import OF_APIS, READ
 from authsec.jose import PrivateKey
 from authsec.keygen import write_key_pair

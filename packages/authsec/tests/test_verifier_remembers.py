@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from authsec import ConfigError, TokenVerifier, VerificationError
 from authsec.errors import RevocationsUnavailable
-from authsec.verifier.revocations.batches import Batch, Position
-from authsec.verifier.revocations.entries import Entry, Subject
-from authsec.verifier.revocations.following import Unfollowed
+from authsec.verifier.revocations.batch import Batch, Entry, Position, Subject
+from authsec.verifier.revocations.policy import NoRevocations
 from authsec.verifier.revocations.state import RevocationState
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from .fake_keys import token as signed
 
 
 @dataclass
-class Told(Unfollowed):
+class Told(NoRevocations):
     """Revocations as somebody tells them; `current` can be taken away."""
 
     current: bool = True

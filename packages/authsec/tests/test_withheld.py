@@ -15,7 +15,7 @@ import requests
 from authsec import ToolError, issued_tokens
 from authsec.clock import Clock
 from authsec.issued_tokens import record
-from authsec.withheld import safe_error, withheld
+from authsec.redaction import redacted, safe_error
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,7 +69,7 @@ def is_text(value: Any) -> bool:
 
 @given(structures)
 def test_the_token_never_comes_out_and_what_holds_none_stays_as_it_is(value: Any) -> None:
-    got = withheld([TOKEN], value)
+    got = redacted([TOKEN], value)
     assert not holds(got)
     assert type(got) is type(value)
     if not holds(value):
@@ -86,24 +86,24 @@ def test_the_token_is_in_no_argument_of_an_error(value: Any) -> None:
 
 
 def test_several_tokens_are_withheld() -> None:
-    assert withheld(["a.b.c", "d.e.f"], {"x": "a.b.c d.e.f"}) == {"x": f"{REMOVED} {REMOVED}"}
+    assert redacted(["a.b.c", "d.e.f"], {"x": "a.b.c d.e.f"}) == {"x": f"{REMOVED} {REMOVED}"}
 
 
 def test_what_is_too_short_to_be_a_token_changes_no_text() -> None:
     """As tests of other people's have for one."""
     record("t1", 60, Clock())
-    assert withheld(["x"], {"note": "t1"}) == {"note": "t1"}
+    assert redacted(["x"], {"note": "t1"}) == {"note": "t1"}
 
 
 def test_what_goes_round_or_is_shared_ends() -> None:
     round_and_round: list[Any] = [TOKEN]
     round_and_round.append(round_and_round)
-    assert TOKEN not in repr(withheld([TOKEN], round_and_round))
+    assert TOKEN not in repr(redacted([TOKEN], round_and_round))
 
     shared: Any = [TOKEN]
     for _ in range(60):
         shared = [shared, shared]
-    left = right = withheld([TOKEN], shared)
+    left = right = redacted([TOKEN], shared)
     for _ in range(60):
         left, right = left[0], right[1]
     assert left is right
@@ -114,7 +114,7 @@ def test_what_is_deep_is_left_out_from_there_on() -> None:
     deep: Any = TOKEN
     for _ in range(5000):
         deep = [deep]
-    got, depth = withheld([TOKEN], deep), 0
+    got, depth = redacted([TOKEN], deep), 0
     while isinstance(got, list):
         (got,) = got
         depth += 1
@@ -137,7 +137,7 @@ def test_a_huge_result_takes_bounded_work(token: str, monkeypatch: pytest.Monkey
 
     rows = [{"id": number, "note": token} for number in range(many)]
     objects = [Shown(token) for _ in range(many)]
-    got, shown = withheld([TOKEN], rows), withheld([TOKEN], objects)
+    got, shown = redacted([TOKEN], rows), redacted([TOKEN], objects)
     assert shows < 4 * many
     assert got == [{"id": number, "note": token and REMOVED} for number in range(many)]
     assert len(shown) == many
@@ -156,10 +156,10 @@ def test_classes_that_forbid_it_become_text() -> None:
         def __repr__(self) -> str:
             raise ValueError(TOKEN)
 
-    assert withheld([TOKEN], Named([TOKEN])) == [REMOVED]
-    assert withheld([TOKEN], Broken()) == "[Broken]"
+    assert redacted([TOKEN], Named([TOKEN])) == [REMOVED]
+    assert redacted([TOKEN], Broken()) == "[Broken]"
     harmless = object()
-    assert withheld([TOKEN], harmless) is harmless
+    assert redacted([TOKEN], harmless) is harmless
 
 
 @given(st.binary(max_size=7), st.binary(max_size=7))
@@ -168,7 +168,7 @@ def test_base64_hides_it_nowhere(before: bytes, after: bytes) -> None:
     text = before + TOKEN.encode() + after
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encoded = encode(text)
-        for got in (withheld([TOKEN], encoded).decode(), withheld([TOKEN], encoded.decode())):
+        for got in (redacted([TOKEN], encoded).decode(), redacted([TOKEN], encoded.decode())):
             assert REMOVED in got
             assert len(got) - len(REMOVED) <= 4 * (len(before + after) / 3 + 4)
 
@@ -180,12 +180,12 @@ def rows() -> Iterator[Any]:
 
 
 def test_what_comes_later_is_searched_when_it_comes() -> None:
-    (got,) = withheld([TOKEN], [rows()])
+    (got,) = redacted([TOKEN], [rows()])
     assert [next(got), next(got)] == [{"sent": REMOVED}, {"id": 42}]
     with pytest.raises(ToolError, match="removed") as caught:
         next(got)
     assert caught.value.__cause__ is caught.value.__context__ is None
-    assert list(withheld([TOKEN], map(str.upper, ["a", "b"]))) == ["A", "B"]
+    assert list(redacted([TOKEN], map(str.upper, ["a", "b"]))) == ["A", "B"]
 
 
 def test_what_comes_later_to_coroutines_is_searched_when_it_comes() -> None:
@@ -194,7 +194,7 @@ def test_what_comes_later_to_coroutines_is_searched_when_it_comes() -> None:
             yield row
 
     async def read() -> None:
-        got = withheld([TOKEN], rows_async())
+        got = redacted([TOKEN], rows_async())
         assert [await anext(got), await anext(got)] == [{"sent": REMOVED}, {"id": 42}]
         with pytest.raises(ToolError, match="removed") as caught:
             await anext(got)
@@ -215,10 +215,10 @@ def test_an_error_of_what_comes_later_is_the_very_same_where_it_holds_none() -> 
         raise error
 
     async def read() -> None:
-        async for _ in withheld([TOKEN], failing_async()):
+        async for _ in redacted([TOKEN], failing_async()):
             pass
 
-    for run in (lambda: list(withheld([TOKEN], failing())), lambda: asyncio.run(read())):
+    for run in (lambda: list(redacted([TOKEN], failing())), lambda: asyncio.run(read())):
         with pytest.raises(LookupError) as caught:
             run()
         assert caught.value is error
@@ -228,7 +228,7 @@ def test_a_field_may_come_later() -> None:
     class Page(pydantic.BaseModel):
         rows: Any
 
-    for made in (withheld([TOKEN], Page(rows=rows())), withheld([TOKEN], Held(rows()))):
+    for made in (redacted([TOKEN], Page(rows=rows())), redacted([TOKEN], Held(rows()))):
         assert next(made.rows if isinstance(made, Page) else made.value) == {"sent": REMOVED}
 
 
@@ -238,22 +238,22 @@ def test_what_an_object_keeps_to_itself_nobody_runs() -> None:
             self._rows = rows()
 
     harmless = Cursor()
-    assert withheld([TOKEN], harmless) is harmless
+    assert redacted([TOKEN], harmless) is harmless
 
 
 def test_the_mock_of_somebodys_test_stays_as_it_is() -> None:
     """It says that it is an iterator, and makes another mock at each look."""
     mock = MagicMock()
-    assert withheld([TOKEN], mock) is mock
-    assert withheld([TOKEN], [mock, TOKEN]) == [mock, REMOVED]
+    assert redacted([TOKEN], mock) is mock
+    assert redacted([TOKEN], [mock, TOKEN]) == [mock, REMOVED]
 
 
 def test_a_response_becomes_text_with_all_that_hangs_on_it() -> None:
     """Such as the pools of urllib3: a mapping that does not say what is in it."""
     with serving_api() as api:
         answer = requests.get(api.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=5)
-    assert withheld([TOKEN], answer) == str(answer)
-    assert withheld([TOKEN], {"raw": answer, "sent": TOKEN}) == {"raw": str(answer), "sent": REMOVED}
+    assert redacted([TOKEN], answer) == str(answer)
+    assert redacted([TOKEN], {"raw": answer, "sent": TOKEN}) == {"raw": str(answer), "sent": REMOVED}
 
 
 def test_a_mapping_that_does_not_say_what_is_in_it_is_looked_at_all_the_same() -> None:
@@ -271,8 +271,8 @@ def test_a_mapping_that_does_not_say_what_is_in_it_is_looked_at_all_the_same() -
             raise NotImplementedError  # as the pools of urllib3 do
 
     harmless, holding = Pools("x"), Pools(TOKEN)
-    assert withheld([TOKEN], [harmless])[0] is harmless
-    assert withheld([TOKEN], [holding]) == [str(holding)]
+    assert redacted([TOKEN], [harmless])[0] is harmless
+    assert redacted([TOKEN], [holding]) == [str(holding)]
 
 
 class Proxy:
@@ -293,8 +293,8 @@ class Proxy:
 
 def test_an_object_that_can_be_asked_nothing_is_searched_all_the_same() -> None:
     harmless, holding = Proxy("x"), Proxy([TOKEN])
-    assert withheld([TOKEN], [harmless])[0] is harmless
-    (got,) = withheld([TOKEN], [holding])
+    assert redacted([TOKEN], [harmless])[0] is harmless
+    (got,) = redacted([TOKEN], [holding])
     assert type(got) is str
     assert TOKEN not in got
 

@@ -1,7 +1,7 @@
 """The decorator that gives a tool its token. The model neither sees the parameter nor reads the token.
 
 Frameworks make the model's schema of a function's signature, so the wrapper has one without `delegation_token`
-(`authsec.tool_signature`). Results and exceptions go to the model as well, so `authsec.withheld` searches them.
+(`authsec.tool_signature`). Results and exceptions go to the model as well, so `authsec.redaction` searches them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 
 from authsec.denials import api_denial, denial_text, forget_denied, tool_result
 from authsec.errors import ConfigError
+from authsec.redaction import redacted, safe_error
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.tool_signature import MARK, PARAMETER, docstring_of, place_of, signature_of, with_value, wrapper_without
-from authsec.withheld import safe_error, withheld
 
 OnDenied = Literal["raise", "tell_model"] | Callable[[str], Any]
 """How a denied tool answers: it raises; it tells the model in the framework's way; or it asks a function of yours."""
@@ -139,7 +139,7 @@ class Delegated:
 def _searched(result: Any, held: tuple[str, ...]) -> Any:
     """The result without tokens. If it is a response that refuses a token, the token is forgotten."""
     api_denial(result, held)
-    return withheld(held, result)
+    return redacted(held, result)
 
 
 def _returned(outcome: Any) -> Any:

@@ -16,7 +16,7 @@ from authsec.cache import forget
 from authsec.errors import AuthenticationError, AuthSecError, DelegationDenied
 from authsec.issued_tokens import live_tokens
 from authsec.outgoing.api_errors import ApiRefusal, api_refusal, error_chain
-from authsec.withheld import withheld
+from authsec.redaction import redacted
 
 _log = logging.getLogger("authsec")
 
@@ -62,10 +62,10 @@ def _denials(error: BaseException | None, held: Collection[str]) -> list[str]:
 def _denial(error: BaseException, held: Collection[str]) -> str | None:
     if isinstance(error, AuthenticationError | DelegationDenied):
         if error.is_of_the_setup:
-            _log.warning("a tool gets no token (%s): %s", error.reason, withheld(held, str(error)))
-        return str(withheld(held, error.for_model))
+            _log.warning("a tool gets no token (%s): %s", error.reason, redacted(held, str(error)))
+        return str(redacted(held, error.for_model))
     refusal = api_denial(error, held)
-    return None if refusal is None else str(withheld(held, refusal.text))
+    return None if refusal is None else str(redacted(held, refusal.text))
 
 
 def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:

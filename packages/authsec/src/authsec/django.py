@@ -18,7 +18,7 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from authsec.errors import ConfigError
-from authsec.gate import ANSWERED, Answer, Gate, agent_in, identity_in
+from authsec.gate import ANSWERED, Gate, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken
 from authsec.wsgi import authorizations
 
@@ -60,7 +60,7 @@ class BearerAuth:
 
     def __call__(self, request: Any) -> Any:
         entered = self._gate.enter(request.path, authorizations(request.META))
-        if isinstance(entered, Answer):
+        if isinstance(entered, Response):
             return _response(entered)
         self._gate.keep(request.META, entered)
         return self._get_response(request)
@@ -70,5 +70,5 @@ class BearerAuth:
         return _response(self._gate.refuse(error)) if isinstance(error, ANSWERED) else None
 
 
-def _response(answer: Answer) -> Any:
+def _response(answer: Response) -> Any:
     return HttpResponse(answer.content, status=answer.status, headers=dict(answer.all_headers()))

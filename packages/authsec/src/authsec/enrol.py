@@ -11,38 +11,31 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
+from authsec import strict_json
 from authsec.authority import Authority
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import default_sources
-from authsec.credentials.enrolled import enrolled_until, noted
-from authsec.credentials.key_file import path_in_config_folder
-from authsec.enrolment_code import read_code
-from authsec.errors import AuthSecError, ConfigError
+from authsec.credentials.key_file import enrolled_until, noted, path_in_config_folder
+from authsec.enrolment_code import POSSESSION_TYPE, hashed, read_code
+from authsec.errors import AuthSecError, ConfigError, EnrolmentRefused, TransportError
 from authsec.extras import HOW_TO_INSTALL
+from authsec.http_client import Answer
+from authsec.refusals import OfStatus, json_object, not_an_authority, refusal
+from authsec.safe_text import plain
 from authsec.terminal import Grade, command_line, duration, step
 
 if TYPE_CHECKING:
     from authsec.jose import PrivateKey
-from datetime import UTC
-from typing import TYPE_CHECKING
-
-from authsec import strict_json
-from authsec.enrolment_code import POSSESSION_TYPE, hashed
-from authsec.errors import EnrolmentRefused, TransportError
-from authsec.http_client import Answer
-from authsec.refusals import OfStatus, json_object, not_an_authority, refusal
-from authsec.safe_text import plain
 
 _MOST_OF_A_NOTE: Final = 256
 _NOTEWORTHY: Final = timedelta(minutes=1)
-
 PATH: Final = "v1/enrolments"
 _POSSESSION_LIFE: Final = 120  # seconds
 _OF_ENROLMENTS: OfStatus = {

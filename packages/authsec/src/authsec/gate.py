@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypedDict, Unpack
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, VerificationError
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import VerifiedToken, Verifier
-from authsec.verifier.named_issuers import named_issuers
+from authsec.verifier.issuer import named_issuers
 
 IDENTITY: Final = "authsec.identity"
 """Where a request keeps its agent: in the ASGI scope, in the WSGI environ."""
@@ -82,7 +82,7 @@ class Gate:
             metadata_url=None if self._metadata is None else self._metadata.url,
         )
 
-    def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Answer:
+    def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
         """The decision; may wait for a fetch of keys."""
         try:
             found = self._token(path, authorizations)
@@ -90,7 +90,7 @@ class Gate:
         except VerificationError as error:
             return self.refuse(error)
 
-    async def aenter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Answer:
+    async def aenter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
         """The same for coroutines."""
         try:
             found = self._token(path, authorizations)
@@ -98,9 +98,9 @@ class Gate:
         except VerificationError as error:
             return self.refuse(error)
 
-    def refuse(self, error: VerificationError) -> Answer:
+    def refuse(self, error: VerificationError) -> Response:
         """The answer to what an endpoint, or the verifier, has raised."""
-        return answer_to(error, self.space)
+        return response_to(error, self.space)
 
     def keep(self, request: MutableMapping[str, Any], entered: VerifiedToken | PassThrough) -> None:
         """Note in a scope or environ who was let in.
@@ -117,12 +117,12 @@ class Gate:
     def _is_verified(self, earlier: object) -> bool:
         return isinstance(earlier, VerifiedToken) and self._verifier.audience in earlier.audience
 
-    def _token(self, path: str, authorizations: Sequence[str]) -> str | PassThrough | Answer:
+    def _token(self, path: str, authorizations: Sequence[str]) -> str | PassThrough | Response:
         """The token that decides, or what is decided without one."""
         if path in self._public_paths:
             return PassThrough.PUBLIC
         if self._metadata is not None and path == self._metadata.path:
-            return Answer(status=200, body=self._metadata.document)
+            return Response(status=200, body=self._metadata.document)
         token = bearer_token(authorizations)
         if self._pass_others and (token is None or named_issuers(token).isdisjoint(self._verifier.issuers)):
             return PassThrough.FOREIGN
@@ -182,7 +182,7 @@ NOWHERE: Final = ProtectedSpace()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """One whole answer; `headers` are those that only this kind of answer has."""
 
     status: int
@@ -214,17 +214,17 @@ class InvalidRequest(VerificationError):
         super().__init__(message, reason="invalid_request", status=400, details=details)
 
 
-def answer_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Answer:
+def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Response:
     """The answer to a failed verification: 401, 403, 400 or 503."""
     body = {"error": str(error), "reason": error.reason, "details": error.details, "retryable": error.retryable}
     if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
         body["error"] = "Tokens cannot be verified at the moment."
         wait = max(1, int(error.retry_after or 0))
         headers = (("retry-after", str(wait)),) if error.retryable else ()
-        return Answer(status=error.status, headers=headers, body=body)
+        return Response(status=error.status, headers=headers, body=body)
     if isinstance(error, InsufficientScope):
         body |= _what_would_do(error)
-    return Answer(status=error.status, headers=(_challenge(space, _parameters(error)),), body=body)
+    return Response(status=error.status, headers=(_challenge(space, _parameters(error)),), body=body)
 
 
 def _parameters(error: VerificationError) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
-from authsec.gate import ANSWERED, Answer, Gate, GateSettings, agent_in, identity_in
+from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken, Verifier
 
 Environ = MutableMapping[str, Any]
@@ -61,7 +61,7 @@ class BearerAuth:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         entered = self.gate.enter(_path(environ), authorizations(environ))
-        if isinstance(entered, Answer):
+        if isinstance(entered, Response):
             return _send(entered, environ, start_response)
         self.gate.keep(environ, entered)
         return self._let_in(environ, start_response)
@@ -93,6 +93,6 @@ def _path(environ: Environ) -> str:
     return path.encode("latin-1").decode("utf-8", "replace")
 
 
-def _send(answer: Answer, environ: Environ, start_response: StartResponse) -> list[bytes]:
+def _send(answer: Response, environ: Environ, start_response: StartResponse) -> list[bytes]:
     start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.all_headers())
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.content]

@@ -17,9 +17,9 @@ from authsec import cli
 from authsec.client_secret import text_of
 from authsec.clock import Clock
 from authsec.credentials import CredentialSource, ProjectedToken, default_sources
-from authsec.credentials.enrolled import noted
-from authsec.doctor.examination import examine
-from authsec.doctor.printing import printed, printed_as_json
+from authsec.credentials.key_file import noted
+from authsec.doctor.checks import examine
+from authsec.doctor.report import print_json, print_report
 from authsec.doctor.settings import settings
 from authsec.jose import PrivateKey
 from authsec.keygen import write_key_pair
@@ -217,8 +217,8 @@ def test_no_kind_of_proof_is_printed(
     authority.next_answers = [authority.grant, echo]
     for _ in range(2):
         findings = list(examine(settings(), sources, Clock()))
-        printed(settings(), findings)
-        printed_as_json(settings(), findings)
+        print_report(settings().subject, findings)
+        print_json(settings().subject, findings)
     output = capsys.readouterr().out
     sent = [seen.headers["Authorization"].split()[-1] for seen in authority.token_requests]
     assert len(sent) == 2

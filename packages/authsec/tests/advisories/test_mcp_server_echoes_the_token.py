@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from authsec import AuthSecClient
 from authsec.issued_tokens import live_tokens
-from authsec.mcp_client.bodies import without_tokens
+from authsec.mcp_client import without_tokens
 from authsec.testing import ThrowawayAuthority
 from hypothesis import given
 from hypothesis import strategies as st

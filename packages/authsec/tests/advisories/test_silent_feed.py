@@ -13,9 +13,8 @@ import pytest
 from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.revocations import network, stream
-from authsec.verifier.revocations.batches import read_batch
-from authsec.verifier.revocations.entries import BatchRefused
+from authsec.verifier.revocations import authority_source, stream
+from authsec.verifier.revocations.batch import BatchRefused, read_batch
 
 from ..fake_feed import FEED, FakeFeed, feeding, given_feed_keys, respond
 from ..fake_keys import ISSUER, NOW, claims
@@ -31,7 +30,7 @@ def reason(verifier: TokenVerifier, bearer: str) -> str:
 
 def test_silence_is_left_for_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SILENCE", 0.1)
-    monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
+    monkeypatch.setattr(authority_source, "POLL_PAUSE", 0.02)
     with feeding() as feed:
 
         def silent(handler: BaseHTTPRequestHandler, _: int) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from authsec.credentials.enrolled import enrolled_until, if_enrolled_refused
-from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
-from authsec.credentials.reading import close_it, read_regular
+from authsec.credentials.files import close_it, file_named_by, is_a_secret, nothing_there, pasted, read_regular
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
@@ -25,6 +24,8 @@ _IF_REFUSED = (
     "Is it the key of this agent, and not of another? If this agent is an unattested one, it needs none: unset "
     "AUTHSEC_AGENT_KEY_FILE or take the key file away."
 )
+
+_NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +160,25 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
         "exp": request.now + ASSERTION_LIFE,
     }
     return sign_compact({"typ": "client-authentication+jwt", "kid": key.public.thumbprint()}, claims, key)
+
+
+def noted(pem: bytes, until: datetime) -> bytes:
+    """The content of the file of a key that is good until then."""
+    return f"Enrolled until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} by `authsec enrol`.\n".encode() + pem
+
+
+def enrolled_until(content: bytes) -> datetime | None:
+    """Until when the key in the file was enrolled; None for one that was not."""
+    note = _NOTE.match(content)
+    try:
+        return datetime.fromisoformat(note[1].decode()) if note else None
+    except ValueError:
+        return None  # somebody has written into it
+
+
+def if_enrolled_refused(until: datetime, now: int) -> str:
+    """What helps where the authority no longer accepts an enrolled key."""
+    over = until.timestamp() <= now
+    what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC{', which is over' if over else ''}."
+    taken = "" if over else " It may have been removed by an administrator."
+    return f"{what}{taken} To enrol again: make a new code on the agent's Connect page, then `authsec enrol`."

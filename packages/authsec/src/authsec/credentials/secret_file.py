@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from authsec.client_secret import is_client_secret
-from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
-from authsec.credentials.reading import close_it, read_regular
+from authsec.credentials.files import close_it, file_named_by, is_a_secret, nothing_there, pasted, read_regular
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.errors import ConfigError
 

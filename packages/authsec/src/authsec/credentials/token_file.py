@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
-from authsec.credentials.reading import read_regular
+from authsec.credentials.files import file_named_by, is_a_secret, nothing_there, pasted, read_regular
 from authsec.credentials.source import MadeForAnother, Proof, ProofRequest, broken
 from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
 from authsec.errors import ConfigError

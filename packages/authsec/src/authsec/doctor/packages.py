@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from typing import Final
 
-from authsec.doctor.findings import Finding
+from authsec.doctor.report import Finding
 from authsec.safe_text import plain
 from authsec.terminal import Grade
 

@@ -1,29 +1,42 @@
-"""Every place where a proof is looked for, in the order of the SDK: what is there, and what it says about itself."""
+"""Every place where a proof is looked for, in the order of the SDK: what is there, and what it says about itself.
+
+What a proof says of itself, without the proof: for whom it was made, until when, and what could be compared with the
+selectors on the agent's page.
+
+Nothing of it is verified here, and nothing that could be sent as a proof is shown: no token, no signature, no `jti`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from authsec.authority import Authority
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line, with_scheme
 from authsec.credentials import CredentialSource, Proof, ProofRequest
 from authsec.credentials.source import MadeForAnother
+from authsec.credentials.workload_token import WorkloadToken
 from authsec.doctor.advice import advice
-from authsec.doctor.findings import Finding
-from authsec.doctor.own_word import facts_of, seconds_over
+from authsec.doctor.report import Finding
 from authsec.errors import AuthSecError
 from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
-from authsec.token_report import fact
+from authsec.token_report import FACT_WIDTH, fact
 
 _PATIENCE: Final = 3.0  # with a place that does not count
 _LONGEST: Final = 300  # of an address that is shown to be pasted
 _RENEWED: Final = "See why whatever writes this token no longer renews it."
 _ENROLLED: Final = "Enrol this machine again: a new code on the agent's Connect page, then `authsec enrol`."
+
+_OF_A_JOB: Final = ("repository", "ref", "environment", "job_workflow_ref")  # GitHub Actions
+_OF_A_POD: Final = (
+    ("k8s:ns", ("namespace",)),
+    ("k8s:sa", ("serviceaccount", "name")),
+    ("k8s:pod-name", ("pod", "name")),
+    ("k8s:node-name", ("node", "name")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +91,7 @@ def look(authority: Authority, config: AuthSecConfig, clock: Clock, *, certain: 
         return Looked(finding=finding, source=last.source, broken=True)
     if last.proof is not None:
         now = int(clock.wall())
-        facts = [*lines, f"used: {last.line()}", *facts_of(last.proof, now), *later]
+        facts = [*lines, f"used: {last.line()}", *proof_claims(last.proof, now), *later]
         return Looked(finding=_counts(last.proof, facts, now), source=last.source)
     return Looked(finding=_none(before), source=None)
 
@@ -141,3 +154,47 @@ def _none(places: Sequence[_Place]) -> Finding:
         reason="no_proof",
         remedy="\n".join(remedies),
     )
+
+
+def proof_claims(proof: Proof, now: int) -> list[str]:
+    """Lines that may be shown to anybody."""
+    token = _token(proof)
+    if token is None:
+        return ["it is no token, and says nothing about itself"]
+    claims = token.claims
+    if claims.get("iss") == claims.get("sub"):  # an assertion of the agent about itself (RFC 7523 §3)
+        facts = [fact("key", token.key_id() or "unnamed"), fact("made for", token.audiences_in_words())]
+        if proof.until is not None and proof.until > now:
+            facts.append(fact("enrolled", f"for {duration(proof.until - now)} from now"))
+        return facts
+    rows = [("issuer", claims.get("iss")), ("made for", token.audiences_in_words()), ("subject", claims.get("sub"))]
+    rows += [(name, claims.get(name)) for name in _OF_A_JOB if name in claims]
+    rows += _pod(claims.get("kubernetes.io"))
+    rows += [("expires", f"in {duration(token.seconds_left(now))}")] if token.seconds_left(now) else []
+    shown = [(name, value) for name, value in rows if isinstance(value, str)]
+    width = max([FACT_WIDTH - 1, *(len(name) for name, _ in shown)])
+    return [fact(name, value, width) for name, value in shown]
+
+
+def seconds_over(proof: Proof, now: int) -> int:
+    """For how long it, or the key that made it, has been expired; 0 if it has not, or nobody says."""
+    if proof.until is not None:
+        return max(0, int(now - proof.until))
+    token = _token(proof)
+    return token.seconds_over(now) if token else 0
+
+
+def _token(proof: Proof) -> WorkloadToken | None:
+    kind, _, value = proof.authorization.partition(" ")
+    return WorkloadToken.of(value) if kind == "Bearer" else None
+
+
+def _pod(named: object) -> list[tuple[str, Any]]:
+    """The claims of Kubernetes, by the names of the selectors that they prove."""
+    return [(selector, _at(named, path)) for selector, path in _OF_A_POD]
+
+
+def _at(value: object, path: tuple[str, ...]) -> object:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from authsec.config import AuthSecConfig, export_line, is_loopback, with_scheme
-from authsec.doctor.findings import Finding
+from authsec.doctor.report import Finding
 from authsec.errors import ConfigError
 from authsec.safe_text import plain
 from authsec.terminal import Grade
@@ -37,6 +37,13 @@ class Settings:
     config: AuthSecConfig | None
     names_agent: bool
     assumed: AuthSecConfig | None = None
+
+    @property
+    def subject(self) -> dict[str, str]:
+        """Which authority and which agent are examined, for the report."""
+        authority = self.config.base_url if self.config else "not known"
+        agent = self.config.client_id if self.config and self.names_agent else "not known"
+        return {"authority": authority, "agent": agent}
 
 
 def settings() -> Settings:

@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from authsec import strict_json
-from authsec.jose.errors import JoseError
-from authsec.jose.keys import PrivateKey, PublicKey
+from authsec.jose.keys import JoseError, PrivateKey, PublicKey
 
 EMBEDDED_KEY_HEADERS: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
 

@@ -8,8 +8,7 @@ from functools import cache
 from typing import Any
 
 from authsec.errors import ConfigError
-from authsec.outgoing.bearer import Bearer, header
-from authsec.outgoing.origins import Origin
+from authsec.outgoing.bearer import Bearer, Origin, header
 from authsec.tokens import DelegationToken
 
 

@@ -13,10 +13,9 @@ from authsec.client import AuthSecClient
 from authsec.errors import ConfigError
 from authsec.grant_url import grant_page
 from authsec.jose import JoseError, parse_compact
-from authsec.testing.denials import HttpAnswer, denial
-from authsec.testing.endpoint import Endpoint
-from authsec.testing.minting import CLIENT_ID, ISSUER, key_set, mint
-from authsec.testing.places import Believer, Ended, client_for, in_place_of, verifier_for
+from authsec.testing.endpoint import Endpoint, HttpAnswer, denial
+from authsec.testing.substitution import Believer, TestRevocations, client_for, in_place_of, verifier_for
+from authsec.testing.tokens import CLIENT_ID, ISSUER, key_set, mint
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.verifier import SeveralAuthorities, TokenVerifier
 
@@ -43,7 +42,7 @@ class ThrowawayAuthority:
         self._denial: tuple[str, str | None] | None = None
         self._given: list[str] = []
         self._audiences: list[str] = []
-        self._revocations = Ended()
+        self._revocations = TestRevocations()
         self._places = ExitStack()
         self._endpoint = Endpoint(self._answer)
         self.base_url = self._endpoint.base_url

@@ -58,7 +58,7 @@ class Case(NamedTuple):  # as is the next one: they are made for each request, i
     expected: Expected
 
 
-class Standing(NamedTuple):
+class Validity(NamedTuple):
     """A token that is what it should be, at one moment. Times are in seconds since the epoch."""
 
     begins: int
@@ -68,11 +68,11 @@ class Standing(NamedTuple):
     expected: Expected
 
 
-_Before = TypeVar("_Before", Case, Standing)
+_Subject = TypeVar("_Subject", Case, Validity)
 
 
 @dataclass(frozen=True, slots=True)
-class Check(Generic[_Before]):
+class Check(Generic[_Subject]):
     """`holds` or the token is refused for `reason`. `source` is what asks for the check.
 
     `remedy` may name `{issuer}` and `{audience}` of this API. No text quotes the token, but what `told` takes from it,
@@ -81,11 +81,11 @@ class Check(Generic[_Before]):
 
     reason: str
     source: str
-    holds: Callable[[_Before], bool]
+    holds: Callable[[_Subject], bool]
     failure: str
     remedy: str
     retryable: bool = False
-    told: Callable[[_Before], str] = lambda _: ""
+    told: Callable[[_Subject], str] = lambda _: ""
 
 
 class ClaimType(NamedTuple):
@@ -101,7 +101,7 @@ _ONE_OF_OURS: Final = "Send a delegation token as the authority {issuer} issues 
 _A_NEW_ONE: Final = "Get a new delegation token from the authority {issuer}."
 
 
-def apply(checks: tuple[Check[_Before], ...], case: _Before) -> None:
+def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
     """Make these checks, in their order; the first that does not hold is raised."""
     for check in checks:
         if not check.holds(case):
@@ -248,7 +248,7 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
 )
 
 # Asked of every token that has passed all others, each time that it is shown.
-STANDING_CHECKS: Final[tuple[Check[Standing], ...]] = (
+VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
     Check(
         "token_expired",
         "RFC 7519 §4.1.4",

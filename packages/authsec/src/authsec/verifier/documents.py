@@ -1,13 +1,14 @@
 """Fetching one JSON document from the authority, with a limit on everything.
 
-The connection is closed afterwards: it happens every few minutes, and what is not kept cannot be inherited by a fork.
+The authority's metadata (RFC 8414) names the addresses of its documents, on its own host only.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3 import exceptions
@@ -17,6 +18,7 @@ from authsec import strict_json
 from authsec.clock import Clock
 from authsec.errors import ConfigError
 from authsec.http_client import open_pool
+from authsec.safe_text import plain
 
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
@@ -110,3 +112,25 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         raise DocumentRefused(f"{url} is not served as JSON")
+
+
+def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[str, Any]]) -> str:
+    """The address that the metadata has as its member `named`; raises `DocumentRefused`."""
+    metadata = fetch(issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
+    its = metadata.get("issuer")
+    if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another
+        whose = f"the issuer {plain(its, 100)!r}" if isinstance(its, str) else "no issuer"
+        raise AnotherIssuer(f"its metadata names {whose} instead of {issuer!r}")
+    parts = urlsplit(issuer)
+    origin = f"{parts.scheme}://{parts.netloc}/"
+    address = metadata.get(named)
+    if address is None:
+        raise DocumentRefused(f"its metadata names no {named}")
+    # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
+    if not isinstance(address, str) or not address.startswith(origin) or not _is_plain(address):
+        raise DocumentRefused(f"its {named} does not begin with {origin}")
+    return address
+
+
+def _is_plain(url: str) -> bool:
+    return len(url) <= 2048 and url.isascii() and url.isprintable() and " " not in url

@@ -16,9 +16,8 @@ from typing import Any, Final
 from authsec.clock import Clock, Moment, moment, since
 from authsec.errors import ConfigError, KeysUnavailable
 from authsec.jose import PublicKey
-from authsec.verifier.documents import AnotherIssuer, DocumentRefused
+from authsec.verifier.documents import AnotherIssuer, DocumentRefused, published_address
 from authsec.verifier.key_set import KeysHealth, usable_keys
-from authsec.verifier.metadata import published_address
 
 _log = logging.getLogger("authsec.verifier")
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,36 +23,35 @@ from authsec.verifier.checks import (
     CLAIM_CHECKS,
     HEADER_CHECKS,
     ISSUER_CHECKS,
-    STANDING_CHECKS,
+    VALIDITY_CHECKS,
     Case,
     Expected,
-    Standing,
+    Validity,
     apply,
     apply_types,
     audiences_of,
 )
 from authsec.verifier.documents import MOST_BYTES, Documents
-from authsec.verifier.health import Health
-from authsec.verifier.introspection.asking import Introspection
-from authsec.verifier.introspection.endpoint import Endpoint
+from authsec.verifier.introspection import Introspection, IntrospectionEndpoint
 from authsec.verifier.issuer import check_issuer
-from authsec.verifier.key_set import GivenKeys, KeySource
-from authsec.verifier.misdirected import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, Misdirected
+from authsec.verifier.key_set import GivenKeys, KeysHealth, KeySource
+from authsec.verifier.mismatch_log import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, MismatchLog
 from authsec.verifier.published_keys import PublishedKeys
-from authsec.verifier.remembered import Known, RememberedTokens, mark_of
-from authsec.verifier.revocations.following import (
+from authsec.verifier.revocations.policy import (
     RETRY_AFTER,
-    Followed,
+    FeedHealth,
+    FollowedRevocations,
+    IntrospectedRevocations,
+    NoRevocations,
     Policy,
     Revocations,
-    Unfollowed,
     check_policy,
 )
-from authsec.verifier.revocations.introspected import Introspected
-from authsec.verifier.revocations.sharing import shared_follower
-from authsec.verifier.revocations.workers.place import meeting_place
+from authsec.verifier.revocations.shared_file import shared_file_at
+from authsec.verifier.revocations.shared_follower import shared_follower
+from authsec.verifier.sync_or_async import Caller, call_in_place, run_in_place
 from authsec.verifier.token import VerifiedToken
-from authsec.verifier.waiting import Waiting, here, outcome_of
+from authsec.verifier.verification_cache import CachedToken, VerificationCache, token_digest
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
 
@@ -65,6 +65,14 @@ _REASONS: Final = {
     "key_mismatch": "alg_not_allowed",
     "bad_signature": "signature_invalid",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Safe to show to operators. `revocations` is None where none are followed."""
+
+    keys: KeysHealth
+    revocations: FeedHealth | None
 
 
 class TokenVerifier:
@@ -123,13 +131,13 @@ class TokenVerifier:
     ) -> None:
         self.expected = Expected(issuer=issuer, audience=audience, leeway=leeway, algorithms=frozenset(algorithms))
         self._max_bytes = max_bytes
-        self._remembered = RememberedTokens(remember)
+        self._cache = VerificationCache(remember)
         self._clock = clock or Clock()
-        self._for_another_api = Misdirected(FOR_ANOTHER_API, self._clock)
-        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, self._clock)
+        self._for_another_api = MismatchLog(FOR_ANOTHER_API, self._clock)
+        self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, self._clock)
         check_policy(revocations)
         credential = read_credential(credential)
-        self.credential_mark = None if credential is None else mark_of(credential)  # to tell it from others
+        self.credential_mark = None if credential is None else token_digest(credential)  # to tell it from others
         ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
         offline = keys is not None and revocations == "until_exp"
         trust = None if offline else _trust(issuer, ca_file, allow_http_hosts)
@@ -145,17 +153,17 @@ class TokenVerifier:
                 unknown_key_pause=unknown_key_pause,
             )
         if offline:
-            self._revocations: Revocations = Unfollowed()
+            self._revocations: Revocations = NoRevocations()
         elif isinstance(revocations, str):
-            place = meeting_place(shared_file, issuer)
-            follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock, place=place)
-            followed = Followed(
+            file = shared_file_at(shared_file, issuer)
+            follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock, file=file)
+            followed = FollowedRevocations(
                 issuer, follower, audience=audience, credential=credential, policy=revocations, stale_after=stale_after
             )
             if isinstance(self._keys, PublishedKeys):
                 self._keys.revoked_keys = lambda: follower.feed.revoked_keys
             asking = _asking(self.expected, credential, self._clock, trust) if revocations == "introspect" else None
-            self._revocations = followed if asking is None else Introspected(followed, asking)
+            self._revocations = followed if asking is None else IntrospectedRevocations(followed, asking)
         else:
             self._revocations = revocations
 
@@ -175,24 +183,26 @@ class TokenVerifier:
         Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
         fetch of keys, some five seconds at most, and the first time as long for the feed of revocations.
         """
-        mark = mark_of(bearer[: self._max_bytes + 1])  # of one that is too long, what keeps it from being another
-        known = self._recall(mark)
-        return self._again(known) or outcome_of(self._verify(bearer, mark, known, here))
+        digest = token_digest(
+            bearer[: self._max_bytes + 1]
+        )  # of one that is too long, what keeps it from being another
+        known = self._cached(digest)
+        return self._verify_cached(known) or run_in_place(self._verify(bearer, digest, known, call_in_place))
 
     async def averify(self, bearer: str) -> VerifiedToken:
         """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
-        mark = mark_of(bearer[: self._max_bytes + 1])
-        known = self._recall(mark)
-        return self._again(known) or await self._verify(bearer, mark, known, asyncio.to_thread)
+        digest = token_digest(bearer[: self._max_bytes + 1])
+        known = self._cached(digest)
+        return self._verify_cached(known) or await self._verify(bearer, digest, known, asyncio.to_thread)
 
-    def _again(self, known: Known | None) -> VerifiedToken | None:
+    def _verify_cached(self, known: CachedToken | None) -> VerifiedToken | None:
         """A token that is known, where nothing has to be waited for: nearly every request ends here."""
         # Whether it is current is asked before what has ended: that is as recent, or more so.
         if known is None or not self._revocations.settled or not self._revocations.current:
             return None
         return self._conclude(known)
 
-    async def _verify(self, bearer: str, mark: bytes, known: Known | None, waiting: Waiting) -> VerifiedToken:
+    async def _verify(self, bearer: str, digest: bytes, known: CachedToken | None, waiting: Caller) -> VerifiedToken:
         if known is None:
             jws = self._parse(bearer)
             kid = jws.header["kid"]
@@ -201,7 +211,7 @@ class TokenVerifier:
             await waiting(self._revocations.settle)
         current = self._revocations.current  # before what has ended, as above
         verified = self._conclude(known)
-        self._remembered.keep(mark, known)
+        self._cache.put(digest, known)
         if current:
             return verified
         await waiting(self._revocations.make_sure, bearer, verified.claims)
@@ -227,9 +237,9 @@ class TokenVerifier:
         """End the background thread, if no other verifier needs it. Then revocations are followed no more."""
         self._revocations.close()
 
-    def _recall(self, mark: bytes) -> Known | None:
+    def _cached(self, digest: bytes) -> CachedToken | None:
         """What the token was found to be before, if the key that vouched for it is the very one that counts now."""
-        known = self._remembered.recall(mark)
+        known = self._cache.get(digest)
         return known if known is not None and self._keys.at_hand(known.kid) is known.key else None
 
     def _parse(self, bearer: str) -> UnverifiedJws:
@@ -253,7 +263,7 @@ class TokenVerifier:
             self._of_another_authority.note(self.expected.issuer, named)
             raise
 
-    def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> Known:
+    def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> CachedToken:
         """The signature, then the claims."""
         if key is None:
             raise InvalidToken(
@@ -272,12 +282,12 @@ class TokenVerifier:
             if error.reason == AUDIENCE_MISMATCH:
                 self._for_another_api.note(self.expected.audience, audiences_of(jws.claims))
             raise
-        return Known.of(jws.claims, jws.header["kid"], key)
+        return CachedToken.of(jws.claims, jws.header["kid"], key)
 
-    def _conclude(self, known: Known) -> VerifiedToken:
+    def _conclude(self, known: CachedToken) -> VerifiedToken:
         """What is asked each time."""
         revoked = self._revocations.ended(known.subjects, known.version)
-        apply(STANDING_CHECKS, Standing(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
+        apply(VALIDITY_CHECKS, Validity(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
         return known.identity
 
     def _refused(self, error: JoseError) -> InvalidToken:
@@ -300,8 +310,8 @@ def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl
             "asks. Make one where the authority is administered: authsec apis create-credential API",
             reason="credential_missing",
         )
-    endpoint = Endpoint(expected.issuer, expected.audience, credential, clock=clock, trust=trust)
-    return Introspection(expected.issuer, endpoint.ask, mark=mark_of, clock=clock)
+    endpoint = IntrospectionEndpoint(expected.issuer, expected.audience, credential, clock=clock, trust=trust)
+    return Introspection(expected.issuer, endpoint.ask, mark=token_digest, clock=clock)
 
 
 def _key_set(keys: KeySet) -> Mapping[str, Any]:

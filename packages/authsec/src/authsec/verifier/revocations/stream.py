@@ -1,4 +1,4 @@
-"""The feed as a stream of server-sent events: one connection, with a limit on how long it may say nothing."""
+"""The feed as a stream of server-sent events: one connection, with a limit on how long it may be silent."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from authsec.clock import Clock
 from authsec.errors import ConfigError
 from authsec.http_client import open_pool
 from authsec.verifier.documents import NO_HEADERS, DocumentRefused, why
-from authsec.verifier.revocations.batches import MOST_BYTES
-from authsec.verifier.revocations.messages import Messages
+from authsec.verifier.revocations.batch import MOST_BYTES
 
 SILENCE: Final = 10.0  # seconds; the authority says something every five
 _CONNECTING: Final = 5.0
@@ -97,3 +96,41 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
         raise kind_of(f"the feed {url} answers {response.status}")
     if kind != "text/event-stream":
         raise NoStream(f"the feed {url} is not served as a stream")
+
+
+class Messages:
+    """Cuts a stream of octets into messages, none of which may be longer than `most_bytes`.
+
+    Of HTML §9.2.6 it knows what an authority sends: lines that end in LF or CR LF. Other events, ids and comments are
+    passed over.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._rest = b""
+        self._event = b""
+        self._data: list[bytes] = []
+        self._length = 0
+
+    def split(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each message that `piece` completes."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            if message := self._line(line.removesuffix(b"\r")):
+                yield message
+        if self._length + len(self._rest) > self._most:
+            raise DocumentRefused(f"a message of the feed is larger than {self._most} bytes")
+
+    def _line(self, line: bytes) -> bytes | None:
+        if not line:
+            event, data = self._event, b"\n".join(self._data)
+            self._event, self._data, self._length = b"", [], 0
+            return data if event == b"batch" else None
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"event":
+            self._event = value
+        elif name == b"data":
+            self._data.append(value)
+            self._length += len(value)
+        return None
