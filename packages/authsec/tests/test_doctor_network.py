@@ -25,7 +25,7 @@ NAME = "https://authority.example"
 
 def reached(base_url: str = NAME, **settings: Any) -> dict[str, Finding]:
     config = AuthSecConfig(base_url=base_url, client_id=CLIENT_ID, **settings)
-    return {finding.step: finding for finding in network.reached(config, Clock())}
+    return {finding.step: finding for finding in network.check_network(config, Clock())}
 
 
 def free_port() -> int:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from authsec.verifier.documents import DocumentRefused
+from authsec.verifier.revocations.authority_source import Messages
 from authsec.verifier.revocations.batch import Batch, BatchRefused, read_batch, subjects_of
 from authsec.verifier.revocations.state import KEPT, RevocationState
-from authsec.verifier.revocations.stream import Messages
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -21,7 +21,7 @@ from authsec.verify_server.decision import Gates
 from authsec.verify_server.fastcgi import FastCgi
 from authsec.verify_server.identity_headers import NAMES, identity_headers
 from authsec.verify_server.listen_address import ListenAddress, address_of
-from authsec.verify_server.server import ServerSettings, greeting, health_of
+from authsec.verify_server.server import ServerSettings, health_of, startup_lines
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
@@ -317,7 +317,9 @@ def test_it_says_what_it_protects() -> None:
         issuer=ISSUER, audiences=(AUDIENCE, "tickets"), listen=LOOPBACK, fastcgi=LOOPBACK, revocations="until_exp",
         stale_after=30.0, publish_metadata=True,
     )  # fmt: skip
-    first, second = greeting(settings, ListenAddress(path="/run/a.sock"), ListenAddress(host="127.0.0.1", port=8095))
+    first, second = startup_lines(
+        settings, ListenAddress(path="/run/a.sock"), ListenAddress(host="127.0.0.1", port=8095)
+    )
     assert first.startswith("authsec verify-server answers proxies at unix:/run/a.sock and fcgi://127.0.0.1:8095; ")
     assert first.endswith("; tokens pass until they expire while revocations are not known.")
     assert second == f"It protects {AUDIENCE}, tickets with tokens of {ISSUER}."

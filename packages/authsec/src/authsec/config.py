@@ -1,4 +1,4 @@
-"""Where the authority is, and which agent this is.
+"""The configuration of one agent: the authority's address and the agent's id.
 
 What is not given is read from the environment, so that the person who runs a program (not only the one who wrote it)
 can name a certificate file, pin the issuer or allow plain http. Nothing here is a secret.

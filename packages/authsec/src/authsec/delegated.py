@@ -15,7 +15,7 @@ from authsec.denials import api_denial, denial_text, forget_denied, tool_result
 from authsec.errors import ConfigError
 from authsec.redaction import redacted, safe_error
 from authsec.tokens import DelegationToken, TokenRequest
-from authsec.tool_signature import MARK, PARAMETER, docstring_of, place_of, signature_of, with_value, wrapper_without
+from authsec.tool_signature import MARK, PARAMETER, docstring_of, position_of, signature_of, with_value, wrapper_without
 
 OnDenied = Literal["raise", "tell_model"] | Callable[[str], Any]
 """How a denied tool answers: it raises; it tells the model in the framework's way; or it asks a function of yours."""
@@ -77,7 +77,7 @@ class Delegated:
 
     def __call__(self, function: Callable[..., Any], /) -> Callable[..., Any]:
         full = signature_of(function)
-        place = place_of(PARAMETER, full)
+        place = position_of(PARAMETER, full)
         wanted = (self.request.scope, self.request.resource)
 
         def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

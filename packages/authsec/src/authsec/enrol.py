@@ -22,7 +22,7 @@ from authsec.authority import Authority
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import default_sources
-from authsec.credentials.key_file import enrolled_until, noted, path_in_config_folder
+from authsec.credentials.key_file import enrolled_until, path_in_config_folder, with_note
 from authsec.enrolment_code import POSSESSION_TYPE, hashed, read_code
 from authsec.errors import AuthSecError, ConfigError, EnrolmentRefused, TransportError
 from authsec.extras import HOW_TO_INSTALL
@@ -95,7 +95,7 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
     with _beside(path) as (new, file):
         name, until = enrol_key(config, its, key, machine, clock)
         with file:
-            file.write(noted(key.to_pem(), until))
+            file.write(with_note(key.to_pem(), until))
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)

@@ -1,4 +1,4 @@
-"""The form of enrolment codes: what a person copies from a page, and what is remembered of it. Pure.
+"""The form of enrolment codes: the code that a person copies from a page, and its stored hash. Pure.
 
 160 random bits in Crockford's base32: 32 characters in groups of four, none of which looks like another. A code is good
 once and for minutes, so it may stand on a command line.

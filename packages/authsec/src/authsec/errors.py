@@ -1,4 +1,4 @@
-"""Everything that `authsec` raises.
+"""The errors that `authsec` raises.
 
 Agent frameworks hand a tool's exception text to the model, some with the whole cause chain. So every text here is
 safe for a model to read (no token, no key, no URL with a query), and callers raise these `from None`.

@@ -1,4 +1,4 @@
-"""Where a person can grant an agent what it lacks: the page of the authority's console, filled in as far as known."""
+"""The URL of the console page where a person grants an agent what it lacks, filled in as far as known."""
 
 from __future__ import annotations
 

@@ -11,27 +11,27 @@ import click
 _LONGEST: Final = 300  # characters of a sentence
 
 
-class Deferred(click.Command):
-    """Stands in a group for the command at `place` (`module:attribute`), under its name and with its first sentence.
+class LazyCommand(click.Command):
+    """A command of a group that is at `target` (`module:attribute`), known by its name and its first sentence.
 
-    click asks it for a context and finds the command itself in there, so nothing else of it is ever used.
+    click asks for a context and finds the loaded command in there, so it uses nothing else of this one.
     """
 
-    def __init__(self, name: str, sentence: str, place: str) -> None:
+    def __init__(self, name: str, sentence: str, target: str) -> None:
         super().__init__(name, help=sentence)
-        self._place = place
+        self._target = target
 
     @cached_property
-    def itself(self) -> click.Command:
+    def loaded(self) -> click.Command:
         """The command. Imports what it needs, and raises whatever that raises."""
-        module, _, attribute = self._place.partition(":")
+        module, _, attribute = self._target.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        return self.itself.make_context(info_name, args, parent, **extra)
+        return self.loaded.make_context(info_name, args, parent, **extra)
 
 
 class Commands(click.Group):
@@ -45,6 +45,6 @@ class Commands(click.Group):
                 formatter.write_dl(rows)
 
 
-def itself(command: click.Command) -> click.Command:
+def loaded(command: click.Command) -> click.Command:
     """The command, also where another stands for it."""
-    return command.itself if isinstance(command, Deferred) else command
+    return command.loaded if isinstance(command, LazyCommand) else command

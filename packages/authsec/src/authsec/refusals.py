@@ -1,4 +1,4 @@
-"""What the authority's answers other than 200 mean, as exceptions.
+"""The authority's answers other than 200, as exceptions.
 
 A framework hands the text of an exception to the model, so it is built here from our own sentences, one a `reason`;
 from the authority it carries only the cleaned and shortened `details` (what would satisfy it) and the request id.

@@ -1,4 +1,4 @@
-"""What an agent asks for and what it gets: `TokenRequest` and `DelegationToken`.
+"""`TokenRequest` and `DelegationToken`: what an agent requests and receives.
 
 The agent does not verify its own token; the API does (`authsec.TokenVerifier`). Here only the answer's shape is
 checked, so that nothing which is not a token is ever sent as one.

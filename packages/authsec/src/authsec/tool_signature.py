@@ -1,4 +1,4 @@
-"""A tool's signature without `delegation_token`: functions that have it, and a function with one parameter less.
+"""A tool's signature without `delegation_token`, and a function that has that signature.
 
 `functools.wraps` copies the attributes of a bound method onto the next wrapper. A `__signature__` among them has
 `self`, so the framework asks the model for `self`. The wrapper here is compiled with the parameters that callers pass.
@@ -127,7 +127,7 @@ def wrapper_without(
     return wrapper
 
 
-def place_of(parameter: str, signature: inspect.Signature) -> int | None:
+def position_of(parameter: str, signature: inspect.Signature) -> int | None:
     """Where `parameter` stands among the positional ones; None if it is passed by keyword."""
     if signature.parameters[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
         return None

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from authsec.verifier.revocations.shared_file import SharedFile, SharedFileReader, SharedFileWriter, Unusable
+from authsec.verifier.revocations.shared_file import SharedFile, SharedFileReader, SharedFileUnusable, SharedFileWriter
 from authsec.verifier.revocations.workers import Election
 
 from ..fake_keys import ISSUER
@@ -27,7 +27,7 @@ def test_what_a_link_leads_to_remains_as_it_is(tmp_path: Path, link: object, nam
     for act in (election.won, lambda: recording.add(b"{}"), lambda: list(reading.lines())):
         try:
             act()
-        except Unusable:
+        except SharedFileUnusable:
             refused += 1
     for each in (election, recording, reading):
         each.forget()
@@ -38,5 +38,5 @@ def test_what_a_link_leads_to_remains_as_it_is(tmp_path: Path, link: object, nam
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     place = SharedFile(path=tmp_path / "revocations", issuer=ISSUER)
     os.mkfifo(place.path, 0o600)
-    with pytest.raises(Unusable, match="no plain file"):
+    with pytest.raises(SharedFileUnusable, match="no plain file"):
         list(SharedFileReader(place).lines())

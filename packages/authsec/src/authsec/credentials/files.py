@@ -1,4 +1,4 @@
-"""The file of a proof: the name that a variable or a program gives, and a read that a swapped name cannot mislead."""
+"""The file of a proof: its name from a variable or a program, and a read that a swapped name cannot mislead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from authsec.credentials.source import broken
+from authsec.credentials.source import broken_proof
 from authsec.errors import ConfigError
 
 # A JWT begins with `{"` in base64url; no file system has a name of more than 255 bytes.
@@ -19,10 +19,10 @@ _SECRET: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.|-----BEGIN|authsec_cs_|[^/\\]{
 def file_named_by(variable: str) -> str | ConfigError:
     """The path in the variable, empty if not set; or what to raise, from a frame that does not hold the secret."""
     named = os.environ.get(variable, "").strip()
-    return pasted(variable) if is_a_secret(named) else named
+    return pasted_secret(variable) if is_a_secret(named) else named
 
 
-def nothing_there(path: Path, found_by: str) -> str:
+def missing_file(path: Path, found_by: str) -> str:
     """What is said of a file that is not there, and who names it: the variable may be set far from the program."""
     named = f", which {found_by} names" if found_by.startswith("AUTHSEC_") else ""
     return f"There is no file {path}{named}; is the path right"
@@ -33,23 +33,23 @@ def is_a_secret(path: str | Path) -> bool:
     return _SECRET.search(str(path)) is not None
 
 
-def pasted(found_by: str) -> ConfigError:
+def pasted_secret(found_by: str) -> ConfigError:
     """What to raise where a secret was given as the name of its file."""
-    return broken(
+    return broken_proof(
         f"{found_by} must name the file that holds the token or key, and seems to hold the secret itself. Write it to "
         "a file that only this user can read, and name that file. Whoever saw it where it stood can use it: replace it."
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class FileContent:
     """The beginning of a file, hidden in every repr, and whether other users of this machine may open it."""
 
     content: bytes = field(repr=False)
     open_to_others: bool
 
 
-def read_regular(path: Path, *, at_most: int) -> Read | None:
+def read_regular(path: Path, *, at_most: int) -> FileContent | None:
     """What is in the file, up to so many bytes; None if it is no regular file: a pipe would be waited at for ever."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
@@ -57,7 +57,7 @@ def read_regular(path: Path, *, at_most: int) -> Read | None:
         if not stat.S_ISREG(status.st_mode):
             return None
         with open(descriptor, "rb", closefd=False) as file:
-            return Read(content=file.read(at_most), open_to_others=open_to_others(status))
+            return FileContent(content=file.read(at_most), open_to_others=open_to_others(status))
     finally:
         os.close(descriptor)
 
@@ -67,7 +67,7 @@ def open_to_others(status: os.stat_result) -> bool:
     return os.name == "posix" and bool(status.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def close_it(path: Path, what: str) -> str:
+def permission_advice(path: Path, what: str) -> str:
     """What to say, and to do, about a file that is open to others."""
     return (
         f"The {what} {path} may be opened by other users of this machine, so it proves nothing. Add:\n"

@@ -12,7 +12,7 @@ from urllib3 import exceptions
 
 from authsec import http_client
 from authsec.config import is_loopback
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.credentials.workload_token import WorkloadToken
 from authsec.errors import AuthSecError, TransportError
 from authsec.http_client import Answer, AnswerTooLarge, trust_store
@@ -27,7 +27,7 @@ _FIT_FOR_A_HEADER = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asking:
+class _TokenRequest:
     """Where this job asks, and the token that lets it."""
 
     url: str
@@ -43,7 +43,7 @@ class GitHubActions:
         if asking is None:
             return None
         url = f"{asking.url}{'&' if '?' in asking.url else '?'}audience={quote(request.trusted_audience(), safe='')}"
-        token = _fetch(_Asking(url=url, bearer=asking.bearer), request)
+        token = _fetch(_TokenRequest(url=url, bearer=asking.bearer), request)
         if isinstance(token, AuthSecError):
             raise token
         return Proof(
@@ -56,12 +56,12 @@ class GitHubActions:
         return "ACTIONS_ID_TOKEN_REQUEST_URL (not set)"
 
 
-def _asking() -> _Asking | None:
-    asking = _Asking(url=_variable("URL"), bearer=_variable("TOKEN"))
+def _asking() -> _TokenRequest | None:
+    asking = _TokenRequest(url=_variable("URL"), bearer=_variable("TOKEN"))
     if not asking.url and not asking.bearer:
         return None
     if not _may_be_asked(asking.url) or not _FIT_FOR_A_HEADER.fullmatch(asking.bearer):
-        raise broken(
+        raise broken_proof(
             "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must both be as GitHub Actions sets them "
             "(the URL with https). Pass both on to this program, or unset both."
         )
@@ -83,7 +83,7 @@ def _may_be_asked(url: str) -> bool:
     return bool(readable and safe and parts.hostname)
 
 
-def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecError:
+def _fetch(asking: _TokenRequest, request: ProofRequest) -> WorkloadToken | AuthSecError:
     """The job's token, or what to raise: no frame that an exception passes holds a token."""
     try:
         answer = http_client.get(
@@ -101,7 +101,7 @@ def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecErr
         return _not_now("could not be reached")
     if answer.status == 429 or answer.status >= 500:
         return _not_now(f"answered {answer.status}")
-    return _token_of(answer) or broken(
+    return _token_of(answer) or broken_proof(
         f"GitHub gave this job no token (status {answer.status}). A job's permission to ask ends with the job. "
         f"{_PERMISSION}"
     )

@@ -10,8 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from authsec.credentials.files import close_it, file_named_by, is_a_secret, nothing_there, pasted, read_regular
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.files import (
+    file_named_by,
+    is_a_secret,
+    missing_file,
+    pasted_secret,
+    permission_advice,
+    read_regular,
+)
+from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
 
@@ -41,7 +48,7 @@ class KeyFile:
 
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
-            raise pasted(self.found_by)
+            raise pasted_secret(self.found_by)
         found = _found(Path(self.path), self.found_by)
         if isinstance(found, ConfigError):
             raise found
@@ -117,11 +124,11 @@ def _found(path: Path, found_by: str) -> _Found | ConfigError:
     try:
         from authsec.jose import JoseError, PrivateKey
     except ImportError:
-        return broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}")
+        return broken_proof(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}")
     try:
         return _Found(key=PrivateKey.from_pem(content), until=enrolled_until(content))
     except JoseError as error:
-        return broken(
+        return broken_proof(
             f"The key file {path} cannot be used: {error}. It must hold a private key in PEM without a password, as "
             "`authsec keygen` writes it."
         )
@@ -131,17 +138,17 @@ def _content(path: Path, found_by: str) -> bytes | ConfigError:
     try:
         read = read_regular(path, at_most=_LARGEST_KEY_FILE)
     except FileNotFoundError:
-        return broken(f"{nothing_there(path, found_by)}? (A new key would have to be registered first.)")
+        return broken_proof(f"{missing_file(path, found_by)}? (A new key would have to be registered first.)")
     except OSError as error:
-        return broken(f"The key file {path} cannot be read: {error.strerror}.")
+        return broken_proof(f"The key file {path} cannot be read: {error.strerror}.")
     if read is None:
-        return broken(f"{path} is not a file: name the file itself that holds the private key.")
+        return broken_proof(f"{path} is not a file: name the file itself that holds the private key.")
     if _is_public_half(path, read.content):
-        return broken(
+        return broken_proof(
             f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
             "Name the file with the private half."
         )
-    return broken(close_it(path, "key file")) if read.open_to_others else read.content
+    return broken_proof(permission_advice(path, "key file")) if read.open_to_others else read.content
 
 
 def _is_public_half(path: Path, content: bytes) -> bool:
@@ -162,7 +169,7 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
     return sign_compact({"typ": "client-authentication+jwt", "kid": key.public.thumbprint()}, claims, key)
 
 
-def noted(pem: bytes, until: datetime) -> bytes:
+def with_note(pem: bytes, until: datetime) -> bytes:
     """The content of the file of a key that is good until then."""
     return f"Enrolled until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} by `authsec enrol`.\n".encode() + pem
 

@@ -1,4 +1,4 @@
-"""A token that a platform made for a workload: whether it can be one at all, and what it says of itself.
+"""A token that a platform made for a workload: its form, and its claims without verification.
 
 Nobody's word is taken for anything here: the authority verifies it. What is looked at spares a person the search for
 why a token was refused that never could be accepted.

@@ -19,12 +19,12 @@ from __future__ import annotations
 from authsec.clock import Clock
 from authsec.credentials import default_sources
 from authsec.doctor.checks import examine
-from authsec.doctor.report import healthy, print_json, print_report
-from authsec.doctor.settings import settings
+from authsec.doctor.report import is_healthy, print_json, print_report
+from authsec.doctor.settings import read_settings
 
 
 def main(*, scope: str | None = None, resource: tuple[str, ...] = (), as_json: bool = False) -> int:
     """Examine the agent that the environment names; 0 if it gets its tokens and nothing is wrong, else 1."""
-    found = settings()
+    found = read_settings()
     findings = examine(found, default_sources(), Clock(), scope=scope, resource=resource or None)
-    return 0 if healthy((print_json if as_json else print_report)(found.subject, findings)) else 1
+    return 0 if is_healthy((print_json if as_json else print_report)(found.subject, findings)) else 1

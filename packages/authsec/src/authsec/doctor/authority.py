@@ -12,13 +12,13 @@ from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line
 from authsec.credentials import CredentialSource, Proof, ProofRequest
 from authsec.doctor.advice import advice
-from authsec.doctor.proofs import Looked
+from authsec.doctor.proofs import ProofSearch
 from authsec.doctor.report import Finding
 from authsec.errors import AuthSecError, ConfigError
 from authsec.http_client import http_date
 from authsec.refusals import CLOCK_TOLERANCE
 from authsec.terminal import Grade, duration
-from authsec.token_report import claims, fact, unattested, verified
+from authsec.token_report import claim_lines, fact_line, is_unattested, verify_as_api
 from authsec.tokens import DelegationToken, TokenRequest
 
 _AMBER: Final = 5.0
@@ -37,14 +37,14 @@ _OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class AuthorityFindings:
     """`issuer` is None where no authority answered."""
 
     findings: tuple[Finding, ...]
     issuer: str | None
 
 
-def authority_answers(authority: Authority, config: AuthSecConfig, clock: Clock) -> Answered:
+def check_authority(authority: Authority, config: AuthSecConfig, clock: Clock) -> AuthorityFindings:
     """Ask it who it is."""
     began = clock.wall()
     try:
@@ -52,9 +52,11 @@ def authority_answers(authority: Authority, config: AuthSecConfig, clock: Clock)
         issuer = issuer_of(metadata)
     except AuthSecError as error:
         nobody = Finding.skipped("clock", "no authority answered that could say what time it is")
-        return Answered(findings=(Finding.failed("authority", error, advice(error, config)), nobody), issuer=None)
+        return AuthorityFindings(
+            findings=(Finding.failed("authority", error, advice(error, config)), nobody), issuer=None
+        )
     finding = _named(issuer, config, f"issuer {issuer}, answered in {duration(took)}")
-    return Answered(findings=(finding, clocks(http_date(date), began, clock.wall())), issuer=issuer)
+    return AuthorityFindings(findings=(finding, check_clock(http_date(date), began, clock.wall())), issuer=issuer)
 
 
 def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
@@ -80,7 +82,7 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
     return Finding(step="authority", facts=(fact,))
 
 
-def clocks(date: datetime | None, asked_at: float, answered_at: float) -> Finding:
+def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> Finding:
     """How far this machine's clock is from the authority's, as its Date header has it."""
     if date is None:
         return Finding.skipped("clock", "the authority did not say what time it is there (no Date header)")
@@ -100,7 +102,7 @@ def clocks(date: datetime | None, asked_at: float, answered_at: float) -> Findin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Counts:
+class _ChosenSource:
     """The place that counts, or none: the others have been listed already."""
 
     source: CredentialSource | None
@@ -112,9 +114,11 @@ class _Counts:
         return "what is listed above"
 
 
-def token(config: AuthSecConfig, looked: Looked, clock: Clock, *, scope: Names, resource: Names) -> list[Finding]:
+def check_token(
+    config: AuthSecConfig, looked: ProofSearch, clock: Clock, *, scope: Names, resource: Names
+) -> list[Finding]:
     """Ask for one, and verify it as an API does."""
-    authority = Authority(config, (_Counts(source=looked.source),), clock=clock)
+    authority = Authority(config, (_ChosenSource(source=looked.source),), clock=clock)
     try:
         request = TokenRequest.of(scope, resource)
         given, took = clock.timed(lambda: authority.fetch(request))
@@ -125,22 +129,26 @@ def token(config: AuthSecConfig, looked: Looked, clock: Clock, *, scope: Names, 
     return [received, _verified(given, authority, issuer)]
 
 
-def _remedy(error: AuthSecError, looked: Looked, config: AuthSecConfig) -> str:
+def _remedy(error: AuthSecError, looked: ProofSearch, config: AuthSecConfig) -> str:
     """What the search for a proof has said, if it has: a place could be filled, or what is there has expired."""
     return (looked.finding.remedy if error.reason in _OF_PROOFS else "") or advice(error, config)
 
 
 def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Finding:
-    lives = fact("lives", duration(given.expires_in))
+    lives = fact_line("lives", duration(given.expires_in))
     try:
-        identity, keys = verified(given, authority, issuer)
+        identity, keys = verify_as_api(given, authority, issuer)
     except AuthSecError as error:
         if error.reason != "extra_missing":
             return Finding.failed("signature", error, _OF_TOKENS.get(error.reason, _CHANGED))
-        told = [fact("audience", ", ".join(given.audience)), fact("actions", ", ".join(given.permissions)), lives]
+        told = [
+            fact_line("audience", ", ".join(given.audience)),
+            fact_line("actions", ", ".join(given.permissions)),
+            lives,
+        ]
         return Finding(step="token says", facts=(*told, "not verified here, which is the APIs' part (extra `verify`)"))
-    facts = (f"verified {keys}", *claims(identity), lives)
-    if not unattested(identity):
+    facts = (f"verified {keys}", *claim_lines(identity), lives)
+    if not is_unattested(identity):
         return Finding(step="token says", facts=facts)
     return Finding(
         step="token says",

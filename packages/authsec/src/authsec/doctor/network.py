@@ -1,4 +1,4 @@
-"""The way to the authority, one hop at a time: name, connection, certificate. No request is sent yet."""
+"""The route to the authority, one hop at a time: name, connection, certificate. No request is sent yet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Connect = Callable[[], socket.socket]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Route:
     """To `target`, by way of the proxy if there is one. A proxy's password is in no repr and no text."""
 
     target: SplitResult
@@ -63,20 +63,20 @@ class Way:
         return tunnel.sock
 
     def __repr__(self) -> str:
-        return f"Way(first={self.first!r})"
+        return f"Route(first={self.first!r})"
 
 
-def reached(config: AuthSecConfig, clock: Clock) -> list[Finding]:
+def check_network(config: AuthSecConfig, clock: Clock) -> list[Finding]:
     """Each hop, until the first that fails."""
     target = urlsplit(config.base_url)
     try:
-        way = Way(target=target, proxy=proxy_for(target))
+        route = Route(target=target, proxy=proxy_for(target))
     except ConfigError as error:
         return [Finding.failed("connection", error, "Correct HTTPS_PROXY, or put the authority's host into NO_PROXY.")]
     steps: Sequence[Callable[[], Finding | None]] = (
-        lambda: _name(way, clock),
-        lambda: _connection(way, clock),
-        lambda: _certificate(way, config, clock),
+        lambda: _name(route, clock),
+        lambda: _connection(route, clock),
+        lambda: _certificate(route, config, clock),
     )
     findings = []
     for step in steps:
@@ -88,19 +88,19 @@ def reached(config: AuthSecConfig, clock: Clock) -> list[Finding]:
     return findings
 
 
-def _name(way: Way, clock: Clock) -> Finding | None:
-    host, port = way.first
+def _name(route: Route, clock: Clock) -> Finding | None:
+    host, port = route.first
     try:
         found, took = clock.timed(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError):
-        whose = ", the proxy of HTTPS_PROXY" if way.proxy else ""
+        whose = ", the proxy of HTTPS_PROXY" if route.proxy else ""
         return Finding(
             step="name",
             grade=Grade.BAD,
             facts=(f"no address is known here for {host}{whose}",),
             reason="unknown_host",
-            remedy=f"Correct the host in {'HTTPS_PROXY' if way.proxy else 'AUTHSEC_BASE_URL'}, or see why this machine "
-            "cannot look it up (its DNS, a VPN that is off, a service's name outside of its cluster).",
+            remedy=f"Correct the host in {'HTTPS_PROXY' if route.proxy else 'AUTHSEC_BASE_URL'}, or see why this "
+            "machine cannot look it up (its DNS, a VPN that is off, a service's name outside of its cluster).",
         )
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     if addresses == [host]:
@@ -110,32 +110,32 @@ def _name(way: Way, clock: Clock) -> Finding | None:
     return Finding(step="name", facts=(fact,))
 
 
-def _connection(way: Way, clock: Clock) -> Finding:
-    host, port = way.first
+def _connection(route: Route, clock: Clock) -> Finding:
+    host, port = route.first
     try:
-        opened, took = clock.timed(way.connect)
+        opened, took = clock.timed(route.connect)
     except OSError as error:
-        return _no_connection(way, error)
+        return _no_connection(route, error)
     opened.close()
     facts = [f"{host}:{port} accepts, in {duration(took)}"]
-    if way.proxy:
-        facts = [f"{way.target.netloc} is connected in {duration(took)}", way.by_proxy]
+    if route.proxy:
+        facts = [f"{route.target.netloc} is connected in {duration(took)}", route.by_proxy]
     elif os.environ.get("HTTPS_PROXY", os.environ.get("https_proxy")):
-        facts.append(f"not by HTTPS_PROXY: {_why_no_proxy(way.target)}")
+        facts.append(f"not by HTTPS_PROXY: {_why_no_proxy(route.target)}")
     return Finding(step="connection", facts=tuple(facts))
 
 
-def _no_connection(way: Way, error: OSError) -> Finding:
-    host, port = way.first
+def _no_connection(route: Route, error: OSError) -> Finding:
+    host, port = route.first
     why = "no answer in time" if isinstance(error, TimeoutError) else plain(error.strerror or str(error), 100)
-    facts = [f"{host}:{port}: {why}", *([way.by_proxy] if way.proxy else [])]
-    if way.proxy:
+    facts = [f"{host}:{port}: {why}", *([route.by_proxy] if route.proxy else [])]
+    if route.proxy:
         remedy = "See whether the proxy runs and lets this machine through; or put the authority's host into NO_PROXY."
     elif isinstance(error, TimeoutError):
         remedy = "See what is in between: a firewall, a network policy of the cluster, a VPN that is off."
     else:
         remedy = "See whether the authority runs there, and whether AUTHSEC_BASE_URL has its port."
-    reason = "proxy_failed" if way.proxy else "unreachable"
+    reason = "proxy_failed" if route.proxy else "unreachable"
     return Finding(step="connection", grade=Grade.BAD, facts=tuple(facts), reason=reason, remedy=remedy)
 
 
@@ -145,12 +145,12 @@ def _why_no_proxy(target: SplitResult) -> str:
     return "this machine itself needs none" if is_loopback(str(target.hostname)) else "NO_PROXY names the host"
 
 
-def _certificate(way: Way, config: AuthSecConfig, clock: Clock) -> Finding | None:
+def _certificate(route: Route, config: AuthSecConfig, clock: Clock) -> Finding | None:
     """None without TLS; and with a proxy that itself speaks it, where one TLS would have to stand inside another."""
-    if way.target.scheme == "http" or (way.proxy and way.proxy.scheme == "https"):
+    if route.target.scheme == "http" or (route.proxy and route.proxy.scheme == "https"):
         return None
     now = datetime.fromtimestamp(clock.wall(), UTC)
-    return certificate(way.connect, str(way.target.hostname), config, now)
+    return check_certificate(route.connect, str(route.target.hostname), config, now)
 
 
 def _address(parts: SplitResult) -> tuple[str, int]:
@@ -181,7 +181,7 @@ class _Certificate:
         return (f"for {names or 'no name'}, signed by {self.signer}", f"valid {_day(self.begins)} to {_day(self.ends)}")
 
 
-def certificate(connect: Connect, host: str, config: AuthSecConfig, now: datetime) -> Finding:
+def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: datetime) -> Finding:
     """What the server at the other end of `connect` shows, verified as the SDK verifies it."""
     try:
         trust = trust_store(config.ca_file)

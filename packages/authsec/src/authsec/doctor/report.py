@@ -58,7 +58,7 @@ class Finding:
         return told
 
 
-def healthy(findings: Sequence[Finding]) -> bool:
+def is_healthy(findings: Sequence[Finding]) -> bool:
     """Whether no step failed; what only deserves a look does not make an agent ill."""
     return all(finding.grade is not Grade.BAD for finding in findings)
 
@@ -112,7 +112,7 @@ def print_json(subject: Mapping[str, str], findings: Iterable[Finding]) -> list[
     """Print one document; all of them."""
     seen = list(findings)
     document = {
-        "healthy": healthy(seen),
+        "healthy": is_healthy(seen),
         "next": next_line(seen),
         **subject,
         "steps": [finding.as_json() for finding in seen],

@@ -1,4 +1,4 @@
-"""What the environment says: where the authority is, which agent this is, and variables that nobody reads."""
+"""The settings in the environment: the authority's address, the agent's id, and variables that nobody reads."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Settings:
         return {"authority": authority, "agent": agent}
 
 
-def settings() -> Settings:
+def read_settings() -> Settings:
     """The settings of the agent that the environment names, and all that is wrong with them at once."""
     misspelt = _misspelt()
     try:

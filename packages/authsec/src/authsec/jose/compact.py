@@ -1,4 +1,4 @@
-"""The compact form of a signed JWT (RFC 7515 §7.1): taking it apart, putting it together, asking a key about it."""
+"""The compact form of a signed JWT (RFC 7515 §7.1): parse, sign, verify."""
 
 from __future__ import annotations
 

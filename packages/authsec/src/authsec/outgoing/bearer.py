@@ -1,4 +1,4 @@
-"""Which token goes with a request to which origin (RFC 6454), and what a 401 means for it. Knows no HTTP library."""
+"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401. Knows no HTTP library."""
 
 from __future__ import annotations
 

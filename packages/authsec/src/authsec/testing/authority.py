@@ -14,7 +14,7 @@ from authsec.errors import ConfigError
 from authsec.grant_url import grant_page
 from authsec.jose import JoseError, parse_compact
 from authsec.testing.endpoint import Endpoint, HttpAnswer, denial
-from authsec.testing.substitution import Believer, TestRevocations, client_for, in_place_of, verifier_for
+from authsec.testing.substitution import Believer, InMemoryRevocations, client_for, in_place_of, verifier_for
 from authsec.testing.tokens import CLIENT_ID, ISSUER, key_set, mint
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.verifier import SeveralAuthorities, TokenVerifier
@@ -42,7 +42,7 @@ class ThrowawayAuthority:
         self._denial: tuple[str, str | None] | None = None
         self._given: list[str] = []
         self._audiences: list[str] = []
-        self._revocations = TestRevocations()
+        self._revocations = InMemoryRevocations()
         self._places = ExitStack()
         self._endpoint = Endpoint(self._answer)
         self.base_url = self._endpoint.base_url

@@ -1,4 +1,4 @@
-"""A model that says what its script says, for tests of the whole run of an agent: chat completions on loopback.
+"""A model that follows a script, for tests of the whole run of an agent: chat completions on loopback.
 
 Whatever framework runs the agent, what it would have shown a model is here to be looked at: the tools' schemas, and
 what came of calling them. Nothing is streamed.

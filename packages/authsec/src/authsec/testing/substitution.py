@@ -20,7 +20,7 @@ Believer = TokenVerifier | SeveralAuthorities | AuthSecClient
 """What has an authority, and can have another."""
 
 
-class TestRevocations(NoRevocations):
+class InMemoryRevocations(NoRevocations):
     """What tests have revoked, known to all their verifiers at once."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class _Unproved:
         return "nothing, since a throwaway authority of a test is asked"
 
 
-def verifier_for(audience: str, revocations: TestRevocations, like: Expected | None = None) -> TokenVerifier:
+def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
     """A verifier for tokens of this process. All but issuer, keys and revocations is as with every other."""
     settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway, "algorithms": like.algorithms}
     # Made for a name on loopback, for which nothing has to be read or trusted, and then told whom to expect.

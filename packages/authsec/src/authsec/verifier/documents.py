@@ -83,7 +83,7 @@ class Documents:
                 finally:
                     response.close()
         except exceptions.HTTPError as error:
-            raise DocumentRefused(f"{url} cannot be fetched: {why(error)}") from None
+            raise DocumentRefused(f"{url} cannot be fetched: {failure_text(error)}") from None
         except ConfigError as error:  # the proxy's, which is only looked at now
             raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
@@ -99,7 +99,7 @@ class Documents:
         return bytes(body)
 
 
-def why(error: exceptions.HTTPError) -> str:
+def failure_text(error: exceptions.HTTPError) -> str:
     """What went wrong on the way, in words that name no object."""
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 

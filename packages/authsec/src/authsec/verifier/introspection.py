@@ -24,7 +24,7 @@ from authsec import http_client, strict_json
 from authsec.clock import Clock, Moment, moment, since
 from authsec.errors import ConfigError, RevocationsUnavailable
 from authsec.http_client import Answer, AnswerTooLarge
-from authsec.verifier.documents import DocumentRefused, Documents, published_address, why
+from authsec.verifier.documents import DocumentRefused, Documents, failure_text, published_address
 
 _log = logging.getLogger("authsec.verifier")
 
@@ -207,7 +207,7 @@ class IntrospectionEndpoint:
                 clock=self._clock,
             )
         except exceptions.HTTPError as error:
-            raise DocumentRefused(f"{address} cannot be asked: {why(error)}") from None
+            raise DocumentRefused(f"{address} cannot be asked: {failure_text(error)}") from None
         except ConfigError as error:  # the proxy's, which is only looked at now
             raise DocumentRefused(f"{address} cannot be asked: {error}") from None
         except AnswerTooLarge:

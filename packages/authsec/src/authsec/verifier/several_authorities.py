@@ -1,4 +1,4 @@
-"""An API that takes the tokens of several authorities, each verified by the verifier of its own."""
+"""`SeveralAuthorities`: an API that trusts several authorities, with one verifier for each."""
 
 from __future__ import annotations
 

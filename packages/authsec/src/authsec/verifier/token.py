@@ -1,4 +1,4 @@
-"""What a verified token says: who calls, and which actions it may take."""
+"""`VerifiedToken`: the agent that calls, and the actions that it may take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of verified tokens: the next request with one only repeats the checks whose result may have changed."""
+"""The cache of verified tokens: the next request repeats only the checks whose result may have changed."""
 
 from __future__ import annotations
 

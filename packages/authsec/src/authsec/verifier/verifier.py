@@ -1,4 +1,4 @@
-"""`TokenVerifier`: may the bearer of this token come in?"""
+"""`TokenVerifier`: verifies the tokens of one authority for one API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`authsec verify-server` as it is typed: its options, which are settings of the environment as well."""
+"""The command `authsec verify-server`: its options, which are settings of the environment as well."""
 
 from __future__ import annotations
 

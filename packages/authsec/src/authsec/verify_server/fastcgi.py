@@ -1,4 +1,4 @@
-"""The server as a FastCGI authorizer, which is how Apache asks (mod_authnz_fcgi).
+"""The server as a FastCGI authorizer, for Apache (mod_authnz_fcgi).
 
 Of the protocol (FastCGI 1.0 §3, §6.3) there is what an authorizer needs: one request a connection, no body. The request
 comes as CGI variables, those of the configuration among them; the answer goes back as CGI headers.

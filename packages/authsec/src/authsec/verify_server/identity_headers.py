@@ -1,4 +1,4 @@
-"""Who calls, as headers of the request that goes on to the API.
+"""The caller, as headers of the request that goes on to the API.
 
 Every header is there every time, an empty one too, so that the proxy overwrites whatever the caller sent by that name.
 """

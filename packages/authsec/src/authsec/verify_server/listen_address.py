@@ -1,4 +1,4 @@
-"""Where the server listens: an address with a port, or a file (a Unix socket)."""
+"""The address on which the server listens: a host and port, or a file (a Unix socket)."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
         verifiers = settings.verifiers()
         listener = stack.enter_context(settings.listen.listening())
         fastcgi = None if settings.fastcgi is None else stack.enter_context(settings.fastcgi.listening())
-        for line in greeting(settings, address_of(listener), None if fastcgi is None else address_of(fastcgi)):
+        for line in startup_lines(settings, address_of(listener), None if fastcgi is None else address_of(fastcgi)):
             say(line)
         server = VerifyServer(settings, verifiers)
         loop = (server.config.get_loop_factory() or asyncio.new_event_loop)()
@@ -74,7 +74,7 @@ def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
     os._exit(0)
 
 
-def greeting(settings: ServerSettings, listen: ListenAddress, fastcgi: ListenAddress | None) -> list[str]:
+def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: ListenAddress | None) -> list[str]:
     """What is protected, and where to ask."""
     also = f" and fcgi://{fastcgi}" if fastcgi else ""
     meanings = {

@@ -10,7 +10,7 @@ from authsec.clock import Clock
 from authsec.errors import KeysUnavailable
 from authsec.verifier.documents import DocumentBusy, DocumentRefused
 from authsec.verifier.revocations.batch import BatchRefused
-from authsec.verifier.revocations.leases import Lease, Leases, Wish
+from authsec.verifier.revocations.leases import Lease, Leases, LeaseTerms
 from authsec.verifier.revocations.log import FeedLog
 from authsec.verifier.revocations.state import Feed
 
@@ -41,13 +41,13 @@ class Follower:
         self._starting: threading.Lock
         self._begin_anew()
 
-    def lease(self, wish: Wish, credential: str | None = None) -> Lease:
+    def lease(self, terms: LeaseTerms, credential: str | None = None) -> Lease:
         """Have the feed followed for an API, for as long as the lease lives, or until `release`."""
-        return self._leases.take(wish, credential)
+        return self._leases.acquire(terms, credential)
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; with the last one the thread ends at once."""
-        self._leases.give_back(lease)
+        self._leases.release(lease)
         thread = self._thread
         if self._leases or thread is None:
             return

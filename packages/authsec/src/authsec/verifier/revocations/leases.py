@@ -1,4 +1,4 @@
-"""Who wants a feed followed, and what the requests for it say of them."""
+"""Leases on the feed: for which APIs it is followed, and the headers that tell the authority so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class LeaseTerms:
     """What somebody wants of the feed: to know of tokens for the API `audience`.
 
     What is known does not count for it once it is older than `oldest` seconds. Then no token is accepted, or if it
@@ -31,10 +31,10 @@ class Lease:
     `credential` is that of the API, or None: the authority is told who follows.
     """
 
-    __slots__ = ("__weakref__", "credential", "wish")
+    __slots__ = ("__weakref__", "credential", "terms")
 
-    def __init__(self, wish: Wish, credential: str | None) -> None:
-        self.wish = wish
+    def __init__(self, terms: LeaseTerms, credential: str | None) -> None:
+        self.terms = terms
         self.credential = credential
 
 
@@ -47,29 +47,29 @@ class Leases:
     def __init__(self) -> None:
         self._held: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 
-    def take(self, wish: Wish, credential: str | None) -> Lease:
+    def acquire(self, terms: LeaseTerms, credential: str | None) -> Lease:
         """One more, for as long as it lives, or until it is given back."""
-        lease = Lease(wish, credential)
+        lease = Lease(terms, credential)
         self._held[id(lease)] = lease
         return lease
 
-    def give_back(self, lease: Lease) -> None:
+    def release(self, lease: Lease) -> None:
         """It counts no more."""
         self._held.pop(id(lease), None)
 
     def __bool__(self) -> bool:
         return len(self._held) > 0
 
-    def wishes(self) -> set[Wish]:
+    def terms(self) -> set[LeaseTerms]:
         """What all who hold one want; the leases themselves are not kept alive by it."""
-        return {lease.wish for lease in self._there()}
+        return {lease.terms for lease in self._there()}
 
     def headers(self) -> Mapping[str, str]:
         """What each request for the feed says of those who hold one, so that people are told before they revoke.
 
         Of several credentials one is sent: a request has room for one.
         """
-        audiences = sorted({wish.audience for wish in self.wishes() if _is_sendable(wish.audience)})[:MOST_AUDIENCES]
+        audiences = sorted({terms.audience for terms in self.terms() if _is_sendable(terms.audience)})[:MOST_AUDIENCES]
         credentials = sorted({lease.credential for lease in self._there() if lease.credential is not None})
         said = {"AuthSec-Audience": " ".join(audiences)} if audiences else {}
         return said | ({"Authorization": f"Bearer {credentials[0]}"} if credentials else {})

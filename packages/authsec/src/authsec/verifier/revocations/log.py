@@ -8,7 +8,7 @@ import threading
 from typing import Final
 
 from authsec.clock import Clock, Moment, moment, since
-from authsec.verifier.revocations.leases import Leases, Wish
+from authsec.verifier.revocations.leases import Leases, LeaseTerms
 from authsec.verifier.revocations.state import Feed
 
 _log = logging.getLogger("authsec.verifier")
@@ -32,7 +32,7 @@ class FeedLog:
         self._began: Moment | None = None  # when the trouble did; None while there is none
         self._untold = False  # whether there is something about it that has not been told
         self._told = False  # whether anything about it was
-        self._without: set[Wish] = set()  # for whom what is known is too old, as was told
+        self._without: set[LeaseTerms] = set()  # for whom what is known is too old, as was told
 
     def trouble(self, why: str) -> None:
         """The feed cannot be followed at the moment. Called when that begins, and when the reason is another."""
@@ -81,17 +81,17 @@ class FeedLog:
             return False
         self._began = self._began or moment(self._clock)
         self._without |= new
-        refused = {wish.audience for wish in new if not wish.asks}
-        asked = {wish.audience for wish in new if wish.asks}
+        refused = {terms.audience for terms in new if not terms.asks}
+        asked = {terms.audience for terms in new if terms.asks}
         if refused:
             _log.error("no token for %s is accepted: %s", ", ".join(sorted(refused)), self._how_old())
         if asked:
             _log.warning("each token for %s is asked about: %s", ", ".join(sorted(asked)), self._how_old())
         return True
 
-    def _are_without(self) -> set[Wish]:
+    def _are_without(self) -> set[LeaseTerms]:
         age = self._feed.age()
-        return {wish for wish in self._leases.wishes() if age > wish.oldest}
+        return {terms for terms in self._leases.terms() if age > terms.oldest}
 
     def _how_old(self) -> str:
         age = self._feed.age()
@@ -100,7 +100,7 @@ class FeedLog:
 
     def _until_when(self) -> str:
         """For how long tokens are accepted all the same."""
-        oldest = min((wish.oldest for wish in self._leases.wishes()), default=math.inf)
+        oldest = min((terms.oldest for terms in self._leases.terms()), default=math.inf)
         if oldest == math.inf:
             return "; tokens are accepted until they expire"
         left = oldest - self._feed.age()

@@ -1,4 +1,4 @@
-"""The policy of a verifier for revocations: what it asks, and the answer while they are not known."""
+"""The policy of a verifier for revocations: its questions, and the answers while revocations are not known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from authsec.errors import ConfigError, RevocationsUnavailable
 from authsec.verifier.introspection import Introspection, IntrospectionHealth
 from authsec.verifier.revocations.batch import Subject
 from authsec.verifier.revocations.follower import Follower
-from authsec.verifier.revocations.leases import Lease, Wish
+from authsec.verifier.revocations.leases import Lease, LeaseTerms
 
 Policy = Literal["fail_closed", "introspect", "until_exp"]
 
@@ -123,8 +123,8 @@ class FollowedRevocations:
         self._follower = follower
         self._feed = follower.feed
         self._oldest = math.inf if policy == "until_exp" else stale_after
-        wish = Wish(audience=audience, oldest=self._oldest, asks=policy == "introspect")
-        self._lease: Lease | None = follower.lease(wish, credential)
+        terms = LeaseTerms(audience=audience, oldest=self._oldest, asks=policy == "introspect")
+        self._lease: Lease | None = follower.lease(terms, credential)
 
     @property
     def settled(self) -> bool:

@@ -26,11 +26,11 @@ LARGEST: Final = 1024 * 1024  # bytes, after which a new file takes the place of
 _PIECE: Final = 1024 * 1024
 
 
-class Unusable(Exception):
+class SharedFileUnusable(Exception):
     """The file cannot be used as it is. The text is safe to show."""
 
 
-class Displaced(Exception):
+class SharedFileReplaced(Exception):
     """Somebody else has put another file in the place of ours."""
 
 
@@ -67,14 +67,14 @@ class SharedFile:
             said = None
         issuer = said.get(_MEMBER) if isinstance(said, dict) else None
         if not isinstance(issuer, str):
-            raise Unusable(f"{self.path} holds something else than a feed of revocations: name another file")
+            raise SharedFileUnusable(f"{self.path} holds something else than a feed of revocations: name another file")
         if issuer != self.issuer:
-            raise Unusable(
+            raise SharedFileUnusable(
                 f"{self.path} holds the feed of {plain(issuer, 100)!r}: each authority needs a file of its own"
             )
 
 
-def open_own(path: Path, flags: int) -> int:
+def open_private(path: Path, flags: int) -> int:
     """A descriptor of a plain file that only this user can write to, however it came there.
 
     Raises `OSError` or `Unusable`. Neither a link is followed nor a pipe waited for.
@@ -83,7 +83,7 @@ def open_own(path: Path, flags: int) -> int:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Unusable(f"{path} is a link: name the file itself") from None
+            raise SharedFileUnusable(f"{path} is a link: name the file itself") from None
         raise
     its = os.fstat(fd)
     if not stat.S_ISREG(its.st_mode):
@@ -95,7 +95,7 @@ def open_own(path: Path, flags: int) -> int:
     else:
         return fd
     os.close(fd)
-    raise Unusable(f"{path} {why}")
+    raise SharedFileUnusable(f"{path} {why}")
 
 
 def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFile | None:
@@ -116,14 +116,14 @@ def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFi
     try:
         _check_folder(file.path.parent)
         if os.path.lexists(file.path):
-            fd = open_own(file.path, os.O_RDONLY)
+            fd = open_private(file.path, os.O_RDONLY)
             try:
                 file.check_header(fd)
             finally:
                 os.close(fd)
     except OSError as error:
         raise _invalid(f"{file.path} cannot be used: {error.strerror}") from None
-    except Unusable as error:
+    except SharedFileUnusable as error:
         raise _invalid(str(error)) from None
     return file
 
@@ -132,18 +132,22 @@ def _check_folder(folder: Path) -> None:
     try:
         its = folder.stat()
     except FileNotFoundError:
-        raise Unusable(f"there is no folder {folder}: make it, for the user of the workers alone (mode 700)") from None
+        raise SharedFileUnusable(
+            f"there is no folder {folder}: make it, for the user of the workers alone (mode 700)"
+        ) from None
     if not stat.S_ISDIR(its.st_mode):
-        raise Unusable(f"{folder} is no folder")
+        raise SharedFileUnusable(f"{folder} is no folder")
     if its.st_mode & 0o022:  # also where only the owner of a file may delete it: others could put theirs there first
-        raise Unusable(
+        raise SharedFileUnusable(
             f"{folder} can be written by others (mode {stat.S_IMODE(its.st_mode):04o}), who could keep revocations "
             "back. Name a file in a folder of the workers' user alone (mode 700)"
         )
     if its.st_uid not in {0, os.geteuid()} and os.geteuid() != 0:
-        raise Unusable(f"{folder} belongs to another user, who could keep revocations back")
+        raise SharedFileUnusable(f"{folder} belongs to another user, who could keep revocations back")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise Unusable(f"{folder} cannot be written by this user, and so none of the workers could keep the file")
+        raise SharedFileUnusable(
+            f"{folder} cannot be written by this user, and so none of the workers could keep the file"
+        )
 
 
 def _invalid(why: str) -> ConfigError:
@@ -185,7 +189,7 @@ class SharedFileWriter:
         self._check_old()
         coming = self._file.coming
         coming.unlink(missing_ok=True)  # of one who was killed while making it
-        fd = open_own(coming, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        fd = open_private(coming, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         try:
             _write(fd, self._file.header)
             coming.rename(self._file.path)
@@ -197,7 +201,7 @@ class SharedFileWriter:
 
     def _check_old(self) -> None:
         try:
-            old = open_own(self._file.path, os.O_RDONLY)
+            old = open_private(self._file.path, os.O_RDONLY)
         except FileNotFoundError:
             return  # there is none to be careful of
         try:
@@ -215,7 +219,7 @@ class SharedFileWriter:
             return None  # deleted: it is made anew
         if not os.path.samestat(os.fstat(self._fd), there):
             self.end()
-            raise Displaced
+            raise SharedFileReplaced
         return self._fd
 
 
@@ -262,7 +266,7 @@ class SharedFileReader:
 
     def _open(self) -> None:
         try:
-            fd = open_own(self._file.path, os.O_RDONLY)
+            fd = open_private(self._file.path, os.O_RDONLY)
         except FileNotFoundError:
             return  # nobody records yet
         try:

@@ -12,13 +12,12 @@ from weakref import WeakValueDictionary
 from authsec.clock import Clock
 from authsec.verifier.documents import Documents, published_address
 from authsec.verifier.published_keys import PublishedKeys
-from authsec.verifier.revocations.authority_source import AuthoritySource
+from authsec.verifier.revocations.authority_source import AuthoritySource, Stream
 from authsec.verifier.revocations.batch import MOST_BYTES
 from authsec.verifier.revocations.follower import Follower
 from authsec.verifier.revocations.leases import Leases
 from authsec.verifier.revocations.shared_file import SharedFile
 from authsec.verifier.revocations.state import Feed
-from authsec.verifier.revocations.stream import Stream
 from authsec.verifier.revocations.workers import SharedFileSource
 
 _Key = tuple[str, str | None, Clock, SharedFile | None]

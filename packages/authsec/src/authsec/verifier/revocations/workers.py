@@ -18,12 +18,12 @@ from authsec.verifier.revocations.authority_source import POLL_PAUSE, AuthorityS
 from authsec.verifier.revocations.batch import BatchRefused
 from authsec.verifier.revocations.follower import Run
 from authsec.verifier.revocations.shared_file import (
-    Displaced,
     SharedFile,
     SharedFileReader,
+    SharedFileReplaced,
+    SharedFileUnusable,
     SharedFileWriter,
-    Unusable,
-    open_own,
+    open_private,
 )
 
 if sys.platform != "win32":
@@ -68,7 +68,7 @@ class SharedFileSource:
         try:
             if not self._election.won():
                 return self._read(run)
-        except (OSError, Unusable) as error:
+        except (OSError, SharedFileUnusable) as error:
             self._warn(error)
             run.role = f"follows by itself: {self._trouble}"
             return self._authority.follow(run)
@@ -76,7 +76,7 @@ class SharedFileSource:
         run.role = "follows"
         try:
             return self._authority.follow(run)
-        except Displaced:
+        except SharedFileReplaced:
             _log.warning("another worker records in %s: this one lets it follow", self._file.path)
             self._election.resign()
             return LOOK_PAUSE
@@ -137,14 +137,14 @@ class SharedFileSource:
             return
         try:
             self._writer.add(octets)
-        except (OSError, Unusable) as error:
+        except (OSError, SharedFileUnusable) as error:
             self._warn(error)
             run.role = f"follows, but cannot record: {self._trouble}"
         else:
             self._trouble = None
             run.role = f"follows, and records in {self._file.path}"
 
-    def _warn(self, error: OSError | Unusable) -> None:
+    def _warn(self, error: OSError | SharedFileUnusable) -> None:
         why = f"{self._file.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
         if why != self._trouble:  # once, however often it is tried again
             _log.warning("what is revoked cannot be shared between the workers of this host: %s", why)
@@ -179,7 +179,7 @@ class Election:
     forget = resign  # of a child: to close it frees nothing, since the parent has it open as well
 
     def _taken(self) -> int | None:
-        fd = open_own(self._file.lock, os.O_RDWR | os.O_CREAT)
+        fd = open_private(self._file.lock, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             there = os.stat(self._file.lock, follow_symlinks=False)

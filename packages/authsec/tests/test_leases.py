@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from authsec import TokenVerifier
-from authsec.verifier.revocations.leases import Lease, Leases, Wish
+from authsec.verifier.revocations.leases import Lease, Leases, LeaseTerms
 
 from .background import eventually
 from .fake_feed import FEED, FakeFeed, feeding
@@ -77,9 +77,9 @@ def test_the_feed_may_be_asked_for_while_verifiers_come_and_go() -> None:
     def come_and_go() -> None:
         held: list[Lease] = []
         while not over.is_set():
-            held.append(leases.take(Wish(audience=f"api-{len(held)}"), None))
+            held.append(leases.acquire(LeaseTerms(audience=f"api-{len(held)}"), None))
             if len(held) > 200:
-                leases.give_back(held.pop(0))
+                leases.release(held.pop(0))
                 held.clear()
 
     others = [threading.Thread(target=come_and_go) for _ in range(3)]
