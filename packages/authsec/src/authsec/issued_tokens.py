@@ -18,7 +18,7 @@ _MOST: Final = 1000  # the oldest makes room: a program that renews without end 
 
 PREFIX_LENGTH: Final = 24  # characters; those of one authority's tokens are the same, so many are looked for as one
 
-_ends: Final[dict[str, tuple[Clock, float]]] = {}
+_expiries: Final[dict[str, tuple[Clock, float]]] = {}
 _lock = threading.Lock()
 _tokens: tuple[str, ...] = ()
 _beginnings: frozenset[str] = frozenset()
@@ -30,23 +30,23 @@ def record(token: str, expires_in: float, clock: Clock) -> None:
     if len(token) < PREFIX_LENGTH:
         return
     with _lock:
-        over = [one for one, (its_clock, ends) in _ends.items() if its_clock.monotonic() > ends]
-        for one in over:
-            del _ends[one]
-        while len(_ends) >= _MOST:
-            del _ends[next(iter(_ends))]
-        _ends[token] = clock, clock.monotonic() + expires_in + _LEEWAY
-        _beginnings = frozenset(one[:PREFIX_LENGTH] for one in _ends)
-        _tokens = tuple(_ends)
+        expired = [one for one, (clock_of_token, ends) in _expiries.items() if clock_of_token.monotonic() > ends]
+        for one in expired:
+            del _expiries[one]
+        while len(_expiries) >= _MOST:
+            del _expiries[next(iter(_expiries))]
+        _expiries[token] = clock, clock.monotonic() + expires_in + _LEEWAY
+        _beginnings = frozenset(one[:PREFIX_LENGTH] for one in _expiries)
+        _tokens = tuple(_expiries)
 
 
 def live_tokens() -> tuple[str, ...]:
-    """All of them."""
+    """The tokens that may still be valid."""
     return _tokens
 
 
 def prefixes() -> frozenset[str]:
-    """What they begin with."""
+    """The first characters of each live token."""
     return _beginnings
 
 

@@ -29,7 +29,7 @@ from authsec.token_search import (
 )
 
 _LEFT_OUT: Final = "[left out: the result holds a delegation token]"
-_DEEPEST: Final = 100  # of what is made anew; the stack of a framework's run is deep already
+_DEEPEST: Final = 100  # levels of a copy; the stack of a framework's run is deep already
 
 
 class ToolError(Exception):
@@ -47,24 +47,25 @@ def redacted(tokens: Collection[str], value: Any) -> Any:
 
 
 def safe_error(tokens: Collection[str], error: Exception, kind: type[Exception] = ToolError) -> Exception:
-    """The error itself, unless it or what stands behind it holds one of the tokens; then one of `kind`, to be raised
-    where the other is no longer being handled, or that would be its context.
+    """The error itself, unless it or its chain has one of the tokens; then an error of `kind` without.
+
+    Raise that one outside of the `except` block, or the first error becomes its context.
     """
     return _safe_error(TokenPatterns(tokens), error, kind)
 
 
 def error_text(tokens: Collection[str], error: Exception) -> str:
-    """What a model may read of an error."""
+    """The text of an error for a model."""
     return _error_text(TokenPatterns(tokens), error)
 
 
 def _redacted(patterns: TokenPatterns, value: Any) -> Any:
-    """The very same where nothing has to be withheld."""
+    """`value` itself if it has no token."""
     return _Copier(patterns).of(value) if has_token(patterns, [value], Budget()) else value
 
 
 class _Copier:
-    """Makes each object once, so that what is shared or goes round ends."""
+    """Copies each object once, so that shared and circular references end."""
 
     def __init__(self, patterns: TokenPatterns) -> None:
         self._patterns = patterns

@@ -22,49 +22,49 @@ _log = logging.getLogger("authsec")
 Outcome = DelegationToken | AuthSecError
 
 
-class Flight:
-    """Runs `work` once, in a thread. `landed` is told the outcome before any waiter is.
+class SingleFlight:
+    """Runs `work` once, in a thread. `on_done` gets the outcome before any waiter does.
 
-    `patience` is how many seconds anybody waits for it, counted from when they begin to.
+    A waiter waits for at most `patience` seconds from its own beginning.
     """
 
     def __init__(
-        self, work: Callable[[], DelegationToken], *, landed: Callable[[Outcome], None], patience: float
+        self, work: Callable[[], DelegationToken], *, on_done: Callable[[Outcome], None], patience: float
     ) -> None:
         self.joined = False  # whether anybody waits for it; guarded by the cache's lock
         self._work = work
-        self._landed = landed
+        self._on_done = on_done
         self._patience = patience
-        self._departure = threading.Lock()
+        self._started = threading.Lock()
         self._future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
         # A future that runs cannot be cancelled: a waiter who gives up takes nothing away from the others.
         self._future.set_running_or_notify_cancel()
 
     def start(self) -> None:
-        """Begin. Whoever comes second does nothing."""
-        if not self._departure.acquire(blocking=False):
+        """Start the thread. A second call does nothing."""
+        if not self._started.acquire(blocking=False):
             return
         try:
-            threading.Thread(target=self._fly, name="authsec-token", daemon=True).start()
+            threading.Thread(target=self._run, name="authsec-token", daemon=True).start()
         except RuntimeError:  # no more threads: the interpreter is ending, or a limit is reached
-            self._fly()
+            self._run()
 
-    def _fly(self) -> None:
+    def _run(self) -> None:
         outcome = _outcome(self._work)
-        self._landed(outcome)
+        self._on_done(outcome)
         self._future.set_result(outcome)
 
     def wait(self) -> DelegationToken:
         """Block until the outcome is there, at most for `patience`. Raises what the request raised."""
         try:
-            return _delivered(self._future.result(self._patience))
+            return _token_or_raise(self._future.result(self._patience))
         except TimeoutError:
             raise _too_slow() from None
 
     async def wait_async(self) -> DelegationToken:
         """The same for a coroutine, on whatever loop it runs."""
         try:
-            return _delivered(await asyncio.wait_for(asyncio.wrap_future(self._future), self._patience))
+            return _token_or_raise(await asyncio.wait_for(asyncio.wrap_future(self._future), self._patience))
         except TimeoutError:
             raise _too_slow() from None
 
@@ -85,7 +85,7 @@ def _outcome(work: Callable[[], DelegationToken]) -> Outcome:
         )
 
 
-def _delivered(outcome: Outcome) -> DelegationToken:
+def _token_or_raise(outcome: Outcome) -> DelegationToken:
     if isinstance(outcome, AuthSecError):
         raise copy(outcome) from None
     return outcome

@@ -27,13 +27,13 @@ CONTAINERS: Final = (list, tuple, set, frozenset, deque, KeysView, ValuesView, I
 
 
 class TokenPatterns:
-    """What is looked for: these tokens, and all others that clients of this process have now been given."""
+    """The patterns to search for: these tokens, and all live tokens of this process."""
 
     def __init__(self, tokens: Collection[str]) -> None:
         self._given = tokens
 
     def now(self) -> Self:
-        """With those that have been given since."""
+        """The same with the tokens that were issued since."""
         return type(self)(self._given)
 
     def found_in(self, text: str | bytes | bytearray | memoryview) -> bool:
@@ -68,7 +68,7 @@ class TokenPatterns:
 
 @dataclasses.dataclass(slots=True)
 class Budget:
-    """How much is looked at: containers, and objects of other kinds, whose every repr is asked for."""
+    """The limit of one search: containers, and other objects, whose `repr` costs time."""
 
     objects: int = 10_000
     containers: int = 1_000_000
@@ -155,7 +155,7 @@ def _members(value: Any) -> list[Any]:
 
 @lru_cache(maxsize=64)
 def _forms_of_prefix(prefix: str) -> set[str]:
-    """Kept, as each call of a tool asks: it is of the header, which tells nothing."""
+    """Cached, since each call of a tool needs it. The prefix is of the header, which is no secret."""
     return _forms_of([prefix])
 
 
