@@ -80,7 +80,7 @@ class Authority:
         return find_proof(self.sources, self.proof_request(deadline))
 
     def proof_request(self, deadline: float | None = None) -> ProofRequest:
-        """What each source is asked."""
+        """The request for each source of proof."""
         deadline, config = self._by(deadline), self._config
         return ProofRequest(
             client_id=config.client_id,

@@ -78,7 +78,7 @@ class Script(Commands):
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """What scripts may rely on, at the end of the first page that anybody reads."""
+        """List the exit statuses at the end of the help."""
         with formatter.section("Exit status"):
             formatter.write_dl([(str(status.value), status.meaning) for status in Exit])
 

@@ -19,7 +19,7 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
     def timed(self, call: Callable[[], _T]) -> tuple[_T, float]:
-        """What `call` returns, and how many seconds it took."""
+        """The result of `call`, and how many seconds it took."""
         began = self.monotonic()
         result = call()
         return result, self.monotonic() - began

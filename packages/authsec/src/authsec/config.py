@@ -103,7 +103,7 @@ def export_line(name: str, value: str) -> str:
 
 
 def missing_variable(name: str) -> str:
-    """What a script says of a variable of its own that is not set."""
+    """The text for a variable of a script that is not set."""
     return f"{name} is not set. Add, with your own value:\n    {export_line(name, 'YOUR-VALUE')}"
 
 

@@ -25,7 +25,7 @@ Answer = TypeVar("Answer", covariant=True)
 
 
 class TokenSource(Protocol):
-    """What the decorator needs of `AuthSecClient`."""
+    """The part of `AuthSecClient` that the decorator uses."""
 
     def get_token(self, scope: str | None, resource: tuple[str, ...] | None) -> DelegationToken: ...
 

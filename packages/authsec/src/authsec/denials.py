@@ -32,12 +32,12 @@ _MOST: Final = 500  # frames
 
 
 def denial_text(error: Exception, held: Collection[str]) -> str | None:
-    """What a model is told of a denial; None for any other error, which is to be raised. `held` are the call's tokens.
+    """The text of a denial for a model; None for any other error, which the caller raises. `held`: the call's tokens.
 
     The denial is the error, or its cause (`raise … from`), or each member of an exception group. An error raised while
     a denial was handled is no denial.
 
-    What only the operator of the agent can mend goes to the log: a model is not told of files and settings.
+    A problem that only the operator can fix goes to the log: a model reads nothing of files and settings.
     """
     forget_denied(error, held)
     texts = _denials(error, held)
@@ -116,7 +116,7 @@ def _frames() -> Iterator[FrameType]:
 
 
 def _frames_of_task(task: Any) -> Iterator[FrameType]:
-    """Of the coroutines of a task that waits, from the inside to the outside."""
+    """The frames of a waiting task's coroutines, from the inside to the outside."""
     found: list[FrameType] = []
     waiting = task.get_coro() if task is not None else None
     while waiting is not None and len(found) < _MOST:

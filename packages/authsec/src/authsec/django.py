@@ -66,7 +66,7 @@ class BearerAuth:
         return self._get_response(request)
 
     def process_exception(self, request: Any, error: Exception) -> Any:  # noqa: ARG002 - the signature that Django calls
-        """What a view raises about the token of its request is answered; everything else is not ours."""
+        """Respond to an error of a view about its request's token; every other error is not ours."""
         return _response(self._gate.refuse(error)) if isinstance(error, ANSWERED) else None
 
 

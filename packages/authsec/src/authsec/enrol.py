@@ -47,9 +47,9 @@ _OF_ENROLMENTS: OfStatus = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """What this machine is now: the agent called `name`, until then, with the key in that file.
+    """This machine as the agent `name`, with the key at `path`, which is valid until `until`.
 
-    `would_have_lasted` is until when the enrolled key was good that was there before, if it was.
+    `would_have_lasted` is the end of the enrolled key that was there before, if there was one.
     """
 
     name: str
@@ -103,7 +103,7 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
 
 
 def _shortened(enrolled: Enrolled) -> list[str]:
-    """What a person has lost who had more time before; empty for everybody else."""
+    """A warning where the earlier enrolment would have lasted longer; else empty."""
     before = enrolled.would_have_lasted
     if before is None or before - enrolled.until < _NOTEWORTHY:
         return []
@@ -203,7 +203,7 @@ def enrol_key(config: AuthSecConfig, code: str, key: PrivateKey, machine: str, c
 
 
 def _possession(config: AuthSecConfig, code: str, key: PrivateKey, issuer: str, now: int) -> str:
-    """That the private half is here: over this code, for this authority, and for nothing else."""
+    """Proof of possession of the private key, for this code and this authority only."""
     from authsec.jose import sign_compact
 
     claims = {

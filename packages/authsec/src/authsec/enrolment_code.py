@@ -35,5 +35,5 @@ def read_code(text: str) -> str | None:
 
 
 def hashed(code: str) -> str:
-    """What is stored of a code that was read, and signed over: SHA-256, hex. Enough for 160 random bits."""
+    """The SHA-256 of a code (hex), which is stored and signed. Enough for 160 random bits."""
     return sha256(code.encode()).hexdigest()

@@ -12,7 +12,7 @@ _CONFLICT: Final = frozenset({409, 412})
 
 
 class Exit(IntEnum):
-    """What a command's exit status says."""
+    """The exit status of a command."""
 
     DONE = 0
     FAILED = 1
@@ -40,7 +40,7 @@ _MEANINGS: Final = {
 
 
 def exit_of_answer(status: int) -> Exit:
-    """What an answer of the admin API with this HTTP status means."""
+    """The exit status for an answer of the admin API with this HTTP status."""
     if 200 <= status < 300:
         return Exit.DONE
     if status in _PASSING:
@@ -49,5 +49,5 @@ def exit_of_answer(status: int) -> Exit:
 
 
 def exit_of_error(error: AuthSecError) -> Exit:
-    """What it means that a command of an agent's machine ended so."""
+    """The exit status for an error of a command on an agent's machine."""
     return Exit.UNREACHABLE if isinstance(error, TransportError | RateLimited | ServerError) else Exit.FAILED

@@ -24,19 +24,19 @@ IDENTITY: Final = "authsec.identity"
 _LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)  # servers join two headers of one name with a comma
 
 ANSWERED: Final = (InsufficientScope, AgentRequired)
-"""What an endpoint raises about the token that came with its own request, and a middleware answers for it."""
+"""The errors of an endpoint about its request's token, to which a middleware responds."""
 _UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
 
 
 class PassThrough(Enum):
-    """Who is let in without a token of ours."""
+    """Requests that pass without a token of ours."""
 
     PUBLIC = "to a path that is public"
     FOREIGN = "to the API's own authentication"
 
 
 class GateSettings(TypedDict, total=False):
-    """What all the middlewares can be told.
+    """The settings of all middlewares.
 
     `public_paths` are let through unverified: whole paths, compared exactly. `realm` names the protected space in
     challenges, by default the verifier's audience.
@@ -57,7 +57,7 @@ class GateSettings(TypedDict, total=False):
 
 
 class Gate:
-    """Takes the path and the Authorization headers of a request; gives its agent, or the answer that refuses it.
+    """Takes the path and the Authorization headers of a request; returns its agent, or the response that refuses it.
 
     Tokens are taken from the header only, never from the query (RFC 9700 §4.3.2: URLs are logged).
     """
@@ -99,14 +99,14 @@ class Gate:
             return self.refuse(error)
 
     def refuse(self, error: VerificationError) -> Response:
-        """The answer to what an endpoint, or the verifier, has raised."""
+        """The response to an error of an endpoint or of the verifier."""
         return response_to(error, self.space)
 
     def keep(self, request: MutableMapping[str, Any], entered: VerifiedToken | PassThrough) -> None:
-        """Note in a scope or environ who was let in.
+        """Record the agent in a scope or environ.
 
-        Whom a gate of the same API that stands before this one has verified stays noted where this one passes the
-        request on: to each of the two the other's tokens are foreign.
+        An agent that an outer gate of the same API verified stays recorded where this one passes the request on: to
+        each of the two the other's tokens are foreign.
         """
         if entered is PassThrough.PUBLIC or (
             entered is PassThrough.FOREIGN and self._is_verified(request.get(IDENTITY))
@@ -172,7 +172,7 @@ def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectedSpace:
-    """What challenges name: the space that is protected, and where its metadata are."""
+    """The protection space and its metadata, as challenges name them."""
 
     realm: str | None = None
     metadata_url: str | None = None
@@ -183,7 +183,7 @@ NOWHERE: Final = ProtectedSpace()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One whole answer; `headers` are those that only this kind of answer has."""
+    """One whole response; `headers` are those that only this kind of response has."""
 
     status: int
     body: Mapping[str, Any]
@@ -215,7 +215,7 @@ class InvalidRequest(VerificationError):
 
 
 def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Response:
-    """The answer to a failed verification: 401, 403, 400 or 503."""
+    """The response to a failed verification: 401, 403, 400 or 503."""
     body = {"error": str(error), "reason": error.reason, "details": error.details, "retryable": error.retryable}
     if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
         body["error"] = "Tokens cannot be verified at the moment."
@@ -241,7 +241,7 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
 
 
 def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:
-    """What the agent, or the person it works for, can do now. `allowed_scope` is what of the call would pass."""
+    """Next steps for the agent, or its person. `allowed_scope` is the part of the call that would pass."""
     return {
         "missing_actions": error.missing,
         "granted_actions": error.granted,

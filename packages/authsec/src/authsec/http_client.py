@@ -28,7 +28,7 @@ MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. `body` may hold a token, so it is in no repr."""
+    """The answer of a server. `body` may have a token, so it is in no repr."""
 
     status: int
     content_type: str
@@ -85,7 +85,7 @@ def post_form(
 
 
 def http_date(header: str | None) -> datetime | None:
-    """What a Date header says (RFC 9110 §6.6.1), or None for one that is missing or says nothing."""
+    """The time of a Date header (RFC 9110 §6.6.1); None for a missing or invalid one."""
     try:
         return parsedate_to_datetime(header).astimezone(UTC) if header else None
     except ValueError:  # as its docstring says: it says nothing

@@ -55,7 +55,7 @@ def safe_error(tokens: Collection[str], error: Exception, kind: type[Exception] 
 
 
 def error_text(tokens: Collection[str], error: Exception) -> str:
-    """The text of an error for a model."""
+    """The text of an error for a model, without tokens."""
     return _error_text(TokenPatterns(tokens), error)
 
 
@@ -170,7 +170,7 @@ def _safe_error(patterns: TokenPatterns, error: Exception, kind: type[Exception]
 
 
 def _error_text(patterns: TokenPatterns, error: Exception) -> str:
-    """What a model may read of it."""
+    """The text of an error for a model."""
     refusal = api_refusal(error)
     return patterns.replaced(refusal.text) if refusal else plain(patterns.replaced(text_of(error)), 300)
 
@@ -180,5 +180,5 @@ def _show(patterns: TokenPatterns, parts: list[Any], budget: Budget, *, inside: 
 
 
 def _arguments(error: BaseException) -> tuple[object, ...]:
-    """Of a group without its members, which are searched as errors."""
+    """The arguments of an error; of a group without its members, which are searched as errors."""
     return (error.message,) if isinstance(error, BaseExceptionGroup) else error.args

@@ -113,7 +113,7 @@ def retrying(error: AuthSecError) -> str:
 
 
 def without_proof(looked_at: Sequence[str]) -> str:
-    """What helps an agent for which no source had a proof. Each text is as `CredentialSource.looked_at` gives it."""
+    """The remedy where no source had a proof. Each text is as `CredentialSource.looked_at` returns it."""
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
@@ -124,7 +124,7 @@ def without_proof(looked_at: Sequence[str]) -> str:
 
 
 def clock_differs(there: datetime | None, here: datetime) -> str:
-    """What to do about a clock that is so far from the authority's that proofs are refused; empty if it is not."""
+    """The remedy for a clock so far from the authority's that it refuses proofs; empty if the clock is right."""
     if there is None or abs(ahead := (here - there).total_seconds()) <= CLOCK_TOLERANCE:
         return ""
     far = f"{abs(ahead) // 60:.0f} min" if abs(ahead) >= 120 else f"{abs(ahead):.0f} s"

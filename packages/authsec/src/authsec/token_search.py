@@ -142,7 +142,7 @@ def _parts_of_object(value: Any, budget: Budget, *, inside: bool) -> list[Any]:
 
 
 def _members(value: Any) -> list[Any]:
-    """What the object has of its own. Where it does not show its fields to anybody, nobody runs its iterators."""
+    """The object's attributes. Without iterators, unless frameworks write the fields out and so run them."""
     members: list[Any] = []
     for slot in (slot for kind in type(value).__mro__ for slot in vars(kind).values()):
         if isinstance(slot, MemberDescriptorType):

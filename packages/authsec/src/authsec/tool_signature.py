@@ -65,7 +65,7 @@ def _is_empty(line: str, after: str) -> bool:
 
 
 def _how_to_take_it(function: Callable[..., Any], signature: inspect.Signature) -> str:
-    """What to write, in place of a parameter that looks like the token's, or beside the others."""
+    """The signature to write, in place of a parameter that looks like the token's, or beside the others."""
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     meant = next((p.name for p in parameters if p.name in _ALIASES), None)
     others = [p for p in parameters if p.name not in {meant, PARAMETER}]
@@ -128,7 +128,7 @@ def wrapper_without(
 
 
 def position_of(parameter: str, signature: inspect.Signature) -> int | None:
-    """Where `parameter` stands among the positional ones; None if it is passed by keyword."""
+    """The index of `parameter` among the positional ones; None if it is passed by keyword."""
     if signature.parameters[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
         return None
     return list(signature.parameters).index(parameter)
@@ -168,7 +168,7 @@ def _compiled(function: Callable[..., Any], parameters: list[inspect.Parameter],
 
 
 def _declared(parameters: list[inspect.Parameter]) -> str:
-    """What stands between the parentheses of `def`; each default stands for the real one."""
+    """The text between the parentheses of `def`, with a placeholder for each default."""
     bare = [
         each.replace(annotation=each.empty, default=each.empty if each.default is each.empty else None)
         for each in parameters

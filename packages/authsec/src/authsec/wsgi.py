@@ -83,7 +83,7 @@ class BearerAuth:
 
 
 def authorizations(environ: Environ) -> list[str]:
-    """What the request says of itself. Of several headers the server has made one, with commas (RFC 3875 §4.1.18)."""
+    """The Authorization headers. The server joins several into one, with commas (RFC 3875 §4.1.18)."""
     return [environ["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in environ else []
 
 

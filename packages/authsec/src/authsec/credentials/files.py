@@ -23,7 +23,7 @@ def file_named_by(variable: str) -> str | ConfigError:
 
 
 def missing_file(path: Path, found_by: str) -> str:
-    """What is said of a file that is not there, and who names it: the variable may be set far from the program."""
+    """The text for a missing file, with the variable that names it, which may be set far from the program."""
     named = f", which {found_by} names" if found_by.startswith("AUTHSEC_") else ""
     return f"There is no file {path}{named}; is the path right"
 
@@ -34,7 +34,7 @@ def is_a_secret(path: str | Path) -> bool:
 
 
 def pasted_secret(found_by: str) -> ConfigError:
-    """What to raise where a secret was given as the name of its file."""
+    """The error where a secret was given as the name of its file."""
     return broken_proof(
         f"{found_by} must name the file that holds the token or key, and seems to hold the secret itself. Write it to "
         "a file that only this user can read, and name that file. Whoever saw it where it stood can use it: replace it."
@@ -50,7 +50,7 @@ class FileContent:
 
 
 def read_regular(path: Path, *, at_most: int) -> FileContent | None:
-    """What is in the file, up to so many bytes; None if it is no regular file: a pipe would be waited at for ever."""
+    """The first bytes of a regular file; None for any other file: a read from a pipe would never end."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         status = os.fstat(descriptor)
@@ -68,7 +68,7 @@ def open_to_others(status: os.stat_result) -> bool:
 
 
 def permission_advice(path: Path, what: str) -> str:
-    """What to say, and to do, about a file that is open to others."""
+    """The problem and the remedy of a file that is open to others."""
     return (
         f"The {what} {path} may be opened by other users of this machine, so it proves nothing. Add:\n"
         f"    chmod 600 {path}"

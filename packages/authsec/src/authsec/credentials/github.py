@@ -36,14 +36,14 @@ class _TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class GitHubActions:
-    """What `ACTIONS_ID_TOKEN_REQUEST_URL` gives to `ACTIONS_ID_TOKEN_REQUEST_TOKEN`: a token for this authority."""
+    """The token for this authority from `ACTIONS_ID_TOKEN_REQUEST_URL`, by `ACTIONS_ID_TOKEN_REQUEST_TOKEN`."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
-        asking = _asking()
-        if asking is None:
+        wanted = _token_request()
+        if wanted is None:
             return None
-        url = f"{asking.url}{'&' if '?' in asking.url else '?'}audience={quote(request.trusted_audience(), safe='')}"
-        token = _fetch(_TokenRequest(url=url, bearer=asking.bearer), request)
+        url = f"{wanted.url}{'&' if '?' in wanted.url else '?'}audience={quote(request.trusted_audience(), safe='')}"
+        token = _fetch(_TokenRequest(url=url, bearer=wanted.bearer), request)
         if isinstance(token, AuthSecError):
             raise token
         return Proof(
@@ -56,16 +56,16 @@ class GitHubActions:
         return "ACTIONS_ID_TOKEN_REQUEST_URL (not set)"
 
 
-def _asking() -> _TokenRequest | None:
-    asking = _TokenRequest(url=_variable("URL"), bearer=_variable("TOKEN"))
-    if not asking.url and not asking.bearer:
+def _token_request() -> _TokenRequest | None:
+    wanted = _TokenRequest(url=_variable("URL"), bearer=_variable("TOKEN"))
+    if not wanted.url and not wanted.bearer:
         return None
-    if not _may_be_asked(asking.url) or not _FIT_FOR_A_HEADER.fullmatch(asking.bearer):
+    if not _may_be_asked(wanted.url) or not _FIT_FOR_A_HEADER.fullmatch(wanted.bearer):
         raise broken_proof(
             "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must both be as GitHub Actions sets them "
             "(the URL with https). Pass both on to this program, or unset both."
         )
-    return asking
+    return wanted
 
 
 def _variable(name: str) -> str:
@@ -83,13 +83,13 @@ def _may_be_asked(url: str) -> bool:
     return bool(readable and safe and parts.hostname)
 
 
-def _fetch(asking: _TokenRequest, request: ProofRequest) -> WorkloadToken | AuthSecError:
+def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | AuthSecError:
     """The job's token, or what to raise: no frame that an exception passes holds a token."""
     try:
         answer = http_client.get(
-            asking.url,
-            authorization=f"Bearer {asking.bearer}",
-            trust=trust_store(None) if asking.url.startswith("https:") else None,
+            wanted.url,
+            authorization=f"Bearer {wanted.bearer}",
+            trust=trust_store(None) if wanted.url.startswith("https:") else None,
             deadline=request.deadline,
             clock=request.clock,
         )

@@ -184,7 +184,7 @@ def enrolled_until(content: bytes) -> datetime | None:
 
 
 def if_enrolled_refused(until: datetime, now: int) -> str:
-    """What helps where the authority no longer accepts an enrolled key."""
+    """The remedy where the authority no longer accepts an enrolled key."""
     over = until.timestamp() <= now
     what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC{', which is over' if over else ''}."
     taken = "" if over else " It may have been removed by an administrator."

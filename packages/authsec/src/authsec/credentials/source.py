@@ -12,7 +12,7 @@ from authsec.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRequest:
-    """What a source is asked for: a proof that its bearer is `client_id`, good at the authority called `issuer()`.
+    """A request for a proof that its bearer is `client_id`, for the authority called `issuer()`.
 
     `issuer`, `audience` and `trusted_audience` are functions, as learning the issuer costs a request that not every
     source needs. `audience` is for whom workload tokens are made: the issuer, unless `proof_audience` is configured.

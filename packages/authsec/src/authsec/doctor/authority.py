@@ -130,7 +130,7 @@ def check_token(
 
 
 def _remedy(error: AuthSecError, looked: ProofSearch, config: AuthSecConfig) -> str:
-    """What the search for a proof has said, if it has: a place could be filled, or what is there has expired."""
+    """The remedy of the search for a proof, where the proof is missing or expired; else the advice for the reason."""
     return (looked.finding.remedy if error.reason in _OF_PROOFS else "") or advice(error, config)
 
 

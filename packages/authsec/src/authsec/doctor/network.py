@@ -43,7 +43,7 @@ class Route:
 
     @property
     def first(self) -> tuple[str, int]:
-        """Whom this machine connects to."""
+        """The host and port of the first connection."""
         return _address(self.proxy or self.target)
 
     @property
@@ -182,7 +182,7 @@ class _Certificate:
 
 
 def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: datetime) -> Finding:
-    """What the server at the other end of `connect` shows, verified as the SDK verifies it."""
+    """The certificate of the server at the other end of `connect`, verified as the SDK verifies it."""
     try:
         trust = trust_store(config.ca_file)
     except ConfigError as error:

@@ -64,8 +64,8 @@ def is_healthy(findings: Sequence[Finding]) -> bool:
 
 
 def most_urgent(findings: Sequence[Finding]) -> Finding | None:
-    """What explains the others; or the first step that failed, since later ones may fail because of it; else the first
-    that deserves a look.
+    """The finding that explains the others; or the first failed step, since later ones may fail because of it; else the
+    first warning.
     """
     to_do = [finding for finding in findings if finding.remedy]
     for finding in to_do:

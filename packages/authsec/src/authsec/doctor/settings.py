@@ -70,7 +70,7 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
 
 
 def _wrong_address() -> ConfigError | None:
-    """What is wrong with the address alone: where both are missing, each has a step of its own."""
+    """The error of the address alone: where both are missing, each has a step of its own."""
     try:
         AuthSecConfig.from_env(client_id=_NOBODY)
     except ConfigError as error:

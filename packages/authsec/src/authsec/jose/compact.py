@@ -38,7 +38,7 @@ class VerifiedJws:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class UnverifiedJws:
-    """What a token says of itself: good for choosing the key that shall verify it, and for nothing else."""
+    """The parts of a token before verification: to choose the key that verifies it, and for nothing else."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]

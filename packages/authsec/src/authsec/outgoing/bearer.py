@@ -28,7 +28,7 @@ _EXAMPLE: Final = "allowed_origins=['https://crm.example.com']"
 
 
 class Tokens(Protocol):
-    """What is needed of `AuthSecClient`."""
+    """The part of `AuthSecClient` that `Bearer` uses."""
 
     def get_token(self, scope: str | None, resource: tuple[str, ...] | None) -> DelegationToken: ...
 
@@ -54,7 +54,7 @@ class Bearer:
     _mentioned: set[Origin | None] = field(default_factory=set, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What is copied or pickled knows no token."""
+        """A copy or pickle has no token."""
         return _restored, (self.client, self.origins, self.wanted)
 
     def goes_to(self, origin: Origin | None) -> bool:

@@ -13,7 +13,7 @@ from authsec.tokens import DelegationToken
 
 
 class HttpxAuth:
-    """What `httpx_auth` gives: for `auth=` of a `Client`, an `AsyncClient`, or one request.
+    """The result of `httpx_auth`: for `auth=` of a `Client`, an `AsyncClient`, or one request.
 
     A redirect is followed by the client itself, which drops the header where scheme, host or port change, but for one
     case: from `http` to `https` on the usual ports of one host.

@@ -49,7 +49,7 @@ class ThrowawayAuthority:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads an `AuthSecClient()` here.
+        """The variables that make `AuthSecClient()` ask this authority.
 
         The issuer is this address, not the one of the tokens: an API that is imported in a test makes a `TokenVerifier`
         of it, which is refused for the other. `stand_in_for` then gives that what it needs.
@@ -73,7 +73,7 @@ class ThrowawayAuthority:
         self._places.enter_context(in_place_of(thing, self._believing(thing)))
 
     def delegate(self, *permissions: str | Sequence[str]) -> None:
-        """What agents may have from now on; nothing at all if nothing is named. Raises `ConfigError` for no action."""
+        """Set the actions that agents get; none if none is named. Raises `ConfigError` for a name that is no action."""
         self._delegated = tuple(action for some in permissions for action in _actions(some))
 
     def deny(self, reason: str, details: str | None = None) -> None:
@@ -181,7 +181,7 @@ class ThrowawayAuthority:
         return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
 
     def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:
-        """What the test denies, or what is more than it delegates."""
+        """The denial, where the test denies the agent or delegates less than asked."""
         delegated = scope if self._delegated is None else self._delegated
         missing = [action for action in scope if action not in delegated]
         grant_at = grant_page(self.base_url, client_id, actions=missing or scope, audiences=resource)

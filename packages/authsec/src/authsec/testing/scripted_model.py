@@ -50,12 +50,12 @@ class ScriptedModel:
 
     @property
     def tools_shown(self) -> list[dict[str, Any]]:
-        """What it was shown of the tools, first of all: `name`, `description`, and `parameters`, which is a schema."""
+        """The tools in the first request: `name`, `description`, and `parameters`, which is a schema."""
         return [tool["function"] for tool in json.loads(self.requests[0]).get("tools", ())]
 
     @property
     def tool_results(self) -> list[str]:
-        """What it has read of the tools that it wanted to be called."""
+        """The results of its tool calls, as it read them."""
         messages = json.loads(self.requests[-1])["messages"]
         return [message["content"] for message in messages if message["role"] == "tool"]
 

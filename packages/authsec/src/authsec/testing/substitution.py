@@ -17,11 +17,11 @@ from authsec.verifier.revocations.batch import Subject
 from authsec.verifier.revocations.policy import NoRevocations
 
 Believer = TokenVerifier | SeveralAuthorities | AuthSecClient
-"""What has an authority, and can have another."""
+"""Objects whose authority can be replaced."""
 
 
 class InMemoryRevocations(NoRevocations):
-    """What tests have revoked, known to all their verifiers at once."""
+    """The revocations of a test, known to all its verifiers at once."""
 
     def __init__(self) -> None:
         self.version = 1

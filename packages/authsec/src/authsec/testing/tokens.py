@@ -25,7 +25,7 @@ def _key() -> PrivateKey:
 
 
 def key_set() -> dict[str, Any]:
-    """What an authority publishes of its key (RFC 7517)."""
+    """The published key set (RFC 7517)."""
     return {"keys": [{**_key().public.to_jwk(), "kid": KID, "use": "sig", "alg": "RS256"}]}
 
 

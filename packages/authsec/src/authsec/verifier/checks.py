@@ -23,7 +23,7 @@ YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What this API expects of a token. Raises `ConfigError` for expectations that anybody could meet.
+    """The expectations of an API. Raises `ConfigError` for expectations that anybody could meet.
 
     `leeway` are the seconds by which the clocks of authority and API may differ, in either direction.
     """
@@ -51,7 +51,7 @@ class Expected:
 
 
 class Case(NamedTuple):  # as is the next one: they are made for each request, in a fraction of a dataclass's time
-    """One token before its judge."""
+    """One token and the expectations of its API."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Case(NamedTuple):  # as is the next one: they are made for each request, i
 
 
 class Validity(NamedTuple):
-    """A token that is what it should be, at one moment. Times are in seconds since the epoch."""
+    """A verified token at one moment. Times are in seconds since the epoch."""
 
     begins: int
     ends: int

@@ -46,7 +46,7 @@ class AnotherIssuer(DocumentRefused):
 
 
 class DocumentBusy(DocumentRefused):
-    """Whoever has it has too much to do at the moment."""
+    """The server is too busy at the moment."""
 
 
 class Documents:
@@ -69,7 +69,7 @@ class Documents:
         return document
 
     def get(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
-        """What is served at `url` as JSON to a request with these headers, unread; raises `DocumentRefused`."""
+        """The unparsed JSON at `url`, for a request with these headers; raises `DocumentRefused`."""
         deadline = self._clock.monotonic() + MOST_SECONDS
         try:
             with open_pool(url, self._trust) as pool:
@@ -100,7 +100,7 @@ class Documents:
 
 
 def failure_text(error: exceptions.HTTPError) -> str:
-    """What went wrong on the way, in words that name no object."""
+    """The text for a failed request, without addresses of objects."""
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 

@@ -12,7 +12,7 @@ from authsec.config import is_loopback
 from authsec.errors import ConfigError
 
 THROWAWAY_ISSUER: Final = "https://authsec.invalid"
-"""Whose tokens `authsec.testing` makes, for tests."""
+"""The issuer of the tokens that `authsec.testing` makes."""
 
 
 def refuse_throwaway(issuer: str) -> None:

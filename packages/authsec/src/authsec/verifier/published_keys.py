@@ -187,7 +187,7 @@ class PublishedKeys:
         return min(max(FIRST_PAUSE, 2 * took), RETRY_PAUSE)
 
     def _tell(self) -> None:
-        """What is in the way, once, however often it is tried again; and once more when that begins to refuse all."""
+        """Log a failure once, however often it repeats; and once more when it begins to refuse all tokens."""
         age = self._age()
         usable = age < self._keep_for
         if self._told == (self._failure, usable):

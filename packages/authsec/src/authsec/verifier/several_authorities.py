@@ -14,7 +14,7 @@ from authsec.verifier.verifier import Health, TokenVerifier
 
 
 class Verifier(Protocol):
-    """What stands behind an API's door: a `TokenVerifier`, or `SeveralAuthorities`."""
+    """The interface of `TokenVerifier` and `SeveralAuthorities`."""
 
     @property
     def audience(self) -> str:
@@ -32,7 +32,7 @@ class Verifier(Protocol):
 
 
 class SeveralAuthorities:
-    """Takes tokens of several authorities for one API, and stands wherever a `TokenVerifier` may.
+    """Takes tokens of several authorities for one API, in place of one `TokenVerifier`.
 
     The token's own word, unverified, chooses the verifier, and that one checks everything, the issuer as well: no key,
     no revocation and no outage of one authority is anything to a token of another. Raises `ConfigError` for verifiers

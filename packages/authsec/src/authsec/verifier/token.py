@@ -120,7 +120,7 @@ class VerifiedToken:
 
 
 def _copied(value: Any) -> Any:
-    """Of a JSON value what can be changed without changing it."""
+    """A copy of a JSON value, which the caller may change."""
     if isinstance(value, Mapping):
         return {name: _copied(item) for name, item in value.items()}
     return list(map(_copied, value)) if isinstance(value, list) else value

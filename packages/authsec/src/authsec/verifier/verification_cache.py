@@ -13,10 +13,10 @@ from authsec.verifier.token import VerifiedToken
 
 
 class CachedToken(NamedTuple):
-    """What a token is, whatever the time and whatever has ended: signed by `key`, and all that it should be.
+    """A token that `key` signed and that passed every check but those of time and revocation.
 
-    `subjects` are what a revocation could name of it. All that is looked at each time is at hand, and little else: of
-    thousands of tokens hardly anything is in the processor's caches. The token itself is not here.
+    A revocation can name one of its `subjects`. The fields are those that each request reads, and little else: of
+    thousands of tokens hardly anything is in the processor's caches. The token itself is not stored.
     """
 
     kid: str

@@ -55,7 +55,7 @@ from authsec.verifier.verification_cache import CachedToken, VerificationCache, 
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
 
-# What `authsec.jose` finds wrong, in the words of this door.
+# The reasons of `authsec.jose`, in the words of a verifier.
 _REASONS: Final = {
     "too_large": "token_too_large",
     "malformed": "token_malformed",
@@ -196,7 +196,7 @@ class TokenVerifier:
         return self._verify_cached(known) or await self._verify(bearer, digest, known, asyncio.to_thread)
 
     def _verify_cached(self, known: CachedToken | None) -> VerifiedToken | None:
-        """A token that is known, where nothing has to be waited for: nearly every request ends here."""
+        """The identity of a cached token, without waiting; None if it takes more. Nearly every request ends here."""
         # Whether it is current is asked before what has ended: that is as recent, or more so.
         if known is None or not self._revocations.settled or not self._revocations.current:
             return None
@@ -238,12 +238,12 @@ class TokenVerifier:
         self._revocations.close()
 
     def _cached(self, digest: bytes) -> CachedToken | None:
-        """What the token was found to be before, if the key that vouched for it is the very one that counts now."""
+        """The cached token, if the key that verified it is still in use."""
         known = self._cache.get(digest)
         return known if known is not None and self._keys.at_hand(known.kid) is known.key else None
 
     def _parse(self, bearer: str) -> UnverifiedJws:
-        """What can be refused before a key is needed."""
+        """Parse the token, and refuse what needs no key to be refused."""
         try:
             jws = parse_compact(bearer, max_bytes=self._max_bytes)
         except JoseError as error:
@@ -285,7 +285,7 @@ class TokenVerifier:
         return CachedToken.of(jws.claims, jws.header["kid"], key)
 
     def _conclude(self, known: CachedToken) -> VerifiedToken:
-        """What is asked each time."""
+        """The checks of every request: revocation and time."""
         revoked = self._revocations.ended(known.subjects, known.version)
         apply(VALIDITY_CHECKS, Validity(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
         return known.identity
@@ -303,7 +303,7 @@ class TokenVerifier:
 
 
 def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl.SSLContext | None) -> Introspection:
-    """Who asks about single tokens; raises `ConfigError` where the authority would not answer."""
+    """The introspection of single tokens; raises `ConfigError` where the authority would not answer."""
     if credential is None:
         raise ConfigError(
             f'revocations="introspect" needs credential=… (or {CREDENTIAL}): by it the authority knows the API that '
@@ -325,7 +325,7 @@ def _key_set(keys: KeySet) -> Mapping[str, Any]:
 
 
 def _trust(issuer: str, ca_file: str | None, allow_http_hosts: Collection[str] | None) -> ssl.SSLContext | None:
-    """Whose certificates count, if the issuer may be spoken to at all; None over plain http."""
+    """The trust store, for an issuer that may be used at all; None over plain http."""
     check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
     return trust_store(ca_file) if urlsplit(issuer).scheme == "https" else None
 

@@ -45,7 +45,7 @@ class Gates:
         self.gates = gates
 
     async def decide(self, query: str, authorizations: Sequence[str], target: str = "") -> VerifiedToken | Response:
-        """Who calls, if the caller may do what the proxy asks for by `query`; else the answer that refuses it.
+        """The caller, if it has the actions that `query` requires; else the response that refuses it.
 
         `target` is what was requested of the API, if the proxy says so; it is for the log and decides nothing.
         """

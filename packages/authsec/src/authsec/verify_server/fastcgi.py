@@ -44,7 +44,7 @@ class _Record(IntEnum):
 
 
 class BadRecord(Exception):
-    """What was sent is no request to an authorizer."""
+    """The record is no request to an authorizer."""
 
 
 class FastCgi:

@@ -32,7 +32,7 @@ FINISH_SECONDS: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """What the command was told. `listen` is for HTTP, `fastcgi` for Apache, where wanted."""
+    """The options of the command. `listen` is for HTTP, `fastcgi` for Apache, if set."""
 
     issuer: str
     audiences: tuple[str, ...]
@@ -75,7 +75,7 @@ def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
 
 
 def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: ListenAddress | None) -> list[str]:
-    """What is protected, and where to ask."""
+    """The protected APIs, and the addresses for the proxy."""
     also = f" and fcgi://{fastcgi}" if fastcgi else ""
     meanings = {
         "fail_closed": f"nothing passes if revocations are not known for {settings.stale_after:g} s",

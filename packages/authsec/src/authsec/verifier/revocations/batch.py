@@ -52,7 +52,7 @@ BEGINNING: Final = Position(0, "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What ended between `since` and `through`; more follows where `through` is below `last`.
+    """The revocations between `since` and `through`; more follows where `through` is below `last`.
 
     A `snapshot` holds all that can still matter up to `through`. `signed_at` is the authority's time, in seconds.
     `follows` is the digest of the entry after which it was asked for; None for a snapshot, which follows nothing, and

@@ -207,7 +207,7 @@ class Run:
         self._settle()
 
     def fail(self, why: str) -> None:
-        """What is in the way; in the log once, however often it is tried again."""
+        """Record why the try failed; in the log once, however often it repeats."""
         if why != self.failure:
             self.log.trouble(why)
         self.connected, self.failure = False, why

@@ -14,10 +14,10 @@ LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTerms:
-    """What somebody wants of the feed: to know of tokens for the API `audience`.
+    """What one verifier needs of the feed: revocations of tokens for the API `audience`.
 
-    What is known does not count for it once it is older than `oldest` seconds. Then no token is accepted, or if it
-    `asks`, none without asking about it.
+    A feed older than `oldest` seconds is stale for this verifier. Then it accepts no token, or if it `asks`, none
+    without introspection.
     """
 
     audience: str
@@ -26,9 +26,9 @@ class LeaseTerms:
 
 
 class Lease:
-    """Somebody who wants the feed followed. Following ends when none is left, so it is not held anywhere else.
+    """One verifier's need of the feed. The follower ends with the last lease, so nothing else refers to it.
 
-    `credential` is that of the API, or None: the authority is told who follows.
+    `credential` is that of the API, or None; it tells the authority which API follows.
     """
 
     __slots__ = ("__weakref__", "credential", "terms")
@@ -39,7 +39,7 @@ class Lease:
 
 
 class Leases:
-    """All that are held. Taken and given back from any thread, by their ids.
+    """All leases. Acquired and released from any thread, by their ids.
 
     No lock is needed, since each step is one of a dict: so there is nothing to mend after a fork either.
     """
@@ -48,24 +48,24 @@ class Leases:
         self._held: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 
     def acquire(self, terms: LeaseTerms, credential: str | None) -> Lease:
-        """One more, for as long as it lives, or until it is given back."""
+        """A new lease, until it is released or garbage-collected."""
         lease = Lease(terms, credential)
         self._held[id(lease)] = lease
         return lease
 
     def release(self, lease: Lease) -> None:
-        """It counts no more."""
+        """End the lease."""
         self._held.pop(id(lease), None)
 
     def __bool__(self) -> bool:
         return len(self._held) > 0
 
     def terms(self) -> set[LeaseTerms]:
-        """What all who hold one want; the leases themselves are not kept alive by it."""
+        """The terms of all leases, without keeping the leases alive."""
         return {lease.terms for lease in self._there()}
 
     def headers(self) -> Mapping[str, str]:
-        """What each request for the feed says of those who hold one, so that people are told before they revoke.
+        """The headers of each request for the feed: for which APIs, so that people see the impact before they revoke.
 
         Of several credentials one is sent: a request has room for one.
         """

@@ -17,7 +17,7 @@ _SHORT: Final = 2.0  # seconds: a stream that is cut and back by then, as when a
 
 
 class FeedLog:
-    """Of one life of the thread that follows the feed, for all who want it followed. Used from any thread.
+    """The log of one run of the follower, for all leases. Used from any thread.
 
     The end of a trouble is a warning as its beginning is, so that whoever was told of the one is told of the other. One
     that is over at once, with all tokens accepted meanwhile, is not told at all.

@@ -37,7 +37,7 @@ class FeedHealth:
 
 
 class Revocations(Protocol):
-    """What has ended, as a verifier asks for it. May be asked from any thread."""
+    """The revocations that a verifier checks. Used from any thread."""
 
     @property
     def settled(self) -> bool:
