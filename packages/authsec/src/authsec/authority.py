@@ -166,15 +166,6 @@ class Authority:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
-def _wait_before_retry(error: TransportError | ServerError, pause: float) -> float | None:
-    """Seconds to wait, or None where another try at once would only be a burden."""
-    if isinstance(error, TransportError):
-        return pause if error.reason in {"unreachable", "connection_lost"} else None
-    if error.status == 503 and error.retry_after is not None and error.retry_after <= _LONGEST_PAUSE:
-        return max(error.retry_after, pause)
-    return None
-
-
 def issuer_of(metadata: dict[str, Any]) -> str:
     """An issuer is an address without query or fragment (RFC 8414 §2).
 
@@ -206,6 +197,15 @@ def require_trusted(issuer: str, config: AuthSecConfig) -> str:
         f"    {export_line('AUTHSEC_ISSUER', issuer)}",
         reason="issuer_not_pinned",
     )
+
+
+def _wait_before_retry(error: TransportError | ServerError, pause: float) -> float | None:
+    """Seconds to wait, or None where another try at once would only be a burden."""
+    if isinstance(error, TransportError):
+        return pause if error.reason in {"unreachable", "connection_lost"} else None
+    if error.status == 503 and error.retry_after is not None and error.retry_after <= _LONGEST_PAUSE:
+        return max(error.retry_after, pause)
+    return None
 
 
 def _readable(url: str) -> bool:

@@ -44,28 +44,18 @@ def denial_text(error: Exception, held: Collection[str]) -> str | None:
     return "\n".join(dict.fromkeys(texts)) or None
 
 
-def _denials(error: BaseException | None, held: Collection[str]) -> list[str]:
-    """The text of each denial; none if anything else failed as well."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        text = _denial(error, held)
-        if text is not None:
-            return [text]
-        if isinstance(error, BaseExceptionGroup):
-            members = [_denials(member, held) for member in error.exceptions]
-            return [text for texts in members for text in texts] if all(members) else []
-        error = error.__cause__
-    return []
-
-
-def _denial(error: BaseException, held: Collection[str]) -> str | None:
-    if isinstance(error, AuthenticationError | DelegationDenied):
-        if error.is_of_the_setup:
-            _log.warning("a tool gets no token (%s): %s", error.reason, redacted(held, str(error)))
-        return str(redacted(held, error.for_model))
-    refusal = api_denial(error, held)
-    return None if refusal is None else str(redacted(held, refusal.text))
+def tool_result(text: str) -> Any:
+    """`text` as the framework wants it from a tool; an exception, if the framework wants it raised."""
+    for frame in _frames():
+        module = frame.f_globals.get("__name__")
+        if module in _MCP_TOOLS:  # its error is the one way to an answer that is none of the tool's own type
+            return frame.f_globals["ToolError"](text)
+        if module == "claude_agent_sdk" and frame.f_code.co_name == "run_tool":
+            return {"content": [{"type": "text", "text": text}], "is_error": True}
+        if module in _LANGCHAIN_TOOLS and "self" in frame.f_locals:
+            wants_pair = getattr(frame.f_locals["self"], "response_format", "") == "content_and_artifact"
+            return (text, None) if wants_pair else text
+    return text
 
 
 def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:
@@ -89,18 +79,28 @@ def forget_denied(error: Exception, held: Collection[str]) -> None:
         api_denial(one, held)
 
 
-def tool_result(text: str) -> Any:
-    """`text` as the framework wants it from a tool; an exception, if the framework wants it raised."""
-    for frame in _frames():
-        module = frame.f_globals.get("__name__")
-        if module in _MCP_TOOLS:  # its error is the one way to an answer that is none of the tool's own type
-            return frame.f_globals["ToolError"](text)
-        if module == "claude_agent_sdk" and frame.f_code.co_name == "run_tool":
-            return {"content": [{"type": "text", "text": text}], "is_error": True}
-        if module in _LANGCHAIN_TOOLS and "self" in frame.f_locals:
-            wants_pair = getattr(frame.f_locals["self"], "response_format", "") == "content_and_artifact"
-            return (text, None) if wants_pair else text
-    return text
+def _denials(error: BaseException | None, held: Collection[str]) -> list[str]:
+    """The text of each denial; none if anything else failed as well."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = _denial(error, held)
+        if text is not None:
+            return [text]
+        if isinstance(error, BaseExceptionGroup):
+            members = [_denials(member, held) for member in error.exceptions]
+            return [text for texts in members for text in texts] if all(members) else []
+        error = error.__cause__
+    return []
+
+
+def _denial(error: BaseException, held: Collection[str]) -> str | None:
+    if isinstance(error, AuthenticationError | DelegationDenied):
+        if error.is_of_the_setup:
+            _log.warning("a tool gets no token (%s): %s", error.reason, redacted(held, str(error)))
+        return str(redacted(held, error.for_model))
+    refusal = api_denial(error, held)
+    return None if refusal is None else str(redacted(held, refusal.text))
 
 
 def _frames() -> Iterator[FrameType]:

@@ -92,49 +92,6 @@ def http_date(header: str | None) -> datetime | None:
         return None
 
 
-def _exchange(
-    pool: urllib3.PoolManager,
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes | None,
-    deadline: float,
-    clock: Clock,
-) -> Answer:
-    left = deadline - clock.monotonic()
-    if left <= 0:
-        raise exceptions.TimeoutError
-    ours = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
-    response = pool.request(
-        method, url, headers={**ours, **headers}, body=body, retries=False, redirect=False, preload_content=False,
-        decode_content=False, timeout=Timeout(total=left),
-    )  # fmt: skip
-    try:
-        return Answer(
-            status=response.status,
-            content_type=response.headers.get("Content-Type", ""),
-            date=response.headers.get("Date"),
-            retry_after=response.headers.get("Retry-After"),
-            location=response.headers.get("Location"),
-            audience=response.headers.get("AuthSec-Audience"),
-            body=_read(response, deadline, clock),
-        )
-    finally:
-        response.close()
-
-
-def _read(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> bytes:
-    """Read in small steps: the socket's own time limit starts anew with every byte that drips in."""
-    body = bytearray()
-    while piece := response.read1(8192):
-        body += piece
-        if len(body) > MOST_BYTES:
-            raise AnswerTooLarge(response.status)
-        if clock.monotonic() >= deadline:
-            raise exceptions.TimeoutError
-    return bytes(body)
-
-
 def trust_store(ca_file: str | None) -> ssl.SSLContext:
     """The system's trust store, or the PEM file in its place. Raises `ConfigError`.
 
@@ -179,3 +136,46 @@ def proxy_for(target: SplitResult) -> SplitResult | None:
             reason="proxy_invalid",
         )
     return parts
+
+
+def _exchange(
+    pool: urllib3.PoolManager,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    deadline: float,
+    clock: Clock,
+) -> Answer:
+    left = deadline - clock.monotonic()
+    if left <= 0:
+        raise exceptions.TimeoutError
+    ours = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+    response = pool.request(
+        method, url, headers={**ours, **headers}, body=body, retries=False, redirect=False, preload_content=False,
+        decode_content=False, timeout=Timeout(total=left),
+    )  # fmt: skip
+    try:
+        return Answer(
+            status=response.status,
+            content_type=response.headers.get("Content-Type", ""),
+            date=response.headers.get("Date"),
+            retry_after=response.headers.get("Retry-After"),
+            location=response.headers.get("Location"),
+            audience=response.headers.get("AuthSec-Audience"),
+            body=_read(response, deadline, clock),
+        )
+    finally:
+        response.close()
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> bytes:
+    """Read in small steps: the socket's own time limit starts anew with every byte that drips in."""
+    body = bytearray()
+    while piece := response.read1(8192):
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise AnswerTooLarge(response.status)
+        if clock.monotonic() >= deadline:
+            raise exceptions.TimeoutError
+    return bytes(body)

@@ -59,6 +59,42 @@ def docstring_of(function: Callable[..., Any]) -> str | None:
     return "\n".join(line for line, after in zip(kept, [*kept[1:], ""], strict=True) if not _is_empty(line, after))
 
 
+def wrapper_without(
+    parameter: str, function: Callable[..., Any], signature: inspect.Signature, run: Run
+) -> Callable[..., Any]:
+    """A function like `function`, without `parameter`. Its calls return `run(args, kwargs)`.
+
+    The wrapper is a coroutine function if `function` is one; `run` is one, too, then. `signature` is that of
+    `function`, with the annotations that callers shall see.
+    """
+    shown = [each for each in signature.parameters.values() if each.name != parameter]
+    wrapper: Callable[..., Any] = _compiled(function, shown, run)
+    functools.update_wrapper(wrapper, function)
+    for attribute in ("__wrapped__", "__signature__"):  # by either, frameworks would find the parameter
+        vars(wrapper).pop(attribute, None)
+    annotations = {each.name: each.annotation for each in shown if each.annotation is not each.empty}
+    if signature.return_annotation is not signature.empty:
+        annotations["return"] = signature.return_annotation
+    wrapper.__annotations__ = annotations
+    return wrapper
+
+
+def position_of(parameter: str, signature: inspect.Signature) -> int | None:
+    """The index of `parameter` among the positional ones; None if it is passed by keyword."""
+    if signature.parameters[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
+        return None
+    return list(signature.parameters).index(parameter)
+
+
+def with_value(
+    value: Any, parameter: str, place: int | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a wrapper's call, with `value` for the parameter at `place`."""
+    if place is None:
+        return args, {**kwargs, parameter: value}
+    return (*args[:place], value, *args[place:]), dict(kwargs)
+
+
 def _is_empty(line: str, after: str) -> bool:
     """Whether it is the heading of parameters of which none is left."""
     return line.strip() in _HEADINGS and not after.strip()
@@ -105,42 +141,6 @@ def _check_kind(function: Callable[..., Any]) -> None:
             "get_delegation_token() or aget_delegation_token(), before each request.",
             reason="not_a_function",
         )
-
-
-def wrapper_without(
-    parameter: str, function: Callable[..., Any], signature: inspect.Signature, run: Run
-) -> Callable[..., Any]:
-    """A function like `function`, without `parameter`. Its calls return `run(args, kwargs)`.
-
-    The wrapper is a coroutine function if `function` is one; `run` is one, too, then. `signature` is that of
-    `function`, with the annotations that callers shall see.
-    """
-    shown = [each for each in signature.parameters.values() if each.name != parameter]
-    wrapper: Callable[..., Any] = _compiled(function, shown, run)
-    functools.update_wrapper(wrapper, function)
-    for attribute in ("__wrapped__", "__signature__"):  # by either, frameworks would find the parameter
-        vars(wrapper).pop(attribute, None)
-    annotations = {each.name: each.annotation for each in shown if each.annotation is not each.empty}
-    if signature.return_annotation is not signature.empty:
-        annotations["return"] = signature.return_annotation
-    wrapper.__annotations__ = annotations
-    return wrapper
-
-
-def position_of(parameter: str, signature: inspect.Signature) -> int | None:
-    """The index of `parameter` among the positional ones; None if it is passed by keyword."""
-    if signature.parameters[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
-        return None
-    return list(signature.parameters).index(parameter)
-
-
-def with_value(
-    value: Any, parameter: str, place: int | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a wrapper's call, with `value` for the parameter at `place`."""
-    if place is None:
-        return args, {**kwargs, parameter: value}
-    return (*args[:place], value, *args[place:]), dict(kwargs)
 
 
 def _compiled(function: Callable[..., Any], parameters: list[inspect.Parameter], run: Run) -> Any:

@@ -56,6 +56,20 @@ def api_refusal(thing: object) -> ApiRefusal | None:
     )
 
 
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all that a traceback prints with it. Each once."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__]
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+
+
 def _status(response: Any) -> int | None:
     for name in ("status_code", "status", "code"):
         status = getattr(response, name, None)
@@ -99,17 +113,3 @@ def _said(status: int, challenge: dict[str, str]) -> str:
     if page := challenge.get("error_uri"):
         text += f" The person you work for can see to it at {page}."
     return text
-
-
-def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and all that a traceback prints with it. Each once."""
-    waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        waiting += [one.__cause__, one.__context__]
-        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()

@@ -104,16 +104,6 @@ def failure_text(error: exceptions.HTTPError) -> str:
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 
-def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
-    if 300 <= response.status < 400:  # where keys come from is decided by our configuration, not by an answer
-        raise DocumentRefused(f"{url} redirects, and redirects are not followed")
-    if response.status != 200:
-        raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answers {response.status}")
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
-        raise DocumentRefused(f"{url} is not served as JSON")
-
-
 def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[str, Any]]) -> str:
     """The address that the metadata has as its member `named`; raises `DocumentRefused`."""
     metadata = fetch(issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
@@ -130,6 +120,16 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
     if not isinstance(address, str) or not address.startswith(origin) or not _is_plain(address):
         raise DocumentRefused(f"its {named} does not begin with {origin}")
     return address
+
+
+def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
+    if 300 <= response.status < 400:  # where keys come from is decided by our configuration, not by an answer
+        raise DocumentRefused(f"{url} redirects, and redirects are not followed")
+    if response.status != 200:
+        raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answers {response.status}")
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+        raise DocumentRefused(f"{url} is not served as JSON")
 
 
 def _is_plain(url: str) -> bool:
