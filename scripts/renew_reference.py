@@ -15,8 +15,8 @@ from pathlib import Path
 
 import click
 from authsec.cli import commands
-from authsec.deferred import itself
-from authsec.exits import Exit
+from authsec.exit_status import Exit
+from authsec.lazy_commands import loaded
 from authsec_server.audit.model import EventKind
 from authsec_server.settings import ENV_PREFIX, Settings
 
@@ -84,7 +84,7 @@ def _leaves(context: click.Context) -> Iterator[click.Context]:
     for name in command.list_commands(context):
         below = command.get_command(context, name)
         if below is not None and not below.hidden:
-            yield from _leaves(click.Context(itself(below), info_name=name, parent=context))
+            yield from _leaves(click.Context(loaded(below), info_name=name, parent=context))
 
 
 def _described(context: click.Context) -> str:

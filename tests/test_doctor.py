@@ -10,8 +10,8 @@ from typing import Any
 import click
 import pytest
 from authsec.cli import commands
-from authsec.deferred import itself
 from authsec.doctor.advice import OF_REFUSALS
+from authsec.lazy_commands import loaded
 from authsec_server.tokens.decision import Reason
 from click.testing import CliRunner
 
@@ -61,7 +61,7 @@ def test_the_commands_that_it_names_exist(line: str) -> None:
     command: click.Command | None = commands
     while isinstance(command, click.Group):
         found = command.get_command(click.Context(command), words.pop(0))
-        command = found and itself(found)
+        command = found and loaded(found)
     assert command is not None
     options = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= options

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from authsec.cli import commands
-from authsec.deferred import itself
+from authsec.lazy_commands import loaded
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -138,7 +138,7 @@ def test_an_authsec_command_of_a_page_exists_with_its_options(page: Path, words:
         if not isinstance(command, click.Group):
             break
         found = command.get_command(click.Context(command), word)
-        command = found and itself(found)
+        command = found and loaded(found)
     assert command is not None, f"{page.name}: there is no such command"
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     given = {word.partition("=")[0] for word in words if word.startswith("--")}

@@ -11,7 +11,7 @@ from typing import Any
 from authsec import AuthSecClient, InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
 from authsec.jose import parse_compact
-from authsec.verifier.revocations.following import Unfollowed
+from authsec.verifier.revocations.policy import NoRevocations
 
 
 def outcome(verifier: TokenVerifier, bearer: str) -> str:
@@ -105,7 +105,7 @@ def test_a_token_and_a_key_that_were_ended_elsewhere(serve: Any) -> None:
     later = 0.0
     clock = Clock(wall=time.time, monotonic=lambda: time.monotonic() + later)
     follows = TokenVerifier(first.url, "authsec-api")
-    offline = TokenVerifier(first.url, "authsec-api", revocations=Unfollowed(), clock=clock)
+    offline = TokenVerifier(first.url, "authsec-api", revocations=NoRevocations(), clock=clock)
 
     def outcomes(verifier: TokenVerifier) -> list[str]:
         return [outcome(verifier, token) for token in tokens]

@@ -26,7 +26,7 @@ import sys
 from collections.abc import Sequence
 from statistics import quantiles
 
-from authsec.verifier.revocations.following import SHORTEST_STALE
+from authsec.verifier.revocations.policy import SHORTEST_STALE
 from resources import RuleBroken
 from scenes import SCENES, Asked, Line
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from authsec.verify_server import identity
+from authsec.verify_server import identity_headers
 
 from .exchanges import Http1, Http2
 from .recording_api import Request
 
-NAMES = {name.lower() for name in identity.NAMES}
+NAMES = {name.lower() for name in identity_headers.NAMES}
 METADATA = "/.well-known/oauth-protected-resource"
 
 _PROTECTED = re.compile(r"^/(customers/)?delete(/|$)", re.IGNORECASE)

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 from authsec_server.app import Authority, open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 import pytest
-from authsec.deferred import itself
+from authsec.lazy_commands import loaded
 from authsec_server.app import open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
@@ -202,7 +202,7 @@ def rehearsing(authsec: Authsec) -> list[str]:
 
 def leaves(group: click.Group, *above: str) -> Iterator[tuple[str, click.Command]]:
     for name, standing in group.commands.items():
-        command = itself(standing)
+        command = loaded(standing)
         if isinstance(command, click.Group):
             yield from leaves(command, *above, name)
         else:

@@ -23,7 +23,7 @@ import pytest
 import structlog
 import structlog.testing
 import uvicorn
-from authsec.deferred import itself
+from authsec.lazy_commands import loaded
 from authsec_server.app import open_authority
 from authsec_server.cli import register, remote
 from authsec_server.cli.caller import path
@@ -538,9 +538,9 @@ def test_a_change_whose_answer_does_not_come_may_have_been_done(
 def test_every_page_of_commands_has_whole_sentences() -> None:
     group = click.Group()
     register(group)
-    pages = [itself(command) for command in group.commands.values()]
+    pages = [loaded(command) for command in group.commands.values()]
     for page in pages:
         if isinstance(page, click.Group):
-            pages += [itself(command) for command in page.commands.values()]
+            pages += [loaded(command) for command in page.commands.values()]
             told = CliRunner().invoke(page, ["--help"]).stdout
             assert "..." not in told.partition("Commands:")[2], told

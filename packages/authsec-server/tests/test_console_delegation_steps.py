@@ -9,7 +9,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from authsec.granting import grant_page
+from authsec.grant_url import grant_page
 from pages import Page, get, post
 from starlette.testclient import TestClient
 

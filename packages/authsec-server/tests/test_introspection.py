@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey, parse_compact, sign_compact
-from authsec.verifier.revocations.entries import subjects_of
+from authsec.verifier.revocations.batch import subjects_of
 from authsec_server.clients import service
 from authsec_server.failures import Unavailable
 from authsec_server.keys.api import metadata

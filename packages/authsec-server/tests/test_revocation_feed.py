@@ -14,8 +14,8 @@ from authsec import strict_json
 from authsec.clock import Clock
 from authsec.jose import JoseError, PublicKey, parse_compact, verify_compact
 from authsec.verifier.key_set import GivenKeys
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.batch import BatchRefused
+from authsec.verifier.revocations.state import Feed
 from authsec_server.app import open_authority
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-from authsec.verify_server.listening import Place
-from authsec.verify_server.serving import ServerSettings, VerifyServer
+from authsec.verify_server.listen_address import ListenAddress
+from authsec.verify_server.server import ServerSettings, VerifyServer
 
 from .fake_feed import FakeFeed, TimeOfDay, feeding
 from .fake_keys import AUDIENCE, FakeAuthority
 
-LOOPBACK = Place(host="127.0.0.1", port=0)
+LOOPBACK = ListenAddress(host="127.0.0.1", port=0)
 
 
 @dataclass
@@ -114,5 +114,5 @@ def records_of(address: tuple[str, int], sent: bytes) -> list[tuple[int, bytes]]
     return found
 
 
-def unix_place(folder: Path) -> Place:
-    return Place(path=str(folder / "verify.sock"))
+def unix_place(folder: Path) -> ListenAddress:
+    return ListenAddress(path=str(folder / "verify.sock"))

@@ -16,7 +16,7 @@ from authsec import strict_json
 from authsec.jose import PrivateKey, sign_compact
 from authsec.verifier import TokenVerifier
 from authsec.verifier.key_set import GivenKeys
-from authsec.verifier.revocations.batches import digest_of
+from authsec.verifier.revocations.batch import digest_of
 
 from .fake_keys import JWKS, METADATA, NOW, FakeAuthority, FakeClock, jwk_of, serving
 

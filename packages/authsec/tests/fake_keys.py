@@ -21,7 +21,7 @@ from authsec.clock import Clock
 from authsec.errors import InvalidToken
 from authsec.jose import PrivateKey, assemble, sign_compact
 from authsec.verifier import TokenVerifier
-from authsec.verifier.revocations.following import Unfollowed
+from authsec.verifier.revocations.policy import NoRevocations
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -33,7 +33,7 @@ ISSUER = "https://authsec.example.com"
 AUDIENCE = "https://crm.example.com"
 METADATA = "/.well-known/oauth-authorization-server"
 JWKS = "/.well-known/jwks.json"
-UNFOLLOWED: dict[str, Any] = {"revocations": Unfollowed()}  # for tests of what else a verifier does
+UNFOLLOWED: dict[str, Any] = {"revocations": NoRevocations()}  # for tests of what else a verifier does
 
 
 def rsa_key(name: str = "current") -> PrivateKey:

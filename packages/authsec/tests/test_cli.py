@@ -15,7 +15,7 @@ from typing import Any
 import click
 import pytest
 from authsec import AuthenticationError, ConfigError, RateLimited, ServerError, TransportError, cli
-from authsec.exits import Exit, exit_of_answer, exit_of_error
+from authsec.exit_status import Exit, exit_of_answer, exit_of_error
 from authsec.jose import PrivateKey, PublicKey
 from click.testing import CliRunner, Result
 from fake_authority import CLIENT_ID, FakeAuthority, Reply, refused

@@ -17,13 +17,12 @@ import pytest
 from authsec import AuthSecConfig, InvalidResponse, cli, refusals
 from authsec.clock import Clock
 from authsec.credentials import CredentialSource, GitHubActions, KeyFile, ProjectedToken, TokenFile, default_sources
-from authsec.credentials.enrolled import noted
-from authsec.doctor import settings
+from authsec.credentials.key_file import with_note
 from authsec.doctor.advice import OF_REFUSALS, advice
-from authsec.doctor.examination import examine
-from authsec.doctor.findings import Finding, next_line
-from authsec.doctor.packages import packages
-from authsec.doctor.settings import OF_APIS, READ
+from authsec.doctor.checks import examine
+from authsec.doctor.packages import check_packages
+from authsec.doctor.report import Finding, next_line
+from authsec.doctor.settings import OF_APIS, READ, read_settings
 from authsec.jose import PrivateKey
 from authsec.keygen import write_key_pair
 from authsec.terminal import Grade
@@ -62,7 +61,7 @@ def doctor(*options: str) -> Result:
 
 def examined(*sources: CredentialSource, clock: Clock | None = None) -> dict[str, Finding]:
     """The findings by their step; of two for one step, the later."""
-    findings = examine(settings(), sources or default_sources(), clock or Clock())
+    findings = examine(read_settings(), sources or default_sources(), clock or Clock())
     return {finding.step: finding for finding in findings}
 
 
@@ -211,7 +210,7 @@ def test_what_is_set_and_unread_is_held_against_what_is_set_too(
     unread: str, meant: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(unread, "something")
-    remedies = [finding.remedy for finding in settings().findings if finding.reason == "misspelt"]
+    remedies = [finding.remedy for finding in read_settings().findings if finding.reason == "misspelt"]
     if meant is None:
         assert remedies == []
     elif meant in os.environ:
@@ -227,7 +226,7 @@ def test_an_address_that_is_wrong_does_not_make_a_good_proof_a_broken_one(
     """A port that nobody listens on, and what cannot be an address: the proof says where the authority is."""
     volume.write(service_account_token("http://127.0.0.1:7555"))
     monkeypatch.setenv("AUTHSEC_BASE_URL", elsewhere)
-    findings = [*examine(settings(), [ProjectedToken(path=volume.path)], Clock())]
+    findings = [*examine(read_settings(), [ProjectedToken(path=volume.path)], Clock())]
     proof = {finding.step: finding for finding in findings}["proof"]
     assert (proof.grade, proof.reason, proof.error) == (Grade.AMBER, "made_for_another", None)
     assert next_line(findings) == (
@@ -265,15 +264,15 @@ def test_every_variable_that_is_read_is_known() -> None:
 def test_what_apis_read_is_not_taken_for_a_misspelling(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*OF_APIS, "AUTHSEC_VERIFY_ISSUER", "AUTHSEC_VERIFY_CA_FILE"):
         monkeypatch.setenv(name, "x")
-    told = "".join(fact for finding in settings().findings for fact in finding.facts)
+    told = "".join(fact for finding in read_settings().findings for fact in finding.facts)
     assert not any(name in told for name in (*OF_APIS, "AUTHSEC_VERIFY_"))
 
 
 def test_plain_http_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTHSEC_BASE_URL", "http://authority.invalid:8080")
-    assert "settings" in {finding.step for finding in settings().findings if finding.grade is Grade.BAD}
+    assert "settings" in {finding.step for finding in read_settings().findings if finding.grade is Grade.BAD}
     monkeypatch.setenv("AUTHSEC_ALLOW_HTTP_HOSTS", "authority.invalid")
-    (amber,) = (finding for finding in settings().findings if finding.grade is Grade.AMBER)
+    (amber,) = (finding for finding in read_settings().findings if finding.grade is Grade.AMBER)
     assert "whoever is on the way can read" in amber.facts[0]
     assert "https://authority.invalid:8080" in amber.remedy
 
@@ -292,7 +291,7 @@ def test_packages_of_others_under_names_like_ours(tmp_path: Path) -> None:
     installed(tmp_path, "authsec-demo", "0.1.0", "Requires-Dist: authsec[verify]")
     installed(tmp_path, "authsec-autogen", "0.1.0", "Requires-Dist: authsec-langchain-sdk>=0.1.1")
     installed(tmp_path, "authsec_sdk", "4.7.3", "Requires-Dist: aiohttp", scripts="authsec_sdk.cli:main")
-    whole, *strangers = packages(distributions(path=[str(tmp_path)]))
+    whole, *strangers = check_packages(distributions(path=[str(tmp_path)]))
     assert whole.facts[1] == "authsec 0.1.0, authsec-demo 0.1.0"
     by_grade = {finding.grade: finding for finding in strangers}
     red, amber = by_grade[Grade.BAD], by_grade[Grade.AMBER]
@@ -308,7 +307,7 @@ def test_packages_of_others_under_names_like_ours(tmp_path: Path) -> None:
 
 
 def test_our_own_packages_are_ours() -> None:
-    assert [finding.grade for finding in packages()] == [Grade.GOOD]
+    assert [finding.grade for finding in check_packages()] == [Grade.GOOD]
 
 
 # --- who answers, and what time it is there ------------------------------------------------------------------------
@@ -444,7 +443,7 @@ def test_an_expired_token(volume: ProjectedVolume, authority: FakeAuthority) -> 
 def test_a_clock_that_is_minutes_off_comes_before_all_else_that_may_be_wrong(
     key_file: Path, volume: ProjectedVolume, authority: FakeAuthority
 ) -> None:
-    key_file.write_bytes(noted(key_file.read_bytes(), datetime.now(UTC) + timedelta(hours=8)))
+    key_file.write_bytes(with_note(key_file.read_bytes(), datetime.now(UTC) + timedelta(hours=8)))
     wrong = Clock(wall=lambda: time.time() + 300)
     authority.next_answers = [refused(401, "attestation_invalid", "What would satisfy it.")]
     text = str(examined(KeyFile(key_file), clock=wrong)["token"].error)
@@ -476,11 +475,11 @@ def test_a_key_that_was_enrolled_for_some_hours(key_file: Path, authority: FakeA
     """The last hour of a laptop, and the first one after."""
     now = datetime.now(UTC)
     pem = key_file.read_bytes()
-    key_file.write_bytes(noted(pem, now + timedelta(hours=1)))
+    key_file.write_bytes(with_note(pem, now + timedelta(hours=1)))
     assert re.fullmatch(
         "enrolled     for (59 min .*|1 h 0 min) from now", examined(KeyFile(key_file))["proof"].facts[-1]
     )
-    key_file.write_bytes(noted(pem, now - timedelta(hours=1)))
+    key_file.write_bytes(with_note(pem, now - timedelta(hours=1)))
     authority.next_answers = [refused(401, "attestation_invalid")]
     found = examined(KeyFile(key_file))
     assert (found["proof"].reason, found["proof"].grade) == ("proof_expired", Grade.AMBER)
@@ -522,7 +521,7 @@ def test_a_proof_is_looked_for_where_nobody_can_be_reached(
 def test_no_token_is_made_for_a_name_that_only_the_server_gives_itself(
     authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The doctor does not have made what the agent would not; see `authsec.issuer`."""
+    """The doctor does not have made what the agent would not; see `authsec.authority`."""
     authority.issuer = "https://vault.example"
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"{authority.base_url}/idtoken")
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "asks")

@@ -15,7 +15,7 @@ import pytest
 from authsec import AuthSecConfig
 from authsec.clock import Clock
 from authsec.doctor import network
-from authsec.doctor.findings import Finding
+from authsec.doctor.report import Finding
 from authsec.terminal import Grade
 from certificates import DAY, authority_with, certificate
 from fake_authority import CLIENT_ID, connect_proxy
@@ -25,7 +25,7 @@ NAME = "https://authority.example"
 
 def reached(base_url: str = NAME, **settings: Any) -> dict[str, Finding]:
     config = AuthSecConfig(base_url=base_url, client_id=CLIENT_ID, **settings)
-    return {finding.step: finding for finding in network.reached(config, Clock())}
+    return {finding.step: finding for finding in network.check_network(config, Clock())}
 
 
 def free_port() -> int:
@@ -94,7 +94,7 @@ def test_a_certificate_that_cannot_be_read_a_second_time(
     proxied: list[str], monkeypatch: pytest.MonkeyPatch, pem: Path
 ) -> None:
     """As behind a load balancer whose servers differ: what failed is said all the same."""
-    from authsec.doctor import certificate as module
+    from authsec.doctor import network as module
 
     monkeypatch.setattr(module, "_trusting_only", lambda _: module._unverifying())
     told = reached()["certificate"]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from authsec import ConfigError, InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
+from authsec.verifier import introspection
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.introspection import asking
-from authsec.verifier.introspection.asking import Introspection
-from authsec.verifier.remembered import mark_of
+from authsec.verifier.introspection import Introspection
+from authsec.verifier.verification_cache import token_digest
 
 from .fake_feed import FEED
 from .fake_introspection import CREDENTIAL, INTROSPECT, FakeIntrospection, health_of, introspecting, outcome
@@ -46,7 +46,7 @@ def test_while_it_cannot_be_each_token_is_asked_about(its: FakeIntrospection) ->
     assert [outcome(verifier, each) for each in (good, bad, good, bad)] == ["accepted", "token_revoked"] * 2
     assert its.asked == [good, bad]  # each answer is kept
     assert health_of(verifier).in_use
-    its.feed.clock.pass_by(asking.KEPT_FOR)
+    its.feed.clock.pass_by(introspection.KEPT_FOR)
     assert outcome(verifier, good) == "accepted"
     assert its.asked == [good, bad, good]
     verifier.close()
@@ -96,7 +96,7 @@ def test_where_nobody_answers_nothing_is_accepted(its: FakeIntrospection) -> Non
     assert its.feed.authority.asked.count(INTROSPECT) == asked
     assert health_of(verifier).failure is not None
     its.feed.authority.live[INTROSPECT] = away
-    its.feed.clock.pass_by(asking.PAUSE)
+    its.feed.clock.pass_by(introspection.PAUSE)
     assert outcome(verifier, bearer) == "accepted"
     assert health_of(verifier).failure is None
     verifier.close()
@@ -106,7 +106,7 @@ def test_a_crowd_with_one_token_asks_once(its: FakeIntrospection) -> None:
     its.feed.authority.live.pop(FEED)
     verifier, bearer = its.verifier(keys=key_set()), its.feed.authority.token()
     assert outcome(verifier, bearer) == "accepted"
-    its.feed.clock.pass_by(asking.KEPT_FOR)
+    its.feed.clock.pass_by(introspection.KEPT_FOR)
     its.opened.clear()
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(outcome, verifier, bearer) for _ in range(8)]
@@ -139,7 +139,7 @@ class Asked:
         self.clock = FakeClock()
         self.questions: list[str] = []
         self.replies: dict[str, Any] = {}
-        self.introspection = Introspection(ISSUER, self._ask, mark=mark_of, clock=self.clock.clock())
+        self.introspection = Introspection(ISSUER, self._ask, mark=token_digest, clock=self.clock.clock())
 
     def _ask(self, bearer: str, its: Any) -> bool:
         self.questions.append(bearer)
@@ -153,8 +153,8 @@ class Asked:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "KEPT", 2)
-    monkeypatch.setattr(asking, "REFUSED", 2)
+    monkeypatch.setattr(introspection, "KEPT", 2)
+    monkeypatch.setattr(introspection, "REFUSED", 2)
     its = Asked()
     for jti in "abcab":
         its.check(jti)
@@ -187,12 +187,12 @@ def test_a_forked_worker_waits_for_no_question_of_its_parent() -> None:
     def ask(_bearer: str, _claims: Any) -> bool:
         return held.wait(10) if os.getpid() == here else True
 
-    introspection = Introspection(ISSUER, ask, mark=mark_of, clock=Clock())
+    asked = Introspection(ISSUER, ask, mark=token_digest, clock=Clock())
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(introspection.check, "t", claims())
-        while not introspection.ever_asked:
+        waiting = pool.submit(asked.check, "t", claims())
+        while not asked.ever_asked:
             pass
-        child = multiprocessing.get_context("fork").Process(target=introspection.check, args=("t", claims()))
+        child = multiprocessing.get_context("fork").Process(target=asked.check, args=("t", claims()))
         child.start()
         child.join(5)
         assert child.exitcode == 0
@@ -201,20 +201,20 @@ def test_a_forked_worker_waits_for_no_question_of_its_parent() -> None:
 
 
 def test_those_who_wait_for_an_answer_wait_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "PATIENCE", 0.02)
+    monkeypatch.setattr(introspection, "PATIENCE", 0.02)
     held = threading.Event()
 
     def ask(bearer: str, _: Any) -> bool:
         held.wait(5)
         raise DocumentRefused("it hangs")
 
-    introspection = Introspection(ISSUER, ask, mark=mark_of, clock=Clock())
+    asked = Introspection(ISSUER, ask, mark=token_digest, clock=Clock())
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(introspection.check, "t", claims())
-        while not introspection.ever_asked:
+        first = pool.submit(asked.check, "t", claims())
+        while not asked.ever_asked:
             pass
         with pytest.raises(RevocationsUnavailable, match="takes too long"):
-            introspection.check("t", claims())
+            asked.check("t", claims())
         held.set()
         with pytest.raises(RevocationsUnavailable, match="it hangs"):
             first.result(5)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.introspection.asking import KEPT_FOR, Introspection
-from authsec.verifier.remembered import mark_of
-from authsec.verifier.revocations.following import FeedHealth
-from authsec.verifier.revocations.introspected import Introspected
+from authsec.verifier.introspection import KEPT_FOR, Introspection
+from authsec.verifier.revocations.policy import FeedHealth, IntrospectedRevocations
+from authsec.verifier.verification_cache import token_digest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,8 +41,8 @@ class World:
         self.revoked = self.down = False
         self.vouched = -math.inf  # when the authority said last that the token counts
         self.dead = False  # whether it has been refused as revoked
-        introspection = Introspection(ISSUER, self._ask, mark=mark_of, clock=self.clock.clock())
-        revocations = Introspected(cast("Any", self.feed), introspection)
+        introspection = Introspection(ISSUER, self._ask, mark=token_digest, clock=self.clock.clock())
+        revocations = IntrospectedRevocations(cast("Any", self.feed), introspection)
         self.verifier = verifier_of(revocations=revocations, clock=self.clock.clock())
 
     def _ask(self, _bearer: str, _claims: Any) -> bool:

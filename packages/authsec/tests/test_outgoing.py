@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from authsec import AuthSecClient, ConfigError, DelegationDenied
 from authsec.clock import Clock
-from authsec.outgoing.bearer import Bearer
+from authsec.outgoing.bearer import Bearer, Origin, named_origins, origin_of
 from authsec.outgoing.httpx_auth import httpx_auth
-from authsec.outgoing.origins import Origin, named_origins, origin_of
 from authsec.outgoing.requests_auth import RequestsAuth
 from authsec.tokens import TokenRequest
 from fake_authority import refused

@@ -22,9 +22,9 @@ from authsec import (
     TokenRequestError,
 )
 from authsec.client_secret import text_of
-from authsec.exchange import Answer
+from authsec.http_client import Answer
 from authsec.refusals import refusal
-from authsec.wording import plain
+from authsec.safe_text import plain
 from fake_authority import Reply, http_date, refused
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.revocations.batches import Batch, read_batch
-from authsec.verifier.revocations.entries import BatchRefused, subjects_of
-from authsec.verifier.revocations.messages import Messages
+from authsec.verifier.revocations.authority_source import Messages
+from authsec.verifier.revocations.batch import Batch, BatchRefused, read_batch, subjects_of
 from authsec.verifier.revocations.state import KEPT, RevocationState
 from hypothesis import given
 from hypothesis import strategies as st

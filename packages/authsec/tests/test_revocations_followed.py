@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from authsec import ConfigError, InvalidToken, RevocationsUnavailable, TokenVerifier
-from authsec.verifier.revocations import follower, network
+from authsec.verifier.revocations import authority_source, follower
 
 from .background import eventually
 from .fake_feed import FEED, FakeFeed, feed_keys, feeding, respond
@@ -89,8 +89,8 @@ def test_a_feed_that_is_silent_too_long_closes_the_door(feed: FakeFeed) -> None:
 
 
 def test_pages_where_no_stream_gets_through(feed: FakeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
-    monkeypatch.setattr(network, "PAGE", 2)
+    monkeypatch.setattr(authority_source, "POLL_PAUSE", 0.02)
+    monkeypatch.setattr(authority_source, "PAGE", 2)
     feed.stream = lambda handler, _: respond(handler, "text/html", b"<p>no", status=200)
     for n in range(5):
         feed.end("token", f"t{n}")
@@ -101,7 +101,7 @@ def test_pages_where_no_stream_gets_through(feed: FakeFeed, monkeypatch: pytest.
     eventually(lambda: outcome(verifier, bearer) == "token_revoked")
     eventually(lambda: feed.streams == 1)
     feed.stream = feed.honest_stream
-    feed.clock.pass_by(network.STREAM_AGAIN)
+    feed.clock.pass_by(authority_source.STREAM_AGAIN)
     eventually(lambda: feed.streams == 2)
     verifier.close()
 
@@ -111,7 +111,7 @@ def test_a_stream_for_which_there_was_no_place_is_asked_for_again_soon(
     feed: FakeFeed, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     """So many follow, or begin to, or the database was away: that is no proxy that never lets a stream through."""
-    monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
+    monkeypatch.setattr(authority_source, "POLL_PAUSE", 0.02)
     feed.stream = lambda handler, _: respond(handler, "application/json", b"{}", status=status)
     verifier, bearer = feed.verifier(), feed.authority.token()
     assert verifier.verify(bearer)
@@ -119,7 +119,7 @@ def test_a_stream_for_which_there_was_no_place_is_asked_for_again_soon(
     feed.stream = feed.honest_stream
 
     def is_asked_again() -> bool:
-        feed.clock.pass_by(network.STREAM_SOON)  # counted from when the follower reads the refusal
+        feed.clock.pass_by(authority_source.STREAM_SOON)  # counted from when the follower reads the refusal
         return feed.streams == 2
 
     eventually(is_asked_again)

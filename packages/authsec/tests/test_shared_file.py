@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from authsec import ConfigError, TokenVerifier
-from authsec.verifier.revocations.workers import recording
+from authsec.verifier.revocations import shared_file
 
 from .background import eventually
 from .fake_feed import FakeFeed, TimeOfDay, feeding
@@ -54,7 +54,7 @@ def test_one_follows_and_the_others_read(feed: FakeFeed, path: Path) -> None:
 def test_the_file_is_replaced_before_it_grows_large(
     feed: FakeFeed, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "LARGEST", 1500)
+    monkeypatch.setattr(shared_file, "LARGEST", 1500)
     feed.beat = 5  # two files within one look would be one too many
     with workers(feed, path) as (first, second):
         eventually(plays(second, READS))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from authsec import TokenVerifier
-from authsec.verifier.revocations.workers import election, source
-from authsec.verifier.revocations.workers.place import Place, open_own
+from authsec.verifier.revocations import workers as workers_module
+from authsec.verifier.revocations.shared_file import SharedFile, open_private
 
 from .background import eventually
 from .fake_feed import FakeFeed, TimeOfDay, feeding
@@ -77,8 +77,8 @@ Start = Callable[..., list[Worker]]
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "SHORTEST_PATIENCE", 2.2)  # the authority's time is in whole seconds
-    monkeypatch.setattr(source, "SPREAD", 0.1)
+    monkeypatch.setattr(workers_module, "SHORTEST_PATIENCE", 2.2)  # the authority's time is in whole seconds
+    monkeypatch.setattr(workers_module, "SPREAD", 0.1)
 
 
 @pytest.fixture
@@ -191,14 +191,14 @@ def test_a_fork_waits_while_the_lock_is_being_taken(path: Path, monkeypatch: pyt
     opened = threading.Event()
 
     def slowly(path: Path, flags: int) -> int:
-        fd = open_own(path, flags)
+        fd = open_private(path, flags)
         opened.set()
         time.sleep(0.2)
         return fd
 
-    monkeypatch.setattr(election, "open_own", slowly)
-    place = Place(path=path, issuer=ISSUER)
-    first = election.Election(place)
+    monkeypatch.setattr(workers_module, "open_private", slowly)
+    place = SharedFile(path=path, issuer=ISSUER)
+    first = workers_module.Election(place)
     taking = threading.Thread(target=first.won)
     taking.start()
     opened.wait()
@@ -212,7 +212,7 @@ def test_a_fork_waits_while_the_lock_is_being_taken(path: Path, monkeypatch: pyt
     taking.join()
     assert first.held
     first.resign()
-    second = election.Election(place)
+    second = workers_module.Election(place)
     eventually(second.won)  # the child has let go, too
     second.resign()
     child.kill()

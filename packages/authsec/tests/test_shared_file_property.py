@@ -8,11 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from authsec.verifier.revocations.batches import LEEWAY
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
-from authsec.verifier.revocations.workers.place import Place
-from authsec.verifier.revocations.workers.reading import Reading
+from authsec.verifier.revocations.batch import LEEWAY, BatchRefused
+from authsec.verifier.revocations.shared_file import SharedFile, SharedFileReader
+from authsec.verifier.revocations.state import Feed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,13 +65,13 @@ def test_what_is_read_is_so_and_as_recent_as_it_is_said_to_be(lines: list[bytes]
     clock.pass_by(MADE * BETWEEN)
     feed = Feed(ISSUER, given_feed_keys(), clock.clock())
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(path=Path(folder) / "revocations", issuer=ISSUER)
+        place = SharedFile(path=Path(folder) / "revocations", issuer=ISSUER)
         place.path.write_bytes(place.header + b"\n".join(lines) + b"\n" * ended)
         place.path.chmod(0o600)
-        reading = Reading(place)
+        reading = SharedFileReader(place)
         for line in reading.lines():
             with suppress(BatchRefused):  # the property is about what was believed
-                feed.overhear(line)
+                feed.apply_shared(line)
         reading.end()
     known = {n for n in range(MADE + 1) if feed.ended([("client", f"c{n}")], 7)}
     assert known <= set(range(1, MADE + 1))  # nobody was ended who was not
@@ -86,10 +84,10 @@ def test_what_is_read_is_so_and_as_recent_as_it_is_said_to_be(lines: list[bytes]
 def test_a_line_is_read_once_however_it_is_cut(lines: list[bytes], size: int) -> None:
     whole, heard = b"".join(line + b"\n" for line in lines), []
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(path=Path(folder) / "revocations", issuer=ISSUER)
+        place = SharedFile(path=Path(folder) / "revocations", issuer=ISSUER)
         place.path.write_bytes(place.header)
         place.path.chmod(0o600)
-        reading = Reading(place)
+        reading = SharedFileReader(place)
         with place.path.open("ab", buffering=0) as file:
             for start in range(0, len(whole), size * 20):
                 file.write(whole[start : start + size * 20])

@@ -29,7 +29,7 @@ from authsec import (
     TokenVerifier,
 )
 from authsec.testing import ScriptedModel, ThrowawayAuthority, call, calls, say
-from authsec.testing.denials import _OF as DENIALS
+from authsec.testing.endpoint import _REASONS as DENIALS
 
 from .fake_keys import AUDIENCE, ISSUER, key_set, reason_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from authsec import ConfigError, InsufficientScope, InvalidToken, TokenVerifier, VerifiedToken
 from authsec.clock import Clock
-from authsec.verifier.checks import CLAIM_CHECKS, CLAIM_TYPES, HEADER_CHECKS, STANDING_CHECKS
+from authsec.verifier.checks import CLAIM_CHECKS, CLAIM_TYPES, HEADER_CHECKS, VALIDITY_CHECKS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -358,9 +358,9 @@ def test_braces_in_our_own_names_are_only_text() -> None:
 
 
 def test_every_check_names_its_source() -> None:
-    sources = [check.source for check in (*HEADER_CHECKS, *CLAIM_TYPES, *CLAIM_CHECKS, *STANDING_CHECKS)]
+    sources = [check.source for check in (*HEADER_CHECKS, *CLAIM_TYPES, *CLAIM_CHECKS, *VALIDITY_CHECKS)]
     assert all(source.startswith(("RFC ", "AuthSec")) for source in sources)
-    reasons = [check.reason for check in (*HEADER_CHECKS, *CLAIM_CHECKS, *STANDING_CHECKS)]
+    reasons = [check.reason for check in (*HEADER_CHECKS, *CLAIM_CHECKS, *VALIDITY_CHECKS)]
     assert len(reasons) == len(set(reasons))
 
 

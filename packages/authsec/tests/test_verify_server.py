@@ -14,15 +14,14 @@ from urllib.parse import unquote
 
 import pytest
 from authsec import ConfigError, cli
-from authsec.answers import Answer
+from authsec.gate import Response
 from authsec.verifier import TokenVerifier, VerifiedToken
-from authsec.verifier.revocations.following import Unfollowed
-from authsec.verify_server.door import Door
+from authsec.verifier.revocations.policy import NoRevocations
+from authsec.verify_server.decision import Gates
 from authsec.verify_server.fastcgi import FastCgi
-from authsec.verify_server.health import health_of
-from authsec.verify_server.identity import NAMES, identity_headers
-from authsec.verify_server.listening import Place, place_of
-from authsec.verify_server.serving import ServerSettings, greeting
+from authsec.verify_server.identity_headers import NAMES, identity_headers
+from authsec.verify_server.listen_address import ListenAddress, address_of
+from authsec.verify_server.server import ServerSettings, health_of, startup_lines
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,7 +105,7 @@ def test_health_and_metadata() -> None:
         assert "resource_metadata" not in asked.get("/verify?require=a:b").headers["WWW-Authenticate"]
 
 
-class NotKnown(Unfollowed):
+class NotKnown(NoRevocations):
     """Revocations are not known, and the authority is asked about each token, or nothing passes."""
 
     current = False
@@ -178,7 +177,7 @@ def test_a_refusal_that_is_too_long_stays_what_it_is() -> None:
         "retryable": True,
         "more": long,
     }
-    answer = Answer(status=503, headers=(("retry-after", "5"), ("www-authenticate", f"Bearer {long!r}")), body=body)
+    answer = Response(status=503, headers=(("retry-after", "5"), ("www-authenticate", f"Bearer {long!r}")), body=body)
     head, _, told = asyncio.run(_told_to_apache(answer)).partition("\r\n\r\n")
     assert head.startswith("Status: 503 Service Unavailable\r\nretry-after: 5\r\n")
     assert len(head) + len(told) < 8_000
@@ -189,9 +188,9 @@ def test_a_refusal_that_is_too_long_stays_what_it_is() -> None:
     }
 
 
-async def _told_to_apache(answer: Answer) -> str:
-    class Refusing(Door):
-        async def ask(self, *_: object) -> Answer:
+async def _told_to_apache(answer: Response) -> str:
+    class Refusing(Gates):
+        async def decide(self, *_: object) -> Response:
             return answer
 
     async with await asyncio.start_server(FastCgi(Refusing({})).serve, "127.0.0.1", 0) as server:
@@ -254,18 +253,18 @@ def test_no_value_ends_its_header_or_makes_two_items_of_one(text: str, items: li
 
 
 def test_places() -> None:
-    assert Place.read("[::1]:8094", beyond_loopback=False) == Place(host="::1", port=8094)
-    assert str(Place(host="::1", port=1)) == "[::1]:1"
-    assert Place.read("0.0.0.0:80", beyond_loopback=True) == Place(host="0.0.0.0", port=80)
+    assert ListenAddress.read("[::1]:8094", beyond_loopback=False) == ListenAddress(host="::1", port=8094)
+    assert str(ListenAddress(host="::1", port=1)) == "[::1]:1"
+    assert ListenAddress.read("0.0.0.0:80", beyond_loopback=True) == ListenAddress(host="0.0.0.0", port=80)
     for text, reason in (
         ("0.0.0.0:80", "listen_beyond_loopback"), ("authsec.example.com:80", "listen_beyond_loopback"),
         ("8094", "listen_invalid"), ("127.0.0.1:99999", "listen_invalid"), ("unix:here.sock", "listen_invalid"),
     ):  # fmt: skip
         with pytest.raises(ConfigError) as raised:
-            Place.read(text, beyond_loopback=False)
+            ListenAddress.read(text, beyond_loopback=False)
         assert raised.value.reason == reason
     with pytest.raises(ConfigError, match="Apache asks over a port"):
-        Place.read_port("unix:/run/authsec.sock", beyond_loopback=False)
+        ListenAddress.read_port("unix:/run/authsec.sock", beyond_loopback=False)
 
 
 def test_a_unix_socket_is_there_for_other_users_and_goes_with_the_server(tmp_path: Path) -> None:
@@ -275,7 +274,7 @@ def test_a_unix_socket_is_there_for_other_users_and_goes_with_the_server(tmp_pat
     left_over.close()  # its server was killed
     with place.listening() as listener:
         assert Path(place.path).stat().st_mode & 0o777 == 0o666
-        assert place_of(listener) == place
+        assert address_of(listener) == place
         with pytest.raises(ConfigError, match="Address already in use"), place.listening():
             pass
     assert list(tmp_path.iterdir()) == []
@@ -307,7 +306,7 @@ def test_what_cannot_work_is_said_before_anything_listens(monkeypatch: pytest.Mo
     with LOOPBACK.listening() as taken:
         address = "{}:{}".format(*taken.getsockname())
         assert "Address already in use" in run("--listen", address, **of).output
-    monkeypatch.setitem(sys.modules, "authsec.verify_server.serving", None)
+    monkeypatch.setitem(sys.modules, "authsec.verify_server.server", None)
     result = run(**of)
     assert (result.exit_code, "extra_missing" in result.output) == (1, True)
     assert 'pip install "./packages/authsec[verify-server]"' in result.output
@@ -318,7 +317,9 @@ def test_it_says_what_it_protects() -> None:
         issuer=ISSUER, audiences=(AUDIENCE, "tickets"), listen=LOOPBACK, fastcgi=LOOPBACK, revocations="until_exp",
         stale_after=30.0, publish_metadata=True,
     )  # fmt: skip
-    first, second = greeting(settings, Place(path="/run/a.sock"), Place(host="127.0.0.1", port=8095))
+    first, second = startup_lines(
+        settings, ListenAddress(path="/run/a.sock"), ListenAddress(host="127.0.0.1", port=8095)
+    )
     assert first.startswith("authsec verify-server answers proxies at unix:/run/a.sock and fcgi://127.0.0.1:8095; ")
     assert first.endswith("; tokens pass until they expire while revocations are not known.")
     assert second == f"It protects {AUDIENCE}, tickets with tokens of {ISSUER}."

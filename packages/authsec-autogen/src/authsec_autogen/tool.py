@@ -1,6 +1,6 @@
 """Make tool results safe for the model: results become JSON text, exceptions become one sentence without a token.
 
-AutoGen puts results and exceptions into the conversation unchanged. `authsec.withheld` removes the token from
+AutoGen puts results and exceptions into the conversation unchanged. `authsec.redaction` removes the token from
 both.
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 from uuid import UUID
 
 from authsec import AuthSecError
-from authsec.outgoing.api_denials import forget_denied
+from authsec.denials import forget_denied
 from authsec.outgoing.api_errors import api_refusal
-from authsec.withheld import ToolError, told, withheld
+from authsec.redaction import ToolError, error_text, redacted
 
 
 def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,7 +30,7 @@ def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> str:
         token = signature.bind(*args, **kwargs).arguments["delegation_token"]
         try:
-            return _text(withheld([token], function(*args, **kwargs)))
+            return _text(redacted([token], function(*args, **kwargs)))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text is about to be read by a model
             failure = _safe(error, token)
         raise failure  # here, where the one that may quote the token is its context no more
@@ -39,7 +39,7 @@ def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
     async def run_async(*args: Any, **kwargs: Any) -> str:
         token = signature.bind(*args, **kwargs).arguments["delegation_token"]
         try:
-            return _text(withheld([token], await function(*args, **kwargs)))
+            return _text(redacted([token], await function(*args, **kwargs)))
         except Exception as error:  # noqa: BLE001 - as above
             failure = _safe(error, token)
         raise failure
@@ -53,7 +53,7 @@ def _safe(error: Exception, token: str) -> Exception:
     if isinstance(error, AuthSecError):
         return error
     forget_denied(error, [token])
-    text = told([token], error)
+    text = error_text([token], error)
     return ToolError(text if api_refusal(error) else f"{type(error).__name__}: {text}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from authsec.wording import plain
+from authsec.safe_text import plain
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

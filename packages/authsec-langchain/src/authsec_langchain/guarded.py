@@ -13,8 +13,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from authsec.outgoing.api_denials import forget_denied
-from authsec.withheld import safe_error, withheld
+from authsec.denials import forget_denied
+from authsec.redaction import redacted, safe_error
 from langchain_core.tools import BaseTool, ToolException
 
 from authsec_langchain.calls import ToolCall, running
@@ -27,7 +27,7 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             with running(call):
-                return withheld(call.handed_out, tool._run(*args, **kwargs))
+                return redacted(call.handed_out, tool._run(*args, **kwargs))
         except Exception as error:  # noqa: BLE001 - whatever it is, callbacks are about to be given it
             failure = _safe(error, call)
         raise failure  # here, where the one that may quote the token is its context no more
@@ -36,7 +36,7 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
     async def arun(*args: Any, **kwargs: Any) -> Any:
         try:
             with running(call):
-                return withheld(call.handed_out, await tool._arun(*args, **kwargs))
+                return redacted(call.handed_out, await tool._arun(*args, **kwargs))
         except Exception as error:  # noqa: BLE001 - as above
             failure = _safe(error, call)
         raise failure

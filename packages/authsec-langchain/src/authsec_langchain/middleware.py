@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 from authsec import AuthSecClient, ConfigError
-from authsec.denied import told_of_denial
+from authsec.denials import denial_text
 from authsec.tokens import TokenRequest
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ToolCallRequest
 from langchain_core.messages import ToolMessage
@@ -126,7 +126,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _told(self, request: ToolCallRequest, call: ToolCall, error: Exception) -> ToolMessage:
         """Return the denial as the tool's answer. Raise any error that is not a denial."""
-        text = told_of_denial(error, call.handed_out) if self._tells_model else None
+        text = denial_text(error, call.handed_out) if self._tells_model else None
         if text is None:
             raise error
         asked = request.tool_call

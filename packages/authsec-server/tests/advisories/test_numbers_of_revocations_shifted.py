@@ -15,7 +15,7 @@ import pytest
 from audit_answers import LATER, SealedLog, fill
 from authsec.clock import Clock
 from authsec.verifier.key_set import GivenKeys
-from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.state import Feed
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
 from authsec_server.revocations import service as revocations

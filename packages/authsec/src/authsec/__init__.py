@@ -30,9 +30,9 @@ if TYPE_CHECKING:
         VerificationError,
         VerificationUnavailable,
     )
+    from authsec.redaction import ToolError
     from authsec.tokens import DelegationToken
     from authsec.verifier import SeveralAuthorities, TokenVerifier, VerifiedToken
-    from authsec.withheld import ToolError
 
 __all__ = [
     "AgentRequired",
@@ -70,7 +70,7 @@ _MODULES = {
     "SeveralAuthorities": "verifier",
     "TokenFile": "credentials",
     "TokenVerifier": "verifier",
-    "ToolError": "withheld",
+    "ToolError": "redaction",
     "VerifiedToken": "verifier",
 }  # of the others, which are errors: `errors`
 

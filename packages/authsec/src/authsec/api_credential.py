@@ -1,4 +1,4 @@
-"""The form of an API's own credential, by which the authority knows the API that asks about tokens. Pure.
+"""The form of an API's credential, by which the authority identifies the API that introspects tokens. Pure.
 
 `authsec_api_` and 256 random bits in base64url: whoever scans repositories and logs finds one by its prefix.
 """

@@ -6,7 +6,7 @@
         identity = identity_of(request)
         identity.require("customers:read")
 
-It needs no framework. What is decided and answered is the business of `authsec.gate` and `authsec.answers`.
+It needs no framework. What is decided and answered is the business of `authsec.gate` and `authsec.gate`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Unpack
 
-from authsec.answers import ANSWERED, Answer, answer_to
-from authsec.gate import Gate, GateSettings, agent_in, identity_in
+from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in, response_to
 from authsec.verifier import VerifiedToken, Verifier
 
 Scope = MutableMapping[str, Any]
@@ -74,7 +73,7 @@ class BearerAuth:
             await self._app(scope, receive, send)
             return
         entered = await self._gate.aenter(scope["path"], _authorizations(scope["headers"]))
-        if isinstance(entered, Answer):
+        if isinstance(entered, Response):
             await Refusal(answer=entered)(scope, receive, send)
             return
         self._gate.keep(scope, entered)
@@ -104,14 +103,14 @@ async def answer_refusal(request: Any, error: Any) -> Any:  # noqa: ARG001 - the
 
     Untyped, since Starlette wants its own Response type there and takes any ASGI application.
     """
-    return Refusal(answer=answer_to(error))
+    return Refusal(answer=response_to(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """An ASGI application that gives one answer, also to a WebSocket that is not yet accepted."""
 
-    answer: Answer
+    answer: Response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing to read
         prefix = ""

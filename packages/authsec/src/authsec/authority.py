@@ -1,21 +1,22 @@
-"""The authority as one agent sees it: who it is (`issuer`), and asking it for a delegation token.
+"""The authority as one agent sees it: its issuer name, and the request for a delegation token.
 
-Nothing is remembered here but the issuer; tokens are kept by `cache`.
+Only the issuer is remembered here; `cache` has the tokens.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from authsec.clock import Clock
-from authsec.config import AuthSecConfig
+from authsec.config import AuthSecConfig, export_line
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
-from authsec.errors import AuthenticationError, AuthSecError, InvalidResponse, ServerError, TransportError
-from authsec.exchange import http_date
-from authsec.issuer import issuer_of, trusted
+from authsec.errors import AuthenticationError, AuthSecError, ConfigError, InvalidResponse, ServerError, TransportError
+from authsec.http_client import http_date
 from authsec.refusals import (
     clock_differs,
     document_refusal,
@@ -30,6 +31,10 @@ from authsec.transport import Transport
 
 _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
 _LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is waiting for
+
+_PORTS: Final = {"http": 80, "https": 443}
+# Fewer characters than RFC 3986 allows: it goes into messages with a line for the shell, and into manifests.
+_ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,300}(/[A-Za-z0-9._~%:+=,/-]{0,500})?")
 
 
 class Authority:
@@ -75,13 +80,13 @@ class Authority:
         return find_proof(self.sources, self.proof_request(deadline))
 
     def proof_request(self, deadline: float | None = None) -> ProofRequest:
-        """What each source is asked."""
+        """The request for each source of proof."""
         deadline, config = self._by(deadline), self._config
         return ProofRequest(
             client_id=config.client_id,
             issuer=lambda: self.issuer(deadline),
             audience=lambda: config.proof_audience or self.issuer(deadline),
-            trusted_audience=lambda: config.proof_audience or trusted(self.issuer(deadline), config),
+            trusted_audience=lambda: config.proof_audience or require_trusted(self.issuer(deadline), config),
             clock=self._clock,
             deadline=deadline,
             token_bytes=self._token_bytes,
@@ -161,6 +166,39 @@ class Authority:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
+def issuer_of(metadata: dict[str, Any]) -> str:
+    """An issuer is an address without query or fragment (RFC 8414 §2).
+
+    It need not begin with `base_url`, from where the authority may be reached under another name. So whoever answers
+    at `base_url` chooses for whom the agent's proofs are made; a pinned `issuer` takes that choice away.
+    """
+    issuer = metadata.get("issuer")
+    if not isinstance(issuer, str) or not _ADDRESS.fullmatch(issuer) or not _readable(issuer):
+        raise InvalidResponse(
+            "The authority's metadata names no valid issuer, which is an address without query. Whoever runs it sets "
+            "AUTHSEC_SERVER_PUBLIC_URL.",
+            reason="invalid_response",
+            status=200,
+        )
+    return issuer
+
+
+def require_trusted(issuer: str, config: AuthSecConfig) -> str:
+    """`issuer`, if it is pinned or has the origin of `base_url`; else `ConfigError`, which shows the line to add.
+
+    For tokens that others make for this agent and that their receiver could use: an authority that named a cloud or a
+    vault as its issuer would otherwise be sent what opens that one (audience injection).
+    """
+    if issuer == config.issuer or _origin(issuer) == _origin(config.base_url):
+        return issuer
+    raise ConfigError(
+        f"The authority calls itself {issuer}, which is not where AUTHSEC_BASE_URL leads. A proof that is made for "
+        "another's name could be used against that other. If it is the name of your authority, add:\n"
+        f"    {export_line('AUTHSEC_ISSUER', issuer)}",
+        reason="issuer_not_pinned",
+    )
+
+
 def _wait_before_retry(error: TransportError | ServerError, pause: float) -> float | None:
     """Seconds to wait, or None where another try at once would only be a burden."""
     if isinstance(error, TransportError):
@@ -168,3 +206,16 @@ def _wait_before_retry(error: TransportError | ServerError, pause: float) -> flo
     if error.status == 503 and error.retry_after is not None and error.retry_after <= _LONGEST_PAUSE:
         return max(error.retry_after, pause)
     return None
+
+
+def _readable(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:  # which is what was asked
+        return False
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port (RFC 6454 §4)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)

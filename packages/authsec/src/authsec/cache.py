@@ -1,8 +1,8 @@
 """The tokens of one client, for all its threads and event loops.
 
-At most one request is on its way for each (scope, resource). A token is handed out without asking until it comes
-close to its end, then renewed by a call that finds it so, in the background. A silent or failing authority is ridden
-out on the token at hand until that really ends. A refusal is not: it means revocation, so the token is dropped.
+At most one request is in flight for each (scope, resource). A token is returned without a request until it comes close
+to its expiry; then the next call renews it in the background. While the authority is silent or fails, the cache returns
+the token until it expires. A refusal means revocation, so the cache drops the token.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from authsec.errors import (
     ServerError,
     TransportError,
 )
-from authsec.flight import Flight, Outcome
-from authsec.handed_out import note
+from authsec.issued_tokens import record
+from authsec.single_flight import Outcome, SingleFlight
 from authsec.tokens import DelegationToken, TokenRequest
 
 _log = logging.getLogger("authsec")
 
 _MOST_ENTRIES = 128
-_MOST_STRANDED = 4  # flights that outlived everybody's patience and still run
+_MOST_ABANDONED = 4  # flights that outlasted the patience of all their waiters and still run
 _FRESH_REFUSAL = 30.0  # seconds for which the refusal of a background renewal is news; later, the authority is asked
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
 _LONGEST_PAUSE = 60.0  # no Retry-After silences an agent for longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
+class _LiveToken:
     """A token and its end, on two clocks: the monotonic one cannot be set, the wall one sees a suspended machine.
 
     Both count from before the request was sent, so the token is dead here no later than there.
@@ -54,14 +54,14 @@ class _Held:
 
 
 class _Entry:
-    """What is known about one request. All times are monotonic."""
+    """The state of one request. All times are monotonic."""
 
     __slots__ = ("failures", "flight", "held", "overdue_at", "pause", "refusal", "renew_not_before", "request")
 
     def __init__(self, request: TokenRequest) -> None:
         self.request = request
-        self.held: _Held | None = None
-        self.flight: Flight | None = None
+        self.held: _LiveToken | None = None
+        self.flight: SingleFlight | None = None
         self.overdue_at = 0.0
         self.failures = 0
         self.renew_not_before = 0.0
@@ -81,18 +81,18 @@ class TokenCache:
         self._patience = timeout + 0.5
         self._lock = threading.Lock()
         self._entries: OrderedDict[TokenRequest, _Entry] = OrderedDict()
-        self._stranded: set[Flight] = set()
+        self._abandoned: set[SingleFlight] = set()
         _caches.add(self)
 
     def get(self, request: TokenRequest, *, force_refresh: bool = False) -> DelegationToken:
         """A living token; asks the authority when there is none, or when forced. Raises `AuthSecError`."""
         found = self._look_up(request, force_refresh)
-        return found.wait() if isinstance(found, Flight) else found
+        return found.wait() if isinstance(found, SingleFlight) else found
 
     async def aget(self, request: TokenRequest, *, force_refresh: bool = False) -> DelegationToken:
         """The same without blocking the event loop."""
         found = self._look_up(request, force_refresh)
-        return await found.wait_async() if isinstance(found, Flight) else found
+        return await found.wait_async() if isinstance(found, SingleFlight) else found
 
     def invalidate(self, value: str) -> None:
         """Drop the token with this value, and no other: a newer one, fetched meanwhile, stays."""
@@ -101,19 +101,19 @@ class TokenCache:
                 if entry.held is not None and entry.held.token.value == value:
                     entry.held = None
 
-    def _look_up(self, request: TokenRequest, force_refresh: bool) -> DelegationToken | Flight:
-        found: DelegationToken | Flight
-        departing: Flight | None
+    def _look_up(self, request: TokenRequest, force_refresh: bool) -> DelegationToken | SingleFlight:
+        found: DelegationToken | SingleFlight
+        to_start: SingleFlight | None
         with self._lock:
             entry = self._entry(request)
-            self._raise_news(entry)
+            self._raise_refusal(entry)
             held = entry.held
             if held is not None and held.left(self._clock) > 0 and not force_refresh:
-                found, departing = held.token, self._renewal(entry, held)
+                found, to_start = held.token, self._new_renewal(entry, held)
             else:
-                found = departing = self._joined(entry)
-        if departing is not None:
-            departing.start()
+                found = to_start = self._join(entry)
+        if to_start is not None:
+            to_start.start()
         return found
 
     def _entry(self, request: TokenRequest) -> _Entry:
@@ -128,30 +128,30 @@ class TokenCache:
         self._entries.move_to_end(request)
         return entry
 
-    def _raise_news(self, entry: _Entry) -> None:
+    def _raise_refusal(self, entry: _Entry) -> None:
         """The refusal of a background renewal, which nobody has heard of yet."""
         news, entry.refusal = entry.refusal, None
         if news is not None and self._clock.monotonic() < news[1]:
             raise copy(news[0]) from None
 
-    def _renewal(self, entry: _Entry, held: _Held) -> Flight | None:
+    def _new_renewal(self, entry: _Entry, held: _LiveToken) -> SingleFlight | None:
         """A flight to be started since the token comes close to its end; None if it does not, or all is in hand."""
         now = self._clock.monotonic()
         margin = min(self._margin, held.token.expires_in / 2)
-        if held.left(self._clock) > margin or now < entry.renew_not_before or self._on_its_way(entry, now):
+        if held.left(self._clock) > margin or now < entry.renew_not_before or self._in_flight(entry, now):
             return None
-        return self._new_flight(entry, now) if len(self._stranded) < _MOST_STRANDED else None
+        return self._new_flight(entry, now) if len(self._abandoned) < _MOST_ABANDONED else None
 
-    def _joined(self, entry: _Entry) -> Flight:
+    def _join(self, entry: _Entry) -> SingleFlight:
         """The flight to wait for: the one that is on its way, or a new one."""
         now = self._clock.monotonic()
-        flight = self._on_its_way(entry, now)
+        flight = self._in_flight(entry, now)
         if flight is None:
             if entry.pause is not None and now < entry.pause[1]:
                 refusal = copy(entry.pause[0])
                 refusal.retry_after = entry.pause[1] - now
                 raise refusal from None
-            if len(self._stranded) >= _MOST_STRANDED:
+            if len(self._abandoned) >= _MOST_ABANDONED:
                 raise TransportError(
                     "The authority has stopped answering: so many requests still wait that no further one is sent.",
                     reason="timeout",
@@ -161,34 +161,36 @@ class TokenCache:
         flight.joined = True
         return flight
 
-    def _on_its_way(self, entry: _Entry, now: float) -> Flight | None:
+    def _in_flight(self, entry: _Entry, now: float) -> SingleFlight | None:
         """The entry's flight. One that is overdue (an answer may drip in for hours) is left to itself."""
         if entry.flight is not None and now >= entry.overdue_at:
-            self._stranded.add(entry.flight)
+            self._abandoned.add(entry.flight)
             entry.flight = None
         return entry.flight
 
-    def _new_flight(self, entry: _Entry, now: float) -> Flight:
+    def _new_flight(self, entry: _Entry, now: float) -> SingleFlight:
         wall = self._clock.wall()
-        flight = Flight(
+        flight = SingleFlight(
             lambda: self._fetch(entry.request),
-            landed=lambda outcome: self._land(entry, flight, now, wall, outcome),
+            on_done=lambda outcome: self._finish(entry, flight, now, wall, outcome),
             patience=self._patience,
         )
         entry.flight, entry.overdue_at = flight, now + self._patience
         return flight
 
-    def _land(self, entry: _Entry, flight: Flight, started: float, started_wall: float, outcome: Outcome) -> None:
+    def _finish(
+        self, entry: _Entry, flight: SingleFlight, started: float, started_wall: float, outcome: Outcome
+    ) -> None:
         if isinstance(outcome, DelegationToken):
-            note(outcome.value, outcome.expires_in, self._clock)
+            record(outcome.value, outcome.expires_in, self._clock)
         with self._lock:
-            self._stranded.discard(flight)
+            self._abandoned.discard(flight)
             if entry.flight is not flight:  # it had been given up; what it brings may be older than what there is
                 return
             entry.flight = None
             if isinstance(outcome, DelegationToken):
                 ends, ends_wall = started + outcome.expires_in, started_wall + outcome.expires_in
-                entry.held = _Held(token=outcome, ends_monotonic=ends, ends_wall=ends_wall)
+                entry.held = _LiveToken(token=outcome, ends_monotonic=ends, ends_wall=ends_wall)
                 entry.failures, entry.renew_not_before, entry.pause = 0, 0.0, None
             elif isinstance(outcome, AuthenticationError | DelegationDenied):
                 entry.held = None
@@ -212,7 +214,7 @@ class TokenCache:
     def forget_flights(self) -> None:
         """In a child process: the parent's threads are not here, and one of them may have held the lock."""
         self._lock = threading.Lock()
-        self._stranded = set()
+        self._abandoned = set()
         for entry in self._entries.values():
             entry.flight = None
 

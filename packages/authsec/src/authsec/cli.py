@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.shell_completion import get_completion_class
 
 from authsec import doctor, enrol, smoke
 from authsec.client import AuthSecClient
-from authsec.completion import COMPLETE_VARIABLE, completion
 from authsec.config import export_line
-from authsec.deferred import Commands
 from authsec.errors import AuthSecError
-from authsec.exits import Exit, exit_of_error
+from authsec.exit_status import Exit, exit_of_error
 from authsec.keygen import write_key_pair
+from authsec.lazy_commands import Commands
+from authsec.safe_text import plain
 from authsec.terminal import OF_THE_DEMO, OF_THE_SERVER, command_line, described, failed, runnable
 from authsec.verify_server.command import verify_server
-from authsec.wording import plain
 
 _OF_ANOTHER_PACKAGE: Final = (
     "`{{command}}` is a command of the package {package}, which this environment does not have. Run it where {package} "
@@ -33,6 +33,10 @@ _OF_ANOTHER_PACKAGE: Final = (
 _ELSEWHERE: Final = dict.fromkeys(OF_THE_SERVER, _OF_ANOTHER_PACKAGE.format(package="authsec-server")) | dict.fromkeys(
     OF_THE_DEMO, _OF_ANOTHER_PACKAGE.format(package="authsec-demo")
 )
+
+_PROGRAM = "authsec"
+# click's own, made of the program's name: with it, the script answers the shell.
+COMPLETE_VARIABLE = "_AUTHSEC_COMPLETE"
 
 
 class Script(Commands):
@@ -74,7 +78,7 @@ class Script(Commands):
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """What scripts may rely on, at the end of the first page that anybody reads."""
+        """List the exit statuses at the end of the help."""
         with formatter.section("Exit status"):
             formatter.write_dl([(str(status.value), status.meaning) for status in Exit])
 
@@ -177,8 +181,26 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
     enrol.main(code or click.prompt("Code from the agent's Connect page"), machine=machine, replace=replace)
 
 
+@commands.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the script by which a shell completes commands and options.
+
+    It completes what this installation has, and asks no authority for names: pressing Tab sends nothing anywhere.
+
+    \b
+    bash  authsec completion bash > ~/.local/share/bash-completion/completions/authsec
+    zsh   authsec completion zsh > DIR/_authsec, where DIR is one of your fpath
+    fish  authsec completion fish > ~/.config/fish/completions/authsec.fish
+
+    Or for the shell that is open alone: eval "$(authsec completion bash)"
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None  # click has all three
+    click.echo(kind(click.get_current_context().find_root().command, {}, _PROGRAM, COMPLETE_VARIABLE).source())
+
+
 commands.add_command(verify_server)
-commands.add_command(completion)
 
 
 def main() -> None:

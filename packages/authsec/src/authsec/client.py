@@ -14,10 +14,9 @@ from authsec.config import AuthSecConfig, environment, missing_variable
 from authsec.credentials import CredentialSource, default_sources
 from authsec.delegated import Answer, AnsweringDecorator, Delegated, OnDenied, RaisingDecorator, Result
 from authsec.errors import ConfigError
-from authsec.mcp_client.client import McpAuth
-from authsec.outgoing.bearer import Bearer
+from authsec.mcp_client import McpAuth
+from authsec.outgoing.bearer import Bearer, named_origins
 from authsec.outgoing.httpx_auth import httpx_auth
-from authsec.outgoing.origins import named_origins
 from authsec.outgoing.requests_auth import RequestsAuth
 from authsec.tokens import DelegationToken, TokenRequest
 

@@ -1,4 +1,4 @@
-"""The form of client secrets, the last resort of agents whose platform proves nothing. Pure.
+"""The form of client secrets, for agents whose platform proves nothing. Pure.
 
 `authsec_cs_`, 256 random bits in base64url, then a checksum: whoever scans repositories and logs finds a secret by its
 prefix, and tells it from text that only looks like one, without asking the authority.

@@ -1,4 +1,4 @@
-"""Time as an argument: what this package knows about clocks, so that tests can hold them."""
+"""Time as an argument, so that tests can set the clocks; and how long ago something was, by two of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,26 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
     def timed(self, call: Callable[[], _T]) -> tuple[_T, float]:
-        """What `call` returns, and how many seconds it took."""
+        """The result of `call`, and how many seconds it took."""
         began = self.monotonic()
         result = call()
         return result, self.monotonic() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Monotonic time stops while a machine sleeps, wall time can be set back: the longer of the two has passed."""
+
+    monotonic: float
+    wall: float
+
+
+def moment(clock: Clock) -> Moment:
+    """Now."""
+    return Moment(clock.monotonic(), clock.wall())
+
+
+def since(earlier: Moment, clock: Clock) -> float:
+    """Seconds that have passed."""
+    passed, by_the_wall = clock.monotonic() - earlier.monotonic, clock.wall() - earlier.wall
+    return passed if passed > by_the_wall else by_the_wall  # for `max` each token would wait

@@ -1,4 +1,4 @@
-"""Where the authority is, and which agent this is.
+"""The configuration of one agent: the authority's address and the agent's id.
 
 What is not given is read from the environment, so that the person who runs a program (not only the one who wrote it)
 can name a certificate file, pin the issuer or allow plain http. Nothing here is a secret.
@@ -104,7 +104,7 @@ def export_line(name: str, value: str) -> str:
 
 
 def missing_variable(name: str) -> str:
-    """What a script says of a variable of its own that is not set."""
+    """The text for a variable of a script that is not set."""
     return f"{name} is not set. Add, with your own value:\n    {export_line(name, 'YOUR-VALUE')}"
 
 

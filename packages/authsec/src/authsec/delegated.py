@@ -1,7 +1,7 @@
 """The decorator that gives a tool its token. The model neither sees the parameter nor reads the token.
 
 Frameworks make the model's schema of a function's signature, so the wrapper has one without `delegation_token`
-(`authsec.wrapper`). Results and exceptions go to the model as well, so `authsec.withheld` searches them.
+(`authsec.tool_signature`). Results and exceptions go to the model as well, so `authsec.redaction` searches them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, overload
 
-from authsec.callers import answer_of_tool
-from authsec.delegable import MARK, PARAMETER, docstring_of, signature_of
-from authsec.denied import told_of_denial
+from authsec.denials import api_denial, denial_text, forget_denied, tool_result
 from authsec.errors import ConfigError
-from authsec.outgoing.api_denials import api_denial, forget_denied
+from authsec.redaction import redacted, safe_error
 from authsec.tokens import DelegationToken, TokenRequest
-from authsec.withheld import safe_error, withheld
-from authsec.wrapper import place_of, with_value, wrapper_without
+from authsec.tool_signature import MARK, PARAMETER, docstring_of, position_of, signature_of, with_value, wrapper_without
 
 OnDenied = Literal["raise", "tell_model"] | Callable[[str], Any]
 """How a denied tool answers: it raises; it tells the model in the framework's way; or it asks a function of yours."""
@@ -28,7 +25,7 @@ Answer = TypeVar("Answer", covariant=True)
 
 
 class TokenSource(Protocol):
-    """What the decorator needs of `AuthSecClient`."""
+    """The part of `AuthSecClient` that the decorator uses."""
 
     def get_token(self, scope: str | None, resource: tuple[str, ...] | None) -> DelegationToken: ...
 
@@ -80,7 +77,7 @@ class Delegated:
 
     def __call__(self, function: Callable[..., Any], /) -> Callable[..., Any]:
         full = signature_of(function)
-        place = place_of(PARAMETER, full)
+        place = position_of(PARAMETER, full)
         wanted = (self.request.scope, self.request.resource)
 
         def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -133,16 +130,16 @@ class Delegated:
         if self.on_denied == "raise":
             forget_denied(error, held)
             return safe_error(held, error)
-        told = told_of_denial(error, held)
+        told = denial_text(error, held)
         if told is None:
             return safe_error(held, error)
-        return answer_of_tool(told) if self.on_denied == "tell_model" else self.on_denied(told)
+        return tool_result(told) if self.on_denied == "tell_model" else self.on_denied(told)
 
 
 def _searched(result: Any, held: tuple[str, ...]) -> Any:
     """The result without tokens. If it is a response that refuses a token, the token is forgotten."""
     api_denial(result, held)
-    return withheld(held, result)
+    return redacted(held, result)
 
 
 def _returned(outcome: Any) -> Any:

@@ -17,9 +17,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 
-from authsec.answers import ANSWERED, Answer
 from authsec.errors import ConfigError
-from authsec.gate import Gate, agent_in, identity_in
+from authsec.gate import ANSWERED, Gate, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken
 from authsec.wsgi import authorizations
 
@@ -61,15 +60,15 @@ class BearerAuth:
 
     def __call__(self, request: Any) -> Any:
         entered = self._gate.enter(request.path, authorizations(request.META))
-        if isinstance(entered, Answer):
+        if isinstance(entered, Response):
             return _response(entered)
         self._gate.keep(request.META, entered)
         return self._get_response(request)
 
     def process_exception(self, request: Any, error: Exception) -> Any:  # noqa: ARG002 - the signature that Django calls
-        """What a view raises about the token of its request is answered; everything else is not ours."""
+        """Respond to an error of a view about its request's token; every other error is not ours."""
         return _response(self._gate.refuse(error)) if isinstance(error, ANSWERED) else None
 
 
-def _response(answer: Answer) -> Any:
+def _response(answer: Response) -> Any:
     return HttpResponse(answer.content, status=answer.status, headers=dict(answer.all_headers()))

@@ -1,7 +1,7 @@
 """The command `authsec enrol`: a key made on this machine becomes a proof of one agent, for some hours.
 
-It is in a file here before the code is used, and takes the place of an earlier enrolled one only once the authority has
-accepted it. The earlier one is left to expire.
+A one-time code enrols the key; the private half never leaves the machine. It is in a file here before the code is used,
+and replaces an earlier enrolled one only once the authority has accepted it. The earlier one is left to expire.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
+from authsec import strict_json
 from authsec.authority import Authority
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import default_sources
-from authsec.credentials.enrolled import enrolled_until, noted
-from authsec.credentials.key_file import path_in_config_folder
-from authsec.enrolment import enrol_key
-from authsec.enrolment_code import read_code
-from authsec.errors import AuthSecError, ConfigError
+from authsec.credentials.key_file import enrolled_until, path_in_config_folder, with_note
+from authsec.enrolment_code import POSSESSION_TYPE, hashed, read_code
+from authsec.errors import AuthSecError, ConfigError, EnrolmentRefused, TransportError
 from authsec.extras import HOW_TO_INSTALL
+from authsec.http_client import Answer
+from authsec.refusals import OfStatus, json_object, not_an_authority, refusal
+from authsec.safe_text import plain
 from authsec.terminal import Grade, command_line, duration, step
 
 if TYPE_CHECKING:
@@ -34,13 +36,20 @@ if TYPE_CHECKING:
 
 _MOST_OF_A_NOTE: Final = 256
 _NOTEWORTHY: Final = timedelta(minutes=1)
+PATH: Final = "v1/enrolments"
+_POSSESSION_LIFE: Final = 120  # seconds
+_OF_ENROLMENTS: OfStatus = {
+    400: (EnrolmentRefused, "The authority could not use what this machine sent."),
+    403: (EnrolmentRefused, "The authority did not accept this code."),
+    409: (EnrolmentRefused, "The authority could not add this machine's key."),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """What this machine is now: the agent called `name`, until then, with the key in that file.
+    """This machine as the agent `name`, with the key at `path`, which is valid until `until`.
 
-    `would_have_lasted` is until when the enrolled key was good that was there before, if it was.
+    `would_have_lasted` is the end of the enrolled key that was there before, if there was one.
     """
 
     name: str
@@ -86,7 +95,7 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
     with _beside(path) as (new, file):
         name, until = enrol_key(config, its, key, machine, clock)
         with file:
-            file.write(noted(key.to_pem(), until))
+            file.write(with_note(key.to_pem(), until))
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
@@ -94,7 +103,7 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
 
 
 def _shortened(enrolled: Enrolled) -> list[str]:
-    """What a person has lost who had more time before; empty for everybody else."""
+    """A warning where the earlier enrolment would have lasted longer; else empty."""
     before = enrolled.would_have_lasted
     if before is None or before - enrolled.until < _NOTEWORTHY:
         return []
@@ -167,3 +176,65 @@ def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         file.close()
         with suppress(FileNotFoundError):  # it has taken its place
             new.unlink()
+
+
+def enrol_key(config: AuthSecConfig, code: str, key: PrivateKey, machine: str, clock: Clock) -> tuple[str, datetime]:
+    """The agent's name, and until when the key is good. `code` is as `read_code` gives it.
+
+    Raises `EnrolmentRefused`, `TransportError` and their like.
+    """
+    authority = Authority(config, (), clock=clock)
+    sent = {
+        "client_id": config.client_id,
+        "code": code,
+        "public_key": key.public.to_pem().decode("ascii"),
+        "possession": _possession(config, code, key, authority.issuer(), int(clock.wall())),
+        "machine": machine,
+    }
+    try:
+        answer = authority.transport.post(
+            PATH, json=strict_json.dumps(sent), deadline=clock.monotonic() + config.timeout
+        )
+    except TransportError as error:
+        raise _perhaps_used(error) from None
+    if answer.status != 201:
+        raise refusal(answer, datetime.fromtimestamp(clock.wall(), UTC), _OF_ENROLMENTS)
+    return _read(answer, config, key)
+
+
+def _possession(config: AuthSecConfig, code: str, key: PrivateKey, issuer: str, now: int) -> str:
+    """Proof of possession of the private key, for this code and this authority only."""
+    from authsec.jose import sign_compact
+
+    claims = {
+        "iss": config.client_id,
+        "aud": issuer,
+        "iat": now,
+        "exp": now + _POSSESSION_LIFE,
+        "code_sha256": hashed(code),
+    }
+    return sign_compact({"typ": POSSESSION_TYPE}, claims, key)
+
+
+def _read(answer: Answer, config: AuthSecConfig, key: PrivateKey) -> tuple[str, datetime]:
+    body = json_object(answer)
+    name, expires_at = body.get("name"), body.get("expires_at")
+    ours = (body.get("client_id"), body.get("thumbprint")) == (config.client_id, key.public.thumbprint())
+    if not ours or not isinstance(name, str) or not isinstance(expires_at, str):
+        raise not_an_authority(answer)
+    try:
+        return plain(name, 120), datetime.fromisoformat(expires_at).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise not_an_authority(answer) from None
+
+
+def _perhaps_used(error: TransportError) -> AuthSecError:
+    """A request that was lost on its way may have arrived, and a code is good once."""
+    if error.reason not in {"timeout", "connection_lost"}:
+        return error
+    return TransportError(
+        f"{error} Whether the code was used up by this is not known: try it once more, and if it is refused, ask for "
+        "a new one.",
+        reason=error.reason,
+        retryable=True,
+    )

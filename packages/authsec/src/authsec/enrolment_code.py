@@ -1,4 +1,4 @@
-"""The form of enrolment codes: what a person copies from a page, and what is remembered of it. Pure.
+"""The form of enrolment codes: the code that a person copies from a page, and its stored hash. Pure.
 
 160 random bits in Crockford's base32: 32 characters in groups of four, none of which looks like another. A code is good
 once and for minutes, so it may stand on a command line.
@@ -35,5 +35,5 @@ def read_code(text: str) -> str | None:
 
 
 def hashed(code: str) -> str:
-    """What is stored of a code that was read, and signed over: SHA-256, hex. Enough for 160 random bits."""
+    """The SHA-256 of a code (hex), which is stored and signed. Enough for 160 random bits."""
     return sha256(code.encode()).hexdigest()

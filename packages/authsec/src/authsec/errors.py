@@ -1,4 +1,4 @@
-"""Everything that `authsec` raises.
+"""The errors that `authsec` raises.
 
 Agent frameworks hand a tool's exception text to the model, some with the whole cause chain. So every text here is
 safe for a model to read (no token, no key, no URL with a query), and callers raise these `from None`.
@@ -79,7 +79,7 @@ class AuthenticationError(TokenRequestError):
 
     @property
     def for_model(self) -> str:
-        """What a model may know of it."""
+        """The text for a model."""
         return _of_the_setup(self)
 
 
@@ -104,7 +104,7 @@ class DelegationDenied(TokenRequestError):
 
     @property
     def for_model(self) -> str:
-        """What an agent can do about it, for its model."""
+        """The text for a model, with the next step of the agent."""
         if self.is_of_the_setup:
             return _of_the_setup(self)
         smaller = f" What is allowed is {self.allowed_scope}." if self.allowed_scope else ""
@@ -247,7 +247,7 @@ class KeysUnavailable(VerificationUnavailable):
 
 
 class RevocationsUnavailable(VerificationUnavailable):
-    """What the authority has revoked of late is not known, so a token that looks good may have ended."""
+    """Recent revocations are not known, so a token that looks valid may be revoked."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""What an endpoint of FastAPI needs of an agent, also in the API's OpenAPI document.
+"""FastAPI: a dependency that requires an agent, also in the API's OpenAPI document.
 
 app.add_middleware(BearerAuth, verifier=…)  # authsec.asgi
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from authsec.answers import ANSWERED
-from authsec.gate import GateSettings
+from authsec.gate import ANSWERED, GateSettings
 from authsec.verifier import Verifier
 from authsec.wsgi import BearerAuth, agent_of, identity_of
 

@@ -1,36 +1,42 @@
-"""The decision at an API's door, whichever server stands before it: who comes in, and as whom.
+"""The decision on one request to an API, and the response that refuses it. `asgi`, `wsgi` and `django` carry both.
 
-`authsec.asgi`, `authsec.wsgi` and `authsec.django` carry requests here and answers back.
+Status and challenge follow RFC 6750 §3; the challenge names the metadata of RFC 9728 §5.1 where there are any. The JSON
+body is for a person, a program and a model to act on.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal, TypedDict, Unpack
 
-from authsec.answers import Answer, InvalidRequest, ProtectedSpace, answer_to
-from authsec.errors import AgentRequired, ConfigError, VerificationError
+from authsec.errors import AgentRequired, ConfigError, InsufficientScope, VerificationError
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import VerifiedToken, Verifier
-from authsec.verifier.named_issuers import named_issuers
+from authsec.verifier.issuer import named_issuers
 
 IDENTITY: Final = "authsec.identity"
 """Where a request keeps its agent: in the ASGI scope, in the WSGI environ."""
 
 _LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)  # servers join two headers of one name with a comma
 
+ANSWERED: Final = (InsufficientScope, AgentRequired)
+"""The errors of an endpoint about its request's token, to which a middleware responds."""
+_UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
 
-class Let(Enum):
-    """Who is let in without a token of ours."""
+
+class PassThrough(Enum):
+    """Requests that pass without a token of ours."""
 
     PUBLIC = "to a path that is public"
     FOREIGN = "to the API's own authentication"
 
 
 class GateSettings(TypedDict, total=False):
-    """What all the middlewares can be told.
+    """The settings of all middlewares.
 
     `public_paths` are let through unverified: whole paths, compared exactly. `realm` names the protected space in
     challenges, by default the verifier's audience.
@@ -51,7 +57,7 @@ class GateSettings(TypedDict, total=False):
 
 
 class Gate:
-    """Takes the path and the Authorization headers of a request; gives its agent, or the answer that refuses it.
+    """Takes the path and the Authorization headers of a request; returns its agent, or the response that refuses it.
 
     Tokens are taken from the header only, never from the query (RFC 9700 §4.3.2: URLs are logged).
     """
@@ -76,7 +82,7 @@ class Gate:
             metadata_url=None if self._metadata is None else self._metadata.url,
         )
 
-    def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | Let | Answer:
+    def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
         """The decision; may wait for a fetch of keys."""
         try:
             found = self._token(path, authorizations)
@@ -84,7 +90,7 @@ class Gate:
         except VerificationError as error:
             return self.refuse(error)
 
-    async def aenter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | Let | Answer:
+    async def aenter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
         """The same for coroutines."""
         try:
             found = self._token(path, authorizations)
@@ -92,32 +98,34 @@ class Gate:
         except VerificationError as error:
             return self.refuse(error)
 
-    def refuse(self, error: VerificationError) -> Answer:
-        """The answer to what an endpoint, or the verifier, has raised."""
-        return answer_to(error, self.space)
+    def refuse(self, error: VerificationError) -> Response:
+        """The response to an error of an endpoint or of the verifier."""
+        return response_to(error, self.space)
 
-    def keep(self, request: MutableMapping[str, Any], entered: VerifiedToken | Let) -> None:
-        """Note in a scope or environ who was let in.
+    def keep(self, request: MutableMapping[str, Any], entered: VerifiedToken | PassThrough) -> None:
+        """Record the agent in a scope or environ.
 
-        Whom a gate of the same API that stands before this one has verified stays noted where this one passes the
-        request on: to each of the two the other's tokens are foreign.
+        An agent that an outer gate of the same API verified stays recorded where this one passes the request on: to
+        each of the two the other's tokens are foreign.
         """
-        if entered is Let.PUBLIC or (entered is Let.FOREIGN and self._is_verified(request.get(IDENTITY))):
+        if entered is PassThrough.PUBLIC or (
+            entered is PassThrough.FOREIGN and self._is_verified(request.get(IDENTITY))
+        ):
             return
         request[IDENTITY] = entered
 
     def _is_verified(self, earlier: object) -> bool:
         return isinstance(earlier, VerifiedToken) and self._verifier.audience in earlier.audience
 
-    def _token(self, path: str, authorizations: Sequence[str]) -> str | Let | Answer:
+    def _token(self, path: str, authorizations: Sequence[str]) -> str | PassThrough | Response:
         """The token that decides, or what is decided without one."""
         if path in self._public_paths:
-            return Let.PUBLIC
+            return PassThrough.PUBLIC
         if self._metadata is not None and path == self._metadata.path:
-            return Answer(status=200, body=self._metadata.document)
+            return Response(status=200, body=self._metadata.document)
         token = bearer_token(authorizations)
         if self._pass_others and (token is None or named_issuers(token).isdisjoint(self._verifier.issuers)):
-            return Let.FOREIGN
+            return PassThrough.FOREIGN
         if token is None:
             raise AgentRequired
         return token
@@ -149,7 +157,7 @@ def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
     entered = request.get(IDENTITY)
     if isinstance(entered, VerifiedToken):
         return entered
-    if entered is Let.FOREIGN:
+    if entered is PassThrough.FOREIGN:
         return None
     raise LookupError("no verified token on this request: its path is public, or BearerAuth is not in front of it")
 
@@ -160,3 +168,92 @@ def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
     if agent is None:
         raise AgentRequired
     return agent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectedSpace:
+    """The protection space and its metadata, as challenges name them."""
+
+    realm: str | None = None
+    metadata_url: str | None = None
+
+
+NOWHERE: Final = ProtectedSpace()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One whole response; `headers` are those that only this kind of response has."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def content(self) -> bytes:
+        return json.dumps(self.body).encode()
+
+    def all_headers(self) -> list[tuple[str, str]]:
+        return [
+            ("content-type", "application/json"),
+            ("content-length", str(len(self.content))),
+            ("cache-control", "no-store"),
+            *self.headers,
+        ]
+
+
+class InvalidRequest(VerificationError):
+    """The request carries its token in a way that has more than one reading, or carries an empty one.
+
+    `cause` tells the caller what has probably gone wrong before the request.
+    """
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        wanted = "Send one header: Authorization: Bearer <delegation token>."
+        details = f"{cause} {wanted}" if cause else wanted
+        super().__init__(message, reason="invalid_request", status=400, details=details)
+
+
+def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Response:
+    """The response to a failed verification: 401, 403, 400 or 503."""
+    body = {"error": str(error), "reason": error.reason, "details": error.details, "retryable": error.retryable}
+    if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
+        body["error"] = "Tokens cannot be verified at the moment."
+        wait = max(1, int(error.retry_after or 0))
+        headers = (("retry-after", str(wait)),) if error.retryable else ()
+        return Response(status=error.status, headers=headers, body=body)
+    if isinstance(error, InsufficientScope):
+        body |= _what_would_do(error)
+    return Response(status=error.status, headers=(_challenge(space, _parameters(error)),), body=body)
+
+
+def _parameters(error: VerificationError) -> Mapping[str, str]:
+    if isinstance(error, AgentRequired):  # RFC 6750 §3.1: to a request without credentials, no error is named
+        return {}
+    described = {"error": "invalid_token", "error_description": str(error)}
+    if isinstance(error, InsufficientScope):
+        sufficient = error.required[:1] if error.any_of else error.required
+        where = {"error_uri": error.grant_at} if error.grant_at else {}
+        return described | {"error": "insufficient_scope", "scope": " ".join(sufficient)} | where
+    if isinstance(error, InvalidRequest):
+        return described | {"error": "invalid_request"}
+    return described | {"reason": error.reason}  # RFC 6750 §3 allows further parameters; the SDK reads this one
+
+
+def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:
+    """Next steps for the agent, or its person. `allowed_scope` is the part of the call that would pass."""
+    return {
+        "missing_actions": error.missing,
+        "granted_actions": error.granted,
+        "allowed_scope": " ".join(error.allowed),
+        "grantable": True,
+        "grant_at": error.grant_at,
+        "for_model": error.for_model,
+    }
+
+
+def _challenge(space: ProtectedSpace, parameters: Mapping[str, str]) -> tuple[str, str]:
+    around = {"realm": space.realm, "resource_metadata": space.metadata_url, **parameters}
+    # RFC 6750 §3 allows these characters; the others could end the quoted string or the header.
+    quoted = [f'{name}="{re.sub(_UNQUOTABLE, "?", value)}"' for name, value in around.items() if value is not None]
+    return "www-authenticate", f"Bearer {', '.join(quoted)}".rstrip()

@@ -33,7 +33,7 @@ except ModuleNotFoundError:  # mcp 1.30
 
 
 class AgentToken(AccessToken):
-    """What `mcp` keeps of a request's token: who calls, not the token, which no tool may pass on."""
+    """The caller of a request, for `mcp`, without the token, which no tool may pass on."""
 
     _identity: VerifiedToken = PrivateAttr()
 

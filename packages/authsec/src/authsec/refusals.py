@@ -1,4 +1,4 @@
-"""What the authority's answers other than 200 mean, as exceptions.
+"""The authority's answers other than 200, as exceptions.
 
 A framework hands the text of an exception to the model, so it is built here from our own sentences, one a `reason`;
 from the authority it carries only the cleaned and shortened `details` (what would satisfy it) and the request id.
@@ -22,9 +22,9 @@ from authsec.errors import (
     ServerError,
     TokenRequestError,
 )
-from authsec.exchange import MOST_BYTES, Answer
+from authsec.http_client import MOST_BYTES, Answer
+from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
-from authsec.wording import plain
 
 IN_A_PROGRAM = "by resource=… of delegated, get_token, requests_auth or httpx_auth"  # how an API is named there
 
@@ -113,7 +113,7 @@ def retrying(error: AuthSecError) -> str:
 
 
 def without_proof(looked_at: Sequence[str]) -> str:
-    """What helps an agent for which no source had a proof. Each text is as `CredentialSource.looked_at` gives it."""
+    """The remedy where no source had a proof. Each text is as `CredentialSource.looked_at` returns it."""
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
@@ -124,7 +124,7 @@ def without_proof(looked_at: Sequence[str]) -> str:
 
 
 def clock_differs(there: datetime | None, here: datetime) -> str:
-    """What to do about a clock that is so far from the authority's that proofs are refused; empty if it is not."""
+    """The remedy for a clock so far from the authority's that it refuses proofs; empty if the clock is right."""
     if there is None or abs(ahead := (here - there).total_seconds()) <= CLOCK_TOLERANCE:
         return ""
     far = f"{abs(ahead) // 60:.0f} min" if abs(ahead) >= 120 else f"{abs(ahead):.0f} s"

@@ -1,4 +1,4 @@
-"""Protected resource metadata (RFC 9728): where an API says whose tokens it takes.
+"""Protected resource metadata (RFC 9728): an API names the issuers that it trusts.
 
 A client that was refused finds the address in the challenge, and in the document the authority to ask.
 """

@@ -1,4 +1,4 @@
-"""The smoke test: does everything between this machine and a usable delegation token work, and if not, what would help?
+"""The smoke test: can this machine get a usable delegation token, and if not, what would help?
 
 It asks the real authority, as an agent would, and says step by step what it saw. It never shows a token.
 """
@@ -15,10 +15,10 @@ import click
 from authsec.client import AuthSecClient
 from authsec.clock import Clock
 from authsec.errors import AuthSecError, ConfigError
+from authsec.safe_text import plain
 from authsec.terminal import Grade, command_line, described, duration, heading, step
-from authsec.token_report import claims, verified
+from authsec.token_report import claim_lines, verify_as_api
 from authsec.tokens import DelegationToken
-from authsec.wording import plain
 
 _T = TypeVar("_T")
 
@@ -79,10 +79,10 @@ class Smoke:
             token, took = self._timed(self._get_token)
             self._facts.append(f"in {took}")
         with self._step("signature verified"):
-            identity, keys = verified(token, authority, issuer)
+            identity, keys = verify_as_api(token, authority, issuer)
             self._facts.append(keys)
         with self._step("claims"):
-            self._facts += claims(identity)
+            self._facts += claim_lines(identity)
         with self._step("expires"):
             left = identity.expires_at.timestamp() - self._clock.wall()
             self._facts.append(f"{identity.expires_at:%Y-%m-%d %H:%M:%S} UTC, in {duration(left)}")

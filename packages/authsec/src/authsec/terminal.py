@@ -1,4 +1,4 @@
-"""How results and errors look in a terminal: plain, aligned, readable without colour."""
+"""The look of results and errors in a terminal: plain, aligned, readable without colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A delegation token in lines that may be shown: verified as an API does it, told by its claims, and never itself."""
+"""A delegation token in lines that may be shown: its verified claims, never the token itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import click
 from authsec.authority import Authority
 from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
+from authsec.safe_text import plain
 from authsec.tokens import DelegationToken
-from authsec.wording import plain
 
 if TYPE_CHECKING:
     from authsec.verifier import VerifiedToken
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FACT_WIDTH = 13
 
 
-def verified(token: DelegationToken, authority: Authority, issuer: str) -> tuple[VerifiedToken, str]:
+def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> tuple[VerifiedToken, str]:
     """The token's claims, and which keys it was verified with: those from `base_url`, as the issuer's own name may not
     resolve here. Raises `AuthSecError`.
     """
@@ -44,20 +44,20 @@ _CHECKED = {
 }
 
 
-def claims(identity: VerifiedToken) -> list[str]:
+def claim_lines(identity: VerifiedToken) -> list[str]:
     """One line a claim."""
     proved = identity.attestation
     facts = [
-        fact("agent", identity.agent),
-        fact("audience", ", ".join(identity.audience)),
-        fact("actions", ", ".join(sorted(identity.permissions))),
-        fact("roles", ", ".join(identity.roles)),
-        fact("delegations", ", ".join(identity.delegations)),
-        fact("attestation", ", ".join((proved.method, *proved.selectors))),
+        fact_line("agent", identity.agent),
+        fact_line("audience", ", ".join(identity.audience)),
+        fact_line("actions", ", ".join(sorted(identity.permissions))),
+        fact_line("roles", ", ".join(identity.roles)),
+        fact_line("delegations", ", ".join(identity.delegations)),
+        fact_line("attestation", ", ".join((proved.method, *proved.selectors))),
     ]
     if proved.validation:
-        facts.append(fact("", _CHECKED.get(proved.validation, proved.validation)))
-    if unattested(identity):
+        facts.append(fact_line("", _CHECKED.get(proved.validation, proved.validation)))
+    if is_unattested(identity):
         warning = "UNATTESTED: whoever knows the client_id gets this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
     if proved.method == "secret":
@@ -69,11 +69,11 @@ def claims(identity: VerifiedToken) -> list[str]:
     return facts
 
 
-def unattested(identity: VerifiedToken) -> bool:
+def is_unattested(identity: VerifiedToken) -> bool:
     """Whether it was given for the agent's name alone."""
     return identity.attestation.method == "none"
 
 
-def fact(name: str, value: str, width: int = FACT_WIDTH - 1) -> str:
+def fact_line(name: str, value: str, width: int = FACT_WIDTH - 1) -> str:
     """A line of a list; what comes from outside is cleaned and cut."""
     return f"{name:{width}} {plain(value, 300)}"

@@ -1,4 +1,4 @@
-"""What an agent asks for and what it gets: `TokenRequest` and `DelegationToken`.
+"""`TokenRequest` and `DelegationToken`: what an agent requests and receives.
 
 The agent does not verify its own token; the API does (`authsec.TokenVerifier`). Here only the answer's shape is
 checked, so that nothing which is not a token is ever sent as one.
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Self
 
 from authsec.errors import ConfigError, InvalidResponse
-from authsec.exchange import http_date
+from authsec.http_client import http_date
 
 _ACTION = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}")
 _COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")

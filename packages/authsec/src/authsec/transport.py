@@ -1,6 +1,6 @@
-"""One exchange with the authority, and nothing else: its address, the system's trust store, and failures in words.
+"""One exchange with the authority: its address, the system's trust store, and failures in words.
 
-What an answer means is not known here (see `authority` and `refusals`).
+`authority` and `refusals` decide what an answer means.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 from urllib3 import exceptions
 
-from authsec import exchange
+from authsec import http_client
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.errors import InvalidResponse, TransportError
-from authsec.exchange import Answer, AnswerTooLarge
-from authsec.pools import trust_store
-from authsec.wording import plain
+from authsec.http_client import Answer, AnswerTooLarge, trust_store
+from authsec.safe_text import plain
 
 
 class Transport:
@@ -43,17 +42,17 @@ class Transport:
         Raises `TransportError` when no whole answer came in time, `InvalidResponse` when it is too large.
         """
         url = self._config.url(path) + (f"?{urlencode(query)}" if query else "")
-        return self._exchanged(url, partial(exchange.get, url, authorization=authorization, deadline=deadline))
+        return self._exchanged(url, partial(http_client.get, url, authorization=authorization, deadline=deadline))
 
     def post(self, path: str, *, json: bytes, deadline: float) -> Answer:
         """POST a JSON document to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
         url = self._config.url(path)
-        return self._exchanged(url, partial(exchange.post, url, json=json, deadline=deadline))
+        return self._exchanged(url, partial(http_client.post, url, json=json, deadline=deadline))
 
     def post_form(self, path: str, *, form: Mapping[str, str], deadline: float) -> Answer:
         """POST a form to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
         url = self._config.url(path)
-        send = partial(exchange.post_form, url, form=form, authorization=None, deadline=deadline)
+        send = partial(http_client.post_form, url, form=form, authorization=None, deadline=deadline)
         return self._exchanged(url, send)
 
     def _exchanged(self, url: str, send: Callable[..., Answer]) -> Answer:

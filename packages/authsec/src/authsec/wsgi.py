@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
-from authsec.answers import ANSWERED, Answer
-from authsec.gate import Gate, GateSettings, agent_in, identity_in
+from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken, Verifier
 
 Environ = MutableMapping[str, Any]
@@ -62,7 +61,7 @@ class BearerAuth:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         entered = self.gate.enter(_path(environ), authorizations(environ))
-        if isinstance(entered, Answer):
+        if isinstance(entered, Response):
             return _send(entered, environ, start_response)
         self.gate.keep(environ, entered)
         return self._let_in(environ, start_response)
@@ -84,7 +83,7 @@ class BearerAuth:
 
 
 def authorizations(environ: Environ) -> list[str]:
-    """What the request says of itself. Of several headers the server has made one, with commas (RFC 3875 §4.1.18)."""
+    """The Authorization headers. The server joins several into one, with commas (RFC 3875 §4.1.18)."""
     return [environ["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in environ else []
 
 
@@ -94,6 +93,6 @@ def _path(environ: Environ) -> str:
     return path.encode("latin-1").decode("utf-8", "replace")
 
 
-def _send(answer: Answer, environ: Environ, start_response: StartResponse) -> list[bytes]:
+def _send(answer: Response, environ: Environ, start_response: StartResponse) -> list[bytes]:
     start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.all_headers())
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.content]

@@ -16,7 +16,7 @@ import pytest
 import requests
 from authsec import AuthSecClient, ToolError
 from authsec.clock import Clock
-from authsec.withheld import withheld
+from authsec.redaction import redacted
 
 from ..fake_api import FakeApi, serving_api
 
@@ -142,7 +142,7 @@ def test_one_that_is_over_makes_room(make_client: Any, authority: Any) -> None:
     now = 0.0
     client = make_client(clock=Clock(monotonic=lambda: now))
     first = client.get_token().value
-    assert withheld((), f"{first}") == REMOVED
+    assert redacted((), f"{first}") == REMOVED
     now = authority.life + 61.0
     client.get_token()
-    assert withheld((), f"{first}") == first
+    assert redacted((), f"{first}") == first

@@ -17,10 +17,10 @@ from authsec import cli
 from authsec.client_secret import text_of
 from authsec.clock import Clock
 from authsec.credentials import CredentialSource, ProjectedToken, default_sources
-from authsec.credentials.enrolled import noted
-from authsec.doctor.examination import examine
-from authsec.doctor.printing import printed, printed_as_json
-from authsec.doctor.settings import settings
+from authsec.credentials.key_file import with_note
+from authsec.doctor.checks import examine
+from authsec.doctor.report import print_json, print_report
+from authsec.doctor.settings import read_settings
 from authsec.jose import PrivateKey
 from authsec.keygen import write_key_pair
 from click.testing import CliRunner
@@ -182,7 +182,7 @@ def an_enrolled_key(folder: Path, authority: FakeAuthority, sockets: Path) -> di
     path.parent.mkdir(parents=True)
     key = PrivateKey.generate_ed25519()
     path.touch(0o600)
-    path.write_bytes(noted(key.to_pem(), datetime.now(UTC) + timedelta(hours=8)))
+    path.write_bytes(with_note(key.to_pem(), datetime.now(UTC) + timedelta(hours=8)))
     authority.agent_key = key.public
     return {}
 
@@ -216,9 +216,9 @@ def test_no_kind_of_proof_is_printed(
     sources = default_sources() if isinstance(made, dict) else made
     authority.next_answers = [authority.grant, echo]
     for _ in range(2):
-        findings = list(examine(settings(), sources, Clock()))
-        printed(settings(), findings)
-        printed_as_json(settings(), findings)
+        findings = list(examine(read_settings(), sources, Clock()))
+        print_report(read_settings().subject, findings)
+        print_json(read_settings().subject, findings)
     output = capsys.readouterr().out
     sent = [seen.headers["Authorization"].split()[-1] for seen in authority.token_requests]
     assert len(sent) == 2

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 from authsec import InvalidToken, RevocationsUnavailable
-from authsec.verifier.revocations.entries import Subject
+from authsec.verifier.revocations.batch import Subject
 
 from ..fake_keys import token, verifier_of
 

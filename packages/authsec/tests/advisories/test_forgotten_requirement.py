@@ -10,7 +10,7 @@ import re
 import string
 
 import pytest
-from authsec.verify_server.requirement import ANY_AGENT, Misconfigured, Requirement
+from authsec.verify_server.decision import ANY_AGENT, Misconfigured, Requirement
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from authsec import ConfigError, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
+from authsec.http_client import trust_store
 from authsec.jose import parse_compact
-from authsec.pools import trust_store
+from authsec.verifier import introspection
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.introspection import endpoint
-from authsec.verifier.introspection.endpoint import Endpoint
+from authsec.verifier.introspection import IntrospectionEndpoint
 
 from ..fake_feed import FEED
 from ..fake_introspection import CREDENTIAL, INTROSPECT, FakeIntrospection, introspecting, outcome
@@ -96,7 +96,7 @@ def test_only_the_authority_itself_is_asked(its: FakeIntrospection) -> None:
     authority = its.feed.authority
     with serving() as elsewhere:
         authority.publish({"issuer": authority.url, "introspection_endpoint": elsewhere.url + INTROSPECT}, METADATA)
-        asking = Endpoint(authority.url, AUDIENCE, CREDENTIAL, clock=FakeClock().clock(), trust=None)
+        asking = IntrospectionEndpoint(authority.url, AUDIENCE, CREDENTIAL, clock=FakeClock().clock(), trust=None)
         with pytest.raises(DocumentRefused, match="does not begin with"):
             asking.ask("a token", claims())
         assert elsewhere.asked == []
@@ -106,14 +106,14 @@ def test_plain_http_and_unknown_certificates_are_not_spoken_to(tmp_path: Path) -
     with pytest.raises(ConfigError, match="plain http"):
         TokenVerifier("http://authsec.example.com", AUDIENCE, revocations="introspect", credential=CREDENTIAL)
     with serving(certificate(tmp_path / "stranger.pem")) as stranger:
-        asking = Endpoint(stranger.url, AUDIENCE, CREDENTIAL, clock=Clock(), trust=trust_store(None))
+        asking = IntrospectionEndpoint(stranger.url, AUDIENCE, CREDENTIAL, clock=Clock(), trust=trust_store(None))
         with pytest.raises(DocumentRefused, match="certificate is not trusted"):
             asking.ask("a token", claims())
         assert stranger.asked == []
 
 
 def test_an_answer_that_drips_is_not_waited_for(its: FakeIntrospection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(introspection, "_MOST_SECONDS", 0.2)
 
     def drip(handler: BaseHTTPRequestHandler, _: str) -> None:
         handler.send_response(200)
@@ -124,7 +124,7 @@ def test_an_answer_that_drips_is_not_waited_for(its: FakeIntrospection, monkeypa
             time.sleep(0.02)
 
     its.reply = drip
-    asking = Endpoint(its.feed.authority.url, AUDIENCE, CREDENTIAL, clock=Clock(), trust=None)
+    asking = IntrospectionEndpoint(its.feed.authority.url, AUDIENCE, CREDENTIAL, clock=Clock(), trust=None)
     began = time.monotonic()
     with pytest.raises(DocumentRefused, match="no answer within"):
         asking.ask("a token", claims())

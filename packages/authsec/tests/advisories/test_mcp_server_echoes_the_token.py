@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 import pytest
 from authsec import AuthSecClient
-from authsec.handed_out import living
-from authsec.mcp_client.bodies import without_tokens
+from authsec.issued_tokens import live_tokens
+from authsec.mcp_client import without_tokens
 from authsec.testing import ThrowawayAuthority
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,7 +178,7 @@ def test_a_line_is_passed_on_before_the_next_one_comes() -> None:
 
 def _token() -> bytes:
     """One that this process has been given."""
-    if not living():
+    if not live_tokens():
         with ThrowawayAuthority() as authority:
             authority.client().get_token()
-    return living()[-1].encode()
+    return live_tokens()[-1].encode()

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from authsec.jose import sign_compact
-from authsec.verifier.revocations.batches import LEEWAY, OLDEST_HEAD, read_batch
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.batch import LEEWAY, OLDEST_HEAD, BatchRefused, read_batch
+from authsec.verifier.revocations.state import Feed
 
 from ..fake_feed import document, feed_key, given_feed_keys, octets
 from ..fake_keys import ISSUER, NOW, FakeClock, claims, rsa_key

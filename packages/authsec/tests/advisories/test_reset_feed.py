@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.batch import BatchRefused
+from authsec.verifier.revocations.state import Feed
 
 from ..fake_feed import document, entry, given_feed_keys, octets
 from ..fake_keys import ISSUER, FakeClock

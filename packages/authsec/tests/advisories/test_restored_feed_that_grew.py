@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.batch import BatchRefused
+from authsec.verifier.revocations.state import Feed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,9 +45,9 @@ def test_what_others_have_recorded_is_compared_too() -> None:
     for begins in (4, 9):
         feed = Feed(ISSUER, given_feed_keys(), FakeClock().clock())
         feed.take(octets(document(KNOWN)))
-        assert feed.overhear(octets(document(KNOWN[begins:], after=KNOWN[begins - 1])))
+        assert feed.apply_shared(octets(document(KNOWN[begins:], after=KNOWN[begins - 1])))
         with pytest.raises(BatchRefused, match="was replaced"):
-            feed.overhear(octets(document(GROWN[begins:], after=GROWN[begins - 1])))
+            feed.apply_shared(octets(document(GROWN[begins:], after=GROWN[begins - 1])))
         assert feed.sequence == 0
 
 
@@ -95,7 +95,7 @@ STEPS = st.one_of(
     st.tuples(st.just("end"), st.integers(1, 4)),
     st.tuples(st.just("restore"), st.integers(0, 9)),
     st.tuples(st.just("read"), st.integers(1, 4)),
-    st.tuples(st.just("overhear"), st.integers(1, 4)),
+    st.tuples(st.just("apply_shared"), st.integers(1, 4)),
 )
 
 
@@ -106,7 +106,7 @@ def test_whenever_it_is_restored_all_that_has_ended_is_known(steps: list[tuple[s
     authority, recorded = Authority(clock), list[bytes]()
     first, second = (Feed(ISSUER, given_feed_keys(), clock.clock()) for _ in range(2))
     refused: dict[Feed, set[str]] = {first: set(), second: set()}
-    for number, (step, n) in enumerate([*steps, ("overhear", 4)]):
+    for number, (step, n) in enumerate([*steps, ("apply_shared", 4)]):
         clock.pass_by(1)
         if step == "end":
             for part in range(n):
@@ -115,20 +115,20 @@ def test_whenever_it_is_restored_all_that_has_ended_is_known(steps: list[tuple[s
             authority.restore(n)
         else:
             catch_up(first, authority, n, recorded)
-            if step == "overhear" and not overhears(second, recorded):
+            if step == "apply_shared" and not applies_shared(second, recorded):
                 catch_up(second, authority, n, [])
-            for feed in (first, second) if step == "overhear" else (first,):
+            for feed in (first, second) if step == "apply_shared" else (first,):
                 refused[feed] |= {each["subject"] for each in authority.entries}
                 assert all(feed.ended([("client", subject)], 7) for subject in refused[feed])
                 assert feed.age() == 0
 
 
-def overhears(feed: Feed, recorded: list[bytes]) -> bool:
+def applies_shared(feed: Feed, recorded: list[bytes]) -> bool:
     """Whether nothing was lacking after the last of them."""
     whole = False
     while recorded:
         with suppress(BatchRefused):  # what is refused changes nothing, which is looked at below
-            whole = feed.overhear(recorded.pop(0))
+            whole = feed.apply_shared(recorded.pop(0))
             continue
         whole = False
     return whole

@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from authsec.verifier.revocations.workers.election import Election
-from authsec.verifier.revocations.workers.place import Place, Unusable
-from authsec.verifier.revocations.workers.reading import Reading
-from authsec.verifier.revocations.workers.recording import Recording
+from authsec.verifier.revocations.shared_file import SharedFile, SharedFileReader, SharedFileUnusable, SharedFileWriter
+from authsec.verifier.revocations.workers import Election
 
 from ..fake_keys import ISSUER
 
@@ -19,17 +17,17 @@ PRECIOUS = b"precious\n"
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 @pytest.mark.parametrize("name", ["revocations", "revocations.lock", "revocations.new"])
 def test_what_a_link_leads_to_remains_as_it_is(tmp_path: Path, link: object, name: str) -> None:
-    victim, place = tmp_path / "victim", Place(path=tmp_path / "revocations", issuer=ISSUER)
+    victim, place = tmp_path / "victim", SharedFile(path=tmp_path / "revocations", issuer=ISSUER)
     victim.write_bytes(PRECIOUS)
     victim.chmod(0o600)
     assert callable(link)
     link(victim, tmp_path / name)
     refused = 0
-    election, recording, reading = Election(place), Recording(place), Reading(place)
+    election, recording, reading = Election(place), SharedFileWriter(place), SharedFileReader(place)
     for act in (election.won, lambda: recording.add(b"{}"), lambda: list(reading.lines())):
         try:
             act()
-        except Unusable:
+        except SharedFileUnusable:
             refused += 1
     for each in (election, recording, reading):
         each.forget()
@@ -38,7 +36,7 @@ def test_what_a_link_leads_to_remains_as_it_is(tmp_path: Path, link: object, nam
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    place = Place(path=tmp_path / "revocations", issuer=ISSUER)
+    place = SharedFile(path=tmp_path / "revocations", issuer=ISSUER)
     os.mkfifo(place.path, 0o600)
-    with pytest.raises(Unusable, match="no plain file"):
-        list(Reading(place).lines())
+    with pytest.raises(SharedFileUnusable, match="no plain file"):
+        list(SharedFileReader(place).lines())

@@ -13,9 +13,8 @@ import pytest
 from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.revocations import network, stream
-from authsec.verifier.revocations.batches import read_batch
-from authsec.verifier.revocations.entries import BatchRefused
+from authsec.verifier.revocations import authority_source
+from authsec.verifier.revocations.batch import BatchRefused, read_batch
 
 from ..fake_feed import FEED, FakeFeed, feeding, given_feed_keys, respond
 from ..fake_keys import ISSUER, NOW, claims
@@ -30,8 +29,8 @@ def reason(verifier: TokenVerifier, bearer: str) -> str:
 
 
 def test_silence_is_left_for_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "SILENCE", 0.1)
-    monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
+    monkeypatch.setattr(authority_source, "SILENCE", 0.1)
+    monkeypatch.setattr(authority_source, "POLL_PAUSE", 0.02)
     with feeding() as feed:
 
         def silent(handler: BaseHTTPRequestHandler, _: int) -> None:
@@ -63,16 +62,16 @@ def test_a_trickle_keeps_nothing_fresh() -> None:
                 time.sleep(0.005)
 
         feed.stream = drip
-        with pytest.raises(stream.NoStream, match="nothing whole"):
-            list(stream.Stream(clock=clock, trust=None).messages(f"{feed.authority.url}{FEED}?since=0"))
+        with pytest.raises(authority_source.StreamUnavailable, match="nothing whole"):
+            list(authority_source.Stream(clock=clock, trust=None).messages(f"{feed.authority.url}{FEED}?since=0"))
 
 
 def test_a_flood_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(authority_source, "MOST_BYTES", 100_000)
     with feeding() as feed:
         written = _flood(feed)
         with pytest.raises(DocumentRefused, match="larger than 100000 bytes"):
-            list(stream.Stream(clock=Clock(), trust=None).messages(f"{feed.authority.url}{FEED}?since=0"))
+            list(authority_source.Stream(clock=Clock(), trust=None).messages(f"{feed.authority.url}{FEED}?since=0"))
     assert sum(written) < 50_000_000
     with pytest.raises(BatchRefused, match="longer than"):
         read_batch(b" " * 5_000_000, issuer=ISSUER, asked=0, keys=given_feed_keys(), now=NOW)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from authsec import strict_json
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
-from authsec.verifier.revocations.workers import source
-from authsec.verifier.revocations.workers.place import Place
+from authsec.verifier.revocations import workers
+from authsec.verifier.revocations.batch import BatchRefused
+from authsec.verifier.revocations.shared_file import SharedFile
+from authsec.verifier.revocations.state import Feed
 
 from ..background import eventually
 from ..fake_feed import FEED, FakeFeed, TimeOfDay, document, entry, feeding, given_feed_keys, octets
@@ -35,7 +35,7 @@ def writing(feed: FakeFeed, path: Path, line: Callable[[], bytes]) -> Iterator[N
             with path.open("ab") as file:
                 file.write(line() + b"\n")
 
-    path.write_bytes(Place(path=path, issuer=feed.authority.url).header)
+    path.write_bytes(SharedFile(path=path, issuer=feed.authority.url).header)
     path.chmod(0o600)
     thread = threading.Thread(target=write)
     with path.with_name("revocations.lock").open("wb") as lock:
@@ -80,8 +80,8 @@ def test_whatever_he_writes_what_is_revoked_is_refused(
 ) -> None:
     """With `None` he writes, to the end, what was true before the revocation. A lie is noticed sooner than silence."""
     if lie in {nothing, None}:
-        monkeypatch.setattr(source, "SHORTEST_PATIENCE", 1.2)
-        monkeypatch.setattr(source, "SPREAD", 0.1)
+        monkeypatch.setattr(workers, "SHORTEST_PATIENCE", 1.2)
+        monkeypatch.setattr(workers, "SPREAD", 0.1)
     tmp_path.chmod(0o700)
     path = tmp_path / "revocations"
     with feeding(TimeOfDay()) as feed:
@@ -121,10 +121,10 @@ def test_an_old_snapshot_does_not_take_the_reader_back() -> None:
     clock = FakeClock()
     feed = Feed(ISSUER, given_feed_keys(), clock.clock())
     feed.take(octets(document([entry(n, subject=f"c{n}") for n in range(1, 10)], iat=NOW + 2)))
-    assert not feed.overhear(octets(document([entry(1)], snapshot=True, iat=NOW + 1)))
-    assert not feed.overhear(octets(document([entry(n) for n in range(1, 13)], iat=NOW + 1)))
+    assert not feed.apply_shared(octets(document([entry(1)], snapshot=True, iat=NOW + 1)))
+    assert not feed.apply_shared(octets(document([entry(n) for n in range(1, 13)], iat=NOW + 1)))
     with pytest.raises(BatchRefused, match="gone back"):
-        feed.overhear(octets(document([entry(2)], since=1, iat=NOW + 3)))
+        feed.apply_shared(octets(document([entry(2)], since=1, iat=NOW + 3)))
     assert feed.sequence == 9
-    assert feed.overhear(octets(document([entry(2)], since=1, snapshot=True, iat=NOW + 3)))  # the authority says so
+    assert feed.apply_shared(octets(document([entry(2)], since=1, snapshot=True, iat=NOW + 3)))  # the authority says so
     assert feed.sequence == 2

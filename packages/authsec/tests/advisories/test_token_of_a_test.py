@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from authsec import ConfigError, TokenVerifier
 from authsec.testing import ISSUER, ThrowawayAuthority
-from authsec.testing.minting import key_set
-from authsec.verifier.revocations.following import Unfollowed
+from authsec.testing.tokens import key_set
+from authsec.verifier.revocations.policy import NoRevocations
 
 from ..fake_keys import AUDIENCE, reason_of
 
@@ -24,7 +24,7 @@ NAMES = [
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"keys": key_set(), "revocations": "until_exp"},
-    {"keys": key_set(), "revocations": Unfollowed(), "allow_http_hosts": ["authsec.invalid"]},
+    {"keys": key_set(), "revocations": NoRevocations(), "allow_http_hosts": ["authsec.invalid"]},
 ]
 
 

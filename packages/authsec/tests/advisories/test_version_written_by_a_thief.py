@@ -7,8 +7,7 @@ and the time of issue, as they please. So nothing that it has signed counts, for
 from __future__ import annotations
 
 from authsec import strict_json
-from authsec.verifier.revocations.feed import Feed
-from authsec.verifier.revocations.state import KEPT
+from authsec.verifier.revocations.state import KEPT, Feed
 
 from ..fake_feed import document, entry, given_feed_keys, octets
 from ..fake_keys import ISSUER, NOW, FakeClock

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from authsec.verifier.revocations.batches import read_batch
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.batch import BatchRefused, read_batch
+from authsec.verifier.revocations.state import Feed
 
 from ..fake_feed import document, entry, given_feed_keys, octets
 from ..fake_keys import ISSUER, NOW, FakeClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import click
-from authsec.deferred import Deferred
+from authsec.lazy_commands import LazyCommand
 
 _COMMANDS: Final = {  # of each the module, and a line for the page that lists them all
     "serve": ("serve", "Run the authority."),
@@ -27,4 +27,4 @@ _COMMANDS: Final = {  # of each the module, and a line for the page that lists t
 def register(group: click.Group) -> None:
     """Add the server's commands to the script `authsec` (entry point of the group `authsec.commands`)."""
     for name, (module, sentence) in _COMMANDS.items():
-        group.add_command(Deferred(name, sentence, f"authsec_server.cli.{module}:{name}"))
+        group.add_command(LazyCommand(name, sentence, f"authsec_server.cli.{module}:{name}"))

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 from authsec.config import export_line, is_loopback
-from authsec.deferred import Commands, Deferred
+from authsec.lazy_commands import Commands, LazyCommand
 
 from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
@@ -80,7 +80,7 @@ def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     output.result(key, f"The admin key {key['name']} is revoked.")
 
 
-_RESTORED = Deferred(
+_RESTORED = LazyCommand(
     "restored",
     "Record that this database was restored from a backup.",
     "authsec_server.cli.restore:restored",  # the whole server comes with it

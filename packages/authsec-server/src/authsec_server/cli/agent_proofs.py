@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from authsec.deferred import Commands
+from authsec.lazy_commands import Commands
 from rich.table import Table
 from rich.text import Text
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from authsec.config import export_line
-from authsec.deferred import Commands
+from authsec.lazy_commands import Commands
 from rich.text import Text
 
 from authsec_server.cli.agent_enrolment import enrolment, enrolments

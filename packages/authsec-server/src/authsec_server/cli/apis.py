@@ -10,7 +10,7 @@ from typing import Any
 import click
 from authsec.api_credential import VARIABLE
 from authsec.config import export_line
-from authsec.deferred import Commands
+from authsec.lazy_commands import Commands
 from rich.table import Table
 from rich.text import Text
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import click
-from authsec.deferred import Commands, Deferred
+from authsec.lazy_commands import Commands, LazyCommand
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command
@@ -130,7 +130,7 @@ _MODULES: Final = {
 }
 for module, commands in _MODULES.items():
     for name, (function, sentence) in commands.items():
-        audit.add_command(Deferred(name, sentence, f"authsec_server.cli.{module}:{function}"))
+        audit.add_command(LazyCommand(name, sentence, f"authsec_server.cli.{module}:{function}"))
 
 
 @audit.command("list")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 
 from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.files import read_named

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 
 from authsec_server.audit.sealing.trail import Dropping, RecordedRestore, Report
 from authsec_server.cli.audit_files import KeptHeads, readable, sha256_of

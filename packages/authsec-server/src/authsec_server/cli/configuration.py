@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 import yaml
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command

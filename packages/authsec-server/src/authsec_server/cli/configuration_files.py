@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 from pydantic import ValidationError
 
 from authsec_server.cli.files import read_named

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import click
-from authsec.deferred import Commands
+from authsec.lazy_commands import Commands
 
 from authsec_server.cli.audience_check import may_be_misspelt, refuse_misspelt
 from authsec_server.cli.caller import Caller, admin_command, path

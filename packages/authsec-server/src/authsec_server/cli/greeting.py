@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import click
 from authsec.config import is_loopback
+from authsec.safe_text import plain
 from authsec.terminal import command_line
-from authsec.wording import plain
 
 from authsec_server.accounts.model import AdminKey, KeyRefusal
 from authsec_server.app import Authority

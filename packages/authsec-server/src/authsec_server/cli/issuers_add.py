@@ -13,7 +13,7 @@ import httpx2
 import yaml
 from authsec import strict_json
 from authsec.config import is_loopback
-from authsec.deferred import Commands
+from authsec.lazy_commands import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import httpx2
 import structlog
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 
 from authsec_server.app import Authority, Runtime, as_served, open_authority
 from authsec_server.cli.greeting import listens

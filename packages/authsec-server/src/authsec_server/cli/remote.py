@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 import httpx2
 from authsec.config import export_line, is_loopback
 from authsec.errors import ConfigError
-from authsec.exits import Exit
-from authsec.pools import trust_store
+from authsec.exit_status import Exit
+from authsec.http_client import trust_store
 
 from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli.transport import API, CallFailed

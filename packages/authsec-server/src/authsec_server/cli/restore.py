@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 
 from authsec_server.app.restoration import Restoration, Restored, open_restoration
 from authsec_server.audit.sealing.outside import Lost, last_lines, unverified

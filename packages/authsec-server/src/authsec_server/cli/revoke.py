@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
-from authsec.deferred import Commands
+from authsec.lazy_commands import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path

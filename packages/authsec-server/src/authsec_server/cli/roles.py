@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from authsec.deferred import Commands
+from authsec.lazy_commands import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from authsec.exits import Exit
+from authsec.exit_status import Exit
 
 from authsec_server.cli.caller import Caller
 from authsec_server.cli.local import InProcess

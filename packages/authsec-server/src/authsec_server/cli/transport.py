@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import click
 import httpx2
-from authsec.exits import Exit, exit_of_answer
+from authsec.exit_status import Exit, exit_of_answer
 
 from authsec_server.cli.output import say_failed, when
 

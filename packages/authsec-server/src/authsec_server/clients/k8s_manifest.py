@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 from authsec.config import is_loopback
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 from authsec_server.clients.model import Selector
 from authsec_server.issuers.k8s_volume import MOUNT

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 from authsec_server.issuers.jwks import KeySet, UnusableKeys, read_key_set
 from authsec_server.issuers.model import KeysFrom, TrustedIssuer, TrustedIssuerKind

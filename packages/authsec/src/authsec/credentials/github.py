@@ -10,13 +10,12 @@ from urllib.parse import quote, urlsplit
 
 from urllib3 import exceptions
 
-from authsec import exchange
+from authsec import http_client
 from authsec.config import is_loopback
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.credentials.workload_token import WorkloadToken
 from authsec.errors import AuthSecError, TransportError
-from authsec.exchange import Answer, AnswerTooLarge
-from authsec.pools import trust_store
+from authsec.http_client import Answer, AnswerTooLarge, trust_store
 from authsec.strict_json import StrictJsonError, loads
 
 _PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
@@ -28,7 +27,7 @@ _FIT_FOR_A_HEADER = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asking:
+class _TokenRequest:
     """Where this job asks, and the token that lets it."""
 
     url: str
@@ -37,14 +36,14 @@ class _Asking:
 
 @dataclass(frozen=True, slots=True)
 class GitHubActions:
-    """What `ACTIONS_ID_TOKEN_REQUEST_URL` gives to `ACTIONS_ID_TOKEN_REQUEST_TOKEN`: a token for this authority."""
+    """The token for this authority from `ACTIONS_ID_TOKEN_REQUEST_URL`, by `ACTIONS_ID_TOKEN_REQUEST_TOKEN`."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
-        asking = _asking()
-        if asking is None:
+        wanted = _token_request()
+        if wanted is None:
             return None
-        url = f"{asking.url}{'&' if '?' in asking.url else '?'}audience={quote(request.trusted_audience(), safe='')}"
-        token = _fetch(_Asking(url=url, bearer=asking.bearer), request)
+        url = f"{wanted.url}{'&' if '?' in wanted.url else '?'}audience={quote(request.trusted_audience(), safe='')}"
+        token = _fetch(_TokenRequest(url=url, bearer=wanted.bearer), request)
         if isinstance(token, AuthSecError):
             raise token
         return Proof(
@@ -57,16 +56,16 @@ class GitHubActions:
         return "ACTIONS_ID_TOKEN_REQUEST_URL (not set)"
 
 
-def _asking() -> _Asking | None:
-    asking = _Asking(url=_variable("URL"), bearer=_variable("TOKEN"))
-    if not asking.url and not asking.bearer:
+def _token_request() -> _TokenRequest | None:
+    wanted = _TokenRequest(url=_variable("URL"), bearer=_variable("TOKEN"))
+    if not wanted.url and not wanted.bearer:
         return None
-    if not _may_be_asked(asking.url) or not _FIT_FOR_A_HEADER.fullmatch(asking.bearer):
-        raise broken(
+    if not _may_be_asked(wanted.url) or not _FIT_FOR_A_HEADER.fullmatch(wanted.bearer):
+        raise broken_proof(
             "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must both be as GitHub Actions sets them "
             "(the URL with https). Pass both on to this program, or unset both."
         )
-    return asking
+    return wanted
 
 
 def _variable(name: str) -> str:
@@ -84,13 +83,13 @@ def _may_be_asked(url: str) -> bool:
     return bool(readable and safe and parts.hostname)
 
 
-def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecError:
+def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | AuthSecError:
     """The job's token, or what to raise: no frame that an exception passes holds a token."""
     try:
-        answer = exchange.get(
-            asking.url,
-            authorization=f"Bearer {asking.bearer}",
-            trust=trust_store(None) if asking.url.startswith("https:") else None,
+        answer = http_client.get(
+            wanted.url,
+            authorization=f"Bearer {wanted.bearer}",
+            trust=trust_store(None) if wanted.url.startswith("https:") else None,
             deadline=request.deadline,
             clock=request.clock,
         )
@@ -102,7 +101,7 @@ def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecErr
         return _not_now("could not be reached")
     if answer.status == 429 or answer.status >= 500:
         return _not_now(f"answered {answer.status}")
-    return _token_of(answer) or broken(
+    return _token_of(answer) or broken_proof(
         f"GitHub gave this job no token (status {answer.status}). A job's permission to ask ends with the job. "
         f"{_PERMISSION}"
     )
@@ -110,7 +109,7 @@ def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecErr
 
 def _token_of(answer: Answer) -> WorkloadToken | None:
     try:
-        body = loads(answer.body, max_bytes=exchange.MOST_BYTES)
+        body = loads(answer.body, max_bytes=http_client.MOST_BYTES)
     except StrictJsonError:
         return None  # whoever asked says that there was no token, without quoting what came
     value = body.get("value") if answer.status == 200 and isinstance(body, dict) else None

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from authsec.credentials.enrolled import enrolled_until, if_enrolled_refused
-from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
-from authsec.credentials.reading import close_it, read_regular
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.files import (
+    file_named_by,
+    is_a_secret,
+    missing_file,
+    pasted_secret,
+    permission_advice,
+    read_regular,
+)
+from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
 
@@ -25,6 +31,8 @@ _IF_REFUSED = (
     "Is it the key of this agent, and not of another? If this agent is an unattested one, it needs none: unset "
     "AUTHSEC_AGENT_KEY_FILE or take the key file away."
 )
+
+_NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ class KeyFile:
 
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
-            raise pasted(self.found_by)
+            raise pasted_secret(self.found_by)
         found = _found(Path(self.path), self.found_by)
         if isinstance(found, ConfigError):
             raise found
@@ -116,11 +124,11 @@ def _found(path: Path, found_by: str) -> _Found | ConfigError:
     try:
         from authsec.jose import JoseError, PrivateKey
     except ImportError:
-        return broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}")
+        return broken_proof(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}")
     try:
         return _Found(key=PrivateKey.from_pem(content), until=enrolled_until(content))
     except JoseError as error:
-        return broken(
+        return broken_proof(
             f"The key file {path} cannot be used: {error}. It must hold a private key in PEM without a password, as "
             "`authsec keygen` writes it."
         )
@@ -130,17 +138,17 @@ def _content(path: Path, found_by: str) -> bytes | ConfigError:
     try:
         read = read_regular(path, at_most=_LARGEST_KEY_FILE)
     except FileNotFoundError:
-        return broken(f"{nothing_there(path, found_by)}? (A new key would have to be registered first.)")
+        return broken_proof(f"{missing_file(path, found_by)}? (A new key would have to be registered first.)")
     except OSError as error:
-        return broken(f"The key file {path} cannot be read: {error.strerror}.")
+        return broken_proof(f"The key file {path} cannot be read: {error.strerror}.")
     if read is None:
-        return broken(f"{path} is not a file: name the file itself that holds the private key.")
+        return broken_proof(f"{path} is not a file: name the file itself that holds the private key.")
     if _is_public_half(path, read.content):
-        return broken(
+        return broken_proof(
             f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
             "Name the file with the private half."
         )
-    return broken(close_it(path, "key file")) if read.open_to_others else read.content
+    return broken_proof(permission_advice(path, "key file")) if read.open_to_others else read.content
 
 
 def _is_public_half(path: Path, content: bytes) -> bool:
@@ -159,3 +167,25 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
         "exp": request.now + ASSERTION_LIFE,
     }
     return sign_compact({"typ": "client-authentication+jwt", "kid": key.public.thumbprint()}, claims, key)
+
+
+def with_note(pem: bytes, until: datetime) -> bytes:
+    """The content of the file of a key that is good until then."""
+    return f"Enrolled until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} by `authsec enrol`.\n".encode() + pem
+
+
+def enrolled_until(content: bytes) -> datetime | None:
+    """Until when the key in the file was enrolled; None for one that was not."""
+    note = _NOTE.match(content)
+    try:
+        return datetime.fromisoformat(note[1].decode()) if note else None
+    except ValueError:
+        return None  # somebody has written into it
+
+
+def if_enrolled_refused(until: datetime, now: int) -> str:
+    """The remedy where the authority no longer accepts an enrolled key."""
+    over = until.timestamp() <= now
+    what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC{', which is over' if over else ''}."
+    taken = "" if over else " It may have been removed by an administrator."
+    return f"{what}{taken} To enrol again: make a new code on the agent's Connect page, then `authsec enrol`."

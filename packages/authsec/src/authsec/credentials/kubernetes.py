@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.credentials.token_file import TokenFile, volume_snippet
 from authsec.errors import AuthSecError
 
@@ -47,7 +47,7 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):  # nothing has that name
         return False
     except OSError as error:
-        raise broken(f"The token file {path} cannot be read: {error.strerror}.") from None
+        raise broken_proof(f"The token file {path} cannot be read: {error.strerror}.") from None
     return True
 
 

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from authsec.client_secret import is_client_secret
-from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
-from authsec.credentials.reading import close_it, read_regular
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.files import (
+    file_named_by,
+    is_a_secret,
+    missing_file,
+    pasted_secret,
+    permission_advice,
+    read_regular,
+)
+from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.errors import ConfigError
 
 _MOST_BYTES: Final = 1024
@@ -33,7 +39,7 @@ class SecretFile:
 
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
-            raise pasted(self.found_by)
+            raise pasted_secret(self.found_by)
         secret = _read(Path(self.path), self.found_by)
         if isinstance(secret, ConfigError):
             raise secret
@@ -73,16 +79,16 @@ def _read(path: Path, found_by: str) -> _Secret | ConfigError:
     try:
         read = read_regular(path, at_most=_MOST_BYTES)
     except FileNotFoundError:
-        return broken(f"{nothing_there(path, found_by)}? The secret was shown once, when it was made.")
+        return broken_proof(f"{missing_file(path, found_by)}? The secret was shown once, when it was made.")
     except OSError as error:
-        return broken(f"The secret file {path} cannot be read: {error.strerror}.")
+        return broken_proof(f"The secret file {path} cannot be read: {error.strerror}.")
     if read is None:
-        return broken(f"{path} is not a file: name the file itself that holds the secret.")
+        return broken_proof(f"{path} is not a file: name the file itself that holds the secret.")
     if read.open_to_others:
-        return broken(close_it(path, "secret file"))
+        return broken_proof(permission_advice(path, "secret file"))
     value = read.content.decode("ascii", "replace").strip()
     if not is_client_secret(value):
-        return broken(
+        return broken_proof(
             f"The secret file {path} does not hold a client secret: one line is expected, which begins with "
             "authsec_cs_, as it was shown when it was made. Was it copied whole?"
         )

@@ -1,4 +1,4 @@
-"""What a source of proof is asked, and what it answers."""
+"""The interface of a source of proof: the request, the proof, and the first source that has one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authsec.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRequest:
-    """What a source is asked for: a proof that its bearer is `client_id`, good at the authority called `issuer()`.
+    """A request for a proof that its bearer is `client_id`, for the authority called `issuer()`.
 
     `issuer`, `audience` and `trusted_audience` are functions, as learning the issuer costs a request that not every
     source needs. `audience` is for whom workload tokens are made: the issuer, unless `proof_audience` is configured.
@@ -76,7 +76,7 @@ def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Pr
     return None
 
 
-class MadeForAnother(ConfigError):
+class WrongProofAudience(ConfigError):
     """A proof that this authority would refuse, since it was made for others: `made_for`, as it says itself."""
 
     def __init__(self, message: str, *, made_for: tuple[str, ...], source: str) -> None:
@@ -85,6 +85,6 @@ class MadeForAnother(ConfigError):
         self.source = source
 
 
-def broken(message: str) -> ConfigError:
+def broken_proof(message: str) -> ConfigError:
     """For a proof that is meant to be this agent's and cannot be used; `message` says how to mend it."""
     return ConfigError(message, reason="credential_broken")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.credentials.workload_token import WorkloadToken
 from authsec.errors import AuthSecError, ConfigError, TransportError
 from authsec.extras import HOW_TO_INSTALL_SPIFFE
@@ -59,16 +59,16 @@ class SpiffeWorkloadApi:
 def _check(socket: str) -> None:
     """What can be said without asking; mind that a socket may not be there *yet*."""
     if not socket.startswith("unix:/"):
-        raise broken(
+        raise broken_proof(
             f"SPIFFE_ENDPOINT_SOCKET must name a unix socket, as in unix:///run/spire/sockets/agent.sock. {_OTHERWISE}"
         )
     if importlib.util.find_spec("spiffe") is None:
-        raise broken(
+        raise broken_proof(
             f"SPIFFE_ENDPOINT_SOCKET is set, and fetching an SVID needs a package that is not installed. "
             f"{HOW_TO_INSTALL_SPIFFE}\n{_OTHERWISE}"
         )
     if not sys.executable or getattr(sys, "frozen", False):
-        raise broken(
+        raise broken_proof(
             "An SVID is fetched by a second Python process, and this program has no interpreter to start one. Have "
             "SPIFFE Helper write the JWT-SVID to a file, and name it with AUTHSEC_WORKLOAD_TOKEN_FILE."
         )
@@ -90,7 +90,7 @@ def _fetch(socket: str, audience: str, spiffe_id: str, seconds: float) -> Worklo
     except subprocess.TimeoutExpired:
         return _failed("DEADLINE_EXCEEDED", socket)
     except OSError as error:
-        return broken(f"The process that fetches an SVID cannot be started: {error.strerror}. {_OTHERWISE}")
+        return broken_proof(f"The process that fetches an SVID cannot be started: {error.strerror}. {_OTHERWISE}")
     answer = _answer(done.stdout)
     token = WorkloadToken.of(str(answer.get("token", "")))
     return token or _failed(str(answer.get("failed", "INVALID")), socket)
@@ -107,7 +107,7 @@ def _answer(output: bytes) -> Mapping[str, Any]:
 def _failed(code: str, socket: str) -> ConfigError | TransportError:
     """A gRPC status code in words that a person can act on (SPIFFE Workload Endpoint §6)."""
     if code == "PERMISSION_DENIED":
-        return broken(
+        return broken_proof(
             "The SPIFFE Workload API gives this workload no identity. Register it with SPIRE, with selectors that it "
             f"has. {_OTHERWISE}"
         )
@@ -120,7 +120,7 @@ def _failed(code: str, socket: str) -> ConfigError | TransportError:
             reason="unreachable",
             retryable=True,
         )
-    return broken(
+    return broken_proof(
         "The SPIFFE Workload API gave no SVID that can be used. Is AUTHSEC_SPIFFE_ID, if it is set, an identity of "
         f"this workload, and this machine's clock right? {_OTHERWISE}"
     )

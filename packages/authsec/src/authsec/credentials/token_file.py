@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
-from authsec.credentials.reading import read_regular
-from authsec.credentials.source import MadeForAnother, Proof, ProofRequest, broken
+from authsec.credentials.files import file_named_by, is_a_secret, missing_file, pasted_secret, read_regular
+from authsec.credentials.source import Proof, ProofRequest, WrongProofAudience, broken_proof
 from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
 from authsec.errors import ConfigError
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 _IF_REFUSED = (
     "Has an administrator registered who makes these tokens as a trusted issuer, and what they prove for this agent on "
@@ -31,14 +30,14 @@ class TokenFile:
 
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
-            raise pasted(self.found_by)
+            raise pasted_secret(self.found_by)
         token = read_token(Path(self.path), self.found_by)
         if isinstance(token, str):
-            raise broken(token)
+            raise broken_proof(token)
         audience, source = request.audience(), f"token file {self.path} ({self.found_by})"
         if not token.is_for(audience):
             text = _for_somebody_else(self.path, token, audience)
-            raise MadeForAnother(text, made_for=token.audiences(), source=source)
+            raise WrongProofAudience(text, made_for=token.audiences(), source=source)
         return Proof(
             authorization=f"Bearer {token.value}",
             source=source,
@@ -68,7 +67,7 @@ def read_token(path: Path, found_by: str) -> WorkloadToken | str:
     try:
         read = read_regular(path, at_most=MOST_BYTES + 2)  # with the line's end, and one more than may be
     except FileNotFoundError:
-        return f"{nothing_there(path, found_by)}, and is the volume mounted?"
+        return f"{missing_file(path, found_by)}, and is the volume mounted?"
     except OSError as error:
         return f"The token file {path} cannot be read: {error.strerror}."
     if read is None:

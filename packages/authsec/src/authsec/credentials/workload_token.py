@@ -1,4 +1,4 @@
-"""A token that a platform made for a workload: whether it can be one at all, and what it says of itself.
+"""A token that a platform made for a workload: its form, and its claims without verification.
 
 Nobody's word is taken for anything here: the authority verifies it. What is looked at spares a person the search for
 why a token was refused that never could be accepted.
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
-from authsec.wording import plain
 
 MOST_BYTES: Final = 16_384  # what the authority reads of a token
 # RFC 7515 §7.1. Nothing else may reach the Authorization header, least of all a line break.

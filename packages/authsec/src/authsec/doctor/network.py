@@ -1,34 +1,41 @@
-"""The way to the authority, one hop at a time: name, connection, certificate. Nothing is asked of anybody yet."""
+"""The route to the authority, one hop at a time: name, connection, certificate. No request is sent yet."""
 
 from __future__ import annotations
 
 import http.client
 import os
 import socket
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from urllib3.util import make_headers
 
 from authsec.clock import Clock
-from authsec.config import AuthSecConfig, is_loopback
-from authsec.doctor.certificate import certificate
-from authsec.doctor.findings import Finding
+from authsec.config import AuthSecConfig, export_line, is_loopback
+from authsec.doctor.report import Finding
 from authsec.errors import ConfigError
-from authsec.pools import proxy_for
+from authsec.http_client import proxy_for, trust_store
+from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
-from authsec.wording import plain
 
 _PATIENCE: Final = 5.0
 _PORTS: Final = {"http": 80, "https": 443}
 _MOST_ADDRESSES: Final = 4
 
+_SOON: Final = timedelta(days=14)
+_IGNORE_TIME: Final = 0x200000  # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name
+_EXPIRED, _NOT_YET = 10, 9  # X509_V_ERR_… of OpenSSL
+_OTHER_NAME: Final = {62, 64}
+_UNKNOWN_SIGNER: Final = {18, 19, 20, 21}
+Connect = Callable[[], socket.socket]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Route:
     """To `target`, by way of the proxy if there is one. A proxy's password is in no repr and no text."""
 
     target: SplitResult
@@ -36,7 +43,7 @@ class Way:
 
     @property
     def first(self) -> tuple[str, int]:
-        """Whom this machine connects to."""
+        """The host and port of the first connection."""
         return _address(self.proxy or self.target)
 
     @property
@@ -56,20 +63,20 @@ class Way:
         return tunnel.sock
 
     def __repr__(self) -> str:
-        return f"Way(first={self.first!r})"
+        return f"Route(first={self.first!r})"
 
 
-def reached(config: AuthSecConfig, clock: Clock) -> list[Finding]:
+def check_network(config: AuthSecConfig, clock: Clock) -> list[Finding]:
     """Each hop, until the first that fails."""
     target = urlsplit(config.base_url)
     try:
-        way = Way(target=target, proxy=proxy_for(target))
+        route = Route(target=target, proxy=proxy_for(target))
     except ConfigError as error:
         return [Finding.failed("connection", error, "Correct HTTPS_PROXY, or put the authority's host into NO_PROXY.")]
     steps: Sequence[Callable[[], Finding | None]] = (
-        lambda: _name(way, clock),
-        lambda: _connection(way, clock),
-        lambda: _certificate(way, config, clock),
+        lambda: _name(route, clock),
+        lambda: _connection(route, clock),
+        lambda: _certificate(route, config, clock),
     )
     findings = []
     for step in steps:
@@ -81,19 +88,19 @@ def reached(config: AuthSecConfig, clock: Clock) -> list[Finding]:
     return findings
 
 
-def _name(way: Way, clock: Clock) -> Finding | None:
-    host, port = way.first
+def _name(route: Route, clock: Clock) -> Finding | None:
+    host, port = route.first
     try:
         found, took = clock.timed(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError):
-        whose = ", the proxy of HTTPS_PROXY" if way.proxy else ""
+        whose = ", the proxy of HTTPS_PROXY" if route.proxy else ""
         return Finding(
             step="name",
             grade=Grade.BAD,
             facts=(f"no address is known here for {host}{whose}",),
             reason="unknown_host",
-            remedy=f"Correct the host in {'HTTPS_PROXY' if way.proxy else 'AUTHSEC_BASE_URL'}, or see why this machine "
-            "cannot look it up (its DNS, a VPN that is off, a service's name outside of its cluster).",
+            remedy=f"Correct the host in {'HTTPS_PROXY' if route.proxy else 'AUTHSEC_BASE_URL'}, or see why this "
+            "machine cannot look it up (its DNS, a VPN that is off, a service's name outside of its cluster).",
         )
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     if addresses == [host]:
@@ -103,32 +110,32 @@ def _name(way: Way, clock: Clock) -> Finding | None:
     return Finding(step="name", facts=(fact,))
 
 
-def _connection(way: Way, clock: Clock) -> Finding:
-    host, port = way.first
+def _connection(route: Route, clock: Clock) -> Finding:
+    host, port = route.first
     try:
-        opened, took = clock.timed(way.connect)
+        opened, took = clock.timed(route.connect)
     except OSError as error:
-        return _no_connection(way, error)
+        return _no_connection(route, error)
     opened.close()
     facts = [f"{host}:{port} accepts, in {duration(took)}"]
-    if way.proxy:
-        facts = [f"{way.target.netloc} is connected in {duration(took)}", way.by_proxy]
+    if route.proxy:
+        facts = [f"{route.target.netloc} is connected in {duration(took)}", route.by_proxy]
     elif os.environ.get("HTTPS_PROXY", os.environ.get("https_proxy")):
-        facts.append(f"not by HTTPS_PROXY: {_why_no_proxy(way.target)}")
+        facts.append(f"not by HTTPS_PROXY: {_why_no_proxy(route.target)}")
     return Finding(step="connection", facts=tuple(facts))
 
 
-def _no_connection(way: Way, error: OSError) -> Finding:
-    host, port = way.first
+def _no_connection(route: Route, error: OSError) -> Finding:
+    host, port = route.first
     why = "no answer in time" if isinstance(error, TimeoutError) else plain(error.strerror or str(error), 100)
-    facts = [f"{host}:{port}: {why}", *([way.by_proxy] if way.proxy else [])]
-    if way.proxy:
+    facts = [f"{host}:{port}: {why}", *([route.by_proxy] if route.proxy else [])]
+    if route.proxy:
         remedy = "See whether the proxy runs and lets this machine through; or put the authority's host into NO_PROXY."
     elif isinstance(error, TimeoutError):
         remedy = "See what is in between: a firewall, a network policy of the cluster, a VPN that is off."
     else:
         remedy = "See whether the authority runs there, and whether AUTHSEC_BASE_URL has its port."
-    reason = "proxy_failed" if way.proxy else "unreachable"
+    reason = "proxy_failed" if route.proxy else "unreachable"
     return Finding(step="connection", grade=Grade.BAD, facts=tuple(facts), reason=reason, remedy=remedy)
 
 
@@ -138,13 +145,144 @@ def _why_no_proxy(target: SplitResult) -> str:
     return "this machine itself needs none" if is_loopback(str(target.hostname)) else "NO_PROXY names the host"
 
 
-def _certificate(way: Way, config: AuthSecConfig, clock: Clock) -> Finding | None:
+def _certificate(route: Route, config: AuthSecConfig, clock: Clock) -> Finding | None:
     """None without TLS; and with a proxy that itself speaks it, where one TLS would have to stand inside another."""
-    if way.target.scheme == "http" or (way.proxy and way.proxy.scheme == "https"):
+    if route.target.scheme == "http" or (route.proxy and route.proxy.scheme == "https"):
         return None
     now = datetime.fromtimestamp(clock.wall(), UTC)
-    return certificate(way.connect, str(way.target.hostname), config, now)
+    return check_certificate(route.connect, str(route.target.hostname), config, now)
 
 
 def _address(parts: SplitResult) -> tuple[str, int]:
     return str(parts.hostname), parts.port or _PORTS[parts.scheme]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Certificate:
+    names: tuple[str, ...]
+    signer: str
+    begins: datetime
+    ends: datetime
+
+    @classmethod
+    def of(cls, read: Mapping[str, Any]) -> _Certificate:
+        """From what `SSLSocket.getpeercert` gives."""
+        signer = {name: value for part in read.get("issuer", ()) for name, value in part}
+        named = [str(value) for _, value in read.get("subjectAltName", ())]
+        return cls(
+            names=tuple(plain(name, 80) for name in named),
+            signer=plain(signer.get("commonName") or signer.get("organizationName") or "nobody named", 80),
+            begins=datetime.fromtimestamp(ssl.cert_time_to_seconds(read["notBefore"]), UTC),
+            ends=datetime.fromtimestamp(ssl.cert_time_to_seconds(read["notAfter"]), UTC),
+        )
+
+    def told(self) -> tuple[str, ...]:
+        names = ", ".join(self.names[:5]) + (f" and {len(self.names) - 5} more" if len(self.names) > 5 else "")
+        return (f"for {names or 'no name'}, signed by {self.signer}", f"valid {_day(self.begins)} to {_day(self.ends)}")
+
+
+def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: datetime) -> Finding:
+    """The certificate of the server at the other end of `connect`, verified as the SDK verifies it."""
+    try:
+        trust = trust_store(config.ca_file)
+    except ConfigError as error:
+        return Finding.failed("certificate", error, "Correct AUTHSEC_CA_FILE, or unset it to use the system's store.")
+    store = _store(config.ca_file)
+    try:
+        with connect() as plain_socket, trust.wrap_socket(plain_socket, server_hostname=host) as secured:
+            shown, version = _Certificate.of(secured.getpeercert() or {}), secured.version()
+    except ssl.SSLCertVerificationError as error:
+        return _untrusted(error, _presented(connect), host, config, now)
+    except (OSError, ValueError) as error:
+        return _no_tls(error)
+    facts = (*shown.told(), f"trusted by {store}, over {version}")
+    if shown.ends - now > _SOON:
+        return Finding(step="certificate", facts=facts)
+    return Finding(
+        step="certificate",
+        grade=Grade.AMBER,
+        facts=(*facts, f"it ends in {(shown.ends - now).days} days"),
+        reason="certificate_ends_soon",
+        remedy="Have whoever runs the authority renew its certificate.",
+    )
+
+
+def _untrusted(
+    error: ssl.SSLCertVerificationError, shown: _Certificate | None, host: str, config: AuthSecConfig, now: datetime
+) -> Finding:
+    code = error.verify_code
+    facts = [f"not trusted: {plain(error.verify_message, 120)}", *(shown.told() if shown else ())]
+    remedy = "Have whoever runs the authority mend its certificate."
+    if code in {_EXPIRED, _NOT_YET}:
+        facts.append(f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC")
+        remedy = "If this machine's clock is right, have whoever runs the authority renew its certificate."
+    elif code in _OTHER_NAME:
+        remedy = f"Use a name in AUTHSEC_BASE_URL that the certificate is for; {host} is none."
+    elif code in _UNKNOWN_SIGNER:
+        facts.append(f"looked for its signer in {_store(config.ca_file)}")
+        remedy = (
+            "Let AUTHSEC_CA_FILE name the PEM file of the authority that signed it; or have the server send the "
+            f"certificates in between.\n    {export_line('AUTHSEC_CA_FILE', '/path/to/ca.pem')}"
+        )
+    return Finding(
+        step="certificate",
+        grade=Grade.BAD,
+        facts=tuple(facts),
+        reason="certificate_untrusted",
+        remedy=remedy,
+    )
+
+
+def _no_tls(error: OSError | ValueError) -> Finding:
+    slow = isinstance(error, TimeoutError)
+    why = "no answer in time" if slow else plain(getattr(error, "reason", None) or type(error).__name__, 80)
+    return Finding(
+        step="certificate",
+        grade=Grade.BAD,
+        facts=(f"no TLS connection could be made: {why}",),
+        reason="tls_failed",
+        remedy="See whether this port speaks https at all, and AUTHSEC_BASE_URL has the right scheme and port.",
+    )
+
+
+def _presented(connect: Connect) -> _Certificate | None:
+    """The certificate that was not trusted, to be read. Nothing is sent over these connections.
+
+    Python reads only what it has verified; so the certificate is fetched first, then trusted as the only one there is.
+    None where that fails, as with a server that shows another one each time.
+    """
+    try:
+        with connect() as plain_socket, _unverifying().wrap_socket(plain_socket) as secured:
+            der = secured.getpeercert(binary_form=True) or b""
+        with connect() as plain_socket, _trusting_only(der).wrap_socket(plain_socket) as secured:
+            return _Certificate.of(secured.getpeercert() or {})
+    except (OSError, ValueError, KeyError):  # what cannot be read is not described
+        return None
+
+
+def _unverifying() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _trusting_only(der: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_IGNORE_TIME)
+    context.load_verify_locations(cadata=der)
+    return context
+
+
+def _store(ca_file: str | None) -> str:
+    """Which certificates count here, and whether there are any: slim images come without."""
+    if ca_file:
+        return f"the file of AUTHSEC_CA_FILE ({plain(ca_file, 200)})"
+    paths = ssl.get_default_verify_paths()
+    found = [each for each in (paths.cafile, paths.capath) if each and os.path.exists(each)]
+    return f"the system's trust store ({', '.join(found)})" if found else "the system's trust store, WHICH IS EMPTY"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"

@@ -1,4 +1,4 @@
-"""What is installed beside this package; and packages of other people that are taken for ours.
+"""The packages beside this one, and packages of other people that look like ours.
 
 The public index has other people's packages under names like ours. They speak the same contract, but send no proof,
 and some make up a token that nobody signed when they are refused.
@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from typing import Final
 
-from authsec.doctor.findings import Finding
+from authsec.doctor.report import Finding
+from authsec.safe_text import plain
 from authsec.terminal import Grade
-from authsec.wording import plain
 
 _FOLDERS: Final = {  # of ours in a clone, by name
     "authsec": "authsec",
@@ -28,7 +28,7 @@ _NEEDED: Final = ("urllib3", "cryptography", "joserfc", "spiffe")  # the last th
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def packages(installed: Iterable[Distribution] | None = None) -> list[Finding]:
+def check_packages(installed: Iterable[Distribution] | None = None) -> list[Finding]:
     """Versions, and whose packages they are. `installed` is by default what this interpreter finds."""
     ours: list[tuple[str, Distribution]] = []
     strangers: list[tuple[str, Distribution]] = []

@@ -1,33 +1,45 @@
-"""Every place where a proof is looked for, in the order of the SDK: what is there, and what it says about itself."""
+"""Every place where a proof may be, in the order of the SDK: what is there, and its claims.
+
+Nothing of a proof is verified here, and nothing that could be sent as a proof is shown: no token, no signature, no
+`jti`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from authsec.authority import Authority
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line, with_scheme
 from authsec.credentials import CredentialSource, Proof, ProofRequest
-from authsec.credentials.source import MadeForAnother
+from authsec.credentials.source import WrongProofAudience
+from authsec.credentials.workload_token import WorkloadToken
 from authsec.doctor.advice import advice
-from authsec.doctor.findings import Finding
-from authsec.doctor.own_word import facts_of, seconds_over
+from authsec.doctor.report import Finding
 from authsec.errors import AuthSecError
+from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
-from authsec.token_report import fact
-from authsec.wording import plain
+from authsec.token_report import FACT_WIDTH, fact_line
 
 _PATIENCE: Final = 3.0  # with a place that does not count
 _LONGEST: Final = 300  # of an address that is shown to be pasted
 _RENEWED: Final = "See why whatever writes this token no longer renews it."
 _ENROLLED: Final = "Enrol this machine again: a new code on the agent's Connect page, then `authsec enrol`."
 
+_OF_A_JOB: Final = ("repository", "ref", "environment", "job_workflow_ref")  # GitHub Actions
+_OF_A_POD: Final = (
+    ("k8s:ns", ("namespace",)),
+    ("k8s:sa", ("serviceaccount", "name")),
+    ("k8s:pod-name", ("pod", "name")),
+    ("k8s:node-name", ("node", "name")),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class ProofSearch:
     """`source` is the place that counts: the first that has something; None where none has.
 
     `broken` says that what it has cannot be used, which ends the search.
@@ -55,7 +67,7 @@ class _Place:
         return plain(self.proof.source if self.proof else self.looked_at.partition("\n")[0], 300)
 
 
-def look(authority: Authority, config: AuthSecConfig, clock: Clock, *, certain: bool) -> Looked:
+def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, certain: bool) -> ProofSearch:
     """Ask each source, also those after the one that counts: a forgotten variable may stand before what was meant.
 
     Unless `certain`, what the proof has to be made for is not known.
@@ -69,18 +81,18 @@ def look(authority: Authority, config: AuthSecConfig, clock: Clock, *, certain: 
     later = [f"not used, as it comes later: {place.line()}" for place in after if place.has_something]
     *nothing, last = before
     lines = [place.line() for place in nothing]
-    if isinstance(last.error, MadeForAnother) and not certain:
-        facts = [*lines, f"found: {last.error.source}", fact("made for", ", ".join(last.error.made_for)), *later]
-        return Looked(finding=_of_another(last.error, facts), source=last.source)
+    if isinstance(last.error, WrongProofAudience) and not certain:
+        facts = [*lines, f"found: {last.error.source}", fact_line("made for", ", ".join(last.error.made_for)), *later]
+        return ProofSearch(finding=_of_another(last.error, facts), source=last.source)
     if last.error is not None:
         remedy = _another_authority(last.error, "The other way is above.") or advice(last.error, config)
         finding = Finding.failed("proof", last.error, remedy, [*lines, *later])
-        return Looked(finding=finding, source=last.source, broken=True)
+        return ProofSearch(finding=finding, source=last.source, broken=True)
     if last.proof is not None:
         now = int(clock.wall())
-        facts = [*lines, f"used: {last.line()}", *facts_of(last.proof, now), *later]
-        return Looked(finding=_counts(last.proof, facts, now), source=last.source)
-    return Looked(finding=_none(before), source=None)
+        facts = [*lines, f"used: {last.line()}", *proof_claims(last.proof, now), *later]
+        return ProofSearch(finding=_counts(last.proof, facts, now), source=last.source)
+    return ProofSearch(finding=_none(before), source=None)
 
 
 def _asked(source: CredentialSource, request: ProofRequest) -> _Place:
@@ -92,7 +104,7 @@ def _asked(source: CredentialSource, request: ProofRequest) -> _Place:
 
 
 def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
-    over = seconds_over(proof, now)
+    over = seconds_expired(proof, now)
     if not over:
         return Finding(step="proof", facts=tuple(facts))
     return Finding(
@@ -104,7 +116,7 @@ def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
     )
 
 
-def _of_another(error: MadeForAnother, facts: Sequence[str]) -> Finding:
+def _of_another(error: WrongProofAudience, facts: Sequence[str]) -> Finding:
     """Nobody said for whom it has to be made, so that the address may be what is wrong, and the proof may be right."""
     remedy = _another_authority(error, "")
     return Finding(
@@ -115,7 +127,7 @@ def _of_another(error: MadeForAnother, facts: Sequence[str]) -> Finding:
 
 def _another_authority(error: AuthSecError, otherwise: str) -> str:
     """The question whether the address is wrong, where a proof was made for another that can be one."""
-    if not isinstance(error, MadeForAnother):
+    if not isinstance(error, WrongProofAudience):
         return ""
     meant = next((each for each in error.made_for if _can_be_an_authority(each)), "")
     if not meant or meant == os.environ.get("AUTHSEC_BASE_URL"):
@@ -141,3 +153,47 @@ def _none(places: Sequence[_Place]) -> Finding:
         reason="no_proof",
         remedy="\n".join(remedies),
     )
+
+
+def proof_claims(proof: Proof, now: int) -> list[str]:
+    """Lines that may be shown to anybody."""
+    token = _token(proof)
+    if token is None:
+        return ["it is no token, and says nothing about itself"]
+    claims = token.claims
+    if claims.get("iss") == claims.get("sub"):  # an assertion of the agent about itself (RFC 7523 §3)
+        facts = [fact_line("key", token.key_id() or "unnamed"), fact_line("made for", token.audiences_in_words())]
+        if proof.until is not None and proof.until > now:
+            facts.append(fact_line("enrolled", f"for {duration(proof.until - now)} from now"))
+        return facts
+    rows = [("issuer", claims.get("iss")), ("made for", token.audiences_in_words()), ("subject", claims.get("sub"))]
+    rows += [(name, claims.get(name)) for name in _OF_A_JOB if name in claims]
+    rows += _pod(claims.get("kubernetes.io"))
+    rows += [("expires", f"in {duration(token.seconds_left(now))}")] if token.seconds_left(now) else []
+    shown = [(name, value) for name, value in rows if isinstance(value, str)]
+    width = max([FACT_WIDTH - 1, *(len(name) for name, _ in shown)])
+    return [fact_line(name, value, width) for name, value in shown]
+
+
+def seconds_expired(proof: Proof, now: int) -> int:
+    """For how long it, or the key that made it, has been expired; 0 if it has not, or nobody says."""
+    if proof.until is not None:
+        return max(0, int(now - proof.until))
+    token = _token(proof)
+    return token.seconds_over(now) if token else 0
+
+
+def _token(proof: Proof) -> WorkloadToken | None:
+    kind, _, value = proof.authorization.partition(" ")
+    return WorkloadToken.of(value) if kind == "Bearer" else None
+
+
+def _pod(named: object) -> list[tuple[str, Any]]:
+    """The claims of Kubernetes, by the names of the selectors that they prove."""
+    return [(selector, _at(named, path)) for selector, path in _OF_A_POD]
+
+
+def _at(value: object, path: tuple[str, ...]) -> object:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

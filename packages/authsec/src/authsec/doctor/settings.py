@@ -1,4 +1,4 @@
-"""What the environment says: where the authority is, which agent this is, and variables that nobody reads."""
+"""The settings in the environment: the authority's address, the agent's id, and variables that nobody reads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from authsec.config import AuthSecConfig, export_line, is_loopback, with_scheme
-from authsec.doctor.findings import Finding
+from authsec.doctor.report import Finding
 from authsec.errors import ConfigError
+from authsec.safe_text import plain
 from authsec.terminal import Grade
-from authsec.wording import plain
 
 READ: Final = (
     "AUTHSEC_ADMIN_KEY", "AUTHSEC_AGENT_CLIENT_ID", "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_AGENT_SECRET_FILE",
@@ -38,8 +38,15 @@ class Settings:
     names_agent: bool
     assumed: AuthSecConfig | None = None
 
+    @property
+    def subject(self) -> dict[str, str]:
+        """Which authority and which agent are examined, for the report."""
+        authority = self.config.base_url if self.config else "not known"
+        agent = self.config.client_id if self.config and self.names_agent else "not known"
+        return {"authority": authority, "agent": agent}
 
-def settings() -> Settings:
+
+def read_settings() -> Settings:
     """The settings of the agent that the environment names, and all that is wrong with them at once."""
     misspelt = _misspelt()
     try:
@@ -63,7 +70,7 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
 
 
 def _wrong_address() -> ConfigError | None:
-    """What is wrong with the address alone: where both are missing, each has a step of its own."""
+    """The error of the address alone: where both are missing, each has a step of its own."""
     try:
         AuthSecConfig.from_env(client_id=_NOBODY)
     except ConfigError as error:

@@ -28,7 +28,7 @@ from authsec.jose.compact import (
     signing_input,
     verify_compact,
 )
-from authsec.jose.errors import JoseError
+from authsec.jose.keys import JoseError
 
 __all__ = [
     "JoseError",

@@ -1,4 +1,4 @@
-"""The compact form of a signed JWT (RFC 7515 §7.1): taking it apart, putting it together, asking a key about it."""
+"""The compact form of a signed JWT (RFC 7515 §7.1): parse, sign, verify."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from authsec import strict_json
-from authsec.jose.errors import JoseError
-from authsec.jose.keys import PrivateKey, PublicKey
+from authsec.jose.keys import JoseError, PrivateKey, PublicKey
 
 EMBEDDED_KEY_HEADERS: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
 
@@ -39,7 +38,7 @@ class VerifiedJws:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class UnverifiedJws:
-    """What a token says of itself: good for choosing the key that shall verify it, and for nothing else."""
+    """The parts of a token before verification: to choose the key that verifies it, and for nothing else."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]

@@ -12,11 +12,8 @@ from joserfc.errors import JoseError as _LibraryError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from authsec.jose.errors import JoseError
-
 MINIMUM_RSA_BITS: Final = 2048  # NIST SP 800-131A
 MAXIMUM_RSA_BITS: Final = 8192  # a verification costs the square of this: no one may make us pay more
-
 _RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _EC_ALGORITHMS: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _EC_CURVES: Final[Mapping[str, ec.EllipticCurve]] = {
@@ -28,14 +25,24 @@ _ED25519_ALGORITHMS: Final = frozenset({"EdDSA", "Ed25519"})  # RFC 8037, and th
 _ALGORITHMS: Final = {
     name: JWSRegistry.algorithms[name] for name in _RSA_ALGORITHMS | {*_EC_ALGORITHMS.values()} | _ED25519_ALGORITHMS
 }
-
 _PRIVATE_JWK_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-
 _NativePublic = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _NativePrivate = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 _LibraryKey = RSAKey | ECKey | OKPKey
 _JWK_READERS: Final[Mapping[object, type[_LibraryKey]]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+
+
+class JoseError(Exception):
+    """A token or a key is refused. `reason` is a stable code; the text never holds token or key.
+
+    Tokens: `too_large`, `malformed`, `crit`, `embedded_key`, `alg_not_allowed`, `key_mismatch`, `bad_signature`.
+    Keys: `malformed_key`, `private_key`, `not_private_key`, `encrypted_key`, `unsupported_key`, `weak_key`, `key_use`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class PublicKey:

@@ -1,17 +1,18 @@
 """What an API said when it refused a request, read from the exceptions of HTTP clients.
 
-requests, httpx, aiohttp and urllib all raise something that carries a status and headers; their texts carry whole
-URLs. The reason stands in the WWW-Authenticate header, where RFC 6750 §3 wants it.
+requests, httpx, aiohttp and urllib all raise an exception with a status and headers; their texts have whole URLs. The
+reason is in the WWW-Authenticate header, as RFC 6750 §3 requires.
 """
 
 from __future__ import annotations
 
 import http
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 _AUTH_PARAM = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _SAME_FOR_A_NEW_TOKEN: Final = {"issuer_mismatch", "audience_mismatch", "binding_not_supported"}
@@ -53,6 +54,20 @@ def api_refusal(thing: object) -> ApiRefusal | None:
     return ApiRefusal(
         status=status, said=_said(status, challenge), reason=challenge.get("reason", ""), sent=_sent(response)
     )
+
+
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all that a traceback prints with it. Each once."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__]
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
 
 
 def _status(response: Any) -> int | None:

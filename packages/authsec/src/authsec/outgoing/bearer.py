@@ -1,15 +1,21 @@
-"""Which token goes along with a request, and what a 401 means for it. Knows no HTTP library."""
+"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401. Knows no HTTP library."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from authsec.clock import Clock
-from authsec.outgoing.origins import Origin
+from authsec.config import is_loopback, with_scheme
+from authsec.errors import ConfigError
+from authsec.safe_text import plain
 from authsec.tokens import DelegationToken, HiddenText, TokenRequest
-from authsec.wording import plain
 
 _log = logging.getLogger("authsec")
 
@@ -17,9 +23,12 @@ _UNAUTHORIZED: Final = 401
 _PROBATION: Final = 30.0  # seconds for which one new token at most is asked for an API that refuses the newest as well
 _MOST_MENTIONED: Final = 64
 
+_PORTS: Final = {"http": 80, "https": 443}
+_EXAMPLE: Final = "allowed_origins=['https://crm.example.com']"
+
 
 class Tokens(Protocol):
-    """What is needed of `AuthSecClient`."""
+    """The part of `AuthSecClient` that `Bearer` uses."""
 
     def get_token(self, scope: str | None, resource: tuple[str, ...] | None) -> DelegationToken: ...
 
@@ -45,7 +54,7 @@ class Bearer:
     _mentioned: set[Origin | None] = field(default_factory=set, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What is copied or pickled knows no token."""
+        """A copy or pickle has no token."""
         return _restored, (self.client, self.origins, self.wanted)
 
     def goes_to(self, origin: Origin | None) -> bool:
@@ -88,3 +97,69 @@ class Bearer:
 
 def _restored(client: Tokens, origins: frozenset[Origin], wanted: TokenRequest) -> Bearer:
     return Bearer(client=client, origins=origins, wanted=wanted, clock=Clock())
+
+
+class Origin(NamedTuple):
+    """Scheme, host in small letters (IPv6 without brackets) and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, scheme: str, host: str, port: int | None) -> Origin | None:
+        """None for what is no address of the web."""
+        if scheme not in _PORTS or not host:
+            return None
+        return cls(scheme, host.lower().strip("[]"), _PORTS[scheme] if port is None else port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+def origin_of(url: str) -> Origin | None:
+    """The origin of a URL; None for one that has none, or that two parsers read in two ways.
+
+    `requests` reads a URL by one of them and connects by the other, so an address such as `https://a.example\\@b.example`
+    might be checked as one host and sent to another.
+    """
+    try:
+        one, other = urlsplit(url), parse_url(url)
+        first = Origin.of(one.scheme, one.hostname or "", one.port)
+        second = Origin.of(other.scheme or "", other.host or "", other.port)
+    except (ValueError, LocationParseError):
+        return None  # no origin is named by it, so it gets no token
+    return first if first == second else None
+
+
+def named_origins(names: str | Sequence[str], allow_http_hosts: Collection[str]) -> frozenset[Origin]:
+    """The origins that a program allows; raises `ConfigError` for none, and for what is not exactly one."""
+    origins = frozenset(_named(name, allow_http_hosts) for name in ([names] if isinstance(names, str) else names or ()))
+    if not origins:
+        raise _invalid(f"allowed_origins is empty, so no API would ever get a token. Name the APIs, as in {_EXAMPLE}.")
+    return origins
+
+
+def _named(name: str, allow_http_hosts: Collection[str]) -> Origin:
+    wanted = f"allowed_origins takes origins: scheme, host and, unless it is the usual one, port, as in {_EXAMPLE}."
+    if not isinstance(name, str) or not name.isascii() or not name.isprintable() or "*" in name:
+        raise _invalid(f"{wanted} There are no wildcards; names in other scripts are written in their ASCII form.")
+    if meant := with_scheme(name):
+        raise _invalid(f"An entry of allowed_origins lacks its scheme. Is it {meant}? {wanted}")
+    origin = origin_of(name)
+    if origin is None:
+        raise _invalid(wanted)
+    if name.removesuffix("/").lower() not in {str(origin), f"{origin}:{origin.port}"}:
+        raise _invalid(f"{wanted} A path, a query or a user name does not belong there: is it {origin}?")
+    trusted_network = is_loopback(origin.host) or origin.host in {host.lower() for host in allow_http_hosts}
+    if origin.scheme == "http" and not trusted_network:
+        raise _invalid(
+            f"{origin} is plain http, over which anybody on the way could read this agent's tokens. Use https, or, if "
+            f"the network to this host is trusted, set AUTHSEC_ALLOW_HTTP_HOSTS={origin.host}"
+        )
+    return origin
+
+
+def _invalid(message: str) -> ConfigError:
+    return ConfigError(message, reason="allowed_origins_invalid")

@@ -8,13 +8,12 @@ from functools import cache
 from typing import Any
 
 from authsec.errors import ConfigError
-from authsec.outgoing.bearer import Bearer, header
-from authsec.outgoing.origins import Origin
+from authsec.outgoing.bearer import Bearer, Origin, header
 from authsec.tokens import DelegationToken
 
 
 class HttpxAuth:
-    """What `httpx_auth` gives: for `auth=` of a `Client`, an `AsyncClient`, or one request.
+    """The result of `httpx_auth`: for `auth=` of a `Client`, an `AsyncClient`, or one request.
 
     A redirect is followed by the client itself, which drops the header where scheme, host or port change, but for one
     case: from `http` to `https` on the usual ports of one host.

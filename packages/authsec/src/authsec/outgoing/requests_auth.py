@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from authsec.outgoing.bearer import Bearer, header
-from authsec.outgoing.origins import Origin, origin_of
+from authsec.outgoing.bearer import Bearer, Origin, header, origin_of
 from authsec.tokens import DelegationToken
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """A throwaway authority for tests of agents and APIs: `pytest_plugins = ["authsec.testing"]`.
 
 It signs with a key that nobody else has, under an issuer that every verifier made elsewhere refuses. `authority` is the
-whole of it; `minting` makes its tokens, `endpoint` answers agents over HTTP, `denials` are its refusals, `places` puts
-it in the place of a real one, `scripted` is a model for whole runs of an agent, and `fixtures` are for pytest. Other
-test runners use `ThrowawayAuthority` and `ScriptedModel` by themselves.
+whole of it; `tokens` makes its tokens, `endpoint` answers and denies agents over HTTP, `substitution` puts it in the
+place of a real one, `scripted_model` is a model for whole runs of an agent, and `fixtures` are for pytest. Other test
+runners use `ThrowawayAuthority` and `ScriptedModel` by themselves.
 
 PYTEST_DONT_REWRITE: nothing is asserted here, and pytest would warn of a test that imports this before it is a plugin.
 """
@@ -11,8 +11,8 @@ PYTEST_DONT_REWRITE: nothing is asserted here, and pytest would warn of a test t
 from __future__ import annotations
 
 from authsec.testing.authority import ThrowawayAuthority
-from authsec.testing.minting import ISSUER
-from authsec.testing.scripted import ScriptedModel, call, calls, say
+from authsec.testing.scripted_model import ScriptedModel, call, calls, say
+from authsec.testing.tokens import ISSUER
 
 __all__ = ["ISSUER", "ScriptedModel", "ThrowawayAuthority", "call", "calls", "say"]
 

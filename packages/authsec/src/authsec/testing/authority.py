@@ -11,12 +11,11 @@ from typing import Any, Final, Self
 from authsec.cache import forget
 from authsec.client import AuthSecClient
 from authsec.errors import ConfigError
-from authsec.granting import grant_page
+from authsec.grant_url import grant_page
 from authsec.jose import JoseError, parse_compact
-from authsec.testing.denials import HttpAnswer, denial
-from authsec.testing.endpoint import Endpoint
-from authsec.testing.minting import CLIENT_ID, ISSUER, key_set, mint
-from authsec.testing.places import Believer, Ended, client_for, in_place_of, verifier_for
+from authsec.testing.endpoint import Endpoint, HttpAnswer, denial
+from authsec.testing.substitution import Believer, InMemoryRevocations, client_for, in_place_of, verifier_for
+from authsec.testing.tokens import CLIENT_ID, ISSUER, key_set, mint
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.verifier import SeveralAuthorities, TokenVerifier
 
@@ -43,14 +42,14 @@ class ThrowawayAuthority:
         self._denial: tuple[str, str | None] | None = None
         self._given: list[str] = []
         self._audiences: list[str] = []
-        self._revocations = Ended()
+        self._revocations = InMemoryRevocations()
         self._places = ExitStack()
         self._endpoint = Endpoint(self._answer)
         self.base_url = self._endpoint.base_url
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads an `AuthSecClient()` here.
+        """The variables that make `AuthSecClient()` ask this authority.
 
         The issuer is this address, not the one of the tokens: an API that is imported in a test makes a `TokenVerifier`
         of it, which is refused for the other. `stand_in_for` then gives that what it needs.
@@ -74,7 +73,7 @@ class ThrowawayAuthority:
         self._places.enter_context(in_place_of(thing, self._believing(thing)))
 
     def delegate(self, *permissions: str | Sequence[str]) -> None:
-        """What agents may have from now on; nothing at all if nothing is named. Raises `ConfigError` for no action."""
+        """Set the actions that agents get; none if none is named. Raises `ConfigError` for a name that is no action."""
         self._delegated = tuple(action for some in permissions for action in _actions(some))
 
     def deny(self, reason: str, details: str | None = None) -> None:
@@ -182,7 +181,7 @@ class ThrowawayAuthority:
         return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
 
     def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:
-        """What the test denies, or what is more than it delegates."""
+        """The denial, where the test denies the agent or delegates less than asked."""
         delegated = scope if self._delegated is None else self._delegated
         missing = [action for action in scope if action not in delegated]
         grant_at = grant_page(self.base_url, client_id, actions=missing or scope, audiences=resource)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from authsec.testing.authority import ThrowawayAuthority
-from authsec.testing.scripted import ScriptedModel
+from authsec.testing.scripted_model import ScriptedModel
 
 # What the person who runs the tests has set up for real agents and APIs.
 _OF_OTHERS: Final = ("AUTHSEC_", "ACTIONS_ID_TOKEN_", "SPIFFE_")

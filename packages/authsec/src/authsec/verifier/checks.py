@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypeGuard, TypeVar
 
 from authsec.errors import ConfigError, InvalidToken
+from authsec.safe_text import plain
 from authsec.verifier.issuer import refuse_throwaway
 from authsec.verifier.token import ACTION
-from authsec.wording import plain
 
 HIGHEST_LEEWAY: Final = 300
 YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
@@ -23,7 +23,7 @@ YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What this API expects of a token. Raises `ConfigError` for expectations that anybody could meet.
+    """The expectations of an API. Raises `ConfigError` for expectations that anybody could meet.
 
     `leeway` are the seconds by which the clocks of authority and API may differ, in either direction.
     """
@@ -51,15 +51,15 @@ class Expected:
 
 
 class Case(NamedTuple):  # as is the next one: they are made for each request, in a fraction of a dataclass's time
-    """One token before its judge."""
+    """One token and the expectations of its API."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
     expected: Expected
 
 
-class Standing(NamedTuple):
-    """A token that is what it should be, at one moment. Times are in seconds since the epoch."""
+class Validity(NamedTuple):
+    """A verified token at one moment. Times are in seconds since the epoch."""
 
     begins: int
     ends: int
@@ -68,11 +68,11 @@ class Standing(NamedTuple):
     expected: Expected
 
 
-_Before = TypeVar("_Before", Case, Standing)
+_Subject = TypeVar("_Subject", Case, Validity)
 
 
 @dataclass(frozen=True, slots=True)
-class Check(Generic[_Before]):
+class Check(Generic[_Subject]):
     """`holds` or the token is refused for `reason`. `source` is what asks for the check.
 
     `remedy` may name `{issuer}` and `{audience}` of this API. No text quotes the token, but what `told` takes from it,
@@ -81,11 +81,11 @@ class Check(Generic[_Before]):
 
     reason: str
     source: str
-    holds: Callable[[_Before], bool]
+    holds: Callable[[_Subject], bool]
     failure: str
     remedy: str
     retryable: bool = False
-    told: Callable[[_Before], str] = lambda _: ""
+    told: Callable[[_Subject], str] = lambda _: ""
 
 
 class ClaimType(NamedTuple):
@@ -101,7 +101,7 @@ _ONE_OF_OURS: Final = "Send a delegation token as the authority {issuer} issues 
 _A_NEW_ONE: Final = "Get a new delegation token from the authority {issuer}."
 
 
-def apply(checks: tuple[Check[_Before], ...], case: _Before) -> None:
+def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
     """Make these checks, in their order; the first that does not hold is raised."""
     for check in checks:
         if not check.holds(case):
@@ -248,7 +248,7 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
 )
 
 # Asked of every token that has passed all others, each time that it is shown.
-STANDING_CHECKS: Final[tuple[Check[Standing], ...]] = (
+VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
     Check(
         "token_expired",
         "RFC 7519 §4.1.4",

@@ -1,13 +1,14 @@
 """Fetching one JSON document from the authority, with a limit on everything.
 
-The connection is closed afterwards: it happens every few minutes, and what is not kept cannot be inherited by a fork.
+The authority's metadata (RFC 8414) names the addresses of its documents, on its own host only.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3 import exceptions
@@ -16,7 +17,8 @@ from urllib3.util import Timeout
 from authsec import strict_json
 from authsec.clock import Clock
 from authsec.errors import ConfigError
-from authsec.pools import open_pool
+from authsec.http_client import open_pool
+from authsec.safe_text import plain
 
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
@@ -44,7 +46,7 @@ class AnotherIssuer(DocumentRefused):
 
 
 class DocumentBusy(DocumentRefused):
-    """Whoever has it has too much to do at the moment."""
+    """The server is too busy at the moment."""
 
 
 class Documents:
@@ -67,7 +69,7 @@ class Documents:
         return document
 
     def get(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
-        """What is served at `url` as JSON to a request with these headers, unread; raises `DocumentRefused`."""
+        """The unparsed JSON at `url`, for a request with these headers; raises `DocumentRefused`."""
         deadline = self._clock.monotonic() + MOST_SECONDS
         try:
             with open_pool(url, self._trust) as pool:
@@ -81,7 +83,7 @@ class Documents:
                 finally:
                     response.close()
         except exceptions.HTTPError as error:
-            raise DocumentRefused(f"{url} cannot be fetched: {why(error)}") from None
+            raise DocumentRefused(f"{url} cannot be fetched: {failure_text(error)}") from None
         except ConfigError as error:  # the proxy's, which is only looked at now
             raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
@@ -97,9 +99,27 @@ class Documents:
         return bytes(body)
 
 
-def why(error: exceptions.HTTPError) -> str:
-    """What went wrong on the way, in words that name no object."""
+def failure_text(error: exceptions.HTTPError) -> str:
+    """The text for a failed request, without addresses of objects."""
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
+
+
+def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[str, Any]]) -> str:
+    """The address that the metadata has as its member `named`; raises `DocumentRefused`."""
+    metadata = fetch(issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
+    its = metadata.get("issuer")
+    if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another
+        whose = f"the issuer {plain(its, 100)!r}" if isinstance(its, str) else "no issuer"
+        raise AnotherIssuer(f"its metadata names {whose} instead of {issuer!r}")
+    parts = urlsplit(issuer)
+    origin = f"{parts.scheme}://{parts.netloc}/"
+    address = metadata.get(named)
+    if address is None:
+        raise DocumentRefused(f"its metadata names no {named}")
+    # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
+    if not isinstance(address, str) or not address.startswith(origin) or not _is_plain(address):
+        raise DocumentRefused(f"its {named} does not begin with {origin}")
+    return address
 
 
 def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
@@ -110,3 +130,7 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         raise DocumentRefused(f"{url} is not served as JSON")
+
+
+def _is_plain(url: str) -> bool:
+    return len(url) <= 2048 and url.isascii() and url.isprintable() and " " not in url

@@ -1,7 +1,9 @@
-"""What may be called an issuer, when its keys are fetched from where its name says."""
+"""Issuers: which names a verifier accepts, and which issuers an unverified token names."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,7 +12,7 @@ from authsec.config import is_loopback
 from authsec.errors import ConfigError
 
 THROWAWAY_ISSUER: Final = "https://authsec.invalid"
-"""Whose tokens `authsec.testing` makes, for tests."""
+"""The issuer of the tokens that `authsec.testing` makes."""
 
 
 def refuse_throwaway(issuer: str) -> None:
@@ -46,3 +48,27 @@ def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:
 
 def _invalid(message: str) -> ConfigError:
     return ConfigError(message, reason="issuer_invalid")
+
+
+def named_issuers(token: str) -> frozenset[str]:
+    """Every issuer that any reader could take the token for one of; none if it is no JWT.
+
+    Unverified: it may decide who verifies a token, or that it is passed on, never that it counts. Every `iss` is here
+    where there are several, since readers differ in which one they take.
+    """
+    payload = "".join(token.split(".")[1:2]).encode("utf-8", "replace")
+    try:
+        members = json.loads(
+            base64.b64decode(payload + b"===", altchars=b"-_"),
+            object_pairs_hook=_Members,
+            parse_int=str,  # Python refuses a number of many digits, which other readers take
+        )
+    except (ValueError, RecursionError):
+        return frozenset()
+    if not isinstance(members, _Members):
+        return frozenset()
+    return frozenset(value for name, value in members if name == "iss" and isinstance(value, str))
+
+
+class _Members(list[tuple[str, object]]):
+    """Those of one JSON object, repeated ones too."""

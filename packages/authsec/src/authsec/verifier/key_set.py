@@ -1,4 +1,4 @@
-"""A JWK Set as the answer to one question: which key has this `kid`?"""
+"""Key sets (RFC 7517): the key for a `kid`, from a JWK Set that the program gives."""
 
 from __future__ import annotations
 

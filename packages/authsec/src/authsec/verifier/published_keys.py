@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from authsec.clock import Clock
+from authsec.clock import Clock, Moment, moment, since
 from authsec.errors import ConfigError, KeysUnavailable
 from authsec.jose import PublicKey
-from authsec.verifier.documents import AnotherIssuer, DocumentRefused
+from authsec.verifier.documents import AnotherIssuer, DocumentRefused, published_address
 from authsec.verifier.key_set import KeysHealth, usable_keys
-from authsec.verifier.metadata import published_address
-from authsec.verifier.moments import Moment, moment, since
 
 _log = logging.getLogger("authsec.verifier")
 
@@ -189,7 +187,7 @@ class PublishedKeys:
         return min(max(FIRST_PAUSE, 2 * took), RETRY_PAUSE)
 
     def _tell(self) -> None:
-        """What is in the way, once, however often it is tried again; and once more when that begins to refuse all."""
+        """Log a failure once, however often it repeats; and once more when it begins to refuse all tokens."""
         age = self._age()
         usable = age < self._keep_for
         if self._told == (self._failure, usable):

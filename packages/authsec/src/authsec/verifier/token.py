@@ -1,4 +1,4 @@
-"""What a verified token says: who calls, and which actions it may take."""
+"""`VerifiedToken`: the agent that calls, and the actions that it may take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 from authsec.errors import InsufficientScope
-from authsec.granting import grant_page
+from authsec.grant_url import grant_page
 
 ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -120,7 +120,7 @@ class VerifiedToken:
 
 
 def _copied(value: Any) -> Any:
-    """Of a JSON value what can be changed without changing it."""
+    """A copy of a JSON value, which the caller may change."""
     if isinstance(value, Mapping):
         return {name: _copied(item) for name, item in value.items()}
     return list(map(_copied, value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""`TokenVerifier`: may the bearer of this token come in?"""
+"""`TokenVerifier`: verifies the tokens of one authority for one API."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,47 +16,46 @@ from authsec.api_credential import VARIABLE as CREDENTIAL
 from authsec.api_credential import read_credential
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
+from authsec.http_client import trust_store
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
-from authsec.pools import trust_store
 from authsec.verifier.checks import (
     AUDIENCE_MISMATCH,
     CLAIM_CHECKS,
     HEADER_CHECKS,
     ISSUER_CHECKS,
-    STANDING_CHECKS,
+    VALIDITY_CHECKS,
     Case,
     Expected,
-    Standing,
+    Validity,
     apply,
     apply_types,
     audiences_of,
 )
 from authsec.verifier.documents import MOST_BYTES, Documents
-from authsec.verifier.health import Health
-from authsec.verifier.introspection.asking import Introspection
-from authsec.verifier.introspection.endpoint import Endpoint
+from authsec.verifier.introspection import Introspection, IntrospectionEndpoint
 from authsec.verifier.issuer import check_issuer
-from authsec.verifier.key_set import GivenKeys, KeySource
-from authsec.verifier.misdirected import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, Misdirected
+from authsec.verifier.key_set import GivenKeys, KeysHealth, KeySource
+from authsec.verifier.mismatch_log import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, MismatchLog
 from authsec.verifier.published_keys import PublishedKeys
-from authsec.verifier.remembered import Known, RememberedTokens, mark_of
-from authsec.verifier.revocations.following import (
+from authsec.verifier.revocations.policy import (
     RETRY_AFTER,
-    Followed,
+    FeedHealth,
+    FollowedRevocations,
+    IntrospectedRevocations,
+    NoRevocations,
     Policy,
     Revocations,
-    Unfollowed,
     check_policy,
 )
-from authsec.verifier.revocations.introspected import Introspected
-from authsec.verifier.revocations.sharing import shared_follower
-from authsec.verifier.revocations.workers.place import meeting_place
+from authsec.verifier.revocations.shared_file import shared_file_at
+from authsec.verifier.revocations.shared_follower import shared_follower
+from authsec.verifier.sync_or_async import Caller, call_in_place, run_in_place
 from authsec.verifier.token import VerifiedToken
-from authsec.verifier.waiting import Waiting, here, outcome_of
+from authsec.verifier.verification_cache import CachedToken, VerificationCache, token_digest
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
 
-# What `authsec.jose` finds wrong, in the words of this door.
+# The reasons of `authsec.jose`, in the words of a verifier.
 _REASONS: Final = {
     "too_large": "token_too_large",
     "malformed": "token_malformed",
@@ -65,6 +65,14 @@ _REASONS: Final = {
     "key_mismatch": "alg_not_allowed",
     "bad_signature": "signature_invalid",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Safe to show to operators. `revocations` is None where none are followed."""
+
+    keys: KeysHealth
+    revocations: FeedHealth | None
 
 
 class TokenVerifier:
@@ -123,13 +131,13 @@ class TokenVerifier:
     ) -> None:
         self.expected = Expected(issuer=issuer, audience=audience, leeway=leeway, algorithms=frozenset(algorithms))
         self._max_bytes = max_bytes
-        self._remembered = RememberedTokens(remember)
+        self._cache = VerificationCache(remember)
         self._clock = clock or Clock()
-        self._for_another_api = Misdirected(FOR_ANOTHER_API, self._clock)
-        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, self._clock)
+        self._for_another_api = MismatchLog(FOR_ANOTHER_API, self._clock)
+        self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, self._clock)
         check_policy(revocations)
         credential = read_credential(credential)
-        self.credential_mark = None if credential is None else mark_of(credential)  # to tell it from others
+        self.credential_mark = None if credential is None else token_digest(credential)  # to tell it from others
         ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
         offline = keys is not None and revocations == "until_exp"
         trust = None if offline else _trust(issuer, ca_file, allow_http_hosts)
@@ -145,17 +153,17 @@ class TokenVerifier:
                 unknown_key_pause=unknown_key_pause,
             )
         if offline:
-            self._revocations: Revocations = Unfollowed()
+            self._revocations: Revocations = NoRevocations()
         elif isinstance(revocations, str):
-            place = meeting_place(shared_file, issuer)
-            follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock, place=place)
-            followed = Followed(
+            file = shared_file_at(shared_file, issuer)
+            follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock, file=file)
+            followed = FollowedRevocations(
                 issuer, follower, audience=audience, credential=credential, policy=revocations, stale_after=stale_after
             )
             if isinstance(self._keys, PublishedKeys):
                 self._keys.revoked_keys = lambda: follower.feed.revoked_keys
             asking = _asking(self.expected, credential, self._clock, trust) if revocations == "introspect" else None
-            self._revocations = followed if asking is None else Introspected(followed, asking)
+            self._revocations = followed if asking is None else IntrospectedRevocations(followed, asking)
         else:
             self._revocations = revocations
 
@@ -175,24 +183,26 @@ class TokenVerifier:
         Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
         fetch of keys, some five seconds at most, and the first time as long for the feed of revocations.
         """
-        mark = mark_of(bearer[: self._max_bytes + 1])  # of one that is too long, what keeps it from being another
-        known = self._recall(mark)
-        return self._again(known) or outcome_of(self._verify(bearer, mark, known, here))
+        digest = token_digest(
+            bearer[: self._max_bytes + 1]
+        )  # of one that is too long, what keeps it from being another
+        known = self._cached(digest)
+        return self._verify_cached(known) or run_in_place(self._verify(bearer, digest, known, call_in_place))
 
     async def averify(self, bearer: str) -> VerifiedToken:
         """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
-        mark = mark_of(bearer[: self._max_bytes + 1])
-        known = self._recall(mark)
-        return self._again(known) or await self._verify(bearer, mark, known, asyncio.to_thread)
+        digest = token_digest(bearer[: self._max_bytes + 1])
+        known = self._cached(digest)
+        return self._verify_cached(known) or await self._verify(bearer, digest, known, asyncio.to_thread)
 
-    def _again(self, known: Known | None) -> VerifiedToken | None:
-        """A token that is known, where nothing has to be waited for: nearly every request ends here."""
+    def _verify_cached(self, known: CachedToken | None) -> VerifiedToken | None:
+        """The identity of a cached token, without waiting; None if it takes more. Nearly every request ends here."""
         # Whether it is current is asked before what has ended: that is as recent, or more so.
         if known is None or not self._revocations.settled or not self._revocations.current:
             return None
         return self._conclude(known)
 
-    async def _verify(self, bearer: str, mark: bytes, known: Known | None, waiting: Waiting) -> VerifiedToken:
+    async def _verify(self, bearer: str, digest: bytes, known: CachedToken | None, waiting: Caller) -> VerifiedToken:
         if known is None:
             jws = self._parse(bearer)
             kid = jws.header["kid"]
@@ -201,7 +211,7 @@ class TokenVerifier:
             await waiting(self._revocations.settle)
         current = self._revocations.current  # before what has ended, as above
         verified = self._conclude(known)
-        self._remembered.keep(mark, known)
+        self._cache.put(digest, known)
         if current:
             return verified
         await waiting(self._revocations.make_sure, bearer, verified.claims)
@@ -227,13 +237,13 @@ class TokenVerifier:
         """End the background thread, if no other verifier needs it. Then revocations are followed no more."""
         self._revocations.close()
 
-    def _recall(self, mark: bytes) -> Known | None:
-        """What the token was found to be before, if the key that vouched for it is the very one that counts now."""
-        known = self._remembered.recall(mark)
+    def _cached(self, digest: bytes) -> CachedToken | None:
+        """The cached token, if the key that verified it is still in use."""
+        known = self._cache.get(digest)
         return known if known is not None and self._keys.at_hand(known.kid) is known.key else None
 
     def _parse(self, bearer: str) -> UnverifiedJws:
-        """What can be refused before a key is needed."""
+        """Parse the token, and refuse what needs no key to be refused."""
         try:
             jws = parse_compact(bearer, max_bytes=self._max_bytes)
         except JoseError as error:
@@ -253,7 +263,7 @@ class TokenVerifier:
             self._of_another_authority.note(self.expected.issuer, named)
             raise
 
-    def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> Known:
+    def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> CachedToken:
         """The signature, then the claims."""
         if key is None:
             raise InvalidToken(
@@ -272,12 +282,12 @@ class TokenVerifier:
             if error.reason == AUDIENCE_MISMATCH:
                 self._for_another_api.note(self.expected.audience, audiences_of(jws.claims))
             raise
-        return Known.of(jws.claims, jws.header["kid"], key)
+        return CachedToken.of(jws.claims, jws.header["kid"], key)
 
-    def _conclude(self, known: Known) -> VerifiedToken:
-        """What is asked each time."""
+    def _conclude(self, known: CachedToken) -> VerifiedToken:
+        """The checks of every request: revocation and time."""
         revoked = self._revocations.ended(known.subjects, known.version)
-        apply(STANDING_CHECKS, Standing(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
+        apply(VALIDITY_CHECKS, Validity(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
         return known.identity
 
     def _refused(self, error: JoseError) -> InvalidToken:
@@ -293,15 +303,15 @@ class TokenVerifier:
 
 
 def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl.SSLContext | None) -> Introspection:
-    """Who asks about single tokens; raises `ConfigError` where the authority would not answer."""
+    """The introspection of single tokens; raises `ConfigError` where the authority would not answer."""
     if credential is None:
         raise ConfigError(
             f'revocations="introspect" needs credential=… (or {CREDENTIAL}): by it the authority knows the API that '
             "asks. Make one where the authority is administered: authsec apis create-credential API",
             reason="credential_missing",
         )
-    endpoint = Endpoint(expected.issuer, expected.audience, credential, clock=clock, trust=trust)
-    return Introspection(expected.issuer, endpoint.ask, mark=mark_of, clock=clock)
+    endpoint = IntrospectionEndpoint(expected.issuer, expected.audience, credential, clock=clock, trust=trust)
+    return Introspection(expected.issuer, endpoint.ask, mark=token_digest, clock=clock)
 
 
 def _key_set(keys: KeySet) -> Mapping[str, Any]:
@@ -315,7 +325,7 @@ def _key_set(keys: KeySet) -> Mapping[str, Any]:
 
 
 def _trust(issuer: str, ca_file: str | None, allow_http_hosts: Collection[str] | None) -> ssl.SSLContext | None:
-    """Whose certificates count, if the issuer may be spoken to at all; None over plain http."""
+    """The trust store, for an issuer that may be used at all; None over plain http."""
     check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
     return trust_store(ca_file) if urlsplit(issuer).scheme == "https" else None
 

@@ -1,8 +1,8 @@
-"""`authsec verify-server`: the same verification for APIs in no Python, asked by the proxy before them.
+"""`authsec verify-server`: the same verification for non-Python APIs, asked by the proxy before them.
 
-The proxy sends it what the Authorization header says and hands on its answer: in headers who calls, or a refusal. The
-proxy's own configuration says which actions a request needs (`requirement`). The decision is that of `authsec.gate`
-(`door`); it is asked over HTTP (`http`) or, by Apache, over FastCGI (`fastcgi`).
+The proxy sends the Authorization header and passes on the answer: the caller in headers, or a refusal. Its own
+configuration says which actions a request needs. `decision` reads that and asks `authsec.gate`; proxies reach it over
+HTTP (`http`) or, as Apache does, over FastCGI (`fastcgi`). `server` runs both, `command` has the options.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`authsec verify-server` as it is typed: its options, which are settings of the environment as well."""
+"""The command `authsec verify-server`: its options, which are settings of the environment as well."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def verify_server(**options: Any) -> None:
     servers of a host follow the authority together, over one connection.
     """
     try:
-        from authsec.verify_server.listening import Place
-        from authsec.verify_server.serving import ServerSettings, run
+        from authsec.verify_server.listen_address import ListenAddress
+        from authsec.verify_server.server import ServerSettings, run
     except ImportError:
         raise ConfigError(
             f"verify-server needs packages that are not installed. {HOW_TO_INSTALL_VERIFY_SERVER}",
@@ -65,8 +65,8 @@ def verify_server(**options: Any) -> None:
     settings = ServerSettings(
         issuer=options["issuer"],
         audiences=tuple(dict.fromkeys(options["audience"])),
-        listen=Place.read(options["listen"], beyond_loopback=beyond),
-        fastcgi=Place.read_port(options["fastcgi"], beyond_loopback=beyond) if options["fastcgi"] else None,
+        listen=ListenAddress.read(options["listen"], beyond_loopback=beyond),
+        fastcgi=ListenAddress.read_port(options["fastcgi"], beyond_loopback=beyond) if options["fastcgi"] else None,
         revocations=options["revocations"],
         stale_after=options["stale_after"],
         publish_metadata=not options["no_metadata"],

@@ -1,4 +1,4 @@
-"""The server as a FastCGI authorizer, which is how Apache asks (mod_authnz_fcgi).
+"""The server as a FastCGI authorizer, for Apache (mod_authnz_fcgi).
 
 Of the protocol (FastCGI 1.0 §3, §6.3) there is what an authorizer needs: one request a connection, no body. The request
 comes as CGI variables, those of the configuration among them; the answer goes back as CGI headers.
@@ -15,11 +15,10 @@ from enum import IntEnum
 from http import HTTPStatus
 from typing import Final
 
-from authsec.answers import Answer
+from authsec.gate import Response
 from authsec.verifier import VerifiedToken
-from authsec.verify_server.door import REFUSAL, Door, misconfigured
-from authsec.verify_server.identity import identity_headers
-from authsec.verify_server.requirement import Misconfigured
+from authsec.verify_server.decision import REFUSAL, Gates, Misconfigured, misconfigured
+from authsec.verify_server.identity_headers import identity_headers
 
 _log = logging.getLogger("authsec.verify_server")
 
@@ -45,14 +44,14 @@ class _Record(IntEnum):
 
 
 class BadRecord(Exception):
-    """What was sent is no request to an authorizer."""
+    """The record is no request to an authorizer."""
 
 
 class FastCgi:
     """Answers one connection after the other; give `serve` to `asyncio.start_server`."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, gates: Gates) -> None:
+        self._gates = gates
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: one request."""
@@ -78,13 +77,13 @@ class FastCgi:
         writer.write(b"".join([*records, _record(_Record.STDOUT, request), _record(_Record.END, request, bytes(8))]))
         await writer.drain()
 
-    async def _decide(self, variables: dict[str, str]) -> VerifiedToken | Answer:
+    async def _decide(self, variables: dict[str, str]) -> VerifiedToken | Response:
         if VARIABLE not in variables:
             missing = Misconfigured(f"Apache has sent no {VARIABLE}, which says what is needed")
             return misconfigured(missing, variables.get("REQUEST_URI", ""))
         # Of several headers the server has made one, with commas (RFC 3875 §4.1.18).
         authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
-        return await self._door.ask(variables[VARIABLE], authorizations, variables.get("REQUEST_URI", ""))
+        return await self._gates.decide(variables[VARIABLE], authorizations, variables.get("REQUEST_URI", ""))
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
@@ -130,9 +129,9 @@ def _length(stream: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(stream[at : at + size]) & 0x7FFF_FFFF, at + size
 
 
-def _cgi(decided: VerifiedToken | Answer) -> bytes:
+def _cgi(decided: VerifiedToken | Response) -> bytes:
     """Headers that begin with Variable- become variables of Apache; those of a refusal reach the caller."""
-    if isinstance(decided, Answer):
+    if isinstance(decided, Response):
         refused = _refusal(decided)
         return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _refusal(_shortened(decided))
     lines = [(f"Variable-{name.upper().replace('-', '_')}", value) for name, value in identity_headers(decided)]
@@ -143,17 +142,17 @@ def _cgi(decided: VerifiedToken | Answer) -> bytes:
     return _lines(200, lines)
 
 
-def _refusal(answer: Answer) -> bytes:
+def _refusal(answer: Response) -> bytes:
     headers = [(name, value) for name, value in answer.headers if name != REFUSAL]  # Apache reads the body
     return _lines(answer.status, [*headers, *_PLAIN]) + answer.content
 
 
-def _shortened(answer: Answer) -> Answer:
+def _shortened(answer: Response) -> Response:
     """The same refusal without what makes it long, such as each action that a token allows."""
     told = {name: answer.body[name] for name in ("error", "reason", "details", "retryable")}
     body = {name: value if len(json.dumps(value)) <= _MOST_OF_ONE_THING else _LEFT_OUT for name, value in told.items()}
     headers = tuple((name, value) for name, value in answer.headers if len(value) <= _MOST_OF_ONE_THING)
-    return Answer(status=answer.status, headers=headers, body=body)
+    return Response(status=answer.status, headers=headers, body=body)
 
 
 def _lines(status: int, headers: list[tuple[str, str]]) -> bytes:

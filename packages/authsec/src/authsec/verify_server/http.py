@@ -16,86 +16,18 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs
 
-from authsec.answers import Answer
 from authsec.asgi import Receive, Refusal, Scope, Send
-from authsec.gate import Gate
+from authsec.gate import Gate, Response
 from authsec.resource_metadata import WELL_KNOWN
 from authsec.verifier import VerifiedToken
-from authsec.verify_server.door import Door, misconfigured
-from authsec.verify_server.identity import identity_headers
-from authsec.verify_server.requirement import Misconfigured
+from authsec.verify_server.decision import Gates, Misconfigured, misconfigured
+from authsec.verify_server.identity_headers import identity_headers
 
 _VERIFY: Final = "/verify"
 # How proxies say what was requested: the first nginx, haproxy and Caddy, the second Traefik.
 _TARGETS: Final = ("x-original-uri", "x-forwarded-uri")
 
-
-class VerifyApp:
-    """Answers proxies. `health` may wait, and is asked in a thread."""
-
-    def __init__(self, door: Door, health: Callable[[], Answer]) -> None:
-        self._door = door
-        self._health = health
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"verify-server answers no {scope['type']} connection")
-        try:
-            decided = await self._decide(scope)
-        except asyncio.CancelledError:  # uvicorn's way to end what takes longer than it waits
-            decided = _ENDING
-        if isinstance(decided, Answer):
-            await Refusal(answer=decided)(scope, receive, send)
-            return
-        passes = 204 if scope["path"] == _VERIFY else 200  # Envoy takes 200 only for a yes
-        length = [] if passes == 204 else [("content-length", "0")]
-        told = [*identity_headers(decided), ("cache-control", "no-store"), *length]
-        headers = [(name.lower().encode(), value.encode("ascii")) for name, value in told]
-        await send({"type": "http.response.start", "status": passes, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _decide(self, scope: Scope) -> VerifiedToken | Answer:
-        path: str = scope["path"]
-        # As it was sent: what is percent-encoded in a segment must not become a boundary of segments.
-        raw = scope["raw_path"].partition(b"?")[0].decode("latin-1")
-        if path == _VERIFY:
-            query = scope["query_string"].decode("latin-1")
-            return await self._door.ask(query, _sent(scope, "authorization"), "".join(_sent(scope, *_TARGETS)[:1]))
-        if raw.startswith(f"{_VERIFY}/"):
-            # The first segment is the proxy's; all after it, the query too, is the caller's, and decides nothing.
-            _, _, query, *rest = raw.split("/")
-            return await self._door.ask(query, _sent(scope, "authorization"), f"/{'/'.join(rest)}")
-        if path == "/open":
-            return _OPEN
-        if path == "/healthz":
-            return await asyncio.to_thread(self._health)
-        if path.startswith(WELL_KNOWN):
-            return self._metadata(path, scope["query_string"].decode("latin-1"))
-        return misconfigured(Misconfigured(f"there is {_VERIFY} and /healthz here, and not what was asked for"))
-
-    def _metadata(self, path: str, query: str) -> Answer:
-        """The document that some gate has at this path. Several can have one at the same path of different hosts."""
-        (audience,) = parse_qs(query).get("audience", [None])[:1]
-        try:
-            gates = list(self._door.gates.values()) if audience is None else [self._door.gate_of(audience)]
-        except Misconfigured as error:
-            return misconfigured(error)
-        found = [document for gate in gates if (document := _public(gate, path)) is not None]
-        if len(found) > 1:
-            return misconfigured(Misconfigured("several APIs have their metadata at this path: add audience="))
-        return found[0] if found else _NOTHING_HERE
-
-
-def _public(gate: Gate, path: str) -> Answer | None:
-    entered = gate.enter(path, ())
-    return entered if isinstance(entered, Answer) and entered.status == 200 else None
-
-
-def _sent(scope: Scope, *names: str) -> list[str]:
-    return [value.decode("latin-1") for name, value in scope["headers"] if name.decode("latin-1") in names]
-
-
-_ENDING: Final = Answer(
+_ENDING: Final = Response(
     status=503,
     headers=(("retry-after", "1"),),
     body={
@@ -105,8 +37,8 @@ _ENDING: Final = Answer(
         "retryable": True,
     },
 )
-_OPEN: Final = Answer(status=200, body={"status": "open"})
-_NOTHING_HERE: Final = Answer(
+_OPEN: Final = Response(status=200, body={"status": "open"})
+_NOTHING_HERE: Final = Response(
     status=404,
     body={
         "error": "There are no metadata at this address.",
@@ -115,3 +47,68 @@ _NOTHING_HERE: Final = Answer(
         "retryable": False,
     },
 )
+
+
+class VerifyApp:
+    """Answers proxies. `health` may wait, and is asked in a thread."""
+
+    def __init__(self, gates: Gates, health: Callable[[], Response]) -> None:
+        self._gates = gates
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"verify-server answers no {scope['type']} connection")
+        try:
+            decided = await self._decide(scope)
+        except asyncio.CancelledError:  # uvicorn's way to end what takes longer than it waits
+            decided = _ENDING
+        if isinstance(decided, Response):
+            await Refusal(answer=decided)(scope, receive, send)
+            return
+        passes = 204 if scope["path"] == _VERIFY else 200  # Envoy takes 200 only for a yes
+        length = [] if passes == 204 else [("content-length", "0")]
+        told = [*identity_headers(decided), ("cache-control", "no-store"), *length]
+        headers = [(name.lower().encode(), value.encode("ascii")) for name, value in told]
+        await send({"type": "http.response.start", "status": passes, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _decide(self, scope: Scope) -> VerifiedToken | Response:
+        path: str = scope["path"]
+        # As it was sent: what is percent-encoded in a segment must not become a boundary of segments.
+        raw = scope["raw_path"].partition(b"?")[0].decode("latin-1")
+        if path == _VERIFY:
+            query = scope["query_string"].decode("latin-1")
+            return await self._gates.decide(query, _sent(scope, "authorization"), "".join(_sent(scope, *_TARGETS)[:1]))
+        if raw.startswith(f"{_VERIFY}/"):
+            # The first segment is the proxy's; all after it, the query too, is the caller's, and decides nothing.
+            _, _, query, *rest = raw.split("/")
+            return await self._gates.decide(query, _sent(scope, "authorization"), f"/{'/'.join(rest)}")
+        if path == "/open":
+            return _OPEN
+        if path == "/healthz":
+            return await asyncio.to_thread(self._health)
+        if path.startswith(WELL_KNOWN):
+            return self._metadata(path, scope["query_string"].decode("latin-1"))
+        return misconfigured(Misconfigured(f"there is {_VERIFY} and /healthz here, and not what was asked for"))
+
+    def _metadata(self, path: str, query: str) -> Response:
+        """The document that some gate has at this path. Several can have one at the same path of different hosts."""
+        (audience,) = parse_qs(query).get("audience", [None])[:1]
+        try:
+            gates = list(self._gates.gates.values()) if audience is None else [self._gates.gate_of(audience)]
+        except Misconfigured as error:
+            return misconfigured(error)
+        found = [document for gate in gates if (document := _public(gate, path)) is not None]
+        if len(found) > 1:
+            return misconfigured(Misconfigured("several APIs have their metadata at this path: add audience="))
+        return found[0] if found else _NOTHING_HERE
+
+
+def _public(gate: Gate, path: str) -> Response | None:
+    entered = gate.enter(path, ())
+    return entered if isinstance(entered, Response) and entered.status == 200 else None
+
+
+def _sent(scope: Scope, *names: str) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name.decode("latin-1") in names]

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import structlog
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 from authsec_server.accounts.oidc.id_token import Expected, verified_claims
 from authsec_server.accounts.oidc.identity import RoleRule, VerifiedIdentity, is_complete, read_identity

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 from authsec_server.accounts.model.administrators import read_email
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused

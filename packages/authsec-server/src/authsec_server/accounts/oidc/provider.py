@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote_plus
 
 from authsec.jose import PublicKey
+from authsec.safe_text import plain
 from authsec.verifier.key_set import usable_keys
-from authsec.wording import plain
 
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
 from authsec_server.outbound import Outbound, OutboundFailed

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from authsec.wording import plain
+from authsec.safe_text import plain
 
 from authsec_server.attestation.model import Miss
 from authsec_server.audit.model import Named

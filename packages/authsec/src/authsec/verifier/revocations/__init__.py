@@ -1,8 +1,12 @@
-"""What has ended: the authority's feed of revocations, followed by an API.
+"""Revocations: the authority's feed of what has ended, followed by an API.
 
-`entries` and `batches` read it, `state` knows what has ended, `feed` how fresh that is, `messages`, `stream` and
-`network` speak with the authority, `workers` once for all of a host, `follower` does it in the background (`run`) while
-`leases` are held, `sharing` once for all verifiers of a process, `following` is what a verifier asks.
+| module | owns |
+|---|---|
+| `batch`, `state` | reading one signed batch; what is revoked, and how fresh that is |
+| `stream`, `authority_source` | the feed over HTTP: as a stream of events, or page by page |
+| `shared_file`, `workers` | one follower for all workers of a host, and the file that the others read |
+| `follower`, `leases`, `shared_follower` | the background thread, for whom it runs, one a process and authority |
+| `policy`, `log` | what a verifier asks; what the operator reads |
 
-Nothing a batch says counts before the feed's own key has vouched for it.
+No batch is applied before a key of the feed has verified it.
 """

@@ -1,19 +1,18 @@
-"""The thread that follows a feed: one for all who ask, for as long as there is one who asks."""
+"""The thread that follows a feed: one for all who need it, for as long as anybody does."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from authsec.clock import Clock
 from authsec.errors import KeysUnavailable
 from authsec.verifier.documents import DocumentBusy, DocumentRefused
-from authsec.verifier.revocations.entries import BatchRefused
-from authsec.verifier.revocations.feed import Feed
-from authsec.verifier.revocations.leases import Lease, Leases, Wish
-from authsec.verifier.revocations.run import Run, Source
-from authsec.verifier.revocations.telling import Telling
+from authsec.verifier.revocations.batch import BatchRefused
+from authsec.verifier.revocations.leases import Lease, Leases, LeaseTerms
+from authsec.verifier.revocations.log import FeedLog
+from authsec.verifier.revocations.state import Feed
 
 SHORTEST_PAUSE: Final = 0.1  # seconds before the second try
 LONGEST_PAUSE: Final = 2.0
@@ -42,13 +41,13 @@ class Follower:
         self._starting: threading.Lock
         self._begin_anew()
 
-    def lease(self, wish: Wish, credential: str | None = None) -> Lease:
+    def lease(self, terms: LeaseTerms, credential: str | None = None) -> Lease:
         """Have the feed followed for an API, for as long as the lease lives, or until `release`."""
-        return self._leases.take(wish, credential)
+        return self._leases.acquire(terms, credential)
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; with the last one the thread ends at once."""
-        self._leases.give_back(lease)
+        self._leases.release(lease)
         thread = self._thread
         if self._leases or thread is None:
             return
@@ -101,7 +100,7 @@ class Follower:
 
     def look(self) -> None:
         """Have it told in the log if what is known has become too old."""
-        self._run.telling.look()
+        self._run.log.look()
 
     def forked(self) -> None:
         """In the child: there is no thread here, and what the source holds is the parent's."""
@@ -115,7 +114,7 @@ class Follower:
         self._run = self._new_run()
 
     def _new_run(self) -> Run:
-        return Run(self.feed, self._leases, Telling(self.feed, self._leases, self._clock))
+        return Run(self.feed, self._leases, FeedLog(self.feed, self._leases, self._clock))
 
     def _live(self, run: Run) -> None:
         try:
@@ -145,9 +144,91 @@ class Follower:
                 run.fail(f"following it failed inside the program ({type(error).__name__})")
             tries += 1
             if run.settled:
-                run.telling.look()
+                run.log.look()
             run.wait(pause)
 
     def _pause(self, tries: int) -> float:
         longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(tries, 10))
         return longest * (0.5 + 0.5 * self._jitter())
+
+
+class Run:
+    """From the thread's start to its end.
+
+    `settled`: there has been a first try. For whoever watches: `connected`, `failure` (why the last try failed) and
+    `role` (where the feed is known from). `log` has the log say so.
+    """
+
+    def __init__(self, feed: Feed, leases: Leases, log: FeedLog) -> None:
+        self.feed = feed
+        self.log = log
+        self.settled = False
+        self.connected = False
+        self.failure: str | None = None
+        self.role = "follows"
+        self._leases = leases
+        self._stop = threading.Event()
+        self._tried = threading.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self._stop.is_set() or not self._leases
+
+    def stop(self) -> None:
+        """End it, from another thread."""
+        self._stop.set()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless it is stopped."""
+        self._stop.wait(seconds)
+
+    def settle(self, patience: float) -> None:
+        """Wait until the first try has succeeded or failed."""
+        self._tried.wait(patience)
+
+    def take(self, octets: bytes) -> bool:
+        """Believe a batch, or raise as `Feed.take` does; whether nothing is missing after it."""
+        complete = self.feed.take(octets).complete
+        if complete:
+            self._succeed()
+        return complete
+
+    def apply_shared(self, octets: bytes) -> bool:
+        """Apply a batch of the shared file, or raise as `Feed.apply_shared` does; whether nothing is missing now."""
+        complete = self.feed.apply_shared(octets)
+        if complete:
+            self._succeed()
+        return complete
+
+    def _succeed(self) -> None:
+        self.connected, self.failure = True, None
+        self.log.over()
+        self._settle()
+
+    def fail(self, why: str) -> None:
+        """Record why the try failed; in the log once, however often it repeats."""
+        if why != self.failure:
+            self.log.trouble(why)
+        self.connected, self.failure = False, why
+        self._settle()
+
+    def _settle(self) -> None:
+        self.settled = True
+        self._tried.set()
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def follow(self, run: Run) -> float:
+        """Have the run take what comes, until something is in the way; the seconds after which to go on."""
+
+    def stop(self) -> None:
+        """End a wait for what comes next, from another thread."""
+
+    def rest(self) -> None:
+        """Let go of everything, since the run is over."""
+
+    def forget(self) -> None:
+        """In a forked child: let go of what is the parent's, without a word to anybody."""

@@ -1,4 +1,4 @@
-"""Who wants a feed followed, and what the requests for it say of them."""
+"""Leases on the feed: for which APIs it is followed, and the headers that tell the authority so."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What somebody wants of the feed: to know of tokens for the API `audience`.
+class LeaseTerms:
+    """What one verifier needs of the feed: revocations of tokens for the API `audience`.
 
-    What is known does not count for it once it is older than `oldest` seconds. Then no token is accepted, or if it
-    `asks`, none without asking about it.
+    A feed older than `oldest` seconds is stale for this verifier. Then it accepts no token, or if it `asks`, none
+    without introspection.
     """
 
     audience: str
@@ -26,20 +26,20 @@ class Wish:
 
 
 class Lease:
-    """Somebody who wants the feed followed. Following ends when none is left, so it is not held anywhere else.
+    """One verifier's need of the feed. The follower ends with the last lease, so nothing else refers to it.
 
-    `credential` is that of the API, or None: the authority is told who follows.
+    `credential` is that of the API, or None; it tells the authority which API follows.
     """
 
-    __slots__ = ("__weakref__", "credential", "wish")
+    __slots__ = ("__weakref__", "credential", "terms")
 
-    def __init__(self, wish: Wish, credential: str | None) -> None:
-        self.wish = wish
+    def __init__(self, terms: LeaseTerms, credential: str | None) -> None:
+        self.terms = terms
         self.credential = credential
 
 
 class Leases:
-    """All that are held. Taken and given back from any thread, by their ids.
+    """All leases. Acquired and released from any thread, by their ids.
 
     No lock is needed, since each step is one of a dict: so there is nothing to mend after a fork either.
     """
@@ -47,29 +47,29 @@ class Leases:
     def __init__(self) -> None:
         self._held: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 
-    def take(self, wish: Wish, credential: str | None) -> Lease:
-        """One more, for as long as it lives, or until it is given back."""
-        lease = Lease(wish, credential)
+    def acquire(self, terms: LeaseTerms, credential: str | None) -> Lease:
+        """A new lease, until it is released or garbage-collected."""
+        lease = Lease(terms, credential)
         self._held[id(lease)] = lease
         return lease
 
-    def give_back(self, lease: Lease) -> None:
-        """It counts no more."""
+    def release(self, lease: Lease) -> None:
+        """End the lease."""
         self._held.pop(id(lease), None)
 
     def __bool__(self) -> bool:
         return len(self._held) > 0
 
-    def wishes(self) -> set[Wish]:
-        """What all who hold one want; the leases themselves are not kept alive by it."""
-        return {lease.wish for lease in self._there()}
+    def terms(self) -> set[LeaseTerms]:
+        """The terms of all leases, without keeping the leases alive."""
+        return {lease.terms for lease in self._there()}
 
     def headers(self) -> Mapping[str, str]:
-        """What each request for the feed says of those who hold one, so that people are told before they revoke.
+        """The headers of each request for the feed: for which APIs, so that people see the impact before they revoke.
 
         Of several credentials one is sent: a request has room for one.
         """
-        audiences = sorted({wish.audience for wish in self.wishes() if _is_sendable(wish.audience)})[:MOST_AUDIENCES]
+        audiences = sorted({terms.audience for terms in self.terms() if _is_sendable(terms.audience)})[:MOST_AUDIENCES]
         credentials = sorted({lease.credential for lease in self._there() if lease.credential is not None})
         said = {"AuthSec-Audience": " ".join(audiences)} if audiences else {}
         return said | ({"Authorization": f"Bearer {credentials[0]}"} if credentials else {})

@@ -1,0 +1,75 @@
+"""The file of a proof: its name from a variable or a program, and a read that a swapped name cannot mislead."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from authsec.credentials.source import broken_proof
+from authsec.errors import ConfigError
+
+# A JWT begins with `{"` in base64url; no file system has a name of more than 255 bytes.
+_SECRET: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.|-----BEGIN|authsec_cs_|[^/\\]{256}|[\r\n]")
+
+
+def file_named_by(variable: str) -> str | ConfigError:
+    """The path in the variable, empty if not set; or what to raise, from a frame that does not hold the secret."""
+    named = os.environ.get(variable, "").strip()
+    return pasted_secret(variable) if is_a_secret(named) else named
+
+
+def missing_file(path: Path, found_by: str) -> str:
+    """The text for a missing file, with the variable that names it, which may be set far from the program."""
+    named = f", which {found_by} names" if found_by.startswith("AUTHSEC_") else ""
+    return f"There is no file {path}{named}; is the path right"
+
+
+def is_a_secret(path: str | Path) -> bool:
+    """Whether this may be a token or a key, and is no name of a file in any case."""
+    return _SECRET.search(str(path)) is not None
+
+
+def pasted_secret(found_by: str) -> ConfigError:
+    """The error where a secret was given as the name of its file."""
+    return broken_proof(
+        f"{found_by} must name the file that holds the token or key, and seems to hold the secret itself. Write it to "
+        "a file that only this user can read, and name that file. Whoever saw it where it stood can use it: replace it."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileContent:
+    """The beginning of a file, hidden in every repr, and whether other users of this machine may open it."""
+
+    content: bytes = field(repr=False)
+    open_to_others: bool
+
+
+def read_regular(path: Path, *, at_most: int) -> FileContent | None:
+    """The first bytes of a regular file; None for any other file: a read from a pipe would never end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return FileContent(content=file.read(at_most), open_to_others=open_to_others(status))
+    finally:
+        os.close(descriptor)
+
+
+def open_to_others(status: os.stat_result) -> bool:
+    """Whether other users of this machine may do anything with the file. Where there are no modes, nobody can tell."""
+    return os.name == "posix" and bool(status.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def permission_advice(path: Path, what: str) -> str:
+    """The problem and the remedy of a file that is open to others."""
+    return (
+        f"The {what} {path} may be opened by other users of this machine, so it proves nothing. Add:\n"
+        f"    chmod 600 {path}"
+    )

@@ -1,0 +1,127 @@
+"""A denial, the authority's or an API's, as a tool's result: the text for the model, in the shape of its framework.
+
+No argument names the framework. The frames of the call do, and where AnyIO runs the tool in a thread, the coroutines
+that wait for that thread. Only a denial looks at them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Collection, Iterator
+from types import FrameType
+from typing import Any, Final
+
+from authsec.cache import forget
+from authsec.errors import AuthenticationError, AuthSecError, DelegationDenied
+from authsec.issued_tokens import live_tokens
+from authsec.outgoing.api_errors import ApiRefusal, api_refusal, error_chain
+from authsec.redaction import redacted
+
+_log = logging.getLogger("authsec")
+
+_UNAUTHORIZED: Final = 401
+_DENIED: Final = {_UNAUTHORIZED, 403}
+_MCP_TOOLS: Final = {"mcp.server.mcpserver.tools.base", "mcp.server.fastmcp.tools.base"}  # of mcp 2, and of 1
+_LANGCHAIN_TOOLS: Final = {
+    "langchain_core.tools.base",
+    "langchain_core.tools.structured",
+    "langchain_core.tools.simple",
+}
+_MOST: Final = 500  # frames
+
+
+def denial_text(error: Exception, held: Collection[str]) -> str | None:
+    """The text of a denial for a model; None for any other error, which the caller raises. `held`: the call's tokens.
+
+    The denial is the error, or its cause (`raise … from`), or each member of an exception group. An error raised while
+    a denial was handled is no denial.
+
+    A problem that only the operator can fix goes to the log: a model reads nothing of files and settings.
+    """
+    forget_denied(error, held)
+    texts = _denials(error, held)
+    return "\n".join(dict.fromkeys(texts)) or None
+
+
+def tool_result(text: str) -> Any:
+    """`text` as the framework wants it from a tool; an exception, if the framework wants it raised."""
+    for frame in _frames():
+        module = frame.f_globals.get("__name__")
+        if module in _MCP_TOOLS:  # its error is the one way to an answer that is none of the tool's own type
+            return frame.f_globals["ToolError"](text)
+        if module == "claude_agent_sdk" and frame.f_code.co_name == "run_tool":
+            return {"content": [{"type": "text", "text": text}], "is_error": True}
+        if module in _LANGCHAIN_TOOLS and "self" in frame.f_locals:
+            wants_pair = getattr(frame.f_locals["self"], "response_format", "") == "content_and_artifact"
+            return (text, None) if wants_pair else text
+    return text
+
+
+def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:
+    """The API's 401 or 403 to a token of this process, if that is what `thing`, raised or returned by a tool, is.
+
+    After a 401 the token is forgotten: the next call gets another, or is told why there is none. Where nobody has kept
+    the request, it was one of `held` that it carried. What others refuse, to whom no token of ours went, is not ours.
+    """
+    refusal = None if isinstance(thing, AuthSecError) else api_refusal(thing)
+    if refusal is None or refusal.status not in _DENIED:
+        return None
+    sent = held if refusal.sent is None else {refusal.sent} & {*held, *live_tokens()}
+    if refusal.status == _UNAUTHORIZED:
+        forget(sent)
+    return refusal if sent else None
+
+
+def forget_denied(error: Exception, held: Collection[str]) -> None:
+    """Forget each token to which an API answered 401, wherever the error tells of it: groups, causes and contexts."""
+    for one in error_chain(error):
+        api_denial(one, held)
+
+
+def _denials(error: BaseException | None, held: Collection[str]) -> list[str]:
+    """The text of each denial; none if anything else failed as well."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = _denial(error, held)
+        if text is not None:
+            return [text]
+        if isinstance(error, BaseExceptionGroup):
+            members = [_denials(member, held) for member in error.exceptions]
+            return [text for texts in members for text in texts] if all(members) else []
+        error = error.__cause__
+    return []
+
+
+def _denial(error: BaseException, held: Collection[str]) -> str | None:
+    if isinstance(error, AuthenticationError | DelegationDenied):
+        if error.is_of_the_setup:
+            _log.warning("a tool gets no token (%s): %s", error.reason, redacted(held, str(error)))
+        return str(redacted(held, error.for_model))
+    refusal = api_denial(error, held)
+    return None if refusal is None else str(redacted(held, refusal.text))
+
+
+def _frames() -> Iterator[FrameType]:
+    """From the inside to the outside."""
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_MOST):
+        if frame is None:
+            return
+        yield frame
+        if frame.f_globals.get("__name__") == "anyio._backends._asyncio" and "cancel_scope" in frame.f_locals:
+            yield from _frames_of_task(getattr(frame.f_locals["cancel_scope"], "_host_task", None))
+        frame = frame.f_back
+
+
+def _frames_of_task(task: Any) -> Iterator[FrameType]:
+    """The frames of a waiting task's coroutines, from the inside to the outside."""
+    found: list[FrameType] = []
+    waiting = task.get_coro() if task is not None else None
+    while waiting is not None and len(found) < _MOST:
+        frame = getattr(waiting, "cr_frame", None)
+        if frame is not None:
+            found.append(frame)
+        waiting = getattr(waiting, "cr_await", None)
+    yield from reversed(found)

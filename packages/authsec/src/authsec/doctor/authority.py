@@ -1,0 +1,159 @@
+"""The authority at AUTHSEC_BASE_URL: what it calls itself, its time, and whether it issues this agent a token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from authsec.authority import Authority, issuer_of, require_trusted
+from authsec.clock import Clock
+from authsec.config import AuthSecConfig, export_line
+from authsec.credentials import CredentialSource, Proof, ProofRequest
+from authsec.doctor.advice import advice
+from authsec.doctor.proofs import ProofSearch
+from authsec.doctor.report import Finding
+from authsec.errors import AuthSecError, ConfigError
+from authsec.http_client import http_date
+from authsec.refusals import CLOCK_TOLERANCE
+from authsec.terminal import Grade, duration
+from authsec.token_report import claim_lines, fact_line, is_unattested, verify_as_api
+from authsec.tokens import DelegationToken, TokenRequest
+
+_AMBER: Final = 5.0
+_RED: Final = CLOCK_TOLERANCE
+_WITHIN: Final = 0.5  # a Date header says a whole second: on average half of one has passed since
+
+Names = str | Sequence[str] | None
+_CLOCK: Final = "Set this machine's clock, or the authority's, by the network: this token is good at another time."
+_CHANGED: Final = "See what is between this machine and the authority: what it gave does not fit what it publishes."
+_OF_TOKENS: Final = {
+    "issuer_mismatch": "Compare AUTHSEC_ISSUER, if it is set, with the issuer above.",
+    "token_expired": _CLOCK,
+    "token_not_yet_valid": _CLOCK,
+}
+_OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityFindings:
+    """`issuer` is None where no authority answered."""
+
+    findings: tuple[Finding, ...]
+    issuer: str | None
+
+
+def check_authority(authority: Authority, config: AuthSecConfig, clock: Clock) -> AuthorityFindings:
+    """Ask it who it is."""
+    began = clock.wall()
+    try:
+        (metadata, date), took = clock.timed(authority.metadata)
+        issuer = issuer_of(metadata)
+    except AuthSecError as error:
+        nobody = Finding.skipped("clock", "no authority answered that could say what time it is")
+        return AuthorityFindings(
+            findings=(Finding.failed("authority", error, advice(error, config)), nobody), issuer=None
+        )
+    finding = _named(issuer, config, f"issuer {issuer}, answered in {duration(took)}")
+    return AuthorityFindings(findings=(finding, check_clock(http_date(date), began, clock.wall())), issuer=issuer)
+
+
+def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
+    if config.issuer not in {None, issuer}:
+        return Finding(
+            step="authority",
+            grade=Grade.BAD,
+            facts=(fact, f"AUTHSEC_ISSUER says {config.issuer}: proofs are made for that name, and refused here"),
+            reason="issuer_mismatch",
+            remedy="Correct AUTHSEC_BASE_URL if it leads to another authority than yours; else set:\n"
+            f"    {export_line('AUTHSEC_ISSUER', issuer)}",
+        )
+    try:
+        require_trusted(issuer, config)
+    except ConfigError as error:
+        return Finding(
+            step="authority",
+            grade=Grade.AMBER,
+            facts=(fact, "which is not where AUTHSEC_BASE_URL leads: SPIFFE and GitHub give no proof for such a name"),
+            reason=error.reason,
+            remedy=f"If that is the name of your authority, set:\n    {export_line('AUTHSEC_ISSUER', issuer)}",
+        )
+    return Finding(step="authority", facts=(fact,))
+
+
+def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> Finding:
+    """How far this machine's clock is from the authority's, as its Date header has it."""
+    if date is None:
+        return Finding.skipped("clock", "the authority did not say what time it is there (no Date header)")
+    ahead = (asked_at + answered_at) / 2 - (date.timestamp() + _WITHIN)
+    certain = max(0.0, abs(ahead) - _WITHIN - (answered_at - asked_at) / 2)
+    if certain <= _AMBER:
+        return Finding(step="clock", facts=("agrees with the authority's, as far as can be seen",))
+    fact = f"about {duration(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} the authority's"
+    return Finding(
+        step="clock",
+        grade=Grade.BAD if certain > _RED else Grade.AMBER,
+        facts=(fact, f"proofs and tokens are refused from a difference of {_RED:g} s on"),
+        reason="clock_differs",
+        remedy="Set this machine's clock by the network (`timedatectl set-ntp true`), or the authority's if that is "
+        "the one that is wrong.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ChosenSource:
+    """The place that counts, or none: the others have been listed already."""
+
+    source: CredentialSource | None
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        return self.source.proof(request) if self.source else None
+
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the list stands where the proof was looked for
+        return "what is listed above"
+
+
+def check_token(
+    config: AuthSecConfig, looked: ProofSearch, clock: Clock, *, scope: Names, resource: Names
+) -> list[Finding]:
+    """Ask for one, and verify it as an API does."""
+    authority = Authority(config, (_ChosenSource(source=looked.source),), clock=clock)
+    try:
+        request = TokenRequest.of(scope, resource)
+        given, took = clock.timed(lambda: authority.fetch(request))
+        issuer = authority.issuer()
+    except AuthSecError as error:
+        return [Finding.failed("token", error, _remedy(error, looked, config))]
+    received = Finding(step="token", facts=(f"received in {duration(took)}",))
+    return [received, _verified(given, authority, issuer)]
+
+
+def _remedy(error: AuthSecError, looked: ProofSearch, config: AuthSecConfig) -> str:
+    """The remedy of the search for a proof, where the proof is missing or expired; else the advice for the reason."""
+    return (looked.finding.remedy if error.reason in _OF_PROOFS else "") or advice(error, config)
+
+
+def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Finding:
+    lives = fact_line("lives", duration(given.expires_in))
+    try:
+        identity, keys = verify_as_api(given, authority, issuer)
+    except AuthSecError as error:
+        if error.reason != "extra_missing":
+            return Finding.failed("signature", error, _OF_TOKENS.get(error.reason, _CHANGED))
+        told = [
+            fact_line("audience", ", ".join(given.audience)),
+            fact_line("actions", ", ".join(given.permissions)),
+            lives,
+        ]
+        return Finding(step="token says", facts=(*told, "not verified here, which is the APIs' part (extra `verify`)"))
+    facts = (f"verified {keys}", *claim_lines(identity), lives)
+    if not is_unattested(identity):
+        return Finding(step="token says", facts=facts)
+    return Finding(
+        step="token says",
+        grade=Grade.AMBER,
+        facts=facts,
+        reason="unattested",
+        remedy="Register a proof for this agent, and remove the one that proves nothing, before it matters.",
+    )

@@ -1,0 +1,77 @@
+"""All checks of the doctor, in their order. A failure skips only the checks that depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from authsec.authority import Authority
+from authsec.clock import Clock
+from authsec.config import AuthSecConfig
+from authsec.credentials import CredentialSource
+from authsec.doctor.authority import Names, check_authority, check_token
+from authsec.doctor.network import check_network
+from authsec.doctor.packages import check_packages
+from authsec.doctor.proofs import check_proofs
+from authsec.doctor.report import Finding
+from authsec.doctor.settings import Settings
+from authsec.terminal import Grade
+
+
+def examine(
+    found: Settings,
+    sources: Sequence[CredentialSource],
+    clock: Clock,
+    *,
+    scope: Names = None,
+    resource: Names = None,
+) -> Iterator[Finding]:
+    """Each finding as soon as it is known: a network that is silent takes its time."""
+    yield from found.findings
+    yield from check_packages()
+    config = found.config
+    if config is None:
+        for step in ("connection", "authority", "clock"):
+            yield Finding.skipped(step, "where the authority is has to be known first")
+        if found.assumed is not None:
+            yield from _proved(found.assumed, sources, clock, None, scope, resource)
+            return
+        for step in ("proof", "token"):
+            yield Finding.skipped(step, "where the authority is, and which agent this is, has to be known first")
+        return
+    hops = check_network(config, clock)
+    yield from hops
+    issuer = None
+    if hops and hops[-1].grade is Grade.BAD:
+        for step in ("authority", "clock"):
+            yield Finding.skipped(step, "the authority cannot be reached")
+    else:
+        answered = check_authority(Authority(config, sources, clock=clock), config, clock)
+        yield from answered.findings
+        issuer = answered.issuer
+    if not found.names_agent:
+        for step in ("proof", "token"):
+            yield Finding.skipped(step, "which agent this is has to be known first")
+        return
+    yield from _proved(config, sources, clock, issuer, scope, resource)
+
+
+def _proved(
+    config: AuthSecConfig,
+    sources: Sequence[CredentialSource],
+    clock: Clock,
+    issuer: str | None,
+    scope: Names,
+    resource: Names,
+) -> Iterator[Finding]:
+    """A proof is looked for even if nobody can be asked; then AUTHSEC_BASE_URL is taken for the authority's name."""
+    known = config if issuer else replace(config, issuer=config.issuer or config.base_url.rstrip("/"))
+    certain = issuer or config.proof_audience  # else what the proof has to be made for is a guess
+    looked = check_proofs(Authority(known, sources, clock=clock), config, clock, certain=bool(certain))
+    yield looked.finding
+    if looked.broken:
+        yield Finding.skipped("token", "the SDK asks for none while its proof is broken")
+    elif issuer is None:
+        yield Finding.skipped("token", "there is no authority to ask")
+    else:
+        yield from check_token(config, looked, clock, scope=scope, resource=resource)

@@ -1,0 +1,53 @@
+"""The exit statuses that scripts may rely on, the same for all commands."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from authsec.errors import AuthSecError, RateLimited, ServerError, TransportError
+
+_PASSING: Final = frozenset({429, 502, 503, 504})  # HTTP statuses that say nothing of what was asked
+_CONFLICT: Final = frozenset({409, 412})
+
+
+class Exit(IntEnum):
+    """The exit status of a command."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2  # click's own
+    FOUND = 3
+    CONFLICT = 4
+    UNREACHABLE = 5
+    NOT_CHECKED = 6
+
+    @property
+    def meaning(self) -> str:
+        """For whoever writes the script."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final = {
+    Exit.DONE: "done",
+    Exit.FAILED: "refused, failed, or not meant after all",
+    Exit.USAGE: "wrong usage: nothing was asked of the authority",
+    Exit.FOUND: "a check found what should not be (audit verify), or what would change (apply --dry-run)",
+    Exit.CONFLICT: "what is there now is in the way: changed meanwhile, the name is taken, still in use, too early",
+    Exit.NOT_CHECKED: "a check found nothing wrong, but could not check a part: dropped events (--with), or a table",
+    Exit.UNREACHABLE: "the authority was not reached, or is too busy: trying again later may help",
+}
+
+
+def exit_of_answer(status: int) -> Exit:
+    """The exit status for an answer of the admin API with this HTTP status."""
+    if 200 <= status < 300:
+        return Exit.DONE
+    if status in _PASSING:
+        return Exit.UNREACHABLE
+    return Exit.CONFLICT if status in _CONFLICT else Exit.FAILED
+
+
+def exit_of_error(error: AuthSecError) -> Exit:
+    """The exit status for an error of a command on an agent's machine."""
+    return Exit.UNREACHABLE if isinstance(error, TransportError | RateLimited | ServerError) else Exit.FAILED

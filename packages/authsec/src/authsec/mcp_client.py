@@ -1,0 +1,286 @@
+"""`mcp_auth`: an HTTP client for the MCP client of an agent, whose session survives a denial.
+
+The client is an `AsyncClient` of httpx or httpx2, whichever the installed package `mcp` uses. It answers a refused
+message by JSON-RPC 2.0, since an exception would end the session. While the agent is denied it answers `tools/list`
+with the server's last list: some frameworks list the tools before each turn of the model and end the run on an error,
+so the model would never read the denial. An outdated list allows nothing: the server verifies each call. Responses
+have no tokens: a server that echoes the request's headers would show the token to a model.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from authsec.denials import denial_text
+from authsec.errors import AuthSecError, ConfigError
+from authsec.issued_tokens import live_tokens
+from authsec.outgoing.api_errors import api_refusal
+from authsec.outgoing.bearer import Bearer
+from authsec.outgoing.httpx_auth import httpx_auth
+from authsec.redaction import redacted
+
+_NOT_ANSWERED: Final = -32010  # MCP leaves -32000 to -32019 to implementations
+_DENIED: Final = {401, 403}
+_LONGEST_LIST: Final = 1024 * 1024  # the limit of `mcp` for an event; a longer list is not kept
+_MOST_PAGES: Final = 64  # of all servers of one HTTP client
+_LONGEST_LINE: Final = 64 * 1024  # an endless line must not fill the memory
+_LONGEST_TOKEN: Final = 24 * 1024  # also in base64: servers accept no header of this length
+
+Page = tuple[str, str | None]  # the server's URL and the cursor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpAuth:
+    """Makes HTTP clients for MCP. Frameworks call it with the first three parameters (`httpx_client_factory`)."""
+
+    bearer: Bearer
+
+    def __call__(self, headers: Any = None, timeout: Any = None, auth: Any = None, **settings: Any) -> Any:
+        """An `AsyncClient` with these `settings` of its class. Raises `ConfigError` for `auth`."""
+        if auth is not None:
+            raise ConfigError(
+                "mcp_auth sets the header Authorization itself and accepts no other auth. Remove auth from the "
+                "settings of the MCP server.",
+                reason="config_invalid",
+            )
+        library = _library()
+        timeout = library.timeout if timeout is None else timeout
+        return library.client(httpx_auth(self.bearer), library, headers=headers, timeout=timeout, **settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Library:
+    """The parts of httpx or httpx2 that a client needs; `timeout` is the default of `mcp`."""
+
+    client: Any
+    response: Any
+    body: Any
+    timeout: Any
+
+
+class McpClient:
+    """An `AsyncClient` that sends tokens and answers refused messages itself."""
+
+    def __init__(self, bearer_auth: Any, library: _Library, **settings: Any) -> None:
+        self._bearer_auth = bearer_auth
+        self._library = library
+        self._tool_lists = ToolLists()
+        super().__init__(**settings)
+
+    async def send(self, request: Any, **how: Any) -> Any:
+        """The server's response, or our answer. A caller's `auth` is ignored: no request leaves without a token."""
+        self._redact_first()
+        message = message_in(request)
+        try:
+            response = await super().send(request, **{**how, "auth": self._bearer_auth})  # type: ignore[misc] # AsyncClient's
+        except AuthSecError as error:
+            if message is None:
+                raise
+            refusal = refusal_by_authority(error)
+        else:
+            refused = None if message is None else refusal_by_server(response)
+            if message is None or refused is None:
+                return self._safe(response)
+            await response.aclose()
+            refusal = refused
+        return self._in_place(request, message, refusal)
+
+    def _in_place(self, request: Any, message: dict[str, Any], refusal: NoAnswer) -> Any:
+        """Our answer. A notification gets 202: an MCP client ends its session where one cannot be sent."""
+        body = answer(message, refusal, listed=self._tool_lists.last(request, message))
+        if body is None:
+            return self._library.response(202, request=request)
+        return self._library.response(200, json=body, request=request)
+
+    def _redact_first(self) -> None:
+        """Put our hook first: hooks of frameworks, added at any time, read and record bodies."""
+        hooks = self.event_hooks["response"]  # type: ignore[attr-defined] # AsyncClient's
+        if hooks[:1] != [self._redact]:
+            hooks.insert(0, self._redact)
+
+    async def _redact(self, response: Any) -> None:
+        """Remove tokens from headers and body."""
+        received = self._library.response(response.status_code, headers=response.headers, stream=response.stream)
+        pieces = without_tokens(received.aiter_bytes())
+        page = page_of(response.request, message_in(response.request))
+        if page is not None:
+            is_stream = response.headers.get("Content-Type", "").startswith("text/event-stream")
+            pieces = self._tool_lists.keeping(page, pieces, is_stream=is_stream)
+        response.stream = self._library.body(received, pieces)
+        response.headers = type(response.headers)([(n, redacted((), v)) for n, v in response.headers.multi_items()])
+        for of_the_encoded in ("Content-Encoding", "Content-Length"):
+            response.headers.pop(of_the_encoded, None)
+
+    def _safe(self, response: Any) -> Any:
+        """The same response, unless a transport (for tests, say) read a body that has a token."""
+        try:
+            content = response.content
+        except RuntimeError:  # ResponseNotRead of either library: the body is a stream, and safe
+            return response
+        safe = redacted((), content)
+        if safe == content:
+            return response
+        return self._library.response(
+            response.status_code, headers=response.headers, content=safe, request=response.request
+        )
+
+
+@cache
+def _library() -> _Library:
+    try:
+        importlib.import_module("mcp")
+    except ModuleNotFoundError as missing:
+        if missing.name != "mcp":
+            raise
+        raise ConfigError(
+            "mcp_auth needs the package mcp, which is not installed here. Install mcp, or use httpx_auth.",
+            reason="mcp_missing",
+        ) from None
+    # `mcp` 1 and 2 both have it in this module, from which frameworks import it, too.
+    usual = importlib.import_module("mcp.shared._httpx_utils").create_mcp_http_client()
+    httpx = importlib.import_module(type(usual).__module__.partition(".")[0])
+    return _Library(
+        client=type(McpClient.__name__, (McpClient, httpx.AsyncClient), {"__module__": __name__}),
+        response=httpx.Response,
+        body=type(SafeBody.__name__, (SafeBody, httpx.AsyncByteStream), {"__module__": __name__}),
+        timeout=usual.timeout,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """The reason why a message has no answer of the server; a model may read `text`. An outage is no denial."""
+
+    text: str
+    is_denial: bool
+
+
+def refusal_by_authority(error: AuthSecError) -> NoAnswer:
+    """The authority issued no token."""
+    denial = denial_text(error, ())
+    return NoAnswer(text=denial or str(error), is_denial=denial is not None)
+
+
+def refusal_by_server(response: Any) -> NoAnswer | None:
+    """The server refused a token of this process with 401 or 403; None for every other response."""
+    refusal = api_refusal(response)
+    if refusal is None or refusal.status not in _DENIED or refusal.sent not in live_tokens():
+        return None
+    return NoAnswer(text=refusal.said, is_denial=True)
+
+
+def message_in(request: Any) -> dict[str, Any] | None:
+    """The JSON-RPC message in a POST of streamable HTTP; None for any other request.
+
+    A POST of the older transport (`sse_client`) accepts no events: that client ignores the response and waits on its
+    GET stream.
+    """
+    if request.method != "POST" or "text/event-stream" not in request.headers.get("Accept", ""):
+        return None
+    try:
+        message = json.loads(request.content)
+    except (RuntimeError, ValueError):  # RequestNotRead of either library: the body is a stream
+        return None
+    return message if isinstance(message, dict) and message.get("jsonrpc") == "2.0" else None
+
+
+def answer(message: dict[str, Any], refusal: NoAnswer, *, listed: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The answer to a request; None for a notification or a response.
+
+    A denied `tools/call` is a failed tool, whose text the model reads. A denied `tools/list` returns the server's last
+    list (`listed`), so that the run reaches the call. Every other request fails with an error: only the server knows
+    its answer, and an outage must not look like a denial.
+    """
+    if "method" not in message or "id" not in message:
+        return None
+    answered: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+    if refusal.is_denial and message["method"] == "tools/call":
+        content = [{"type": "text", "text": refusal.text}]
+        # `resultType` is for protocol version 2026-07-28, which requires it; earlier ones allow members of any name.
+        return answered | {"result": {"content": content, "isError": True, "resultType": "complete"}}
+    if refusal.is_denial and listed is not None:
+        return answered | {"result": listed}
+    return answered | {"error": {"code": _NOT_ANSWERED, "message": refusal.text}}
+
+
+class ToolLists:
+    """The lists of one HTTP client, and so of one agent, by server and page."""
+
+    def __init__(self) -> None:
+        self._results: dict[Page, dict[str, Any]] = {}
+
+    def last(self, request: Any, message: dict[str, Any]) -> dict[str, Any] | None:
+        """The server's last result for this request, if the request lists tools."""
+        page = page_of(request, message)
+        return None if page is None else self._results.get(page)
+
+    async def keeping(self, page: Page, pieces: AsyncIterator[bytes], *, is_stream: bool) -> AsyncIterator[bytes]:
+        """The same pieces. The list is kept before it is yielded: `mcp` stops reading after the result."""
+        kept = b""
+        async for piece in pieces:
+            kept = kept + piece if len(kept) + len(piece) <= _LONGEST_LIST else b""
+            if is_stream and kept.endswith((b"\n", b"\r")):
+                for line in kept.splitlines():
+                    self._keep(page, line.removeprefix(b"data:"))
+                kept = b""
+            yield piece
+        self._keep(page, kept)
+
+    def _keep(self, page: Page, text: bytes) -> None:
+        try:
+            message = json.loads(text)
+        except ValueError:
+            return
+        result = message.get("result") if isinstance(message, dict) else None
+        if isinstance(result, dict) and isinstance(result.get("tools"), list):
+            if page not in self._results and len(self._results) >= _MOST_PAGES:
+                del self._results[next(iter(self._results))]
+            self._results[page] = result
+
+
+def page_of(request: Any, message: dict[str, Any] | None) -> Page | None:
+    """The page that a request for a list of tools asks for; None for any other request."""
+    if message is None or message.get("method") != "tools/list":
+        return None
+    parameters = message.get("params")
+    cursor = parameters.get("cursor") if isinstance(parameters, dict) else None
+    return str(request.url), None if cursor is None else str(cursor)
+
+
+async def without_tokens(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes with each token replaced, also where a token spans pieces.
+
+    Whole lines are yielded at once: a server-sent event ends with a line break, and a token has none.
+    """
+    rest = b""
+    async for piece in pieces:
+        rest += piece
+        end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
+        if end:
+            yield redacted((), rest[:end])
+            rest = rest[end:]
+        if len(rest) > _LONGEST_LINE:
+            rest = redacted((), rest)
+            yield rest[:-_LONGEST_TOKEN]
+            rest = rest[-_LONGEST_TOKEN:]
+    if rest:
+        yield redacted((), rest)
+
+
+class SafeBody:
+    """The safe pieces of a response, as a stream of the HTTP library."""
+
+    def __init__(self, received: Any, pieces: AsyncIterator[bytes]) -> None:
+        self._received = received
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def aclose(self) -> None:
+        await self._received.aclose()

@@ -1,0 +1,184 @@
+"""Redaction: what a tool returns or raises, without tokens. Frameworks pass all of it to the model.
+
+An API that echoes the request's headers, or a library whose exception quotes them, would show a token there: the call's
+own, or another that the tool's HTTP client got by itself. So `token_search` looks for all tokens of this process
+(`authsec.issued_tokens`), besides those that the caller names. An object without any stays the very same object.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from typing import Any, Final
+
+from authsec.outgoing.api_errors import api_refusal, error_chain
+from authsec.safe_text import plain
+from authsec.token_search import (
+    BYTES,
+    CONTAINERS,
+    Budget,
+    TokenPatterns,
+    has_fields,
+    has_token,
+    is_a,
+    is_iterator,
+    is_plain,
+    repr_of,
+    text_of,
+)
+
+_LEFT_OUT: Final = "[left out: the result holds a delegation token]"
+_DEEPEST: Final = 100  # levels of a copy; the stack of a framework's run is deep already
+
+
+class ToolError(Exception):
+    """A tool failed. The text is made for the model; the cause is not attached, since frameworks print it."""
+
+
+def redacted(tokens: Collection[str], value: Any) -> Any:
+    """`value`, or if it holds one of the tokens, the same with each replaced.
+
+    Containers, dataclasses and pydantic models are made anew. Objects of other kinds that hold one (an HTTP response
+    with the request that it answers, say), and what is too large to be searched, become text. An iterator becomes a
+    generator, which does the same with each thing that it yields.
+    """
+    return _redacted(TokenPatterns(tokens), value)
+
+
+def safe_error(tokens: Collection[str], error: Exception, kind: type[Exception] = ToolError) -> Exception:
+    """The error itself, unless it or its chain has one of the tokens; then an error of `kind` without.
+
+    Raise that one outside of the `except` block, or the first error becomes its context.
+    """
+    return _safe_error(TokenPatterns(tokens), error, kind)
+
+
+def error_text(tokens: Collection[str], error: Exception) -> str:
+    """The text of an error for a model, without tokens."""
+    return _error_text(TokenPatterns(tokens), error)
+
+
+def _redacted(patterns: TokenPatterns, value: Any) -> Any:
+    """`value` itself if it has no token."""
+    return _Copier(patterns).of(value) if has_token(patterns, [value], Budget()) else value
+
+
+class _Copier:
+    """Copies each object once, so that shared and circular references end."""
+
+    def __init__(self, patterns: TokenPatterns) -> None:
+        self._patterns = patterns
+        self._made: dict[int, tuple[Any, Any]] = {}
+        self._budget = Budget()  # for all of it: what is inside of several is searched with each
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        if is_a(value, str):
+            return self._patterns.replaced(value)
+        if is_a(value, BYTES):
+            return self._patterns.replaced(bytes(value).decode("latin-1")).encode("latin-1")
+        if is_plain(value):
+            return value
+        if id(value) not in self._made:
+            self._made[id(value)] = value, _LEFT_OUT  # for whatever is inside of it and leads back to it
+            self._made[id(value)] = value, self._anew(value, depth + 1) if depth < _DEEPEST else _LEFT_OUT
+        return self._made[id(value)][1]
+
+    def _anew(self, value: Any, depth: int) -> Any:
+        if is_iterator(value):
+            is_async = is_a(value, AsyncIterator)
+            return _yielded_async(self._patterns, value) if is_async else _yielded(self._patterns, value)
+        try:
+            if is_a(value, Mapping):
+                return {self.of(name, depth): self.of(member, depth) for name, member in value.items()}
+            if is_a(value, CONTAINERS):
+                return _like(value, [self.of(member, depth) for member in value])
+        except Exception:  # noqa: BLE001 - classes of others, which may forbid any of it: then it is told as text
+            return self._patterns.replaced(text_of(value))
+        return self._of_object(value, depth)
+
+    def _of_object(self, value: Any, depth: int) -> Any:
+        if not has_token(self._patterns, [value], self._budget):
+            return value
+        made = None if self._budget.is_spent else self._with_other_fields(value, depth)
+        if made is None or has_token(self._patterns, [made], self._budget, later=False):
+            return self._patterns.replaced(text_of(value))
+        return made
+
+    def _with_other_fields(self, value: Any, depth: int) -> Any:
+        """A copy of a dataclass or a pydantic model, or None for what is neither."""
+        if not has_fields(value):
+            return None
+        try:
+            if not dataclasses.is_dataclass(type(value)):
+                return value.model_copy(update={name: self.of(member, depth) for name, member in value})
+            copied = copy.copy(value)
+            if copied is value:  # as what never changes says of itself: a DelegationToken, say
+                return None
+            for field in dataclasses.fields(value):
+                object.__setattr__(copied, field.name, self.of(getattr(value, field.name), depth))
+        except Exception:  # noqa: BLE001 - as above
+            return None
+        return copied
+
+
+def _like(value: Any, members: list[Any]) -> Any:
+    """A container of the same kind, or a list."""
+    if hasattr(value, "_fields"):
+        return type(value)(*members)
+    return type(value)(members) if type(value) in CONTAINERS else members
+
+
+def _yielded(patterns: TokenPatterns, values: Iterator[Any]) -> Iterator[Any]:
+    """Each thing as it comes, and what is raised in place of one."""
+    try:
+        for value in values:
+            yield _redacted(patterns.now(), value)
+    except Exception as error:  # whatever it is, a framework is about to be given it
+        failure = _safe_error(patterns.now(), error)
+        if failure is error:
+            raise
+    else:
+        return
+    raise failure  # here, where the one that holds the token is its context no more
+
+
+async def _yielded_async(patterns: TokenPatterns, values: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    try:
+        async for value in values:
+            yield _redacted(patterns.now(), value)
+    except Exception as error:
+        failure = _safe_error(patterns.now(), error)
+        if failure is error:
+            raise
+    else:
+        return
+    raise failure
+
+
+def _safe_error(patterns: TokenPatterns, error: Exception, kind: type[Exception] = ToolError) -> Exception:
+    """The error, or one of `kind` without its token."""
+    errors = list(error_chain(error))
+    printed = [part for one in errors for part in (text_of(one), repr_of(one), _arguments(one))]
+    # Notes are among the attributes. So is the request that a library's exception has, which holds the token, always:
+    # nobody prints that, and programs tell these exceptions apart by their class. What it shows of itself is printed.
+    attributes = [value for one in errors for value in vars(one).values()]
+    budget = Budget()
+    if _show(patterns, printed, budget, inside=True) or _show(patterns, attributes, budget, inside=False):
+        return kind(f"{type(error).__name__}: {_error_text(patterns, error)}")
+    return error
+
+
+def _error_text(patterns: TokenPatterns, error: Exception) -> str:
+    """The text of an error for a model."""
+    refusal = api_refusal(error)
+    return patterns.replaced(refusal.text) if refusal else plain(patterns.replaced(text_of(error)), 300)
+
+
+def _show(patterns: TokenPatterns, parts: list[Any], budget: Budget, *, inside: bool) -> bool:
+    return has_token(patterns, parts, budget, inside=inside, later=False)  # nobody runs the iterators of an error
+
+
+def _arguments(error: BaseException) -> tuple[object, ...]:
+    """The arguments of an error; of a group without its members, which are searched as errors."""
+    return (error.message,) if isinstance(error, BaseExceptionGroup) else error.args

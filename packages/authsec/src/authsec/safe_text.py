@@ -1,0 +1,22 @@
+"""Text from outside, made safe for a message: agents pass exception texts to a model and to a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_SECRET = re.compile(
+    r"eyJ[A-Za-z0-9_-]{5,}(\.[A-Za-z0-9_-]*){0,4}"  # a JWT
+    r"|authsec_[A-Za-z0-9_-]{20,}"  # a client secret, an admin key
+    r"|\b[Bb]asic [A-Za-z0-9+/]{8,}={0,2}|\b[MNOYZ][A-Za-z0-9+/]{99,}={0,2}"  # client_id and secret, as they are sent
+)
+
+
+def plain(text: str, limit: int) -> str:
+    """One line of at most `limit` visible characters, without anything that could be a token or secret.
+
+    Stops terminal escapes, bidirectional overrides and line breaks that forge log lines, floods of text into a
+    model's context, and an authority (or somebody before it) that echoes the request's own proof.
+    """
+    visible = "".join(char if char.isprintable() else " " for char in text[: 8 * limit])
+    words = " ".join(_SECRET.sub("[removed]", visible).split())
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"

@@ -1,0 +1,95 @@
+"""Single flight: one request in a thread of its own, for any number of waiting threads and event loops.
+
+So a caller waits for a bounded time whatever the network does, and no caller's event loop has to make progress for
+another caller to be served. Outcomes are values: an exception that went through several threads would collect their
+stack frames, and with them whatever a frame holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Callable
+from copy import copy
+
+from authsec.errors import AuthSecError, TransportError
+from authsec.tokens import DelegationToken
+
+_log = logging.getLogger("authsec")
+
+Outcome = DelegationToken | AuthSecError
+
+
+class SingleFlight:
+    """Runs `work` once, in a thread. `on_done` gets the outcome before any waiter does.
+
+    A waiter waits for at most `patience` seconds from its own beginning.
+    """
+
+    def __init__(
+        self, work: Callable[[], DelegationToken], *, on_done: Callable[[Outcome], None], patience: float
+    ) -> None:
+        self.joined = False  # whether anybody waits for it; guarded by the cache's lock
+        self._work = work
+        self._on_done = on_done
+        self._patience = patience
+        self._started = threading.Lock()
+        self._future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
+        # A future that runs cannot be cancelled: a waiter who gives up takes nothing away from the others.
+        self._future.set_running_or_notify_cancel()
+
+    def start(self) -> None:
+        """Start the thread. A second call does nothing."""
+        if not self._started.acquire(blocking=False):
+            return
+        try:
+            threading.Thread(target=self._run, name="authsec-token", daemon=True).start()
+        except RuntimeError:  # no more threads: the interpreter is ending, or a limit is reached
+            self._run()
+
+    def _run(self) -> None:
+        outcome = _outcome(self._work)
+        self._on_done(outcome)
+        self._future.set_result(outcome)
+
+    def wait(self) -> DelegationToken:
+        """Block until the outcome is there, at most for `patience`. Raises what the request raised."""
+        try:
+            return _token_or_raise(self._future.result(self._patience))
+        except TimeoutError:
+            raise _too_slow() from None
+
+    async def wait_async(self) -> DelegationToken:
+        """The same for a coroutine, on whatever loop it runs."""
+        try:
+            return _token_or_raise(await asyncio.wait_for(asyncio.wrap_future(self._future), self._patience))
+        except TimeoutError:
+            raise _too_slow() from None
+
+
+def _outcome(work: Callable[[], DelegationToken]) -> Outcome:
+    try:
+        return work()
+    except AuthSecError as error:
+        return copy(error)  # without its traceback
+    except Exception as error:  # noqa: BLE001 - from a credential source that is not ours; its text may hold secrets
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where is not None else "unknown place"
+        _log.error("asking for a token failed with %s at %s", type(error).__name__, place)
+        return AuthSecError(
+            f"Asking for a token failed inside the program ({type(error).__name__}).", reason="internal_error"
+        )
+
+
+def _token_or_raise(outcome: Outcome) -> DelegationToken:
+    if isinstance(outcome, AuthSecError):
+        raise copy(outcome) from None
+    return outcome
+
+
+def _too_slow() -> TransportError:
+    return TransportError("The authority did not answer in time.", reason="timeout", retryable=True)

@@ -1,0 +1,191 @@
+"""Whether a token is in an object, at any depth: in its attributes, and not only in its text.
+
+A token is found as it is sent, or within base64, as in the header of basic authentication. A JWT has only letters,
+digits, `-`, `_` and `.`: URLs, JSON, HTML and Python's repr write it as it is.
+
+Kinds are told by the type alone: `isinstance` would ask the object itself, and some (the proxies of web frameworks)
+raise then.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections import deque
+from collections.abc import AsyncIterator, Collection, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from types import FunctionType, MemberDescriptorType, ModuleType, NoneType
+from typing import Any, Final, Self
+
+from authsec.issued_tokens import PREFIX_LENGTH, live_tokens, prefixes
+
+REMOVED: Final = "[delegation token removed]"
+_NOTHING: Final = (NoneType, bool, int, float, complex, type, ModuleType, FunctionType)
+BYTES: Final = (bytes, bytearray, memoryview)
+CONTAINERS: Final = (list, tuple, set, frozenset, deque, KeysView, ValuesView, ItemsView)
+
+
+class TokenPatterns:
+    """The patterns to search for: these tokens, and all live tokens of this process."""
+
+    def __init__(self, tokens: Collection[str]) -> None:
+        self._given = tokens
+
+    def now(self) -> Self:
+        """The same with the tokens that were issued since."""
+        return type(self)(self._given)
+
+    def found_in(self, text: str | bytes | bytearray | memoryview) -> bool:
+        if isinstance(text, str):
+            return self._may_be_in(text) and any(form in text for form in self._forms)
+        octets = bytes(text)
+        has_prefix = any(form.encode() in octets for form in self._prefixes)
+        return has_prefix and any(form.encode() in octets for form in self._forms)
+
+    def replaced(self, text: str) -> str:
+        if self._may_be_in(text):
+            for form in self._forms:
+                text = text.replace(form, REMOVED)
+        return text
+
+    def _may_be_in(self, text: str) -> bool:
+        return len(text) >= self._shortest and any(prefix in text for prefix in self._prefixes)
+
+    @cached_property
+    def _shortest(self) -> int:
+        return min(map(len, self._prefixes), default=0)
+
+    @cached_property
+    def _prefixes(self) -> set[str]:
+        every = {*(token[:PREFIX_LENGTH] for token in self._given), *prefixes()}
+        return {form for prefix in every for form in _forms_of_prefix(prefix)}
+
+    @cached_property
+    def _forms(self) -> set[str]:
+        return _forms_of({*self._given, *live_tokens()})
+
+
+@dataclasses.dataclass(slots=True)
+class Budget:
+    """The limit of one search: containers, and other objects, whose `repr` costs time."""
+
+    objects: int = 10_000
+    containers: int = 1_000_000
+
+    @property
+    def is_spent(self) -> bool:
+        return self.objects < 0 or self.containers < 0
+
+
+def has_token(
+    patterns: TokenPatterns, values: Iterable[Any], budget: Budget, *, inside: bool = True, later: bool = True
+) -> bool:
+    """Whether a token is in one of these, or may be as far as can be told.
+
+    Without `inside`, of objects other than containers counts what they show. `later` says whether a token may yet come
+    out of an iterator.
+    """
+    waiting = list(values)
+    seen: dict[int, Any] = {}  # with the objects, so that no other gets the id of one
+    while waiting:
+        one = waiting.pop()
+        if is_a(one, (str, *BYTES)):
+            if patterns.found_in(one):
+                return True
+        elif not is_plain(one) and id(one) not in seen:
+            seen[id(one)] = one
+            parts = _members_of_container(one, budget)
+            if parts is not None:
+                waiting += parts
+            elif not is_iterator(one):
+                waiting += _parts_of_object(one, budget, inside=inside)
+            elif later:
+                return True
+            if budget.is_spent:
+                return True  # of what is too large to be searched, the text is
+    return False
+
+
+def text_of(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a class of others; what cannot be shown is not shown to a model either
+        return f"[{type(value).__name__}]"
+
+
+def repr_of(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - as above
+        return ""
+
+
+def _members_of_container(value: Any, budget: Budget) -> list[Any] | None:
+    """None for what is none, or does not say what is in it: then it is looked at as another object."""
+    try:
+        if is_a(value, Mapping):
+            members = [*value.keys(), *value.values()]
+        elif is_a(value, CONTAINERS):
+            members = [*value]
+        else:
+            return None
+    except Exception:  # noqa: BLE001 - a class of others; the pools of urllib3 are a Mapping that refuses it
+        return None
+    budget.containers -= 1
+    return members
+
+
+def _parts_of_object(value: Any, budget: Budget, *, inside: bool) -> list[Any]:
+    budget.objects -= 1
+    return [text_of(value), repr_of(value), *(_members(value) if inside else ())]
+
+
+def _members(value: Any) -> list[Any]:
+    """The object's attributes. Without iterators, unless frameworks write the fields out and so run them."""
+    members: list[Any] = []
+    for slot in (slot for kind in type(value).__mro__ for slot in vars(kind).values()):
+        if isinstance(slot, MemberDescriptorType):
+            with suppress(AttributeError):  # nothing is in it; `getattr` would have a class make something up
+                members.append(slot.__get__(value))
+    with suppress(AttributeError):  # as above
+        members += object.__getattribute__(value, "__dict__").values()
+    return members if has_fields(value) else [member for member in members if not is_iterator(member)]
+
+
+@lru_cache(maxsize=64)
+def _forms_of_prefix(prefix: str) -> set[str]:
+    """Cached, since each call of a tool needs it. The prefix is of the header, which is no secret."""
+    return _forms_of([prefix])
+
+
+def _forms_of(tokens: Collection[str]) -> set[str]:
+    return {form for token in tokens for form in (token, *_in_base64(token)) if form}
+
+
+def _in_base64(token: str) -> list[str]:
+    """What its three alignments have in common with every text that the token is encoded in, but for the two bytes at
+    either end. The alphabet for URLs has the same letters for what is ASCII and in a JWT.
+    """
+    sent = token.encode()
+    return [base64.b64encode(sent[start : start + (len(sent) - start) // 3 * 3]).decode("ascii") for start in range(3)]
+
+
+def is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    """As `isinstance` says of whatever does not claim to be another's."""
+    return issubclass(type(value), kinds)
+
+
+def is_plain(value: Any) -> bool:
+    """A mock, in a test of somebody's tool, seems to be all there is, and makes another for each look at it."""
+    return is_a(value, _NOTHING) or type(value).__module__ == "unittest.mock"
+
+
+def is_iterator(value: Any) -> bool:
+    """Whether it is an iterator: what it yields is not there yet, and frameworks (ag2, pydantic-ai) have it yielded."""
+    return is_a(value, (Iterator, AsyncIterator))
+
+
+def has_fields(value: Any) -> bool:
+    """Whether it is a dataclass or a pydantic model, which frameworks write out field by field."""
+    return dataclasses.is_dataclass(type(value)) or callable(getattr(type(value), "model_copy", None))

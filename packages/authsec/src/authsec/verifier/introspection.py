@@ -1,0 +1,251 @@
+"""Introspection (RFC 7662): the authority says of one token whether it is active, for an API that has no fresh feed.
+
+`Introspection` asks once for many requests, and pauses while the authority does not answer. `IntrospectionEndpoint` is
+the HTTP request. `authsec.verifier.revocations.policy` decides whether to ask at all. No error text has anything of the
+token or of the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import ssl
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+from urllib3 import exceptions
+
+from authsec import http_client, strict_json
+from authsec.clock import Clock, Moment, moment, since
+from authsec.errors import ConfigError, RevocationsUnavailable
+from authsec.http_client import Answer, AnswerTooLarge
+from authsec.verifier.documents import DocumentRefused, Documents, failure_text, published_address
+
+_log = logging.getLogger("authsec.verifier")
+
+KEPT_FOR: Final = 5.0  # seconds that a good answer counts: so long a revoked token may be accepted yet
+KEPT: Final = 1024  # good answers
+REFUSED: Final = 4096  # tokens that were found dead
+AT_ONCE: Final = 16  # questions under way
+PATIENCE: Final = 6.0  # seconds that anybody waits; a question takes five at most
+PAUSE: Final = 2.0  # seconds without a question, after one that was not answered
+_LEEWAY: Final = 300  # seconds; by as much the clocks of authority and API may be set to differ
+
+Ask = Callable[[str, Mapping[str, Any]], bool]
+
+_MOST_SECONDS: Final = 5.0
+_WORDS: Final[Mapping[int, str]] = {
+    401: "does not know the credential, or it has ended: make another with `authsec apis create-credential`",
+    429: "has been asked too often from here with a wrong credential",
+}
+_SAME: Final = ("iss", "sub", "jti", "client_id", "exp", "authority_version")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntrospectionHealth:
+    """`in_use`: tokens are asked about one by one at the moment. `failure`: why the last question was not answered."""
+
+    in_use: bool
+    failure: str | None
+
+
+class Introspection:
+    """Asks about tokens that have been verified otherwise. Used from any thread; it may wait.
+
+    `mark` is what a token is known again by. What was found dead stays so for this process, whatever is answered later.
+    Of these and of good answers so many are kept; nothing of a token is, but its mark and its `jti`.
+    """
+
+    def __init__(self, issuer: str, ask: Ask, *, mark: Callable[[str], bytes], clock: Clock) -> None:
+        self.failure: str | None = None  # why the last question was not answered; None if it was
+        self.ever_asked = False
+        self._issuer = issuer
+        self._ask = ask
+        self._mark = mark
+        self._clock = clock
+        self._good: OrderedDict[bytes, Moment] = OrderedDict()
+        self._dead: OrderedDict[str, float] = OrderedDict()  # jti, and when it expires anyway
+        self._failed: Moment | None = None
+        self._begin_anew()
+
+    def is_dead(self, jti: str) -> bool:
+        """Whether the authority has said of this token that it does not count. Never waits."""
+        return jti in self._dead
+
+    def check(self, token: str, claims: Mapping[str, Any]) -> None:
+        """Find out whether the token counts: `is_dead` tells. Raises `RevocationsUnavailable` without an answer."""
+        if self._process != os.getpid():  # a fork may have copied a question whose asker does not exist here
+            self._begin_anew()
+        mark = self._mark(token)
+        with self._lock:
+            answered = self._good.get(mark)
+            if answered is not None and since(answered, self._clock) < KEPT_FOR:
+                return
+            question = self._under_way.get(mark)
+            if question is None:
+                mine: Future[bool] = Future()
+                self._under_way[mark] = mine
+        known = self._answer(token, mark, claims, mine) if question is None else _known_after(question)
+        if not known:
+            raise RevocationsUnavailable(
+                f"The revocations of {self._issuer} are not known, and it cannot be asked about the token: "
+                f"{self.failure or 'it takes too long'}.",
+                retry_after=math.ceil(PAUSE),
+            )
+
+    def _answer(self, token: str, mark: bytes, claims: Mapping[str, Any], question: Future[bool]) -> bool:
+        """Find it out, and tell all who wait for it whether it is known now."""
+        known = False
+        try:
+            known = self._find_out(token, mark, claims)
+        finally:
+            with self._lock:
+                self._under_way.pop(mark, None)
+            question.set_result(known)
+        return known
+
+    def _find_out(self, token: str, mark: bytes, claims: Mapping[str, Any]) -> bool:
+        if self._pausing() or not self._places.acquire(timeout=PATIENCE):
+            return False
+        try:
+            if self._pausing():  # those before us have waited in vain
+                return False
+            self.ever_asked, asked = True, moment(self._clock)
+            active = self._ask(token, claims)
+        except DocumentRefused as error:
+            self._fail(str(error))
+            return False
+        finally:
+            self._places.release()
+        if self.failure is not None:  # a warning, so that whoever was told of the trouble is told of its end
+            _log.warning("%s answers about tokens again", self._issuer)
+        self.failure = self._failed = None
+        with self._lock:
+            self._keep(mark, claims, asked if active else None)
+        return True
+
+    def _keep(self, mark: bytes, claims: Mapping[str, Any], good_at: Moment | None) -> None:
+        if good_at is not None:
+            self._good[mark] = good_at
+            self._good.move_to_end(mark)
+            if len(self._good) > KEPT:
+                self._good.popitem(last=False)
+            return
+        self._good.pop(mark, None)
+        self._dead[claims["jti"]] = claims["exp"]
+        if len(self._dead) > REFUSED:
+            now = self._clock.wall()
+            over = [jti for jti, expires in self._dead.items() if expires + _LEEWAY < now]
+            for jti in over or [next(iter(self._dead))]:
+                del self._dead[jti]
+
+    def _pausing(self) -> bool:
+        failed = self._failed
+        return failed is not None and since(failed, self._clock) < PAUSE
+
+    def _fail(self, failure: str) -> None:
+        if failure != self.failure:  # once, however often it is tried again
+            _log.error("%s cannot be asked about tokens, so none is accepted: %s", self._issuer, failure)
+        self.failure, self._failed = failure, moment(self._clock)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._under_way: dict[bytes, Future[bool]] = {}
+        self._process = os.getpid()
+
+
+def _known_after(question: Future[bool]) -> bool:
+    try:
+        return question.result(PATIENCE)
+    except TimeoutError:  # not known in time counts as not known
+        return False
+
+
+class IntrospectionEndpoint:
+    """Asks for one API, whose credential goes to the authority's own host alone. Used from any thread."""
+
+    def __init__(
+        self, issuer: str, audience: str, credential: str, *, clock: Clock, trust: ssl.SSLContext | None
+    ) -> None:
+        self._issuer = issuer
+        self._audience = audience
+        self._authorization = f"Bearer {credential}"
+        self._clock = clock
+        self._trust = trust
+        self._documents = Documents(clock=clock, trust=trust)
+        self._address: str | None = None
+
+    def ask(self, token: str, claims: Mapping[str, Any]) -> bool:
+        """Whether this (verified) token counts. Blocks for some seconds at most; raises `DocumentRefused`."""
+        deadline = self._clock.monotonic() + _MOST_SECONDS
+        address = self._address
+        if address is None:
+            address = published_address(self._issuer, "introspection_endpoint", self._documents.fetch)
+        try:
+            answer = self._answer(address, token, deadline)
+        except DocumentRefused:
+            self._address = None  # it may have moved
+            raise
+        self._address = address
+        return is_active(_read(address, answer), answer.audience, audience=self._audience, claims=claims)
+
+    def _answer(self, address: str, token: str, deadline: float) -> Answer:
+        form = {"token": token, "token_type_hint": "access_token"}
+        try:
+            answer = http_client.post_form(
+                address,
+                form=form,
+                authorization=self._authorization,
+                trust=self._trust,
+                deadline=deadline,
+                clock=self._clock,
+            )
+        except exceptions.HTTPError as error:
+            raise DocumentRefused(f"{address} cannot be asked: {failure_text(error)}") from None
+        except ConfigError as error:  # the proxy's, which is only looked at now
+            raise DocumentRefused(f"{address} cannot be asked: {error}") from None
+        except AnswerTooLarge:
+            raise DocumentRefused(f"{address} says more than an answer can have") from None
+        if 300 <= answer.status < 400:  # neither token nor credential goes where an answer says
+            raise DocumentRefused(f"{address} redirects, and redirects are not followed")
+        if answer.status != 200:
+            raise DocumentRefused(f"{address} {_WORDS.get(answer.status, f'answers {answer.status}')}")
+        return answer
+
+
+def _read(address: str, answer: Answer) -> Mapping[str, Any]:
+    kind = answer.content_type.partition(";")[0].strip().lower()
+    try:
+        document = strict_json.loads(answer.body, max_bytes=http_client.MOST_BYTES)
+    except strict_json.StrictJsonError:  # its text may quote what was answered
+        document = None
+    if kind != "application/json" or not isinstance(document, dict):
+        raise DocumentRefused(f"{address} does not answer with a JSON object")
+    return document
+
+
+def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str, claims: Mapping[str, Any]) -> bool:
+    """Whether the token with these (verified) claims counts. `answered` is the audience that the endpoint answered.
+
+    Raises `DocumentRefused` for an answer that is about something else. A token that does not count is refused for
+    good, so it must be certain that the question was understood: with the credential of another API, every token would
+    look dead.
+    """
+    if answered != audience:
+        raise DocumentRefused(
+            "the credential is not that of this API: its audience at the authority is another"
+            if answered
+            else "the introspection endpoint does not say which API it has answered"
+        )
+    active = answer.get("active")
+    if type(active) is not bool:
+        raise DocumentRefused("the introspection endpoint does not say whether the token is active")
+    if active and any(answer.get(name) != claims[name] for name in _SAME):
+        raise DocumentRefused("the introspection endpoint has answered about another token")
+    return active

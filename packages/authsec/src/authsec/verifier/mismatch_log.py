@@ -1,0 +1,42 @@
+"""The log of tokens for another API or of another authority. The caller gets the refusal; the operator reads this."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+from authsec.clock import Clock, Moment, moment, since
+from authsec.safe_text import plain
+
+_log = logging.getLogger("authsec.verifier")
+
+PAUSE: Final = 60.0  # seconds from one line to the next, however many arrive
+_LONGEST: Final = 300  # characters of a name in the log; what looks like a token is not in it at all
+
+FOR_ANOTHER_API: Final = (
+    "tokens for another API arrive here and are refused: this one is %s, the last token was for %s. "
+    "The agent asks for the wrong one (resource=) or the verifier's audience is not this API's identifier"
+)
+OF_ANOTHER_AUTHORITY: Final = (
+    "tokens of another authority arrive here and are refused: this API trusts %s, the last token names %s as its "
+    "issuer (not verified). The agent's AUTHSEC_BASE_URL or the verifier's issuer is the wrong authority"
+)
+
+
+class MismatchLog:
+    """Logs `line` with our name and the last token's, not for each token. Used from any thread."""
+
+    def __init__(self, line: str, clock: Clock) -> None:
+        self._line = line
+        self._clock = clock
+        self._said: Moment | None = None
+        self._lock = threading.Lock()
+
+    def note(self, ours: str, named: str) -> None:
+        """A token has arrived that names something else than what is ours."""
+        with self._lock:
+            if self._said is not None and since(self._said, self._clock) < PAUSE:
+                return
+            self._said = moment(self._clock)
+        _log.warning(self._line, plain(ours, _LONGEST), plain(named, _LONGEST))

@@ -1,0 +1,248 @@
+"""The feed from the authority itself, over HTTP: as a stream of events, or page by page where none gets through."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Final
+
+import urllib3
+from urllib3 import exceptions
+from urllib3.util import Timeout
+
+from authsec.clock import Clock
+from authsec.errors import ConfigError
+from authsec.http_client import open_pool
+from authsec.verifier.documents import NO_HEADERS, DocumentRefused, failure_text
+from authsec.verifier.revocations.batch import MOST_BYTES
+from authsec.verifier.revocations.follower import Run
+
+_log = logging.getLogger("authsec.verifier")
+
+POLL_PAUSE: Final = 1.0  # seconds between two pages, where no stream gets through
+STREAM_AGAIN: Final = 60.0  # after which a stream is tried again
+STREAM_SOON: Final = 5.0  # the same, where there was only no place for one
+PAGE: Final = 1000  # entries
+_CUT_TOO_OFTEN: Final = (
+    3  # streams in a row, each cut before it was SILENCE old: somebody on the way does not like them
+)
+
+SILENCE: Final = 10.0  # seconds; the authority says something every five
+_CONNECTING: Final = 5.0
+_HEADERS: Final = {
+    "Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache",
+    "User-Agent": "authsec-python",
+}  # fmt: skip
+
+
+class AuthoritySource:
+    """`address` finds where the feed is, `page` gets a page of it, `stream` makes a connection.
+
+    Each request has what `headers` say at the moment. `on_batch` gets every batch that was believed.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: Callable[[], str],
+        page: Callable[[str, Mapping[str, str]], bytes],
+        stream: Callable[[], Stream],
+        headers: Callable[[], Mapping[str, str]],
+        clock: Clock,
+    ) -> None:
+        self.on_batch: Callable[[Run, bytes], None] = _ignore
+        self._address = address
+        self._page = page
+        self._make_stream = stream
+        self._headers = headers
+        self._clock = clock
+        self._where: str | None = None
+        self._stream: Stream | None = None
+        self._cut = 0
+        self._pages_until = 0.0
+
+    def follow(self, run: Run) -> float:
+        if not run.settled:  # a page is there at once, whatever is on the way; the first token waits for it
+            self.catch_up(run)
+            return 0.0
+        if self._clock.monotonic() < self._pages_until:
+            self.catch_up(run)
+            return POLL_PAUSE
+        try:
+            self._follow_stream(self._found(), run)
+        except StreamUnavailable as error:
+            pause = STREAM_SOON if isinstance(error, StreamLimitReached) else STREAM_AGAIN
+            self._pages_until = self._clock.monotonic() + pause
+            _log.info("the feed is read page by page: %s", error)
+        return 0.0
+
+    def catch_up(self, run: Run) -> None:
+        """Take all pages there are."""
+        where = self._found()
+        while not run.over:
+            page = self._page(f"{where}?since={run.feed.sequence}&limit={PAGE}", self._headers())
+            complete = run.take(page)
+            self.on_batch(run, page)
+            if complete:
+                break
+        self._where = where
+
+    def stop(self) -> None:
+        stream = self._stream
+        if stream is not None:
+            stream.stop()
+
+    def rest(self) -> None:
+        """Nothing is held between two requests."""
+
+    def forget(self) -> None:
+        if self._stream is not None:
+            self._stream.forget()
+        self._stream = None
+
+    def _found(self) -> str:
+        """Where the feed is; found anew after whatever went wrong."""
+        where, self._where = self._where or self._address(), None
+        return where
+
+    def _follow_stream(self, where: str, run: Run) -> None:
+        began = self._clock.monotonic()
+        self._stream = stream = self._make_stream()
+        said = self._headers()
+        try:
+            for octets in stream.messages(f"{where}?since={run.feed.sequence}", said):
+                run.take(octets)
+                self.on_batch(run, octets)
+                self._where = where  # which was right a moment ago, should the stream break
+                if run.over:
+                    return
+                if self._headers() != said:  # another verifier has come, or one has gone: the authority shall know
+                    return
+        except StreamUnavailable:
+            self._cut = 0
+            self._where = where
+            raise
+        finally:
+            self._stream = None
+        self._cut = self._cut + 1 if self._clock.monotonic() - began < SILENCE else 0
+        if self._cut >= _CUT_TOO_OFTEN:
+            self._cut = 0
+            raise StreamUnavailable("the feed's stream is cut again and again")
+        raise DocumentRefused("the feed's stream ended")
+
+
+def _ignore(run: Run, octets: bytes) -> None:
+    """No other worker wants the batch."""
+
+
+class StreamUnavailable(DocumentRefused):
+    """Something answers, but not with a stream: a proxy that does not let one through, or no place for one more."""
+
+
+class StreamLimitReached(StreamUnavailable):
+    """The authority has none to give: too many follow or begin to, or its database is away. That passes."""
+
+
+class Stream:
+    """One connection to the feed. `stop` and `forget` are for other threads; it is used once."""
+
+    def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None) -> None:
+        self._clock = clock
+        self._trust = trust
+        self._response: urllib3.BaseHTTPResponse | None = None
+
+    def messages(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> Iterator[bytes]:
+        """The batches as they come, until the other side ends it. Raises `DocumentRefused`."""
+        try:
+            with open_pool(url, self._trust) as pool:
+                response = pool.request(
+                    "GET", url, headers={**headers, **_HEADERS}, timeout=Timeout(connect=_CONNECTING, read=SILENCE),
+                    retries=False, redirect=False, preload_content=False, decode_content=False,
+                )  # fmt: skip
+                try:
+                    _check_answer(url, response)
+                    self._response = response
+                    yield from self._read(url, response)
+                finally:
+                    self._response = None
+                    response.close()
+        except exceptions.ReadTimeoutError:
+            raise StreamUnavailable(f"the feed {url} says nothing for {SILENCE:g} seconds") from None
+        except exceptions.HTTPError as error:
+            raise DocumentRefused(f"the feed {url} cannot be followed: {failure_text(error)}") from None
+        except ConfigError as error:  # the proxy's, which is only looked at now
+            raise DocumentRefused(f"the feed {url} cannot be followed: {error}") from None
+
+    def _read(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        messages = Messages(MOST_BYTES)
+        deadline = self._clock.monotonic() + SILENCE
+        while piece := response.read1(16_384):
+            for message in messages.split(piece):
+                yield message
+                deadline = self._clock.monotonic() + SILENCE
+            if self._clock.monotonic() >= deadline:  # the socket's own limit starts anew with every byte that drips in
+                raise StreamUnavailable(f"the feed {url} says nothing whole for {SILENCE:g} seconds")
+
+    def stop(self) -> None:
+        """End a wait for the next message."""
+        response = self._response
+        if response is not None:
+            with suppress(OSError, ValueError, RuntimeError):  # it has just ended by itself
+                response.shutdown()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the connection, which is its parent's, without a word to the other side."""
+        sock = getattr(getattr(self._response, "connection", None), "sock", None)
+        self._response = None
+        if sock is not None:
+            os.close(sock.detach())
+
+
+def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if response.status != 200:
+        kind_of = StreamLimitReached if response.status in {429, 503} else StreamUnavailable
+        raise kind_of(f"the feed {url} answers {response.status}")
+    if kind != "text/event-stream":
+        raise StreamUnavailable(f"the feed {url} is not served as a stream")
+
+
+class Messages:
+    """Cuts a stream of octets into messages, none of which may be longer than `most_bytes`.
+
+    Of HTML §9.2.6 it knows what an authority sends: lines that end in LF or CR LF. Other events, ids and comments are
+    passed over.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._rest = b""
+        self._event = b""
+        self._data: list[bytes] = []
+        self._length = 0
+
+    def split(self, piece: bytes) -> Iterator[bytes]:
+        """The data of each message that `piece` completes."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            if message := self._line(line.removesuffix(b"\r")):
+                yield message
+        if self._length + len(self._rest) > self._most:
+            raise DocumentRefused(f"a message of the feed is larger than {self._most} bytes")
+
+    def _line(self, line: bytes) -> bytes | None:
+        if not line:
+            event, data = self._event, b"\n".join(self._data)
+            self._event, self._data, self._length = b"", [], 0
+            return data if event == b"batch" else None
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"event":
+            self._event = value
+        elif name == b"data":
+            self._data.append(value)
+            self._length += len(value)
+        return None

@@ -1,0 +1,214 @@
+"""One batch of the feed: its entries, once it is shown to be the authority's, whole, recent and the next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeGuard
+
+from authsec import strict_json
+from authsec.jose import JoseError, parse_compact
+from authsec.verifier.key_set import KeySource
+
+MOST_BYTES: Final = 4 * 1024 * 1024  # some 25,000 entries
+OLDEST_HEAD: Final = 60  # seconds
+LEEWAY: Final = 30  # seconds by which the clocks of authority and API may differ, either way
+_TYPE: Final = "authsec-revocations+jwt"  # no token has it, and a head is none
+_ALGORITHMS: Final = frozenset({"EdDSA"})
+
+KINDS: Final = frozenset({"client", "delegation", "role", "proof", "source", "key", "token"})
+Subject = tuple[str, str]  # its kind and its id; of a role the hash of its name
+
+
+class BatchRefused(Exception):
+    """A batch of the feed cannot be believed, so nothing of it counts. The text is safe to show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Ends every token of `subject` whose `authority_version` is below `version`. `at` is in seconds of the epoch."""
+
+    sequence: int
+    subject: Subject
+    version: int
+    at: float
+
+
+class Position(NamedTuple):
+    """How far a feed is known: the number of an entry, and the digest that tells it from others of that number.
+
+    There are others once an authority's database was restored from a backup: it gives the numbers again.
+    """
+
+    sequence: int
+    digest: str
+
+
+BEGINNING: Final = Position(0, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The revocations between `since` and `through`; more follows where `through` is below `last`.
+
+    A `snapshot` holds all that can still matter up to `through`. `signed_at` is the authority's time, in seconds.
+    `follows` is the digest of the entry after which it was asked for; None for a snapshot, which follows nothing, and
+    where the batch does not come so far. `reaches` is where whoever has taken it is.
+    """
+
+    since: int
+    follows: str | None
+    reaches: Position
+    through: int
+    last: int
+    snapshot: bool
+    signed_at: int
+    entries: tuple[Entry, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing had ended that it leaves out."""
+        return self.through == self.last
+
+
+def read_batch(
+    octets: bytes, *, issuer: str, asked: int, keys: KeySource, now: float, overlapping: bool = False
+) -> Batch:
+    """The batch that follows the sequence `asked`; raises `BatchRefused`, or `KeysUnavailable`.
+
+    An `overlapping` one may begin before, since somebody else asked for it. Whether it `follows` what is known is for
+    the caller to see.
+    """
+    try:
+        document = strict_json.loads(octets, max_bytes=MOST_BYTES)
+    except strict_json.StrictJsonError as error:
+        raise BatchRefused(f"a batch is not strict JSON: {error}") from None
+    entries = document.get("entries") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise BatchRefused("a batch has no list of entries")
+    head = _signed(document.get("head"), keys)
+    _check_head(head, issuer, now)
+    if head.get("entries_sha256") != digest_of(entries):
+        raise BatchRefused("the entries of a batch are not those that its head was signed for")
+    batch = Batch(
+        since=head["since"],
+        follows=_followed(head, entries, asked),
+        reaches=Position(head["through"], digest_of(entries[-1]) if entries else head["follows"]),
+        through=head["through"],
+        last=head["last"],
+        snapshot=head["snapshot"],
+        signed_at=head["iat"],
+        entries=tuple(map(entry_of, entries)),
+    )
+    _check_order(batch, min(asked, batch.since) if overlapping else asked)
+    return batch
+
+
+def digest_of(published: object) -> str:
+    """SHA-256 (hex) of what stands in a batch, as JSON with sorted names and without spaces."""
+    return hashlib.sha256(strict_json.dumps(published)).hexdigest()
+
+
+def _followed(head: Mapping[str, Any], entries: list[Any], asked: int) -> str | None:
+    """The digest of entry number `asked`: the head's, or that of the entry itself in a batch that begins before it."""
+    before = asked - head["since"]
+    if head["snapshot"] or not 0 <= before <= len(entries):
+        return None
+    return digest_of(entries[before - 1]) if before else head["follows"]
+
+
+def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
+    """The claims of the head, if a key of the feed signed it as one."""
+    if not isinstance(head, str):
+        raise BatchRefused("a batch has no head")
+    try:
+        jws = parse_compact(head)
+        kid = jws.header.get("kid", "")
+        if jws.header.get("typ", "").lower() != _TYPE:
+            raise BatchRefused("the head of a batch is a JWT of another type")
+        key = keys.at_hand(kid) or keys.find(kid)
+        if key is None:
+            raise BatchRefused("the head of a batch is signed with a key that the feed does not publish")
+        return jws.verified_by(key, algorithms=_ALGORITHMS).claims
+    except JoseError as error:
+        raise BatchRefused(f"the head of a batch is refused: {error}") from None
+
+
+def _check_head(head: Mapping[str, Any], issuer: str, now: float) -> None:
+    if head.get("iss") != issuer:
+        raise BatchRefused("the head of a batch is another authority's")
+    counts = ("iat", "since", "through", "last")
+    if not all(is_count(head.get(name)) for name in counts) or type(head.get("snapshot")) is not bool:
+        raise BatchRefused(f"the head of a batch lacks one of {', '.join(counts)} and snapshot")
+    if not isinstance(head.get("follows"), str):
+        raise BatchRefused("the head of a batch does not say what it follows")
+    if head["iat"] < now - OLDEST_HEAD - LEEWAY:  # a recording, played to hide what came after it
+        raise BatchRefused("the head of a batch is old; if it should not be, set the clocks of authority and API right")
+    if head["iat"] > now + LEEWAY:
+        raise BatchRefused("the head of a batch is of the future: set the clocks of authority and API right")
+
+
+def _check_order(batch: Batch, asked: int) -> None:
+    numbers = [entry.sequence for entry in batch.entries]
+    if batch.through > batch.last:
+        raise BatchRefused("a batch goes further than the feed")
+    if batch.snapshot:
+        if numbers != sorted(set(numbers)) or (numbers and numbers[-1] > batch.through):
+            raise BatchRefused("the entries of a snapshot are not in order")
+        if batch.through != (numbers[-1] if numbers else 0):  # by that entry the next batch is known to follow
+            raise BatchRefused("a snapshot does not hold the entry that it reaches")
+    elif batch.since != asked:
+        raise BatchRefused("a batch does not begin where the last one ended")
+    elif numbers != list(range(batch.since + 1, batch.since + 1 + len(numbers))) or (
+        batch.through != batch.since + len(numbers)
+    ):
+        raise BatchRefused("a batch leaves out entries")
+
+
+def entry_of(value: object) -> Entry:
+    """Read one entry, or raise `BatchRefused`. Members that are not known here say nothing that is."""
+    if not isinstance(value, dict):
+        raise BatchRefused("an entry is not an object")
+    kind, subject, at = value.get("kind"), value.get("subject"), value.get("at")
+    sequence, version = value.get("sequence"), value.get("version")
+    if not isinstance(kind, str) or kind not in KINDS:  # what it ends we could not tell, and would go on accepting
+        raise BatchRefused("an entry is of a kind that this version of authsec does not know")
+    if not isinstance(subject, str) or not subject or not is_count(sequence) or not is_count(version):
+        raise BatchRefused("an entry lacks its subject, sequence or version")
+    return Entry(sequence=sequence, subject=(kind, subject), version=version, at=_seconds(at))
+
+
+def subjects_of(claims: Mapping[str, Any], kid: str) -> tuple[Subject, ...]:
+    """All that an entry could name of a token with these (checked) claims, signed by this key."""
+    attestation = claims["attestation"]
+    return (
+        ("client", claims["client_id"]),
+        ("token", claims["jti"]),
+        ("key", kid),
+        *[("delegation", delegation) for delegation in claims["delegation_ids"]],
+        *[("role", _hashed(role)) for role in claims["roles"]],
+        *[(kind, attestation[kind]) for kind in ("proof", "source") if kind in attestation],
+    )
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """A whole number that is not negative. A bool is an int, and none."""
+    return type(value) is int and value >= 0
+
+
+@lru_cache(maxsize=1024)
+def _hashed(role: str) -> str:
+    return hashlib.sha256(role.encode("utf-8")).hexdigest()
+
+
+def _seconds(at: object) -> float:
+    try:
+        moment = datetime.fromisoformat(at) if isinstance(at, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise BatchRefused("an entry does not say when it was made")
+    return moment.timestamp()

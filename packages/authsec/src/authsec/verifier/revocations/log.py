@@ -1,0 +1,107 @@
+"""The log of how fresh revocations are, and what follows for tokens: each fact once."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from typing import Final
+
+from authsec.clock import Clock, Moment, moment, since
+from authsec.verifier.revocations.leases import Leases, LeaseTerms
+from authsec.verifier.revocations.state import Feed
+
+_log = logging.getLogger("authsec.verifier")
+
+_SHORT: Final = 2.0  # seconds: a stream that is cut and back by then, as when a server restarts, troubles nobody
+
+
+class FeedLog:
+    """The log of one run of the follower, for all leases. Used from any thread.
+
+    The end of a trouble is a warning as its beginning is, so that whoever was told of the one is told of the other. One
+    that is over at once, with all tokens accepted meanwhile, is not told at all.
+    """
+
+    def __init__(self, feed: Feed, leases: Leases, clock: Clock) -> None:
+        self._feed = feed
+        self._leases = leases
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._why = "the feed says nothing"
+        self._began: Moment | None = None  # when the trouble did; None while there is none
+        self._untold = False  # whether there is something about it that has not been told
+        self._told = False  # whether anything about it was
+        self._without: set[LeaseTerms] = set()  # for whom what is known is too old, as was told
+
+    def trouble(self, why: str) -> None:
+        """The feed cannot be followed at the moment. Called when that begins, and when the reason is another."""
+        with self._lock:
+            self._why = why
+            self._began = self._began or moment(self._clock)
+            self._untold = True
+            self._tell()
+
+    def look(self) -> None:
+        """Whether what is known has become too old since, or the trouble lasts."""
+        with self._lock:
+            self._tell()
+
+    def over(self) -> None:
+        """The feed is followed."""
+        if self._began is None:
+            return
+        with self._lock:
+            if self._began is None or self._are_without():
+                return
+            if self._told:
+                took = since(self._began, self._clock)
+                again = ", and tokens are accepted by them" if self._without else ""
+                _log.warning("the revocations of %s are known after %.0f seconds%s", self._feed.issuer, took, again)
+            self._began = None
+            self._untold = self._told = False
+            self._without.clear()
+
+    def _tell(self) -> None:
+        if self._tell_who_is_without():
+            self._told, self._untold = True, False
+        elif self._untold and self._began is not None and since(self._began, self._clock) >= _SHORT:
+            self._told, self._untold = True, False
+            _log.warning(
+                "the revocations of %s are not known at the moment: %s%s",
+                self._feed.issuer,
+                self._why,
+                self._until_when(),
+            )
+
+    def _tell_who_is_without(self) -> bool:
+        """Whether there was anybody to be told."""
+        new = self._are_without() - self._without
+        if not new:
+            return False
+        self._began = self._began or moment(self._clock)
+        self._without |= new
+        refused = {terms.audience for terms in new if not terms.asks}
+        asked = {terms.audience for terms in new if terms.asks}
+        if refused:
+            _log.error("no token for %s is accepted: %s", ", ".join(sorted(refused)), self._how_old())
+        if asked:
+            _log.warning("each token for %s is asked about: %s", ", ".join(sorted(asked)), self._how_old())
+        return True
+
+    def _are_without(self) -> set[LeaseTerms]:
+        age = self._feed.age()
+        return {terms for terms in self._leases.terms() if age > terms.oldest}
+
+    def _how_old(self) -> str:
+        age = self._feed.age()
+        known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
+        return f"the revocations of {self._feed.issuer} {known}: {self._why}"
+
+    def _until_when(self) -> str:
+        """For how long tokens are accepted all the same."""
+        oldest = min((terms.oldest for terms in self._leases.terms()), default=math.inf)
+        if oldest == math.inf:
+            return "; tokens are accepted until they expire"
+        left = oldest - self._feed.age()
+        return f"; tokens are accepted for {left:.0f} seconds more" if left >= 0 else ""

@@ -1,0 +1,205 @@
+"""The policy of a verifier for revocations: its questions, and the answers while revocations are not known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Protocol, get_args
+
+from authsec.errors import ConfigError, RevocationsUnavailable
+from authsec.verifier.introspection import Introspection, IntrospectionHealth
+from authsec.verifier.revocations.batch import Subject
+from authsec.verifier.revocations.follower import Follower
+from authsec.verifier.revocations.leases import Lease, LeaseTerms
+
+Policy = Literal["fail_closed", "introspect", "until_exp"]
+
+PATIENCE: Final = 5.0  # seconds that the first caller waits for the feed
+SHORTEST_STALE: Final = 10  # seconds: below two heads' distance every hiccup would refuse everything
+RETRY_AFTER: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedHealth:
+    """How well revocations are known: `age` is in seconds since nothing was missing, None before the first time.
+
+    `role` is where from: this process `follows` the authority, or `reads` what another has recorded.
+    `introspection` is None unless the authority is asked about tokens while they are not known.
+    """
+
+    age: float | None
+    sequence: int
+    connected: bool
+    failure: str | None
+    role: str = "follows"
+    introspection: IntrospectionHealth | None = None
+
+
+class Revocations(Protocol):
+    """The revocations that a verifier checks. Used from any thread."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether `ended` and `current` can be asked without waiting."""
+
+    def settle(self) -> None:
+        """Wait until they can; for some seconds at most."""
+
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:
+        """Whether a token is known to have been revoked that rests on these, below this `authority_version`."""
+
+    @property
+    def current(self) -> bool:
+        """Whether what is known is recent enough to rely on. Never waits."""
+
+    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+        """Where it is not: find out in another way, so that `ended` is right about this (verified) token.
+
+        Raises `RevocationsUnavailable` where there is none. May wait, for some seconds at most.
+        """
+
+    def health(self) -> FeedHealth | None:
+        """For whoever watches; None where nothing is followed."""
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+
+
+def check_policy(revocations: object) -> None:
+    """Raises `ConfigError` for a word that is no policy: what it was meant to say must not be guessed."""
+    if isinstance(revocations, str) and revocations not in get_args(Policy):
+        raise ConfigError(
+            'revocations= is "fail_closed" (nothing is accepted while revocations are not known), "introspect" (the '
+            'authority is asked about each token then) or "until_exp" (tokens are accepted until they expire)',
+            reason="revocations_invalid",
+        )
+
+
+class NoRevocations:
+    """No feed, no revocations: a token is good until it expires."""
+
+    settled = True
+    current = True  # whoever chose this relies on expiry
+
+    def settle(self) -> None:
+        """There is nothing to wait for."""
+
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:  # noqa: ARG002 - nobody tells us
+        return False
+
+    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+        """Nobody has to ask."""
+
+    def health(self) -> FeedHealth | None:
+        return None
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class FollowedRevocations:
+    """The feed of the authority. One older than `stale_after` seconds is not relied on, unless `policy` says so.
+
+    Whoever asks for it is told to the authority: the `audience`, with the `credential` of its API if there is one.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        follower: Follower,
+        *,
+        audience: str,
+        credential: str | None = None,
+        policy: Policy,
+        stale_after: float,
+    ) -> None:
+        if not SHORTEST_STALE <= stale_after < math.inf:
+            raise ConfigError(
+                f"stale_after must be at least {SHORTEST_STALE} seconds; the authority speaks every five",
+                reason="stale_after_invalid",
+            )
+        self._issuer = issuer
+        self._follower = follower
+        self._feed = follower.feed
+        self._oldest = math.inf if policy == "until_exp" else stale_after
+        terms = LeaseTerms(audience=audience, oldest=self._oldest, asks=policy == "introspect")
+        self._lease: Lease | None = follower.lease(terms, credential)
+
+    @property
+    def settled(self) -> bool:
+        if self._lease is not None:
+            self._follower.ensure()
+        return self._follower.settled
+
+    def settle(self) -> None:
+        if not self.settled:
+            self._follower.settle(PATIENCE)
+
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:
+        return self._feed.ended(subjects, version)
+
+    @property
+    def current(self) -> bool:
+        return self._feed.age() <= self._oldest
+
+    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
+        self._follower.look()
+        age = self._feed.age()
+        known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
+        raise RevocationsUnavailable(
+            f"The revocations of {self._issuer} {known}, so no token can be accepted: "
+            f"{self._follower.failure or 'the feed says nothing'}.",
+            retry_after=RETRY_AFTER,
+        )
+
+    def health(self) -> FeedHealth:
+        age, follower = self._feed.age(), self._follower
+        return FeedHealth(
+            age=None if age == math.inf else age,
+            sequence=self._feed.sequence,
+            connected=follower.connected,
+            failure=follower.failure,
+            role=follower.role,
+        )
+
+    def close(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._follower.release(lease)
+
+
+class IntrospectedRevocations:
+    """As `followed`, but that a feed which is too old closes no door: every token is asked about then."""
+
+    def __init__(self, followed: FollowedRevocations, introspection: Introspection) -> None:
+        self._followed = followed
+        self._introspection = introspection
+
+    @property
+    def settled(self) -> bool:
+        return self._followed.settled
+
+    def settle(self) -> None:
+        self._followed.settle()
+
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:
+        dead = self._introspection.is_dead
+        return self._followed.ended(subjects, version) or any(kind == "token" and dead(id_) for kind, id_ in subjects)
+
+    @property
+    def current(self) -> bool:
+        return self._followed.current
+
+    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+        self._introspection.check(token, claims)
+
+    def health(self) -> FeedHealth:
+        asking = self._introspection
+        in_use = asking.ever_asked and not self._followed.current
+        return replace(
+            self._followed.health(), introspection=IntrospectionHealth(in_use=in_use, failure=asking.failure)
+        )
+
+    def close(self) -> None:
+        self._followed.close()

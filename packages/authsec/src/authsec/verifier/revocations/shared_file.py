@@ -1,0 +1,293 @@
+"""The file that the workers of a host share: one worker writes what it reads of the feed, the others read it here.
+
+The first line names the issuer, each other line is one batch. The file is in a folder where no other user can write.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from authsec import strict_json
+from authsec.errors import ConfigError
+from authsec.safe_text import plain
+from authsec.verifier.revocations.batch import MOST_BYTES
+
+_MEMBER: Final = "authsec_revocations_of"
+_LONGEST_HEADER: Final = 4096
+
+LARGEST: Final = 1024 * 1024  # bytes, after which a new file takes the place of the old one
+_PIECE: Final = 1024 * 1024
+
+
+class SharedFileUnusable(Exception):
+    """The file cannot be used as it is. The text is safe to show."""
+
+
+class SharedFileReplaced(Exception):
+    """Somebody else has put another file in the place of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedFile:
+    """The file at `path` is for one authority: its first line names the `issuer`."""
+
+    path: Path
+    issuer: str
+
+    @property
+    def lock(self) -> Path:
+        """Held by the worker that follows. It stays where it is, so that all lock the same."""
+        return self.path.with_name(f"{self.path.name}.lock")
+
+    @property
+    def coming(self) -> Path:
+        """The next file until it is complete enough to take the place of this one."""
+        return self.path.with_name(f"{self.path.name}.new")
+
+    @property
+    def header(self) -> bytes:
+        """The first line."""
+        return strict_json.dumps({_MEMBER: self.issuer}) + b"\n"
+
+    def check_header(self, fd: int) -> None:
+        """Raises `Unusable` for a file that is not for this authority. One without anything in it may become so."""
+        beginning = os.pread(fd, _LONGEST_HEADER, 0)
+        if not beginning:
+            return
+        try:
+            said = strict_json.loads(beginning.partition(b"\n")[0])
+        except strict_json.StrictJsonError:
+            said = None
+        issuer = said.get(_MEMBER) if isinstance(said, dict) else None
+        if not isinstance(issuer, str):
+            raise SharedFileUnusable(f"{self.path} holds something else than a feed of revocations: name another file")
+        if issuer != self.issuer:
+            raise SharedFileUnusable(
+                f"{self.path} holds the feed of {plain(issuer, 100)!r}: each authority needs a file of its own"
+            )
+
+
+def open_private(path: Path, flags: int) -> int:
+    """A descriptor of a plain file that only this user can write to, however it came there.
+
+    Raises `OSError` or `Unusable`. Neither a link is followed nor a pipe waited for.
+    """
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise SharedFileUnusable(f"{path} is a link: name the file itself") from None
+        raise
+    its = os.fstat(fd)
+    if not stat.S_ISREG(its.st_mode):
+        why = "is no plain file"
+    elif its.st_uid != os.geteuid():
+        why = "belongs to another user: let all workers run as one, or give each user's a file of their own"
+    elif its.st_mode & 0o022:
+        why = f"can be written by others (mode {stat.S_IMODE(its.st_mode):04o}): chmod 600"
+    else:
+        return fd
+    os.close(fd)
+    raise SharedFileUnusable(f"{path} {why}")
+
+
+def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFile | None:
+    """Where `shared_file=` or the environment says, if workers can meet there; None where neither says anything.
+
+    Raises `ConfigError`, which says what would do.
+    """
+    path = path or os.environ.get("AUTHSEC_REVOCATIONS_FILE")
+    if not path:
+        return None
+    if sys.platform == "win32":
+        raise ConfigError(
+            "shared_file (AUTHSEC_REVOCATIONS_FILE) needs file locks as Unix has them. Leave it out: then each worker "
+            "follows by itself",
+            reason="shared_file_unsupported",
+        )
+    file = SharedFile(path=Path(path).absolute(), issuer=issuer)
+    try:
+        _check_folder(file.path.parent)
+        if os.path.lexists(file.path):
+            fd = open_private(file.path, os.O_RDONLY)
+            try:
+                file.check_header(fd)
+            finally:
+                os.close(fd)
+    except OSError as error:
+        raise _invalid(f"{file.path} cannot be used: {error.strerror}") from None
+    except SharedFileUnusable as error:
+        raise _invalid(str(error)) from None
+    return file
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        its = folder.stat()
+    except FileNotFoundError:
+        raise SharedFileUnusable(
+            f"there is no folder {folder}: make it, for the user of the workers alone (mode 700)"
+        ) from None
+    if not stat.S_ISDIR(its.st_mode):
+        raise SharedFileUnusable(f"{folder} is no folder")
+    if its.st_mode & 0o022:  # also where only the owner of a file may delete it: others could put theirs there first
+        raise SharedFileUnusable(
+            f"{folder} can be written by others (mode {stat.S_IMODE(its.st_mode):04o}), who could keep revocations "
+            "back. Name a file in a folder of the workers' user alone (mode 700)"
+        )
+    if its.st_uid not in {0, os.geteuid()} and os.geteuid() != 0:
+        raise SharedFileUnusable(f"{folder} belongs to another user, who could keep revocations back")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SharedFileUnusable(
+            f"{folder} cannot be written by this user, and so none of the workers could keep the file"
+        )
+
+
+def _invalid(why: str) -> ConfigError:
+    return ConfigError(f"shared_file (AUTHSEC_REVOCATIONS_FILE): {why}", reason="shared_file_invalid")
+
+
+class SharedFileWriter:
+    """Written by whoever holds the lock. Readers are told of what is recorded while they read, not of all that was."""
+
+    def __init__(self, file: SharedFile) -> None:
+        self._file = file
+        self._fd: int | None = None
+        self._size = 0
+
+    def add(self, octets: bytes) -> None:
+        """Raises `OSError` or `Unusable` if it cannot be added, and `Displaced`."""
+        fd = self._in_place()
+        if fd is None or self._size > LARGEST:
+            fd = self._begin()
+        line = octets.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"  # JSON's strings hold neither
+        try:
+            _write(fd, line)
+        except OSError:  # perhaps in the middle of the line
+            self.end()
+            raise
+        self._size += len(line)
+
+    def end(self) -> None:
+        """Add no more."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    forget = end
+
+    def _begin(self) -> int:
+        """With a new file in the place of the old one. Raises `OSError` or `Unusable`."""
+        self.end()
+        self._check_old()
+        coming = self._file.coming
+        coming.unlink(missing_ok=True)  # of one who was killed while making it
+        fd = open_private(coming, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        try:
+            _write(fd, self._file.header)
+            coming.rename(self._file.path)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd, self._size = fd, len(self._file.header)
+        return fd
+
+    def _check_old(self) -> None:
+        try:
+            old = open_private(self._file.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return  # there is none to be careful of
+        try:
+            self._file.check_header(old)  # what is not ours is not deleted
+        finally:
+            os.close(old)
+
+    def _in_place(self) -> int | None:
+        """The file, if it is where it was made; None if there is none."""
+        if self._fd is None:
+            return None
+        try:
+            there = os.stat(self._file.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return None  # deleted: it is made anew
+        if not os.path.samestat(os.fstat(self._fd), there):
+            self.end()
+            raise SharedFileReplaced
+        return self._fd
+
+
+def _write(fd: int, octets: bytes) -> None:
+    while octets:
+        octets = octets[os.write(fd, octets) :]
+
+
+class SharedFileReader:
+    """Goes from file to file as one takes the place of the other."""
+
+    def __init__(self, file: SharedFile) -> None:
+        self._file = file
+        self._fd: int | None = None
+        self._at = 0
+        self._rest = b""
+
+    def begin(self) -> None:
+        """After what is recorded already: it is too old to be believed."""
+        self.end()
+        self._open()
+        if self._fd is not None:
+            self._at = os.fstat(self._fd).st_size
+
+    def lines(self) -> Iterator[bytes]:
+        """Those that have been added. Raises `OSError` or `Unusable`."""
+        if self._fd is not None:
+            replaced = self._replaced(self._fd)  # asked first: nothing is added to a file any more that was replaced
+            yield from self._added()
+            if not replaced:
+                return
+            self.end()
+        self._open()
+        yield from self._added()
+
+    def end(self) -> None:
+        """Read no more."""
+        fd, self._fd = self._fd, None
+        self._at, self._rest = 0, b""
+        if fd is not None:
+            os.close(fd)
+
+    forget = end
+
+    def _open(self) -> None:
+        try:
+            fd = open_private(self._file.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return  # nobody records yet
+        try:
+            self._file.check_header(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd, self._at = fd, len(self._file.header)
+
+    def _replaced(self, fd: int) -> bool:
+        try:
+            there = os.stat(self._file.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        return not os.path.samestat(os.fstat(fd), there)
+
+    def _added(self) -> Iterator[bytes]:
+        while self._fd is not None and (piece := os.pread(self._fd, _PIECE, self._at)):
+            self._at += len(piece)
+            *lines, self._rest = (self._rest + piece).split(b"\n")
+            yield from lines
+            if len(self._rest) > MOST_BYTES:  # no batch is so long: it is passed on to be refused
+                yield self._rest
+                self._rest = b""

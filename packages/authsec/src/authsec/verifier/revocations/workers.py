@@ -1,0 +1,194 @@
+"""The feed as the workers of a host have it: one follows the authority and records, the others read the shared file.
+
+The worker that has the lock follows. The system frees the lock when that worker ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from authsec.clock import Clock
+from authsec.errors import KeysUnavailable
+from authsec.verifier.revocations.authority_source import POLL_PAUSE, AuthoritySource
+from authsec.verifier.revocations.batch import BatchRefused
+from authsec.verifier.revocations.follower import Run
+from authsec.verifier.revocations.shared_file import (
+    SharedFile,
+    SharedFileReader,
+    SharedFileReplaced,
+    SharedFileUnusable,
+    SharedFileWriter,
+    open_private,
+)
+
+if sys.platform != "win32":
+    import fcntl
+
+_log = logging.getLogger("authsec.verifier")
+
+LOOK_PAUSE: Final = 0.1  # seconds between two looks at the file
+SHORTEST_PATIENCE: Final = 7.0  # seconds without news after which the authority is asked; it speaks every five
+SPREAD: Final = 2.0  # by which the patience of workers differs, so that not all of them ask at once
+
+# A fork copies descriptors. A child that did not know of one of the lock would hold it for as long as it lives.
+_lock_guard = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock_guard.acquire, after_in_parent=_lock_guard.release, after_in_child=_lock_guard.release
+    )
+
+
+class SharedFileSource:
+    """A `Source`. Whoever holds the lock follows the authority and records; the others read, and ask where they must.
+
+    They must at the beginning, where a batch does not follow what they know, and where the file is silent for too
+    long: its writer may hang, or somebody may hold it back.
+    """
+
+    def __init__(
+        self, file: SharedFile, authority: AuthoritySource, *, clock: Clock, jitter: Callable[[], float]
+    ) -> None:
+        self._file = file
+        self._authority = authority
+        self._clock = clock
+        self._jitter = jitter
+        self._election = Election(file)
+        self._writer = SharedFileWriter(file)
+        self._reader = SharedFileReader(file)
+        self._trouble: str | None = None
+        self._begin_anew()
+        authority.on_batch = self._record
+
+    def follow(self, run: Run) -> float:
+        try:
+            if not self._election.won():
+                return self._read(run)
+        except (OSError, SharedFileUnusable) as error:
+            self._warn(error)
+            run.role = f"follows by itself: {self._trouble}"
+            return self._authority.follow(run)
+        self._reader.end()
+        run.role = "follows"
+        try:
+            return self._authority.follow(run)
+        except SharedFileReplaced:
+            _log.warning("another worker records in %s: this one lets it follow", self._file.path)
+            self._election.resign()
+            return LOOK_PAUSE
+
+    def stop(self) -> None:
+        self._authority.stop()
+
+    def rest(self) -> None:
+        self._authority.rest()
+        self._writer.end()
+        self._reader.end()
+        self._election.resign()
+
+    def forget(self) -> None:
+        self._authority.forget()
+        self._writer.forget()
+        self._reader.forget()
+        self._election.forget()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._patience = SHORTEST_PATIENCE + SPREAD * self._jitter()
+        self._lacking = False
+        self._asked = self._heard = 0.0
+
+    def _read(self, run: Run) -> float:
+        if not run.settled:
+            self._heard = self._clock.monotonic()
+            self._reader.begin()  # first, so that nothing is missed between the page and what is recorded then
+            self._authority.catch_up(run)
+        self._apply_shared(run)
+        now = self._clock.monotonic()
+        silent = max(now - self._heard, run.feed.age()) > self._patience  # also where all it says comes late
+        run.role = f"asks the authority: {self._file.path} is silent" if silent else f"reads {self._file.path}"
+        if (silent or self._lacking) and now - self._asked >= POLL_PAUSE:
+            self._asked = now
+            self._authority.catch_up(run)
+            self._lacking = False
+        self._trouble = None
+        return LOOK_PAUSE
+
+    def _apply_shared(self, run: Run) -> None:
+        for line in self._reader.lines():
+            if run.over:
+                return
+            try:
+                whole = run.apply_shared(line)
+            except (BatchRefused, KeysUnavailable) as error:
+                if not self._lacking:
+                    _log.info("a batch of %s does not count: %s", self._file.path, error)
+                self._lacking = True
+                continue
+            if whole:
+                self._lacking, self._heard = False, self._clock.monotonic()
+
+    def _record(self, run: Run, octets: bytes) -> None:
+        if not self._election.held:
+            return
+        try:
+            self._writer.add(octets)
+        except (OSError, SharedFileUnusable) as error:
+            self._warn(error)
+            run.role = f"follows, but cannot record: {self._trouble}"
+        else:
+            self._trouble = None
+            run.role = f"follows, and records in {self._file.path}"
+
+    def _warn(self, error: OSError | SharedFileUnusable) -> None:
+        why = f"{self._file.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        if why != self._trouble:  # once, however often it is tried again
+            _log.warning("what is revoked cannot be shared between the workers of this host: %s", why)
+        self._trouble = why
+
+
+class Election:
+    """The candidacy of one worker."""
+
+    def __init__(self, file: SharedFile) -> None:
+        self._file = file
+        self._fd: int | None = None
+
+    def won(self) -> bool:
+        """Whether this worker follows, from now on or still. Raises `OSError` or `Unusable`; never waits."""
+        if self._fd is None:
+            with _lock_guard:
+                self._fd = self._taken()
+        return self._fd is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether it was won and not given back."""
+        return self._fd is not None
+
+    def resign(self) -> None:
+        """Let another worker follow."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    forget = resign  # of a child: to close it frees nothing, since the parent has it open as well
+
+    def _taken(self) -> int | None:
+        fd = open_private(self._file.lock, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = os.stat(self._file.lock, follow_symlinks=False)
+            if os.path.samestat(os.fstat(fd), there):  # else somebody has deleted it meanwhile, and others lock another
+                return fd
+        except (BlockingIOError, FileNotFoundError):
+            pass  # another was elected, or the file has just gone: the next look tries again
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        return None

@@ -1,0 +1,107 @@
+"""`SeveralAuthorities`: an API that trusts several authorities, with one verifier for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from authsec.clock import Clock
+from authsec.errors import ConfigError, InvalidToken
+from authsec.verifier.issuer import named_issuers
+from authsec.verifier.mismatch_log import OF_ANOTHER_AUTHORITY, MismatchLog
+from authsec.verifier.token import VerifiedToken
+from authsec.verifier.verifier import Health, TokenVerifier
+
+
+class Verifier(Protocol):
+    """The interface of `TokenVerifier` and `SeveralAuthorities`."""
+
+    @property
+    def audience(self) -> str:
+        """The API's identifier."""
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The authorities whose tokens may count."""
+
+    def verify(self, bearer: str) -> VerifiedToken:
+        """As `TokenVerifier.verify` does."""
+
+    async def averify(self, bearer: str) -> VerifiedToken:
+        """The same for coroutines."""
+
+
+class SeveralAuthorities:
+    """Takes tokens of several authorities for one API, in place of one `TokenVerifier`.
+
+    The token's own word, unverified, chooses the verifier, and that one checks everything, the issuer as well: no key,
+    no revocation and no outage of one authority is anything to a token of another. Raises `ConfigError` for verifiers
+    that would be mixed up.
+    """
+
+    def __init__(self, *verifiers: TokenVerifier) -> None:
+        if not verifiers or not all(isinstance(each, TokenVerifier) for each in verifiers):
+            raise ConfigError(
+                "SeveralAuthorities takes a TokenVerifier for each authority, one after the other and in no list",
+                reason="verifier_missing",
+            )
+        if len({verifier.audience for verifier in verifiers}) > 1:
+            raise ConfigError(
+                "SeveralAuthorities is for one API: give all of its verifiers the same audience",
+                reason="audiences_differ",
+            )
+        self._by_issuer = {verifier.expected.issuer: verifier for verifier in verifiers}
+        if len(self._by_issuer) < len(verifiers):
+            raise ConfigError(
+                "SeveralAuthorities has two verifiers for one issuer, of which neither may decide for the other: "
+                "leave one out",
+                reason="issuer_repeated",
+            )
+        credentials = [verifier.credential_mark for verifier in verifiers if verifier.credential_mark is not None]
+        if len(set(credentials)) < len(credentials):  # each is sent to its authority, which makes one see the other's
+            raise ConfigError(
+                "Two authorities would be shown the same credential: give each verifier the one that its authority "
+                "made, by credential=… instead of AUTHSEC_API_CREDENTIAL, which counts for all",
+                reason="credential_shared",
+            )
+        self.audience = verifiers[0].audience
+        self.issuers = tuple(self._by_issuer)
+        self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, Clock())
+
+    def verify(self, bearer: str) -> VerifiedToken:
+        """`TokenVerifier.verify` of the authority that the token names."""
+        return self._meant(bearer).verify(bearer)
+
+    async def averify(self, bearer: str) -> VerifiedToken:
+        """`verify` for coroutines on asyncio."""
+        return await self._meant(bearer).averify(bearer)
+
+    def check_ready(self) -> None:
+        """Return if tokens of each authority could be accepted; else raise `VerificationUnavailable` for the first."""
+        for verifier in self._by_issuer.values():
+            verifier.check_ready()
+
+    def health(self) -> Mapping[str, Health]:
+        """How fresh keys and revocations are, by issuer."""
+        return {issuer: verifier.health() for issuer, verifier in self._by_issuer.items()}
+
+    def close(self) -> None:
+        """Close each."""
+        for verifier in self._by_issuer.values():
+            verifier.close()
+
+    def _meant(self, bearer: str) -> TokenVerifier:
+        named = named_issuers(bearer)
+        meant = [verifier for issuer, verifier in self._by_issuer.items() if issuer in named]
+        if named and not meant:
+            self._of_another_authority.note(", ".join(self.issuers), ", ".join(sorted(named)))
+            raise InvalidToken(
+                "The token was issued by another authority.",
+                reason="issuer_mismatch",
+                details=f"Send a delegation token as one of these authorities issues it: {', '.join(self.issuers)}.",
+            )
+        # One that names several, or none, is no token: the first verifier refuses it, and says what is wrong with it.
+        return meant[0] if len(meant) == 1 else self._by_issuer[self.issuers[0]]
+
+    def __repr__(self) -> str:
+        return f"SeveralAuthorities(issuers={self.issuers!r}, audience={self.audience!r})"

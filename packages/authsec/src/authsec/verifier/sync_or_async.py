@@ -1,0 +1,33 @@
+"""The same steps for callers of both kinds: a coroutine waits in a thread of its own, everybody else in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+_Asked = ParamSpec("_Asked")
+_Found = TypeVar("_Found")
+
+
+class Caller(Protocol):
+    """Calls a function that may block, and returns its result, as `asyncio.to_thread` does."""
+
+    async def __call__(
+        self, work: Callable[_Asked, _Found], /, *arguments: _Asked.args, **named: _Asked.kwargs
+    ) -> _Found: ...
+
+
+async def call_in_place(work: Callable[_Asked, _Found], /, *arguments: _Asked.args, **named: _Asked.kwargs) -> _Found:
+    """Wait in this thread."""
+    return work(*arguments, **named)
+
+
+def run_in_place(steps: Coroutine[Any, Any, _Found]) -> _Found:
+    """The result of steps that wait by `call_in_place`. Needs no event loop, and does not disturb a running one."""
+    try:
+        steps.send(None)
+    except StopIteration as end:  # how a coroutine returns: Python lets no other leave it
+        found: _Found = end.value
+        return found
+    steps.close()
+    raise RuntimeError("steps that are taken here waited for an event loop")

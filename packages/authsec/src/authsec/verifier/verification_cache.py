@@ -1,0 +1,82 @@
+"""The cache of verified tokens: the next request repeats only the checks whose result may have changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+from authsec.errors import ConfigError
+from authsec.jose import PublicKey
+from authsec.verifier.revocations.batch import Subject, subjects_of
+from authsec.verifier.token import VerifiedToken
+
+
+class CachedToken(NamedTuple):
+    """A token that `key` signed and that passed every check but those of time and revocation.
+
+    A revocation can name one of its `subjects`. The fields are those that each request reads, and little else: of
+    thousands of tokens hardly anything is in the processor's caches. The token itself is not stored.
+    """
+
+    kid: str
+    key: PublicKey
+    begins: int
+    ends: int
+    version: int
+    subjects: tuple[Subject, ...]
+    identity: VerifiedToken
+
+    @classmethod
+    def of(cls, claims: Mapping[str, Any], kid: str, key: PublicKey) -> Self:
+        """Read claims that have passed every check of `authsec.verifier.checks`."""
+        return cls(
+            kid,
+            key,
+            max(claims["nbf"], claims["iat"]),
+            claims["exp"],
+            claims["authority_version"],
+            subjects_of(claims, kid),
+            VerifiedToken.from_claims(claims),
+        )
+
+
+class VerificationCache:
+    """At most `at_most` tokens, by the SHA-256 of all their octets; none if it is 0. Used from any thread.
+
+    There are two generations: a token that is shown goes into the young one, and when that is full the old one is
+    forgotten. No lock is needed, since each step is one of a dict: threads that meet can at worst make each other
+    forget. So there is nothing to mend after a fork either.
+    """
+
+    __slots__ = ("_each", "_old", "_young")
+
+    def __init__(self, at_most: int) -> None:
+        if type(at_most) is not int or at_most < 0:
+            raise ConfigError("remember= is a whole number of tokens; 0 for none", reason="remember_invalid")
+        self._each = at_most // 2
+        self._young: dict[bytes, CachedToken] = {}
+        self._old: dict[bytes, CachedToken] = {}
+
+    def get(self, digest: bytes) -> CachedToken | None:
+        """The cached token with this digest, which stays longer in the cache then."""
+        known = self._young.get(digest)
+        if known is None and (known := self._old.get(digest)) is not None:
+            self.put(digest, known)
+        return known
+
+    def put(self, digest: bytes, known: CachedToken) -> None:
+        """Add a token that passed every check."""
+        if not self._each:
+            return
+        if len(self._young) >= self._each:
+            self._old, self._young = self._young, {}
+        self._young[digest] = known
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+
+def token_digest(token: str) -> bytes:
+    """SHA-256 of its octets, so that no two texts have the same."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

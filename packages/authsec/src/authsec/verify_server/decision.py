@@ -1,0 +1,178 @@
+"""The decision on one request of a proxy, over HTTP or FastCGI, and what the proxy's configuration requires.
+
+The configuration is a query such as `require=customers:read&require=tickets:write`. Its author may have made a mistake,
+and a mistake must not let anybody in: a query that is not understood in full is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import parse_qsl
+
+from authsec.gate import ANSWERED, Gate, PassThrough, Response
+from authsec.safe_text import plain
+from authsec.verifier import VerifiedToken
+from authsec.verifier.token import ACTION
+
+REFUSAL: Final = "authsec-refusal"
+"""The header in which a proxy that reads no bodies finds that of a refusal."""
+
+_log = logging.getLogger("authsec.verify_server")
+
+_MOST_OF_A_TARGET: Final = 200  # characters in the log
+
+# The path of no request that a gate lets in without a token.
+_PATH: Final = ""
+
+ANY_AGENT: Final = "any_agent"
+"""In place of an action: whoever has a good token for this API. No action looks like it, since it has no colon."""
+_MOST_PARAMETERS: Final = 100
+_MOST_OF_A_VALUE: Final = 80  # characters of a wrong one, in the log
+_KNOWN: Final = ("require", "require_any", "audience", "refusal")
+
+
+class Misconfigured(Exception):
+    """The proxy asks in a way that has no safe reading. The text is for its operator's log, and repeats no token."""
+
+
+class Gates:
+    """The gates of one or several APIs, by their audience."""
+
+    def __init__(self, gates: Mapping[str, Gate]) -> None:
+        self.gates = gates
+
+    async def decide(self, query: str, authorizations: Sequence[str], target: str = "") -> VerifiedToken | Response:
+        """The caller, if it has the actions that `query` requires; else the response that refuses it.
+
+        `target` is what was requested of the API, if the proxy says so; it is for the log and decides nothing.
+        """
+        try:
+            requirement = Requirement.read(query)
+            gate = self.gate_of(requirement.audience)
+        except Misconfigured as error:
+            return misconfigured(error, target)
+        entered = await gate.aenter(_PATH, authorizations)
+        decided = entered if isinstance(entered, Response) else _admit(entered, requirement, gate)
+        return (
+            with_refusal_header(decided) if requirement.refusal_in_header and isinstance(decided, Response) else decided
+        )
+
+    def gate_of(self, audience: str | None) -> Gate:
+        """The gate of that API; of the only one if none is named. Raises `Misconfigured`."""
+        if audience is None:
+            if len(self.gates) > 1:  # a token for one API must not open another because somebody forgot to say which
+                raise Misconfigured("several APIs are protected here: add audience=, the identifier of the one")
+            (only,) = self.gates.values()
+            return only
+        if audience not in self.gates:
+            raise Misconfigured(
+                f"its audience {plain(audience, _MOST_OF_A_TARGET)!r} is none of those that this server was started "
+                f"with (--audience): {', '.join(self.gates)}"
+            )
+        return self.gates[audience]
+
+
+def misconfigured(error: Misconfigured, target: str = "") -> Response:
+    """Why is for the operator's log, with the path that was requested; callers learn whose mistake it is."""
+    path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # a query may hold what no log should
+    _log.error("the proxy's configuration%s cannot be followed: %s", f" for {path}" if path else "", error)
+    body = {
+        "error": "The proxy before this API asks for something that has no meaning.",
+        "reason": "proxy_misconfigured",
+        "details": "What is wrong with its configuration is in the log of authsec verify-server.",
+        "retryable": False,
+    }
+    return with_refusal_header(
+        Response(status=500, body=body)
+    )  # in any case: how it is to be told may be what is wrong
+
+
+def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate: Gate) -> VerifiedToken | Response:
+    if isinstance(entered, PassThrough):
+        raise TypeError("a gate of this server lets nobody in without a token")
+    try:
+        if requirement.all_of:
+            entered.require(*requirement.all_of)
+        if requirement.any_of:
+            entered.require_any(*requirement.any_of)
+    except ANSWERED as error:
+        return gate.refuse(error)
+    return entered
+
+
+def with_refusal_header(answer: Response) -> Response:
+    """The refusal in a header as well: `json.dumps` escapes line breaks and all but ASCII."""
+    told = (REFUSAL, answer.content.decode("ascii"))
+    return Response(status=answer.status, body=answer.body, headers=(*answer.headers, told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """A token for `audience` (None: for the only API there is) with `all_of` the actions, and with one of `any_of`.
+
+    `refusal_in_header`: the body of a refusal is wanted in a header, too, by a proxy that reads no bodies (nginx).
+    """
+
+    audience: str | None
+    all_of: tuple[str, ...]
+    any_of: tuple[str, ...]
+    refusal_in_header: bool = False
+
+    @classmethod
+    def read(cls, query: str) -> Self:
+        """Raises `Misconfigured`, also for a query that asks for nothing: it may have been forgotten."""
+        given = _parameters(query)
+        all_of, any_of = _actions("require", given["require"]), _actions("require_any", given["require_any"])
+        if not all_of and not any_of:
+            raise Misconfigured(
+                f"it does not say which actions are needed. Add require=customers:read, or require={ANY_AGENT} where "
+                "any agent with a token for this API will do"
+            )
+        if ANY_AGENT in any_of:
+            raise Misconfigured(
+                f"{ANY_AGENT} stands in require only: as one of several choices it would be the only one"
+            )
+        return cls(
+            audience=_one("audience", given["audience"]),
+            all_of=tuple(action for action in all_of if action != ANY_AGENT),
+            any_of=any_of,
+            refusal_in_header=_one("refusal", given["refusal"], ("header",)) is not None,
+        )
+
+
+def _parameters(query: str) -> dict[str, list[str]]:
+    given: dict[str, list[str]] = {name: [] for name in _KNOWN}
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=True, max_num_fields=_MOST_PARAMETERS, errors="strict"
+        )
+    except ValueError:  # of an empty one as well
+        raise Misconfigured(f"it must ask with name=value pairs that are joined by &, of {', '.join(_KNOWN)}") from None
+    for name, value in pairs:
+        if name not in given:
+            raise Misconfigured(f"{plain(name, 40)!r} is not a parameter; there are {', '.join(_KNOWN)}")
+        given[name].append(value)
+    return given
+
+
+def _actions(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Several in one value are joined by commas, for configurations in which a value can be set in one place only."""
+    found = tuple(action for value in values for action in value.split(","))
+    wrong = [action for action in found if not ACTION.fullmatch(action) and action != ANY_AGENT]
+    if wrong:
+        what = f"holds {plain(wrong[0], _MOST_OF_A_VALUE)!r}, which is no action" if wrong[0] else "is empty in part"
+        raise Misconfigured(f"{name} {what}; an action is like customers:read, several are joined by commas")
+    return found
+
+
+def _one(name: str, values: list[str], allowed: tuple[str, ...] = ()) -> str | None:
+    if not values:
+        return None
+    if len(values) > 1 or not values[0]:
+        raise Misconfigured(f"{name} must be there once, and not empty")
+    if allowed and values[0] not in allowed:
+        raise Misconfigured(f"{name} can be {', '.join(allowed)} only, and not {plain(values[0], _MOST_OF_A_VALUE)!r}")
+    return values[0]

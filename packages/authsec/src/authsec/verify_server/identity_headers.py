@@ -1,0 +1,61 @@
+"""The caller, as headers of the request that goes on to the API.
+
+Every header is there every time, an empty one too, so that the proxy overwrites whatever the caller sent by that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+from authsec.verifier import Attestation, VerifiedToken
+
+NAMES: Final = (
+    "AuthSec-Agent",
+    "AuthSec-Client-Id",
+    "AuthSec-Permissions",
+    "AuthSec-Delegations",
+    "AuthSec-Roles",
+    "AuthSec-Attestation",
+    "AuthSec-Token-Id",
+    "AuthSec-Expires",
+)
+# What may stand in a header as it is. All else is percent-encoded: a line break would end the header, a space a list's
+# item, and a percent sign that stood for itself could not be told from one that does not.
+_AS_IT_IS: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+
+
+def identity_headers(identity: VerifiedToken) -> list[tuple[str, str]]:
+    """The headers, in the order of `NAMES`. Lists are separated by spaces."""
+    values = (
+        _item(identity.agent),
+        _item(identity.client_id),
+        _list(sorted(identity.permissions)),
+        _list(identity.delegations),
+        _list(identity.roles),
+        _attestation(identity.attestation),
+        _item(identity.jti),
+        f"{identity.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+    )
+    return list(zip(NAMES, values, strict=True))
+
+
+def _attestation(attestation: Attestation) -> str:
+    """The method comes first; `enrolled`, `validation` and `selectors` follow where there are any."""
+    parts = [_item(attestation.method)]
+    if attestation.enrolled:
+        parts.append("enrolled")
+    if attestation.validation:
+        parts.append(f"validation={_item(attestation.validation)}")
+    if attestation.selectors:
+        parts.append(f"selectors={','.join(map(_item, attestation.selectors))}")
+    return "; ".join(parts)
+
+
+def _list(items: Iterable[str]) -> str:
+    return " ".join(map(_item, items))
+
+
+def _item(text: str) -> str:
+    return quote(text, safe=_AS_IT_IS)

@@ -1,0 +1,124 @@
+"""The address on which the server listens: a host and port, or a file (a Unix socket)."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, Self
+
+from authsec.config import is_loopback
+from authsec.errors import ConfigError
+
+_ADDRESS: Final = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})")
+_UNIX: Final = "unix:"
+_BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenAddress:
+    """`host` and `port`, or the `path` of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def read(cls, text: str, *, beyond_loopback: bool) -> Self:
+        """`127.0.0.1:8094`, `[::1]:8094`, `unix:/run/authsec.sock`; port 0 takes a free one. Raises `ConfigError`."""
+        if text.startswith(_UNIX):
+            path = text.removeprefix(_UNIX)
+            if not hasattr(socket, "AF_UNIX"):
+                raise _invalid("There are no Unix sockets on this machine: write 127.0.0.1:8094.")
+            if not os.path.isabs(path):
+                raise _invalid(f"{text!r} names no file: a Unix socket is written unix:/run/authsec.sock.")
+            return cls(path=path)
+        found = _ADDRESS.fullmatch(text)
+        if found is None or int(found["port"]) > 65_535:
+            raise _invalid(
+                f"{text!r} is not where one can listen: write 127.0.0.1:8094, [::1]:8094 or unix:/run/authsec.sock."
+            )
+        host = found["host"].strip("[]")
+        if not beyond_loopback and not is_loopback(host):
+            raise ConfigError(
+                f"{host} can be reached from other machines, over a connection that is not encrypted, and proxies send "
+                "tokens over it. Listen on 127.0.0.1 or on a Unix socket, or, if the network between here and the "
+                "proxy is your own (a container's, say), add:\n    --beyond-loopback",
+                reason="listen_beyond_loopback",
+            )
+        return cls(host=host, port=int(found["port"]))
+
+    @classmethod
+    def read_port(cls, text: str, *, beyond_loopback: bool) -> Self:
+        """The same, but no Unix socket: Apache asks its FastCGI authorizers over ports only."""
+        if text.startswith(_UNIX):
+            raise _invalid("Apache asks over a port only: write 127.0.0.1:8095.")
+        return cls.read(text, beyond_loopback=beyond_loopback)
+
+    @contextmanager
+    def listening(self) -> Iterator[socket.socket]:
+        """The socket; a file is removed again. Raises `ConfigError` where that place cannot be had."""
+        try:
+            listener = self._open()
+        except OSError as error:
+            raise ConfigError(
+                f"{self} cannot be listened on: {os.strerror(error.errno or 0)}. Stop the program that has it, or "
+                "choose another place.",
+                reason="listen_failed",
+            ) from None
+        with listener:
+            try:
+                yield listener
+            finally:
+                if self.path:
+                    with suppress(FileNotFoundError):  # somebody tidied up
+                        os.unlink(self.path)
+
+    def _open(self) -> socket.socket:
+        if not self.path:
+            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            return socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        _remove_left_over(self.path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(self.path)
+            # The proxy runs as another user. Whoever may not ask is kept away by the folder's permissions.
+            os.chmod(self.path, 0o666)  # noqa: S103 - no more than a loopback port allows everybody on this machine
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"{_UNIX}{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address_of(listener: socket.socket) -> ListenAddress:
+    """Where it listens in fact, if any free port would do."""
+    name = listener.getsockname()
+    return ListenAddress(path=name) if isinstance(name, str) else ListenAddress(host=name[0], port=name[1])
+
+
+def _remove_left_over(path: str) -> None:
+    """A socket that a killed server has left. One that somebody listens on stays, and so does any other file."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return  # nothing was left
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def _invalid(message: str) -> ConfigError:
+    return ConfigError(message, reason="listen_invalid")

@@ -1,0 +1,159 @@
+"""The server: its sockets, its signals, its health, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final, NoReturn
+
+import uvicorn
+
+from authsec.errors import ConfigError, RevocationsUnavailable, VerificationUnavailable
+from authsec.gate import Gate, Response
+from authsec.verifier import TokenVerifier
+from authsec.verifier.revocations.policy import Policy
+from authsec.verify_server.decision import Gates
+from authsec.verify_server.fastcgi import FastCgi
+from authsec.verify_server.http import VerifyApp
+from authsec.verify_server.listen_address import ListenAddress, address_of
+
+KEEP_ALIVE_SECONDS: Final = (
+    75  # longer than nginx keeps a connection by default, so that it is never closed under a request
+)
+FINISH_SECONDS: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The options of the command. `listen` is for HTTP, `fastcgi` for Apache, if set."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    listen: ListenAddress
+    fastcgi: ListenAddress | None
+    revocations: Policy
+    stale_after: float
+    publish_metadata: bool
+
+    def verifiers(self) -> list[TokenVerifier]:
+        """One an API. Raises `ConfigError`."""
+        if self.revocations == "introspect" and len(self.audiences) > 1:
+            raise ConfigError(
+                "With introspect the authority is asked by the credential of one API, and would answer nothing about "
+                "tokens for another. Start a verify-server for each audience.",
+                reason="credential_of_one_api",
+            )
+        return [
+            TokenVerifier(self.issuer, audience, revocations=self.revocations, stale_after=self.stale_after)
+            for audience in self.audiences
+        ]
+
+
+def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
+    """Serve until SIGTERM or Ctrl-C, and end the process. Raises `ConfigError` for settings that cannot work."""
+    with ExitStack() as stack:
+        verifiers = settings.verifiers()
+        listener = stack.enter_context(settings.listen.listening())
+        fastcgi = None if settings.fastcgi is None else stack.enter_context(settings.fastcgi.listening())
+        for line in startup_lines(settings, address_of(listener), None if fastcgi is None else address_of(fastcgi)):
+            say(line)
+        server = VerifyServer(settings, verifiers)
+        loop = (server.config.get_loop_factory() or asyncio.new_event_loop)()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.end)
+        loop.run_until_complete(server.serve_on(listener, fastcgi))
+    # A thread may be waiting for the authority, for seconds, and Python waits for its threads. It could lose nothing.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: ListenAddress | None) -> list[str]:
+    """The protected APIs, and the addresses for the proxy."""
+    also = f" and fcgi://{fastcgi}" if fastcgi else ""
+    meanings = {
+        "fail_closed": f"nothing passes if revocations are not known for {settings.stale_after:g} s",
+        "introspect": f"the authority is asked if revocations are not known for {settings.stale_after:g} s",
+        "until_exp": "tokens pass until they expire while revocations are not known",
+    }
+    return [
+        f"authsec verify-server answers proxies at {'' if listen.path else 'http://'}{listen}{also}; "
+        f"{meanings[settings.revocations]}.",
+        f"It protects {', '.join(settings.audiences)} with tokens of {settings.issuer}.",
+    ]
+
+
+class VerifyServer(uvicorn.Server):
+    """Answers over HTTP, and over FastCGI where that is wanted."""
+
+    def __init__(self, settings: ServerSettings, verifiers: Sequence[TokenVerifier]) -> None:
+        gates = {
+            verifier.expected.audience: Gate(verifier=verifier, publish_metadata=settings.publish_metadata)
+            for verifier in verifiers
+        }
+        self._gates = Gates(gates)
+        asks = settings.revocations == "introspect"
+        self._health = partial(health_of, verifiers, asks=asks)
+        config = uvicorn.Config(
+            VerifyApp(self._gates, self._health),
+            lifespan="off",
+            ws="none",  # an upgrade is asked about like any other request
+            proxy_headers=False,  # nobody's address decides anything here
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=FINISH_SECONDS,
+        )
+        super().__init__(config)
+
+    async def serve_on(self, listener: socket.socket, fastcgi: socket.socket | None) -> None:
+        """Until `end`."""
+        # What the first token would have to wait for is begun at once. Whatever is in the way, the verifiers log.
+        begun = asyncio.get_running_loop().run_in_executor(None, self._health)
+        asked = None if fastcgi is None else await asyncio.start_server(FastCgi(self._gates).serve, sock=fastcgi)
+        await self.serve(sockets=[listener])
+        if asked is not None:
+            asked.close()  # and not waited for: a connection that says nothing would hold up the end
+        begun.cancel()
+
+    def end(self, *_signal: object) -> None:
+        """Take no more connections, and end what there is within a second."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """`run` has them: uvicorn would end the process by the signal, as if it had not been heard."""
+        yield
+
+
+def health_of(verifiers: Sequence[TokenVerifier], *, asks: bool) -> Response:
+    """200 while good tokens pass; 503 while they would be refused, all of them. May wait for some seconds.
+
+    `asks`: while the feed of revocations is not known, the authority is asked about each token.
+    """
+    apis = [_of(verifier, asks=asks) for verifier in verifiers]
+    refusing = any(api["status"] == "refusing" for api in apis)
+    return Response(status=503 if refusing else 200, body={"status": _worst(apis), "apis": apis})
+
+
+def _of(verifier: TokenVerifier, *, asks: bool) -> dict[str, Any]:
+    status = "ok"
+    try:
+        verifier.check_ready()
+    except RevocationsUnavailable:
+        status = "asking" if asks else "refusing"
+    except VerificationUnavailable:
+        status = "refusing"
+    return {"audience": verifier.expected.audience, "status": status, **asdict(verifier.health())}
+
+
+def _worst(apis: Sequence[dict[str, Any]]) -> str:
+    found = {api["status"] for api in apis}
+    return next(status for status in ("refusing", "asking", "ok") if status in found)
