@@ -152,7 +152,7 @@ def test_what_is_said_of_a_key_as_it_nears_its_end(house: Callable[..., House]) 
     for days in (22, 1, 6, 1):
         its.clock.at += timedelta(days=days)
         states.append(door.get(f"{PATH}/ci").json()["state"])
-    assert states == ["stands", "expires_soon", "expires_soon", "expired"]
+    assert states == ["active", "expires_soon", "expires_soon", "expired"]
     assert door.post(f"{PATH}/ci/revoke").json()["state"] == "revoked"
     for unknown in ("none", "6f1d2a34-0000-4000-8000-000000000001", "%00", "a%0Ab"):
         assert door.get(f"{PATH}/{unknown}").status_code == 404, unknown

@@ -70,7 +70,7 @@ def test_the_list_and_an_end(authsec: Authsec) -> None:
     listed = authsec("admin", "list-keys").stdout
     assert first["id"] in listed
     assert "second [red]key[/red]" in listed
-    assert listed.count("stands") == 2
+    assert listed.count("active") == 2
 
     revoked = authsec("admin", "revoke-key", second["id"], "--yes")
     assert revoked.stdout == "The admin key second [red]key[/red] is revoked.\n"

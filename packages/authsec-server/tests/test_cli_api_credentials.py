@@ -32,7 +32,7 @@ def test_it_is_shown_once_alone_on_stdout(crm: Authsec) -> None:
     listed = crm("apis", "credentials", "crm")
     assert secret not in listed.output
     head, row = (line.split() for line in listed.stdout.splitlines())
-    assert (head[0], row[0], row[1], row[-2]) == ("NAME", "first", "stands", "-")
+    assert (head[0], row[0], row[1], row[-2]) == ("NAME", "first", "active", "-")
 
 
 def test_one_is_replaced_and_revoked(crm: Authsec) -> None:
@@ -48,7 +48,7 @@ def test_one_is_replaced_and_revoked(crm: Authsec) -> None:
     assert revoked.exit_code == 0, revoked.output
     assert "is revoked. It ended no token." in revoked.stdout
     items = json.loads(crm("apis", "credentials", "crm", "--json").stdout)["items"]
-    assert [(each["id"], each["state"]) for each in items] == [(old["id"], "revoked"), (new["id"], "stands")]
+    assert [(each["id"], each["state"]) for each in items] == [(old["id"], "revoked"), (new["id"], "active")]
     assert crm("apis", "create-credential", "crm").exit_code == 0
 
 

@@ -225,7 +225,7 @@ def test_a_rehearsal_says_what_would_differ_and_what_would_stop(authsec: Authsec
     program = authsec(*edit, "--dry-run", "--json")
     assert (json.loads(program.stdout)["would_answer"]["name"], program.stderr) == ("Helpers", "")
     assert authsec(*edit).exit_code == 0
-    assert authsec(*edit[:3], "--name", "Helpers").stderr == "It was so already.\n"
+    assert authsec(*edit[:3], "--name", "Helpers").stderr == "Nothing changed: these are the present values.\n"
 
 
 def test_who_was_first_is_named(authsec: Authsec, company: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ class AdminKeyShown(TypedDict):
     id: str
     name: str
     role: str
-    state: Literal["stands", "expires_soon", "expired", "revoked"]
+    state: Literal["active", "expires_soon", "expired", "revoked"]
     created_at: str
     expires_at: str | None
     last_used_at: str | None

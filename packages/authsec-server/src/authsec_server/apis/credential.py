@@ -56,7 +56,7 @@ class Credential:
         """Return the state of the credential: `stands` (valid), `expired` or `revoked`."""
         words = {CredentialRefusal.REVOKED: "revoked", CredentialRefusal.EXPIRED: "expired"}
         refusal = self.refusal(now)
-        return words[refusal] if refusal else "stands"
+        return words[refusal] if refusal else "active"
 
     def revoked(self, now: datetime) -> Credential:
         """Return a copy of the credential, revoked at `now`."""

@@ -94,7 +94,7 @@ def _state(key: Mapping[str, Any]) -> object:
 
 
 _STATES = {
-    "stands": "stands",
+    "active": "active",
     "expires_soon": styled("expires soon", "yellow"),
     "expired": styled("expired", "red"),
     "revoked": styled("revoked", "red"),

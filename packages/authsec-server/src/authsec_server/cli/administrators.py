@@ -209,7 +209,7 @@ def _grant(each: Mapping[str, Any]) -> str:
 def _state(administrator: Mapping[str, Any]) -> object:
     if administrator["disabled_at"]:
         return styled("disabled", "red")
-    return "stands" if administrator["has_password"] or administrator["issuer"] else "invited"
+    return "active" if administrator["has_password"] or administrator["issuer"] else "invited"
 
 
 def _way_in(administrator: Mapping[str, Any]) -> object:

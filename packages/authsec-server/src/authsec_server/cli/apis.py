@@ -96,7 +96,7 @@ COMMANDS = (create_credential, list_credentials, revoke_credential)
 
 
 def _state(credential: Mapping[str, Any]) -> object:
-    return credential["state"] if credential["state"] == "stands" else styled(credential["state"], "red")
+    return credential["state"] if credential["state"] == "active" else styled(credential["state"], "red")
 
 
 _NAMED = 8  # delegations that are said to name an audience

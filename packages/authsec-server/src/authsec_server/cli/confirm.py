@@ -199,7 +199,7 @@ def edit(
     ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
     if done["revision"] == read["revision"] and not output.as_json:
-        output.note("It was so already.")
+        output.note("Nothing changed: these are the present values.")
     return done
 
 

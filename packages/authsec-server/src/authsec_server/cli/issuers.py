@@ -41,7 +41,7 @@ def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str,
         answer = caller.post(path("issuers", trusted_issuer, "bind"), {"proofs": list(proofs) or None})
         bound, more = [*bound, *answer["bound"]], answer["more"]
     rows = [(each["name"], each["proof_id"]) for each in bound]
-    shown = table(("AGENT", "PROOF"), rows, whole=("PROOF",)) if rows else "Nothing waits for it."
+    shown = table(("AGENT", "PROOF"), rows, whole=("PROOF",)) if rows else "No proof could be bound."
     output.result({"bound": bound}, shown)
 
 

@@ -154,7 +154,7 @@ def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation
             path=f"{PATH}/compare",
             operation_id="compareConfiguration",
             summary="Compare a configuration document with the authority",
-            description="Nothing waits for it, and whoever may look may ask; what would stop, the dry run says.",
+            description="Takes no lock, and any viewer may ask. The dry run of the change says what would stop.",
             body=Compared,
             max_body=MAX_DOCUMENT,
             question=True,

@@ -38,7 +38,7 @@ class KeyRefusal(StrEnum):
 class AdminKeyState(StrEnum):
     """The state of an admin key in a list."""
 
-    STANDS = "stands"
+    ACTIVE = "active"
     EXPIRES_SOON = "expires_soon"  # it stands, for a week at most
     EXPIRED = "expired"
     REVOKED = "revoked"
@@ -72,7 +72,7 @@ class AdminKey:
             case KeyRefusal.EXPIRED:
                 return AdminKeyState.EXPIRED
         ends_soon = self.expires_at is not None and self.expires_at - now <= SOON
-        return AdminKeyState.EXPIRES_SOON if ends_soon else AdminKeyState.STANDS
+        return AdminKeyState.EXPIRES_SOON if ends_soon else AdminKeyState.ACTIVE
 
     def revoked(self, now: datetime) -> AdminKey:
         """Return a copy of the key, revoked at `now`."""
