@@ -1,6 +1,7 @@
 """AuthSec for agents and for the APIs that they call.
 
-Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier` (the extra `verify`) checks them.
+Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier` (extra `verify`) verifies
+them.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """PEP 562: each name is imported when asked for, so that agents need no extra `verify`, and an import is short."""
+    """Import each public name on first use (PEP 562).
+
+    So agents do not need the extra `verify`, and `import authsec` is fast.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"authsec.{_MODULES.get(name, 'errors')}"), name)

@@ -1,4 +1,7 @@
-"""`python -m authsec`: the command `authsec` of this interpreter, whatever else has that name on the PATH."""
+"""Run the command `authsec` of this interpreter: `python -m authsec`.
+
+The PATH may have another program with the name `authsec`; this form never runs that program.
+"""
 
 from __future__ import annotations
 

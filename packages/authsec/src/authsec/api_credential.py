@@ -1,6 +1,7 @@
-"""The form of an API's credential, by which the authority identifies the API that introspects tokens. Pure.
+"""The format of an API credential. With this credential, an API authenticates to introspect tokens. Pure.
 
-`authsec_api_` and 256 random bits in base64url: whoever scans repositories and logs finds one by its prefix.
+The format is `authsec_api_` and 256 random bits in base64url. Secret scanners find a credential by the
+prefix.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ _FORM: Final = re.compile(r"authsec_api_[A-Za-z0-9_-]{43}")
 
 
 def text_of(secret: bytes) -> str:
-    """The credential as an API sends it."""
+    """Return the credential in the form that an API sends."""
     return "authsec_api_" + urlsafe_b64encode(secret).rstrip(b"=").decode()
 
 
 def is_api_credential(text: str) -> bool:
-    """Whether it has the form. Neither an admin key nor a client secret nor a token has."""
+    """Whether `text` has the format of an API credential.
+
+    No admin key, client secret or token has this format.
+    """
     return _FORM.fullmatch(text) is not None
 
 
 def read_credential(given: str | None) -> str | None:
-    """The credential that was given, or that the environment has; None for none. Raises `ConfigError`."""
+    """Return the `given` credential, or else the one from the environment, or None. Raises `ConfigError`."""
     text = (os.environ.get(VARIABLE, "") if given is None else given).strip()
     if not text and given is None:
         return None

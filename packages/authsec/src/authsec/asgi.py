@@ -1,4 +1,4 @@
-"""ASGI middleware that lets only verified agents through (Starlette, FastAPI, and whatever else speaks ASGI 3).
+"""ASGI 3 middleware that admits only verified agents (Starlette, FastAPI and others).
 
     app.add_middleware(BearerAuth, verifier=TokenVerifier(issuer=…, audience=…))
 
@@ -6,7 +6,7 @@
         identity = identity_of(request)
         identity.require("customers:read")
 
-It needs no framework. What is decided and answered is the business of `authsec.gate` and `authsec.gate`.
+The module needs no framework. `authsec.gate` makes the decisions and the responses.
 """
 
 from __future__ import annotations
@@ -28,23 +28,27 @@ _POLICY_VIOLATION: Final = 1008  # RFC 6455 §7.4.1
 
 
 class HasScope(Protocol):
-    """A request or WebSocket object of Starlette and its relatives."""
+    """A request or WebSocket object of Starlette or of a framework based on Starlette."""
 
     @property
     def scope(self) -> Scope: ...
 
 
 def identity_of(request: HasScope | Scope) -> VerifiedToken:
-    """The agent that sent this request.
+    """Return the verified agent that sent this request.
 
-    Raises `LookupError` where nobody was verified, as on a public path. Where the request was left to the API's own
-    authentication (`other_issuers="pass"`), that error is `AgentRequired`, which becomes a 401.
+    Raises `LookupError` if the request has no verified agent, for example on a public path. If the request was
+    passed to the API's own authentication (`other_issuers="pass"`), the error is `AgentRequired`, which becomes a
+    401.
     """
     return identity_in(_scope_of(request))
 
 
 def agent_of(request: HasScope | Scope) -> VerifiedToken | None:
-    """For endpoints that serve others as well: None if the request was left to the API's own authentication."""
+    """Return the verified agent, or None if the request was passed to the API's own authentication.
+
+    For endpoints that serve agents and other callers.
+    """
     return agent_in(_scope_of(request))
 
 
@@ -53,13 +57,13 @@ def _scope_of(request: HasScope | Scope) -> Scope:
 
 
 class BearerAuth:
-    """Verifies the bearer token of every HTTP request and WebSocket before `app` sees it.
+    """Verifies the bearer token of every HTTP request and WebSocket before `app` handles the request.
 
-    `authsec.gate.GateSettings` explains the settings. A CORS middleware belongs outside: preflights carry no token.
+    `authsec.gate.GateSettings` explains the settings. Put a CORS middleware outside: preflights carry no token.
 
-    `InsufficientScope` raised by the endpoint becomes a 403. If this middleware wraps a whole Starlette application
-    from outside, instead of being added to it, the application answers 500 first; then give it the handler
-    `exception_handlers={InsufficientScope: answer_refusal}` too.
+    An `InsufficientScope` raised by the endpoint becomes a 403. If this middleware wraps a whole Starlette
+    application from outside, instead of being added with `add_middleware`, the application answers 500 first.
+    Then also pass the application `exception_handlers={InsufficientScope: answer_refusal}`.
     """
 
     def __init__(self, app: App, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
@@ -99,16 +103,16 @@ class BearerAuth:
 
 
 async def answer_refusal(request: Any, error: Any) -> Any:  # noqa: ARG001 - the signature that frameworks call
-    """Exception handler for Starlette and FastAPI: `exception_handlers={VerificationError: answer_refusal}`.
+    """Handle exceptions in Starlette and FastAPI: `exception_handlers={VerificationError: answer_refusal}`.
 
-    Untyped, since Starlette wants its own Response type there and takes any ASGI application.
+    The types are `Any`: Starlette declares its own Response type here but accepts any ASGI application.
     """
     return Refusal(answer=response_to(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An ASGI application that gives one answer, also to a WebSocket that is not yet accepted."""
+    """An ASGI application that sends one response, also to a WebSocket that is not yet accepted."""
 
     answer: Response
 

@@ -1,6 +1,6 @@
-"""The authority as one agent sees it: its issuer name, and the request for a delegation token.
+"""The authority's endpoints, as one agent uses them: metadata, key set, delegation token, revocation.
 
-Only the issuer is remembered here; `cache` has the tokens.
+This module caches only the issuer. The module `cache` caches the tokens.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,300}(/[A-Za-z0-9._
 
 
 class Authority:
-    """Asks one authority in the name of one agent. Used from any thread."""
+    """Sends one agent's requests to one authority. Thread-safe."""
 
     def __init__(
         self,
@@ -56,17 +56,17 @@ class Authority:
         self._issuer = config.issuer
 
     def issuer(self, deadline: float | None = None) -> str:
-        """The authority's `iss`: pinned by the configuration, or as its metadata says (RFC 8414), asked for once."""
+        """Return the authority's `iss`: the configured issuer, or the one in its metadata (RFC 8414), fetched once."""
         if self._issuer is None:
             self._issuer = issuer_of(self.metadata(deadline)[0])
         return self._issuer
 
     def metadata(self, deadline: float | None = None) -> tuple[dict[str, Any], str | None]:
-        """The authority's metadata (RFC 8414), asked for anew, and the Date header that came with them."""
+        """Fetch the authority's metadata (RFC 8414); return the document and the Date header of its response."""
         return self._document("oauth-authorization-server", "issuer", self._by(deadline))
 
     def keys(self) -> dict[str, Any]:
-        """The authority's published JWK Set, as it is (RFC 7517)."""
+        """Fetch the authority's published key set (JWK Set, RFC 7517), unchanged."""
         keys, _ = self._document("jwks.json", "keys", self._by(None))
         if not isinstance(keys.get("keys"), list):
             raise InvalidResponse(
@@ -76,11 +76,11 @@ class Authority:
         return keys
 
     def find_proof(self, deadline: float | None = None) -> Proof | None:
-        """A fresh proof that this is the agent, or None when no source has one."""
+        """Return a fresh proof of this agent's identity, or None if no source has a proof."""
         return find_proof(self.sources, self.proof_request(deadline))
 
     def proof_request(self, deadline: float | None = None) -> ProofRequest:
-        """The request for each source of proof."""
+        """Build the request that each source of proof receives."""
         deadline, config = self._by(deadline), self._config
         return ProofRequest(
             client_id=config.client_id,
@@ -93,7 +93,7 @@ class Authority:
         )
 
     def fetch(self, request: TokenRequest) -> DelegationToken:
-        """Ask for a token, within the configured timeout, with two more tries where the failure may be a short one."""
+        """Request a token within the configured timeout; retry twice after a failure that may be temporary."""
         deadline = self._by(None)
         for pause in _PAUSES:
             try:
@@ -109,13 +109,16 @@ class Authority:
         return self._ask(request, deadline)
 
     def revoke(self, token: str) -> None:
-        """End this token (RFC 7009), within the configured timeout. Of one that is over already nothing is said."""
+        """Revoke this token (RFC 7009) within the configured timeout. An expired token is no error."""
         answer = self.transport.post_form("v1/revoke", form={"token": token}, deadline=self._by(None))
         if answer.status != 200:
             raise document_refusal(answer, self._now())  # nobody who holds a token is refused
 
     def _ask(self, request: TokenRequest, deadline: float) -> DelegationToken:
-        """One request with a proof of its own: an assertion is accepted once, so a retry needs a new one."""
+        """Send one token request with a fresh proof.
+
+        The authority accepts an assertion once, so a retry needs a new one.
+        """
         proof = self.find_proof(deadline)
         answer = self.transport.get(
             "uflow/sdk/delegation-token",
@@ -131,9 +134,10 @@ class Authority:
         )
 
     def _refused(self, error: AuthSecError, proof: Proof | None, deadline: float, date: str | None) -> AuthSecError:
-        """With what helps and whether another try does: a model that reads no more than the text may ask for ever.
+        """Add to a refusal the remedy, and whether a retry can help.
 
-        A clock that differs comes first: with it, the best proof is refused.
+        A model may read only this text, and could otherwise retry forever. A wrong clock is reported first, since
+        with a wrong clock even a valid proof is refused.
         """
         hint = retrying(error)
         if isinstance(error, AuthenticationError) or error.reason == "selectors_mismatch":
@@ -167,10 +171,10 @@ class Authority:
 
 
 def issuer_of(metadata: dict[str, Any]) -> str:
-    """An issuer is an address without query or fragment (RFC 8414 §2).
+    """Return the issuer from the metadata: an address without query or fragment (RFC 8414 §2).
 
-    It need not begin with `base_url`, from where the authority may be reached under another name. So whoever answers
-    at `base_url` chooses for whom the agent's proofs are made; a pinned `issuer` takes that choice away.
+    The issuer may differ from `base_url`, since the authority may be reachable under another name. So the server
+    at `base_url` chooses the audience of the agent's proofs. A pinned `issuer` removes that choice.
     """
     issuer = metadata.get("issuer")
     if not isinstance(issuer, str) or not _ADDRESS.fullmatch(issuer) or not _readable(issuer):
@@ -184,10 +188,11 @@ def issuer_of(metadata: dict[str, Any]) -> str:
 
 
 def require_trusted(issuer: str, config: AuthSecConfig) -> str:
-    """`issuer`, if it is pinned or has the origin of `base_url`; else `ConfigError`, which shows the line to add.
+    """Return `issuer` if it is pinned or has the origin of `base_url`; else raise `ConfigError` with the line to add.
 
-    For tokens that others make for this agent and that their receiver could use: an authority that named a cloud or a
-    vault as its issuer would otherwise be sent what opens that one (audience injection).
+    For tokens that a platform makes for this agent, and that their receiver could use elsewhere. This check stops
+    audience injection: a false authority names a cloud or a vault as its issuer, and receives a token for that
+    service.
     """
     if issuer == config.issuer or _origin(issuer) == _origin(config.base_url):
         return issuer
@@ -200,7 +205,7 @@ def require_trusted(issuer: str, config: AuthSecConfig) -> str:
 
 
 def _wait_before_retry(error: TransportError | ServerError, pause: float) -> float | None:
-    """Seconds to wait, or None where another try at once would only be a burden."""
+    """Return the seconds to wait before a retry, or None if an immediate retry would only add load."""
     if isinstance(error, TransportError):
         return pause if error.reason in {"unreachable", "connection_lost"} else None
     if error.status == 503 and error.retry_after is not None and error.retry_after <= _LONGEST_PAUSE:
@@ -216,6 +221,6 @@ def _readable(url: str) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port (RFC 6454 §4)."""
+    """Return the scheme, host and port of a URL (RFC 6454 §4)."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)

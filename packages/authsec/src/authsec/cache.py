@@ -1,8 +1,9 @@
-"""The tokens of one client, for all its threads and event loops.
+"""The token cache of one client, shared by all its threads and event loops.
 
-At most one request is in flight for each (scope, resource). A token is returned without a request until it comes close
-to its expiry; then the next call renews it in the background. While the authority is silent or fails, the cache returns
-the token until it expires. A refusal means revocation, so the cache drops the token.
+At most one request is in flight for each (scope, resource). The cache returns a token without a request until
+the token comes close to its expiry; then the next call renews the token in the background. While the
+authority does not answer or fails, the cache returns the token until its expiry. A refusal means revocation,
+so the cache drops the token.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ _LONGEST_PAUSE = 60.0  # no Retry-After silences an agent for longer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LiveToken:
-    """A token and its end, on two clocks: the monotonic one cannot be set, the wall one sees a suspended machine.
+    """A token and its expiry on two clocks.
 
-    Both count from before the request was sent, so the token is dead here no later than there.
+    The monotonic clock cannot be set. The wall clock goes on while the machine is suspended.
+
+    Both times start before the request is sent, so the token expires here no later than at the authority.
     """
 
     token: DelegationToken
@@ -54,7 +57,7 @@ class _LiveToken:
 
 
 class _Entry:
-    """The state of one request. All times are monotonic."""
+    """The state of one (scope, resource) request. All times are monotonic."""
 
     __slots__ = ("failures", "flight", "held", "overdue_at", "pause", "refusal", "renew_not_before", "request")
 
@@ -70,7 +73,10 @@ class _Entry:
 
 
 class TokenCache:
-    """Thread-safe and fork-safe. `timeout` is what `fetch` may take; nobody waits notably longer, even if it does."""
+    """A thread-safe and fork-safe cache of delegation tokens.
+
+    `timeout` is the time limit of `fetch`. A caller waits hardly longer than that, even if `fetch` takes longer.
+    """
 
     def __init__(
         self, fetch: Callable[[TokenRequest], DelegationToken], *, clock: Clock, margin: float, timeout: float
@@ -85,17 +91,17 @@ class TokenCache:
         _caches.add(self)
 
     def get(self, request: TokenRequest, *, force_refresh: bool = False) -> DelegationToken:
-        """A living token; asks the authority when there is none, or when forced. Raises `AuthSecError`."""
+        """Return a valid token; request one if the cache has none or if forced. Raises `AuthSecError`."""
         found = self._look_up(request, force_refresh)
         return found.wait() if isinstance(found, SingleFlight) else found
 
     async def aget(self, request: TokenRequest, *, force_refresh: bool = False) -> DelegationToken:
-        """The same without blocking the event loop."""
+        """Return a valid token as `get` does, without blocking the event loop."""
         found = self._look_up(request, force_refresh)
         return await found.wait_async() if isinstance(found, SingleFlight) else found
 
     def invalidate(self, value: str) -> None:
-        """Drop the token with this value, and no other: a newer one, fetched meanwhile, stays."""
+        """Drop exactly the token with this value. A newer token, fetched meanwhile, stays."""
         with self._lock:
             for entry in self._entries.values():
                 if entry.held is not None and entry.held.token.value == value:
@@ -117,7 +123,10 @@ class TokenCache:
         return found
 
     def _entry(self, request: TokenRequest) -> _Entry:
-        """The entry for `request`, from now on the youngest; the oldest without a flight makes room for a new one."""
+        """Return the entry for `request` and mark it as the most recently used; create it if there is none.
+
+        At the limit, the least recently used entry without a request in flight is deleted.
+        """
         entry = self._entries.get(request)
         if entry is None:
             if len(self._entries) >= _MOST_ENTRIES:
@@ -129,13 +138,16 @@ class TokenCache:
         return entry
 
     def _raise_refusal(self, entry: _Entry) -> None:
-        """The refusal of a background renewal, which nobody has heard of yet."""
+        """Raise the refusal of a background renewal, if no caller has received it yet."""
         news, entry.refusal = entry.refusal, None
         if news is not None and self._clock.monotonic() < news[1]:
             raise copy(news[0]) from None
 
     def _new_renewal(self, entry: _Entry, held: _LiveToken) -> SingleFlight | None:
-        """A flight to be started since the token comes close to its end; None if it does not, or all is in hand."""
+        """Return a renewal to start if the token is close to its expiry; else None.
+
+        Also return None while a renewal runs, is delayed after a failure, or too many abandoned requests still run.
+        """
         now = self._clock.monotonic()
         margin = min(self._margin, held.token.expires_in / 2)
         if held.left(self._clock) > margin or now < entry.renew_not_before or self._in_flight(entry, now):
@@ -143,7 +155,7 @@ class TokenCache:
         return self._new_flight(entry, now) if len(self._abandoned) < _MOST_ABANDONED else None
 
     def _join(self, entry: _Entry) -> SingleFlight:
-        """The flight to wait for: the one that is on its way, or a new one."""
+        """Return the request to wait for: the one in flight, or a new one."""
         now = self._clock.monotonic()
         flight = self._in_flight(entry, now)
         if flight is None:
@@ -162,7 +174,7 @@ class TokenCache:
         return flight
 
     def _in_flight(self, entry: _Entry, now: float) -> SingleFlight | None:
-        """The entry's flight. One that is overdue (an answer may drip in for hours) is left to itself."""
+        """Return the entry's request in flight. An overdue request (slow bytes can last for hours) is abandoned."""
         if entry.flight is not None and now >= entry.overdue_at:
             self._abandoned.add(entry.flight)
             entry.flight = None
@@ -201,7 +213,7 @@ class TokenCache:
         _report(outcome, in_background=not flight.joined)
 
     def _back_off(self, entry: _Entry, failure: AuthSecError) -> None:
-        """Space out renewals. A pause that the authority asked for also holds for calls that need a token."""
+        """Delay the next renewal. A Retry-After also delays calls that have no valid token."""
         now = self._clock.monotonic()
         backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(entry.failures, 10))
         entry.failures += 1
@@ -212,7 +224,10 @@ class TokenCache:
         entry.renew_not_before = now + backoff
 
     def forget_flights(self) -> None:
-        """In a child process: the parent's threads are not here, and one of them may have held the lock."""
+        """Reset the lock and all requests in flight after a fork.
+
+        The child process has none of the parent's threads, and one of them may have held the lock.
+        """
         self._lock = threading.Lock()
         self._abandoned = set()
         for entry in self._entries.values():
@@ -220,7 +235,7 @@ class TokenCache:
 
 
 def _report(outcome: Outcome, *, in_background: bool) -> None:
-    """To the log; a failure that no caller gets to see is a warning."""
+    """Log the outcome; a failure that no caller receives is a warning."""
     if isinstance(outcome, DelegationToken):
         _log.debug("got a delegation token, good for %d s", outcome.expires_in)
     else:
@@ -232,7 +247,7 @@ _caches: weakref.WeakSet[TokenCache] = weakref.WeakSet()
 
 
 def forget(tokens: Iterable[str]) -> None:
-    """Drop these tokens in whichever cache of this process has one."""
+    """Drop these tokens from every cache of this process."""
     for value in tokens:
         for cache in list(_caches):
             cache.invalidate(value)

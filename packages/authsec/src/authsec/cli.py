@@ -1,6 +1,9 @@
-"""The command `authsec`. `doctor`, `smoke`, `token`, `keygen`, `enrol`, `verify-server` are here; others add theirs.
+"""The command `authsec`, and its subcommands of this package.
 
-An entry point of the group `authsec.commands` is a callable `register(group: click.Group) -> None`.
+The subcommands are `doctor`, `smoke`, `token`, `keygen`, `enrol`, `verify-server` and `completion`.
+
+Other packages add commands: an entry point of the group `authsec.commands` is a callable `register(group:
+click.Group) -> None`.
 """
 
 from __future__ import annotations
@@ -40,9 +43,9 @@ COMPLETE_VARIABLE = "_AUTHSEC_COMPLETE"
 
 
 class Script(Commands):
-    """A group that looks for commands of other packages only when asked for one that is not its own.
+    """A command group that loads the commands of other packages only when a command is not one of this package.
 
-    So `authsec smoke` is quick, and works even when another package is broken.
+    So `authsec smoke` starts fast, and works even if another package is broken.
     """
 
     _extended = False
@@ -59,7 +62,7 @@ class Script(Commands):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Errors of this package are for people: a block of text and an exit status, no traceback."""
+        """Print an error of this package as a block of text, and exit with its status, without a traceback."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -72,7 +75,7 @@ class Script(Commands):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A command of a package that is not installed here is told as one."""
+        """Refuse a command of a package that is not installed, and name that package."""
         if args[0] in _ELSEWHERE and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
             raise click.UsageError(_ELSEWHERE[args[0]].format(command=f"authsec {args[0]}"), ctx)
         return super().resolve_command(ctx, args)
@@ -108,7 +111,8 @@ def commands() -> None:
 def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Check that this machine's agent gets its tokens.
 
-    Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. Ends with status 1 if a step fails, and says what would help.
+    Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. If a step fails, prints the remedy and exits with status
+    1.
     """
     sys.exit(smoke.main(scope=scope, resource=resource))
 
@@ -117,11 +121,11 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
 @click.option("--scope", help="Only these actions, separated by spaces. [default: all that is delegated]")
 @click.option("--resource", multiple=True, help="Only for this API; needed where several are delegated for. Repeat.")
 def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
-    """Print a delegation token of this machine's agent, to try an API with.
+    """Print a delegation token of this machine's agent, to test an API.
 
-    It is alone on stdout: curl -H "Authorization: Bearer $(authsec token)" URL. Whoever sees it can act as the agent
-    until it expires. Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. Ends with status 1 if there is none to be
-    had, and says on stderr what would help.
+    Only the token is printed on stdout: curl -H "Authorization: Bearer $(authsec token)" URL. Anyone who sees the
+    token can act as the agent until the token expires. Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. If the
+    agent gets no token, prints the remedy on stderr and exits with status 1.
     """
     click.echo(AuthSecClient().get_token(scope=scope, resource=resource or None).value)
 
@@ -135,8 +139,8 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
 def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) -> None:
     """Find out why this machine's agent gets no token.
 
-    Goes through settings, packages, network, certificate, clock and every place of a proof, asks for one token, and
-    says what to do next. Shows no secret. Ends with status 1 if anything is wrong.
+    Checks settings, packages, network, certificate, clock and every source of proof. Then requests one token and
+    prints the next step. Shows no secret. Exits with status 1 if anything is wrong.
     """
     sys.exit(doctor.main(scope=scope, resource=resource, as_json=as_json))
 
@@ -149,8 +153,8 @@ def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) 
 def keygen_command(file: Path, kind: str) -> None:
     """Make the key pair of an agent: FILE and FILE.pub.
 
-    The agent proves itself with FILE, which only you can read. The authority is given the public key, FILE.pub, which
-    is alone on stdout.
+    The agent authenticates with the private key in FILE, which only you can read. Register the public key,
+    FILE.pub, at the authority. Only the public key is printed on stdout.
     """
     public = write_key_pair(file, kind)
     click.echo(public.read_text(encoding="ascii"), nl=False)
@@ -176,7 +180,7 @@ def keygen_command(file: Path, kind: str) -> None:
 def enrol_command(code: str | None, machine: str, replace: bool) -> None:
     """Make a key for an agent on this machine, with a one-time CODE from the agent's Connect page.
 
-    Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. The key is good for some hours, and stays on this machine.
+    Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. The key is valid for some hours and stays on this machine.
     """
     enrol.main(code or click.prompt("Code from the agent's Connect page"), machine=machine, replace=replace)
 
@@ -204,6 +208,6 @@ commands.add_command(verify_server)
 
 
 def main() -> None:
-    """The entry point of the script."""
+    """Run the command `authsec`: the entry point of the script."""
     gc.set_threshold(50_000, 20, 50)  # what imports make stays: to look for garbage in it is a seventh of a start
     commands(prog_name=command_line(), complete_var=COMPLETE_VARIABLE)

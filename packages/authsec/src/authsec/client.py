@@ -1,4 +1,4 @@
-"""The agent's side: `AuthSecClient` gives delegation tokens, from its cache whenever it can."""
+"""The agent's client: `AuthSecClient` returns delegation tokens, from its cache whenever possible."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ Names = str | Sequence[str] | None
 
 
 class AuthSecClient:
-    """Delegation tokens for one agent. Make one and share it: any thread, any event loop, forked workers.
+    """Gets delegation tokens for one agent. Make one client and share it: threads, event loops, forked workers.
 
-    `AuthSecClient(AuthSecConfig(…))`, `AuthSecClient(base_url=…, client_id=…)`, or `AuthSecClient()` with both from
-    the environment. `credential` says how the agent proves itself, instead of the places that are looked at by
-    themselves (see `authsec.credentials`).
+    `AuthSecClient(AuthSecConfig(…))`, `AuthSecClient(base_url=…, client_id=…)`, or `AuthSecClient()` with both
+    from the environment. `credential` names the agent's proof. Without it, the client searches the default
+    sources (see `authsec.credentials`).
 
-    All methods that ask for a token raise `AuthSecError`: `ConfigError` (nothing was sent), `TransportError`,
-    `InvalidResponse`, or `TokenRequestError` with the authority's `reason`. The texts are safe to show to a model.
+    All methods that request a token raise `AuthSecError`: `ConfigError` (nothing was sent), `TransportError`,
+    `InvalidResponse`, or `TokenRequestError` with the authority's `reason`. The texts are safe to show to a
+    model.
 
-    A copied or unpickled client starts with an empty cache, so a token never travels with one.
+    A copied or unpickled client starts with an empty cache, so a copy never contains a token.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class AuthSecClient:
 
     @classmethod
     def from_env_or_exit(cls, *variables: str) -> Self:
-        """The client that the environment describes, for a script; not for a module that other programs import.
+        """Build the client from the environment, for a script; not for a module that other programs import.
 
-        Where a setting is missing or wrong, the script ends with status 2, and stderr shows the line to write instead.
-        `variables` name what else the script reads from the environment.
+        If a setting is missing or wrong, the script exits with status 2, and stderr shows the line to write instead.
+        `variables` name the other variables that the script reads from the environment.
         """
         missing = [missing_variable(name) for name in variables if not environment(name)]
         try:
@@ -71,46 +72,48 @@ class AuthSecClient:
         return client
 
     def get_delegation_token(self) -> str:
-        """The token for all that is delegated, as a string, for your own code; no model is to call what returns it.
+        """Return a token for everything that is delegated, as a string.
 
-        Uses the network only at first and near its end.
+        For your own code: never let a model call a function that returns the token. The client sends a request only
+        for the first token and close to its expiry.
         """
         return self.get_token().value
 
     async def aget_delegation_token(self) -> str:
-        """The same for coroutines, from the same cache."""
+        """Return the token as `get_delegation_token` does, for coroutines, from the same cache."""
         return (await self.aget_token()).value
 
     def get_token(self, scope: Names = None, resource: Names = None, force_refresh: bool = False) -> DelegationToken:
-        """A token for some actions (`scope`) or APIs (`resource`), with what the authority says about it.
+        """Return a token for some actions (`scope`) or APIs (`resource`), with the authority's facts about the token.
 
-        Asking for more than is delegated raises `DelegationDenied`; a token is never silently smaller than asked.
-        `force_refresh` asks the authority even if there is a living token. After a 401 use `invalidate` instead:
-        it makes many callers with the same rejected token ask once.
+        A request for more than is delegated raises `DelegationDenied`; a token never silently has less than
+        requested. `force_refresh` requests a new token even if the cache has a valid one. After a 401 use
+        `invalidate` instead: then many callers with the same rejected token send one request.
         """
         return self._cache.get(TokenRequest.of(scope, resource), force_refresh=force_refresh)
 
     async def aget_token(
         self, scope: Names = None, resource: Names = None, force_refresh: bool = False
     ) -> DelegationToken:
-        """`get_token` for coroutines, from the same cache."""
+        """Return a token as `get_token` does, for coroutines, from the same cache."""
         return await self._cache.aget(TokenRequest.of(scope, resource), force_refresh=force_refresh)
 
     def invalidate(self, token: str | DelegationToken) -> None:
-        """Forget exactly this token, for example after an API answered 401 to it; the next call asks for a new one."""
+        """Drop exactly this token from the cache, for example after an API's 401; the next call requests a new one."""
         self._cache.invalidate(token.value if isinstance(token, DelegationToken) else token)
 
     def revoke_token(self, token: str | DelegationToken) -> None:
-        """End this token at every API that follows revocations: the agent shuts down, say, or has leaked it.
+        """Revoke this token at every API that checks revocations, for example at shutdown or after a leak.
 
-        It is forgotten here first, so the next call asks for a new one. No error: it has ended, or had before.
+        The client drops the token first, so the next call requests a new one. If the method returns, the token is
+        revoked or had already ended.
         """
         value = token.value if isinstance(token, DelegationToken) else token
         self._cache.invalidate(value)
         self.authority.revoke(value)
 
     async def arevoke_token(self, token: str | DelegationToken) -> None:
-        """`revoke_token` for coroutines."""
+        """Revoke this token as `revoke_token` does, for coroutines."""
         await asyncio.to_thread(self.revoke_token, token)
 
     @overload
@@ -138,14 +141,16 @@ class AuthSecClient:
         resource: Names = None,
         on_denied: OnDenied = "raise",
     ) -> Any:
-        """Decorator that fills a function's parameter `delegation_token`, hidden from everyone who calls it.
+        """Decorate a function: fill its parameter `delegation_token` and hide the parameter from all callers.
 
-        `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. A denied tool raises, or with
-        `on_denied="tell_model"` tells the model in the framework's way, or with `on_denied=function` returns
-        `function(text)`; an exception that this returns is raised. A tool is denied where the authority decides against
-        the agent, or where the API answers 401 or 403 and the function lets its HTTP client raise that. After a 401 the
-        next call has another token. Tokens are withheld from results and exceptions; code that wants a token calls
-        `get_delegation_token`. See `authsec.delegated` and docs/frameworks.md.
+        `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. A denied tool raises the error by default.
+        With `on_denied="tell_model"` it returns the denial to the model in the framework's form. With
+        `on_denied=function` it returns `function(text)`, or raises the exception that `function` returns.
+
+        A tool is denied if the authority refuses the agent. It is also denied if the API answers 401 or 403 and the
+        function lets its HTTP client raise that error. After a 401 the next call gets another token. Tokens are
+        removed from results and exceptions; code that needs a token calls `get_delegation_token`. See
+        `authsec.delegated` and docs/frameworks.md.
         """
         wanted = Delegated(client=self, request=TokenRequest.of(scope, resource), on_denied=on_denied)
         return wanted if function is None else wanted(function)
@@ -153,24 +158,26 @@ class AuthSecClient:
     def requests_auth(
         self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None
     ) -> RequestsAuth:
-        """For `auth=` of `requests`, or of its `Session`: each request to one of these origins carries a token.
+        """Return an `auth=` for `requests` or its `Session`: each request to an allowed origin carries a token.
 
-        `allowed_origins` are the APIs that may see it, as `https://crm.example.com`: scheme, host and port are compared
-        exactly. Requests to others are sent without a token, and no redirect takes it there. After a 401 the token is
-        replaced and the request sent once more, unless its body is streamed. Raises `ConfigError`; requests raise
-        `AuthSecError` where no token can be had.
+        `allowed_origins` lists the APIs that may receive the token, as `https://crm.example.com`. Scheme, host and
+        port are compared exactly. Requests to other origins carry no token, and no redirect sends the token there.
+        After a 401 the token is replaced and the request is sent once more, unless its body is streamed. Raises
+        `ConfigError`; a request raises `AuthSecError` if the agent gets no token.
         """
         return RequestsAuth(bearer=self._bearer(allowed_origins, scope, resource))
 
     def httpx_auth(self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None) -> Any:
-        """The same for `auth=` of httpx and httpx2, their async clients included."""
+        """Return an `auth=` for httpx and httpx2, with the behaviour of `requests_auth`; async clients included."""
         return httpx_auth(self._bearer(allowed_origins, scope, resource))
 
     def mcp_auth(self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None) -> McpAuth:
-        """For `httpx_client_factory=` of an agent's MCP client; for its `http_client=` call it: `mcp_auth(…)()`.
+        """Return an `httpx_client_factory=` for an agent's MCP client.
 
-        Requests get tokens as with `httpx_auth`. A denial does not end the session: `tools/call` returns a failed tool,
-        whose text the model reads. Tokens are withheld from responses. See docs/frameworks.md.
+        For `http_client=` of an MCP client, call the factory: `mcp_auth(…)()`.
+
+        Requests carry tokens as with `httpx_auth`. A denial does not end the session: `tools/call` returns a failed
+        tool, and the model reads its text. Tokens are removed from responses. See docs/frameworks.md.
         """
         return McpAuth(bearer=self._bearer(allowed_origins, scope, resource))
 
@@ -190,7 +197,7 @@ class AuthSecClient:
 
 
 def _exit(*problems: str) -> NoReturn:
-    """Tell all problems at once, so that a user who mends one is not told of the next."""
+    """Print all problems at once and exit, so that a user does not find them one by one."""
     sys.stderr.write("\n".join(problems) + "\n")
     sys.exit(2)
 

@@ -1,7 +1,7 @@
-"""The form of client secrets, for agents whose platform proves nothing. Pure.
+"""The format of client secrets, for agents whose platform issues no proof of identity. Pure.
 
-`authsec_cs_`, 256 random bits in base64url, then a checksum: whoever scans repositories and logs finds a secret by its
-prefix, and tells it from text that only looks like one, without asking the authority.
+The format is `authsec_cs_`, 256 random bits in base64url, and a checksum. Secret scanners find a secret by
+the prefix. The checksum excludes similar text without a request to the authority.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _CHECKED: Final = 6  # characters of the checksum: 32 bits
 
 
 def text_of(secret: bytes) -> str:
-    """The secret as an agent sends it."""
+    """Return the secret in the form that an agent sends."""
     text = "authsec_cs_" + _base64url(secret)
     return text + _checksum(text)
 
 
 def is_client_secret(text: str) -> bool:
-    """Whether it has the form, and was copied whole: the checksum holds."""
+    """Whether `text` has the format of a client secret and a correct checksum, so that it was copied whole."""
     return _FORM.fullmatch(text) is not None and _checksum(text[:-_CHECKED]) == text[-_CHECKED:]
 
 

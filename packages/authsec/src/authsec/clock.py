@@ -1,4 +1,4 @@
-"""Time as an argument, so that tests can set the clocks; and how long ago something was, by two of them."""
+"""The clocks as an argument, so that tests can set the time; and the elapsed time by two clocks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """`monotonic` measures durations and is never set; `wall` is the time of day and goes on while a machine sleeps."""
+    """The clocks of this machine.
+
+    `monotonic` measures durations and cannot be set. `wall` is the time of day and goes on while a machine
+    sleeps.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
     def timed(self, call: Callable[[], _T]) -> tuple[_T, float]:
-        """The result of `call`, and how many seconds it took."""
+        """Run `call`; return its result and its duration in seconds."""
         began = self.monotonic()
         result = call()
         return result, self.monotonic() - began
@@ -27,18 +31,21 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Monotonic time stops while a machine sleeps, wall time can be set back: the longer of the two has passed."""
+    """A time on both clocks. `since` uses the longer of the two durations.
+
+    Monotonic time stops while a machine sleeps, and wall time can be set back.
+    """
 
     monotonic: float
     wall: float
 
 
 def moment(clock: Clock) -> Moment:
-    """Now."""
+    """Return the current time on both clocks."""
     return Moment(clock.monotonic(), clock.wall())
 
 
 def since(earlier: Moment, clock: Clock) -> float:
-    """Seconds that have passed."""
+    """Return the seconds elapsed since `earlier`, by the clock that measured more."""
     passed, by_the_wall = clock.monotonic() - earlier.monotonic, clock.wall() - earlier.wall
     return passed if passed > by_the_wall else by_the_wall  # for `max` each token would wait

@@ -1,7 +1,7 @@
 """The configuration of one agent: the authority's address and the agent's id.
 
-What is not given is read from the environment, so that the person who runs a program (not only the one who wrote it)
-can name a certificate file, pin the issuer or allow plain http. Nothing here is a secret.
+Settings that the program does not pass come from the environment. So not only a program's author but also its
+operator can name a certificate file, pin the issuer or allow plain http. No setting is a secret.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NO_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d{1,
 
 
 def environment(name: str) -> str:
-    """The variable's value without spaces around it; empty where it is not set."""
+    """Return the variable's value without surrounding spaces; empty if the variable is not set."""
     return os.environ.get(name, "").strip()
 
 
@@ -40,17 +40,19 @@ def _hosts_from_environment() -> tuple[str, ...]:
 class AuthSecConfig:
     """The settings of one agent. Raises `ConfigError`, which shows the line to add.
 
-    `base_url` is the root of the authority's server, as in `https://authsec.example.com` (a path prefix is fine); the
-    SDK appends `/authsec/…`. `client_id` is the agent's id, as `authsec agents list` shows it: a name, no secret.
+    `base_url` is the root of the authority's server, as in `https://authsec.example.com` (a path prefix is
+    allowed); the SDK appends `/authsec/…`. `client_id` is the agent's id, as `authsec agents list` shows it: a
+    name, not a secret.
 
-    `issuer` pins the authority's `iss`; without it the authority is asked for its own. Pin it where the person who
-    sets `base_url` is not trusted to choose for whom this agent's proofs are made. `proof_audience` is for whom
-    workload tokens (Kubernetes, SPIFFE, GitHub Actions) are made, if their trusted issuer asks for another name
-    than the issuer's.
+    `issuer` pins the authority's `iss`; without it, the SDK reads the issuer from the authority's metadata. Pin
+    the issuer if the person who sets `base_url` must not choose the audience of this agent's proofs.
+    `proof_audience` is the audience of workload tokens (Kubernetes, SPIFFE, GitHub Actions). Set it if their
+    trusted issuer requires another audience than the authority's issuer.
 
-    `timeout` limits one token request in seconds, everything included. `refresh_margin` is how many seconds before
-    the end of its life a token is renewed, at most half that life. `ca_file` replaces the system's trust store.
-    `allow_http_hosts` may be spoken to without TLS; loopback always may.
+    `timeout` limits one token request in seconds, everything included. `refresh_margin` is the time before
+    expiry, in seconds, at which a token is renewed; at most half of the token's life. `ca_file` replaces the
+    system's trust store. The SDK may connect to `allow_http_hosts` without TLS; loopback hosts are always
+    allowed.
     """
 
     base_url: str
@@ -79,19 +81,22 @@ class AuthSecConfig:
 
     @classmethod
     def from_env(cls, *, base_url: str | None = None, client_id: str | None = None) -> Self:
-        """From `AUTHSEC_BASE_URL`, `AUTHSEC_AGENT_CLIENT_ID` and the others, but for what is given here."""
+        """Read the settings from the environment; arguments take precedence.
+
+        The variables are `AUTHSEC_BASE_URL`, `AUTHSEC_AGENT_CLIENT_ID` and others.
+        """
         return cls(
             base_url=environment("AUTHSEC_BASE_URL") if base_url is None else base_url,
             client_id=environment("AUTHSEC_AGENT_CLIENT_ID") if client_id is None else client_id,
         )
 
     def url(self, path: str) -> str:
-        """The address of something below the authority's `/authsec/`."""
+        """Return the URL of a path below the authority's `/authsec/`."""
         return f"{self.base_url.rstrip('/')}/authsec/{path}"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
+    """Whether `host` is a loopback address or `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -99,12 +104,12 @@ def is_loopback(host: str) -> bool:
 
 
 def export_line(name: str, value: str) -> str:
-    """The line that sets an environment variable in the shell that people have here."""
+    """Return the line that sets an environment variable, in the syntax of this system's shell."""
     return f'$env:{name} = "{value}"' if os.name == "nt" else f'export {name}="{value}"'
 
 
 def missing_variable(name: str) -> str:
-    """The text for a variable of a script that is not set."""
+    """Return the message for a script's variable that is not set."""
     return f"{name} is not set. Add, with your own value:\n    {export_line(name, 'YOUR-VALUE')}"
 
 
@@ -127,7 +132,7 @@ def _check_base_url(base_url: str, allow_http_hosts: tuple[str, ...]) -> None:
 
 
 def _split(base_url: str) -> SplitResult:
-    """The parts of a URL that every parser reads in the same way; the URL itself is never put into an error."""
+    """Return the parts of a URL that all parsers read in the same way. No error message contains the URL."""
     wanted = f"base_url must be the server's root, for example:\n    {_example('AUTHSEC_BASE_URL')}"
     if not base_url.isascii() or not base_url.isprintable() or any(char in base_url for char in ' \\"<>^`{|}'):
         raise _invalid("base_url", wanted)
@@ -147,13 +152,16 @@ def _split(base_url: str) -> SplitResult:
 
 
 def with_scheme(address: str) -> str | None:
-    """The address that was meant by one that has all of it but the scheme; None for whatever else it is."""
+    """Return the address with its missing scheme; None if the text is not an address without a scheme."""
     meant = _NO_SCHEME.fullmatch(address)
     return f"{'http' if is_loopback(meant[1].strip('[]')) else 'https'}://{address}" if meant else None
 
 
 def _check_client_id(client_id: str) -> None:
-    """Only the canonical form: the id also names a file (`keys/<client_id>.pem`) and must not lead elsewhere."""
+    """Refuse an id that is not in canonical form.
+
+    The id also names a file (`keys/<client_id>.pem`) and must not lead to another path.
+    """
     if not client_id:
         raise _missing("client_id", "AUTHSEC_AGENT_CLIENT_ID", "which agent this is")
     try:

@@ -1,7 +1,8 @@
-"""The decorator that gives a tool its token. The model neither sees the parameter nor reads the token.
+"""The decorator that passes a token to a tool. The model neither sees the parameter nor reads the token.
 
-Frameworks make the model's schema of a function's signature, so the wrapper has one without `delegation_token`
-(`authsec.tool_signature`). Results and exceptions go to the model as well, so `authsec.redaction` searches them.
+Frameworks build the model's schema from a function's signature, so the wrapper's signature omits
+`delegation_token` (`authsec.tool_signature`). Results and exceptions also reach the model, so
+`authsec.redaction` searches them.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ class TokenSource(Protocol):
 
 
 class RaisingDecorator(Protocol):
-    """Keeps the type of the result. That of the arguments cannot be told: no type says "without that keyword"."""
+    """Keeps the type of the result. No Python type can express the arguments "without that keyword"."""
 
     def __call__(self, function: Callable[..., Result], /) -> Callable[..., Result]: ...
 
 
 class AnsweringDecorator(Protocol[Answer]):
-    """The result may be the answer to a denial instead."""
+    """Changes the type of the result: the decorated function may return the response to a denial instead."""
 
     @overload
     def __call__(
@@ -51,16 +52,18 @@ class AnsweringDecorator(Protocol[Answer]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegated:
-    """Decorates a function or method, sync or async, that takes `delegation_token`: a living token at each call.
+    """Decorates a function or method, sync or async, and passes a valid `delegation_token` at each call.
 
-    A denial is the authority's decision against the agent, or an API's 401 or 403 that the function lets its HTTP
-    client raise. `on_denied` says how the tool answers. An authority or an API that is away denies nothing: that is
-    raised. After a 401, raised or returned as a response, the token is forgotten, so the next call gets another.
+    A denial is the authority's decision against the agent. An API's 401 or 403 is a denial too, if the function
+    lets its HTTP client raise the error. `on_denied` selects the tool's response. An authority or an API that
+    cannot be reached denies nothing: that error is raised. After a 401, raised or returned as a response, the
+    token is dropped, so the next call gets another.
 
-    No token leaves a call, neither its own nor another of this process: results have `[delegation token removed]`
-    instead. An exception that holds one, or whose cause does, is replaced by a `ToolError` without.
+    No token leaves a call: neither its own token nor another one of this process. Results contain `[delegation
+    token removed]` instead. An exception that contains a token, itself or in its causes, is replaced by a
+    `ToolError` without the token.
 
-    Raises `ConfigError` at decoration, with the fix, if the function takes none.
+    At decoration, raises `ConfigError` with the fix if the function has no parameter `delegation_token`.
     """
 
     client: TokenSource
@@ -116,7 +119,7 @@ class Delegated:
         return wrapper
 
     async def _awaited(self, result: Awaitable[Any], held: tuple[str, ...]) -> Any:
-        """The outcome of a plain function that returns an awaitable."""
+        """Await the result of a plain function that returns an awaitable, and handle its errors."""
         try:
             return _searched(await result, held)
         except Exception as error:
@@ -126,7 +129,10 @@ class Delegated:
         return _returned(outcome)
 
     def _outcome(self, error: Exception, held: tuple[str, ...]) -> Any:
-        """The answer to a denial, be it of a second token that the tool asks for; else an error that is safe."""
+        """Return the response to a denial, or an error without tokens.
+
+        A denial of a second token, which the tool requested itself, also gets the response.
+        """
         if self.on_denied == "raise":
             forget_denied(error, held)
             return safe_error(held, error)
@@ -137,19 +143,25 @@ class Delegated:
 
 
 def _searched(result: Any, held: tuple[str, ...]) -> Any:
-    """The result without tokens. If it is a response that refuses a token, the token is forgotten."""
+    """Return the result without tokens. If the result is an API's 401 to a token, drop that token from the cache."""
     api_denial(result, held)
     return redacted(held, result)
 
 
 def _returned(outcome: Any) -> Any:
-    """Exceptions are raised here, where the error that holds the token is no longer handled and becomes no context."""
+    """Return the outcome, or raise it if it is an exception.
+
+    Raised here, outside the `except` block: the error with the token must not become the new exception's context.
+    """
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
 def _refuse_made_up(function: Callable[..., Any], kwargs: dict[str, Any]) -> None:
-    """A function that takes any keyword would take a model's own `delegation_token` for the real one."""
+    """Refuse a `delegation_token` from the model.
+
+    A function that takes any keyword would otherwise use the model's value as the real token.
+    """
     if PARAMETER in kwargs:
         raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument '{PARAMETER}'")

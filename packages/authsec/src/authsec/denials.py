@@ -1,7 +1,8 @@
-"""A denial, the authority's or an API's, as a tool's result: the text for the model, in the shape of its framework.
+"""A denial, by the authority or an API, as a tool's result: the text for the model, in its framework's form.
 
-No argument names the framework. The frames of the call do, and where AnyIO runs the tool in a thread, the coroutines
-that wait for that thread. Only a denial looks at them.
+No argument names the framework. The stack frames of the call identify it. If AnyIO runs the tool in a thread,
+the frames of the coroutines that wait for that thread are searched too. The frames are searched only for a
+denial.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _MOST: Final = 500  # frames
 
 
 def denial_text(error: Exception, held: Collection[str]) -> str | None:
-    """The text of a denial for a model; None for any other error, which the caller raises. `held`: the call's tokens.
+    """Return the text of a denial for a model; None for any other error, which the caller raises.
 
-    The denial is the error, or its cause (`raise … from`), or each member of an exception group. An error raised while
-    a denial was handled is no denial.
+    `held` contains the tokens of the call. The denial is the error itself, its cause (`raise … from`), or each
+    member of an exception group. An error raised while a denial was handled is no denial.
 
-    A problem that only the operator can fix goes to the log: a model reads nothing of files and settings.
+    A problem that only the operator can fix is logged: the text for a model names no settings and files.
     """
     forget_denied(error, held)
     texts = _denials(error, held)
@@ -45,7 +46,7 @@ def denial_text(error: Exception, held: Collection[str]) -> str | None:
 
 
 def tool_result(text: str) -> Any:
-    """`text` as the framework wants it from a tool; an exception, if the framework wants it raised."""
+    """Return `text` in the form that the framework expects from a tool; it may be an exception to raise."""
     for frame in _frames():
         module = frame.f_globals.get("__name__")
         if module in _MCP_TOOLS:  # its error is the one way to an answer that is none of the tool's own type
@@ -59,10 +60,11 @@ def tool_result(text: str) -> Any:
 
 
 def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:
-    """The API's 401 or 403 to a token of this process, if that is what `thing`, raised or returned by a tool, is.
+    """Return the API's 401 or 403 to a token of this process, if `thing` is one; else None.
 
-    After a 401 the token is forgotten: the next call gets another, or is told why there is none. Where nobody has kept
-    the request, it was one of `held` that it carried. What others refuse, to whom no token of ours went, is not ours.
+    A tool raised or returned `thing`. After a 401 the token is dropped: the next call gets another token, or the
+    authority's refusal. If the request is not available, its token is assumed to be in `held`. The refusal of a
+    request that carried no token of this process is ignored.
     """
     refusal = None if isinstance(thing, AuthSecError) else api_refusal(thing)
     if refusal is None or refusal.status not in _DENIED:
@@ -74,13 +76,13 @@ def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:
 
 
 def forget_denied(error: Exception, held: Collection[str]) -> None:
-    """Forget each token to which an API answered 401, wherever the error tells of it: groups, causes and contexts."""
+    """Drop each token that an API answered with 401, anywhere in the error: in groups, causes and contexts."""
     for one in error_chain(error):
         api_denial(one, held)
 
 
 def _denials(error: BaseException | None, held: Collection[str]) -> list[str]:
-    """The text of each denial; none if anything else failed as well."""
+    """Return the text of each denial; empty if any other error is part of the failure."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -104,7 +106,7 @@ def _denial(error: BaseException, held: Collection[str]) -> str | None:
 
 
 def _frames() -> Iterator[FrameType]:
-    """From the inside to the outside."""
+    """Yield the stack frames, innermost first."""
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_MOST):
         if frame is None:
@@ -116,7 +118,7 @@ def _frames() -> Iterator[FrameType]:
 
 
 def _frames_of_task(task: Any) -> Iterator[FrameType]:
-    """The frames of a waiting task's coroutines, from the inside to the outside."""
+    """Yield the frames of a waiting task's coroutines, innermost first."""
     found: list[FrameType] = []
     waiting = task.get_coro() if task is not None else None
     while waiting is not None and len(found) < _MOST:

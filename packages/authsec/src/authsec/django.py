@@ -1,4 +1,4 @@
-"""Django, protected by one line in MIDDLEWARE, first in the list or right after what answers preflights.
+"""Protect a Django API with one line in MIDDLEWARE: first in the list, or right after the CORS middleware.
 
     MIDDLEWARE = ["authsec.django.BearerAuth", …]
     AUTHSEC = {"verifier": TokenVerifier(issuer=…, audience=…)}
@@ -6,7 +6,7 @@
     def show(request, id):
         identity_of(request).require("customers:read")
 
-`AUTHSEC` may also hold what `authsec.gate.GateSettings` explains.
+`AUTHSEC` also accepts the settings of `authsec.gate.GateSettings`.
 """
 
 from __future__ import annotations
@@ -26,23 +26,27 @@ __all__ = ["BearerAuth", "agent_of", "identity_of"]
 
 
 def identity_of(request: Any) -> VerifiedToken:
-    """The agent that sent this request.
+    """Return the verified agent that sent this request.
 
-    Raises `LookupError` where nobody was verified, as on a public path. Where the request was left to the API's own
-    authentication (`other_issuers="pass"`), that error is `AgentRequired`, which becomes a 401.
+    Raises `LookupError` if the request has no verified agent, for example on a public path. If the request was
+    passed to the API's own authentication (`other_issuers="pass"`), the error is `AgentRequired`, which becomes a
+    401.
     """
     return identity_in(request.META)
 
 
 def agent_of(request: Any) -> VerifiedToken | None:
-    """For views that serve others as well: None if the request was left to the API's own authentication."""
+    """Return the verified agent, or None if the request was passed to the API's own authentication.
+
+    For views that serve agents and other callers.
+    """
     return agent_in(request.META)
 
 
 class BearerAuth:
-    """Verifies the bearer token of every request before a view sees it, under WSGI and under ASGI.
+    """Verifies the bearer token of every request before a view runs, under WSGI and under ASGI.
 
-    Under ASGI Django runs it in a thread, since it may wait for keys.
+    Under ASGI Django runs this middleware in a thread, since it may wait for a key set.
     """
 
     sync_capable = True
@@ -66,7 +70,7 @@ class BearerAuth:
         return self._get_response(request)
 
     def process_exception(self, request: Any, error: Exception) -> Any:  # noqa: ARG002 - the signature that Django calls
-        """Respond to an error of a view about its request's token; every other error is not ours."""
+        """Respond to a view's error about its request's token; return None for every other error."""
         return _response(self._gate.refuse(error)) if isinstance(error, ANSWERED) else None
 
 

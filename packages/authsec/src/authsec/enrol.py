@@ -1,7 +1,8 @@
-"""The command `authsec enrol`: a key made on this machine becomes a proof of one agent, for some hours.
+"""The command `authsec enrol`: a key made on this machine becomes an agent's proof of identity for some hours.
 
-A one-time code enrols the key; the private half never leaves the machine. It is in a file here before the code is used,
-and replaces an earlier enrolled one only once the authority has accepted it. The earlier one is left to expire.
+A one-time code enrols the key; the private key never leaves the machine. A temporary file is created before
+the code is used. The new key replaces an earlier enrolled key only after the authority has accepted the new
+key. The earlier key stays registered until it expires.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ _OF_ENROLMENTS: OfStatus = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """This machine as the agent `name`, with the key at `path`, which is valid until `until`.
+    """This machine's enrolment as the agent `name`: the key at `path` is valid until `until`.
 
-    `would_have_lasted` is the end of the enrolled key that was there before, if there was one.
+    `would_have_lasted` is the expiry of the enrolled key that was replaced, if there was one.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Enrolled:
 
 
 def main(code: str, *, machine: str, replace: bool) -> None:
-    """Enrol this machine as the agent that the environment names, and say what it is now. Raises as `enrol` does."""
+    """Enrol this machine as the agent that the environment names, and print the result. Raises as `enrol` does."""
     config, clock = AuthSecConfig.from_env(), Clock()
     enrolled = enrol(config, code, machine=machine, replace=replace, clock=clock)
     until = f"until {enrolled.until:%Y-%m-%d %H:%M} UTC, in {duration(enrolled.until.timestamp() - clock.wall())}"
@@ -78,9 +79,10 @@ def main(code: str, *, machine: str, replace: bool) -> None:
 
 
 def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, clock: Clock) -> Enrolled:
-    """Enrol this machine as the agent of `config`. With `replace`, also over a key that was registered by hand.
+    """Enrol this machine as the agent of `config`. `replace` also overwrites a key that was registered by hand.
 
-    Raises `ConfigError` for what is wrong here, before the code is used; `EnrolmentRefused`; `TransportError`.
+    Raises `ConfigError` for a problem on this machine, before the code is used; `EnrolmentRefused`;
+    `TransportError`.
     """
     its = read_code(code)
     if its is None:
@@ -103,7 +105,7 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
 
 
 def _shortened(enrolled: Enrolled) -> list[str]:
-    """A warning where the earlier enrolment would have lasted longer; else empty."""
+    """Return a warning if the earlier enrolment would have lasted longer; else an empty list."""
     before = enrolled.would_have_lasted
     if before is None or before - enrolled.until < _NOTEWORTHY:
         return []
@@ -114,9 +116,9 @@ def _shortened(enrolled: Enrolled) -> list[str]:
 
 
 def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> str:
-    """What this machine would prove itself with instead of the enrolled key, in words; empty if nothing comes before.
+    """Describe the proof that has priority over the enrolled key; empty if there is none.
 
-    In a shell that knew another agent, a variable still names that one's key, which would be refused.
+    For example, a variable in the shell still names another agent's key, and the authority would refuse that key.
     """
     try:
         proof = Authority(config, default_sources(), clock=clock).find_proof()
@@ -127,9 +129,9 @@ def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> s
 
 
 def _enrolled_before(path: Path, replace: bool) -> datetime | None:
-    """Until when the key was enrolled that is there, if one is.
+    """Return the expiry of the enrolled key at `path`; None if there is no enrolled key.
 
-    Raises `ConfigError` where a key that nobody enrolled would be lost: somebody registered it by hand.
+    Raises `ConfigError` for a key that was not enrolled, unless `replace`: a person registered that key by hand.
     """
     try:
         with path.open("rb") as file:
@@ -160,7 +162,10 @@ def _new_key() -> PrivateKey:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file for its owner only, in the same folder: that it can be written is known before the code is used."""
+    """Create a new file in the same folder, readable by its owner only.
+
+    So an unwritable folder is found before the code is used.
+    """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -179,9 +184,9 @@ def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def enrol_key(config: AuthSecConfig, code: str, key: PrivateKey, machine: str, clock: Clock) -> tuple[str, datetime]:
-    """The agent's name, and until when the key is good. `code` is as `read_code` gives it.
+    """Enrol the key; return the agent's name and the key's expiry. `code` is the result of `read_code`.
 
-    Raises `EnrolmentRefused`, `TransportError` and their like.
+    Raises `EnrolmentRefused`, `TransportError` and other `AuthSecError`s.
     """
     authority = Authority(config, (), clock=clock)
     sent = {
@@ -203,7 +208,7 @@ def enrol_key(config: AuthSecConfig, code: str, key: PrivateKey, machine: str, c
 
 
 def _possession(config: AuthSecConfig, code: str, key: PrivateKey, issuer: str, now: int) -> str:
-    """Proof of possession of the private key, for this code and this authority only."""
+    """Sign a proof of possession of the private key, for this code and this authority only."""
     from authsec.jose import sign_compact
 
     claims = {
@@ -229,7 +234,10 @@ def _read(answer: Answer, config: AuthSecConfig, key: PrivateKey) -> tuple[str, 
 
 
 def _perhaps_used(error: TransportError) -> AuthSecError:
-    """A request that was lost on its way may have arrived, and a code is good once."""
+    """Add to the error of a lost request that the code may be used up.
+
+    The request may have arrived, and a code works once.
+    """
     if error.reason not in {"timeout", "connection_lost"}:
         return error
     return TransportError(

@@ -1,7 +1,7 @@
-"""The form of enrolment codes: the code that a person copies from a page, and its stored hash. Pure.
+"""The format of enrolment codes: the code that a person copies from a page, and its stored hash. Pure.
 
-160 random bits in Crockford's base32: 32 characters in groups of four, none of which looks like another. A code is good
-once and for minutes, so it may stand on a command line.
+A code is 160 random bits in Crockford's base32: 32 characters in groups of four, none easily confused with
+another. A code works once and only for minutes, so it may appear on a command line.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _CODE: Final = re.compile(rf"[{_CROCKFORD}]{{32}}")
 
 
 def text_of(code: bytes) -> str:
-    """The code as it is shown: `7K3M-…`, eight groups of four."""
+    """Format the code for display: `7K3M-…`, eight groups of four."""
     text = b32encode(code).decode().translate(_WRITTEN)
     return "-".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
 def read_code(text: str) -> str | None:
-    """The code without its hyphens, however it was typed; None for what cannot be one."""
+    """Normalize a typed code and remove its hyphens; return None if `text` cannot be a code."""
     read = text.upper().translate(_READ) if len(text) <= 100 else ""
     return read if _CODE.fullmatch(read) else None
 
 
 def hashed(code: str) -> str:
-    """The SHA-256 of a code (hex), which is stored and signed. Enough for 160 random bits."""
+    """Return the SHA-256 of a code in hex, which is stored and signed. A plain hash is enough for 160 random bits."""
     return sha256(code.encode()).hexdigest()

@@ -1,7 +1,8 @@
 """The errors that `authsec` raises.
 
-Agent frameworks hand a tool's exception text to the model, some with the whole cause chain. So every text here is
-safe for a model to read (no token, no key, no URL with a query), and callers raise these `from None`.
+Agent frameworks pass a tool's exception text to the model, and some pass the whole cause chain. So every text
+here is safe for a model to read: no token, no key, no URL with a query. Callers raise these errors `from
+None`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ _OF_THE_SETUP: Final = {
 
 
 class AuthSecError(Exception):
-    """The root of all errors of this package.
+    """The base class of all errors of this package.
 
-    `reason` is a stable code, `retryable` says whether the same call can succeed later without anybody changing
-    anything, `retry_after` is in seconds, `request_id` finds the request in the authority's audit trail.
+    `reason` is a stable code. `retryable` is whether the same call can succeed later without any change by a
+    person. `retry_after` is in seconds. `request_id` identifies the request in the authority's audit log.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class AuthSecError(Exception):
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy by attributes; the inherited way loses keyword-only arguments, which kills worker pools.
+        """Pickle and copy by attributes.
 
-        A copy has no traceback and no context, so one error can be raised in every thread that waited for it.
+        The inherited method loses keyword-only arguments, and that crashes worker pools. A copy has no traceback and
+        no context, so one error can be raised in every thread that waited for it.
         """
         return _restored, (type(self), self.args, self.__dict__)
 
@@ -57,7 +59,7 @@ def _restored(kind: type[AuthSecError], args: tuple[Any, ...], attributes: dict[
 
 
 class ConfigError(AuthSecError):
-    """The program's own settings cannot work; nothing was sent."""
+    """The program's settings are missing or wrong; nothing was sent."""
 
 
 class TransportError(AuthSecError):
@@ -65,32 +67,34 @@ class TransportError(AuthSecError):
 
 
 class InvalidResponse(AuthSecError):
-    """Something answered, but not as an AuthSec authority does."""
+    """A server answered, but not as an AuthSec authority does."""
 
 
 class TokenRequestError(AuthSecError):
-    """The authority answered the token request with a refusal."""
+    """The authority refused the token request."""
 
 
 class AuthenticationError(TokenRequestError):
-    """401: the agent did not prove that it is the agent."""
+    """401: the agent did not prove its identity."""
 
     is_of_the_setup = True
 
     @property
     def for_model(self) -> str:
-        """The text for a model."""
+        """Return the text for a model."""
         return _of_the_setup(self)
 
 
 class DelegationDenied(TokenRequestError):
-    """400, 403, 404, 410: what was asked for has not been delegated to this agent (any more).
+    """400, 403, 404, 410: the request is not covered by a delegation to this agent, or the delegation has ended.
 
-    `is_of_the_setup` says whether only whoever runs the agent can help: an id that nobody has, an API that must be
-    named. The text says how, with names of settings and files, as that of `AuthenticationError` does.
+    `is_of_the_setup` is whether only the agent's operator can fix the problem: an unknown client_id, an API that
+    the request must name. The error's own text has the remedy, with names of settings and files; `for_model` has
+    none of them.
 
-    Where the authority says so: `missing_actions` are those that are not delegated, `allowed_scope` is the smaller
-    request that would pass, and `grant_at` the page of its console where a person can grant the rest.
+    If the authority sends them: `missing_actions` are the actions that are not delegated. `allowed_scope` is the
+    smaller request that would succeed. `grant_at` is the console page where a person can grant the missing
+    actions.
     """
 
     missing_actions: tuple[str, ...] = ()
@@ -99,12 +103,12 @@ class DelegationDenied(TokenRequestError):
 
     @property
     def is_of_the_setup(self) -> bool:
-        """Whether it is no decision about what the agent may."""
+        """Whether the agent's setup is wrong, and the refusal is no decision about its permissions."""
         return self.reason in _OF_THE_SETUP
 
     @property
     def for_model(self) -> str:
-        """The text for a model, with the next step of the agent."""
+        """Return the text for a model, with the agent's next step."""
         if self.is_of_the_setup:
             return _of_the_setup(self)
         smaller = f" What is allowed is {self.allowed_scope}." if self.allowed_scope else ""
@@ -122,22 +126,22 @@ def _of_the_setup(error: TokenRequestError) -> str:
 
 
 class RateLimited(TokenRequestError):
-    """429: too many requests; `retry_after` says when to come back."""
+    """429: too many requests. `retry_after` is the time to wait in seconds, if the authority sent one."""
 
 
 class ServerError(TokenRequestError):
-    """5xx: the authority cannot issue at the moment, so it issues nothing."""
+    """5xx: the authority cannot issue tokens at the moment."""
 
 
 class EnrolmentRefused(AuthSecError):
-    """The authority did not enrol this machine; what it was asked for is not done."""
+    """The authority refused to enrol this machine."""
 
 
 class VerificationError(AuthSecError):
-    """The root of what `TokenVerifier` raises. `details` says what would satisfy the check that failed.
+    """The base class of the errors of `TokenVerifier`. `details` explains how to satisfy the failed check.
 
-    Text and `details` are safe for the caller of the API: they name our own expectations, and of the token's content
-    only which API a token of ours is for.
+    The text and `details` are safe for the API's caller. They contain this API's own requirements. Of the token's
+    content they contain only the audience, and only if the token is from a trusted issuer.
     """
 
     status: int
@@ -157,14 +161,14 @@ class VerificationError(AuthSecError):
 
 
 class InvalidToken(VerificationError):
-    """The token is not one this API may accept (RFC 6750 `invalid_token`, 401)."""
+    """This API must not accept the token (RFC 6750 `invalid_token`, 401)."""
 
     def __init__(self, message: str, *, reason: str, details: str, retryable: bool = False) -> None:
         super().__init__(message, reason=reason, status=401, details=details, retryable=retryable)
 
 
 class AgentRequired(InvalidToken, LookupError):
-    """Only an agent may do this, and the request brings no token of ours."""
+    """The endpoint requires an agent, and the request has no delegation token."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -175,12 +179,13 @@ class AgentRequired(InvalidToken, LookupError):
 
 
 class InsufficientScope(VerificationError):
-    """The token is good and does not carry the action (RFC 6750 `insufficient_scope`, 403).
+    """The token is valid but lacks a required action (RFC 6750 `insufficient_scope`, 403).
 
-    `required` are the actions that the call needs: all of them, or with `any_of` one of them. `granted` are those
-    that the token carries, so that a model can see what is left to it. `missing` are the required ones it lacks,
-    `allowed` those it has. A person can grant what is missing at `grant_at`, a page of the authority's console;
-    `for_model` says all of it in one sentence. `audience` is that of the token, the API's identifier as a rule.
+    `required` are the actions that the call needs: all of them, or with `any_of` one of them. `granted` are the
+    token's actions, so that a model sees which other calls are possible. `missing` are the required actions that
+    the token lacks; `allowed` are the required actions that it has. A person can grant the missing actions at
+    `grant_at`, a page of the authority's console. `for_model` has all of this in one sentence. `audience` is the
+    token's audience, usually the API's identifier.
     """
 
     def __init__(
@@ -216,9 +221,9 @@ class InsufficientScope(VerificationError):
 
 
 class VerificationUnavailable(VerificationError):
-    """Nothing can be verified at the moment, good tokens neither (503). Why is for the API's log.
+    """The API cannot verify any token at the moment, not even a valid one (503). The cause goes only to the API's log.
 
-    It is `retryable`, unless the API's own settings are wrong.
+    The error is `retryable`, unless the API's own settings are wrong.
     """
 
     retry_after: float
@@ -230,7 +235,7 @@ class VerificationUnavailable(VerificationError):
 
 
 class KeysUnavailable(VerificationUnavailable):
-    """The authority's published keys cannot be had; not `retryable` where its metadata names another issuer."""
+    """The authority's key set cannot be fetched. Not `retryable` if the authority's metadata names another issuer."""
 
     def __init__(self, message: str, *, retry_after: float, retryable: bool = True) -> None:
         reachable = "The authority's key set, as its metadata names it, must be reachable from this API."
@@ -247,7 +252,7 @@ class KeysUnavailable(VerificationUnavailable):
 
 
 class RevocationsUnavailable(VerificationUnavailable):
-    """Recent revocations are not known, so a token that looks valid may be revoked."""
+    """Recent revocations cannot be fetched, so a token that looks valid may be revoked."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""The exit statuses that scripts may rely on, the same for all commands."""
+"""The exit statuses for scripts, the same for all commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Exit(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """For whoever writes the script."""
+        """Return the meaning of the status, for the help text."""
         return _MEANINGS[self]
 
 
@@ -40,7 +40,7 @@ _MEANINGS: Final = {
 
 
 def exit_of_answer(status: int) -> Exit:
-    """The exit status for an answer of the admin API with this HTTP status."""
+    """Return the exit status for an HTTP status of the admin API."""
     if 200 <= status < 300:
         return Exit.DONE
     if status in _PASSING:
@@ -49,5 +49,5 @@ def exit_of_answer(status: int) -> Exit:
 
 
 def exit_of_error(error: AuthSecError) -> Exit:
-    """The exit status for an error of a command on an agent's machine."""
+    """Return the exit status for an error of a command on an agent's machine."""
     return Exit.UNREACHABLE if isinstance(error, TransportError | RateLimited | ServerError) else Exit.FAILED

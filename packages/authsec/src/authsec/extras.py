@@ -1,6 +1,7 @@
-"""The optional dependencies of this package, for messages about one that is missing.
+"""How to install the optional dependencies of this package, for error messages.
 
-The line is a path, never a name: the public index has packages of other people under names like ours.
+Each line installs from a path, never by name: on the public index, other people own packages with similar
+names.
 """
 
 from __future__ import annotations

@@ -23,7 +23,10 @@ __all__ = ["agent", "agent_of", "identity_of"]
 
 
 class DelegationTokenScheme(SecurityBase):
-    """The entry in the OpenAPI document. It only describes: the middleware has verified the token before."""
+    """The security scheme in the OpenAPI document.
+
+    The scheme verifies nothing: the middleware has already verified the token.
+    """
 
     def __init__(self) -> None:
         description = "A delegation token of the AuthSec authority, for this API."
@@ -31,13 +34,14 @@ class DelegationTokenScheme(SecurityBase):
         self.scheme_name = "AuthSec"
 
     def __call__(self) -> None:
-        """Nothing to do, for WebSockets neither, at which FastAPI's own schemes fail."""
+        """Do nothing, also for WebSockets, for which FastAPI's own schemes fail."""
 
 
 def agent(*actions: str, any_of: bool = False) -> Callable[[HTTPConnection], VerifiedToken]:
-    """A dependency that gives the agent, if its token carries all of `actions`, or with `any_of` one of them.
+    """Build a dependency that returns the agent if its token has all of `actions`, or with `any_of` one of them.
 
-    `BearerAuth` of `authsec.asgi` must be in front: without it the endpoint fails for everybody.
+    The application needs `BearerAuth` of `authsec.asgi`: without this middleware the endpoint fails for every
+    caller.
     """
     check_actions(actions)
 

@@ -1,4 +1,4 @@
-"""Flask, protected in one line.
+"""Protect a Flask API with one line.
 
 protect(app, verifier=TokenVerifier(issuer=…, audience=…))
 
@@ -22,7 +22,7 @@ __all__ = ["agent_of", "identity_of", "protect"]
 
 
 def protect(app: Flask, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
-    """Put `BearerAuth` of `authsec.wsgi` in front of every request, and answer for it what a view raises.
+    """Add `BearerAuth` of `authsec.wsgi` to the app, and turn its errors raised by a view into responses.
 
     `authsec.gate.GateSettings` explains the settings.
     """

@@ -1,7 +1,9 @@
-"""The decision on one request to an API, and the response that refuses it. `asgi`, `wsgi` and `django` carry both.
+"""The decision on one request to an API, and the response that refuses the request.
 
-Status and challenge follow RFC 6750 §3; the challenge names the metadata of RFC 9728 §5.1 where there are any. The JSON
-body is for a person, a program and a model to act on.
+The modules `asgi`, `wsgi` and `django` use this module.
+
+Status and challenge follow RFC 6750 §3. If the API publishes metadata, the challenge names their URL (RFC
+9728 §5.1). The JSON body helps a person, a program and a model to act.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
 
 
 class PassThrough(Enum):
-    """Requests that pass without a token of ours."""
+    """The reasons why a request passes without a verified token."""
 
     PUBLIC = "to a path that is public"
     FOREIGN = "to the API's own authentication"
@@ -38,15 +40,16 @@ class PassThrough(Enum):
 class GateSettings(TypedDict, total=False):
     """The settings of all middlewares.
 
-    `public_paths` are let through unverified: whole paths, compared exactly. `realm` names the protected space in
-    challenges, by default the verifier's audience.
+    Requests to `public_paths` pass unverified: whole paths, compared exactly. `realm` names the protection space
+    in challenges, by default the verifier's audience.
 
-    `other_issuers="pass"` leaves requests without a token, and tokens of other issuers, to the API's own
-    authentication, which must be there: such a request has no agent, and nobody has verified it. A token that names
-    the verifier's issuer (or one of them) is verified all the same and refused if anything is wrong with it.
+    `other_issuers="pass"` passes requests without a token, and tokens of other issuers, to the API's own
+    authentication. The API must have one: such a request has no verified agent. A token that names one of the
+    verifier's issuers is still verified, and refused if it is invalid.
 
-    `publish_metadata` serves the protected resource metadata (RFC 9728), publicly, and names them in challenges, if the
-    audience is an address; `actions` are listed in them. Switch it off if a proxy hides the well-known address.
+    `publish_metadata` serves the protected resource metadata (RFC 9728) publicly, and names their URL in
+    challenges, if the audience is a URL; the metadata list `actions`. Switch it off if a proxy hides the
+    well-known URL.
     """
 
     public_paths: Collection[str]
@@ -57,9 +60,9 @@ class GateSettings(TypedDict, total=False):
 
 
 class Gate:
-    """Takes the path and the Authorization headers of a request; returns its agent, or the response that refuses it.
+    """Takes a request's path and Authorization headers; returns the agent, or the response that refuses the request.
 
-    Tokens are taken from the header only, never from the query (RFC 9700 §4.3.2: URLs are logged).
+    Tokens are read from the header only, never from the query (RFC 9700 §4.3.2: URLs are logged).
     """
 
     def __init__(self, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
@@ -83,7 +86,7 @@ class Gate:
         )
 
     def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
-        """The decision; may wait for a fetch of keys."""
+        """Verify the request's token and decide; may wait for the key set."""
         try:
             found = self._token(path, authorizations)
             return self._verifier.verify(found) if isinstance(found, str) else found
@@ -91,7 +94,7 @@ class Gate:
             return self.refuse(error)
 
     async def aenter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
-        """The same for coroutines."""
+        """Decide as `enter` does, for coroutines."""
         try:
             found = self._token(path, authorizations)
             return await self._verifier.averify(found) if isinstance(found, str) else found
@@ -99,14 +102,14 @@ class Gate:
             return self.refuse(error)
 
     def refuse(self, error: VerificationError) -> Response:
-        """The response to an error of an endpoint or of the verifier."""
+        """Return the response to an error of an endpoint or of the verifier."""
         return response_to(error, self.space)
 
     def keep(self, request: MutableMapping[str, Any], entered: VerifiedToken | PassThrough) -> None:
-        """Record the agent in a scope or environ.
+        """Record the agent in an ASGI scope or a WSGI environ.
 
-        An agent that an outer gate of the same API verified stays recorded where this one passes the request on: to
-        each of the two the other's tokens are foreign.
+        If an outer gate of the same API verified an agent, that agent stays recorded when this gate passes the
+        request on. With two gates, each one's tokens are foreign to the other.
         """
         if entered is PassThrough.PUBLIC or (
             entered is PassThrough.FOREIGN and self._is_verified(request.get(IDENTITY))
@@ -118,7 +121,7 @@ class Gate:
         return isinstance(earlier, VerifiedToken) and self._verifier.audience in earlier.audience
 
     def _token(self, path: str, authorizations: Sequence[str]) -> str | PassThrough | Response:
-        """The token that decides, or what is decided without one."""
+        """Return the token to verify, or the decision that needs no token. Raises `AgentRequired` without a token."""
         if path in self._public_paths:
             return PassThrough.PUBLIC
         if self._metadata is not None and path == self._metadata.path:
@@ -132,7 +135,7 @@ class Gate:
 
 
 def bearer_token(authorizations: Sequence[str]) -> str | None:
-    """The token (RFC 6750 §2.1), None if the request brings no bearer credentials; raises `InvalidRequest`."""
+    """Return the bearer token (RFC 6750 §2.1), or None without bearer credentials; raises `InvalidRequest`."""
     if len(authorizations) > 1:  # whoever is behind us might read the other one
         raise InvalidRequest("The request has several Authorization headers.")
     value = authorizations[0] if authorizations else ""
@@ -153,7 +156,10 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
 
 
 def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
-    """The agent that `keep` noted, None for a request that was left to the API's own authentication."""
+    """Return the agent recorded by `keep`, or None if the request was passed to the API's own authentication.
+
+    Raises `LookupError` if nothing was recorded: the path is public, or no `BearerAuth` is installed.
+    """
     entered = request.get(IDENTITY)
     if isinstance(entered, VerifiedToken):
         return entered
@@ -163,7 +169,11 @@ def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
 
 
 def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
-    """The agent that `keep` noted; else `AgentRequired`, which the middleware answers with 401."""
+    """Return the agent recorded by `keep`.
+
+    Raises `AgentRequired` for a request passed to the API's own authentication; the middleware answers 401.
+    Raises `LookupError` as `agent_in` does.
+    """
     agent = agent_in(request)
     if agent is None:
         raise AgentRequired
@@ -172,7 +182,7 @@ def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectedSpace:
-    """The protection space and its metadata, as challenges name them."""
+    """The protection space (`realm`) and the URL of its metadata, as challenges name them."""
 
     realm: str | None = None
     metadata_url: str | None = None
@@ -183,7 +193,7 @@ NOWHERE: Final = ProtectedSpace()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One whole response; `headers` are those that only this kind of response has."""
+    """One complete response; `headers` are the headers that only this kind of response has."""
 
     status: int
     body: Mapping[str, Any]
@@ -203,9 +213,9 @@ class Response:
 
 
 class InvalidRequest(VerificationError):
-    """The request carries its token in a way that has more than one reading, or carries an empty one.
+    """The request's token is empty, or its Authorization headers are ambiguous (400).
 
-    `cause` tells the caller what has probably gone wrong before the request.
+    `cause` explains a probable mistake of the caller.
     """
 
     def __init__(self, message: str, *, cause: str = "") -> None:
@@ -215,7 +225,7 @@ class InvalidRequest(VerificationError):
 
 
 def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Response:
-    """The response to a failed verification: 401, 403, 400 or 503."""
+    """Build the response to a failed verification: 401, 403, 400 or 503."""
     body = {"error": str(error), "reason": error.reason, "details": error.details, "retryable": error.retryable}
     if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
         body["error"] = "Tokens cannot be verified at the moment."
@@ -241,7 +251,7 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
 
 
 def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:
-    """Next steps for the agent, or its person. `allowed_scope` is the part of the call that would pass."""
+    """Return the next steps for the agent or its user. `allowed_scope` is the permitted part of the call."""
     return {
         "missing_actions": error.missing,
         "granted_actions": error.granted,

@@ -1,4 +1,7 @@
-"""The URL of the console page where a person grants an agent what it lacks, filled in as far as known."""
+"""The URL of the console page where a person grants missing actions to an agent.
+
+The URL fills in the page's form as far as possible.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ def grant_page(
     actions: Sequence[str] = (),
     audiences: Sequence[str] = (),
 ) -> str:
-    """The first step of a new trust delegation, with these chosen; a role only where there is one to choose.
+    """Return the URL of the first step of a new trust delegation, with these values selected.
 
-    Where that would be too long, with the agent alone: some of the actions would look as if they were all.
+    A role is selected only if `roles` has exactly one. If the query would be too long, only the agent is
+    selected: a part of the actions would look like all of them.
     """
     chosen = [("role", roles[0])] if len(roles) == 1 else []
     chosen += [("actions", each) for each in actions] + [("audiences", each) for each in audiences]

@@ -1,7 +1,7 @@
-"""One exchange over HTTP, with limits on time and size and without redirects; its trust store and its proxy.
+"""One HTTP exchange with limits on time and size and without redirects; its trust store and its proxy.
 
-No connection stays open: an agent asks about once an hour, and a fork or a copy cannot share a connection by mistake.
-The caller decides what an answer means.
+No connection stays open: an agent sends about one request an hour, and so no fork or copy shares a connection
+by mistake. The caller interprets the response.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The answer of a server. `body` may have a token, so it is in no repr."""
+    """The response of a server. `body` may contain a token, so no repr shows it."""
 
     status: int
     content_type: str
@@ -43,7 +43,7 @@ class Answer:
 
 
 class AnswerTooLarge(Exception):
-    """More than `MOST_BYTES` came; `status` is the answer's."""
+    """The response is larger than `MOST_BYTES`; `status` is its HTTP status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"an answer of more than {MOST_BYTES} bytes")
@@ -51,10 +51,10 @@ class AnswerTooLarge(Exception):
 
 
 def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
-    """GET `url`, until `deadline` on the monotonic clock. `trust` is needed for https only.
+    """GET `url` before `deadline` on the monotonic clock. `trust` is needed for https only.
 
-    Raises an `HTTPError` of urllib3 (a `TimeoutError` when the time is up), `AnswerTooLarge`, or `ConfigError` for a
-    proxy that cannot be used.
+    Raises an `HTTPError` of urllib3 (a `TimeoutError` after the deadline), `AnswerTooLarge`, or `ConfigError` for
+    an invalid proxy.
     """
     headers = {} if authorization is None else {"Authorization": authorization}
     with open_pool(url, trust) as pool:
@@ -62,7 +62,7 @@ def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, de
 
 
 def post(url: str, *, json: bytes, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
-    """POST a JSON document to `url`, in the same way. Nothing is sent twice."""
+    """POST a JSON document to `url`, with the limits and errors of `get`. There is no retry."""
     with open_pool(url, trust) as pool:
         return _exchange(pool, "POST", url, {"Content-Type": "application/json"}, json, deadline, clock)
 
@@ -76,7 +76,7 @@ def post_form(
     deadline: float,
     clock: Clock,
 ) -> Answer:
-    """POST a form to `url`, in the same way: for OAuth's endpoints, which take nothing else."""
+    """POST a form to `url`, with the limits and errors of `get`: OAuth's endpoints accept only forms."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     if authorization is not None:
         headers["Authorization"] = authorization
@@ -85,7 +85,7 @@ def post_form(
 
 
 def http_date(header: str | None) -> datetime | None:
-    """The time of a Date header (RFC 9110 §6.6.1); None for a missing or invalid one."""
+    """Parse a Date header (RFC 9110 §6.6.1); return None if the header is missing or invalid."""
     try:
         return parsedate_to_datetime(header).astimezone(UTC) if header else None
     except ValueError:  # as its docstring says: it says nothing
@@ -93,9 +93,9 @@ def http_date(header: str | None) -> datetime | None:
 
 
 def trust_store(ca_file: str | None) -> ssl.SSLContext:
-    """The system's trust store, or the PEM file in its place. Raises `ConfigError`.
+    """Return the system's trust store, or the one in the PEM file `ca_file`. Raises `ConfigError`.
 
-    Checked certificates, host names and protocol versions are the defaults of `ssl.create_default_context`.
+    The checks of certificates, host names and protocol versions are the defaults of `ssl.create_default_context`.
     """
     try:
         return ssl.create_default_context(cafile=ca_file)
@@ -107,7 +107,7 @@ def trust_store(ca_file: str | None) -> ssl.SSLContext:
 
 
 def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
-    """Connections for one exchange with the host of `url`. `trust` is needed for https only."""
+    """Open a connection pool for one exchange with the host of `url`. `trust` is needed for https only."""
     proxy = proxy_for(urlsplit(url))
     if proxy is None:
         return urllib3.PoolManager(num_pools=1, ssl_context=trust)
@@ -122,7 +122,10 @@ def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
 
 
 def proxy_for(target: SplitResult) -> SplitResult | None:
-    """`HTTPS_PROXY` unless `NO_PROXY` names the host. Plain http is never proxied: a proxy would read the token."""
+    """Return `HTTPS_PROXY`, or None if there is none or `NO_PROXY` names the host. Raises `ConfigError`.
+
+    Plain http is never proxied: a proxy would read the token.
+    """
     host = str(target.hostname)
     if target.scheme != "https" or is_loopback(host) or proxy_bypass(target.netloc):
         return None
@@ -170,7 +173,10 @@ def _exchange(
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> bytes:
-    """Read in small steps: the socket's own time limit starts anew with every byte that drips in."""
+    """Read the body in small steps, and check the deadline after each step.
+
+    The socket's own timeout starts again with every byte, so a slow server could block the caller for hours.
+    """
     body = bytearray()
     while piece := response.read1(8192):
         body += piece

@@ -1,8 +1,8 @@
-"""The tokens that clients of this process were issued and that may still be valid, whichever thread or client has them.
+"""The tokens issued to this process that may still be valid, of all its clients and threads.
 
-A tool gets tokens by `delegation_token`, by `requests_auth`, by a client of its own, in threads that it starts: its
-result is searched for all of them (`authsec.redaction`). The cache records them as they arrive, so that a token from
-the cache costs nothing.
+A tool gets tokens by `delegation_token`, by `requests_auth`, by its own client, or in threads that it starts.
+So its result is searched for all these tokens (`authsec.redaction`). The cache records each token on arrival,
+so that a cache hit has no extra cost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _beginnings: frozenset[str] = frozenset()
 
 
 def record(token: str, expires_in: float, clock: Clock) -> None:
-    """`token` lives for `expires_in` seconds, by this clock. What is too short to be one would be found in any text."""
+    """Record a token that is valid for `expires_in` seconds by this clock.
+
+    A text shorter than a prefix is ignored: redaction would find it in any result.
+    """
     global _tokens, _beginnings
     if len(token) < PREFIX_LENGTH:
         return
@@ -41,17 +44,17 @@ def record(token: str, expires_in: float, clock: Clock) -> None:
 
 
 def live_tokens() -> tuple[str, ...]:
-    """The tokens that may still be valid."""
+    """Return the recorded tokens that may still be valid."""
     return _tokens
 
 
 def prefixes() -> frozenset[str]:
-    """The first characters of each live token."""
+    """Return the first characters of each recorded token."""
     return _beginnings
 
 
 def _renew_lock() -> None:
-    """In a child process: a thread of the parent may have held it."""
+    """Replace the lock after a fork: a thread of the parent process may have held the lock."""
     global _lock
     _lock = threading.Lock()
 

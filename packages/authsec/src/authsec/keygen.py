@@ -1,4 +1,4 @@
-"""Making an agent's key pair, as two files."""
+"""Write an agent's key pair to two files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from authsec.extras import HOW_TO_INSTALL
 
 
 def write_key_pair(path: Path, kind: str) -> Path:
-    """Write a new private key of `kind` (`ed25519` or `rsa`) to `path`, for its owner only, and its public half beside.
+    """Write a new private key of `kind` (`ed25519` or `rsa`) to `path`, and its public key next to it.
 
-    Returns the path of the public half. Raises `ConfigError` if either file is there already or cannot be written.
+    Only the owner may read the private key. Returns the path of the public key. Raises `ConfigError` if one of
+    the files exists or cannot be written.
     """
     try:
         from authsec.jose import PrivateKey
@@ -32,7 +33,10 @@ def write_key_pair(path: Path, kind: str) -> Path:
 
 
 def _write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """O_EXCL: never over a key that is in use, nor through a link that somebody laid there."""
+    """Write a new file; refuse to overwrite a file.
+
+    O_EXCL protects a key that is in use, and does not follow a link that an attacker placed there.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,7 @@
-"""Commands that are imported only when they run, so that one does not wait for thirty, and groups that list them."""
+"""Commands that are imported only when they run, and groups that list them.
+
+So one command does not wait for the imports of all others.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ _LONGEST: Final = 300  # characters of a sentence
 
 
 class LazyCommand(click.Command):
-    """A command of a group that is at `target` (`module:attribute`), known by its name and its first sentence.
+    """A command at `target` (`module:attribute`) that is imported only when it runs.
 
-    click asks for a context and finds the loaded command in there, so it uses nothing else of this one.
+    Until then, its group lists it by name and first sentence.
+
+    click only makes a context from this object, and takes the loaded command from that context.
     """
 
     def __init__(self, name: str, sentence: str, target: str) -> None:
@@ -23,7 +28,7 @@ class LazyCommand(click.Command):
 
     @cached_property
     def loaded(self) -> click.Command:
-        """The command. Imports what it needs, and raises whatever that raises."""
+        """Import and return the command. Raises every error of that import."""
         module, _, attribute = self._target.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
@@ -35,7 +40,7 @@ class LazyCommand(click.Command):
 
 
 class Commands(click.Group):
-    """A group whose page has the whole first sentence of each command, on as many lines as that takes."""
+    """A command group whose help shows the whole first sentence of each command, over several lines if needed."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
@@ -46,5 +51,5 @@ class Commands(click.Group):
 
 
 def loaded(command: click.Command) -> click.Command:
-    """The command, also where another stands for it."""
+    """Return the command itself, also for a `LazyCommand`."""
     return command.loaded if isinstance(command, LazyCommand) else command

@@ -1,4 +1,4 @@
-"""MCP servers of the package `mcp` (1.30 and 2), protected.
+"""Protect MCP servers of the package `mcp` (1.30 and 2).
 
     verifier = TokenVerifier(issuer=…, audience="https://crm.example.com/mcp")
     server = MCPServer("crm", **protected_by(verifier))
@@ -9,8 +9,9 @@
 
     app = BearerAuth(server.streamable_http_app(), verifier=verifier)    # of authsec.asgi
 
-The last line is for callers: `mcp` alone gives them no reason, and a 500 while tokens cannot be verified. In `mcp` 1.30
-the server is called FastMCP. What `require` refuses reaches the model as the tool's text.
+The last line improves the error responses: `mcp` alone sends callers no reason, and a 500 while tokens cannot
+be verified. In `mcp` 1.30 the server class is `FastMCP`. The model reads a refusal of `require` as the tool's
+text.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ except ModuleNotFoundError:  # mcp 1.30
 
 
 class AgentToken(AccessToken):
-    """The caller of a request, for `mcp`, without the token, which no tool may pass on."""
+    """The caller of a request, for `mcp`. It does not contain the token, which no tool may pass on."""
 
     _identity: VerifiedToken = PrivateAttr()
 
@@ -57,15 +58,16 @@ class AgentToken(AccessToken):
 
 
 class AgentTokenVerifier:
-    """A `mcp.server.auth.provider.TokenVerifier` that stands on ours."""
+    """A `mcp.server.auth.provider.TokenVerifier` that uses our verifier."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
     async def verify_token(self, token: str) -> AgentToken | None:
-        """None is what `mcp` answers with 401. That keys are unavailable is raised, and answered with 500.
+        """Verify the token; return None if it is invalid, and `mcp` answers 401.
 
-        With `BearerAuth` around the server it has been answered with 503 by then.
+        Raises `VerificationUnavailable` if tokens cannot be verified, and `mcp` answers 500. With `BearerAuth` around
+        the server, `BearerAuth` has already answered 503.
         """
         try:
             identity = await self._verifier.averify(token)
@@ -75,9 +77,10 @@ class AgentTokenVerifier:
 
 
 def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:
-    """The arguments that protect a server; `actions` are those without which an agent can do nothing with it.
+    """Return the arguments that protect a server; an agent needs all of `actions` for any request to the server.
 
-    The verifier's audience must be the server's address, with its path: `mcp` publishes it (RFC 9728).
+    The verifier's audience must be the server's URL with its path, because `mcp` publishes it (RFC 9728). Raises
+    `ConfigError` for another audience.
     """
     if ResourceMetadata.of(verifier.issuers, verifier.audience) is None:
         raise ConfigError(
@@ -94,7 +97,7 @@ def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:
 
 
 def identity() -> VerifiedToken:
-    """The agent that calls the tool; raises `AgentRequired` where there is none, as over stdio."""
+    """Return the agent that calls the tool; raises `AgentRequired` if there is none, as over stdio."""
     access = get_access_token()
     if not isinstance(access, AgentToken):
         raise AgentRequired
@@ -102,10 +105,10 @@ def identity() -> VerifiedToken:
 
 
 def require(*actions: str, any_of: bool = False) -> VerifiedToken:
-    """The agent that calls the tool, if its token carries all of `actions`, or with `any_of` one of them.
+    """Return the calling agent if its token has all of `actions`, or with `any_of` one of them.
 
-    Otherwise the model reads what is missing and what it can do: `mcp` tells it a ToolError's text, and of other
-    exceptions, since version 2, nothing.
+    Otherwise raises a `ToolError`: the model reads the missing actions and the next step. Of other exceptions,
+    `mcp` 2 shows the model nothing.
     """
     agent = identity()
     try:

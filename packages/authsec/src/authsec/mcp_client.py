@@ -1,10 +1,11 @@
-"""`mcp_auth`: an HTTP client for the MCP client of an agent, whose session survives a denial.
+"""`mcp_auth`: an HTTP client for an agent's MCP client. Its session survives a denial.
 
-The client is an `AsyncClient` of httpx or httpx2, whichever the installed package `mcp` uses. It answers a refused
-message by JSON-RPC 2.0, since an exception would end the session. While the agent is denied it answers `tools/list`
-with the server's last list: some frameworks list the tools before each turn of the model and end the run on an error,
-so the model would never read the denial. An outdated list allows nothing: the server verifies each call. Responses
-have no tokens: a server that echoes the request's headers would show the token to a model.
+The client is an `AsyncClient` of httpx or httpx2, the one that the installed package `mcp` uses. It answers a
+refused message with JSON-RPC 2.0, since an exception would end the session. While the agent is denied, it
+answers `tools/list` with the server's last list: some frameworks list the tools before each turn of the
+model, and an error there ends the run. Then the model would never read the denial. An outdated list allows
+nothing: the server verifies each call. Tokens are removed from responses: a server that echoes the request's
+headers would show the token to a model.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class McpAuth:
     bearer: Bearer
 
     def __call__(self, headers: Any = None, timeout: Any = None, auth: Any = None, **settings: Any) -> Any:
-        """An `AsyncClient` with these `settings` of its class. Raises `ConfigError` for `auth`."""
+        """Return an `AsyncClient` with these `settings` of its class. Raises `ConfigError` for `auth`."""
         if auth is not None:
             raise ConfigError(
                 "mcp_auth sets the header Authorization itself and accepts no other auth. Remove auth from the "
@@ -73,7 +74,10 @@ class McpClient:
         super().__init__(**settings)
 
     async def send(self, request: Any, **how: Any) -> Any:
-        """The server's response, or our answer. A caller's `auth` is ignored: no request leaves without a token."""
+        """Send the request with a token; return the server's response, or our answer to a refused message.
+
+        The caller's `auth` is ignored and replaced by the agent's token.
+        """
         self._redact_first()
         message = message_in(request)
         try:
@@ -91,7 +95,10 @@ class McpClient:
         return self._in_place(request, message, refusal)
 
     def _in_place(self, request: Any, message: dict[str, Any], refusal: NoAnswer) -> Any:
-        """Our answer. A notification gets 202: an MCP client ends its session where one cannot be sent."""
+        """Return our answer in place of the server's.
+
+        A notification gets 202: an MCP client ends its session if it cannot send one.
+        """
         body = answer(message, refusal, listed=self._tool_lists.last(request, message))
         if body is None:
             return self._library.response(202, request=request)
@@ -104,7 +111,7 @@ class McpClient:
             hooks.insert(0, self._redact)
 
     async def _redact(self, response: Any) -> None:
-        """Remove tokens from headers and body."""
+        """Remove tokens from the response's headers and body."""
         received = self._library.response(response.status_code, headers=response.headers, stream=response.stream)
         pieces = without_tokens(received.aiter_bytes())
         page = page_of(response.request, message_in(response.request))
@@ -117,7 +124,10 @@ class McpClient:
             response.headers.pop(of_the_encoded, None)
 
     def _safe(self, response: Any) -> Any:
-        """The same response, unless a transport (for tests, say) read a body that has a token."""
+        """Return the response without tokens, if its body was already read; otherwise the response is safe as it is.
+
+        Only some transports read the body that early, for example in tests.
+        """
         try:
             content = response.content
         except RuntimeError:  # ResponseNotRead of either library: the body is a stream, and safe
@@ -154,20 +164,20 @@ def _library() -> _Library:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
-    """The reason why a message has no answer of the server; a model may read `text`. An outage is no denial."""
+    """The reason why the server's answer is missing; a model may read `text`. An outage is no denial."""
 
     text: str
     is_denial: bool
 
 
 def refusal_by_authority(error: AuthSecError) -> NoAnswer:
-    """The authority issued no token."""
+    """Return the reason why the authority issued no token."""
     denial = denial_text(error, ())
     return NoAnswer(text=denial or str(error), is_denial=denial is not None)
 
 
 def refusal_by_server(response: Any) -> NoAnswer | None:
-    """The server refused a token of this process with 401 or 403; None for every other response."""
+    """Return the reason for a 401 or 403 to a token of this process; None for every other response."""
     refusal = api_refusal(response)
     if refusal is None or refusal.status not in _DENIED or refusal.sent not in live_tokens():
         return None
@@ -175,10 +185,10 @@ def refusal_by_server(response: Any) -> NoAnswer | None:
 
 
 def message_in(request: Any) -> dict[str, Any] | None:
-    """The JSON-RPC message in a POST of streamable HTTP; None for any other request.
+    """Return the JSON-RPC message in a POST of streamable HTTP; None for any other request.
 
-    A POST of the older transport (`sse_client`) accepts no events: that client ignores the response and waits on its
-    GET stream.
+    The older transport (`sse_client`) is excluded: its POST accepts no events. That client ignores the response
+    to a POST and waits for its GET stream.
     """
     if request.method != "POST" or "text/event-stream" not in request.headers.get("Accept", ""):
         return None
@@ -190,11 +200,11 @@ def message_in(request: Any) -> dict[str, Any] | None:
 
 
 def answer(message: dict[str, Any], refusal: NoAnswer, *, listed: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The answer to a request; None for a notification or a response.
+    """Return the answer to a refused request; None for a notification or a response.
 
-    A denied `tools/call` is a failed tool, whose text the model reads. A denied `tools/list` returns the server's last
-    list (`listed`), so that the run reaches the call. Every other request fails with an error: only the server knows
-    its answer, and an outage must not look like a denial.
+    A denied `tools/call` returns a failed tool, and the model reads its text. A denied `tools/list` returns the
+    server's last list (`listed`), so that the run reaches the call. Every other request returns an error: only
+    the server knows the right answer, and an outage must not look like a denial.
     """
     if "method" not in message or "id" not in message:
         return None
@@ -209,18 +219,21 @@ def answer(message: dict[str, Any], refusal: NoAnswer, *, listed: dict[str, Any]
 
 
 class ToolLists:
-    """The lists of one HTTP client, and so of one agent, by server and page."""
+    """The last tool lists that one HTTP client (and so one agent) received, by server and page."""
 
     def __init__(self) -> None:
         self._results: dict[Page, dict[str, Any]] = {}
 
     def last(self, request: Any, message: dict[str, Any]) -> dict[str, Any] | None:
-        """The server's last result for this request, if the request lists tools."""
+        """Return the server's last result for this page of tools; None for any other request."""
         page = page_of(request, message)
         return None if page is None else self._results.get(page)
 
     async def keeping(self, page: Page, pieces: AsyncIterator[bytes], *, is_stream: bool) -> AsyncIterator[bytes]:
-        """The same pieces. The list is kept before it is yielded: `mcp` stops reading after the result."""
+        """Yield the same pieces, and save the list that they contain.
+
+        In an event stream the list is saved before it is yielded: `mcp` stops reading after the result.
+        """
         kept = b""
         async for piece in pieces:
             kept = kept + piece if len(kept) + len(piece) <= _LONGEST_LIST else b""
@@ -244,7 +257,7 @@ class ToolLists:
 
 
 def page_of(request: Any, message: dict[str, Any] | None) -> Page | None:
-    """The page that a request for a list of tools asks for; None for any other request."""
+    """Return the requested page of a list of tools; None for any other request."""
     if message is None or message.get("method") != "tools/list":
         return None
     parameters = message.get("params")
@@ -253,9 +266,9 @@ def page_of(request: Any, message: dict[str, Any] | None) -> Page | None:
 
 
 async def without_tokens(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes with each token replaced, also where a token spans pieces.
+    """Yield the same bytes with each token replaced, even if a token spans several pieces.
 
-    Whole lines are yielded at once: a server-sent event ends with a line break, and a token has none.
+    Whole lines are yielded at once: a server-sent event ends with a line break, and no token contains one.
     """
     rest = b""
     async for piece in pieces:
@@ -273,7 +286,7 @@ async def without_tokens(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class SafeBody:
-    """The safe pieces of a response, as a stream of the HTTP library."""
+    """The redacted body of a response, as a stream of the HTTP library."""
 
     def __init__(self, received: Any, pieces: AsyncIterator[bytes]) -> None:
         self._received = received

@@ -1,8 +1,9 @@
-"""Redaction: what a tool returns or raises, without tokens. Frameworks pass all of it to the model.
+"""Redaction: remove tokens from a tool's results and exceptions, since frameworks pass both to the model.
 
-An API that echoes the request's headers, or a library whose exception quotes them, would show a token there: the call's
-own, or another that the tool's HTTP client got by itself. So `token_search` looks for all tokens of this process
-(`authsec.issued_tokens`), besides those that the caller names. An object without any stays the very same object.
+An API that echoes the request's headers, or a library whose exception quotes them, would show a token there:
+the call's own, or another one of the tool's HTTP client. So `token_search` searches for all tokens of this
+process (`authsec.issued_tokens`) and for the tokens that the caller passes. An object without a token is
+returned itself.
 """
 
 from __future__ import annotations
@@ -33,34 +34,34 @@ _DEEPEST: Final = 100  # levels of a copy; the stack of a framework's run is dee
 
 
 class ToolError(Exception):
-    """A tool failed. The text is made for the model; the cause is not attached, since frameworks print it."""
+    """The failure of a tool, with a text for the model. It has no cause, since frameworks print the cause."""
 
 
 def redacted(tokens: Collection[str], value: Any) -> Any:
-    """`value`, or if it holds one of the tokens, the same with each replaced.
+    """Return `value` itself, or a copy with each token replaced.
 
-    Containers, dataclasses and pydantic models are made anew. Objects of other kinds that hold one (an HTTP response
-    with the request that it answers, say), and what is too large to be searched, become text. An iterator becomes a
-    generator, which does the same with each thing that it yields.
+    Containers, dataclasses and pydantic models are copied. Objects of other kinds that contain a token (for
+    example an HTTP response with its request) become text. So does a value that is too large to search. An
+    iterator becomes a generator that redacts each item.
     """
     return _redacted(TokenPatterns(tokens), value)
 
 
 def safe_error(tokens: Collection[str], error: Exception, kind: type[Exception] = ToolError) -> Exception:
-    """The error itself, unless it or its chain has one of the tokens; then an error of `kind` without.
+    """Return the error itself, or an error of `kind` without tokens if the error or its chain contains one.
 
-    Raise that one outside of the `except` block, or the first error becomes its context.
+    Raise the new error outside of the `except` block; otherwise the first error becomes its context.
     """
     return _safe_error(TokenPatterns(tokens), error, kind)
 
 
 def error_text(tokens: Collection[str], error: Exception) -> str:
-    """The text of an error for a model, without tokens."""
+    """Return the text of an error for a model, without tokens."""
     return _error_text(TokenPatterns(tokens), error)
 
 
 def _redacted(patterns: TokenPatterns, value: Any) -> Any:
-    """`value` itself if it has no token."""
+    """Return `value` itself if it contains no token; else a redacted copy."""
     return _Copier(patterns).of(value) if has_token(patterns, [value], Budget()) else value
 
 
@@ -106,7 +107,10 @@ class _Copier:
         return made
 
     def _with_other_fields(self, value: Any, depth: int) -> Any:
-        """A copy of a dataclass or a pydantic model, or None for what is neither."""
+        """Copy a dataclass or a pydantic model with redacted fields; return None for other objects.
+
+        Also return None if the object cannot be copied.
+        """
         if not has_fields(value):
             return None
         try:
@@ -123,14 +127,14 @@ class _Copier:
 
 
 def _like(value: Any, members: list[Any]) -> Any:
-    """A container of the same kind, or a list."""
+    """Return the members in a container of the same kind, or in a list."""
     if hasattr(value, "_fields"):
         return type(value)(*members)
     return type(value)(members) if type(value) in CONTAINERS else members
 
 
 def _yielded(patterns: TokenPatterns, values: Iterator[Any]) -> Iterator[Any]:
-    """Each thing as it comes, and what is raised in place of one."""
+    """Yield each redacted item; replace an exception that contains a token."""
     try:
         for value in values:
             yield _redacted(patterns.now(), value)
@@ -157,7 +161,7 @@ async def _yielded_async(patterns: TokenPatterns, values: AsyncIterator[Any]) ->
 
 
 def _safe_error(patterns: TokenPatterns, error: Exception, kind: type[Exception] = ToolError) -> Exception:
-    """The error, or one of `kind` without its token."""
+    """Return the error itself, or an error of `kind` if the first contains a token."""
     errors = list(error_chain(error))
     printed = [part for one in errors for part in (text_of(one), repr_of(one), _arguments(one))]
     # Notes are among the attributes. So is the request that a library's exception has, which holds the token, always:
@@ -170,7 +174,7 @@ def _safe_error(patterns: TokenPatterns, error: Exception, kind: type[Exception]
 
 
 def _error_text(patterns: TokenPatterns, error: Exception) -> str:
-    """The text of an error for a model."""
+    """Return the text of an error for a model."""
     refusal = api_refusal(error)
     return patterns.replaced(refusal.text) if refusal else plain(patterns.replaced(text_of(error)), 300)
 
@@ -180,5 +184,5 @@ def _show(patterns: TokenPatterns, parts: list[Any], budget: Budget, *, inside: 
 
 
 def _arguments(error: BaseException) -> tuple[object, ...]:
-    """The arguments of an error; of a group without its members, which are searched as errors."""
+    """Return the arguments of an error. For a group, omit its members: they are searched as errors."""
     return (error.message,) if isinstance(error, BaseExceptionGroup) else error.args

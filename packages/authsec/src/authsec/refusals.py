@@ -1,7 +1,8 @@
-"""The authority's answers other than 200, as exceptions.
+"""Turns the authority's error responses into exceptions.
 
-A framework hands the text of an exception to the model, so it is built here from our own sentences, one a `reason`;
-from the authority it carries only the cleaned and shortened `details` (what would satisfy it) and the request id.
+A framework passes an exception's text to the model. So the text consists of our own sentences, one for each
+`reason`. From the authority it contains only the request id and `details` (how to satisfy the authority),
+cleaned and shortened.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def json_object(answer: Answer) -> dict[str, Any]:
-    """The answer's body as a JSON object; raises `InvalidResponse` if it is anything else."""
+    """Return the response's body as a JSON object; raises `InvalidResponse` for anything else."""
     try:
         body = loads(answer.body, max_bytes=MOST_BYTES)
     except StrictJsonError:
@@ -80,9 +81,9 @@ def json_object(answer: Answer) -> dict[str, Any]:
 
 
 def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, names_api: bool = True) -> AuthSecError:
-    """The exception for an answer that is no success, by default to a request for a token.
+    """Return the exception for an error response, by default to a token request.
 
-    `now` is the time of day, for a Retry-After that is a date. `names_api`: the request said for which API.
+    `now` is the time of day, for a Retry-After with a date. `names_api` is whether the request named an API.
     """
     body = _error_body(answer)
     if answer.status in _BUSY:
@@ -106,14 +107,14 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, 
 
 
 def retrying(error: AuthSecError) -> str:
-    """Whether the same request can succeed later without anybody changing anything."""
+    """Return a sentence for the error: a retry may help (and after how many seconds), or will not help."""
     if not error.retryable:
         return "Retrying will not help."
     return f"Retrying may help in {math.ceil(error.retry_after)} s." if error.retry_after else "Retrying may help."
 
 
 def without_proof(looked_at: Sequence[str]) -> str:
-    """The remedy where no source had a proof. Each text is as `CredentialSource.looked_at` returns it."""
+    """Return the remedy if no source had a proof. The texts are from `CredentialSource.looked_at`."""
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
@@ -124,7 +125,10 @@ def without_proof(looked_at: Sequence[str]) -> str:
 
 
 def clock_differs(there: datetime | None, here: datetime) -> str:
-    """The remedy for a clock so far from the authority's that it refuses proofs; empty if the clock is right."""
+    """Return the remedy for a clock that is too far from the authority's; empty if the clock is right.
+
+    With such a clock, the authority refuses proofs.
+    """
     if there is None or abs(ahead := (here - there).total_seconds()) <= CLOCK_TOLERANCE:
         return ""
     far = f"{abs(ahead) // 60:.0f} min" if abs(ahead) >= 120 else f"{abs(ahead):.0f} s"
@@ -135,13 +139,17 @@ def clock_differs(there: datetime | None, here: datetime) -> str:
 
 
 def document_refusal(answer: Answer, now: datetime) -> AuthSecError:
-    """The same for an answer to the request for a public document, which an authority refuses to nobody."""
+    """Return the exception for an error response of a public endpoint.
+
+    An authority never refuses a caller there. So a refusal means that the server is not an authority:
+    `InvalidResponse`.
+    """
     error = refusal(answer, now)
     return not_an_authority(answer) if isinstance(error, AuthenticationError | DelegationDenied) else error
 
 
 def not_an_authority(answer: Answer) -> InvalidResponse:
-    """Something answered, but it does not speak like an AuthSec authority."""
+    """Return the error for a response that no AuthSec authority would send."""
     where = _redirected_to(answer)
     if where is not None:
         reason = "redirected"
@@ -154,7 +162,7 @@ def not_an_authority(answer: Answer) -> InvalidResponse:
 
 
 def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
-    """The Host header named a server that the authority does not take itself for."""
+    """Return the error for a Host header that the authority does not accept as its own name."""
     return InvalidResponse(
         "The authority does not answer under the host name in AUTHSEC_BASE_URL. Use the authority's public URL, or "
         "have an administrator add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
@@ -165,7 +173,10 @@ def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
 
 
 def _come_back_later(answer: Answer, body: dict[str, Any] | None, now: datetime) -> TokenRequestError:
-    """Worth another try, whoever says it; but who it was is not claimed where it was not the authority."""
+    """Return a retryable error, whichever server answered.
+
+    If the response is not in the authority's form, the text does not name the authority as its sender.
+    """
     kind, reason = (RateLimited, "rate_limited") if answer.status == 429 else (ServerError, "unavailable")
     if body is None:
         stated = reason
@@ -184,7 +195,10 @@ def _come_back_later(answer: Answer, body: dict[str, Any] | None, now: datetime)
 
 
 def _error_body(answer: Answer) -> dict[str, Any] | None:
-    """The authority's error body, or None: other servers have other ones, such as `{"detail": "Not Found"}`."""
+    """Return the authority's error body, or None if the body is not in the authority's form.
+
+    Other servers send other bodies, such as `{"detail": "Not Found"}`.
+    """
     try:
         body = json_object(answer)
     except InvalidResponse:  # told by its status alone
@@ -193,10 +207,11 @@ def _error_body(answer: Answer) -> dict[str, Any] | None:
 
 
 def _is_of_the_endpoint(body: dict[str, Any]) -> bool:
-    """Whether the endpoint may have said so, and not an API at a wrong address, whose reason would mislead.
+    """Whether the body can be from the authority's endpoint.
 
-    Older servers of the contract give no reason. Newer ones may give one that is not known here: all members of the
-    body tell them from an API that is protected by `authsec.asgi`, whose refusals have no request id.
+    An API at a wrong address may answer instead, and its reason would mislead. Older servers of the contract send
+    no reason. Newer ones may send an unknown reason. Then the body must have all members of the contract. A
+    refusal of an API protected by `authsec.asgi` has no request id.
     """
     reason = body.get("reason")
     if reason is None:
@@ -218,7 +233,7 @@ def _text(sentence: str, body: dict[str, Any]) -> str:
 
 
 def _add_what_would_do(denied: DelegationDenied, body: dict[str, Any]) -> None:
-    """Actions and an address, if they are written as such: the model reads them."""
+    """Copy the missing actions, the allowed scope and the grant URL, each only if well formed: the model reads them."""
     missing, allowed, where = (body.get(name) for name in ("missing_actions", "allowed_scope", "grant_at"))
     if isinstance(missing, list) and all(isinstance(action, str) and _SCOPE.fullmatch(action) for action in missing):
         denied.missing_actions = tuple(missing)
@@ -239,7 +254,7 @@ def _request_id(body: dict[str, Any]) -> str | None:
 
 
 def _retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds (RFC 9110 §10.2.3: a number, or a date)."""
+    """Return the seconds of a Retry-After header, which is a number or a date (RFC 9110 §10.2.3)."""
     if header is None:
         return None
     if header.isascii() and header.isdigit() and len(header) < 10:
@@ -251,7 +266,7 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def _redirected_to(answer: Answer) -> str | None:
-    """Scheme and host of a redirect's target, since a whole URL may carry anything."""
+    """Return the scheme and host of a redirect's target; the rest of the URL may contain anything."""
     if not 300 <= answer.status < 400:
         return None
     target = _ORIGIN.match(answer.location or "")

@@ -1,6 +1,6 @@
-"""Protected resource metadata (RFC 9728): an API names the issuers that it trusts.
+"""Protected resource metadata (RFC 9728): an API names its trusted issuers.
 
-A client that was refused finds the address in the challenge, and in the document the authority to ask.
+A refused client finds the metadata URL in the challenge, and the authority in the metadata.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~!$&'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceMetadata:
-    """The document of one API, its address, and the path at which a request asks for it."""
+    """The metadata document of one API, its URL, and the path of requests for it."""
 
     url: str
     path: str
@@ -26,7 +26,7 @@ class ResourceMetadata:
 
     @classmethod
     def of(cls, issuers: Sequence[str], audience: str, actions: Sequence[str] = ()) -> Self | None:
-        """None for an API whose identifier is a name and no address: RFC 9728 §1.2 knows addresses only."""
+        """Build the metadata; return None if the audience is a name and no URL (RFC 9728 §1.2 allows only URLs)."""
         if not _PLAIN_URL.fullmatch(audience):
             return None
         parts = urlsplit(audience)

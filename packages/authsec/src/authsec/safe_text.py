@@ -1,4 +1,4 @@
-"""Text from outside, made safe for a message: agents pass exception texts to a model and to a terminal."""
+"""Makes text from outside safe for a message: agents pass exception texts to a model and to a terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SECRET = re.compile(
 
 
 def plain(text: str, limit: int) -> str:
-    """One line of at most `limit` visible characters, without anything that could be a token or secret.
+    """Return one line of at most `limit` visible characters, without any text that looks like a token or secret.
 
-    Stops terminal escapes, bidirectional overrides and line breaks that forge log lines, floods of text into a
-    model's context, and an authority (or somebody before it) that echoes the request's own proof.
+    Stops terminal escapes, bidirectional overrides, line breaks that forge log lines, and floods of text into a
+    model's context. Also stops an authority (or a proxy before it) that echoes the request's own proof.
     """
     visible = "".join(char if char.isprintable() else " " for char in text[: 8 * limit])
     words = " ".join(_SECRET.sub("[removed]", visible).split())

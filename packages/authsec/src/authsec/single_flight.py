@@ -1,8 +1,8 @@
-"""Single flight: one request in a thread of its own, for any number of waiting threads and event loops.
+"""Single flight: one request in its own thread, for any number of waiting threads and event loops.
 
-So a caller waits for a bounded time whatever the network does, and no caller's event loop has to make progress for
-another caller to be served. Outcomes are values: an exception that went through several threads would collect their
-stack frames, and with them whatever a frame holds.
+So a caller's wait is bounded whatever the network does, and no caller depends on another caller's event loop.
+The thread returns errors as values: an exception raised in several threads would collect their stack frames,
+and with them all secrets in those frames.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Outcome = DelegationToken | AuthSecError
 
 
 class SingleFlight:
-    """Runs `work` once, in a thread. `on_done` gets the outcome before any waiter does.
+    """Runs `work` once, in a thread. `on_done` receives the outcome before any waiter does.
 
-    A waiter waits for at most `patience` seconds from its own beginning.
+    Each waiter waits for at most `patience` seconds, from the start of its own wait.
     """
 
     def __init__(
@@ -55,14 +55,17 @@ class SingleFlight:
         self._future.set_result(outcome)
 
     def wait(self) -> DelegationToken:
-        """Block until the outcome is there, at most for `patience`. Raises what the request raised."""
+        """Wait for the outcome, at most `patience` seconds.
+
+        Raises the request's error, or `TransportError` on timeout.
+        """
         try:
             return _token_or_raise(self._future.result(self._patience))
         except TimeoutError:
             raise _too_slow() from None
 
     async def wait_async(self) -> DelegationToken:
-        """The same for a coroutine, on whatever loop it runs."""
+        """Wait for the outcome as `wait` does, for a coroutine on any event loop."""
         try:
             return _token_or_raise(await asyncio.wait_for(asyncio.wrap_future(self._future), self._patience))
         except TimeoutError:

@@ -1,6 +1,7 @@
-"""The smoke test: can this machine get a usable delegation token, and if not, what would help?
+"""The smoke test: check that this machine gets a usable delegation token, or show the remedy.
 
-It asks the real authority, as an agent would, and says step by step what it saw. It never shows a token.
+The test sends real requests to the authority, as an agent does, and prints the result of each step. It never
+shows a token.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ _T = TypeVar("_T")
 
 
 def main(*, scope: str | None = None, resource: tuple[str, ...] = ()) -> int:
-    """Run the smoke test for the agent that the environment names; 0 if all is well, else 1.
+    """Run the smoke test for the agent that the environment names; return 0 for success, else 1.
 
-    `scope` and `resource` narrow the token that it asks for, as in `AuthSecClient.get_token`.
+    `scope` and `resource` limit the requested token, as in `AuthSecClient.get_token`.
     """
     try:
         client = AuthSecClient()
@@ -37,7 +38,7 @@ def main(*, scope: str | None = None, resource: tuple[str, ...] = ()) -> int:
 
 
 class Smoke:
-    """One run for one client."""
+    """One run of the smoke test for one client."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Smoke:
         self._grade = Grade.GOOD
 
     def run(self) -> int:
-        """All steps in their order; the first one that fails ends it. Returns the exit status."""
+        """Run all steps in order, up to the first failure; return the exit status."""
         config = self._client.config
         click.echo(f"\n{heading('authority', config.base_url)}\n{heading('agent', config.client_id)}\n")
         try:
@@ -106,7 +107,7 @@ class Smoke:
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
-        """Print the step with the facts that it found, or with a cross if it raises."""
+        """Print the step with its facts, or with a cross if it raises an error."""
         self._facts, self._grade = [], Grade.GOOD
         try:
             yield
@@ -117,5 +118,5 @@ class Smoke:
 
 
 def _explained(error: AuthSecError) -> str:
-    """The first thing that failed, and how to see the others."""
+    """Describe the first failure, and name the command that finds the others."""
     return f"{described(error)}\n\n  All that can stand in the way:  {command_line('doctor')}"

@@ -1,10 +1,11 @@
-"""Strict JSON (RFC 8259, with the interoperability rules of I-JSON, RFC 7493) for text that strangers send.
+"""Strict JSON (RFC 8259, with the interoperability rules of I-JSON, RFC 7493) for text from untrusted senders.
 
-Two parsers that read one text differently are two opinions on who may do what. So everything that parsers are known
-to disagree on is refused here: repeated names, NaN and infinities, integers that a double cannot hold, lone
-surrogates, NUL, a byte order mark. Size and depth are limited before they can cost anything.
+If two parsers read one text differently, they can disagree about permissions. So this module refuses
+everything on which parsers are known to disagree: repeated names, NaN and infinities, integers that a double
+cannot represent, lone surrogates, NUL, a byte order mark. Limits on size and depth apply before the text can
+cost much.
 
-Not a validator: what the members must be is decided by the caller.
+This module does not validate members; the caller does.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def loads(data: bytes, *, max_bytes: int = 16_384, max_depth: int = 8) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """The one compact text of `value`: names sorted, no spaces, UTF-8. Refuses what `loads` would refuse."""
+    """Return the canonical compact text of `value`: names sorted, no spaces, UTF-8.
+
+    Raises `StrictJsonError` for every value that `loads` would refuse.
+    """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     except (TypeError, ValueError, RecursionError):
@@ -53,7 +57,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _check(value: Any, max_depth: int) -> None:
-    """Refuse what is too deep, and strings and numbers that no strict reader accepts."""
+    """Refuse a value that is nested too deep, or has strings or numbers that strict JSON does not allow."""
     if isinstance(value, str):
         _check_string(value)
     elif isinstance(value, int):

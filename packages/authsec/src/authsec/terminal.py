@@ -1,4 +1,4 @@
-"""The look of results and errors in a terminal: plain, aligned, readable without colour."""
+"""The format of results and errors in a terminal: plain, aligned, readable without colour."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMMAND: Final = re.compile(
 
 
 class Grade(StrEnum):
-    """How a step went."""
+    """The result of a step."""
 
     GOOD = "ok"
     AMBER = "warning"  # works, and deserves a look
@@ -45,36 +45,39 @@ _COLOURS = {Grade.GOOD: "green", Grade.AMBER: "yellow", Grade.BAD: "red"}
 
 
 def step(grade: Grade, title: str, facts: Sequence[str]) -> str:
-    """A step with its mark, and what was seen, one fact a line."""
+    """Format a step: its mark, its title, and one fact a line."""
     first, *others = facts or [""]
     lines = [f"  {_mark(grade)} {title:{_TITLE_WIDTH}}{first}", *(f"    {'':{_TITLE_WIDTH}}{each}" for each in others)]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def heading(name: str, value: str) -> str:
-    """A line above the steps: what they are about."""
+    """Format a line above the steps, with the subject of all steps."""
     return f"    {name:{_TITLE_WIDTH}}{value}"
 
 
 def command_line(*words: str) -> str:
-    """The line that runs `authsec` with these words, to be pasted: by `uv run` where this process was run so."""
+    """Return the command line that runs `authsec` with these words, to paste into a shell.
+
+    The line starts with `uv run` if this process was started by `uv run`.
+    """
     program = ("uv", "run", "authsec") if "UV_RUN_RECURSION_DEPTH" in os.environ else ("authsec",)  # set by `uv run`
     return " ".join(map(_quoted, (*program, *words)))
 
 
 def runnable(text: str) -> str:
-    """The text with the commands in it as `command_line` writes them: texts of a server say `authsec …`."""
+    """Rewrite the commands in the text as `command_line` writes them: texts from a server contain `authsec …`."""
     return _COMMAND.sub(lambda _: f"{command_line()} ", text)
 
 
 def failed(block: str) -> str:
-    """Why a command failed, for stderr: a block that is indented by two, with its mark before the first line."""
+    """Format a failure for stderr: the block, indented by two, with a mark before its first line."""
     mark = "✗" if _shows("✗", sys.stderr.encoding) else "Error:"
     return f"{click.style(mark, fg='red', bold=True)} {runnable(block.lstrip())}"
 
 
 def described(error: AuthSecError) -> str:
-    """An error as a block: what failed and what would help; then what code and support want to know."""
+    """Format an error as a block: failure and remedy, then the facts for scripts and support."""
     said_below = (f" (request {error.request_id})", f" {retrying(error)}")
     message = runnable(str(error).replace(IN_A_PROGRAM, "by --resource"))  # the option of all that ask for a token
     paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, message).splitlines()
@@ -91,19 +94,23 @@ def described(error: AuthSecError) -> str:
 
 
 def _what_would_do(error: AuthSecError) -> list[tuple[str, str]]:
-    """The smaller request that would pass, and where a person can grant the rest: as the authority says."""
+    """Return the authority's hints: the smaller request that would succeed, and the page to grant more."""
     if not isinstance(error, DelegationDenied):
         return []
     return [("allowed", error.allowed_scope), ("grant it at", error.grant_at or "")]
 
 
 def http_status(error: AuthSecError) -> int | None:
-    """The status that somebody answered with: a check made here has none, but for whoever would pass it on."""
+    """Return the HTTP status that a server sent, or None for a `VerificationError`.
+
+    A verification error comes from a local check. Its status is for an API that passes the error on to its
+    caller.
+    """
     return None if isinstance(error, VerificationError) else error.status
 
 
 def duration(seconds: float) -> str:
-    """As people say it: `0.02 ms`, `12 ms`, `1.2 s`, `59 min 30 s`, `23 h 59 min`."""
+    """Format a duration for people: `0.02 ms`, `12 ms`, `1.2 s`, `59 min 30 s`, `23 h 59 min`."""
     if seconds < 0.01:
         return f"{seconds * 1000:.2g} ms"
     if seconds < 1:
@@ -117,7 +124,7 @@ def duration(seconds: float) -> str:
 
 
 def _mark(grade: Grade) -> str:
-    """In colour where the terminal has any; words where it cannot show the characters."""
+    """Return the mark of a grade, in colour if the terminal has colours; a word if it cannot show the character."""
     sign, word = _MARKS[grade]
     if not _shows(sign, sys.stdout.encoding):
         return word
@@ -139,7 +146,7 @@ def _quoted(word: str) -> str:
 
 
 def _wrapped(line: str) -> list[str]:
-    """A line to be copied (it is indented) stays whole."""
+    """Wrap a line. An indented line is text to copy, so it stays whole."""
     if line.startswith(" "):
         return [f"  {line}"]
     return textwrap.wrap(

@@ -1,4 +1,4 @@
-"""A delegation token in lines that may be shown: its verified claims, never the token itself."""
+"""Prints a delegation token's verified claims, never the token itself."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ FACT_WIDTH = 13
 
 
 def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> tuple[VerifiedToken, str]:
-    """The token's claims, and which keys it was verified with: those from `base_url`, as the issuer's own name may not
-    resolve here. Raises `AuthSecError`.
+    """Verify the token as an API does; return its claims and a note about the keys. Raises `AuthSecError`.
+
+    The key set is fetched from `base_url`, since the issuer's own name may not resolve on this machine.
     """
     try:
         from authsec.verifier import TokenVerifier
@@ -45,7 +46,7 @@ _CHECKED = {
 
 
 def claim_lines(identity: VerifiedToken) -> list[str]:
-    """One line a claim."""
+    """Format the claims, one a line, with a warning for each weak proof."""
     proved = identity.attestation
     facts = [
         fact_line("agent", identity.agent),
@@ -70,10 +71,10 @@ def claim_lines(identity: VerifiedToken) -> list[str]:
 
 
 def is_unattested(identity: VerifiedToken) -> bool:
-    """Whether it was given for the agent's name alone."""
+    """Whether the token was issued without a proof of identity, for the client_id alone."""
     return identity.attestation.method == "none"
 
 
 def fact_line(name: str, value: str, width: int = FACT_WIDTH - 1) -> str:
-    """A line of a list; what comes from outside is cleaned and cut."""
+    """Format a name and a value; values from outside are cleaned and shortened."""
     return f"{name:{width}} {plain(value, 300)}"

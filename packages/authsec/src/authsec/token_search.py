@@ -1,10 +1,10 @@
-"""Whether a token is in an object, at any depth: in its attributes, and not only in its text.
+"""Searches an object for tokens at any depth: in its attributes, and not only in its text.
 
-A token is found as it is sent, or within base64, as in the header of basic authentication. A JWT has only letters,
-digits, `-`, `_` and `.`: URLs, JSON, HTML and Python's repr write it as it is.
+A token is found in plain form, or inside base64, as in the header of basic authentication. A JWT has only
+letters, digits, `-`, `_` and `.`, so URLs, JSON, HTML and Python's repr do not change it.
 
-Kinds are told by the type alone: `isinstance` would ask the object itself, and some (the proxies of web frameworks)
-raise then.
+The search looks only at an object's type. `isinstance` would run code of the object itself, and some objects
+(proxies of web frameworks) raise an error then.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ CONTAINERS: Final = (list, tuple, set, frozenset, deque, KeysView, ValuesView, I
 
 
 class TokenPatterns:
-    """The patterns to search for: these tokens, and all live tokens of this process."""
+    """The patterns to search for: the tokens passed in, and all live tokens of this process."""
 
     def __init__(self, tokens: Collection[str]) -> None:
         self._given = tokens
 
     def now(self) -> Self:
-        """The same with the tokens that were issued since."""
+        """Return patterns that include the tokens issued since."""
         return type(self)(self._given)
 
     def found_in(self, text: str | bytes | bytearray | memoryview) -> bool:
@@ -68,7 +68,10 @@ class TokenPatterns:
 
 @dataclasses.dataclass(slots=True)
 class Budget:
-    """The limit of one search: containers, and other objects, whose `repr` costs time."""
+    """The limit of one search: the number of containers, and of other objects.
+
+    The limit for other objects is lower, because their `repr` costs time.
+    """
 
     objects: int = 10_000
     containers: int = 1_000_000
@@ -81,10 +84,11 @@ class Budget:
 def has_token(
     patterns: TokenPatterns, values: Iterable[Any], budget: Budget, *, inside: bool = True, later: bool = True
 ) -> bool:
-    """Whether a token is in one of these, or may be as far as can be told.
+    """Whether one of these values contains a token, or may contain one.
 
-    Without `inside`, of objects other than containers counts what they show. `later` says whether a token may yet come
-    out of an iterator.
+    A value that is too large to search may contain one. Without `inside`, only the `str` and `repr` of objects
+    other than containers are searched. With `later`, an iterator may contain a token, because it could still
+    yield one.
     """
     waiting = list(values)
     seen: dict[int, Any] = {}  # with the objects, so that no other gets the id of one
@@ -122,7 +126,7 @@ def repr_of(value: Any) -> str:
 
 
 def _members_of_container(value: Any, budget: Budget) -> list[Any] | None:
-    """None for what is none, or does not say what is in it: then it is looked at as another object."""
+    """Return the members of a container; None for other objects, and for containers that refuse to list them."""
     try:
         if is_a(value, Mapping):
             members = [*value.keys(), *value.values()]
@@ -142,7 +146,10 @@ def _parts_of_object(value: Any, budget: Budget, *, inside: bool) -> list[Any]:
 
 
 def _members(value: Any) -> list[Any]:
-    """The object's attributes. Without iterators, unless frameworks write the fields out and so run them."""
+    """Return the object's attributes.
+
+    Omit iterators, unless frameworks serialize the fields and so run the iterators.
+    """
     members: list[Any] = []
     for slot in (slot for kind in type(value).__mro__ for slot in vars(kind).values()):
         if isinstance(slot, MemberDescriptorType):
@@ -155,7 +162,10 @@ def _members(value: Any) -> list[Any]:
 
 @lru_cache(maxsize=64)
 def _forms_of_prefix(prefix: str) -> set[str]:
-    """Cached, since each call of a tool needs it. The prefix is of the header, which is no secret."""
+    """Return the forms of a token's prefix, plain and in base64.
+
+    Cached, since each call of a tool needs them. The prefix is from the token's header, which is no secret.
+    """
     return _forms_of([prefix])
 
 
@@ -164,28 +174,33 @@ def _forms_of(tokens: Collection[str]) -> set[str]:
 
 
 def _in_base64(token: str) -> list[str]:
-    """What its three alignments have in common with every text that the token is encoded in, but for the two bytes at
-    either end. The alphabet for URLs has the same letters for what is ASCII and in a JWT.
+    """Return the token's three base64 alignments: one of them occurs in every base64 text that contains the token.
+
+    Up to two bytes at each end are left out, since they depend on the text around the token. The URL-safe
+    alphabet has the same letters for a JWT, which is ASCII.
     """
     sent = token.encode()
     return [base64.b64encode(sent[start : start + (len(sent) - start) // 3 * 3]).decode("ascii") for start in range(3)]
 
 
 def is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
-    """As `isinstance` says of whatever does not claim to be another's."""
+    """Whether the object's type is one of `kinds`. Unlike `isinstance`, this check ignores a false `__class__`."""
     return issubclass(type(value), kinds)
 
 
 def is_plain(value: Any) -> bool:
-    """A mock, in a test of somebody's tool, seems to be all there is, and makes another for each look at it."""
+    """Whether a value cannot contain a token, such as a number, or must not be searched, such as a mock.
+
+    A mock, in a test of a tool, seems to have every attribute, and makes a new mock for each access.
+    """
     return is_a(value, _NOTHING) or type(value).__module__ == "unittest.mock"
 
 
 def is_iterator(value: Any) -> bool:
-    """Whether it is an iterator: what it yields is not there yet, and frameworks (ag2, pydantic-ai) have it yielded."""
+    """Whether the value is an iterator. Its items do not exist yet; frameworks (ag2, pydantic-ai) run it later."""
     return is_a(value, (Iterator, AsyncIterator))
 
 
 def has_fields(value: Any) -> bool:
-    """Whether it is a dataclass or a pydantic model, which frameworks write out field by field."""
+    """Whether the value is a dataclass or a pydantic model: frameworks serialize these field by field."""
     return dataclasses.is_dataclass(type(value)) or callable(getattr(type(value), "model_copy", None))

@@ -1,7 +1,7 @@
-"""`TokenRequest` and `DelegationToken`: what an agent requests and receives.
+"""`TokenRequest` and `DelegationToken`: an agent's request and the authority's response.
 
-The agent does not verify its own token; the API does (`authsec.TokenVerifier`). Here only the answer's shape is
-checked, so that nothing which is not a token is ever sent as one.
+The agent does not verify its own token; the API does (`authsec.TokenVerifier`). This module checks only the
+format of the response, so that the agent never sends other text as a token.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ _LONGEST_LIFE = 366 * 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """Which actions (`scope`) at which APIs (`resource`, RFC 8707). None means all that is delegated."""
+    """The requested actions (`scope`) and APIs (`resource`, RFC 8707). None means everything that is delegated."""
 
     scope: str | None = None
     resource: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, scope: str | Sequence[str] | None, resource: str | Sequence[str] | None) -> TokenRequest:
-        """Raises `ConfigError` for what can never be granted. Order and repetition do not matter."""
+        """Build a request. Order and repetition do not matter.
+
+        Raises `ConfigError` for actions or APIs that can never be granted.
+        """
         return cls(scope=_scope(scope), resource=_resource(resource))
 
     @property
@@ -39,7 +42,10 @@ class TokenRequest:
 
 
 class HiddenText(str):
-    """Text that is used as any other and hidden where a program shows what it holds: locals, arguments, headers."""
+    """Text that works as a normal `str`, but with a hidden repr.
+
+    Programs show the repr of locals, arguments and headers.
+    """
 
     __slots__ = ()
 
@@ -49,13 +55,13 @@ class HiddenText(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationToken:
-    """A delegation token and what the authority said about it.
+    """A delegation token, and the authority's facts about it.
 
-    `value` is the secret: it is in no repr, and pickling raises. From the authority it comes as text that hides itself
-    (`HiddenText`), since error trackers record the locals of whoever has taken it out of here.
+    `value` is the secret: it is in no repr, and pickling raises `TypeError`. In a token from the authority,
+    `value` is a `HiddenText`: error trackers record the local variables of the code that uses the token.
 
-    `expires_at` is by the authority's clock; `expires_in` is the life in seconds at the moment of issue. Fields that an
-    older authority leaves out are empty.
+    `expires_at` is by the authority's clock; `expires_in` is the token's life in seconds, from the moment of
+    issue. Fields that an older authority leaves out are empty.
     """
 
     value: str = field(repr=False)
@@ -72,15 +78,15 @@ class DelegationToken:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Itself, as it never changes: frameworks that deep-copy their state do not fail on one."""
+        """Return the token itself, as it never changes, so that frameworks can deep-copy their state."""
         return self
 
 
 def token_from_answer(answer: dict[str, Any], *, client_id: str, date: str | None, now: datetime) -> DelegationToken:
-    """Read the 200 answer of the delegation-token endpoint; raise `InvalidResponse` for anything that is not one.
+    """Read the 200 response of the delegation-token endpoint; raise `InvalidResponse` for any other content.
 
-    `date` is the answer's Date header: an authority that names no `expires_in` measures life by its own clock, never
-    by ours, which may be wrong by hours.
+    `date` is the response's Date header. If the authority sends no `expires_in`, the life is computed from
+    `expires_at` and `date`, both by the authority's clock. This machine's clock may be wrong by hours.
     """
     value = answer.get("token")
     if not isinstance(value, str) or not _COMPACT_JWS.fullmatch(value):

@@ -1,7 +1,8 @@
 """A tool's signature without `delegation_token`, and a function that has that signature.
 
-`functools.wraps` copies the attributes of a bound method onto the next wrapper. A `__signature__` among them has
-`self`, so the framework asks the model for `self`. The wrapper here is compiled with the parameters that callers pass.
+The wrapper is compiled with the parameters that callers pass, and has no `__signature__`. `functools.wraps`
+copies the attributes of a bound method onto the next wrapper. A copied `__signature__` would contain `self`,
+so the framework would ask the model for `self`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ Run = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature with its annotations resolved: the wrapper lives in this module, where names mean other things."""
+    """Return the signature with its annotations resolved. Raises `ConfigError` if it has no usable `delegation_token`.
+
+    The wrapper is in this module, in which the names of the annotations could mean other things.
+    """
     _check_kind(function)
     signature = inspect.signature(function)
     parameter = signature.parameters.get(PARAMETER)
@@ -44,7 +48,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def docstring_of(function: Callable[..., Any]) -> str | None:
-    """The docstring without what it says of the parameter, in the ways of Google, NumPy and Sphinx: models read it."""
+    """Return the docstring without its entry for the parameter, in Google, NumPy or Sphinx style: models read it."""
     if function.__doc__ is None or PARAMETER not in function.__doc__:
         return function.__doc__
     kept: list[str] = []
@@ -62,10 +66,10 @@ def docstring_of(function: Callable[..., Any]) -> str | None:
 def wrapper_without(
     parameter: str, function: Callable[..., Any], signature: inspect.Signature, run: Run
 ) -> Callable[..., Any]:
-    """A function like `function`, without `parameter`. Its calls return `run(args, kwargs)`.
+    """Build a function like `function`, but without `parameter`. Its calls return `run(args, kwargs)`.
 
-    The wrapper is a coroutine function if `function` is one; `run` is one, too, then. `signature` is that of
-    `function`, with the annotations that callers shall see.
+    If `function` is a coroutine function, so is the wrapper, and `run` must be one too. `signature` is the
+    signature of `function`, with the annotations for callers.
     """
     shown = [each for each in signature.parameters.values() if each.name != parameter]
     wrapper: Callable[..., Any] = _compiled(function, shown, run)
@@ -80,7 +84,7 @@ def wrapper_without(
 
 
 def position_of(parameter: str, signature: inspect.Signature) -> int | None:
-    """The index of `parameter` among the positional ones; None if it is passed by keyword."""
+    """Return the index of `parameter` among the positional ones; None if it is keyword-only."""
     if signature.parameters[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
         return None
     return list(signature.parameters).index(parameter)
@@ -89,19 +93,22 @@ def position_of(parameter: str, signature: inspect.Signature) -> int | None:
 def with_value(
     value: Any, parameter: str, place: int | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a wrapper's call, with `value` for the parameter at `place`."""
+    """Return the arguments of a wrapper's call, with `value` inserted for the parameter at `place`."""
     if place is None:
         return args, {**kwargs, parameter: value}
     return (*args[:place], value, *args[place:]), dict(kwargs)
 
 
 def _is_empty(line: str, after: str) -> bool:
-    """Whether it is the heading of parameters of which none is left."""
+    """Whether the line is the heading of a parameter section that has no entries left."""
     return line.strip() in _HEADINGS and not after.strip()
 
 
 def _how_to_take_it(function: Callable[..., Any], signature: inspect.Signature) -> str:
-    """The signature to write, in place of a parameter that looks like the token's, or beside the others."""
+    """Return the remedy: the signature to write.
+
+    `delegation_token` replaces a parameter with a similar name, or is added to the other parameters.
+    """
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     meant = next((p.name for p in parameters if p.name in _ALIASES), None)
     others = [p for p in parameters if p.name not in {meant, PARAMETER}]
@@ -168,7 +175,7 @@ def _compiled(function: Callable[..., Any], parameters: list[inspect.Parameter],
 
 
 def _declared(parameters: list[inspect.Parameter]) -> str:
-    """The text between the parentheses of `def`, with a placeholder for each default."""
+    """Return the text between the parentheses of `def`, with a placeholder for each default."""
     bare = [
         each.replace(annotation=each.empty, default=each.empty if each.default is each.empty else None)
         for each in parameters

@@ -1,6 +1,6 @@
-"""One exchange with the authority: its address, the system's trust store, and failures in words.
+"""One exchange with the authority: its URL, the system's trust store, and error messages.
 
-`authority` and `refusals` decide what an answer means.
+`authority` and `refusals` interpret the response.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from authsec.safe_text import plain
 
 
 class Transport:
-    """Speaks to the authority of `config`. Used from any thread; `requests_sent` counts, for diagnosis."""
+    """Sends requests to the authority of `config`. Thread-safe; `requests_sent` counts the requests, for diagnosis."""
 
     def __init__(self, config: AuthSecConfig, clock: Clock) -> None:
         self.requests_sent = 0
@@ -39,7 +39,8 @@ class Transport:
     ) -> Answer:
         """GET `{base_url}/authsec/{path}`. `deadline` is on the monotonic clock.
 
-        Raises `TransportError` when no whole answer came in time, `InvalidResponse` when it is too large.
+        Raises `TransportError` if no complete response arrives in time, `InvalidResponse` if the response is too
+        large.
         """
         url = self._config.url(path) + (f"?{urlencode(query)}" if query else "")
         return self._exchanged(url, partial(http_client.get, url, authorization=authorization, deadline=deadline))
@@ -72,7 +73,7 @@ class Transport:
 
 
 def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> TransportError:
-    """In words that a person can act on; urllib3's own text holds URLs and object addresses."""
+    """Return the error with a remedy. The text of urllib3's own error contains URLs and object addresses."""
     where = urlsplit(config.base_url).netloc
     match error:
         case exceptions.SSLError():

@@ -1,11 +1,12 @@
-"""WSGI middleware that lets only verified agents through, for whatever speaks WSGI (PEP 3333).
+"""WSGI middleware (PEP 3333) that admits only verified agents.
 
     application = BearerAuth(application, verifier=TokenVerifier(issuer=…, audience=…))
 
     identity_of(environ).require("customers:read")
 
-Flask is protected by `authsec.flask`, Django by `authsec.django`: both answer for exceptions that would otherwise end
-inside the framework, as a 500. For another one that does so, `BearerAuth.gate.refuse(error)` gives what to answer.
+For Flask use `authsec.flask`, for Django `authsec.django`: both handle exceptions that the framework would
+otherwise turn into a 500. For another framework that does so, `BearerAuth.gate.refuse(error)` returns the
+response to send.
 """
 
 from __future__ import annotations
@@ -23,23 +24,27 @@ App = Callable[[Any, Any], Iterable[bytes]]
 
 
 class HasEnviron(Protocol):
-    """A request object of Werkzeug (Flask) and its relatives."""
+    """A request object of Werkzeug (Flask) or of a similar library."""
 
     @property
     def environ(self) -> Any: ...
 
 
 def identity_of(request: HasEnviron | Environ) -> VerifiedToken:
-    """The agent that sent this request.
+    """Return the verified agent that sent this request.
 
-    Raises `LookupError` where nobody was verified, as on a public path. Where the request was left to the API's own
-    authentication (`other_issuers="pass"`), that error is `AgentRequired`, which becomes a 401.
+    Raises `LookupError` if the request has no verified agent, for example on a public path. If the request was
+    passed to the API's own authentication (`other_issuers="pass"`), the error is `AgentRequired`, which becomes a
+    401.
     """
     return identity_in(_environ_of(request))
 
 
 def agent_of(request: HasEnviron | Environ) -> VerifiedToken | None:
-    """For endpoints that serve others as well: None if the request was left to the API's own authentication."""
+    """Return the verified agent, or None if the request was passed to the API's own authentication.
+
+    For endpoints that serve agents and other callers.
+    """
     return agent_in(_environ_of(request))
 
 
@@ -49,10 +54,10 @@ def _environ_of(request: HasEnviron | Environ) -> Environ:
 
 
 class BearerAuth:
-    """Verifies the bearer token of every request before `app` sees it.
+    """Verifies the bearer token of every request before `app` handles the request.
 
-    `authsec.gate.GateSettings` explains the settings. The server must hand on the Authorization header, which mod_wsgi
-    does with `WSGIPassAuthorization On` only. `InsufficientScope` that leaves `app` becomes a 403.
+    `authsec.gate.GateSettings` explains the settings. The server must pass on the Authorization header; mod_wsgi
+    does so only with `WSGIPassAuthorization On`. An `InsufficientScope` raised by `app` becomes a 403.
     """
 
     def __init__(self, app: App, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
@@ -83,12 +88,12 @@ class BearerAuth:
 
 
 def authorizations(environ: Environ) -> list[str]:
-    """The Authorization headers. The server joins several into one, with commas (RFC 3875 §4.1.18)."""
+    """Return the Authorization headers. The server joins several into one, with commas (RFC 3875 §4.1.18)."""
     return [environ["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in environ else []
 
 
 def _path(environ: Environ) -> str:
-    """The whole path. PEP 3333 carries its octets as Latin-1."""
+    """Return the whole path, decoded as UTF-8. PEP 3333 passes its bytes as Latin-1."""
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
     return path.encode("latin-1").decode("utf-8", "replace")
 

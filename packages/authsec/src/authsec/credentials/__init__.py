@@ -1,23 +1,27 @@
-"""How an agent proves itself: sources of proof, asked in order until one says "mine".
+"""The agent's proof of identity: an ordered list of sources. The first source that has a proof is used.
 
-`AuthSecClient(credential=…)` names one source, and no other is asked. Without it (`default_sources`):
+`AuthSecClient(credential=…)` names one source, and no other is used. The default order (`default_sources`)
+is:
 
-1. what the environment names for AuthSec: a file with a token (`AUTHSEC_WORKLOAD_TOKEN_FILE`), then a private key
+1. files that the environment names for AuthSec: a token (`AUTHSEC_WORKLOAD_TOKEN_FILE`), then a private key
    (`AUTHSEC_AGENT_KEY_FILE`);
 2. in a Kubernetes pod, the projected service-account token of the volume on the agent's Connect page;
-3. where a SPIFFE Workload API is (`SPIFFE_ENDPOINT_SOCKET`), a JWT-SVID for the authority;
-4. in a job of GitHub Actions with `permissions: id-token: write`, the job's OpenID Connect token for the authority;
-5. the key file in the config folder that bears the agent's id;
+3. with a SPIFFE Workload API (`SPIFFE_ENDPOINT_SOCKET`), a JWT-SVID for the authority;
+4. in a job of GitHub Actions with `permissions: id-token: write`, the job's OpenID Connect token for the
+   authority;
+5. the key file in the config folder that has the agent's id as its name;
 6. as the last resort, a client secret in the file that the environment names (`AUTHSEC_AGENT_SECRET_FILE`).
 
-What somebody set up for AuthSec comes before what a platform offers everyone on it; but a secret, the weakest proof,
-is only sent where there is no other. A source answers None for "not mine" (nothing here for this agent), a `Proof`, or
-raises `ConfigError` for "mine, but broken", with the way to mend it: what was meant as the agent's proof is never
-skipped in silence. One that cannot be asked at the moment raises `TransportError`. An agent for which no source has
-anything sends none, which only suffices for one that an administrator made *unattested*.
+Settings for AuthSec have priority over a proof that a platform offers to every workload. A client secret is
+the weakest proof, so the SDK sends it only if there is no other proof.
 
-No variable holds a token itself. Environments are inherited by every child process, shown by `docker inspect` and in
-crash reports, and never change while a program runs; workload tokens live for an hour.
+A source returns None if it has nothing for this agent, or returns a `Proof`. It raises `ConfigError`, with
+the remedy, if the agent's proof is there but cannot be used: a configured proof is never skipped silently. It
+raises `TransportError` if the platform cannot answer at the moment. Without any proof, the SDK sends none.
+The authority accepts that only for an agent that an administrator made *unattested*.
+
+No environment variable contains a token. Child processes inherit the environment, `docker inspect` and crash
+reports show it, and it never changes while a program runs. Workload tokens live for an hour.
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ __all__ = [
 
 
 def default_sources() -> tuple[CredentialSource, ...]:
-    """Where an agent without an explicit credential looks, in this order."""
+    """Return the sources for an agent without an explicit credential, in the order of use."""
     return (
         TokenFileFromEnvironment(),
         KeyFileFromEnvironment(),

@@ -1,4 +1,8 @@
-"""The file of a proof: its name from a variable or a program, and a read that a swapped name cannot mislead."""
+"""Files that contain a proof of identity: their paths and a safe read.
+
+The path comes from a variable or a program. The read is safe even if the file at the path is replaced
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +21,30 @@ _SECRET: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.|-----BEGIN|authsec_cs_|[^/\\]{
 
 
 def file_named_by(variable: str) -> str | ConfigError:
-    """The path in the variable, empty if not set; or what to raise, from a frame that does not hold the secret."""
+    """Return the path in the variable (empty if not set), or the error to raise.
+
+    The caller raises the error from its own frame, so that no frame of the traceback contains a pasted secret.
+    """
     named = os.environ.get(variable, "").strip()
     return pasted_secret(variable) if is_a_secret(named) else named
 
 
 def missing_file(path: Path, found_by: str) -> str:
-    """The text for a missing file, with the variable that names it, which may be set far from the program."""
+    """Return the message for a missing file, with the variable that names the file.
+
+    The variable may be set far from the program.
+    """
     named = f", which {found_by} names" if found_by.startswith("AUTHSEC_") else ""
     return f"There is no file {path}{named}; is the path right"
 
 
 def is_a_secret(path: str | Path) -> bool:
-    """Whether this may be a token or a key, and is no name of a file in any case."""
+    """Whether `path` may be a token or a key, and cannot be the name of a file."""
     return _SECRET.search(str(path)) is not None
 
 
 def pasted_secret(found_by: str) -> ConfigError:
-    """The error where a secret was given as the name of its file."""
+    """Return the error for a secret that was passed instead of the name of its file."""
     return broken_proof(
         f"{found_by} must name the file that holds the token or key, and seems to hold the secret itself. Write it to "
         "a file that only this user can read, and name that file. Whoever saw it where it stood can use it: replace it."
@@ -43,14 +53,14 @@ def pasted_secret(found_by: str) -> ConfigError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileContent:
-    """The beginning of a file, hidden in every repr, and whether other users of this machine may open it."""
+    """The first bytes of a file, hidden in every repr, and whether other users of this machine may open the file."""
 
     content: bytes = field(repr=False)
     open_to_others: bool
 
 
 def read_regular(path: Path, *, at_most: int) -> FileContent | None:
-    """The first bytes of a regular file; None for any other file: a read from a pipe would never end."""
+    """Read the first bytes of a regular file; return None for any other file, since a pipe may never end."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         status = os.fstat(descriptor)
@@ -63,12 +73,12 @@ def read_regular(path: Path, *, at_most: int) -> FileContent | None:
 
 
 def open_to_others(status: os.stat_result) -> bool:
-    """Whether other users of this machine may do anything with the file. Where there are no modes, nobody can tell."""
+    """Whether other users of this machine have any permission on the file. Always False on systems without modes."""
     return os.name == "posix" and bool(status.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def permission_advice(path: Path, what: str) -> str:
-    """The problem and the remedy of a file that is open to others."""
+    """Return the problem and the remedy for a file that other users may open."""
     return (
         f"The {what} {path} may be opened by other users of this machine, so it proves nothing. Add:\n"
         f"    chmod 600 {path}"

@@ -1,4 +1,4 @@
-"""The OpenID Connect token of a job of GitHub Actions, which the job asks GitHub for."""
+"""The OpenID Connect token of a GitHub Actions job, requested from GitHub."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIT_FOR_A_HEADER = re.compile(r"[\x21-\x7e]{1,16384}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TokenRequest:
-    """Where this job asks, and the token that lets it."""
+    """The URL from which this job requests its token, and the bearer token that authorizes the request."""
 
     url: str
     bearer: str = field(repr=False)
@@ -36,7 +36,10 @@ class _TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class GitHubActions:
-    """The token for this authority from `ACTIONS_ID_TOKEN_REQUEST_URL`, by `ACTIONS_ID_TOKEN_REQUEST_TOKEN`."""
+    """Requests a token for this authority from `ACTIONS_ID_TOKEN_REQUEST_URL`.
+
+    `ACTIONS_ID_TOKEN_REQUEST_TOKEN` authorizes the request.
+    """
 
     def proof(self, request: ProofRequest) -> Proof | None:
         wanted = _token_request()
@@ -73,7 +76,7 @@ def _variable(name: str) -> str:
 
 
 def _may_be_asked(url: str) -> bool:
-    """Whether the job's request token may be sent there: over TLS, or on this machine."""
+    """Whether the job may send its request token to `url`: over TLS, or to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -84,7 +87,7 @@ def _may_be_asked(url: str) -> bool:
 
 
 def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | AuthSecError:
-    """The job's token, or what to raise: no frame that an exception passes holds a token."""
+    """Return the job's token, or the error to raise. So no frame of a traceback contains a token."""
     try:
         answer = http_client.get(
             wanted.url,

@@ -1,4 +1,4 @@
-"""A private key in a file: named by the environment, or found by the agent's id."""
+"""A private key in a file: the environment names the file, or the agent's id does."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """A private key in a PEM file, which nobody but its owner may read.
+    """A private key in a PEM file that only its owner may read.
 
-    The proof is a `private_key_jwt` assertion (RFC 7523 §3) for the authority's issuer and nobody else (§3, item 3),
-    used once. The file is read anew each time, so that a key can be replaced while the agent runs.
+    The proof is a `private_key_jwt` assertion (RFC 7523 §3), used once. Its only audience is the authority's
+    issuer (§3, item 3). The file is read for each proof, so that a key can be replaced while the agent runs.
     """
 
     path: str | Path
@@ -66,7 +66,7 @@ class KeyFile:
 
 @dataclass(frozen=True, slots=True)
 class KeyFileFromEnvironment:
-    """The file that `AUTHSEC_AGENT_KEY_FILE` names."""
+    """The key file that `AUTHSEC_AGENT_KEY_FILE` names."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
         path = file_named_by("AUTHSEC_AGENT_KEY_FILE")
@@ -80,7 +80,7 @@ class KeyFileFromEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class KeyFileInConfigFolder:
-    """`$XDG_CONFIG_HOME/authsec/keys/<client_id>.pem`, by default below `~/.config`."""
+    """The key file `$XDG_CONFIG_HOME/authsec/keys/<client_id>.pem`, by default below `~/.config`."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
         path = path_in_config_folder(request.client_id)
@@ -92,13 +92,16 @@ class KeyFileInConfigFolder:
 
 
 def path_in_config_folder(client_id: str) -> Path:
-    """Where the key of that agent is looked for, and where `authsec enrol` puts it."""
+    """Return the path of this agent's key in the config folder, where `authsec enrol` saves the key."""
     folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(folder, "authsec", "keys", f"{client_id}.pem")
 
 
 def _nothing_at(path: Path) -> str:
-    """Why there is nothing for this user, empty if there is: in a container HOME is often another user's."""
+    """Return the reason why this user cannot see a file at `path`; empty if the file is visible.
+
+    In a container, HOME often belongs to another user.
+    """
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -110,14 +113,14 @@ def _nothing_at(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """The key; `until` is when its hours end, if it was enrolled."""
+    """The private key; `until` is the end of its enrolment, if the key was enrolled."""
 
     key: PrivateKey
     until: datetime | None
 
 
 def _found(path: Path, found_by: str) -> _Found | ConfigError:
-    """The key in the file, or what to raise, from a frame that does not hold it."""
+    """Return the key in the file, or the error to raise. So no frame of a traceback contains the key."""
     content = _content(path, found_by)
     if isinstance(content, ConfigError):
         return content
@@ -170,12 +173,12 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
 
 
 def with_note(pem: bytes, until: datetime) -> bytes:
-    """The content of the file of a key that is good until then."""
+    """Return the content of an enrolled key's file: a note with its expiry, then the PEM."""
     return f"Enrolled until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} by `authsec enrol`.\n".encode() + pem
 
 
 def enrolled_until(content: bytes) -> datetime | None:
-    """Until when the key in the file was enrolled; None for one that was not."""
+    """Return the end of the enrolment of the key in the file; None if the key was not enrolled."""
     note = _NOTE.match(content)
     try:
         return datetime.fromisoformat(note[1].decode()) if note else None
@@ -184,7 +187,7 @@ def enrolled_until(content: bytes) -> datetime | None:
 
 
 def if_enrolled_refused(until: datetime, now: int) -> str:
-    """The remedy where the authority no longer accepts an enrolled key."""
+    """Return the remedy for an enrolled key that the authority refuses."""
     over = until.timestamp() <= now
     what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC{', which is over' if over else ''}."
     taken = "" if over else " It may have been removed by an administrator."

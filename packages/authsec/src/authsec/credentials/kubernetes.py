@@ -16,10 +16,10 @@ AUTOMOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectedToken:
-    """`/var/run/secrets/authsec/token`, which the kubelet renews before its hour is over.
+    """The token in `/var/run/secrets/authsec/token`, which the kubelet renews before its hour ends.
 
-    The token that Kubernetes mounts into every pod by itself is never sent: it is made for the cluster's own API
-    server, and whoever receives it can act there as the pod.
+    The SDK never sends the token that Kubernetes mounts into every pod by default. The audience of that token is
+    the cluster's own API server, and a receiver could act there as the pod.
     """
 
     path: Path = PROJECTED
@@ -41,7 +41,10 @@ class ProjectedToken:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether something has that name, be it a link that leads nowhere: it was meant as the proof."""
+    """Whether `path` exists, even as a broken link: a broken link was meant as the proof.
+
+    Raises `ConfigError` if the path cannot be read.
+    """
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):  # nothing has that name
@@ -52,7 +55,10 @@ def _is_there(path: Path) -> bool:
 
 
 def _name(request: ProofRequest) -> str:
-    """For whom the token must be made, or what to put in its place: this is said while something else has failed."""
+    """Return the audience that the token needs, or a placeholder if the audience is unknown.
+
+    The caller is reporting another failure, so this function raises no `AuthSecError`.
+    """
     try:
         return request.audience()
     except AuthSecError:

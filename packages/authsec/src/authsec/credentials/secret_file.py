@@ -1,4 +1,4 @@
-"""A client secret in a file: the last resort, for an agent whose platform proves nothing and that cannot sign."""
+"""A client secret in a file: the last resort, for an agent without a platform proof and without a signing key."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _IF_REFUSED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file with one line: the secret as it was shown when it was made. Nobody but its owner may read it.
+    """A file with one line: the client secret, as displayed at its creation. Only its owner may read the file.
 
-    It is sent with the client_id, to the authority and nobody else (RFC 6749 §2.3.1). The file is read anew each time,
-    so that a secret can be rotated while the agent runs.
+    The SDK sends the secret with the client_id, only to the authority (RFC 6749 §2.3.1). The file is read for
+    each proof, so that a secret can be rotated while the agent runs.
     """
 
     path: str | Path
@@ -57,7 +57,7 @@ class SecretFile:
 
 @dataclass(frozen=True, slots=True)
 class SecretFileFromEnvironment:
-    """The file that `AUTHSEC_AGENT_SECRET_FILE` names."""
+    """The secret file that `AUTHSEC_AGENT_SECRET_FILE` names."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
         path = file_named_by("AUTHSEC_AGENT_SECRET_FILE")
@@ -75,7 +75,7 @@ class _Secret:
 
 
 def _read(path: Path, found_by: str) -> _Secret | ConfigError:
-    """The secret in the file, or what to raise, from a frame that does not hold it."""
+    """Return the secret in the file, or the error to raise. So no frame of a traceback contains the secret."""
     try:
         read = read_regular(path, at_most=_MOST_BYTES)
     except FileNotFoundError:

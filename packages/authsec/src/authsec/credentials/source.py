@@ -12,12 +12,15 @@ from authsec.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRequest:
-    """A request for a proof that its bearer is `client_id`, for the authority called `issuer()`.
+    """A request for a proof that the agent is `client_id`, for the authority with the issuer `issuer()`.
 
-    `issuer`, `audience` and `trusted_audience` are functions, as learning the issuer costs a request that not every
-    source needs. `audience` is for whom workload tokens are made: the issuer, unless `proof_audience` is configured.
-    `trusted_audience` is the same, but raises `ConfigError` when only the server at `base_url` says so and calls
-    itself by another name: it is for sources that have a token *made*, which whoever receives it can use elsewhere.
+    `issuer`, `audience` and `trusted_audience` are functions: reading the issuer costs a request that not every
+    source needs. `audience` is the audience of workload tokens: the issuer, unless `proof_audience` is
+    configured.
+
+    `trusted_audience` returns the same value, but raises `ConfigError` in one case: only the server at `base_url`
+    names the issuer, and the issuer has another origin. Sources that have a token *made* use `trusted_audience`,
+    because a receiver could use such a token elsewhere.
 
     `deadline` is on the monotonic clock.
     """
@@ -32,20 +35,20 @@ class ProofRequest:
 
     @property
     def now(self) -> int:
-        """Unix time, by the clock of this machine, which may be wrong."""
+        """Return Unix time by this machine's clock, which may be wrong."""
         return int(self.clock.wall())
 
     def seconds_left(self) -> float:
-        """How long a source may take, at least 0."""
+        """Return the seconds until the deadline, at least 0."""
         return max(0.0, self.deadline - self.clock.monotonic())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """The value of the Authorization header, and in words where it came from.
+    """The value of the Authorization header, and a description of its source.
 
-    `if_refused` is what to look at when the authority does not accept it. `until` is when what made it ends, in Unix
-    time, where the source knows that and the proof does not say it.
+    `if_refused` is the remedy if the authority refuses the proof. `until` is the expiry of the credential that
+    made the proof, in Unix time. It is set only if the source knows this time and the proof does not contain it.
     """
 
     authorization: str = field(repr=False)
@@ -55,20 +58,21 @@ class Proof:
 
 
 class CredentialSource(Protocol):
-    """A place where a proof may be found. See the package's docstring for the answers."""
+    """A source of proof. The package's docstring explains the results."""
 
     def proof(self, request: ProofRequest) -> Proof | None: ...
 
     def looked_at(self, request: ProofRequest) -> str:
-        """Where this source looks, and why there was nothing: for the person whose agent was refused.
+        """Return the place where this source searches, and the reason why it found nothing.
 
-        The first line is one of a list. Further lines say how to mend it, if this source is the one that was meant.
+        The text is for the operator of a refused agent. The first line becomes an item of a list. Further lines are
+        the remedy, if the agent should use this source.
         """
         ...
 
 
 def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Proof | None:
-    """The proof of the first source that has one."""
+    """Return the proof of the first source that has one, or None."""
     for source in sources:
         proof = source.proof(request)
         if proof is not None:
@@ -77,7 +81,7 @@ def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Pr
 
 
 class WrongProofAudience(ConfigError):
-    """A proof that this authority would refuse, since it was made for others: `made_for`, as it says itself."""
+    """The proof has another audience, so this authority would refuse it. `made_for` lists the unverified audiences."""
 
     def __init__(self, message: str, *, made_for: tuple[str, ...], source: str) -> None:
         super().__init__(message, reason="credential_broken")
@@ -86,5 +90,5 @@ class WrongProofAudience(ConfigError):
 
 
 def broken_proof(message: str) -> ConfigError:
-    """For a proof that is meant to be this agent's and cannot be used; `message` says how to mend it."""
+    """Return the error for this agent's proof if it cannot be used; `message` contains the remedy."""
     return ConfigError(message, reason="credential_broken")

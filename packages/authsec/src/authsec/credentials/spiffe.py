@@ -30,8 +30,8 @@ _IF_REFUSED = (
 class SpiffeWorkloadApi:
     """The Workload API at `socket`, by default the one that `SPIFFE_ENDPOINT_SOCKET` names: `unix:///path`.
 
-    A workload may have several identities. `spiffe_id` (`AUTHSEC_SPIFFE_ID`) names the one wanted; without it, it is
-    the first that the API gives.
+    A workload may have several identities. `spiffe_id` (`AUTHSEC_SPIFFE_ID`) selects one; without `spiffe_id`,
+    the SDK uses the first one that the API returns.
     """
 
     socket: str | None = None
@@ -57,7 +57,10 @@ class SpiffeWorkloadApi:
 
 
 def _check(socket: str) -> None:
-    """What can be said without asking; mind that a socket may not be there *yet*."""
+    """Refuse settings that cannot work, before any request.
+
+    A missing socket is not refused: it may appear later.
+    """
     if not socket.startswith("unix:/"):
         raise broken_proof(
             f"SPIFFE_ENDPOINT_SOCKET must name a unix socket, as in unix:///run/spire/sockets/agent.sock. {_OTHERWISE}"
@@ -75,7 +78,7 @@ def _check(socket: str) -> None:
 
 
 def _fetch(socket: str, audience: str, spiffe_id: str, seconds: float) -> WorkloadToken | AuthSecError:
-    """The SVID, or what to raise: no frame that an exception passes holds the token."""
+    """Return the SVID, or the error to raise. So no frame of a traceback contains the token."""
     if not os.path.exists(Path("/", socket.removeprefix("unix:").lstrip("/"))):  # or may not be looked at
         return _failed("UNAVAILABLE", socket)
     command = [sys.executable, "-P", "-m", "authsec.credentials.svid_process", socket, audience, spiffe_id]
@@ -105,7 +108,7 @@ def _answer(output: bytes) -> Mapping[str, Any]:
 
 
 def _failed(code: str, socket: str) -> ConfigError | TransportError:
-    """A gRPC status code in words that a person can act on (SPIFFE Workload Endpoint §6)."""
+    """Turn a gRPC status code into an error with a remedy (SPIFFE Workload Endpoint §6)."""
     if code == "PERMISSION_DENIED":
         return broken_proof(
             "The SPIFFE Workload API gives this workload no identity. Register it with SPIRE, with selectors that it "

@@ -1,12 +1,15 @@
-"""`python -m authsec.credentials.svid_process`: a JWT-SVID from the SPIFFE Workload API, in a process of its own.
+"""Fetch a JWT-SVID in a separate process: `python -m authsec.credentials.svid_process`.
 
-gRPC keeps threads and sockets in the process that uses it. An agent that forks while a call is on its way (as web
-servers do to their workers) would share the socket with its child, which ends in broken calls or in a child that waits
-for ever. So an agent's process never loads gRPC; an SVID is fetched once a token's life. The Workload API knows its
-caller by user, container and pod, which the process has in common with its parent.
+The SVID comes from the SPIFFE Workload API.
 
-The arguments are the socket, the audience, the SPIFFE ID wanted (or nothing) and the seconds it may take. The answer is
-one JSON object on stdout: the token, or what failed as a code of gRPC's, never in the words of others.
+gRPC keeps threads and sockets in its process. An agent that forks during a call (as web servers fork workers)
+would share the socket with its child. Then calls break, or the child waits forever. So an agent's process
+never loads gRPC; an SVID is fetched once per token life. The Workload API identifies its caller by user,
+container and pod, which are the same for the child process.
+
+The arguments are the socket, the audience, the SPIFFE ID (may be empty) and the time limit in seconds. The
+output is one JSON object on stdout: the token, or the failure as a gRPC status code, never as text from
+others.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from spiffe.errors import PySpiffeError
 
 
 def answer(socket: str, audience: str, spiffe_id: str, seconds: str) -> dict[str, str]:
-    """`{"token": …}`, or `{"failed": …}` with a gRPC status code, or `INVALID` for an answer that is no SVID."""
+    """Return `{"token": …}` or `{"failed": …}`: a gRPC status code, or `INVALID` for an answer that is not an SVID."""
     try:
         with WorkloadApiClient(socket, default_timeout=float(seconds)) as workload_api:
             subject = SpiffeId(spiffe_id) if spiffe_id else None

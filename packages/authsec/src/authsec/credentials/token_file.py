@@ -1,4 +1,7 @@
-"""A token that a platform keeps in a file: named by the program or the environment, read anew each time."""
+"""A token that a platform keeps in a file.
+
+The program or the environment names the file. The file is read for each proof.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ _IF_REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class TokenFile:
-    """A file with one line: a JWT that a platform made for this workload, and renews in its place.
+    """A file with one line: a JWT that a platform made for this workload and renews in place.
 
-    It may be a link, as in every volume of Kubernetes. Who else may read it is not asked: the kubelet gives such files
-    mode 0644, and a container has one user.
+    The file may be a link, as in every Kubernetes volume. Its permissions are not checked: the kubelet uses mode
+    0644, and a container has one user.
     """
 
     path: str | Path
@@ -50,7 +53,7 @@ class TokenFile:
 
 @dataclass(frozen=True, slots=True)
 class TokenFileFromEnvironment:
-    """The file that `AUTHSEC_WORKLOAD_TOKEN_FILE` names."""
+    """The token file that `AUTHSEC_WORKLOAD_TOKEN_FILE` names."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
         path = file_named_by("AUTHSEC_WORKLOAD_TOKEN_FILE")
@@ -63,7 +66,7 @@ class TokenFileFromEnvironment:
 
 
 def read_token(path: Path, found_by: str) -> WorkloadToken | str:
-    """The token in the file, or in words what is wrong with it. The words quote nothing from it."""
+    """Return the token in the file, or a message with the problem. The message quotes nothing from the file."""
     try:
         read = read_regular(path, at_most=MOST_BYTES + 2)  # with the line's end, and one more than may be
     except FileNotFoundError:
@@ -84,7 +87,7 @@ def read_token(path: Path, found_by: str) -> WorkloadToken | str:
 
 
 def volume_snippet(audience: str) -> str:
-    """The lines of a pod's manifest that give it a token for `audience`, where this package looks for it."""
+    """Return the pod manifest lines that mount a token for `audience` at the path that this package reads."""
     return f"""\
     spec:
       containers:
@@ -109,7 +112,10 @@ def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) ->
 
 
 def _expired(token: WorkloadToken, now: int) -> str:
-    """Said only once the authority has refused: this machine's clock may be wrong, which is said beside it."""
+    """Return a note if the token has expired by this machine's clock; empty otherwise.
+
+    Only shown after a refusal by the authority, beside the note on a wrong clock: this clock may be wrong.
+    """
     over = token.seconds_over(now)
     if not over:
         return ""

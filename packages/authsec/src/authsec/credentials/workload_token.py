@@ -1,7 +1,7 @@
-"""A token that a platform made for a workload: its form, and its claims without verification.
+"""A token that a platform made for a workload: its format, and its unverified claims.
 
-Nobody's word is taken for anything here: the authority verifies it. What is looked at spares a person the search for
-why a token was refused that never could be accepted.
+The authority verifies the token, and nothing here trusts the claims. The checks here explain early why the
+authority would refuse a token.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadToken:
-    """A JWT, hidden in every repr, with its claims as they stand there, unverified."""
+    """A JWT, hidden in every repr, with its unverified claims."""
 
     value: str = field(repr=False)
     claims: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def of(cls, text: str) -> WorkloadToken | None:
-        """The token that `text` is, with space around it allowed; None if it cannot be one."""
+        """Parse `text` as a token and ignore surrounding spaces; return None if `text` cannot be a token."""
         value = text.strip()
         if len(value) > MOST_BYTES or not _COMPACT.fullmatch(value):
             return None
@@ -38,25 +38,25 @@ class WorkloadToken:
         return None if claims is None else cls(value=value, claims=claims)
 
     def is_for(self, audience: str) -> bool:
-        """Whether `audience` is among those that it names (RFC 7519 §4.1.3)."""
+        """Whether the token's audiences include `audience` (RFC 7519 §4.1.3)."""
         return audience in self.audiences()
 
     def audiences_in_words(self) -> str:
-        """For a message; cleaned and short."""
+        """Return the audiences for a message, cleaned and shortened."""
         return plain(", ".join(self.audiences()), 120) or "nobody in particular"
 
     def seconds_over(self, now: int) -> int:
-        """For how long it has been expired by this machine's clock; 0 while it has not, or does not say."""
+        """Return the seconds since expiry, by this machine's clock; 0 if the token is not expired or has no `exp`."""
         expires = self._expires()
         return 0 if expires is None else max(0, now - expires)
 
     def seconds_left(self, now: int) -> int:
-        """The same before it expires; 0 once it has, or if it does not say."""
+        """Return the seconds until expiry, by this machine's clock; 0 if the token is expired or has no `exp`."""
         expires = self._expires()
         return 0 if expires is None else max(0, expires - now)
 
     def key_id(self) -> str:
-        """Which key signed it, as it says itself; empty if it does not (RFC 7515 §4.1.4)."""
+        """Return the unverified `kid` of the signing key; empty if the header has none (RFC 7515 §4.1.4)."""
         named = (_json_part(self.value, 0) or {}).get("kid")
         return named if isinstance(named, str) else ""
 
@@ -65,7 +65,7 @@ class WorkloadToken:
         return int(expires) if isinstance(expires, int | float) and not isinstance(expires, bool) else None
 
     def audiences(self) -> tuple[str, ...]:
-        """For whom it says that it was made, as it stands there."""
+        """Return the token's unverified audiences (`aud`)."""
         named = self.claims.get("aud")
         each = named if isinstance(named, list) else [named]
         return tuple(one for one in each if isinstance(one, str))

@@ -1,17 +1,18 @@
-"""`authsec doctor`: all that stands between this machine and a delegation token, step by step.
+"""`authsec doctor`: check each step between this machine and a delegation token.
 
-For the developer whose agent gets no token: what was seen, what is wrong, who does what next. It goes on after a
-failure where that makes sense, and shows no token, key or password; `authsec smoke` is the short check.
+For the developer whose agent gets no token. The report says what the doctor found, what is wrong, and who
+does what next. The doctor continues after a failure where later checks can still help. The report shows no
+token, key or password. `authsec smoke` is the short check.
 
 | module | owns |
 |---|---|
 | `checks` | the order of all checks |
-| `settings`, `packages` | the environment: variables, versions, other people's packages |
-| `network` | the way there: name, connection, proxy, TLS |
-| `authority` | who answers there, what time it is there, and one real request for a token |
-| `proofs` | where a proof is looked for, and what it says of itself |
-| `advice` | what to do about each reason |
-| `report` | what was found, and how it looks |
+| `settings`, `packages` | the environment: variables, versions, packages of other projects |
+| `network` | the route to the authority: name, connection, proxy, TLS |
+| `authority` | the authority's name and clock, and one real token request |
+| `proofs` | each place that may have a proof, and the claims of each proof |
+| `advice` | the remedy for each reason |
+| `report` | the findings, and how they are printed |
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from authsec.doctor.settings import read_settings
 
 
 def main(*, scope: str | None = None, resource: tuple[str, ...] = (), as_json: bool = False) -> int:
-    """Examine the agent that the environment names; 0 if it gets its tokens and nothing is wrong, else 1."""
+    """Check the agent that the environment names. Return 0 if it gets its tokens and nothing is wrong, else 1."""
     found = read_settings()
     findings = examine(found, default_sources(), Clock(), scope=scope, resource=resource or None)
     return 0 if is_healthy((print_json if as_json else print_report)(found.subject, findings)) else 1

@@ -1,6 +1,7 @@
-"""What to do about each reason: one line for the person whose agent gets no token.
+"""The remedy for each reason: one line for the person whose agent gets no token.
 
-The SDK's own text says what failed and what would satisfy. This says who does what next, and where.
+The SDK's own text says what failed and which request or proof would be accepted. The remedy says who does
+what next, and where.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _OTHERWISE: Final = "Do what the text above says; whoever runs the authority may
 
 
 def advice(error: AuthSecError, config: AuthSecConfig) -> str:
-    """The line for `error`. Commands are for whoever administers the authority."""
+    """Return the remedy for `error`. The remedy's commands are for the authority's administrator."""
     line = OF_REFUSALS.get(error.reason) or _OF_THE_WAY.get(error.reason, _OTHERWISE)
     address = urlsplit(config.base_url)
     pasted = _PASTED.search(address.path)

@@ -1,4 +1,4 @@
-"""The authority at AUTHSEC_BASE_URL: what it calls itself, its time, and whether it issues this agent a token."""
+"""Checks of the authority at AUTHSEC_BASE_URL: its issuer, its clock, and whether it issues this agent a token."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityFindings:
-    """`issuer` is None where no authority answered."""
+    """Findings about the authority. `issuer` is None if no authority answered."""
 
     findings: tuple[Finding, ...]
     issuer: str | None
 
 
 def check_authority(authority: Authority, config: AuthSecConfig, clock: Clock) -> AuthorityFindings:
-    """Ask it who it is."""
+    """Fetch the authority's metadata, and check its issuer and its clock."""
     began = clock.wall()
     try:
         (metadata, date), took = clock.timed(authority.metadata)
@@ -83,7 +83,7 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
 
 
 def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> Finding:
-    """How far this machine's clock is from the authority's, as its Date header has it."""
+    """Compare this machine's clock with the `Date` header of the authority's answer."""
     if date is None:
         return Finding.skipped("clock", "the authority did not say what time it is there (no Date header)")
     ahead = (asked_at + answered_at) / 2 - (date.timestamp() + _WITHIN)
@@ -103,7 +103,7 @@ def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ChosenSource:
-    """The place that counts, or none: the others have been listed already."""
+    """The credential source that the SDK uses, or none. The report has already listed the other sources."""
 
     source: CredentialSource | None
 
@@ -117,7 +117,7 @@ class _ChosenSource:
 def check_token(
     config: AuthSecConfig, looked: ProofSearch, clock: Clock, *, scope: Names, resource: Names
 ) -> list[Finding]:
-    """Ask for one, and verify it as an API does."""
+    """Request a token, and verify it as an API does."""
     authority = Authority(config, (_ChosenSource(source=looked.source),), clock=clock)
     try:
         request = TokenRequest.of(scope, resource)
@@ -130,7 +130,7 @@ def check_token(
 
 
 def _remedy(error: AuthSecError, looked: ProofSearch, config: AuthSecConfig) -> str:
-    """The remedy of the search for a proof, where the proof is missing or expired; else the advice for the reason."""
+    """Return the remedy of the proof search if a proof is missing or refused; else the advice for the reason."""
     return (looked.finding.remedy if error.reason in _OF_PROOFS else "") or advice(error, config)
 
 

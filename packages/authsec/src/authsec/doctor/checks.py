@@ -1,4 +1,4 @@
-"""All checks of the doctor, in their order. A failure skips only the checks that depend on it."""
+"""All checks of the doctor, in order. A failure skips only the checks that depend on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def examine(
     scope: Names = None,
     resource: Names = None,
 ) -> Iterator[Finding]:
-    """Each finding as soon as it is known: a network that is silent takes its time."""
+    """Run all checks, and yield each finding at once: checks of a silent network take time."""
     yield from found.findings
     yield from check_packages()
     config = found.config
@@ -64,7 +64,11 @@ def _proved(
     scope: Names,
     resource: Names,
 ) -> Iterator[Finding]:
-    """A proof is looked for even if nobody can be asked; then AUTHSEC_BASE_URL is taken for the authority's name."""
+    """Check the proof; then request a token if the authority answered.
+
+    Without an answer, the proof is still checked. The assumed issuer is then AUTHSEC_ISSUER or, if unset,
+    AUTHSEC_BASE_URL.
+    """
     known = config if issuer else replace(config, issuer=config.issuer or config.base_url.rstrip("/"))
     certain = issuer or config.proof_audience  # else what the proof has to be made for is a guess
     looked = check_proofs(Authority(known, sources, clock=clock), config, clock, certain=bool(certain))

@@ -1,4 +1,4 @@
-"""The route to the authority, one hop at a time: name, connection, certificate. No request is sent yet."""
+"""Checks of the route to the authority: host name, connection, certificate. No HTTP request is sent."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ Connect = Callable[[], socket.socket]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """To `target`, by way of the proxy if there is one. A proxy's password is in no repr and no text."""
+    """The route to `target`, through `proxy` if there is one. The proxy's password is in no repr and no text."""
 
     target: SplitResult
     proxy: SplitResult | None
 
     @property
     def first(self) -> tuple[str, int]:
-        """The host and port of the first connection."""
+        """The host and port of the first connection: the proxy's, or else the target's."""
         return _address(self.proxy or self.target)
 
     @property
     def by_proxy(self) -> str:
-        """In words, empty without one."""
+        """A phrase that names the proxy; empty without a proxy."""
         return "by way of the proxy {}:{} (HTTPS_PROXY)".format(*self.first) if self.proxy else ""
 
     def connect(self) -> socket.socket:
-        """A connection to the target; raises `OSError`."""
+        """Connect to the target, through the proxy if there is one. Raises `OSError`."""
         if self.proxy is None:
             return socket.create_connection(self.first, timeout=_PATIENCE)
         userinfo = self.proxy.netloc.rpartition("@")[0]
@@ -67,7 +67,7 @@ class Route:
 
 
 def check_network(config: AuthSecConfig, clock: Clock) -> list[Finding]:
-    """Each hop, until the first that fails."""
+    """Check each hop, and stop at the first that fails."""
     target = urlsplit(config.base_url)
     try:
         route = Route(target=target, proxy=proxy_for(target))
@@ -146,7 +146,7 @@ def _why_no_proxy(target: SplitResult) -> str:
 
 
 def _certificate(route: Route, config: AuthSecConfig, clock: Clock) -> Finding | None:
-    """None without TLS; and with a proxy that itself speaks it, where one TLS would have to stand inside another."""
+    """Check the certificate. Return None without TLS, or with an HTTPS proxy, which would need TLS inside TLS."""
     if route.target.scheme == "http" or (route.proxy and route.proxy.scheme == "https"):
         return None
     now = datetime.fromtimestamp(clock.wall(), UTC)
@@ -166,7 +166,7 @@ class _Certificate:
 
     @classmethod
     def of(cls, read: Mapping[str, Any]) -> _Certificate:
-        """From what `SSLSocket.getpeercert` gives."""
+        """Read a certificate from the mapping that `SSLSocket.getpeercert` returns."""
         signer = {name: value for part in read.get("issuer", ()) for name, value in part}
         named = [str(value) for _, value in read.get("subjectAltName", ())]
         return cls(
@@ -182,7 +182,7 @@ class _Certificate:
 
 
 def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: datetime) -> Finding:
-    """The certificate of the server at the other end of `connect`, verified as the SDK verifies it."""
+    """Verify the certificate of the server that `connect` reaches, as the SDK verifies it."""
     try:
         trust = trust_store(config.ca_file)
     except ConfigError as error:
@@ -246,10 +246,11 @@ def _no_tls(error: OSError | ValueError) -> Finding:
 
 
 def _presented(connect: Connect) -> _Certificate | None:
-    """The certificate that was not trusted, to be read. Nothing is sent over these connections.
+    """Fetch the untrusted certificate, to describe it in the report. No data is sent to the server.
 
-    Python reads only what it has verified; so the certificate is fetched first, then trusted as the only one there is.
-    None where that fails, as with a server that shows another one each time.
+    Python parses only a certificate that it has verified. So this function first fetches the certificate, then
+    trusts only that certificate and connects again. Returns None if that fails, for example if a server shows
+    another certificate each time.
     """
     try:
         with connect() as plain_socket, _unverifying().wrap_socket(plain_socket) as secured:
@@ -276,7 +277,7 @@ def _trusting_only(der: bytes) -> ssl.SSLContext:
 
 
 def _store(ca_file: str | None) -> str:
-    """Which certificates count here, and whether there are any: slim images come without."""
+    """Name the trust store, and say whether it is empty: slim container images come without certificates."""
     if ca_file:
         return f"the file of AUTHSEC_CA_FILE ({plain(ca_file, 200)})"
     paths = ssl.get_default_verify_paths()

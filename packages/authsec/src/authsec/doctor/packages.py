@@ -1,7 +1,7 @@
-"""The packages beside this one, and packages of other people that look like ours.
+"""Checks of the installed AuthSec packages, and of packages from other projects with similar names.
 
-The public index has other people's packages under names like ours. They speak the same contract, but send no proof,
-and some make up a token that nobody signed when they are refused.
+The public index has packages of other projects under names like ours. Such packages use the same contract,
+but send no proof. Some of them invent an unsigned token when the authority refuses them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def check_packages(installed: Iterable[Distribution] | None = None) -> list[Finding]:
-    """Versions, and whose packages they are. `installed` is by default what this interpreter finds."""
+    """Report versions and packages of other projects. `installed` defaults to this interpreter's packages."""
     ours: list[tuple[str, Distribution]] = []
     strangers: list[tuple[str, Distribution]] = []
     for found in distributions() if installed is None else installed:
@@ -44,7 +44,11 @@ def check_packages(installed: Iterable[Distribution] | None = None) -> list[Find
 
 
 def _is_ours(name: str, found: Distribution) -> bool:
-    """By what cannot be had by chance: ours stand on `authsec`, and `authsec` brings this command."""
+    """Whether the package is one of AuthSec's.
+
+    The test is a property that no package has by chance. The package `authsec` has this command as an entry
+    point; the other packages require `authsec`.
+    """
     if name == "authsec":
         return any(each.value == "authsec.cli:main" for each in found.entry_points)
     needed = (_NAME.match(requirement) for requirement in found.requires or ())
@@ -52,7 +56,11 @@ def _is_ours(name: str, found: Distribution) -> bool:
 
 
 def _stranger(name: str, found: Distribution) -> Finding:
-    """Red where an agent that imports our package gets theirs; amber where it must have meant theirs."""
+    """Report a package of another project.
+
+    The finding is red if the package has the name of one of ours: imports then get the other package. Otherwise
+    the finding is amber.
+    """
     taken = name in _FOLDERS
     facts = [f"{name} {plain(found.version, 30)} is another project's: it sends no proof, and may make up a token"]
     if any(each.group == "console_scripts" and each.name == "authsec" for each in found.entry_points):
@@ -79,5 +87,5 @@ def _version(name: str) -> str:
 
 
 def _canonical(name: str) -> str:
-    """As package indexes compare names."""
+    """Normalise a package name as package indexes do."""
     return re.sub(r"[-_.]+", "-", plain(name, 60)).lower()

@@ -1,7 +1,7 @@
-"""Every place where a proof may be, in the order of the SDK: what is there, and its claims.
+"""Every place that may have a proof, in the SDK's order, and the claims of each proof.
 
-Nothing of a proof is verified here, and nothing that could be sent as a proof is shown: no token, no signature, no
-`jti`.
+This module verifies no proof. The report shows nothing that could be sent as a proof: no token, no signature,
+no `jti`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _OF_A_POD: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofSearch:
-    """`source` is the place that counts: the first that has something; None where none has.
+    """The result of the search for a proof. `source` is the first source with a proof or an error, or None.
 
-    `broken` says that what it has cannot be used, which ends the search.
+    `broken` means that this source's proof cannot be used. The SDK then stops the search.
     """
 
     finding: Finding
@@ -68,9 +68,10 @@ class _Place:
 
 
 def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, certain: bool) -> ProofSearch:
-    """Ask each source, also those after the one that counts: a forgotten variable may stand before what was meant.
+    """Ask each source for a proof, including the sources after the first that has one.
 
-    Unless `certain`, what the proof has to be made for is not known.
+    The later sources are in the report because a forgotten variable may override the intended source. Unless
+    `certain`, the audience that the proof needs is not known.
     """
     before: list[_Place] = []
     after: list[_Place] = []
@@ -117,7 +118,10 @@ def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
 
 
 def _of_another(error: WrongProofAudience, facts: Sequence[str]) -> Finding:
-    """Nobody said for whom it has to be made, so that the address may be what is wrong, and the proof may be right."""
+    """Report a proof for another audience when the required audience is not known.
+
+    The finding is no failure: the address may be wrong, and the proof may be right.
+    """
     remedy = _another_authority(error, "")
     return Finding(
         step="proof", grade=Grade.AMBER, facts=tuple(facts), reason="made_for_another", remedy=remedy,
@@ -126,7 +130,7 @@ def _of_another(error: WrongProofAudience, facts: Sequence[str]) -> Finding:
 
 
 def _another_authority(error: AuthSecError, otherwise: str) -> str:
-    """The question whether the address is wrong, where a proof was made for another that can be one."""
+    """Ask whether AUTHSEC_BASE_URL is wrong, if the proof's audience can be an authority; else return `""`."""
     if not isinstance(error, WrongProofAudience):
         return ""
     meant = next((each for each in error.made_for if _can_be_an_authority(each)), "")
@@ -137,14 +141,17 @@ def _another_authority(error: AuthSecError, otherwise: str) -> str:
 
 
 def _can_be_an_authority(name: str) -> bool:
-    """By its form, which has to be fit for a shell. A cluster's API server, named in every pod, is none."""
+    """Whether `name` has the form of an authority's address, and is safe to paste into a shell.
+
+    The API server of a Kubernetes cluster is excluded, because every pod's token names it.
+    """
     scheme, _, address = name.partition("://")
     written_so = scheme in {"http", "https"} and len(name) <= _LONGEST and with_scheme(address) is not None
     return written_so and not address.startswith("kubernetes.default")
 
 
 def _none(places: Sequence[_Place]) -> Finding:
-    """Not an error by itself. A place that knows how to be filled says so."""
+    """Report that there is no proof, as a warning. Include the remedy of each source that has one."""
     remedies = [remedy for _, _, remedy in (place.looked_at.partition("\n") for place in places) if remedy]
     return Finding(
         step="proof",
@@ -156,7 +163,7 @@ def _none(places: Sequence[_Place]) -> Finding:
 
 
 def proof_claims(proof: Proof, now: int) -> list[str]:
-    """Lines that may be shown to anybody."""
+    """Return the claims of the proof, as lines that are safe to show to anybody."""
     token = _token(proof)
     if token is None:
         return ["it is no token, and says nothing about itself"]
@@ -176,7 +183,7 @@ def proof_claims(proof: Proof, now: int) -> list[str]:
 
 
 def seconds_expired(proof: Proof, now: int) -> int:
-    """For how long it, or the key that made it, has been expired; 0 if it has not, or nobody says."""
+    """Return how long ago the proof, or the key that made it, expired; 0 if it has not, or has no known expiry."""
     if proof.until is not None:
         return max(0, int(now - proof.until))
     token = _token(proof)
@@ -189,7 +196,7 @@ def _token(proof: Proof) -> WorkloadToken | None:
 
 
 def _pod(named: object) -> list[tuple[str, Any]]:
-    """The claims of Kubernetes, by the names of the selectors that they prove."""
+    """Return the Kubernetes claims, each under the name of the selector that it proves."""
     return [(selector, _at(named, path)) for selector, path in _OF_A_POD]
 
 

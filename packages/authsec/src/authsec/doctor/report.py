@@ -1,4 +1,4 @@
-"""The report of the doctor: the findings, for a person as they come, or as one JSON document for support."""
+"""The doctor's report: findings printed one by one for a person, or as one JSON document for support."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _WIDTH = 96
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One step. `reason` is a stable code for what is wrong; `remedy` is one line, with lines to copy after it.
+    """The result of one step. `reason` is a stable code for the problem.
 
-    `error` is what the SDK raises in its place, with its own words for what failed and what would help. With
-    `explains`, what failed before it most likely failed because of this.
+    `remedy` is one line; lines to copy may follow it. `error` is the SDK's exception for this step, with its own
+    text and remedy. `explains` means that this finding is the likely cause of earlier failures.
     """
 
     step: str
@@ -36,16 +36,16 @@ class Finding:
 
     @classmethod
     def failed(cls, step: str, error: AuthSecError, remedy: str, facts: Sequence[str] = ()) -> Finding:
-        """A step that ended with an error."""
+        """Make the finding of a step that ended with an error."""
         return cls(step=step, grade=Grade.BAD, facts=tuple(facts), reason=error.reason, remedy=remedy, error=error)
 
     @classmethod
     def skipped(cls, step: str, why: str) -> Finding:
-        """A step that something found before makes pointless."""
+        """Make the finding of a step that an earlier finding makes pointless."""
         return cls(step=step, grade=Grade.SKIPPED, facts=(why,))
 
     def as_json(self) -> dict[str, Any]:
-        """For programs and for support."""
+        """Return the finding as a JSON object, for programs and for support."""
         told: dict[str, Any] = {"step": self.step, "grade": self.grade.value, "facts": list(map(_bare, self.facts))}
         error = self.error
         if self.reason:
@@ -59,13 +59,15 @@ class Finding:
 
 
 def is_healthy(findings: Sequence[Finding]) -> bool:
-    """Whether no step failed; what only deserves a look does not make an agent ill."""
+    """Whether no step failed. Warnings do not make an agent unhealthy."""
     return all(finding.grade is not Grade.BAD for finding in findings)
 
 
 def most_urgent(findings: Sequence[Finding]) -> Finding | None:
-    """The finding that explains the others; or the first failed step, since later ones may fail because of it; else the
-    first warning.
+    """Return the finding to fix first, or None.
+
+    A finding that explains others comes first, then the first failed step: later steps may fail because of it.
+    The first warning comes last.
     """
     to_do = [finding for finding in findings if finding.remedy]
     for finding in to_do:
@@ -79,7 +81,7 @@ def most_urgent(findings: Sequence[Finding]) -> Finding | None:
 
 
 def next_line(findings: Sequence[Finding]) -> str:
-    """The one thing to do next."""
+    """Return the one thing to do next."""
     found = most_urgent(findings)
     return found.remedy if found else _NOTHING
 
@@ -89,7 +91,7 @@ def _bare(fact: str) -> str:
 
 
 def print_report(subject: Mapping[str, str], findings: Iterable[Finding]) -> list[Finding]:
-    """Print each as it comes; all of them."""
+    """Print each finding as soon as it is known. Return all findings."""
     click.echo()
     for name, value in subject.items():
         click.echo(heading(name, value))
@@ -109,7 +111,7 @@ def print_report(subject: Mapping[str, str], findings: Iterable[Finding]) -> lis
 
 
 def print_json(subject: Mapping[str, str], findings: Iterable[Finding]) -> list[Finding]:
-    """Print one document; all of them."""
+    """Print all findings as one JSON document. Return all findings."""
     seen = list(findings)
     document = {
         "healthy": is_healthy(seen),
@@ -122,7 +124,7 @@ def print_json(subject: Mapping[str, str], findings: Iterable[Finding]) -> list[
 
 
 def _block(finding: Finding) -> str:
-    """Its line, and under it what the SDK says."""
+    """Format the finding's line, and below it the SDK's error text if there is one."""
     facts = [finding.reason, *finding.facts] if finding.reason else [*finding.facts]
     line = step(finding.grade, finding.step, facts)
     if finding.error is None:
@@ -131,7 +133,7 @@ def _block(finding: Finding) -> str:
 
 
 def _to_do(title: str, remedy: str) -> str:
-    """The line, wrapped; the lines to copy below it stay whole."""
+    """Format a remedy: its first line is wrapped, and the lines to copy are not."""
     first, _, to_copy = runnable(remedy).partition("\n")
     wrapped = textwrap.wrap(
         f"{title}: {first}", _WIDTH, initial_indent="  ", subsequent_indent="        ", break_long_words=False,

@@ -1,4 +1,4 @@
-"""The settings in the environment: the authority's address, the agent's id, and variables that nobody reads."""
+"""The settings in the environment: the authority's address, the agent's id, and variables that no code reads."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ _ALIKE: Final = 0.66  # of what follows; less would be alike to everything
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`config` is None where the authority's address cannot be used; then `assumed` is what proofs are looked for with,
-    if the agent's id can be used. Without `names_agent`, the id in `config` is nobody's.
+    """The settings, and the findings about them. `config` is None if the authority's address cannot be used.
+
+    `assumed` is then the configuration for the proof search, if the agent's id can be used. Without
+    `names_agent`, the id in `config` is a placeholder that belongs to no agent.
     """
 
     findings: tuple[Finding, ...]
@@ -40,14 +42,14 @@ class Settings:
 
     @property
     def subject(self) -> dict[str, str]:
-        """Which authority and which agent are examined, for the report."""
+        """The authority and the agent that the report is about."""
         authority = self.config.base_url if self.config else "not known"
         agent = self.config.client_id if self.config and self.names_agent else "not known"
         return {"authority": authority, "agent": agent}
 
 
 def read_settings() -> Settings:
-    """The settings of the agent that the environment names, and all that is wrong with them at once."""
+    """Read the agent's settings from the environment, and report all problems at once."""
     misspelt = _misspelt()
     try:
         config = AuthSecConfig.from_env()
@@ -58,7 +60,10 @@ def read_settings() -> Settings:
 
 
 def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
-    """A wrong address does not hide a wrong id; and the authority can be looked at without knowing the agent."""
+    """Make the settings for an invalid environment.
+
+    An invalid address does not hide an invalid id. The authority can be checked even if the agent is not known.
+    """
     if error.reason.startswith("client_id"):
         config, errors = AuthSecConfig.from_env(client_id=_NOBODY), [error]
     else:
@@ -70,7 +75,7 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
 
 
 def _wrong_address() -> ConfigError | None:
-    """The error of the address alone: where both are missing, each has a step of its own."""
+    """Return the error of the address alone: if address and id are both missing, each gets its own finding."""
     try:
         AuthSecConfig.from_env(client_id=_NOBODY)
     except ConfigError as error:
@@ -79,7 +84,10 @@ def _wrong_address() -> ConfigError | None:
 
 
 def _assumed() -> AuthSecConfig:
-    """Where the authority may be: nobody is asked there, and what is made for its name is sent nowhere."""
+    """Return a configuration with an assumed address for the authority.
+
+    The doctor sends no request to this address. The doctor sends no proof that is made for this name.
+    """
     meant = with_scheme(_base_url())
     if meant is not None:
         try:
@@ -113,7 +121,7 @@ def _remedy(error: ConfigError, misspelt: Mapping[str, str]) -> str:
 
 
 def _told(config: AuthSecConfig) -> tuple[str, ...]:
-    """The further ones only where they are set."""
+    """List the facts to report; optional variables appear only if they are set."""
     further = {
         "AUTHSEC_ISSUER": config.issuer,
         "AUTHSEC_PROOF_AUDIENCE": config.proof_audience,
@@ -150,7 +158,7 @@ def _rename(found: str, wanted: str) -> str:
 
 
 def _misspelt() -> Mapping[str, str]:
-    """Variables that are set, and the one of ours that each is alike; values are not looked at."""
+    """Map each unread variable that is set to the AuthSec variable that it resembles. Values are not read."""
     found = {}
     for name in sorted(os.environ):
         others = name in OF_APIS or name.startswith(("AUTHSEC_SERVER_", "AUTHSEC_VERIFY_"))
@@ -162,7 +170,11 @@ def _misspelt() -> Mapping[str, str]:
 
 
 def _meant(name: str) -> str:
-    """The one that has all its words, as AGENT_CLIENT_ID has those of CLIENT_ID; else the one that is written alike."""
+    """Return the AuthSec variable that `name` most likely means, or `""`.
+
+    A variable that contains all words of `name` comes first: AGENT_CLIENT_ID for CLIENT_ID. Otherwise the
+    spelling decides.
+    """
     ours = [each.removeprefix(_PREFIX) for each in READ]
     with_its_words = [each for each in ours if set(name.split("_")) <= set(each.split("_"))]
     joined = {each.replace("_", ""): each for each in ours}

@@ -1,9 +1,10 @@
 """Signed JWTs and their keys.
 
-The package reads and writes the compact form (RFC 7515 §7.1) and answers one question: did the holder of this key
-sign these octets with an algorithm that I allow? What the claims mean is decided elsewhere (`authsec.verifier`).
+The package reads and writes the compact form (RFC 7515 §7.1). The package answers one question: did the
+holder of this key sign these octets with an allowed algorithm? `authsec.verifier` checks the claims.
 
-Left out on purpose: MACs and `none`, encryption, JSON serialisation, and every header that brings its own key.
+Left out on purpose: MACs and `none`, encryption, JSON serialisation, and every header that brings its own
+key.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _LAST: Final = (_BASE64URL, b"", _BASE64URL[::16], _BASE64URL[::4])
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class VerifiedJws:
-    """Octets that the holder of the key signed. Says nothing yet about expiry, audience or any other claim."""
+    """A JWS whose signature is verified. Expiry, audience and all other claims are not checked yet."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -38,7 +38,7 @@ class VerifiedJws:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class UnverifiedJws:
-    """The parts of a token before verification: to choose the key that verifies it, and for nothing else."""
+    """The parts of a token before verification. Use them only to choose the key that verifies the token."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -49,12 +49,12 @@ class UnverifiedJws:
         return "UnverifiedJws(…)"
 
     def verified_by(self, key: PublicKey, *, algorithms: Collection[str]) -> VerifiedJws:
-        """The same content, once `key` is shown to have signed it with one of `algorithms`; else `JoseError`."""
+        """Return the same content if `key` signed it with one of `algorithms`. Raises `JoseError`."""
         self.check_signature(key, algorithms=algorithms)
         return VerifiedJws(header=self.header, claims=self.claims, signing_input=self.signing_input)
 
     def check_signature(self, key: PublicKey, *, algorithms: Collection[str]) -> None:
-        """Return if `key` signed this with one of `algorithms`; else raise `JoseError`."""
+        """Check that `key` signed this token with one of `algorithms`. Raises `JoseError`."""
         alg = self.header["alg"]
         if alg not in algorithms:  # RFC 8725 §3.1: the verifier chooses, the header only says; none allowed means no
             raise JoseError("alg_not_allowed", "the token's signature algorithm is not allowed here")
@@ -62,7 +62,7 @@ class UnverifiedJws:
 
 
 def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJws:
-    """Take a compact JWS with a JSON object as payload apart (RFC 7515 §5.2, steps 1 to 7), or raise `JoseError`."""
+    """Parse a compact JWS with a JSON object as payload (RFC 7515 §5.2, steps 1 to 7). Raises `JoseError`."""
     if len(token) > max_bytes:
         raise JoseError("too_large", f"the token is longer than {max_bytes} bytes")
     try:
@@ -83,23 +83,23 @@ def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJ
 def verify_compact(
     token: str | bytes, key: PublicKey, *, algorithms: Collection[str], max_bytes: int = 16_384
 ) -> VerifiedJws:
-    """Parse and verify in one step, for callers who know the key beforehand."""
+    """Parse and verify a token in one step, for callers that already have the key."""
     return parse_compact(token, max_bytes=max_bytes).verified_by(key, algorithms=algorithms)
 
 
 def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes:
-    """The octets to be signed (RFC 7515 §5.1, step 5). Raises `StrictJsonError` for what JSON cannot say."""
+    """Return the octets to sign (RFC 7515 §5.1, step 5). Raises `StrictJsonError` for values outside JSON."""
     return b".".join(_encode(strict_json.dumps(dict(part))) for part in (header, claims))
 
 
 def sign_compact(header: Mapping[str, Any], claims: Mapping[str, Any], key: PrivateKey) -> str:
-    """A signed JWT; the header's `alg` is the key's."""
+    """Return a signed JWT; the key sets the header's `alg`."""
     octets = signing_input({**header, "alg": key.algorithm}, claims)
     return assemble(octets, key.sign(octets))
 
 
 def assemble(signing_input: bytes, signature: bytes) -> str:
-    """The compact serialisation of what was signed and its signature."""
+    """Join the signing input and its signature into the compact serialisation."""
     return (signing_input + b"." + _encode(signature)).decode("ascii")
 
 
@@ -137,7 +137,10 @@ def _json_object(part: bytes, name: str) -> dict[str, Any]:
 
 
 def _decode(part: bytes) -> bytes:
-    """The octets that `part` is the one spelling of (RFC 4648 §3.5, §12): no foreign character, no bit to spare."""
+    """Decode base64url strictly, so that each octet string has exactly one spelling (RFC 4648 §3.5, §12).
+
+    Characters outside the alphabet and spare bits are refused.
+    """
     rest = len(part) % 4
     try:
         octets = binascii.a2b_base64(part.translate(_TO_BASE64) + _PADDING[rest], strict_mode=True)

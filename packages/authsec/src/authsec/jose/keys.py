@@ -1,4 +1,4 @@
-"""Keys that verify and keys that sign. The one module of AuthSec that imports joserfc."""
+"""Keys that verify and keys that sign. No other module of AuthSec imports joserfc."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ _JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv"
 
 
 class JoseError(Exception):
-    """A token or a key is refused. `reason` is a stable code; the text never holds token or key.
+    """The token or the key is refused. `reason` is a stable code; the text never contains the token or the key.
 
-    Tokens: `too_large`, `malformed`, `crit`, `embedded_key`, `alg_not_allowed`, `key_mismatch`, `bad_signature`.
-    Keys: `malformed_key`, `private_key`, `not_private_key`, `encrypted_key`, `unsupported_key`, `weak_key`, `key_use`.
+    - Tokens: `too_large`, `malformed`, `crit`, `embedded_key`, `alg_not_allowed`, `key_mismatch`,
+      `bad_signature`.
+    - Keys: `malformed_key`, `private_key`, `not_private_key`, `encrypted_key`, `unsupported_key`, `weak_key`,
+      `key_use`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -46,9 +48,9 @@ class JoseError(Exception):
 
 
 class PublicKey:
-    """A key that can verify and not sign: RSA of 2048 to 8192 bits, P-256, P-384, P-521, or Ed25519.
+    """A key that verifies signatures: RSA of 2048 to 8192 bits, P-256, P-384, P-521, or Ed25519.
 
-    `kind` is the JWK key type, `algorithms` are those that the key may be used with.
+    `kind` is the JWK key type. `algorithms` are the algorithms that the key may be used with.
     """
 
     __slots__ = ("_key", "_thumbprint", "algorithms", "kind")
@@ -88,7 +90,7 @@ class PublicKey:
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
-        """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed, unknown members ignored."""
+        """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed; unknown members are ignored."""
         if _PRIVATE_JWK_MEMBERS & jwk.keys():
             raise JoseError("private_key", "the JWK holds a private or symmetric key; consider that key exposed")
         use, operations, alg, kty = (jwk.get(name) for name in ("use", "key_ops", "alg", "kty"))
@@ -102,19 +104,19 @@ class PublicKey:
         return cls(_native_from_jwk(kty, {name: jwk.get(name) for name in _JWK_MEMBERS[kty]}), only=alg)
 
     def to_jwk(self) -> dict[str, str]:
-        """The public members only; `kid`, `use` and `alg` are the publisher's to add."""
+        """Return the public members only; the publisher adds `kid`, `use` and `alg`."""
         return {name: str(value) for name, value in self._key.as_dict(private=False).items()}
 
     def to_pem(self) -> bytes:
-        """SubjectPublicKeyInfo: the block that says BEGIN PUBLIC KEY."""
+        """Return the SubjectPublicKeyInfo as a `BEGIN PUBLIC KEY` block."""
         return self._key.as_pem(private=False)
 
     def thumbprint(self) -> str:
-        """The SHA-256 thumbprint in base64url (RFC 7638)."""
+        """Return the SHA-256 thumbprint in base64url (RFC 7638)."""
         return self._thumbprint
 
     def verify(self, signing_input: bytes, signature: bytes, alg: str) -> None:
-        """Return if this key made `signature` over `signing_input` with `alg`; else raise `JoseError`."""
+        """Check that this key made `signature` over `signing_input` with `alg`. Raises `JoseError`."""
         if alg not in self.algorithms:  # stops algorithm confusion: what a key is used for is a matter of the key
             raise JoseError("key_mismatch", "the token's signature algorithm does not fit the key")
         if not _ALGORITHMS[alg].verify(signing_input, signature, self._key):
@@ -125,7 +127,7 @@ class PublicKey:
 
 
 class PrivateKey:
-    """A key pair's signing half. It shows nothing, cannot be pickled, and is never copied."""
+    """The private half of a key pair. The repr shows no key, pickling fails, and a copy is the same object."""
 
     __slots__ = ("_key", "algorithm", "public")
 
@@ -145,25 +147,25 @@ class PrivateKey:
 
     @classmethod
     def generate_rsa(cls, bits: int = 2048) -> Self:
-        """A new pair for RS256. Takes tenths of a second."""
+        """Generate a key pair for RS256. Takes tenths of a second."""
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=bits))
 
     @classmethod
     def generate_ec(cls, curve: str = "P-256") -> Self:
-        """A new pair for ES256 on P-256, ES384 on P-384 or ES512 on P-521."""
+        """Generate a key pair for ES256 on P-256, ES384 on P-384 or ES512 on P-521."""
         return cls(ec.generate_private_key(_EC_CURVES[curve]))
 
     @classmethod
     def generate_ed25519(cls) -> Self:
-        """A new pair for EdDSA."""
+        """Generate a key pair for EdDSA."""
         return cls(ed25519.Ed25519PrivateKey.generate())
 
     @classmethod
     def from_pem(cls, pem: bytes | str, *, ours: bool = False) -> Self:
-        """Read one unencrypted `BEGIN PRIVATE KEY` block. Costs some 40 ms for RSA: once, never per call.
+        """Read one unencrypted `BEGIN PRIVATE KEY` block. Takes about 40 ms for RSA: read it once, not per call.
 
-        They go into whether the numbers fit together. `ours` leaves that out: for nothing but a key that this program
-        wrote, kept where any change would show.
+        Most of that time checks that the key's numbers fit together. `ours` skips this check. Use `ours` only for a
+        key that this program wrote, and that is stored where any change is detected.
         """
         octets = _octets(pem)
         _check_one_block(octets)
@@ -180,11 +182,11 @@ class PrivateKey:
         return cls(key)
 
     def to_pem(self) -> bytes:
-        """PKCS #8, **not encrypted**: for a file of mode 0600, or to be encrypted by the caller."""
+        """Return PKCS #8, **not encrypted**: write it to a file of mode 0600, or encrypt it."""
         return self._key.as_pem(private=True)
 
     def sign(self, signing_input: bytes) -> bytes:
-        """The signature over `signing_input`, made with `algorithm`."""
+        """Sign `signing_input` with `algorithm`."""
         return _ALGORITHMS[self.algorithm].sign(signing_input, self._key)
 
     def __repr__(self) -> str:
@@ -214,7 +216,7 @@ def _check_one_block(octets: bytes) -> None:
 
 
 def _fitting_algorithms(key: _NativePublic) -> frozenset[str]:
-    """The algorithms for this kind and size of key; `JoseError` if it is too weak or of another curve."""
+    """Return the algorithms for this kind and size of key. Raises `JoseError` for a weak key or another curve."""
     if isinstance(key, ed25519.Ed25519PublicKey):
         return _ED25519_ALGORITHMS
     if isinstance(key, ec.EllipticCurvePublicKey):

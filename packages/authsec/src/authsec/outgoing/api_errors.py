@@ -1,7 +1,8 @@
-"""What an API said when it refused a request, read from the exceptions of HTTP clients.
+"""An API's refusal of a request, read from the exceptions of HTTP clients.
 
-requests, httpx, aiohttp and urllib all raise an exception with a status and headers; their texts have whole URLs. The
-reason is in the WWW-Authenticate header, as RFC 6750 §3 requires.
+requests, httpx, aiohttp and urllib all raise an exception with a status and headers. The texts of these
+exceptions contain whole URLs and are not used. The reason is in the WWW-Authenticate header, as RFC 6750 §3
+requires.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ _LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRefusal:
-    """An API's answer of 400 or above, and what to tell a model about it.
+    """An API's response with status 400 or above, and the text about it for a model.
 
-    `said` is what the API says, `reason` its code where an AuthSec verifier refused; `sent` is the bearer token that
-    the request carried, empty if it carried none, None if nobody has kept the request.
+    `said` describes the API's response. `reason` is the code of an AuthSec verifier, if one refused the request.
+    `sent` is the bearer token of the request: empty if the request had none, None if the request is not
+    available.
     """
 
     status: int
@@ -34,7 +36,7 @@ class ApiRefusal:
 
     @property
     def text(self) -> str:
-        """For a model whose tool forgets the token after a 401."""
+        """Return the text for a model. After a 401 it says whether a new token can help."""
         if self.status != 401:
             return self.said
         if self.reason in _SAME_FOR_A_NEW_TOKEN:
@@ -43,7 +45,7 @@ class ApiRefusal:
 
 
 def api_refusal(thing: object) -> ApiRefusal | None:
-    """The API's answer that an exception tells of, or that a response is; None for whatever else it is."""
+    """Return the API's refusal if `thing` is one, a response or an exception with a response; else None."""
     response: Any = getattr(thing, "response", None)
     if response is None:  # not `or`: a requests.Response of 400 and above is false
         response = thing
@@ -57,7 +59,7 @@ def api_refusal(thing: object) -> ApiRefusal | None:
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and all that a traceback prints with it. Each once."""
+    """Yield the error and every error that a traceback prints with it, each once."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
@@ -91,7 +93,7 @@ def _sent(response: Any) -> str | None:
 
 
 def _challenge(response: Any) -> dict[str, str]:
-    """The parameters of `WWW-Authenticate: Bearer …`, made plain."""
+    """Return the parameters of `WWW-Authenticate: Bearer …`, cleaned and shortened."""
     read = getattr(getattr(response, "headers", None), "get", None)
     value = read("WWW-Authenticate") if callable(read) else None
     if not isinstance(value, str) or not value.lower().startswith("bearer "):

@@ -1,4 +1,4 @@
-"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401. Knows no HTTP library."""
+"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401. Needs no HTTP library."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Tokens(Protocol):
 
 
 def header(token: DelegationToken) -> str:
-    """The value of an Authorization header, hidden: `requests` keeps headers in a plain dict."""
+    """Return the value of an Authorization header as hidden text: `requests` keeps headers in a plain dict."""
     return HiddenText(f"Bearer {token.value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
-    """One agent's tokens for requests to `origins`. Shared by any number of threads and event loops."""
+    """One agent's tokens for requests to the allowed `origins`. Safe to share by threads and event loops."""
 
     client: Tokens
     origins: frozenset[Origin]
@@ -54,11 +54,14 @@ class Bearer:
     _mentioned: set[Origin | None] = field(default_factory=set, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy or pickle has no token."""
+        """Copy and pickle without any token."""
         return _restored, (self.client, self.origins, self.wanted)
 
     def goes_to(self, origin: Origin | None) -> bool:
-        """Whether a token may go there. That it may not is logged once an origin: a 401 from there explains nothing."""
+        """Whether this origin may receive a token.
+
+        A refused origin is logged once: a 401 from there would not explain the missing token.
+        """
         if origin in self.origins:
             return True
         if origin not in self._mentioned and len(self._mentioned) < _MOST_MENTIONED:
@@ -68,19 +71,20 @@ class Bearer:
         return False
 
     def token(self) -> DelegationToken:
-        """A living token. Raises `AuthSecError`."""
+        """Return a valid token. Raises `AuthSecError`."""
         return self.client.get_token(self.wanted.scope, self.wanted.resource)
 
     async def atoken(self) -> DelegationToken:
-        """The same for coroutines."""
+        """Return a valid token as `token` does, for coroutines."""
         return await self.client.aget_token(self.wanted.scope, self.wanted.resource)
 
     def wants_another(self, status: int, origin: Origin, token: DelegationToken) -> bool:
-        """Take note of an API's answer to `token`; whether the request may succeed with another one.
+        """Record an API's response to `token`; return whether a retry with another token may succeed.
 
-        After a 401 the token is dropped if it is still the one at hand, so that of many callers who sent it the first
-        asks the authority and the others get what it got. If an API refuses the new one too, more of them would not
-        help: it is wrong about all, or has not heard of a key yet. It costs one token in half a minute then.
+        After a 401 the cache drops this token, unless it has a newer one. So of many callers with the same token, the
+        first requests a new token and the others share it. If the API refuses the new token too, further tokens would
+        not help: the API refuses every token, or has not yet fetched a new key. Then the agent requests one token in
+        30 seconds at most.
         """
         if status != _UNAUTHORIZED:
             self._dropped.pop(origin, None)
@@ -100,7 +104,7 @@ def _restored(client: Tokens, origins: frozenset[Origin], wanted: TokenRequest) 
 
 
 class Origin(NamedTuple):
-    """Scheme, host in small letters (IPv6 without brackets) and port."""
+    """The scheme, the host in lower case (IPv6 without brackets) and the port of a URL."""
 
     scheme: str
     host: str
@@ -108,7 +112,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, scheme: str, host: str, port: int | None) -> Origin | None:
-        """None for what is no address of the web."""
+        """Build an origin; return None for a scheme other than http and https, or without a host."""
         if scheme not in _PORTS or not host:
             return None
         return cls(scheme, host.lower().strip("[]"), _PORTS[scheme] if port is None else port)
@@ -119,10 +123,10 @@ class Origin(NamedTuple):
 
 
 def origin_of(url: str) -> Origin | None:
-    """The origin of a URL; None for one that has none, or that two parsers read in two ways.
+    r"""Return the origin of a URL; None if there is none, or if two parsers read different ones.
 
-    `requests` reads a URL by one of them and connects by the other, so an address such as `https://a.example\\@b.example`
-    might be checked as one host and sent to another.
+    `requests` parses a URL with one parser and connects with the other. So an address such as
+    `https://a.example\@b.example` might be checked as one host and sent to another.
     """
     try:
         one, other = urlsplit(url), parse_url(url)
@@ -134,7 +138,7 @@ def origin_of(url: str) -> Origin | None:
 
 
 def named_origins(names: str | Sequence[str], allow_http_hosts: Collection[str]) -> frozenset[Origin]:
-    """The origins that a program allows; raises `ConfigError` for none, and for what is not exactly one."""
+    """Return the origins that a program allows. Raises `ConfigError` for an empty list or an invalid origin."""
     origins = frozenset(_named(name, allow_http_hosts) for name in ([names] if isinstance(names, str) else names or ()))
     if not origins:
         raise _invalid(f"allowed_origins is empty, so no API would ever get a token. Name the APIs, as in {_EXAMPLE}.")

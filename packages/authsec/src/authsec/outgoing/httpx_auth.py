@@ -1,4 +1,4 @@
-"""A token for every request that httpx or httpx2 makes, by one object that is an `Auth` of both."""
+"""Adds a token to every request of httpx or httpx2: one object is an `Auth` of both libraries."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from authsec.tokens import DelegationToken
 
 
 class HttpxAuth:
-    """The result of `httpx_auth`: for `auth=` of a `Client`, an `AsyncClient`, or one request.
+    """The result of `httpx_auth`, for `auth=` of a `Client`, an `AsyncClient`, or one request.
 
-    A redirect is followed by the client itself, which drops the header where scheme, host or port change, but for one
-    case: from `http` to `https` on the usual ports of one host.
+    The client itself follows redirects. It drops the header if scheme, host or port change, with one exception: a
+    redirect from `http` to `https` on the default ports of one host.
     """
 
     def __init__(self, bearer: Bearer) -> None:
         self._bearer = bearer
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """One request of a `Client`: yields what is sent, is given what comes back."""
+        """Yield each request to send for a `Client`, and receive its response; after a 401 yield a retry."""
         origin = self._origin(request)
         if origin is None:
             yield request
@@ -35,7 +35,7 @@ class HttpxAuth:
             self._wants_another(origin, token, (yield _with(request, token)))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """The same for an `AsyncClient`."""
+        """Do the same as `sync_auth_flow`, for an `AsyncClient`."""
         origin = self._origin(request)
         if origin is None:
             yield request
@@ -47,13 +47,16 @@ class HttpxAuth:
             self._wants_another(origin, token, (yield _with(request, token)))
 
     def _origin(self, request: Any) -> Origin | None:
-        """Where the request goes, by the very parts that the client connects to, if a token may go along."""
+        """Return the request's origin if it may receive a token; else None.
+
+        The origin is built from the same URL parts that the client connects to.
+        """
         url = request.url
         origin = Origin.of(url.scheme, url.raw_host.decode("ascii"), url.port)
         return origin if self._bearer.goes_to(origin) else None
 
     def _wants_another(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
-        """Whether the API's answer asks for another token; what answers without having been sent one does not."""
+        """Whether the response calls for another token. A response to a request without this token does not."""
         sent = response.request.headers.get("Authorization") == header(token)
         return sent and self._bearer.wants_another(response.status_code, origin, token)
 
@@ -65,14 +68,14 @@ class HttpxAuth:
 
 
 def httpx_auth(bearer: Bearer) -> Any:
-    """An `Auth` of each of the two libraries that is installed. Raises `ConfigError` where none is."""
+    """Return an object that is an `Auth` of each installed library. Raises `ConfigError` if none is installed."""
     kind = _kind()
     return kind(bearer)
 
 
 @cache
 def _kind() -> type[HttpxAuth]:
-    """`HttpxAuth`, as a class that both libraries take: they ask whether it is derived from their own."""
+    """Return `HttpxAuth` as a subclass of both libraries' `Auth`: each library checks for its own class."""
     auths = [module.Auth for module in map(_installed, ("httpx", "httpx2")) if module is not None]
     if not auths:
         raise ConfigError(
@@ -97,7 +100,7 @@ def _with(request: Any, token: DelegationToken) -> Any:
 
 
 def _can_be_sent_again(request: Any) -> bool:
-    """Whether the whole body is at hand. One that is streamed is gone with the first try."""
+    """Whether the whole body is in memory. A streamed body is consumed by the first try."""
     try:
         _ = request.content
     except RuntimeError:  # RequestNotRead of either library

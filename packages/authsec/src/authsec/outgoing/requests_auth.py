@@ -1,4 +1,4 @@
-"""A token for every request that `requests` makes."""
+"""Adds a token to every request of `requests`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestsAuth:
-    """For `auth=` of `requests` and of its `Session`. `AuthSecClient.requests_auth` makes it."""
+    """An `auth=` for `requests` and its `Session`. `AuthSecClient.requests_auth` makes it."""
 
     bearer: Bearer
 
@@ -31,7 +31,7 @@ class RequestsAuth:
 
 @dataclass(slots=True, kw_only=True)
 class _Sent:
-    """One request on its way, redirects and its second try included."""
+    """One request in progress, including its redirects and its retry."""
 
     bearer: Bearer
     origin: Origin
@@ -39,7 +39,7 @@ class _Sent:
     retried: bool = field(default=False)
 
     def answered(self, response: Response, **how: Any) -> Response:
-        """The hook of `requests`: called with each answer, before a redirect is followed."""
+        """Handle each response, before a redirect is followed: the response hook of `requests`."""
         request = response.request
         if request.headers.get("Authorization") != header(self.token):
             return response  # a redirect has led elsewhere, without the token

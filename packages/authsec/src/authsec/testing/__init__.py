@@ -1,11 +1,19 @@
 """A throwaway authority for tests of agents and APIs: `pytest_plugins = ["authsec.testing"]`.
 
-It signs with a key that nobody else has, under an issuer that every verifier made elsewhere refuses. `authority` is the
-whole of it; `tokens` makes its tokens, `endpoint` answers and denies agents over HTTP, `substitution` puts it in the
-place of a real one, `scripted_model` is a model for whole runs of an agent, and `fixtures` are for pytest. Other test
-runners use `ThrowawayAuthority` and `ScriptedModel` by themselves.
+The authority signs with a key that exists only in this process. Every verifier made elsewhere refuses the
+authority's issuer. Test runners other than pytest use `ThrowawayAuthority` and `ScriptedModel` directly.
 
-PYTEST_DONT_REWRITE: nothing is asserted here, and pytest would warn of a test that imports this before it is a plugin.
+| module | owns |
+|---|---|
+| `authority` | the throwaway authority |
+| `tokens` | its tokens |
+| `endpoint` | its answers and denials over HTTP |
+| `substitution` | its use in place of a real authority |
+| `scripted_model` | a model for whole runs of an agent |
+| `fixtures` | the fixtures for pytest |
+
+PYTEST_DONT_REWRITE: this package asserts nothing. Without the marker, pytest would warn about a test that
+imports the package before it is a plugin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`ThrowawayAuthority`: real tokens for tests, which nothing outside of them accepts."""
+"""`ThrowawayAuthority`: real tokens for tests, which no verifier outside the tests accepts."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ _ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
 
 
 class ThrowawayAuthority:
-    """An authority from creation to `close`; also a context manager. See docs/testing.md.
+    """An authority that runs from creation to `close`; also a context manager. See docs/testing.md.
 
-    Agents may have whatever they ask for, until `delegate` or `deny` says otherwise. `asked` are their requests.
+    Agents get every action that they request, until `delegate` or `deny` limits them. `asked` lists their
+    requests.
     """
 
     issuer = ISSUER
@@ -49,10 +50,11 @@ class ThrowawayAuthority:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make `AuthSecClient()` ask this authority.
+        """The variables that make `AuthSecClient()` use this authority.
 
-        The issuer is this address, not the one of the tokens: an API that is imported in a test makes a `TokenVerifier`
-        of it, which is refused for the other. `stand_in_for` then gives that what it needs.
+        AUTHSEC_ISSUER is this authority's address, not the issuer in its tokens. An API that a test imports makes a
+        `TokenVerifier` for that variable, and `TokenVerifier` refuses the issuer in the tokens. `stand_in_for` then
+        makes that verifier accept the tokens.
         """
         return {
             "AUTHSEC_BASE_URL": self.base_url,
@@ -61,33 +63,33 @@ class ThrowawayAuthority:
         }
 
     def verifier(self, audience: str) -> TokenVerifier:
-        """A verifier for this authority's tokens to this API, with everything that it checks elsewhere."""
+        """Make a verifier that accepts this authority's tokens for `audience`, with all usual checks."""
         return self._known(verifier_for(audience, self._revocations))
 
     def client(self) -> AuthSecClient:
-        """A client that asks this authority."""
+        """Make a client that requests tokens from this authority."""
         return client_for(self.base_url)
 
     def stand_in_for(self, thing: Believer) -> None:
-        """Take the place of the authority that a program's own verifier or client has, until this one is closed."""
+        """Replace the authority of a program's own verifier or client, until this authority is closed."""
         self._places.enter_context(in_place_of(thing, self._believing(thing)))
 
     def delegate(self, *permissions: str | Sequence[str]) -> None:
-        """Set the actions that agents get; none if none is named. Raises `ConfigError` for a name that is no action."""
+        """Set the actions that agents get; none without arguments. Raises `ConfigError` for an invalid action."""
         self._delegated = tuple(action for some in permissions for action in _actions(some))
 
     def deny(self, reason: str, details: str | None = None) -> None:
-        """Give no agent a token from now on, for this `reason`.
+        """Refuse every token request for this `reason`, until `allow`.
 
-        Clients of this process that have one are made to ask again, so the very next call is refused. Where a token is
-        already shown to an API it stays good, until `revoke`.
+        Clients in this process drop their cached tokens, so their next request is refused. A token that an API
+        already has stays valid until `revoke`.
         """
         denial(reason)  # raises for what is none
         self._denial = reason, details
         forget(self._given)
 
     def allow(self) -> None:
-        """The end of `deny`."""
+        """End the effect of `deny`."""
         self._denial = None
 
     def issue_token(
@@ -98,9 +100,10 @@ class ThrowawayAuthority:
         expires_in: int = _LIFE,
         **claims: Any,
     ) -> str:
-        """A token, without anybody having asked. `claims` replace those of the token, or remove them with None.
+        """Issue a token without a token request. `claims` replace claims of the token; None removes a claim.
 
-        Raises `ConfigError` for a permission that is no action, `TypeError` for a claim that must mean an argument.
+        Raises `ConfigError` for a permission that is no action. Raises `TypeError` for a claim whose name is a
+        misspelt argument.
         """
         for name in claims:
             if meant := get_close_matches(name, _ARGUMENTS, n=1, cutoff=_ALIKE):
@@ -115,12 +118,12 @@ class ThrowawayAuthority:
         )
 
     def revoke(self, token: str | DelegationToken) -> None:
-        """End this token at all verifiers of this authority, at once."""
+        """Revoke this token at once, for all verifiers of this authority."""
         value = token.value if isinstance(token, DelegationToken) else token
         self._revocations.end(("token", parse_compact(value, max_bytes=_MOST_BYTES).claims["jti"]))
 
     def close(self) -> None:
-        """Leave all places that it took, and end."""
+        """Restore all verifiers and clients that were replaced, and stop the endpoint."""
         self._places.close()
         self._endpoint.close()
 
@@ -131,7 +134,7 @@ class ThrowawayAuthority:
         self.close()
 
     def _believing(self, thing: Believer) -> Believer:
-        """One of the same kind that has this authority."""
+        """Make a verifier or client of the same kind as `thing` that uses this authority."""
         match thing:
             case AuthSecClient():
                 return client_for(self.base_url, thing.config)
@@ -181,7 +184,7 @@ class ThrowawayAuthority:
         return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
 
     def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:
-        """The denial, where the test denies the agent or delegates less than asked."""
+        """Return the denial if the test denies the agent or delegates less than the request; else None."""
         delegated = scope if self._delegated is None else self._delegated
         missing = [action for action in scope if action not in delegated]
         grant_at = grant_page(self.base_url, client_id, actions=missing or scope, audiences=resource)
@@ -221,7 +224,11 @@ _MOMENTS: Final = {"issued_at": "iat", "expires_at": "exp"}
 
 
 def _actions(permissions: str | Sequence[str]) -> Sequence[str]:
-    """Raises `ConfigError` for what no authority delegates: a token with that is refused, and nobody sees why."""
+    """Split `permissions` into actions.
+
+    Raises `ConfigError` for text that no authority delegates: a token with such text is refused without a clear
+    reason.
+    """
     actions = [action for some in _listed(permissions) for action in some.split()]
     TokenRequest.of(actions or None, None)
     return actions

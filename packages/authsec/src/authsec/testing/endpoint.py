@@ -1,4 +1,4 @@
-"""HTTP on loopback, as far as an agent uses it, and the denials of an authority by `reason`."""
+"""An HTTP endpoint on loopback with the parts that an agent uses, and the authority's denials by `reason`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LATER: Final = "5"  # seconds: longer than a client waits by itself, so that a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """Status, headers and the JSON body, which may hold a token."""
+    """An HTTP answer: status, headers and JSON body. The body may contain a token."""
 
     status: int = 200
     body: dict[str, Any] = field(repr=False)
@@ -52,7 +52,7 @@ Answering = Callable[[str, str, Mapping[str, Sequence[str]]], HttpAnswer]
 
 
 class Endpoint:
-    """Answers on a port of its own, from creation to `close`."""
+    """An HTTP server on its own loopback port, from creation to `close`."""
 
     def __init__(self, answering: Answering) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answering))
@@ -92,7 +92,7 @@ def _handler(answering: Answering) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called there
-            """A test's output is the test's."""
+            """Log nothing, to keep the test's output clean."""
 
     return Handler
 
@@ -105,9 +105,10 @@ def denial(
     missing: Sequence[str] = (),
     allowed: Sequence[str] = (),
 ) -> HttpAnswer:
-    """The refusal. Raises `ValueError` for a reason that no authority gives.
+    """Make the answer that refuses a request. Raises `ValueError` for a reason that no authority uses.
 
-    `grant_at` is the page where a person can help, `missing` and `allowed` what of the request is not delegated and is.
+    `grant_at` is the page where a person can grant the request. `missing` and `allowed` are the requested actions
+    that are not delegated and that are.
     """
     if reason not in _REASONS:
         raise ValueError(f"{reason!r} is no reason of an authority; those are: {', '.join(_REASONS)}")

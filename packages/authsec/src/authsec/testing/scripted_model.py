@@ -1,7 +1,7 @@
 """A model that follows a script, for tests of the whole run of an agent: chat completions on loopback.
 
-Whatever framework runs the agent, what it would have shown a model is here to be looked at: the tools' schemas, and
-what came of calling them. Nothing is streamed.
+A test can read the messages that any agent framework sends to a model: the tools' schemas, and the results of
+tool calls. Answers are not streamed.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ _MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 def call(function: str, **arguments: Any) -> dict[str, Any]:
-    """The model wants a tool to be called."""
+    """Make the model's message that calls one tool."""
     wanted = {"name": function, "arguments": json.dumps(arguments)}
     return {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": wanted}]}
 
 
 def calls(*wanted: dict[str, Any]) -> dict[str, Any]:
-    """The model wants several tools to be called at once: each as `call` gives it."""
+    """Make the model's message that calls several tools at once. Each argument is a result of `call`."""
     every = [one for message in wanted for one in message["tool_calls"]]
     return {"content": None, "tool_calls": [{**one, "id": f"call_{number}"} for number, one in enumerate(every, 1)]}
 
 
 def say(text: str) -> dict[str, Any]:
-    """The model answers."""
+    """Make the model's message with a text answer."""
     return {"content": text}
 
 
 class ScriptedModel:
-    """Runs from creation to `close`; also a context manager. After its script it says `TERMINATE`.
+    """A model that runs from creation to `close`; also a context manager. After its script it says `TERMINATE`.
 
-    `base_url` is for the framework, as `OPENAI_BASE_URL` say. `requests` are the bodies that it was sent, as text.
+    `base_url` is for the framework, for example as `OPENAI_BASE_URL`. `requests` are the request bodies, as text.
     """
 
     def __init__(self, *script: dict[str, Any]) -> None:
@@ -50,17 +50,17 @@ class ScriptedModel:
 
     @property
     def tools_shown(self) -> list[dict[str, Any]]:
-        """The tools in the first request: `name`, `description`, and `parameters`, which is a schema."""
+        """The tools in the first request: `name`, `description` and `parameters`, a JSON schema."""
         return [tool["function"] for tool in json.loads(self.requests[0]).get("tools", ())]
 
     @property
     def tool_results(self) -> list[str]:
-        """The results of its tool calls, as it read them."""
+        """The results of the tool calls, as the model received them."""
         messages = json.loads(self.requests[-1])["messages"]
         return [message["content"] for message in messages if message["role"] == "tool"]
 
     def close(self) -> None:
-        """End."""
+        """Stop the server."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -101,6 +101,6 @@ def _handler(model: ScriptedModel) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called there
-            """A test's output is the test's."""
+            """Log nothing, to keep the test's output clean."""
 
     return Handler

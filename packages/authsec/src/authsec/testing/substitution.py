@@ -1,4 +1,4 @@
-"""A throwaway authority in the place of a real one: verifiers and clients that believe in it."""
+"""Verifiers and clients that use a throwaway authority in place of a real one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Believer = TokenVerifier | SeveralAuthorities | AuthSecClient
 
 
 class InMemoryRevocations(NoRevocations):
-    """The revocations of a test, known to all its verifiers at once."""
+    """The revocations of one test, visible to all its verifiers at once."""
 
     def __init__(self) -> None:
         self.version = 1
@@ -36,16 +36,16 @@ class InMemoryRevocations(NoRevocations):
 
 
 class _ExpectedInTests(Expected):
-    """The one expectation of the throwaway issuer that is not refused."""
+    """The only `Expected` that accepts the throwaway issuer."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        """The rest was checked when the verifier was made."""
+        """Skip the checks: the other values were checked when the verifier was made."""
 
 
 class _Unproved:
-    """No proof: none of this machine's is sent to a test."""
+    """A credential source without a proof, so that a test never receives this machine's proofs."""
 
     def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - none, whoever asks
         return None
@@ -55,7 +55,7 @@ class _Unproved:
 
 
 def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
-    """A verifier for tokens of this process. All but issuer, keys and revocations is as with every other."""
+    """Make a verifier for this process's tokens. Only issuer, keys and revocations differ from a normal verifier."""
     settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway, "algorithms": like.algorithms}
     # Made for a name on loopback, for which nothing has to be read or trusted, and then told whom to expect.
     verifier = TokenVerifier("http://127.0.0.1", audience, keys=key_set(), revocations=revocations, **settings)
@@ -67,7 +67,7 @@ def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected
 
 
 def client_for(base_url: str, like: AuthSecConfig | None = None) -> AuthSecClient:
-    """A client that asks at `base_url`."""
+    """Make a client that requests tokens at `base_url`."""
     if like is None:
         config = AuthSecConfig(base_url=base_url, client_id=CLIENT_ID, issuer=ISSUER)
     else:
@@ -77,7 +77,10 @@ def client_for(base_url: str, like: AuthSecConfig | None = None) -> AuthSecClien
 
 @contextmanager
 def in_place_of(thing: Believer, other: Believer) -> Iterator[None]:
-    """Until the block ends, `thing` is what `other` is, for everybody who holds it: an app, middleware, decorators."""
+    """Make `thing` behave as `other` until the block ends.
+
+    The change reaches every object that refers to `thing`: an app, middleware, decorators.
+    """
     kept, thing.__dict__ = thing.__dict__, other.__dict__
     try:
         yield

@@ -1,4 +1,4 @@
-"""Tokens as an authority signs them, under a key of this process."""
+"""Tokens as an authority signs them, with a key of this process."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["CLIENT_ID", "ISSUER", "key_set", "mint"]
 
 @cache
 def _key() -> PrivateKey:
-    """Made once a process, as it takes tenths of a second."""
+    """Generate the key once per process, because that takes tenths of a second."""
     return PrivateKey.generate_rsa()
 
 
 def key_set() -> dict[str, Any]:
-    """The published key set (RFC 7517)."""
+    """Return the published key set (RFC 7517)."""
     return {"keys": [{**_key().public.to_jwk(), "kid": KID, "use": "sig", "alg": "RS256"}]}
 
 
@@ -38,7 +38,10 @@ def mint(
     version: int,
     claims: Mapping[str, Any],
 ) -> str:
-    """A token with these and all other claims that an authority writes; `claims` replace them, or remove with None."""
+    """Sign a token with these claims and all others that an authority writes.
+
+    `claims` replace claims of the token; None removes a claim.
+    """
     now = int(time.time())
     usual = {
         "iss": ISSUER,

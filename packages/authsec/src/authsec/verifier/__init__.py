@@ -1,7 +1,7 @@
 """Verification of delegation tokens, for the API that receives them.
 
-`checks` is the list of what a token must pass, `key_set` and `published_keys` have the keys that verify it, and `token`
-is the result. `authsec.jose` verifies signatures, `authsec.gate` makes the HTTP responses.
+`checks` lists the checks that a token must pass. `key_set` and `published_keys` provide the keys that verify
+the token. `token` is the result. `authsec.jose` verifies signatures; `authsec.gate` makes the HTTP responses.
 """
 
 from __future__ import annotations

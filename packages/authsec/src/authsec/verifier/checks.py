@@ -1,8 +1,9 @@
-"""Every check that a delegation token must pass, in the order in which they are made.
+"""Every check that a delegation token must pass, in order.
 
-A check that fails ends the verification with its `reason`. Before the signature the header is looked at, and whether
-the token names another issuer; no claim lets anybody in until the authority's key has vouched for it. What a token is
-stays so, and is asked once; whether it counts at the moment is asked each time.
+The first check that fails ends the verification with its `reason`. Before the signature, only the header and
+the token's issuer are checked, and these checks can only refuse. All other claims are read after the
+authority's key has verified the signature. A cached token skips these checks. Revocation and time are checked
+for every request.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The expectations of an API. Raises `ConfigError` for expectations that anybody could meet.
+    """The values that an API expects in a token. Raises `ConfigError` for values that any token could satisfy.
 
-    `leeway` are the seconds by which the clocks of authority and API may differ, in either direction.
+    `leeway` is the permitted difference between the clocks of authority and API, in seconds, in either direction.
     """
 
     issuer: str
@@ -59,7 +60,7 @@ class Case(NamedTuple):  # as is the next one: they are made for each request, i
 
 
 class Validity(NamedTuple):
-    """A verified token at one moment. Times are in seconds since the epoch."""
+    """A verified token's times and revocation at one moment. Times are in seconds since the epoch."""
 
     begins: int
     ends: int
@@ -73,10 +74,11 @@ _Subject = TypeVar("_Subject", Case, Validity)
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[_Subject]):
-    """`holds` or the token is refused for `reason`. `source` is what asks for the check.
+    """One check: a token is refused for `reason` unless `holds` is true. `source` is the text that requires the check.
 
-    `remedy` may name `{issuer}` and `{audience}` of this API. No text quotes the token, but what `told` takes from it,
-    as `{told}`: only after the signature, and nothing that its bearer may not say to anybody.
+    `remedy` may contain `{issuer}` and `{audience}` of this API. The texts quote nothing of the token except
+    `{told}`, the result of `told`. Use `told` only after the signature check, and only for values that are not
+    secret.
     """
 
     reason: str
@@ -89,7 +91,10 @@ class Check(Generic[_Subject]):
 
 
 class ClaimType(NamedTuple):
-    """The value of `claim` (None if it is missing) `fits`, or the token is refused. `source` is what asks for it."""
+    """The type of one claim. The token is refused unless `fits` accepts the value (None if the claim is missing).
+
+    `source` is the text that requires this type.
+    """
 
     claim: str
     source: str
@@ -102,7 +107,7 @@ _A_NEW_ONE: Final = "Get a new delegation token from the authority {issuer}."
 
 
 def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
-    """Make these checks, in their order; the first that does not hold is raised."""
+    """Run these checks in order. Raises `InvalidToken` for the first that fails."""
     for check in checks:
         if not check.holds(case):
             remedy = check.remedy.format(
@@ -112,7 +117,10 @@ def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
 
 
 def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
-    """The same of what every claim has to be; before the checks of claims, which rely on it."""
+    """Check the type of every claim. Raises `InvalidToken`.
+
+    Call this function before the checks of claims, which rely on the types.
+    """
     for claim, _, fits, kind in CLAIM_TYPES:
         if not fits(claims.get(claim)):
             failure = f"The token's claim {claim} is missing or is not {kind}."
@@ -279,7 +287,7 @@ def _listed(audience: str | list[str]) -> list[str]:
 
 
 def audiences_of(claims: Mapping[str, Any]) -> str:
-    """The APIs that a token of ours is for, in one line."""
+    """Return the audiences of one of our authority's tokens, in one line."""
     return plain(", ".join(_listed(claims["aud"])), _MOST_OF_AUDIENCES)
 
 

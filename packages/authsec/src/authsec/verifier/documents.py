@@ -1,4 +1,4 @@
-"""Fetching one JSON document from the authority, with a limit on everything.
+"""Fetch JSON documents from the authority, with limits on size and time.
 
 The authority's metadata (RFC 8414) names the addresses of its documents, on its own host only.
 """
@@ -38,19 +38,19 @@ _WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which
 
 
 class DocumentRefused(Exception):
-    """The document cannot be had, or is not what it should be. The text is safe to show."""
+    """The document cannot be fetched, or is not valid. The error text is safe to show."""
 
 
 class AnotherIssuer(DocumentRefused):
-    """The metadata is of another issuer than was asked for: trying again helps only once somebody has changed that."""
+    """The metadata names another issuer than expected. A retry helps only after somebody has corrected this."""
 
 
 class DocumentBusy(DocumentRefused):
-    """The server is too busy at the moment."""
+    """The server is too busy to answer."""
 
 
 class Documents:
-    """GETs JSON objects of at most `most_bytes`. `trust` is needed for https only."""
+    """A client that fetches JSON objects of at most `most_bytes`. Only https needs `trust`."""
 
     def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None, most_bytes: int = MOST_BYTES) -> None:
         self._clock = clock
@@ -58,7 +58,7 @@ class Documents:
         self._most_bytes = most_bytes
 
     def fetch(self, url: str) -> Mapping[str, Any]:
-        """The object at `url`; raises `DocumentRefused`."""
+        """Fetch and parse the JSON object at `url`. Raises `DocumentRefused`."""
         body = self.get(url)
         try:
             document = strict_json.loads(body, max_bytes=self._most_bytes)
@@ -69,7 +69,7 @@ class Documents:
         return document
 
     def get(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
-        """The unparsed JSON at `url`, for a request with these headers; raises `DocumentRefused`."""
+        """Fetch the JSON at `url` with these request headers, and return it unparsed. Raises `DocumentRefused`."""
         deadline = self._clock.monotonic() + MOST_SECONDS
         try:
             with open_pool(url, self._trust) as pool:
@@ -88,7 +88,7 @@ class Documents:
             raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        """In small steps: the socket's own time limit starts anew with every byte that drips in."""
+        """Read in small steps, to enforce the deadline: each received byte restarts the socket's own timeout."""
         body = bytearray()
         while piece := response.read1(16_384):
             body += piece
@@ -100,12 +100,12 @@ class Documents:
 
 
 def failure_text(error: exceptions.HTTPError) -> str:
-    """The text for a failed request, without addresses of objects."""
+    """Describe a failed request, without memory addresses of objects."""
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 
 def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[str, Any]]) -> str:
-    """The address that the metadata has as its member `named`; raises `DocumentRefused`."""
+    """Return the address in the member `named` of the authority's metadata. Raises `DocumentRefused`."""
     metadata = fetch(issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
     its = metadata.get("issuer")
     if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another

@@ -1,8 +1,8 @@
-"""Introspection (RFC 7662): the authority says of one token whether it is active, for an API that has no fresh feed.
+"""Introspection (RFC 7662): ask the authority whether one token is active, for an API without a fresh feed.
 
-`Introspection` asks once for many requests, and pauses while the authority does not answer. `IntrospectionEndpoint` is
-the HTTP request. `authsec.verifier.revocations.policy` decides whether to ask at all. No error text has anything of the
-token or of the answer.
+`Introspection` sends one request for all callers with the same token, and pauses while the authority does not
+answer. `IntrospectionEndpoint` makes the HTTP request. `authsec.verifier.revocations.policy` decides whether
+to ask at all. No error text contains a part of the token or of the answer.
 """
 
 from __future__ import annotations
@@ -48,17 +48,18 @@ _SAME: Final = ("iss", "sub", "jti", "client_id", "exp", "authority_version")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntrospectionHealth:
-    """`in_use`: tokens are asked about one by one at the moment. `failure`: why the last question was not answered."""
+    """`in_use`: single tokens are introspected at the moment. `failure`: why the last request failed, or None."""
 
     in_use: bool
     failure: str | None
 
 
 class Introspection:
-    """Asks about tokens that have been verified otherwise. Used from any thread; it may wait.
+    """Introspects tokens whose other checks have passed. Callable from any thread; calls may wait.
 
-    `mark` is what a token is known again by. What was found dead stays so for this process, whatever is answered later.
-    Of these and of good answers so many are kept; nothing of a token is, but its mark and its `jti`.
+    `mark` computes the cache key of a token. While a negative answer is cached, this process refuses the token,
+    whatever the authority answers later. Both kinds of answers are cached up to fixed limits: a full cache drops
+    old answers. The caches keep only the token's mark, its `jti` and its expiry.
     """
 
     def __init__(self, issuer: str, ask: Ask, *, mark: Callable[[str], bytes], clock: Clock) -> None:
@@ -74,11 +75,14 @@ class Introspection:
         self._begin_anew()
 
     def is_dead(self, jti: str) -> bool:
-        """Whether the authority has said of this token that it does not count. Never waits."""
+        """Whether the authority has answered that this token is not active. Never waits."""
         return jti in self._dead
 
     def check(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Find out whether the token counts: `is_dead` tells. Raises `RevocationsUnavailable` without an answer."""
+        """Find out whether the token is active; `is_dead` then has the answer.
+
+        Raises `RevocationsUnavailable` if the authority does not answer.
+        """
         if self._process != os.getpid():  # a fork may have copied a question whose asker does not exist here
             self._begin_anew()
         mark = self._mark(token)
@@ -99,7 +103,7 @@ class Introspection:
             )
 
     def _answer(self, token: str, mark: bytes, claims: Mapping[str, Any], question: Future[bool]) -> bool:
-        """Find it out, and tell all who wait for it whether it is known now."""
+        """Ask the authority, then wake all callers that wait for this answer. Return whether it has answered."""
         known = False
         try:
             known = self._find_out(token, mark, claims)
@@ -168,7 +172,10 @@ def _known_after(question: Future[bool]) -> bool:
 
 
 class IntrospectionEndpoint:
-    """Asks for one API, whose credential goes to the authority's own host alone. Used from any thread."""
+    """Introspects tokens for one API. Callable from any thread.
+
+    The API's credential goes only to the authority's own host.
+    """
 
     def __init__(
         self, issuer: str, audience: str, credential: str, *, clock: Clock, trust: ssl.SSLContext | None
@@ -182,7 +189,7 @@ class IntrospectionEndpoint:
         self._address: str | None = None
 
     def ask(self, token: str, claims: Mapping[str, Any]) -> bool:
-        """Whether this (verified) token counts. Blocks for some seconds at most; raises `DocumentRefused`."""
+        """Whether this verified token is active. Blocks for some seconds at most. Raises `DocumentRefused`."""
         deadline = self._clock.monotonic() + _MOST_SECONDS
         address = self._address
         if address is None:
@@ -231,11 +238,11 @@ def _read(address: str, answer: Answer) -> Mapping[str, Any]:
 
 
 def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str, claims: Mapping[str, Any]) -> bool:
-    """Whether the token with these (verified) claims counts. `answered` is the audience that the endpoint answered.
+    """Whether the token with these verified claims is active. `answered` is the audience that the endpoint answered.
 
-    Raises `DocumentRefused` for an answer that is about something else. A token that does not count is refused for
-    good, so it must be certain that the question was understood: with the credential of another API, every token would
-    look dead.
+    Raises `DocumentRefused` for an answer about another token or another API. An inactive token is refused for
+    good, so a misunderstood request must not produce a refusal. With the credential of another API, every token
+    would seem inactive.
     """
     if answered != audience:
         raise DocumentRefused(

@@ -1,4 +1,4 @@
-"""Issuers: which names a verifier accepts, and which issuers an unverified token names."""
+"""Issuers: the names that a verifier accepts, and the issuers that an unverified token names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ THROWAWAY_ISSUER: Final = "https://authsec.invalid"
 
 
 def refuse_throwaway(issuer: str) -> None:
-    """No authority has a name that ends in `.invalid` (RFC 2606 §2): what calls itself so may be anybody's test."""
+    """Refuse an issuer that ends in `.invalid`, which any test can use. Raises `ConfigError`.
+
+    No authority has such a name (RFC 2606 §2).
+    """
     try:
         host = urlsplit(issuer).hostname or ""
     except ValueError:
@@ -29,7 +32,10 @@ def refuse_throwaway(issuer: str) -> None:
 
 
 def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:
-    """An address without user, query and fragment (RFC 8414 §2), over TLS; else `ConfigError`."""
+    """Check that the issuer is an https address without user, query and fragment (RFC 8414 §2). Raises `ConfigError`.
+
+    Plain http is accepted on loopback and for `allow_http_hosts`.
+    """
     try:
         parts = urlsplit(issuer)
         host, _ = parts.hostname, parts.port
@@ -51,10 +57,10 @@ def _invalid(message: str) -> ConfigError:
 
 
 def named_issuers(token: str) -> frozenset[str]:
-    """Every issuer that any reader could take the token for one of; none if it is no JWT.
+    """Return every issuer that any JSON reader could find in the token; none if the token is no JWT.
 
-    Unverified: it may decide who verifies a token, or that it is passed on, never that it counts. Every `iss` is here
-    where there are several, since readers differ in which one they take.
+    The result is not verified. Use the result to choose the verifier or to pass the token on, never to accept the
+    token. A repeated `iss` yields all its values, because JSON readers differ in which one they take.
     """
     payload = "".join(token.split(".")[1:2]).encode("utf-8", "replace")
     try:
@@ -71,4 +77,4 @@ def named_issuers(token: str) -> frozenset[str]:
 
 
 class _Members(list[tuple[str, object]]):
-    """Those of one JSON object, repeated ones too."""
+    """The members of one JSON object, including repeated ones."""

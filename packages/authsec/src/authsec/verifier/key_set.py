@@ -1,4 +1,4 @@
-"""Key sets (RFC 7517): the key for a `kid`, from a JWK Set that the program gives."""
+"""Key sets (RFC 7517): find the key for a `kid` in a JWK Set that the program provides."""
 
 from __future__ import annotations
 
@@ -15,30 +15,34 @@ _log = logging.getLogger("authsec.verifier")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysHealth:
-    """`age` is in seconds since the keys were fetched: None before the first time, and for keys that were given."""
+    """The age of the keys, and the last failure.
+
+    `age` is in seconds since the last fetch. `age` is None before the first fetch, and for keys that the program
+    provides.
+    """
 
     age: float | None
     failure: str | None
 
 
 class KeySource(Protocol):
-    """Where a verifier gets its keys from."""
+    """The source of a verifier's keys."""
 
     def at_hand(self, kid: str) -> PublicKey | None:
-        """The key, if it is there and fresh; never waits."""
+        """Return the key if it is cached and fresh, else None. Never waits."""
 
     def find(self, kid: str) -> PublicKey | None:
-        """The key, or None if the authority has none by this name. May fetch; raises `KeysUnavailable`."""
+        """Return the key, or None if the authority does not publish this `kid`. May fetch. Raises `KeysUnavailable`."""
 
     def check_current(self) -> None:
-        """Return if there are keys to verify with; else raise `KeysUnavailable`. May fetch."""
+        """Check that there are keys to verify with. May fetch. Raises `KeysUnavailable`."""
 
     def health(self) -> KeysHealth:
-        """How old the keys are, and why they are not newer. Never waits."""
+        """Return the age of the keys, and why they are not newer. Never waits."""
 
 
 def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
-    """The keys of a JWK Set (RFC 7517 §5) by `kid`: those that can verify, and of two namesakes the first."""
+    """Return the keys of a JWK Set (RFC 7517 §5) that can verify, by `kid`. The first of two equal `kid`s wins."""
     entries = document.get("keys")
     keys: dict[str, PublicKey] = {}
     for entry in entries if isinstance(entries, list) else []:
@@ -53,7 +57,7 @@ def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
 
 
 class GivenKeys:
-    """The keys of one JWK Set, for APIs that get it by other means than HTTP."""
+    """The keys of one JWK Set, for APIs that get the set without HTTP."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._keys = usable_keys(document)
@@ -66,7 +70,7 @@ class GivenKeys:
     find = at_hand
 
     def check_current(self) -> None:
-        """They were given, and stay."""
+        """Do nothing: the program provides the keys, and they never expire."""
 
     def health(self) -> KeysHealth:
         return KeysHealth(age=None, failure=None)

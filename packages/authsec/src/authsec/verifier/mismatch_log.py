@@ -1,4 +1,4 @@
-"""The log of tokens for another API or of another authority. The caller gets the refusal; the operator reads this."""
+"""The operator's log of tokens for another API or from another authority. The caller gets the refusal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OF_ANOTHER_AUTHORITY: Final = (
 
 
 class MismatchLog:
-    """Logs `line` with our name and the last token's, not for each token. Used from any thread."""
+    """Logs `line` with our name and the last token's name, at most once a minute. Callable from any thread."""
 
     def __init__(self, line: str, clock: Clock) -> None:
         self._line = line
@@ -34,7 +34,7 @@ class MismatchLog:
         self._lock = threading.Lock()
 
     def note(self, ours: str, named: str) -> None:
-        """A token has arrived that names something else than what is ours."""
+        """Record a token that names another audience or issuer than ours."""
         with self._lock:
             if self._said is not None and since(self._said, self._clock) < PAUSE:
                 return

@@ -1,6 +1,6 @@
 """The key set that an authority publishes, found through its metadata (RFC 8414) and kept fresh.
 
-Losing the authority does not lose its keys at once, and does not keep them for ever.
+If the authority is unreachable, its keys remain in use for a limited time.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ class _Snapshot:
 
 
 class PublishedKeys:
-    """The key set that `issuer` publishes. Used from any thread; one fetch at a time.
+    """The key set that `issuer` publishes. Callable from any thread; single flight: one fetch at a time.
 
-    Up to `fresh_for` seconds a set is used as it is. Up to twice that it is used while a new one is fetched in the
-    background; then a caller waits for the new one. Only while the authority cannot be reached is an older set used,
-    until it is `keep_for` seconds old. A `kid` that is not in the set is looked for at most once every
-    `unknown_key_pause` seconds, so that strangers who invent names cannot make us hammer the authority. Once more it is
-    looked for when `revoked_keys` has risen: then another key signs at once. `named` is the member of the metadata that
-    says where the set is, `without` what it means that there is none.
+    Until a set is `fresh_for` seconds old, it is used as it is. Until twice that age, it is used while a
+    background thread fetches a new one. After that, a caller waits for the new set. An older set is used only
+    while the authority cannot be reached, until the set is `keep_for` seconds old.
 
-    What is in the way is in the log once, with what it means, and so is that it is over.
+    A `kid` that is not in the set causes at most one fetch per `unknown_key_pause` seconds. This limit stops
+    callers that send invented `kid`s from flooding the authority. A rise of `revoked_keys` permits one more
+    fetch, because the authority then signs with another key at once.
+
+    `named` is the metadata member with the set's address. `without` is the consequence of a missing set, for
+    error texts. The log has one line for each failure with its consequence, and one line for its end.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class PublishedKeys:
         return KeysHealth(age=None if age == math.inf else age, failure=self._failure)
 
     def _current(self) -> _Snapshot:
-        """The set to be used now."""
+        """Return the set to use, and refresh it if necessary. Raises `KeysUnavailable`."""
         age = self._age()
         pausing = self._failure is not None and self._since(self._tried) < self._pause
         if age >= self._fresh_for and not pausing:
@@ -123,7 +125,7 @@ class PublishedKeys:
         return snapshot
 
     def _look_again(self) -> None:
-        """For a key that may have been published since. Callers with the same wish wait for the one who looks."""
+        """Fetch again, for a key that may have been published since. Concurrent callers wait for one fetch."""
         with self._look:
             revoked = self.revoked_keys()
             failed = self._failure is not None and self._since(self._tried) >= self._pause  # that was no answer
@@ -132,7 +134,10 @@ class PublishedKeys:
                 self._refetch()
 
     def _found_anew(self, kid: str) -> PublicKey | None:
-        """The key, if it came with the last fetch, whoever asked for that; it may have been one in the background."""
+        """Return the key if any fetch has brought it, even one in the background; else None.
+
+        Raises `KeysUnavailable` if the key is missing and the last fetch failed.
+        """
         snapshot = self._snapshot
         key = None if snapshot is None else snapshot.keys.get(kid)
         if key is None and self._failure is not None:
@@ -140,7 +145,7 @@ class PublishedKeys:
         return key
 
     def _refetch(self) -> None:
-        """Fetch, or wait for the fetch that is under way."""
+        """Fetch, or wait for the fetch that is already running."""
         tries = self._tries
         with self._flight:
             if self._tries == tries:
@@ -163,7 +168,7 @@ class PublishedKeys:
             self._flight.release()
 
     def _try(self) -> None:
-        """One fetch, under the lock. A failure leaves the old set as it is, and as old as it is."""
+        """Fetch once; the caller has the lock. A failure keeps the old set and its age."""
         began = self._now()
         try:
             keys = self._download()
@@ -181,13 +186,17 @@ class PublishedKeys:
             self._tries += 1
 
     def _pause_after(self, took: float) -> float:
-        """Longer after a try that took long, so that most callers are answered at once and do not wait for another."""
+        """Return the pause before the next try, in seconds.
+
+        The pause is longer after a slow try. Most callers then get an answer at once, and do not wait for another
+        try.
+        """
         if self._snapshot is not None:
             return RETRY_PAUSE
         return min(max(FIRST_PAUSE, 2 * took), RETRY_PAUSE)
 
     def _tell(self) -> None:
-        """Log a failure once, however often it repeats; and once more when it begins to refuse all tokens."""
+        """Log each failure once. Log it once more when all tokens begin to be refused."""
         age = self._age()
         usable = age < self._keep_for
         if self._told == (self._failure, usable):
@@ -202,7 +211,7 @@ class PublishedKeys:
             _log.error("the keys of %s cannot be had, so %s: %s", self._issuer, self._without, self._failure)
 
     def _tell_that_it_is_over(self) -> None:
-        """As a warning, so that whoever was told of the trouble is told of its end."""
+        """Log the end of a failure, as a warning, so that readers of the failure also see its end."""
         if self._told is not None:
             _log.warning("the keys of %s are known again after %.0f seconds", self._issuer, self._since(self._failing))
         self._told = None

@@ -22,21 +22,21 @@ class Verifier(Protocol):
 
     @property
     def issuers(self) -> tuple[str, ...]:
-        """The authorities whose tokens may count."""
+        """The issuers whose tokens are accepted."""
 
     def verify(self, bearer: str) -> VerifiedToken:
-        """As `TokenVerifier.verify` does."""
+        """Verify a token, as `TokenVerifier.verify` does."""
 
     async def averify(self, bearer: str) -> VerifiedToken:
-        """The same for coroutines."""
+        """Verify a token, as `TokenVerifier.averify` does."""
 
 
 class SeveralAuthorities:
-    """Takes tokens of several authorities for one API, in place of one `TokenVerifier`.
+    """Accepts tokens of several authorities for one API, in place of one `TokenVerifier`.
 
-    The token's own word, unverified, chooses the verifier, and that one checks everything, the issuer as well: no key,
-    no revocation and no outage of one authority is anything to a token of another. Raises `ConfigError` for verifiers
-    that would be mixed up.
+    The token's unverified issuer selects the verifier. That verifier then checks everything, including the
+    issuer. So the keys, revocations and outages of one authority do not affect tokens of another. Raises
+    `ConfigError` for verifiers that do not fit together.
     """
 
     def __init__(self, *verifiers: TokenVerifier) -> None:
@@ -69,24 +69,24 @@ class SeveralAuthorities:
         self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, Clock())
 
     def verify(self, bearer: str) -> VerifiedToken:
-        """`TokenVerifier.verify` of the authority that the token names."""
+        """Verify a token with the `TokenVerifier` of the authority that the token names."""
         return self._meant(bearer).verify(bearer)
 
     async def averify(self, bearer: str) -> VerifiedToken:
-        """`verify` for coroutines on asyncio."""
+        """Verify a token without blocking the asyncio event loop; otherwise like `verify`."""
         return await self._meant(bearer).averify(bearer)
 
     def check_ready(self) -> None:
-        """Return if tokens of each authority could be accepted; else raise `VerificationUnavailable` for the first."""
+        """Check that each verifier can accept tokens. Raises `VerificationUnavailable` for the first that cannot."""
         for verifier in self._by_issuer.values():
             verifier.check_ready()
 
     def health(self) -> Mapping[str, Health]:
-        """How fresh keys and revocations are, by issuer."""
+        """Return how fresh keys and revocations are, by issuer."""
         return {issuer: verifier.health() for issuer, verifier in self._by_issuer.items()}
 
     def close(self) -> None:
-        """Close each."""
+        """Close each verifier."""
         for verifier in self._by_issuer.values():
             verifier.close()
 

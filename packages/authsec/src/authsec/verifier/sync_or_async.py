@@ -1,4 +1,4 @@
-"""The same steps for callers of both kinds: a coroutine waits in a thread of its own, everybody else in place."""
+"""Run the same steps for both kinds of callers: coroutines wait in another thread, all others in their own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ class Caller(Protocol):
 
 
 async def call_in_place(work: Callable[_Asked, _Found], /, *arguments: _Asked.args, **named: _Asked.kwargs) -> _Found:
-    """Wait in this thread."""
+    """Call `work` in this thread."""
     return work(*arguments, **named)
 
 
 def run_in_place(steps: Coroutine[Any, Any, _Found]) -> _Found:
-    """The result of steps that wait by `call_in_place`. Needs no event loop, and does not disturb a running one."""
+    """Run steps that wait by `call_in_place`, and return their result.
+
+    This function needs no event loop, and does not disturb a running one.
+    """
     try:
         steps.send(None)
     except StopIteration as end:  # how a coroutine returns: Python lets no other leave it

@@ -1,4 +1,4 @@
-"""`VerifiedToken`: the agent that calls, and the actions that it may take."""
+"""`VerifiedToken`: the calling agent, and the actions that it may take."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestation:
-    """How the agent proved that it is the agent. `method` is `none` for one that only knew its name.
+    """The agent's proof of identity. `method` is `none` for an agent that sent only its client id.
 
-    `enrolled`: it signed with a key that some machine, a laptop perhaps, was given for a few hours. `validation`: how
-    the token of its cluster was found good, `token_review` where the cluster itself was asked, `offline` where not;
-    empty for all who are no pod of Kubernetes.
+    `enrolled`: the agent signed with a key that a machine, such as a laptop, received for a few hours.
+    `validation`: how the agent's cluster token was verified. The value is `token_review` if the cluster was
+    asked, and `offline` if not. The value is empty for an agent that is no Kubernetes pod.
     """
 
     method: str
@@ -32,10 +32,11 @@ class Attestation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedToken:
-    """An agent that may be let in. Comes from `TokenVerifier.verify` only; it does not hold the token itself.
+    """The calling agent, from a token that passed every check. Only `TokenVerifier.verify` returns one.
 
-    `agent` is the SPIFFE ID; `delegations` are the ids of the trust delegations the token was minted under. Requests
-    with the same token may get the same object, so nothing can be changed in it.
+    The object does not contain the token itself. `agent` is the SPIFFE ID. `delegations` are the ids of the trust
+    delegations that the token was issued under. Requests with the same token may share one object, so the object
+    is immutable.
     """
 
     agent: str
@@ -73,30 +74,33 @@ class VerifiedToken:
 
     @property
     def expires_at(self) -> datetime:
-        """From when on it counts no more."""
+        """The time when the token expires."""
         return datetime.fromtimestamp(self._payload["exp"], UTC)
 
     @property
     def issuer(self) -> str:
-        """The authority that vouches for the agent. Of several that an API trusts, each has agents of its own."""
+        """The authority that issued the token. Each authority that an API trusts has its own agents."""
         return str(self._payload["iss"])
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The whole payload, for what this class does not name. A copy each time: no handler can change another's."""
+        """The whole payload, for claims without an attribute here.
+
+        Each access makes a copy, so that handlers cannot affect each other.
+        """
         return MappingProxyType(_copied(self._payload))
 
     def require(self, *actions: str) -> None:
-        """Return if the token carries all of `actions`; else raise `InsufficientScope`.
+        """Check that the token carries all of `actions`. Raises `InsufficientScope`.
 
-        Raises `ValueError` for no action at all, or for text that is no action and so could never be granted.
+        Raises `ValueError` without any action, or for text that is no action and so could never be granted.
         """
         check_actions(actions)
         if not self.permissions.issuperset(actions):
             raise self._insufficient(actions)
 
     def require_any(self, *actions: str) -> None:
-        """Return if the token carries at least one of `actions`; else raise `InsufficientScope`."""
+        """Check that the token carries at least one of `actions`. Raises `InsufficientScope`."""
         check_actions(actions)
         if self.permissions.isdisjoint(actions):
             raise self._insufficient(actions, any_of=True)
@@ -120,7 +124,7 @@ class VerifiedToken:
 
 
 def _copied(value: Any) -> Any:
-    """A copy of a JSON value, which the caller may change."""
+    """Copy a JSON value, so that the caller may change the copy."""
     if isinstance(value, Mapping):
         return {name: _copied(item) for name, item in value.items()}
     return list(map(_copied, value)) if isinstance(value, list) else value

@@ -13,10 +13,10 @@ from authsec.verifier.token import VerifiedToken
 
 
 class CachedToken(NamedTuple):
-    """A token that `key` signed and that passed every check but those of time and revocation.
+    """A token that `key` signed and that passed every check except those of time and revocation.
 
-    A revocation can name one of its `subjects`. The fields are those that each request reads, and little else: of
-    thousands of tokens hardly anything is in the processor's caches. The token itself is not stored.
+    A revocation can name one of its `subjects`. The fields are mostly those that each request reads: with
+    thousands of tokens, hardly any data is in the processor's caches. The token itself is not stored.
     """
 
     kid: str
@@ -42,11 +42,11 @@ class CachedToken(NamedTuple):
 
 
 class VerificationCache:
-    """At most `at_most` tokens, by the SHA-256 of all their octets; none if it is 0. Used from any thread.
+    """A cache of at most `at_most` tokens, by the SHA-256 of the token; 0 disables it. Callable from any thread.
 
-    There are two generations: a token that is shown goes into the young one, and when that is full the old one is
-    forgotten. No lock is needed, since each step is one of a dict: threads that meet can at worst make each other
-    forget. So there is nothing to mend after a fork either.
+    The cache has two generations. A token that is used goes into the young generation. When that is full, the old
+    generation is deleted and the young one becomes the old one. Each step is a single dict operation, so no lock
+    is needed: concurrent threads can at worst lose cached tokens. A fork therefore leaves no lock to reset.
     """
 
     __slots__ = ("_each", "_old", "_young")
@@ -59,7 +59,7 @@ class VerificationCache:
         self._old: dict[bytes, CachedToken] = {}
 
     def get(self, digest: bytes) -> CachedToken | None:
-        """The cached token with this digest, which stays longer in the cache then."""
+        """Return the cached token with this digest, and keep it longer in the cache."""
         known = self._young.get(digest)
         if known is None and (known := self._old.get(digest)) is not None:
             self.put(digest, known)
@@ -78,5 +78,5 @@ class VerificationCache:
 
 
 def token_digest(token: str) -> bytes:
-    """SHA-256 of its octets, so that no two texts have the same."""
+    """Return the SHA-256 of the token, a different digest for each text."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

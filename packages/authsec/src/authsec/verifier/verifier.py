@@ -69,7 +69,7 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Safe to show to operators. `revocations` is None where none are followed."""
+    """The state of keys and revocations, safe to show to operators. `revocations` is None without a feed."""
 
     keys: KeysHealth
     revocations: FeedHealth | None
@@ -78,34 +78,38 @@ class Health:
 class TokenVerifier:
     """Verifies delegation tokens for one API. Make one and share it between threads, event loops and forked workers.
 
-    `issuer` is the authority's `iss`, exactly as in its tokens; `audience` is this API's identifier. Neither has a
-    default: a token for another API must not open this one.
+    `issuer` is the authority's `iss`, exactly as in its tokens. `audience` is this API's identifier. Neither has
+    a default: a token for another API must not be accepted here.
 
-    `keys` is a JWK Set, as a mapping or as the path of a file that is read now. Without it the keys are fetched from
-    the authority's metadata at `<issuer>/.well-known/oauth-authorization-server` when the first token arrives, and
-    kept fresh. `fresh_for`, `keep_for` and `unknown_key_pause` (seconds) are explained at
-    `authsec.verifier.published_keys.PublishedKeys`.
+    `keys` is a JWK Set: a mapping, or the path of a file that is read at once. Without `keys`, the first token
+    starts the fetch of the key set. The metadata at `<issuer>/.well-known/oauth-authorization-server` names its
+    address. The set is then kept fresh. `authsec.verifier.published_keys.PublishedKeys` explains `fresh_for`,
+    `keep_for` and `unknown_key_pause` (seconds).
 
-    `revocations` says what counts while the authority's feed of revocations cannot be followed. It is followed in one
-    background thread a process and authority, from the first token on, so that what is revoked is refused within a
-    second or so. With `"fail_closed"` nothing is accepted once the feed has said nothing for `stale_after` seconds
-    (`RevocationsUnavailable`, 503), or where there is no feed. With `"introspect"` the authority is then asked about
-    each token (RFC 7662); it knows this API by its `credential`, without which the environment's
-    `AUTHSEC_API_CREDENTIAL` counts. With `"until_exp"` tokens are accepted on, until they expire; with given `keys` it
-    also means that nothing is followed, and that no server is needed. An object that answers as
-    `authsec.verifier.Revocations` does is asked instead. A forked worker starts a thread of its own; `close` ends it,
-    and so does the end of the last verifier.
+    `revocations` is the policy for times when the authority's feed of revocations cannot be followed. One
+    background thread per process and authority follows the feed from the first token on. So a revoked token is
+    refused within a second or so.
 
-    With a `shared_file` one worker of a host follows and the others read there what it hears, instead of each having a
-    connection of its own; without it the environment's `AUTHSEC_REVOCATIONS_FILE` counts. Its folder must be writable
-    by the workers' user alone.
+    - `"fail_closed"`: no token is accepted if the feed is silent for `stale_after` seconds, or if there is no
+      feed (`RevocationsUnavailable`, 503).
+    - `"introspect"`: in these cases the authority is asked about each token (RFC 7662). The authority identifies
+      this API by `credential`, which defaults to the environment's `AUTHSEC_API_CREDENTIAL`.
+    - `"until_exp"`: in these cases tokens are accepted until they expire. With `keys` set, no feed is followed
+      and no server is needed.
+    - An object with the methods of `authsec.verifier.Revocations` replaces the feed.
 
-    `remember` tokens that were verified are known again, so that their next request costs a few microseconds; 0 for
-    none. Whether the key still counts, the time and the revocations are asked each time.
+    A forked worker starts its own thread. `close` ends the thread, and so does the end of the last verifier.
 
-    `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
-    `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`; `HTTPS_PROXY` and `NO_PROXY` are obeyed. Raises `ConfigError` for
-    settings that cannot protect anything.
+    With a `shared_file`, one worker of a host follows the feed, and the others read its batches from the file.
+    Without it, each worker has its own connection. The default is the environment's `AUTHSEC_REVOCATIONS_FILE`.
+    Only the workers' user may have write access to the file's folder.
+
+    `remember` is the number of verified tokens in the cache; 0 disables the cache. The next request with a cached
+    token costs a few microseconds. The key, the time and the revocations are checked for each request.
+
+    `leeway` is the permitted difference between the clocks, in seconds. `ca_file` and `allow_http_hosts` default
+    to the environment's `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`. `HTTPS_PROXY` and `NO_PROXY` are
+    obeyed. Raises `ConfigError` for settings that cannot protect anything.
     """
 
     def __init__(
@@ -174,14 +178,14 @@ class TokenVerifier:
 
     @property
     def issuers(self) -> tuple[str, ...]:
-        """The authority whose tokens may count: one, here."""
+        """The issuer whose tokens are accepted, as a tuple of one."""
         return (self.expected.issuer,)
 
     def verify(self, bearer: str) -> VerifiedToken:
         """Verify the token of an `Authorization: Bearer` header (without the word Bearer).
 
         Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
-        fetch of keys, some five seconds at most, and the first time as long for the feed of revocations.
+        fetch of keys, about five seconds at most. The first call may wait as long for the feed of revocations.
         """
         digest = token_digest(
             bearer[: self._max_bytes + 1]
@@ -190,13 +194,13 @@ class TokenVerifier:
         return self._verify_cached(known) or run_in_place(self._verify(bearer, digest, known, call_in_place))
 
     async def averify(self, bearer: str) -> VerifiedToken:
-        """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
+        """Verify a token without blocking the asyncio event loop: waits run in a thread. Otherwise like `verify`."""
         digest = token_digest(bearer[: self._max_bytes + 1])
         known = self._cached(digest)
         return self._verify_cached(known) or await self._verify(bearer, digest, known, asyncio.to_thread)
 
     def _verify_cached(self, known: CachedToken | None) -> VerifiedToken | None:
-        """The identity of a cached token, without waiting; None if it takes more. Nearly every request ends here."""
+        """Verify a cached token without waiting; return None if that is not possible. Most requests end here."""
         # Whether it is current is asked before what has ended: that is as recent, or more so.
         if known is None or not self._revocations.settled or not self._revocations.current:
             return None
@@ -218,9 +222,10 @@ class TokenVerifier:
         return self._conclude(known)  # with what was found out
 
     def check_ready(self) -> None:
-        """Return if keys and revocations are known well enough to accept a token; else raise `VerificationUnavailable`.
+        """Check that keys and revocations are fresh enough to accept a token. Raises `VerificationUnavailable`.
 
-        Begins what the first token would begin, and may wait as long: for servers that would rather know before.
+        The call starts the same fetches as the first token, and may wait as long. A server can call `check_ready` at
+        startup to find problems before the first request.
         """
         self._revocations.settle()
         self._keys.check_current()
@@ -230,20 +235,20 @@ class TokenVerifier:
             raise RevocationsUnavailable(f"What has been revoked is not known: {why}.", retry_after=RETRY_AFTER)
 
     def health(self) -> Health:
-        """How fresh keys and revocations are, and what is in the way. Never waits, and asks nobody."""
+        """Return how fresh keys and revocations are, and the last failures. Never waits, and sends no request."""
         return Health(keys=self._keys.health(), revocations=self._revocations.health())
 
     def close(self) -> None:
-        """End the background thread, if no other verifier needs it. Then revocations are followed no more."""
+        """Stop the background thread if no other verifier needs it. This verifier then follows no revocations."""
         self._revocations.close()
 
     def _cached(self, digest: bytes) -> CachedToken | None:
-        """The cached token, if the key that verified it is still in use."""
+        """Return the cached token if the key that verified it is still in use."""
         known = self._cache.get(digest)
         return known if known is not None and self._keys.at_hand(known.kid) is known.key else None
 
     def _parse(self, bearer: str) -> UnverifiedJws:
-        """Parse the token, and refuse what needs no key to be refused."""
+        """Parse the token, and make the checks that need no key. Raises `InvalidToken`."""
         try:
             jws = parse_compact(bearer, max_bytes=self._max_bytes)
         except JoseError as error:
@@ -256,7 +261,11 @@ class TokenVerifier:
         return jws
 
     def _refuse_other_issuer(self, case: Case, named: str) -> None:
-        """Unverified, `iss` may only refuse: our authority's keys say nothing about a token of another one."""
+        """Refuse a token of another issuer before its signature is checked. Raises `InvalidToken`.
+
+        An unverified `iss` may only refuse a token. Our authority's keys prove nothing about a token of another
+        authority.
+        """
         try:
             apply(ISSUER_CHECKS, case)
         except InvalidToken:
@@ -264,7 +273,7 @@ class TokenVerifier:
             raise
 
     def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> CachedToken:
-        """The signature, then the claims."""
+        """Check the signature, then the claims. Raises `InvalidToken`."""
         if key is None:
             raise InvalidToken(
                 "The token is signed with a key that the authority does not publish.",
@@ -285,7 +294,7 @@ class TokenVerifier:
         return CachedToken.of(jws.claims, jws.header["kid"], key)
 
     def _conclude(self, known: CachedToken) -> VerifiedToken:
-        """The checks of every request: revocation and time."""
+        """Make the checks of every request: revocation and time. Raises `InvalidToken`."""
         revoked = self._revocations.ended(known.subjects, known.version)
         apply(VALIDITY_CHECKS, Validity(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
         return known.identity
@@ -303,7 +312,7 @@ class TokenVerifier:
 
 
 def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl.SSLContext | None) -> Introspection:
-    """The introspection of single tokens; raises `ConfigError` where the authority would not answer."""
+    """Make the introspection of single tokens. Raises `ConfigError` without a credential."""
     if credential is None:
         raise ConfigError(
             f'revocations="introspect" needs credential=… (or {CREDENTIAL}): by it the authority knows the API that '
@@ -325,7 +334,7 @@ def _key_set(keys: KeySet) -> Mapping[str, Any]:
 
 
 def _trust(issuer: str, ca_file: str | None, allow_http_hosts: Collection[str] | None) -> ssl.SSLContext | None:
-    """The trust store, for an issuer that may be used at all; None over plain http."""
+    """Check the issuer, and return the trust store; None over plain http. Raises `ConfigError`."""
     check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
     return trust_store(ca_file) if urlsplit(issuer).scheme == "https" else None
 

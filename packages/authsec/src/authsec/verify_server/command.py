@@ -1,4 +1,4 @@
-"""The command `authsec verify-server`: its options, which are settings of the environment as well."""
+"""The command `authsec verify-server`: its options, which environment variables can also set."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
 def verify_server(**options: Any) -> None:
     """Verify tokens for a proxy (nginx, Apache, haproxy, Envoy, Traefik, Caddy) before an API in any language.
 
-    The proxy asks at /verify?require=customers:read, and passes on who calls in the headers AuthSec-Agent,
-    AuthSec-Permissions and others, or the refusal. Configurations to copy are in the folder deploy of a clone.
+    The proxy sends a request to /verify?require=customers:read. The proxy passes on the refusal, or the caller in
+    the headers AuthSec-Agent, AuthSec-Permissions and others. The folder deploy of a clone has configurations to
+    copy.
 
-    AUTHSEC_CA_FILE names the certificates of a company's own authority. AUTHSEC_API_CREDENTIAL is the API's credential,
-    which --revocations introspect needs. With AUTHSEC_REVOCATIONS_FILE, a file in a folder of this user alone, all
-    servers of a host follow the authority together, over one connection.
+    AUTHSEC_CA_FILE names the certificates of a company's own certificate authority. AUTHSEC_API_CREDENTIAL is the
+    API's credential, which --revocations introspect needs. AUTHSEC_REVOCATIONS_FILE names a file in a folder of
+    this user alone. With this file, all servers of a host share one connection to the authority.
     """
     try:
         from authsec.verify_server.listen_address import ListenAddress

@@ -1,7 +1,7 @@
-"""The decision on one request of a proxy, over HTTP or FastCGI, and what the proxy's configuration requires.
+"""The decision on one request of a proxy, over HTTP or FastCGI, by the actions that its configuration requires.
 
-The configuration is a query such as `require=customers:read&require=tickets:write`. Its author may have made a mistake,
-and a mistake must not let anybody in: a query that is not understood in full is refused.
+The configuration is a query such as `require=customers:read&require=tickets:write`. A mistake in the query
+must not let any caller in. So a query with an unknown or invalid part is refused.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ _KNOWN: Final = ("require", "require_any", "audience", "refusal")
 
 
 class Misconfigured(Exception):
-    """The proxy asks in a way that has no safe reading. The text is for its operator's log, and repeats no token."""
+    """The proxy's request cannot be interpreted safely. The text is for the operator's log, and contains no token."""
 
 
 class Gates:
-    """The gates of one or several APIs, by their audience."""
+    """The gates of one or more APIs, by audience."""
 
     def __init__(self, gates: Mapping[str, Gate]) -> None:
         self.gates = gates
 
     async def decide(self, query: str, authorizations: Sequence[str], target: str = "") -> VerifiedToken | Response:
-        """The caller, if it has the actions that `query` requires; else the response that refuses it.
+        """Return the caller if it has the actions that `query` requires; else the response that refuses it.
 
-        `target` is what was requested of the API, if the proxy says so; it is for the log and decides nothing.
+        `target` is the path that the caller requested, if the proxy sends it. `target` is only logged, and affects no
+        decision.
         """
         try:
             requirement = Requirement.read(query)
@@ -61,7 +62,7 @@ class Gates:
         )
 
     def gate_of(self, audience: str | None) -> Gate:
-        """The gate of that API; of the only one if none is named. Raises `Misconfigured`."""
+        """Return the gate of this API; without `audience`, the only gate. Raises `Misconfigured`."""
         if audience is None:
             if len(self.gates) > 1:  # a token for one API must not open another because somebody forgot to say which
                 raise Misconfigured("several APIs are protected here: add audience=, the identifier of the one")
@@ -76,7 +77,7 @@ class Gates:
 
 
 def misconfigured(error: Misconfigured, target: str = "") -> Response:
-    """Why is for the operator's log, with the path that was requested; callers learn whose mistake it is."""
+    """Log the mistake with the requested path, and return a 500 answer that names the proxy as its cause."""
     path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # a query may hold what no log should
     _log.error("the proxy's configuration%s cannot be followed: %s", f" for {path}" if path else "", error)
     body = {
@@ -104,16 +105,17 @@ def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate:
 
 
 def with_refusal_header(answer: Response) -> Response:
-    """The refusal in a header as well: `json.dumps` escapes line breaks and all but ASCII."""
+    """Add the refusal as a header: `json.dumps` escapes line breaks and non-ASCII characters."""
     told = (REFUSAL, answer.content.decode("ascii"))
     return Response(status=answer.status, body=answer.body, headers=(*answer.headers, told))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """A token for `audience` (None: for the only API there is) with `all_of` the actions, and with one of `any_of`.
+    """The requirements of one request: a token for `audience`, all actions of `all_of`, and one of `any_of`.
 
-    `refusal_in_header`: the body of a refusal is wanted in a header, too, by a proxy that reads no bodies (nginx).
+    `audience` is None if the server protects only one API. `refusal_in_header` adds the body of a refusal as a
+    header, for a proxy that reads no bodies (nginx).
     """
 
     audience: str | None
@@ -123,7 +125,10 @@ class Requirement:
 
     @classmethod
     def read(cls, query: str) -> Self:
-        """Raises `Misconfigured`, also for a query that asks for nothing: it may have been forgotten."""
+        """Parse the query of a proxy. Raises `Misconfigured`, also for a query that requires nothing.
+
+        Such a query may be a mistake.
+        """
         given = _parameters(query)
         all_of, any_of = _actions("require", given["require"]), _actions("require_any", given["require_any"])
         if not all_of and not any_of:
@@ -159,7 +164,7 @@ def _parameters(query: str) -> dict[str, list[str]]:
 
 
 def _actions(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Several in one value are joined by commas, for configurations in which a value can be set in one place only."""
+    """Split values at commas into actions, for configurations that can set only one value. Raises `Misconfigured`."""
     found = tuple(action for value in values for action in value.split(","))
     wrong = [action for action in found if not ACTION.fullmatch(action) and action != ANY_AGENT]
     if wrong:

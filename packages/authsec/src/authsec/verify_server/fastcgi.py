@@ -1,7 +1,8 @@
 """The server as a FastCGI authorizer, for Apache (mod_authnz_fcgi).
 
-Of the protocol (FastCGI 1.0 §3, §6.3) there is what an authorizer needs: one request a connection, no body. The request
-comes as CGI variables, those of the configuration among them; the answer goes back as CGI headers.
+The module implements the part of FastCGI 1.0 (§3, §6.3) that an authorizer needs: one request per connection,
+no body. The request arrives as CGI variables, including those of the configuration. The answer is sent as CGI
+headers.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ class _Record(IntEnum):
 
 
 class BadRecord(Exception):
-    """The record is no request to an authorizer."""
+    """The record is not part of a valid request to an authorizer."""
 
 
 class FastCgi:
-    """Answers one connection after the other; give `serve` to `asyncio.start_server`."""
+    """A FastCGI server. Pass `serve` to `asyncio.start_server`."""
 
     def __init__(self, gates: Gates) -> None:
         self._gates = gates
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: one request."""
+        """Answer the one request of a connection."""
         try:
             async with asyncio.timeout(_SECONDS):
                 await self._answer(reader, writer)
@@ -96,7 +97,7 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
 
 
 async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
-    """The stream of variables, which an empty record ends."""
+    """Read the stream of variables, up to the empty record that ends it. Raises `BadRecord`."""
     found = bytearray()
     while True:
         kind, of, content = await _read(reader)
@@ -110,7 +111,7 @@ async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
 
 
 def _pairs(stream: bytes) -> Iterator[tuple[str, str]]:
-    """Names and values, each after the lengths of both."""
+    """Yield names and values; the lengths of both precede them in the stream. Raises `BadRecord`."""
     at = 0
     while at < len(stream):
         name, at = _length(stream, at)
@@ -122,7 +123,7 @@ def _pairs(stream: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _length(stream: bytes, at: int) -> tuple[int, int]:
-    """One byte, or four of which the first bit is set; and where it goes on."""
+    """Read a length of one byte, or of four if the first bit is set. Return it and the next offset."""
     size = 4 if at < len(stream) and stream[at] & 0x80 else 1
     if at + size > len(stream):
         raise BadRecord("its variables are cut off")
@@ -130,7 +131,7 @@ def _length(stream: bytes, at: int) -> tuple[int, int]:
 
 
 def _cgi(decided: VerifiedToken | Response) -> bytes:
-    """Headers that begin with Variable- become variables of Apache; those of a refusal reach the caller."""
+    """Format the answer as CGI. Apache makes variables of `Variable-` headers; a refusal's headers reach the caller."""
     if isinstance(decided, Response):
         refused = _refusal(decided)
         return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _refusal(_shortened(decided))
@@ -148,7 +149,7 @@ def _refusal(answer: Response) -> bytes:
 
 
 def _shortened(answer: Response) -> Response:
-    """The same refusal without what makes it long, such as each action that a token allows."""
+    """Return the same refusal without its long parts, such as the list of all allowed actions."""
     told = {name: answer.body[name] for name in ("error", "reason", "details", "retryable")}
     body = {name: value if len(json.dumps(value)) <= _MOST_OF_ONE_THING else _LEFT_OUT for name, value in told.items()}
     headers = tuple((name, value) for name, value in answer.headers if len(value) <= _MOST_OF_ONE_THING)

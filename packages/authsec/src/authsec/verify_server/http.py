@@ -2,11 +2,11 @@
 
 | path | for |
 |---|---|
-| `/verify?require=…` | proxies that ask at an address of their choice (nginx, haproxy, Traefik, Caddy); 204 lets in |
-| `/verify/require=…/` and whatever follows | Envoy, which asks at a prefix before the request's path; 200 lets in |
-| `/open` | Traefik, for open paths: 200 always; only where it asks, it takes headers out by pattern |
-| `/healthz` | whoever watches |
-| `/.well-known/oauth-protected-resource` and below | agents, which the challenge sends there (RFC 9728) |
+| `/verify?require=…` | proxies with a configurable address (nginx, haproxy, Traefik, Caddy); 204 accepts |
+| `/verify/require=…/` and any path below | Envoy, which adds a prefix to the request's path; 200 accepts |
+| `/open` | Traefik, for open paths: always 200. Traefik removes headers by pattern only where it asks |
+| `/healthz` | monitoring |
+| `/.well-known/oauth-protected-resource` and below | agents: the challenge names this address (RFC 9728) |
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _NOTHING_HERE: Final = Response(
 
 
 class VerifyApp:
-    """Answers proxies. `health` may wait, and is asked in a thread."""
+    """The ASGI application that answers proxies. `health` may wait, so it runs in a thread."""
 
     def __init__(self, gates: Gates, health: Callable[[], Response]) -> None:
         self._gates = gates
@@ -93,7 +93,10 @@ class VerifyApp:
         return misconfigured(Misconfigured(f"there is {_VERIFY} and /healthz here, and not what was asked for"))
 
     def _metadata(self, path: str, query: str) -> Response:
-        """The document that some gate has at this path. Several can have one at the same path of different hosts."""
+        """Return the metadata that a gate publishes at this path.
+
+        Gates for different hosts can publish metadata at the same path; the query's `audience` then selects one.
+        """
         (audience,) = parse_qs(query).get("audience", [None])[:1]
         try:
             gates = list(self._gates.gates.values()) if audience is None else [self._gates.gate_of(audience)]

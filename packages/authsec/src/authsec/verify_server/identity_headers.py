@@ -1,6 +1,7 @@
-"""The caller, as headers of the request that goes on to the API.
+"""The caller's identity, as headers of the request that the proxy passes on to the API.
 
-Every header is there every time, an empty one too, so that the proxy overwrites whatever the caller sent by that name.
+Every header is always sent, even if it is empty. So the proxy overwrites any header of that name from the
+caller.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _AS_IT_IS: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
 def identity_headers(identity: VerifiedToken) -> list[tuple[str, str]]:
-    """The headers, in the order of `NAMES`. Lists are separated by spaces."""
+    """Return the identity headers in the order of `NAMES`. Lists are separated by spaces."""
     values = (
         _item(identity.agent),
         _item(identity.client_id),
@@ -42,7 +43,7 @@ def identity_headers(identity: VerifiedToken) -> list[tuple[str, str]]:
 
 
 def _attestation(attestation: Attestation) -> str:
-    """The method comes first; `enrolled`, `validation` and `selectors` follow where there are any."""
+    """Format the attestation: first the method, then `enrolled`, `validation` and `selectors` if there are any."""
     parts = [_item(attestation.method)]
     if attestation.enrolled:
         parts.append("enrolled")

@@ -1,4 +1,4 @@
-"""The address on which the server listens: a host and port, or a file (a Unix socket)."""
+"""The address on which the server listens: a host and port, or a Unix socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BACKLOG: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenAddress:
-    """`host` and `port`, or the `path` of a Unix socket."""
+    """A `host` and `port`, or the `path` of a Unix socket."""
 
     host: str = ""
     port: int = 0
@@ -29,7 +29,10 @@ class ListenAddress:
 
     @classmethod
     def read(cls, text: str, *, beyond_loopback: bool) -> Self:
-        """`127.0.0.1:8094`, `[::1]:8094`, `unix:/run/authsec.sock`; port 0 takes a free one. Raises `ConfigError`."""
+        """Parse `127.0.0.1:8094`, `[::1]:8094` or `unix:/run/authsec.sock`. Raises `ConfigError`.
+
+        Port 0 takes a free port.
+        """
         if text.startswith(_UNIX):
             path = text.removeprefix(_UNIX)
             if not hasattr(socket, "AF_UNIX"):
@@ -54,14 +57,14 @@ class ListenAddress:
 
     @classmethod
     def read_port(cls, text: str, *, beyond_loopback: bool) -> Self:
-        """The same, but no Unix socket: Apache asks its FastCGI authorizers over ports only."""
+        """Parse a host and port only: Apache calls FastCGI authorizers over no Unix socket. Raises `ConfigError`."""
         if text.startswith(_UNIX):
             raise _invalid("Apache asks over a port only: write 127.0.0.1:8095.")
         return cls.read(text, beyond_loopback=beyond_loopback)
 
     @contextmanager
     def listening(self) -> Iterator[socket.socket]:
-        """The socket; a file is removed again. Raises `ConfigError` where that place cannot be had."""
+        """Listen until the block ends, then remove a Unix socket's file. Raises `ConfigError` if listening fails."""
         try:
             listener = self._open()
         except OSError as error:
@@ -101,13 +104,13 @@ class ListenAddress:
 
 
 def address_of(listener: socket.socket) -> ListenAddress:
-    """Where it listens in fact, if any free port would do."""
+    """Return the address in use, with the actual port if port 0 was set."""
     name = listener.getsockname()
     return ListenAddress(path=name) if isinstance(name, str) else ListenAddress(host=name[0], port=name[1])
 
 
 def _remove_left_over(path: str) -> None:
-    """A socket that a killed server has left. One that somebody listens on stays, and so does any other file."""
+    """Remove the socket of a killed server. A socket in use and any other kind of file remain."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return

@@ -1,4 +1,4 @@
-"""The server: its sockets, its signals, its health, its end."""
+"""The server: its sockets, signals, health check and shutdown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FINISH_SECONDS: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """The options of the command. `listen` is for HTTP, `fastcgi` for Apache, if set."""
+    """The options of the command. `listen` is the address for HTTP; `fastcgi`, if set, is the address for Apache."""
 
     issuer: str
     audiences: tuple[str, ...]
@@ -43,7 +43,7 @@ class ServerSettings:
     publish_metadata: bool
 
     def verifiers(self) -> list[TokenVerifier]:
-        """One an API. Raises `ConfigError`."""
+        """Make one verifier per API. Raises `ConfigError`."""
         if self.revocations == "introspect" and len(self.audiences) > 1:
             raise ConfigError(
                 "With introspect the authority is asked by the credential of one API, and would answer nothing about "
@@ -57,7 +57,7 @@ class ServerSettings:
 
 
 def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
-    """Serve until SIGTERM or Ctrl-C, and end the process. Raises `ConfigError` for settings that cannot work."""
+    """Serve until SIGTERM or Ctrl-C, then end the process. Raises `ConfigError` for invalid settings."""
     with ExitStack() as stack:
         verifiers = settings.verifiers()
         listener = stack.enter_context(settings.listen.listening())
@@ -75,7 +75,7 @@ def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
 
 
 def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: ListenAddress | None) -> list[str]:
-    """The protected APIs, and the addresses for the proxy."""
+    """Describe the protected APIs, and the addresses for the proxy."""
     also = f" and fcgi://{fastcgi}" if fastcgi else ""
     meanings = {
         "fail_closed": f"nothing passes if revocations are not known for {settings.stale_after:g} s",
@@ -90,7 +90,7 @@ def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: List
 
 
 class VerifyServer(uvicorn.Server):
-    """Answers over HTTP, and over FastCGI where that is wanted."""
+    """The server for HTTP, and for FastCGI if that is set."""
 
     def __init__(self, settings: ServerSettings, verifiers: Sequence[TokenVerifier]) -> None:
         gates = {
@@ -114,7 +114,7 @@ class VerifyServer(uvicorn.Server):
         super().__init__(config)
 
     async def serve_on(self, listener: socket.socket, fastcgi: socket.socket | None) -> None:
-        """Until `end`."""
+        """Serve until `end`."""
         # What the first token would have to wait for is begun at once. Whatever is in the way, the verifiers log.
         begun = asyncio.get_running_loop().run_in_executor(None, self._health)
         asked = None if fastcgi is None else await asyncio.start_server(FastCgi(self._gates).serve, sock=fastcgi)
@@ -124,19 +124,19 @@ class VerifyServer(uvicorn.Server):
         begun.cancel()
 
     def end(self, *_signal: object) -> None:
-        """Take no more connections, and end what there is within a second."""
+        """Stop accepting connections, and finish the current requests within a second."""
         self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """`run` has them: uvicorn would end the process by the signal, as if it had not been heard."""
+        """Leave the signals to `run`: uvicorn would end the process by the signal, as if nothing had handled it."""
         yield
 
 
 def health_of(verifiers: Sequence[TokenVerifier], *, asks: bool) -> Response:
-    """200 while good tokens pass; 503 while they would be refused, all of them. May wait for some seconds.
+    """Answer 200 while all APIs accept good tokens, and 503 if an API refuses all tokens. May wait for some seconds.
 
-    `asks`: while the feed of revocations is not known, the authority is asked about each token.
+    `asks` means that the authority is asked about each token while the feed of revocations is not known.
     """
     apis = [_of(verifier, asks=asks) for verifier in verifiers]
     refusing = any(api["status"] == "refusing" for api in apis)

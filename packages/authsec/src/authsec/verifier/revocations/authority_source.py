@@ -1,4 +1,4 @@
-"""The feed from the authority itself, over HTTP: as a stream of events, or page by page where none gets through."""
+"""The feed from the authority over HTTP: as a stream of events, or page by page if no stream gets through."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ _HEADERS: Final = {
 
 
 class AuthoritySource:
-    """`address` finds where the feed is, `page` gets a page of it, `stream` makes a connection.
+    """The feed over HTTP. `address` finds the feed, `page` fetches a page of it, `stream` makes a connection.
 
-    Each request has what `headers` say at the moment. `on_batch` gets every batch that was believed.
+    Each request sends the current result of `headers`. `on_batch` receives every batch that was verified and
+    applied.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class AuthoritySource:
         return 0.0
 
     def catch_up(self, run: Run) -> None:
-        """Take all pages there are."""
+        """Fetch and apply all available pages."""
         where = self._found()
         while not run.over:
             page = self._page(f"{where}?since={run.feed.sequence}&limit={PAGE}", self._headers())
@@ -96,7 +97,7 @@ class AuthoritySource:
             stream.stop()
 
     def rest(self) -> None:
-        """Nothing is held between two requests."""
+        """Do nothing: no connection stays open between two requests."""
 
     def forget(self) -> None:
         if self._stream is not None:
@@ -104,7 +105,7 @@ class AuthoritySource:
         self._stream = None
 
     def _found(self) -> str:
-        """Where the feed is; found anew after whatever went wrong."""
+        """Return the address of the feed; look it up again after any failure."""
         where, self._where = self._where or self._address(), None
         return where
 
@@ -135,19 +136,19 @@ class AuthoritySource:
 
 
 def _ignore(run: Run, octets: bytes) -> None:
-    """No other worker wants the batch."""
+    """Ignore the batch: no other worker needs it."""
 
 
 class StreamUnavailable(DocumentRefused):
-    """Something answers, but not with a stream: a proxy that does not let one through, or no place for one more."""
+    """The server answers, but not with a stream: a proxy blocks it, or the authority has reached its stream limit."""
 
 
 class StreamLimitReached(StreamUnavailable):
-    """The authority has none to give: too many follow or begin to, or its database is away. That passes."""
+    """The authority offers no stream for a while: too many followers, or its database is down. A retry can succeed."""
 
 
 class Stream:
-    """One connection to the feed. `stop` and `forget` are for other threads; it is used once."""
+    """One connection to the feed, for one use. Other threads may call `stop` and `forget`."""
 
     def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None) -> None:
         self._clock = clock
@@ -155,7 +156,7 @@ class Stream:
         self._response: urllib3.BaseHTTPResponse | None = None
 
     def messages(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> Iterator[bytes]:
-        """The batches as they come, until the other side ends it. Raises `DocumentRefused`."""
+        """Yield batches as they arrive, until the server ends the stream. Raises `DocumentRefused`."""
         try:
             with open_pool(url, self._trust) as pool:
                 response = pool.request(
@@ -187,14 +188,14 @@ class Stream:
                 raise StreamUnavailable(f"the feed {url} says nothing whole for {SILENCE:g} seconds")
 
     def stop(self) -> None:
-        """End a wait for the next message."""
+        """Interrupt the wait for the next message."""
         response = self._response
         if response is not None:
             with suppress(OSError, ValueError, RuntimeError):  # it has just ended by itself
                 response.shutdown()
 
     def forget(self) -> None:
-        """In a forked child: let go of the connection, which is its parent's, without a word to the other side."""
+        """Close the parent's connection in a forked child, without sending anything to the server."""
         sock = getattr(getattr(self._response, "connection", None), "sock", None)
         self._response = None
         if sock is not None:
@@ -211,10 +212,10 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
 
 
 class Messages:
-    """Cuts a stream of octets into messages, none of which may be longer than `most_bytes`.
+    """Splits a stream of octets into messages of at most `most_bytes`.
 
-    Of HTML §9.2.6 it knows what an authority sends: lines that end in LF or CR LF. Other events, ids and comments are
-    passed over.
+    Only the parts of HTML §9.2.6 that an authority uses are read: lines that end in LF or CR LF. Other events,
+    ids and comments are skipped.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -225,7 +226,7 @@ class Messages:
         self._length = 0
 
     def split(self, piece: bytes) -> Iterator[bytes]:
-        """The data of each message that `piece` completes."""
+        """Yield the data of each message that `piece` completes."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             if message := self._line(line.removesuffix(b"\r")):

@@ -1,4 +1,4 @@
-"""One batch of the feed: its entries, once it is shown to be the authority's, whole, recent and the next."""
+"""One batch of the feed: read its entries after checking its signature, completeness, age and order."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ Subject = tuple[str, str]  # its kind and its id; of a role the hash of its name
 
 
 class BatchRefused(Exception):
-    """A batch of the feed cannot be believed, so nothing of it counts. The text is safe to show."""
+    """A batch of the feed is not valid, so none of its entries is applied. The error text is safe to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Ends every token of `subject` whose `authority_version` is below `version`. `at` is in seconds of the epoch."""
+    """Revokes every token of `subject` whose `authority_version` is below `version`.
+
+    `at` is in seconds since the epoch.
+    """
 
     sequence: int
     subject: Subject
@@ -38,9 +41,10 @@ class Entry:
 
 
 class Position(NamedTuple):
-    """How far a feed is known: the number of an entry, and the digest that tells it from others of that number.
+    """A position in the feed: the number of an entry, and its digest.
 
-    There are others once an authority's database was restored from a backup: it gives the numbers again.
+    The digest distinguishes entries with the same number. Such entries exist after an authority's database is
+    restored from a backup: the authority then assigns the numbers again.
     """
 
     sequence: int
@@ -52,11 +56,11 @@ BEGINNING: Final = Position(0, "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The revocations between `since` and `through`; more follows where `through` is below `last`.
+    """The revocations between `since` and `through`. More batches follow if `through` is below `last`.
 
-    A `snapshot` holds all that can still matter up to `through`. `signed_at` is the authority's time, in seconds.
-    `follows` is the digest of the entry after which it was asked for; None for a snapshot, which follows nothing, and
-    where the batch does not come so far. `reaches` is where whoever has taken it is.
+    A `snapshot` contains every revocation up to `through` that can still matter. `signed_at` is the authority's
+    time, in seconds. `follows` is the digest of the entry that the reader has reached. `follows` is None for a
+    snapshot, and for a batch that does not reach that entry. `reaches` is the reader's position after this batch.
     """
 
     since: int
@@ -70,17 +74,17 @@ class Batch:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing had ended that it leaves out."""
+        """Whether the batch reaches the end of the feed."""
         return self.through == self.last
 
 
 def read_batch(
     octets: bytes, *, issuer: str, asked: int, keys: KeySource, now: float, overlapping: bool = False
 ) -> Batch:
-    """The batch that follows the sequence `asked`; raises `BatchRefused`, or `KeysUnavailable`.
+    """Read the batch that follows the sequence `asked`. Raises `BatchRefused` or `KeysUnavailable`.
 
-    An `overlapping` one may begin before, since somebody else asked for it. Whether it `follows` what is known is for
-    the caller to see.
+    An `overlapping` batch may begin earlier, because another worker requested it. The caller must check that
+    `follows` matches its own position.
     """
     try:
         document = strict_json.loads(octets, max_bytes=MOST_BYTES)
@@ -108,12 +112,15 @@ def read_batch(
 
 
 def digest_of(published: object) -> str:
-    """SHA-256 (hex) of what stands in a batch, as JSON with sorted names and without spaces."""
+    """Return the SHA-256 (hex) of a batch's entry or entries, as JSON with sorted names and without spaces."""
     return hashlib.sha256(strict_json.dumps(published)).hexdigest()
 
 
 def _followed(head: Mapping[str, Any], entries: list[Any], asked: int) -> str | None:
-    """The digest of entry number `asked`: the head's, or that of the entry itself in a batch that begins before it."""
+    """Return the digest of entry number `asked`, or None if the batch does not have it.
+
+    The digest comes from the head, or from the entry itself in a batch that begins earlier.
+    """
     before = asked - head["since"]
     if head["snapshot"] or not 0 <= before <= len(entries):
         return None
@@ -121,7 +128,7 @@ def _followed(head: Mapping[str, Any], entries: list[Any], asked: int) -> str | 
 
 
 def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
-    """The claims of the head, if a key of the feed signed it as one."""
+    """Return the claims of the head, after verifying its type and its signature with a key of the feed."""
     if not isinstance(head, str):
         raise BatchRefused("a batch has no head")
     try:
@@ -169,7 +176,7 @@ def _check_order(batch: Batch, asked: int) -> None:
 
 
 def entry_of(value: object) -> Entry:
-    """Read one entry, or raise `BatchRefused`. Members that are not known here say nothing that is."""
+    """Read one entry, and ignore its unknown members. Raises `BatchRefused`."""
     if not isinstance(value, dict):
         raise BatchRefused("an entry is not an object")
     kind, subject, at = value.get("kind"), value.get("subject"), value.get("at")
@@ -182,7 +189,7 @@ def entry_of(value: object) -> Entry:
 
 
 def subjects_of(claims: Mapping[str, Any], kid: str) -> tuple[Subject, ...]:
-    """All that an entry could name of a token with these (checked) claims, signed by this key."""
+    """Return every subject that can revoke a token with these verified claims and this signing key."""
     attestation = claims["attestation"]
     return (
         ("client", claims["client_id"]),
@@ -195,7 +202,7 @@ def subjects_of(claims: Mapping[str, Any], kid: str) -> tuple[Subject, ...]:
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """A whole number that is not negative. A bool is an int, and none."""
+    """Whether `value` is a non-negative integer. A bool is an int in Python, but is refused here."""
     return type(value) is int and value >= 0
 
 

@@ -1,4 +1,4 @@
-"""The thread that follows a feed: one for all who need it, for as long as anybody does."""
+"""The thread that follows a feed: one for all verifiers, as long as at least one has a lease."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _FAILURES: Final = (DocumentRefused, BatchRefused, KeysUnavailable)
 
 
 class Follower:
-    """Keeps `feed` up to date from `source` in a daemon thread, which `ensure` starts and a fork leaves behind.
+    """Keeps `feed` up to date from `source` in a daemon thread. `ensure` starts the thread; a fork does not copy it.
 
-    `jitter` is a random number from 0 to 1, so that those whom a restart cut off do not all come back at once.
+    `jitter` returns a random number from 0 to 1. The random value spreads the retries of followers that a restart
+    disconnected.
     """
 
     def __init__(
@@ -42,11 +43,11 @@ class Follower:
         self._begin_anew()
 
     def lease(self, terms: LeaseTerms, credential: str | None = None) -> Lease:
-        """Have the feed followed for an API, for as long as the lease lives, or until `release`."""
+        """Lease the feed for an API, until the lease is garbage-collected or `release` ends it."""
         return self._leases.acquire(terms, credential)
 
     def release(self, lease: Lease) -> None:
-        """Give a lease back; with the last one the thread ends at once."""
+        """End a lease. The thread stops at once with the last lease."""
         self._leases.release(lease)
         thread = self._thread
         if self._leases or thread is None:
@@ -56,7 +57,7 @@ class Follower:
         thread.join(1.0)
 
     def ensure(self) -> None:
-        """Have the thread running. Costs next to nothing if it is."""
+        """Start the thread if it does not run. The call is almost free if it does."""
         if self._following:
             return
         with self._starting:
@@ -80,7 +81,7 @@ class Follower:
 
     @property
     def settled(self) -> bool:
-        """Whether there has been a first try."""
+        """Whether the first try has succeeded or failed."""
         return self._run.settled
 
     @property
@@ -90,20 +91,20 @@ class Follower:
 
     @property
     def failure(self) -> str | None:
-        """Why it failed; None if it did not."""
+        """The reason for the last failure; None if the last try succeeded."""
         return self._run.failure
 
     @property
     def role(self) -> str:
-        """Where the feed is known from."""
+        """A text that names the source of the revocations: the authority, or another worker's file."""
         return self._run.role
 
     def look(self) -> None:
-        """Have it told in the log if what is known has become too old."""
+        """Log a warning if the revocations have become too old."""
         self._run.log.look()
 
     def forked(self) -> None:
-        """In the child: there is no thread here, and what the source holds is the parent's."""
+        """Reset the follower in a forked child: the thread and the source's connections belong to the parent."""
         self._source.forget()
         self._begin_anew()
 
@@ -153,10 +154,11 @@ class Follower:
 
 
 class Run:
-    """From the thread's start to its end.
+    """One run of the thread, from start to end.
 
-    `settled`: there has been a first try. For whoever watches: `connected`, `failure` (why the last try failed) and
-    `role` (where the feed is known from). `log` has the log say so.
+    `settled` means that the first try has succeeded or failed. For monitoring: `connected`, `failure` (the reason
+    for the last failure) and `role` (the source of the revocations). `log` writes failures and their end to the
+    log.
     """
 
     def __init__(self, feed: Feed, leases: Leases, log: FeedLog) -> None:
@@ -172,15 +174,15 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether nobody wants it any more."""
+        """Whether the run was stopped or the last lease has ended."""
         return self._stop.is_set() or not self._leases
 
     def stop(self) -> None:
-        """End it, from another thread."""
+        """Stop the run, from another thread."""
         self._stop.set()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, unless it is stopped."""
+        """Sleep, unless the run is stopped."""
         self._stop.wait(seconds)
 
     def settle(self, patience: float) -> None:
@@ -188,14 +190,14 @@ class Run:
         self._tried.wait(patience)
 
     def take(self, octets: bytes) -> bool:
-        """Believe a batch, or raise as `Feed.take` does; whether nothing is missing after it."""
+        """Apply a batch of the authority. Return whether the feed is then complete. Raises like `Feed.take`."""
         complete = self.feed.take(octets).complete
         if complete:
             self._succeed()
         return complete
 
     def apply_shared(self, octets: bytes) -> bool:
-        """Apply a batch of the shared file, or raise as `Feed.apply_shared` does; whether nothing is missing now."""
+        """Apply a batch of the shared file. Return whether the feed is complete. Raises like `Feed.apply_shared`."""
         complete = self.feed.apply_shared(octets)
         if complete:
             self._succeed()
@@ -207,7 +209,7 @@ class Run:
         self._settle()
 
     def fail(self, why: str) -> None:
-        """Record why the try failed; in the log once, however often it repeats."""
+        """Record the reason for a failure; log it once, however often it repeats."""
         if why != self.failure:
             self.log.trouble(why)
         self.connected, self.failure = False, why
@@ -219,16 +221,16 @@ class Run:
 
 
 class Source(Protocol):
-    """Where batches come from."""
+    """A source of batches."""
 
     def follow(self, run: Run) -> float:
-        """Have the run take what comes, until something is in the way; the seconds after which to go on."""
+        """Pass batches to the run until an interruption. Return the seconds to wait before the next call."""
 
     def stop(self) -> None:
-        """End a wait for what comes next, from another thread."""
+        """Interrupt the wait for the next batch, from another thread."""
 
     def rest(self) -> None:
-        """Let go of everything, since the run is over."""
+        """Close all files and connections, because the run is over."""
 
     def forget(self) -> None:
-        """In a forked child: let go of what is the parent's, without a word to anybody."""
+        """Close the parent's files and connections in a forked child, without sending anything."""

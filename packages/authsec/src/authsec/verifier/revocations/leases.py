@@ -1,4 +1,4 @@
-"""Leases on the feed: for which APIs it is followed, and the headers that tell the authority so."""
+"""Leases on the feed: the APIs that need it, and the headers that name these APIs to the authority."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTerms:
-    """What one verifier needs of the feed: revocations of tokens for the API `audience`.
+    """The requirements of one verifier: revocations of tokens for the API `audience`.
 
-    A feed older than `oldest` seconds is stale for this verifier. Then it accepts no token, or if it `asks`, none
-    without introspection.
+    A feed older than `oldest` seconds is stale for this verifier. The verifier then accepts no token; if it
+    `asks`, it accepts tokens after introspection only.
     """
 
     audience: str
@@ -26,9 +26,9 @@ class LeaseTerms:
 
 
 class Lease:
-    """One verifier's need of the feed. The follower ends with the last lease, so nothing else refers to it.
+    """One verifier's lease on the feed. The follower stops with the last lease, so only the verifier refers to it.
 
-    `credential` is that of the API, or None; it tells the authority which API follows.
+    `credential` is the API's credential, or None. The credential identifies the API to the authority.
     """
 
     __slots__ = ("__weakref__", "credential", "terms")
@@ -39,16 +39,16 @@ class Lease:
 
 
 class Leases:
-    """All leases. Acquired and released from any thread, by their ids.
+    """All leases, by id. Any thread may acquire or release one.
 
-    No lock is needed, since each step is one of a dict: so there is nothing to mend after a fork either.
+    Each step is a single dict operation, so no lock is needed. A fork therefore leaves no lock to reset.
     """
 
     def __init__(self) -> None:
         self._held: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 
     def acquire(self, terms: LeaseTerms, credential: str | None) -> Lease:
-        """A new lease, until it is released or garbage-collected."""
+        """Make a lease that lasts until it is released or garbage-collected."""
         lease = Lease(terms, credential)
         self._held[id(lease)] = lease
         return lease
@@ -65,9 +65,10 @@ class Leases:
         return {lease.terms for lease in self._there()}
 
     def headers(self) -> Mapping[str, str]:
-        """The headers of each request for the feed: for which APIs, so that people see the impact before they revoke.
+        """Return the headers for each request for the feed.
 
-        Of several credentials one is sent: a request has room for one.
+        The headers name the APIs that follow the feed, so that administrators see the impact before a revocation. Of
+        several credentials only one is sent, because a request has room for one.
         """
         audiences = sorted({terms.audience for terms in self.terms() if _is_sendable(terms.audience)})[:MOST_AUDIENCES]
         credentials = sorted({lease.credential for lease in self._there() if lease.credential is not None})

@@ -1,4 +1,4 @@
-"""The log of how fresh revocations are, and what follows for tokens: each fact once."""
+"""The log of how fresh revocations are, and of the effect on tokens. Each fact is logged once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SHORT: Final = 2.0  # seconds: a stream that is cut and back by then, as when a
 
 
 class FeedLog:
-    """The log of one run of the follower, for all leases. Used from any thread.
+    """The log of one run of the follower, for all leases. Callable from any thread.
 
-    The end of a trouble is a warning as its beginning is, so that whoever was told of the one is told of the other. One
-    that is over at once, with all tokens accepted meanwhile, is not told at all.
+    The end of a failure is a warning too, so that readers of the failure also see its end. A failure that ends
+    within two seconds is not logged, if all tokens were accepted meanwhile.
     """
 
     def __init__(self, feed: Feed, leases: Leases, clock: Clock) -> None:
@@ -35,7 +35,7 @@ class FeedLog:
         self._without: set[LeaseTerms] = set()  # for whom what is known is too old, as was told
 
     def trouble(self, why: str) -> None:
-        """The feed cannot be followed at the moment. Called when that begins, and when the reason is another."""
+        """Record that the feed cannot be followed. Call it when a failure begins, and when its reason changes."""
         with self._lock:
             self._why = why
             self._began = self._began or moment(self._clock)
@@ -43,12 +43,12 @@ class FeedLog:
             self._tell()
 
     def look(self) -> None:
-        """Whether what is known has become too old since, or the trouble lasts."""
+        """Log revocations that have become too old, and a failure that lasts."""
         with self._lock:
             self._tell()
 
     def over(self) -> None:
-        """The feed is followed."""
+        """Record that the feed is followed again."""
         if self._began is None:
             return
         with self._lock:
@@ -75,7 +75,7 @@ class FeedLog:
             )
 
     def _tell_who_is_without(self) -> bool:
-        """Whether there was anybody to be told."""
+        """Log the APIs whose revocations have become too old. Return whether there are any new ones."""
         new = self._are_without() - self._without
         if not new:
             return False
@@ -99,7 +99,7 @@ class FeedLog:
         return f"the revocations of {self._feed.issuer} {known}: {self._why}"
 
     def _until_when(self) -> str:
-        """For how long tokens are accepted all the same."""
+        """Describe how long tokens are still accepted."""
         oldest = min((terms.oldest for terms in self._leases.terms()), default=math.inf)
         if oldest == math.inf:
             return "; tokens are accepted until they expire"

@@ -1,4 +1,4 @@
-"""The policy of a verifier for revocations: its questions, and the answers while revocations are not known."""
+"""The revocation policy of a verifier: how to check tokens, also while the revocations are not known."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ RETRY_AFTER: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedHealth:
-    """How well revocations are known: `age` is in seconds since nothing was missing, None before the first time.
+    """The state of the feed. `age` is the seconds since it was last complete; None before the first time.
 
-    `role` is where from: this process `follows` the authority, or `reads` what another has recorded.
-    `introspection` is None unless the authority is asked about tokens while they are not known.
+    `role` is a text for operators. The text starts with `follows` if this process follows the authority, and with
+    `reads` if it reads another worker's file. A worker whose file is silent `asks` the authority. `introspection`
+    is None unless the policy is to introspect tokens while the feed is stale.
     """
 
     age: float | None
@@ -41,33 +42,33 @@ class Revocations(Protocol):
 
     @property
     def settled(self) -> bool:
-        """Whether `ended` and `current` can be asked without waiting."""
+        """Whether `ended` and `current` can be called without waiting."""
 
     def settle(self) -> None:
-        """Wait until they can; for some seconds at most."""
+        """Wait until `settled` is true, for some seconds at most."""
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
-        """Whether a token is known to have been revoked that rests on these, below this `authority_version`."""
+        """Whether a known revocation of one of these subjects covers a token of this `authority_version`."""
 
     @property
     def current(self) -> bool:
-        """Whether what is known is recent enough to rely on. Never waits."""
+        """Whether the known revocations are recent enough. Never waits."""
 
     def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Where it is not: find out in another way, so that `ended` is right about this (verified) token.
+        """Check this verified token in another way while the feed is stale. `ended` is then right about the token.
 
-        Raises `RevocationsUnavailable` where there is none. May wait, for some seconds at most.
+        Raises `RevocationsUnavailable` if there is no other way. May wait, for some seconds at most.
         """
 
     def health(self) -> FeedHealth | None:
-        """For whoever watches; None where nothing is followed."""
+        """Return the state of the feed for monitoring; None without a feed."""
 
     def close(self) -> None:
-        """Let go of threads and connections."""
+        """Release threads and connections."""
 
 
 def check_policy(revocations: object) -> None:
-    """Raises `ConfigError` for a word that is no policy: what it was meant to say must not be guessed."""
+    """Check the policy's name. Raises `ConfigError` for an unknown name: a guess could weaken the protection."""
     if isinstance(revocations, str) and revocations not in get_args(Policy):
         raise ConfigError(
             'revocations= is "fail_closed" (nothing is accepted while revocations are not known), "introspect" (the '
@@ -77,31 +78,32 @@ def check_policy(revocations: object) -> None:
 
 
 class NoRevocations:
-    """No feed, no revocations: a token is good until it expires."""
+    """No feed and no revocations: a token is valid until it expires."""
 
     settled = True
     current = True  # whoever chose this relies on expiry
 
     def settle(self) -> None:
-        """There is nothing to wait for."""
+        """Do nothing: there is no feed to wait for."""
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:  # noqa: ARG002 - nobody tells us
         return False
 
     def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Nobody has to ask."""
+        """Do nothing: tokens need no other check."""
 
     def health(self) -> FeedHealth | None:
         return None
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there are no threads or connections."""
 
 
 class FollowedRevocations:
-    """The feed of the authority. One older than `stale_after` seconds is not relied on, unless `policy` says so.
+    """The revocations from the authority's feed. A feed older than `stale_after` seconds is not used.
 
-    Whoever asks for it is told to the authority: the `audience`, with the `credential` of its API if there is one.
+    The policy `until_exp` has no such limit. Requests for the feed name the `audience` to the authority, and
+    carry the API's `credential` if there is one.
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class FollowedRevocations:
 
 
 class IntrospectedRevocations:
-    """As `followed`, but that a feed which is too old closes no door: every token is asked about then."""
+    """The same as `followed`, but a stale feed refuses no token: each token is then introspected."""
 
     def __init__(self, followed: FollowedRevocations, introspection: Introspection) -> None:
         self._followed = followed

@@ -1,6 +1,7 @@
-"""The file that the workers of a host share: one worker writes what it reads of the feed, the others read it here.
+"""The file that the workers of a host share: one worker writes each batch of the feed, and the others read it.
 
-The first line names the issuer, each other line is one batch. The file is in a folder where no other user can write.
+The first line names the issuer. Each other line is one batch. The file is in a folder where no other user can
+write.
 """
 
 from __future__ import annotations
@@ -27,37 +28,43 @@ _PIECE: Final = 1024 * 1024
 
 
 class SharedFileUnusable(Exception):
-    """The file cannot be used as it is. The text is safe to show."""
+    """The file cannot be used as it is. The error text is safe to show."""
 
 
 class SharedFileReplaced(Exception):
-    """Somebody else has put another file in the place of ours."""
+    """Another process has replaced the file that this worker writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedFile:
-    """The file at `path` is for one authority: its first line names the `issuer`."""
+    """The shared file of one authority, at `path`. The file's first line names the `issuer`."""
 
     path: Path
     issuer: str
 
     @property
     def lock(self) -> Path:
-        """Held by the worker that follows. It stays where it is, so that all lock the same."""
+        """The path of the lock file. The worker that follows has the lock.
+
+        The file is never deleted, so that all workers lock the same file.
+        """
         return self.path.with_name(f"{self.path.name}.lock")
 
     @property
     def coming(self) -> Path:
-        """The next file until it is complete enough to take the place of this one."""
+        """The path of the next file, before it replaces this one."""
         return self.path.with_name(f"{self.path.name}.new")
 
     @property
     def header(self) -> bytes:
-        """The first line."""
+        """The first line, which names the issuer."""
         return strict_json.dumps({_MEMBER: self.issuer}) + b"\n"
 
     def check_header(self, fd: int) -> None:
-        """Raises `Unusable` for a file that is not for this authority. One without anything in it may become so."""
+        """Check that the file is for this authority. Raises `SharedFileUnusable`.
+
+        An empty file is accepted, because its header may still be written.
+        """
         beginning = os.pread(fd, _LONGEST_HEADER, 0)
         if not beginning:
             return
@@ -75,9 +82,9 @@ class SharedFile:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """A descriptor of a plain file that only this user can write to, however it came there.
+    """Open a plain file that only this user can write to, and return its descriptor.
 
-    Raises `OSError` or `Unusable`. Neither a link is followed nor a pipe waited for.
+    Raises `OSError` or `SharedFileUnusable`. The function follows no link and does not wait for a pipe.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -99,9 +106,9 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFile | None:
-    """Where `shared_file=` or the environment says, if workers can meet there; None where neither says anything.
+    """Return the shared file that `shared_file=` or the environment names; None if neither names one.
 
-    Raises `ConfigError`, which says what would do.
+    Raises `ConfigError`, with a remedy, for a path that workers cannot share.
     """
     path = path or os.environ.get("AUTHSEC_REVOCATIONS_FILE")
     if not path:
@@ -155,7 +162,10 @@ def _invalid(why: str) -> ConfigError:
 
 
 class SharedFileWriter:
-    """Written by whoever holds the lock. Readers are told of what is recorded while they read, not of all that was."""
+    """Writes batches to the shared file. Only the worker with the lock uses it.
+
+    A reader sees the batches that are recorded while it reads, not the earlier ones.
+    """
 
     def __init__(self, file: SharedFile) -> None:
         self._file = file
@@ -163,7 +173,7 @@ class SharedFileWriter:
         self._size = 0
 
     def add(self, octets: bytes) -> None:
-        """Raises `OSError` or `Unusable` if it cannot be added, and `Displaced`."""
+        """Add one batch to the file. Raises `OSError`, `SharedFileUnusable` or `SharedFileReplaced`."""
         fd = self._in_place()
         if fd is None or self._size > LARGEST:
             fd = self._begin()
@@ -176,7 +186,7 @@ class SharedFileWriter:
         self._size += len(line)
 
     def end(self) -> None:
-        """Add no more."""
+        """Close the file."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -184,7 +194,7 @@ class SharedFileWriter:
     forget = end
 
     def _begin(self) -> int:
-        """With a new file in the place of the old one. Raises `OSError` or `Unusable`."""
+        """Replace the old file with a new one. Raises `OSError` or `SharedFileUnusable`."""
         self.end()
         self._check_old()
         coming = self._file.coming
@@ -210,7 +220,7 @@ class SharedFileWriter:
             os.close(old)
 
     def _in_place(self) -> int | None:
-        """The file, if it is where it was made; None if there is none."""
+        """Return the open file if its path still names it; None if there is none. Raises `SharedFileReplaced`."""
         if self._fd is None:
             return None
         try:
@@ -229,7 +239,7 @@ def _write(fd: int, octets: bytes) -> None:
 
 
 class SharedFileReader:
-    """Goes from file to file as one takes the place of the other."""
+    """Reads the batches of the shared file, and continues in a new file after a replacement."""
 
     def __init__(self, file: SharedFile) -> None:
         self._file = file
@@ -238,14 +248,14 @@ class SharedFileReader:
         self._rest = b""
 
     def begin(self) -> None:
-        """After what is recorded already: it is too old to be believed."""
+        """Start at the end of the file: the earlier batches are too old to be accepted."""
         self.end()
         self._open()
         if self._fd is not None:
             self._at = os.fstat(self._fd).st_size
 
     def lines(self) -> Iterator[bytes]:
-        """Those that have been added. Raises `OSError` or `Unusable`."""
+        """Yield the lines that have been added. Raises `OSError` or `SharedFileUnusable`."""
         if self._fd is not None:
             replaced = self._replaced(self._fd)  # asked first: nothing is added to a file any more that was replaced
             yield from self._added()
@@ -256,7 +266,7 @@ class SharedFileReader:
         yield from self._added()
 
     def end(self) -> None:
-        """Read no more."""
+        """Close the file."""
         fd, self._fd = self._fd, None
         self._at, self._rest = 0, b""
         if fd is not None:

@@ -35,9 +35,9 @@ def shared_follower(
     file: SharedFile | None = None,
     jitter: Callable[[], float] = _RANDOM.random,
 ) -> Follower:
-    """The follower of this authority. Nothing is sent before somebody asks it.
+    """Return the process's follower of this authority. No request is sent before the follower is first used.
 
-    At a `file` it meets the followers of other processes, so that one connection is enough for all.
+    With a `file`, the followers of all processes on a host share one connection to the authority.
     """
     key = (issuer, ca_file, clock, file)
     follower = _followers.get(key)

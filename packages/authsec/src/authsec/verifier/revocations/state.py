@@ -1,4 +1,4 @@
-"""The state of one authority's revocations: what the feed has revoked, and how fresh that is."""
+"""The state of one authority's revocations: which subjects are revoked, and how fresh that information is."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _KEY: Final = "key"
 
 
 class Feed:
-    """Takes batches in, one after the other, and knows how old its knowledge is.
+    """Applies batches in order, and measures how old the revocations are.
 
-    It is as fresh as the last head that said: this is all. A head is worth one time only, and the later it arrives,
-    the less; so somebody who holds the feed back, or plays a recording of it, makes it old.
+    The feed is as fresh as the last signed head that reported no further entries. Each head refreshes the feed
+    only once, and a late head refreshes it less. So an attacker who delays or replays batches makes the feed
+    stale.
     """
 
     def __init__(self, issuer: str, keys: KeySource, clock: Clock) -> None:
@@ -35,11 +36,11 @@ class Feed:
 
     @property
     def sequence(self) -> int:
-        """How far the feed is known."""
+        """The number of the last entry that was applied."""
         return self._state.reached.sequence
 
     def take(self, octets: bytes) -> Batch:
-        """Believe a batch, or raise `BatchRefused` or `KeysUnavailable` and remain as it was."""
+        """Verify and apply a batch. Raises `BatchRefused` or `KeysUnavailable`; no entry is then applied."""
         now = self._clock.wall()
         batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now)
         self._check_history(batch)
@@ -47,10 +48,10 @@ class Feed:
         return batch
 
     def apply_shared(self, octets: bytes) -> bool:
-        """Apply a batch that another worker asked for, so that it may begin before what is known here.
+        """Apply a batch that another worker requested, which may begin before this worker's position.
 
-        Whether nothing is missing after it. One that was signed before what is known tells nothing, neither this nor
-        that. Raises as `take` does.
+        Returns whether the feed is then complete. A batch signed before the newest known head is ignored, and the
+        result is False. Raises like `take`.
         """
         now = self._clock.wall()
         batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now, overlapping=True)
@@ -64,7 +65,10 @@ class Feed:
         return batch.complete
 
     def _check_history(self, batch: Batch) -> None:
-        """Raise `BatchRefused` where what is known here is of another history: then all of this one is new."""
+        """Raise `BatchRefused` if the batch follows another history than ours.
+
+        The feed is then read from its beginning.
+        """
         if batch.follows in (None, self._state.reached.digest):
             return
         _log.warning(
@@ -87,16 +91,16 @@ class Feed:
             self._fresh = Moment(self._clock.monotonic() - late, now - late)
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
-        """Whether a token that rests on these is known to have been revoked."""
+        """Whether a token with these subjects is known to be revoked."""
         return self._state.ended(subjects, version)
 
     @property
     def revoked_keys(self) -> int:
-        """How many keys the feed has named as revoked."""
+        """The number of keys that the feed has revoked."""
         return self._state.revoked_keys
 
     def age(self) -> float:
-        """Seconds since nothing was missing; infinite before the first time."""
+        """Return the seconds since the feed was last complete; infinite before the first time."""
         return math.inf if self._fresh is None else since(self._fresh, self._clock)
 
 
@@ -106,13 +110,15 @@ class _Ending(NamedTuple):
 
 
 class RevocationState:
-    """Applies batches in order and tells of a token whether it has ended. What has ended stays so.
+    """Applies batches in order, and answers whether a token is revoked. A revocation is never taken back.
 
-    A snapshot is merged with what is known. One that takes something back (the authority's database was restored, say)
-    is not followed in that: tokens that were refused here remain refused. What is older than any token can be is
-    forgotten, by the authority's clock and not by ours. A revoked key never is, whatever its tokens say.
+    A snapshot is merged with the known revocations. A snapshot may lack some of these, for example after the
+    authority's database was restored: the tokens remain refused here. Revocations older than the longest token
+    lifetime are deleted, by the authority's clock and not by ours. A revoked key is never deleted, whatever its
+    tokens contain.
 
-    One thread applies, any number ask. A batch that was applied in part, as after a fork, can be applied again.
+    One thread applies batches; any number of threads read. A batch that was applied in part, for example because
+    of a fork, can be applied again.
     """
 
     def __init__(self) -> None:
@@ -122,7 +128,7 @@ class RevocationState:
         self._cleared = 0
 
     def apply(self, batch: Batch) -> None:
-        """Take in a batch that `read_batch` has let pass for the sequence that is reached here."""
+        """Apply a batch that `read_batch` has accepted for the current position."""
         for entry in batch.entries:
             self._add(entry)
         # Last: until then the batch is asked for again.
@@ -138,11 +144,11 @@ class RevocationState:
             }
 
     def begin_anew(self) -> None:
-        """The feed is to be read from its beginning. What has ended stays so."""
+        """Set the position to the beginning of the feed. All known revocations remain."""
         self.reached = BEGINNING
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
-        """Whether a token that rests on these, decided under this version of the authority, has been revoked."""
+        """Whether a token with these subjects, issued under this version of the authority, has been revoked."""
         endings = self._endings
         for subject in subjects:
             ending = endings.get(subject)

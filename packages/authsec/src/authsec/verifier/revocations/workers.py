@@ -1,6 +1,7 @@
-"""The feed as the workers of a host have it: one follows the authority and records, the others read the shared file.
+"""The feed for the workers of a host: one follows the authority and records, the others read the shared file.
 
-The worker that has the lock follows. The system frees the lock when that worker ends, however it ends.
+The worker that has the lock follows. The operating system frees the lock when that worker ends, even after a
+crash.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class SharedFileSource:
-    """A `Source`. Whoever holds the lock follows the authority and records; the others read, and ask where they must.
+    """A `Source` for workers: the worker with the lock follows the authority and records; the others read.
 
-    They must at the beginning, where a batch does not follow what they know, and where the file is silent for too
-    long: its writer may hang, or somebody may hold it back.
+    Readers also ask the authority in three cases: at the start, after a batch that does not follow their
+    position, and after a long silence of the file. Such a silence means that the writer hangs, or that somebody
+    withholds batches.
     """
 
     def __init__(
@@ -152,14 +154,17 @@ class SharedFileSource:
 
 
 class Election:
-    """The candidacy of one worker."""
+    """One worker's attempts to get the lock of the shared file."""
 
     def __init__(self, file: SharedFile) -> None:
         self._file = file
         self._fd: int | None = None
 
     def won(self) -> bool:
-        """Whether this worker follows, from now on or still. Raises `OSError` or `Unusable`; never waits."""
+        """Whether this worker has the lock, or can take it at once. Never waits.
+
+        Raises `OSError` or `SharedFileUnusable`.
+        """
         if self._fd is None:
             with _lock_guard:
                 self._fd = self._taken()
@@ -167,11 +172,11 @@ class Election:
 
     @property
     def held(self) -> bool:
-        """Whether it was won and not given back."""
+        """Whether this worker has the lock."""
         return self._fd is not None
 
     def resign(self) -> None:
-        """Let another worker follow."""
+        """Release the lock, so that another worker can follow."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
