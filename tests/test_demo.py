@@ -24,7 +24,7 @@ from starlette.routing import Route
 EXAMPLE = Path(__file__).parents[1] / "examples" / "autogen_conversation.py"
 AUTHSEC = str(Path(sys.executable).with_name("authsec"))
 A_WHILE = 180  # it takes a tenth of that, where nothing else runs
-TO_BE_COPIED = re.compile(r"AUTHSEC_AGENT_KEY_FILE|/console/set-up\?code=|--data ")  # whole, so not to be wrapped
+TO_BE_COPIED = re.compile(r"AUTHSEC_AGENT_KEY_FILE|http://127|--data ")  # whole, so not to be wrapped
 READY = "stays up until you press Ctrl-C"
 TOLD = [
     r"1 Start the servers",
