@@ -50,6 +50,7 @@ JUNE = datetime.fromisoformat("2026-06-10T12:00:00+00:00")
 AUGUST = datetime.fromisoformat("2026-08-01T00:00:00+00:00")
 NOVEMBER = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 NO_COUNTS = dict.fromkeys((table.name for table in TABLES), "00" * 32)  # digests of none
+UNSAID: dict[str, Any] = {"counts": NO_COUNTS, "tables": {}, "authority_version": 1}
 
 
 class Old:
@@ -281,7 +282,7 @@ def forged(old: Old, key: PrivateKey, **changes: Any) -> dict[str, Any]:
     """A record of June's second event, as whoever has that key would write it."""
     assert old.kept is not None
     record: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
-    record |= {"export_sha256": "00" * 32, "head": old.kept.signed, "counts": NO_COUNTS} | changes
+    record |= {"export_sha256": "00" * 32, "head": old.kept.signed} | UNSAID | changes
     return {"record": sign_drop(record, at=old.now, issuer="https://a", key=key)}
 
 
@@ -401,6 +402,8 @@ def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) ->
         "at": NOVEMBER,
         "signed": "",
         "counts": NO_COUNTS,
+        "tables": {},
+        "version": 1,
     }
     made = DropRecord(**its, places=runs(sorted(places)), head=nothing)
     assert {place for place in range(62) if made.covers(place)} == places

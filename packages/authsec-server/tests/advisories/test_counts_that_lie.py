@@ -320,7 +320,12 @@ def test_digests_that_are_none_make_no_record(counted: Any) -> None:
         "x",
         [1],
     ):
-        signed = sign_drop(claims | {"counts": counts}, at=counted.now, issuer="https://a", key=counted.key)
+        signed = sign_drop(
+            claims | {"counts": counts},
+            at=counted.now,
+            issuer="https://a",
+            key=counted.key,
+        )
         with pytest.raises(HeadRefused):
             read_drop(signed, counted.keys)
 

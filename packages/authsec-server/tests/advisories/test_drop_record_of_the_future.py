@@ -17,7 +17,7 @@ from authsec_server.db import Database
 from sqlalchemy import delete
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_audit_log_dropped_unseen import NO_COUNTS, Old
+from test_audit_log_dropped_unseen import UNSAID, Old
 
 pytestmark = pytest.mark.sqlite_suffices
 
@@ -33,7 +33,7 @@ def test_a_record_of_a_month_that_is_not_over_excuses_nothing(
     outside = old.kept
     assert outside is not None
     place, number = outside.size - 1, old.numbers()[-1]
-    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed, "counts": NO_COUNTS}
+    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed} | UNSAID
     claims |= {"events": 1, "numbers": [number, number], "places": [[place, place]]}
     signed = sign_drop(claims, at=DECEMBER, issuer="https://a", key=old.key)
     old.record(old.now, EventKind.EVENTS_DROPPED, detail={"record": signed})
@@ -52,7 +52,7 @@ def test_a_record_whose_head_is_dated_in_the_future_as_well_excuses_nothing(data
     outside, now = old.kept, old.now
     assert outside is not None
     place, number = outside.size - 1, old.numbers()[-1]
-    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed, "counts": NO_COUNTS}
+    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed} | UNSAID
     claims |= {"events": 1, "numbers": [number, number], "places": [[place, place]]}
     old.now = DECEMBER + timedelta(minutes=1)
     signed = sign_drop(claims, at=DECEMBER, issuer="https://a", key=old.key)

@@ -18,7 +18,7 @@ from authsec_server.db import Database, Tx
 from sqlalchemy import delete, insert, select
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_audit_log_dropped_unseen import NO_COUNTS, Old, Undone
+from test_audit_log_dropped_unseen import UNSAID, Old, Undone
 
 
 def test_an_event_of_this_month_that_a_kept_head_covers_cannot_be_dropped(database: Database) -> None:
@@ -28,7 +28,7 @@ def test_an_event_of_this_month_that_a_kept_head_covers_cannot_be_dropped(databa
     outside = old.report().last
     assert outside is not None
     place = outside.size - 1
-    claims = {"before": "2026-11", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed, "counts": NO_COUNTS}
+    claims = {"before": "2026-11", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed} | UNSAID
     claims |= {"events": place + 1, "numbers": [1, victim], "places": [[0, place]]}
     signed = sign_drop(claims, at=old.now, issuer="https://a", key=old.key)
     old.record(old.now, EventKind.EVENTS_DROPPED, detail={"record": signed})

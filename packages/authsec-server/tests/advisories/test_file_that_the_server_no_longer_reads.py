@@ -178,16 +178,18 @@ def test_a_file_that_is_at_the_path_only_while_it_is_opened_is_not_read(
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not say which files are open")
+@pytest.mark.parametrize("beginning", [None, bytes(4)], ids=["as it was", "none that SQLite would know"])
 def test_a_wal_file_that_is_at_its_path_only_while_it_is_opened_is_not_read(
-    file: Path, log: SealedLog, monkeypatch: pytest.MonkeyPatch
+    file: Path, log: SealedLog, monkeypatch: pytest.MonkeyPatch, beginning: bytes | None
 ) -> None:
-    """SQLite compares no checksum of a frame that it reads."""
+    """SQLite compares no checksum of a frame that it reads, nor the file's header while the index is valid."""
     server = open_database(f"sqlite:///{file}")
     try:
         statement = text("UPDATE events SET address = '192.0.2.77' WHERE id = 4")
         server.append(lambda tx: tx.connection.execute(statement) and None)
         wal, forged = Path(f"{file}-wal"), file.with_name("forged")
-        forged.write_bytes(wal.read_bytes().replace(b"192.0.2.77", b"203.0.113."))
+        content = wal.read_bytes().replace(b"192.0.2.77", b"203.0.113.")
+        forged.write_bytes(content if beginning is None else beginning + content[len(beginning) :])
         with server._readers.connect():
             monkeypatch.setattr(sqlite3, "connect", Swapped(wal, forged, times=1).connect)
             address = text("SELECT address FROM events WHERE id = 4")

@@ -236,6 +236,7 @@ def test_it_names_no_other_successor_and_excuses_nothing(replaced: Replaced) -> 
     drop: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
     drop |= {"export_sha256": "00" * 32, "head": replaced.heads()[0]}
     drop["counts"] = dict.fromkeys((table.name for table in TABLES), "00" * 32)
+    drop |= {"tables": {}, "authority_version": 1}
     signed = sign_drop(drop, at=replaced.now, issuer=ISSUER, key=replaced.old)
     replaced.record(kind=EventKind.EVENTS_DROPPED, detail={"record": signed})
     gone = delete(events).where(events.c.id == 3)

@@ -40,7 +40,12 @@ def _refuse_lie(old: Old, named: dict[str, Any]) -> None:
     assert old.report().findings
     digests = old.database.read(lambda tx: dropped_counts(tx.connection, AUGUST))
     claims = {"before": "2026-08", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed} | named
-    signed = sign_drop(claims | {"counts": dict(digests)}, at=old.now, issuer="https://a", key=old.key)
+    signed = sign_drop(
+        claims | {"counts": dict(digests), "tables": {}, "authority_version": 1},
+        at=old.now,
+        issuer="https://a",
+        key=old.key,
+    )
     old.record(old.now, EventKind.EVENTS_DROPPED, detail={"record": signed})
     old.settle()
     report = old.database.read(lambda tx: verify_log(tx, old.keys, [outside]))

@@ -32,7 +32,7 @@ from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
-from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opens_other
+from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from authsec_server.private_files import make_private
 
@@ -40,7 +40,7 @@ MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
 START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
 RELOAD_SECONDS = 5.0  # so often a connection reads the schema and its cached pages anew
-_OPENINGS = 3  # another thread may open a database of its own meanwhile
+_OPENINGS = 10  # another thread may open a file of its own meanwhile
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -76,9 +76,7 @@ class SQLite(Database):
             return self._writer.run(access, work)
         try:
             with self._readers.begin() as connection:
-                tx = open_tx(connection, access)
-                self._remember_files()
-                return work(tx)
+                return work(open_tx(connection, access))
         except PoolTimeout as error:
             raise Unavailable("Too many read the database file at once.", fault=Fault.BUSY) from error
         except (DatabaseError, UnicodeDecodeError) as error:
@@ -129,22 +127,28 @@ class SQLite(Database):
         )
 
     def _open(self, arguments: Sequence[Any], named: Mapping[str, Any], prepare: Callable[[Any], None]) -> Any:
-        """A connection that has the files at the paths open, and no others. Raises `Unavailable`."""
+        """Open a connection to the files at the paths, and to no others. Raises `Unavailable`."""
         for _ in range(_OPENINGS):
             with self._opening:
                 before = open_files()
                 connection = sqlite3.connect(*arguments, **named)
-                prepare(connection)  # which opens the -wal file, too
-                known = [each for path in self._files() if (each := self._identities.get(path) or identity(path))]
-                if not opens_other(before, known):
+                prepare(connection)  # this opens the -wal and the -shm file, too
+                self._remember_files()
+                if not opened_others(before, self._identities.values()):
                     return connection
                 connection.close()
+                self._forget_log()
         raise self._replaced(self._file)
 
     def _remember_files(self) -> None:
         for path in self._files():
             if path not in self._identities and (present := identity(path)) is not None:
                 self._identities[path] = present
+
+    def _forget_log(self) -> None:
+        """Forget the -wal and -shm files, which SQLite deletes with the last connection."""
+        for path in self._files()[1:]:
+            self._identities.pop(path, None)
 
     def _files(self) -> tuple[Path, ...]:
         return tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
@@ -161,6 +165,7 @@ class SQLite(Database):
             raise self._not_opened(error) from error
         finally:
             engine.dispose()
+            self._forget_log()
 
     def is_empty(self) -> bool:
         try:

@@ -64,6 +64,8 @@ class DropRecord:
     signed: str = field(repr=False)
     kid: str = ""  # of the key that signed it
     counts: Mapping[str, str]  # SHA-256 of each count table's rows before the cut
+    tables: Mapping[str, str]  # the digest of each table with digests, at the authority version `version`
+    version: int
 
     @property
     def cut(self) -> datetime:
@@ -118,6 +120,8 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
             signed=signed,
             kid=kid,
             counts=_counts(claims["counts"]),
+            tables=_tables(claims["tables"]),
+            version=counting_number(claims["authority_version"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise HeadRefused("is no record of what was dropped") from None
@@ -160,6 +164,12 @@ def _counts(value: Any) -> Mapping[str, str]:
     """
     names = {table.name for table in TABLES}
     if set(value) != names or not all(_SHA256.fullmatch(digest) for digest in value.values()):
+        raise ValueError
+    return dict(value)
+
+
+def _tables(value: Any) -> Mapping[str, str]:
+    if not all(type(each) is str for each in value.values()):
         raise ValueError
     return dict(value)
 

@@ -20,10 +20,8 @@ from authsec_server.audit.sealing.dropped import STAYING, DropRecord, Run, belie
 from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Keys
-from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import be_patient, size_before
-from authsec_server.audit.sealing.table_check import digests_of_rows
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
@@ -210,7 +208,7 @@ class Dropper:
     ) -> _Confirmed:
         """Verify that the audit log and the export match their seals: a drop must not remove evidence of tampering.
 
-        The digests come from the same snapshot in which the events confirm them.
+        The digests are those that the check has computed: rows in a SQLite file may differ when read once more.
         The attack: changed rows, and an inserted event that reports the change.
         The event is deleted after the record has the new digests. So events without a seal confirm nothing.
         """
@@ -220,7 +218,7 @@ class Dropper:
             report = verify(tx, keys, now=act.now, sealed_only=sealed_only)
             return report, _Confirmed(
                 counts=dropped_counts(tx.connection, before),
-                tables=digests_of_rows(tx.connection, Scan(tx.connection)),
+                tables=report.tables,
                 version=tx.version,
                 progress=progress_of(tx.connection),
             )
@@ -256,6 +254,8 @@ class Dropper:
             "by": act.principal.name,
             "head": newest,
             "counts": confirmed.counts,
+            "tables": confirmed.tables,
+            "authority_version": confirmed.version,
         }
         signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}

@@ -12,15 +12,17 @@ No time is compared: clocks differ, and a server may be a month behind.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, select
 
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.heads import record_in
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.db.schema import authority
+from authsec_server.db.schema import authority, canonical_json
 from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, kept_digests, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
 
@@ -29,6 +31,7 @@ _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
     " forged INTEGER,"
     " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
+    "CREATE TABLE drops (number INTEGER PRIMARY KEY, record TEXT, version INTEGER, digests TEXT)",
     "CREATE TABLE left_out (name TEXT, version INTEGER, number INTEGER)",  # by events of drops
 )
 
@@ -55,6 +58,9 @@ class TableCheck(ScratchCheck):
         if event["kind"] == EventKind.EVENTS_DROPPED:
             left_out = ((name, version, number) for name in DIGESTED.keys() - digests.keys())
             self._scratch.executemany("INSERT INTO left_out VALUES (?, ?, ?)", left_out)
+            said = canonical_json({name: both for name, both in digests.items() if name in DIGESTED})
+            its = (number, record_in(event, EventKind.EVENTS_DROPPED), version, said)
+            self._scratch.execute("INSERT OR IGNORE INTO drops VALUES (?, ?, ?, ?)", its)
         for name, (before, after) in digests.items():
             if name not in DIGESTED:
                 continue  # no server writes it: a text of anybody
@@ -69,8 +75,17 @@ class TableCheck(ScratchCheck):
         if inspect(self._connection).has_table("table_digests"):
             self._kept = kept_digests(self._connection)
 
-    def findings(self, dropped_until: int) -> Iterator[str]:
-        """Report each difference in a sentence. Events up to this authority version may have been dropped."""
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Return the digests that `keep` computed."""
+        return self._computed
+
+    def findings(self, dropped_until: int, records: Sequence[DropRecord]) -> Iterator[str]:
+        """Report each difference in a sentence. Events up to this authority version may have been dropped.
+
+        `records` are the drop records that a sealing key signed.
+        """
+        yield from self._not_signed({each.signed: each for each in records})
         for name, computed in self._computed.items() if self._is_told() else ():
             yield from self._of_table(name, computed, dropped_until)
         for name in sorted(self._too_long):
@@ -135,6 +150,24 @@ class TableCheck(ScratchCheck):
             (name, MOST),
         ):
             yield f"Event {number} of a drop says no digest of {name}: rows changed since may not be found."
+
+    def _not_signed(self, records: Mapping[str, DropRecord]) -> Iterator[str]:
+        """Report events of drops with digests that the signed record does not have.
+
+        The attack: a trigger replaces a digest while a drop is recorded. The drop removes the contrary events.
+        """
+        found = 0
+        for number, signed, version, digests in self._scratch.execute(
+            "SELECT number, record, version, digests FROM drops WHERE digests <> '{}' ORDER BY number"
+        ):
+            record = records.get(signed or "")
+            its = {} if record is None else {name: [one, one] for name, one in record.tables.items()}
+            if record is None or record.version != version or canonical_json(its) != digests:
+                found += 1
+                if found <= MOST:
+                    yield f"Event {number} of a drop says digests that no record of a sealing key has."
+        if found > MOST:
+            yield f"{found - MOST:,} more events of drops do so."
 
     def _changed_by_none(self) -> Iterator[str]:
         """Report events of drops that claim a changed table: a drop changes none."""

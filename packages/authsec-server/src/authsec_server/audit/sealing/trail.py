@@ -72,6 +72,7 @@ class Report:
     more_late: int = 0
     waiting_since: datetime | None = None
     unproved: tuple[str, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)  # the digests of the rows
 
     @property
     def not_checkable(self) -> int:
@@ -366,6 +367,7 @@ class Trail:
 
     def report(self, size: int, not_yet: int) -> Report:
         """Return the report on the findings so far."""
+        restored = self._restored_to
         return Report(
             sealed=size,
             not_yet=not_yet,
@@ -373,9 +375,7 @@ class Trail:
             findings=tuple(self.findings),
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
-            restores=tuple(
-                RecordedRestore(record=each, head_at=self._restored_to.get(each.size)) for each in self.restores
-            ),
+            restores=tuple(RecordedRestore(record=one, head_at=restored.get(one.size)) for one in self.restores),
         )
 
 

@@ -322,7 +322,7 @@ def _compared(
     dropped = trail.newest_drop()
     read.revocation_check.believe(restores)
     cut = dropped.cut if dropped else None
-    of_tables = (*read.table_check.findings(_dropped_until(trail, walk)), *read.last_use_check.findings(cut))
+    of_tables = (*read.table_check.findings(_dropped_until(trail, walk), records), *read.last_use_check.findings(cut))
     of_revocations = read.revocation_check.findings(trail.unknown_before(), now)
     for finding in (*read.misnamed, *of_tables, *of_revocations):
         trail.find(finding)
@@ -344,6 +344,7 @@ def _compared(
         unchecked=doubts,
         skipped=doubts,
         unproved=unproved,
+        tables=read.table_check.digests,
     )
 
 
