@@ -49,7 +49,7 @@ def test_those_that_wait_are_shown_bound_and_taken_away(authsec: Authsec, tmp_pa
     assert "authsec issuers bind prod --all" in waiting
     assert "Support" in done(authsec("issuers", "bind", "prod", "--all"))
     assert "No proof waits" in done(authsec("issuers", "bind", "prod"))
-    assert "Nothing waits" in done(authsec("issuers", "bind", "prod", "--all"))
+    assert "No proof could be bound" in done(authsec("issuers", "bind", "prod", "--all"))
     kept = authsec("issuers", "remove", "prod")
     assert kept.exit_code != 0
     assert "Nothing else lets in Support" in kept.stderr
