@@ -18,7 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -45,7 +45,6 @@ END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NO_UTF_8 = "the file has a text that is not UTF-8"
-
 
 _Failure = Callable[[BaseException, str], "Unavailable | None"]
 _Opened = Callable[[Sequence[Any], Mapping[str, Any], Callable[[Any], None]], Any]
@@ -131,12 +130,13 @@ class SQLite(Database):
         for _ in range(_OPENINGS):
             with self._opening:
                 before = open_files()
-                connection = sqlite3.connect(*arguments, **named)
-                prepare(connection)  # this opens the -wal and the -shm file, too
-                self._remember_files()
-                if not opened_others(before, self._identities.values()):
-                    return connection
-                connection.close()
+                with ExitStack() as opening:
+                    connection = opening.enter_context(closing(sqlite3.connect(*arguments, **named)))
+                    prepare(connection)  # this opens the -wal and the -shm file, too
+                    self._remember_files()
+                    if not opened_others(before, self._identities.values()):
+                        opening.pop_all()
+                        return connection
                 self._forget_log()
         raise self._replaced(self._file)
 
