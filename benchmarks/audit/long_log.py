@@ -1,4 +1,4 @@
-"""What a long audit log costs whoever seals it, checks it and takes it away.
+"""Measure the cost of a long audit log: sealing, verifying and exporting it.
 
     uv run --no-sync python benchmarks/audit/long_log.py [--events 200000] [postgresql+psycopg://user@host/empty]
     uv run --no-sync python benchmarks/audit/long_log.py --events 10000000 --at-once --only-verify
