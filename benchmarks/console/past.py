@@ -1,4 +1,4 @@
-"""What has happened at a company that a benchmark has thought up: the rows of its audit log."""
+"""The audit log rows of an invented company, for benchmarks."""
 
 from __future__ import annotations
 
