@@ -36,7 +36,7 @@ class ClientResponseError(Exception):
     """Shaped like aiohttp's: status and headers on the exception itself."""
 
     status = 403
-    headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="customers:delete"'}  # noqa: RUF012
+    headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="customers:delete"'}  # noqa: RUF012 - nothing changes it
 
 
 def like_aiohttp(url: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from authsec_server.db import Database, Tx, open_database
+from authsec_server.db import Database, Tx, open_database, postgresql_connection
 from authsec_server.db import postgresql_hints as hints
 from authsec_server.db.postgresql_connection import (
     BOUNDS,
@@ -90,6 +90,30 @@ def test_a_call_that_gets_no_answer_ends_and_the_next_one_after_the_silence_work
     assert silent(behind, verb).fault is Fault.SILENT
     proxy.forward()
     assert seconds_of(lambda: behind.change(version)) < CONNECT_SECONDS + MARGIN
+
+
+@pytest.fixture
+def due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call compares first where its session is."""
+    monkeypatch.setattr(postgresql_connection, "HOME_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("due")
+def test_a_silence_while_a_session_is_compared_ends_as_any_other(
+    behind: Database, proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = postgresql_connection.is_pinned
+
+    def is_pinned(driver: Any, where: str, schema: str) -> bool:
+        proxy.fall_silent()  # after the ping
+        return genuine(driver, where, schema)
+
+    behind.read(version)  # its session is compared from the next call on
+    monkeypatch.setattr(postgresql_connection, "is_pinned", is_pinned)
+    assert silent(behind, "read").fault is Fault.SILENT
+    monkeypatch.undo()
+    proxy.forward()
+    assert seconds_of(lambda: behind.read(version)) < CONNECT_SECONDS + MARGIN
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 # Naive, as hypothesis wants its bounds; a day off the edges of what datetime can hold.
-FIRST, LAST = datetime(1000, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001
+FIRST, LAST = datetime(1000, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - hypothesis adds the zone
 zones = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 

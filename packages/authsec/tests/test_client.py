@@ -230,7 +230,7 @@ def test_the_interpreter_ends_although_a_request_hangs(authority: Any) -> None:
 # --- copies ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda client: pickle.loads(pickle.dumps(client))])  # noqa: S301
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda client: pickle.loads(pickle.dumps(client))])  # noqa: S301 - of its own making
 def test_a_copy_has_the_settings_and_no_token(copied: Any, make_client: Make, authority: Any) -> None:
     client = make_client(credential=KeyFile("/k.pem"), issuer="https://i.example", timeout=7)
     twin = copied(client)

@@ -330,7 +330,7 @@ def test_its_clients_are_those_of_mcp_with_the_settings_of_the_caller(client: Au
     assert (other.timeout.read, other.headers["X-Team"], other.follow_redirects) == (3.0, "sales", True)
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda auth: pickle.loads(pickle.dumps(auth))])  # noqa: S301
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda auth: pickle.loads(pickle.dumps(auth))])  # noqa: S301 - of its own making
 def test_a_copy_works_and_knows_no_token(copied: Any, client: AuthSecClient, crm: ProtectedMcpServer) -> None:
     """Frameworks copy what they are configured with."""
     factory = copied(client.mcp_auth(allowed_origins=crm.origin))

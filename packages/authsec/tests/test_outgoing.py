@@ -250,7 +250,7 @@ def test_no_address_is_taken_for_a_named_one_that_leads_elsewhere(rest: str) -> 
 
 
 @speakers
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda auth: pickle.loads(pickle.dumps(auth))])  # noqa: S301
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda auth: pickle.loads(pickle.dumps(auth))])  # noqa: S301 - of its own making
 def test_a_copy_works_and_knows_no_token(
     copied: Any, speaker: Speaker, client: AuthSecClient, api: FakeApi, ended: set[str]
 ) -> None:

@@ -19,7 +19,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import COVERED, Tree, event_hash, text_hash
-from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
+from authsec_server.audit.model import Event, Recorded
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
 from authsec_server.audit.sealing.sealer import Sealer
@@ -33,6 +33,7 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
+from full_events import full_event
 from sqlalchemy import Connection, Executable, Row, delete, insert, select, text, update
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -43,27 +44,7 @@ Spoil = Callable[[Connection], None]
 
 
 def event(number: int) -> Event:
-    """An event in which every column has something."""
-    named = Named(id=f"id-{number}", name=f"Name {number}")
-    return Event(
-        at=NOW + timedelta(seconds=number),
-        kind=EventKind.TOKEN_ISSUED,
-        request_id=f"req_{number}",
-        principal=LOCAL_OPERATOR,
-        client=named,
-        delegations=(named,),
-        roles=(named,),
-        subject=named,
-        decision=Decision.GRANTED,
-        reason="because",
-        address="192.0.2.1",
-        authority_version=number,
-        jti=f"jti-{number}",
-        kid="kid",
-        token_sha256="00" * 32,
-        expires_at=NOW + timedelta(hours=1),
-        detail={"actions": ["customers:read"]},
-    )
+    return full_event(number, NOW, {"actions": ["customers:read"]})
 
 
 class Sealed:

@@ -27,13 +27,13 @@ PLANTED = [
     "\t=1+1",
     "\r=1+1",
     "  =1+1",
-    "＝1+1",  # noqa: RUF001 - some spreadsheets fold it to the narrow one
+    "＝1+1",  # noqa: RUF001 - the wide sign is meant - some spreadsheets fold it to the narrow one
     'nice name";=1+1;"',  # where the list separator is a semicolon
     "nice name;=1+1",
     "nice name,=1+1",
     "nice name\n=1+1",
 ]
-RUN = re.compile(r"\s*[=+\-@＝]")  # noqa: RUF001
+RUN = re.compile(r"\s*[=+\-@＝]")  # noqa: RUF001 - the wide sign is meant
 
 
 @pytest.mark.parametrize("planted", PLANTED)

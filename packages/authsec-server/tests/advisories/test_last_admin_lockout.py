@@ -91,10 +91,10 @@ def test_whatever_admins_do_to_each_other_one_remains(entrance: Entrance, steps:
         ).principal("")
         act = entrance.act(principal)
         verbs: dict[str, Any] = {
-            "role": lambda tx: administrators.change_role(tx, act, email, role, revision=found.revision),  # noqa: B023
-            "disable": lambda tx: administrators.disable(tx, act, email),  # noqa: B023
-            "enable": lambda tx: administrators.enable(tx, act, email),  # noqa: B023
-            "reset": lambda tx: administrators.reset(tx, act, email),  # noqa: B023
+            "role": lambda tx: administrators.change_role(tx, act, email, role, revision=found.revision),  # noqa: B023 - called at once
+            "disable": lambda tx: administrators.disable(tx, act, email),  # noqa: B023 - called at once
+            "enable": lambda tx: administrators.enable(tx, act, email),  # noqa: B023 - called at once
+            "reset": lambda tx: administrators.reset(tx, act, email),  # noqa: B023 - called at once
         }
         with contextlib.suppress(Conflict):  # to be refused is fine; what counts stands below
             change(verbs[what])

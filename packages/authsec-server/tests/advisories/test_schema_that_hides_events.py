@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
-from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.model import Event
 from authsec_server.audit.pages import newest
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
-from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
+from full_events import full_event
 from sqlalchemy import text
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -31,27 +31,7 @@ VICTIM = "jti-4"
 
 
 def event(number: int) -> Event:
-    """One issued token."""
-    named = Named(id=f"id-{number}", name=f"Name {number}")
-    return Event(
-        at=NOW + timedelta(seconds=number),
-        kind=EventKind.TOKEN_ISSUED,
-        request_id=f"req_{number}",
-        principal=LOCAL_OPERATOR,
-        client=named,
-        delegations=(named,),
-        roles=(named,),
-        subject=named,
-        decision=Decision.GRANTED,
-        reason="because",
-        address="192.0.2.1",
-        authority_version=number,
-        jti=f"jti-{number}",
-        kid="kid",
-        token_sha256="00" * 32,
-        expires_at=NOW + timedelta(hours=1),
-        detail={},
-    )
+    return full_event(number, NOW, {})
 
 
 def fill(database: Database) -> None:

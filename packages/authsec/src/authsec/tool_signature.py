@@ -161,7 +161,7 @@ def _compiled(function: Callable[..., Any], parameters: list[inspect.Parameter],
     text = f"def make({runner}):\n {define} wrapper({_declared(parameters)}): {body}\n return wrapper"
     made: dict[str, Any] = {}
     # The function's own globals, so that names in its annotations mean the same. Only names of parameters are inserted.
-    exec(text, function.__globals__, made)  # noqa: S102
+    exec(text, function.__globals__, made)  # noqa: S102 - text of ours, of checked names
     wrapper = made["make"](run)
     # Tracebacks and `inspect.getsource` show the function itself.
     place = {name: getattr(function.__code__, name) for name in ("co_filename", "co_firstlineno")}

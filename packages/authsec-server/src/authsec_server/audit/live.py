@@ -1,6 +1,6 @@
 """The live audit log for watchers. One reader per process serves all watchers, and stops if nobody watches.
 
-A new watcher gets events that are freshly read: an event kept in memory would hide a later change by raw SQL.
+A new watcher gets freshly read events: a forged event kept in memory would outlive the raw SQL that undid it.
 
 On PostgreSQL event numbers become visible out of order.
 A transaction may commit after another transaction that took a higher number.

@@ -137,7 +137,7 @@ def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Ski
     for row in partitions:
         own = month_of(row.relname)
         # `regclass::text` is quoted by PostgreSQL: a name is no way into the statement.
-        statement = f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}"  # noqa: S608
+        statement = f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}"  # noqa: S608 - a quoted name
         savepoint = connection.begin_nested()
         try:
             there = connection.execute(text(statement)).scalars().all()
@@ -193,7 +193,7 @@ class _Amcheck:
             return
         for row in self._connection.execute(text(_TABLES), {"schema": schema}).all():
             statement = (
-                f"SELECT msg FROM {genuine[_HEAP_CHECK]}(CAST(:oid AS oid)::regclass, false, true, 'none'::text,"  # noqa: S608
+                f"SELECT msg FROM {genuine[_HEAP_CHECK]}(CAST(:oid AS oid)::regclass, false, true, 'none'::text,"  # noqa: S608 - a quoted name
                 f" NULL::bigint, NULL::bigint) LIMIT {MOST}"
             )
             self._each(f"The table {row.name}", statement, row.oid)

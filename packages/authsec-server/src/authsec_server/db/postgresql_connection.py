@@ -157,7 +157,11 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
     def _look(driver: Any, _record: Any, _proxy: Any) -> None:
         if schema is not None and monotonic() >= driver.look_at:
             driver.look_at = monotonic() + HOME_SECONDS
-            if not is_pinned(driver, driver.where, schema):
+            try:
+                pinned = is_pinned(driver, driver.where, schema)
+            except psycopg.Error as error:  # opening another one says what is wrong
+                raise DisconnectionError("the session was lost") from error
+            if not pinned:
                 raise DisconnectionError("the session is not where a new one would be")  # the pool opens another
 
 

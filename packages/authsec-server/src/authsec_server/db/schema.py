@@ -45,7 +45,7 @@ class NotCanonical(ValueError):
 class _SqliteInstant(sqlite.DATETIME):
     """UTC text with microseconds, `2026-11-25 12:00:00.000000`. Any other form is refused."""
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002 - SQLAlchemy calls it so
         return _read_instant
 
 
@@ -98,10 +98,10 @@ class CanonicalJson(TypeDecorator[Any]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002 - the same on both
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002 - SQLAlchemy calls it so - the same on both
         return canonical_json(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - the same on both
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy calls it so - the same on both
         return read_canonical_json(value)
 
 

@@ -236,7 +236,7 @@ def _newest(connection: Connection, name: str) -> str:
     try:
         rows: list[Any] = list(
             connection.execute(
-                text(f"SELECT xmin::text, {key}::oid::bigint, ({catalog.name})::text FROM pg_catalog.{name}")  # noqa: S608
+                text(f"SELECT xmin::text, {key}::oid::bigint, ({catalog.name})::text FROM pg_catalog.{name}")  # noqa: S608 - names of ours
             )
         )
     except DBAPIError as error:

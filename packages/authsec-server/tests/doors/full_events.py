@@ -1,0 +1,34 @@
+"""A made-up event in which every column has a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.principal import LOCAL_OPERATOR
+
+
+def full_event(number: int, began: datetime, detail: Mapping[str, Any]) -> Event:
+    """Make the event of an issued token, so many seconds after `began`."""
+    named = Named(id=f"id-{number}", name=f"Name {number}")
+    return Event(
+        at=began + timedelta(seconds=number),
+        kind=EventKind.TOKEN_ISSUED,
+        request_id=f"req_{number}",
+        principal=LOCAL_OPERATOR,
+        client=named,
+        delegations=(named,),
+        roles=(named,),
+        subject=named,
+        decision=Decision.GRANTED,
+        reason="because",
+        address="192.0.2.1",
+        authority_version=number,
+        jti=f"jti-{number}",
+        kid="kid",
+        token_sha256="00" * 32,
+        expires_at=began + timedelta(hours=1),
+        detail=detail,
+    )
