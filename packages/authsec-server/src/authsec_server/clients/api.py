@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,13 +14,14 @@ from authsec_server.clients.filters import Attention, ClientFilters, ClientSort
 from authsec_server.clients.model import Client, ClientKind, Onboarding, Platform
 from authsec_server.clients.views import ClientMade, ClientShown, SeenClients, as_json, made, see, see_all
 from authsec_server.db import Tx
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 from authsec_server.web.params import one_of, read_one_of, read_yes_or_no, yes_or_no
 
 PATH = f"{API}/clients"
+ONE = PATH + "/{client}"
 Verb = Callable[[Tx, Act, str], Client]
 FILTERS = (
     Parameter(name="text", description="Part of the name or slug, or how the client_id begins; in any case."),
@@ -82,16 +83,17 @@ class ClientChanges(Changes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOperations:
-    """Handlers of the client operations. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
+    """The operations on clients. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
 
-    `delete` also deletes the client's delegations, which belong to a package above this one.
+    `delete_client` also deletes the client's delegations, which belong to a package above this one.
     """
 
     trust_domain: str
-    delete: Verb
+    delete_client: Verb
 
+    @operation("GET", PATH, "listClients", query=(*FILTERS, *PAGING))
     async def page(self, call: Call[NoBody]) -> Page[ClientShown]:
-        """List clients in name order."""
+        """List clients by name."""
         filters = ClientFilters(
             text=call.query("text") or "",
             kind=read_one_of(call.request, "kind", ClientKind),
@@ -106,133 +108,77 @@ class ClientOperations:
             found, following = search.page_of(tx, act, filters, sort=ClientSort.NAME, cursor=after, limit=limit)
             return see_all(tx, found), following
 
-        return await paged(call, bool, load, lambda seen: self.shown(call, seen))  # what a cursor is, the list knows
+        return await paged(call, bool, load, lambda seen: self._shown(call, seen))  # what a cursor is, the list knows
 
+    @operation(
+        "POST",
+        PATH,
+        "createClient",
+        status=201,
+        location=PATH + "/{client_id}",
+        revised=True,
+        secrets=("client_secret",),
+    )
     async def create(self, call: Call[NewClient]) -> ClientMade:
-        """Onboard a client. Only this answer contains the new client secret, if there is one."""
+        """Onboard a client with its first proof.
+
+        Only this answer contains the client secret, if one is made.
+        """
         wanted = call.body.onboarding()
         client = await call.change(lambda tx, act: service.create(tx, act, wanted, trust_domain=self.trust_domain))
         return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
 
+    @operation("GET", ONE, "showClient", revised=True)
     async def show(self, call: Call[NoBody]) -> ClientShown:
-        """Return one client."""
-        return self.shown(call, await call.read(lambda tx, act: see(tx, service.get(tx, act, call.of("client")))))
+        """Get a client."""
+        return self._shown(call, await call.read(lambda tx, act: see(tx, service.get(tx, act, call.of("client")))))
 
+    @operation("PATCH", ONE, "editClient", revised=True)
     async def edit(self, call: Call[ClientChanges]) -> ClientShown:
-        """Change the fields that the request contains."""
+        """Edit the name, slug, owner, description or labels of a client."""
 
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
             revision = call.matched(client, client.name)
             return service.edit(tx, act, client.id, revision=revision, changes=rules.ClientEdit(**call.body.given()))
 
-        return await self._seen(call, await call.change(work))
+        return await self._changed(call, work)
 
-    async def remove(self, call: Call[NoBody]) -> ClientShown:
-        """Delete the client with its proofs and delegations, and revoke its tokens."""
+    @operation("DELETE", ONE, "deleteClient", revised=True)
+    async def delete(self, call: Call[NoBody]) -> ClientShown:
+        """Delete a client with its proofs and trust delegations, and revoke its tokens."""
 
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
             call.matched(client, client.name)
-            return self.delete(tx, act, client.id)
+            return self.delete_client(tx, act, client.id)
 
-        return await self._seen(call, await call.change(work))
+        return await self._changed(call, work)
 
-    def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[ClientShown]]:
-        """Return a handler that applies `verb` to the client."""
+    @operation("POST", ONE + "/disable", "disableClient", revised=True)
+    async def disable(self, call: Call[NoBody]) -> ClientShown:
+        """Disable a client: revoke its tokens and delete its enrolment codes."""
+        return await self._changed(call, lambda tx, act: service.disable(tx, act, call.of("client")))
 
-        async def turn(call: Call[NoBody]) -> ClientShown:
-            return await self._seen(call, await call.change(lambda tx, act: verb(tx, act, call.of("client"))))
+    @operation("POST", ONE + "/enable", "enableClient", revised=True)
+    async def enable(self, call: Call[NoBody]) -> ClientShown:
+        """Enable a client. Revoked tokens stay revoked."""
+        return await self._changed(call, lambda tx, act: service.enable(tx, act, call.of("client")))
 
-        return turn
+    @operation("POST", ONE + "/revoke-tokens", "revokeTokensOfClient", revised=True)
+    async def revoke_tokens(self, call: Call[NoBody]) -> ClientShown:
+        """Revoke all tokens that a client has at this time."""
+        return await self._changed(call, lambda tx, act: service.revoke_tokens(tx, act, call.of("client")))
 
-    def shown(self, call: Call[NoBody] | Call[ClientChanges], seen: SeenClients) -> ClientShown:
-        """Convert the client to JSON."""
+    async def _changed(self, call: Call[Any], work: Callable[[Tx, Act], Client]) -> ClientShown:
+        client = await call.change(work)
+        return self._shown(call, await call.read(lambda tx, _: see(tx, client)))
+
+    def _shown(self, call: Call[Any], seen: SeenClients) -> ClientShown:
         return as_json(seen, self.trust_domain, call.act.now)
-
-    async def _seen(self, call: Call[NoBody] | Call[ClientChanges], client: Client) -> ClientShown:
-        return self.shown(call, await call.read(lambda tx, _: see(tx, client)))
 
 
 def operations(*, trust_domain: str, delete: Verb) -> list[AnyOperation]:
     """Return the operations on clients; see `ClientOperations`."""
-    its = ClientOperations(trust_domain=trust_domain, delete=delete)
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listClients",
-            summary="List clients by name",
-            query=(*FILTERS, *PAGING),
-            handler=its.page,
-            answer=Page[ClientShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="createClient",
-            summary="Onboard a client with its first proof",
-            description="A client secret that is made for it is in this answer, and in no other.",
-            least=Role.OPERATOR,
-            body=NewClient,
-            handler=its.create,
-            answer=ClientMade,
-            status=201,
-            location=PATH + "/{client_id}",
-            revised=True,
-            secrets=("client_secret",),
-        ),
-        Operation(
-            method="GET",
-            path=PATH + "/{client}",
-            operation_id="showClient",
-            summary="Get a client",
-            handler=its.show,
-            answer=ClientShown,
-            revised=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=PATH + "/{client}",
-            operation_id="editClient",
-            summary="Edit the name, slug, owner, description or labels of a client",
-            least=Role.OPERATOR,
-            body=ClientChanges,
-            handler=its.edit,
-            answer=ClientShown,
-            revised=True,
-        ),
-        Operation(
-            method="DELETE",
-            path=PATH + "/{client}",
-            operation_id="deleteClient",
-            summary="Delete a client with its proofs and trust delegations, and revoke its tokens",
-            least=Role.OPERATOR,
-            handler=its.remove,
-            answer=ClientShown,
-            revised=True,
-        ),
-        *_turns(its),
-    ]
-
-
-def _turns(its: ClientOperations) -> list[AnyOperation]:
-    """Return the operations that work for any revision of a client: disable, enable and revoke tokens."""
-    turns: tuple[tuple[str, str, str, Verb], ...] = (
-        ("disable", "disableClient", "Turn a client off, and end its tokens and enrolment codes", service.disable),
-        ("enable", "enableClient", "Turn a client on again; what has ended stays ended", service.enable),
-        ("revoke-tokens", "revokeTokensOfClient", "End all tokens that a client has by now", service.revoke_tokens),
-    )
-    return [
-        Operation(
-            method="POST",
-            path=f"{PATH}/{{client}}/{word}",
-            operation_id=operation_id,
-            summary=summary,
-            least=Role.OPERATOR,
-            handler=its.turning(verb),
-            answer=ClientShown,
-            revised=True,
-        )
-        for word, operation_id, summary, verb in turns
-    ]
+    its = ClientOperations(trust_domain=trust_domain, delete_client=delete)
+    return declared(its.page, its.create, its.show, its.edit, its.delete, its.disable, its.enable, its.revoke_tokens)

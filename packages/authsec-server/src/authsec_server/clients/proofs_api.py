@@ -8,15 +8,15 @@ from datetime import timedelta
 from pydantic import Field
 
 from authsec_server.clients import held_proofs, service
-from authsec_server.clients.api import PATH, NewSelector
+from authsec_server.clients.api import ONE, NewSelector
 from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client, NewProof, Proof
 from authsec_server.clients.views import ClientMade, ProofShown, made, proof_json, see
 from authsec_server.db import Tx
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import parse_instant
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 
 
 class FurtherProof(Body):
@@ -46,77 +46,51 @@ class Rotation(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proofs:
-    """Handlers of the proof operations. `trust_domain` is the one in the clients' SPIFFE IDs."""
+class ProofOperations:
+    """The operations on proofs. `trust_domain` is the one in the clients' SPIFFE IDs."""
 
     trust_domain: str
 
+    @operation("POST", ONE + "/proofs", "addProof", status=201, revised=True, secrets=("client_secret",))
     async def add(self, call: Call[FurtherProof]) -> ClientMade:
-        """Add a proof. Only this answer contains the new client secret, if there is one."""
+        """Add a proof to a client.
+
+        Only this answer contains the client secret, if one is made.
+        """
         wanted, domain = call.body.wanted(), self.trust_domain
         client = await call.change(
             lambda tx, act: held_proofs.add_proof(tx, act, call.of("client"), wanted, trust_domain=domain)
         )
         return made(await call.read(lambda tx, _: see(tx, client)), domain, call.act.now)
 
+    @operation("DELETE", ONE + "/proofs/{proof}", "removeProof")
+    async def remove(self, call: Call[NoBody]) -> ProofShown:
+        """Remove a proof, and revoke the tokens that it proved.
+
+        A client without a proof gets no token until it has another proof.
+        """
+
+        def work(tx: Tx, act: Act) -> tuple[Client, Proof]:
+            client = service.get(tx, act, call.of("client"))
+            proof = held_proofs.held(client, call.of("proof"))
+            held_proofs.remove_proof(tx, act, client.id, proof.id)
+            return client, proof
+
+        had, removed = await call.change(work)
+        return proof_json(removed, await call.read(lambda tx, _: see(tx, had)), call.act.now)
+
+    @operation("POST", ONE + "/secret", "rotateSecret", status=201, revised=True, secrets=("client_secret",))
     async def rotate(self, call: Call[Rotation]) -> ClientMade:
-        """Rotate the secret. Only this answer contains the new secret."""
+        """Create a new secret for a client.
+
+        Only this answer contains the new secret. Earlier secrets stay valid for the overlap.
+        """
         overlap = timedelta(seconds=call.body.overlap)
         client = await call.change(lambda tx, act: rotate_secret(tx, act, call.of("client"), overlap))
         return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
 
 
 def operations(*, trust_domain: str) -> list[AnyOperation]:
-    """Return the operations on proofs; see `Proofs`."""
-    its = Proofs(trust_domain=trust_domain)
-    return [
-        Operation(
-            method="POST",
-            path=PATH + "/{client}/proofs",
-            operation_id="addProof",
-            summary="Add a proof to a client",
-            description="A client secret that is made for it is in this answer, and in no other.",
-            least=Role.OPERATOR,
-            body=FurtherProof,
-            handler=its.add,
-            answer=ClientMade,
-            status=201,
-            revised=True,
-            secrets=("client_secret",),
-        ),
-        Operation(
-            method="DELETE",
-            path=PATH + "/{client}/proofs/{proof}",
-            operation_id="removeProof",
-            summary="Remove a proof, and revoke the tokens that it proved",
-            description="The last one may go, too: then the client gets no token until it has another.",
-            least=Role.OPERATOR,
-            handler=_remove,
-            answer=ProofShown,
-        ),
-        Operation(
-            method="POST",
-            path=PATH + "/{client}/secret",
-            operation_id="rotateSecret",
-            summary="Create a new secret for a client",
-            description="It is in this answer, and in no other. Those from before count for the overlap yet.",
-            least=Role.OPERATOR,
-            body=Rotation,
-            handler=its.rotate,
-            answer=ClientMade,
-            status=201,
-            revised=True,
-            secrets=("client_secret",),
-        ),
-    ]
-
-
-async def _remove(call: Call[NoBody]) -> ProofShown:
-    def work(tx: Tx, act: Act) -> tuple[Client, Proof]:
-        client = service.get(tx, act, call.of("client"))
-        proof = held_proofs.held(client, call.of("proof"))
-        held_proofs.remove_proof(tx, act, client.id, proof.id)
-        return client, proof
-
-    had, gone = await call.change(work)
-    return proof_json(gone, await call.read(lambda tx, _: see(tx, had)), call.act.now)
+    """Return the operations on proofs; see `ProofOperations`."""
+    its = ProofOperations(trust_domain=trust_domain)
+    return declared(its.add, its.remove, its.rotate)

@@ -5,14 +5,16 @@ The routes of the operations authenticate and authorise the callers.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_type_hints
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from typing_extensions import TypedDict, Unpack  # as in `web.paging`
 
 from authsec_server.db import Tx, rehearsing
 from authsec_server.failures import Invalid, NotPermitted
@@ -146,6 +148,65 @@ class Operation(Generic[B, A]):
 
 
 AnyOperation = Operation[Any, Any]
+H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
+
+
+class Extras(TypedDict, total=False):
+    """The fields of an `Operation` that its handler does not tell."""
+
+    max_body: int
+    least: Role
+    query: tuple[Parameter, ...]
+    status: int
+    revised: bool
+    location: str
+    secrets: tuple[str, ...]
+    private: bool
+    refusals: tuple[int, ...]
+    question: bool
+
+
+def operation(method: Method, path: str, operation_id: str, **extras: Unpack[Extras]) -> Callable[[H], H]:
+    """Declare that the function or method below is the handler of an operation.
+
+    The handler tells the rest. Its docstring is the summary, and after an empty line the description. Its argument
+    `Call[...]` names the body, and its result is the answer. Without `least`, an operator may make changes and a
+    viewer may ask.
+    """
+
+    def mark(handler: H) -> H:
+        handler.__operation__ = (method, path, operation_id, extras)  # type: ignore[attr-defined] # read by `declared`
+        return handler
+
+    return mark
+
+
+def declared(*handlers: Callable[[Call[Any]], Awaitable[Any]]) -> list[AnyOperation]:
+    """Return the operations that `operation` declares on these functions or bound methods, in this order."""
+    return [_declared(each) for each in handlers]
+
+
+def _declared(handler: Callable[[Call[Any]], Awaitable[Any]]) -> AnyOperation:
+    method, path, operation_id, extras = handler.__operation__  # type: ignore[attr-defined] # set by `operation`
+    hints = get_type_hints(handler)
+    (body,) = (get_args(hint)[0] for name, hint in hints.items() if name != "return")
+    summary, *rest = inspect.cleandoc(handler.__doc__ or "").split("\n\n")
+    changes = method != "GET" and not extras.get("question", False)
+    return Operation(
+        method=method,
+        path=path,
+        operation_id=operation_id,
+        summary=_line(summary).removesuffix("."),
+        description=" ".join(map(_line, rest)),
+        handler=handler,
+        body=None if body is NoBody else body,
+        answer=hints["return"],
+        **{"least": Role.OPERATOR if changes else Role.VIEWER, **extras},
+    )
+
+
+def _line(paragraph: str) -> str:
+    return " ".join(paragraph.split())
 
 
 Handler = Callable[[Request], Awaitable[Response]]
