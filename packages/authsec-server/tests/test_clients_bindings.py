@@ -12,7 +12,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.clients import bindings, held_proofs, search, service
 from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.clients.model import Client, ClientEdit, NewProof, Platform
+from authsec_server.clients.model import Client, NewProof, Platform
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.issuers import service as issuers
@@ -151,7 +151,7 @@ def test_a_disabled_trusted_issuer_proves_nothing_until_it_is_enabled(its: House
     its.do(lambda tx, act: bindings.disable_trusted_issuer(tx, act, trusted_issuer.id))
     assert its.helpless() == ["Support"]
     assert not its.client(keyed).can_prove_itself(its.act.now)
-    edited = its.do(lambda tx, act: service.edit(tx, act, "support", revision=1, changes=ClientEdit(description="x")))
+    edited = its.do(lambda tx, act: service.edit(tx, act, "support", revision=1, changes={"description": "x"}))
     assert edited.revision == 2, "nobody's edit is outdated by it"
     assert its.helpless() == ["Support"], "an edit does not make it count again"
     its.do(lambda tx, act: bindings.enable_trusted_issuer(tx, act, trusted_issuer.slug))

@@ -12,7 +12,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.clients import held_proofs, search, service
 from authsec_server.clients.filters import Attention, ClientFilters, ClientSort, Count, position, write_cursor
-from authsec_server.clients.model import Client, ClientEdit, ClientKind, NewProof, Onboarding, Platform
+from authsec_server.clients.model import Client, ClientKind, NewProof, Onboarding, Platform
 from authsec_server.clients.store import clients
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Invalid
@@ -165,7 +165,7 @@ def test_a_client_that_is_renamed_or_deleted_meanwhile_disturbs_no_other(databas
     database.change(lambda tx: service.delete(tx, act, last))
     database.change(
         lambda tx: service.edit(
-            tx, act, held[12].id, revision=held[12].revision, changes=ClientEdit(name="aaa, behind the reader")
+            tx, act, held[12].id, revision=held[12].revision, changes={"name": "aaa, behind the reader"}
         )
     )
     rest, _ = database.read(lambda tx: search.page_of(tx, act, cursor=cursor or "", limit=200))
@@ -178,7 +178,7 @@ def test_what_changes_is_found_by_what_it_is_now(database: Database, act: Act) -
             tx, act, Onboarding(name="Old", platform="unattested", owner="Ada", labels={"team": "crm"})
         )
     )
-    asked = ClientEdit(name="New", owner="Ben", slug="other", labels={"team": "ops"})
+    asked = {"name": "New", "owner": "Ben", "slug": "other", "labels": {"team": "ops"}}
     edited = database.change(lambda tx: service.edit(tx, act, client.id, revision=1, changes=asked))
     found = [
         ClientFilters(text="new"),

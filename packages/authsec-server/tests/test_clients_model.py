@@ -151,13 +151,13 @@ def test_an_unknown_platform_is_told_the_known_ones() -> None:
 
 
 def test_labels_are_sorted_and_checked() -> None:
-    assert list(parse_labels({"team": "Support", "cost/center": "42"})) == ["cost/center", "team"]
+    assert list(parse_labels("labels", {"team": "Support", "cost/center": "42"})) == ["cost/center", "team"]
     for labels, field in (({"Team": "x"}, "labels"), ({"team": "\x1b"}, "labels.team"), ({"": "x"}, "labels")):
         with pytest.raises(Invalid) as caught:
-            parse_labels(labels)
+            parse_labels("labels", labels)
         assert caught.value.field == field
     with pytest.raises(Invalid, match="more than 32"):
-        parse_labels({f"l{number}": "x" for number in range(33)})
+        parse_labels("labels", {f"l{number}": "x" for number in range(33)})
 
 
 def test_clients_are_values() -> None:

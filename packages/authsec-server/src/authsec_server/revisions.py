@@ -5,8 +5,8 @@ Every editable object numbers its changes as `revision`. An edit names the revis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -83,6 +83,37 @@ def changed(thing: T, act: Act, **values: Any) -> T:
         changed_by=act.principal.name,
     )
     return revised
+
+
+@dataclass(frozen=True, slots=True)
+class Editable:
+    """A field that an edit can change. `check` takes its name and an unverified value. `plain` returns its JSON."""
+
+    check: Callable[[str, Any], Any]
+    plain: Callable[[Any], object] = lambda value: value
+
+
+Fields = Mapping[str, Editable]
+"""The editable fields of an object, by name, in the order that people read."""
+
+
+def checked(fields: Fields, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values after their checks, in the order of the fields. Raises `Invalid`, which names the field."""
+    return {name: its.check(name, values[name]) for name, its in fields.items() if name in values}
+
+
+def plain(fields: Fields, thing: object) -> dict[str, Any]:
+    """Return the values of these fields as JSON."""
+    return {name: its.plain(getattr(thing, name)) for name, its in fields.items()}
+
+
+def edited(thing: T, act: Act, fields: Fields, values: Mapping[str, Any]) -> tuple[T, dict[str, object]]:
+    """Return the object with other values, as the next revision, and the audit log's detail of the edit.
+
+    Fields without a value stay as they are. The detail is empty if no field changed. Raises `Invalid`.
+    """
+    after = changed(thing, act, **checked(fields, values))
+    return after, edit_detail(after.revision, plain(fields, thing), plain(fields, after))
 
 
 def edit_detail(revision: int, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:

@@ -21,7 +21,6 @@ from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.service import record_act
 from authsec_server.audit.store import events
 from authsec_server.clients import service
-from authsec_server.clients.model import ClientEdit
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict
 from sealed_estate import sealed_estate
@@ -88,7 +87,7 @@ def test_a_drop_believes_no_event_without_a_seal(database: Database) -> None:
 
 def test_no_count_is_made_anew_from_what_only_an_unsealed_event_says(estate: Any) -> None:
     sealed = sealed_estate(estate)
-    owner = ClientEdit(owner="nobody")
+    owner = {"owner": "nobody"}
     estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=3, changes=owner))
     later = replace(estate.act, now=estate.act.now + timedelta(minutes=10))
     with pytest.raises(Conflict, match=r"nothing is counted from it\. Only event"):

@@ -18,7 +18,6 @@ from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import ClientEdit
 from authsec_server.delegations import service
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import select, update
@@ -42,7 +41,7 @@ def checked(sealed: Sealed, *, at: timedelta) -> Report:
 
 def renamed(sealed: Sealed, *, at: timedelta) -> None:
     """The row and the event, as an attacker writes them, or a command on the server's machine."""
-    slug = ClientEdit(slug="money")
+    slug = {"slug": "money"}
     sealed.estate.do(
         lambda tx, act: clients.edit(tx, replace(act, now=act.now + at), "payments", revision=3, changes=slug)
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from authsec_server.clients import service
-from authsec_server.clients.model import ClientEdit
 from authsec_server.db import Database, Tx, open_database
 from sealed_estate import sealed_estate
 from sqlalchemy import text
@@ -39,7 +38,7 @@ def test_a_raw_change_that_is_committed_while_a_change_waits_is_found(estate: An
     sealed, other = sealed_estate(estate), open_database(database_url)
 
     def edit() -> None:
-        owner = ClientEdit(owner="night shift")
+        owner = {"owner": "night shift"}
         estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=3, changes=owner))
 
     change_while_held(other, "UPDATE clients SET kind = 'mcp_server' WHERE slug = 'payments'", edit)

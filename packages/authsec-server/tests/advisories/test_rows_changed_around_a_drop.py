@@ -26,7 +26,7 @@ from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.service import count_refusals, prepare_months, record_act
 from authsec_server.clients import service
-from authsec_server.clients.model import ClientEdit, Onboarding
+from authsec_server.clients.model import Onboarding
 from authsec_server.db import Database, Tx
 from authsec_server.db.table_digests import DIGESTED
 from authsec_server.failures import Conflict
@@ -84,7 +84,7 @@ class Year:
         self.at = at
         self.database.append(lambda tx: prepare_months(tx, self.at))
         client = self.database.read(lambda tx: service.get(tx, self.act, "helper"))
-        wanted = ClientEdit(description=f"Edited after version {client.revision}")
+        wanted = {"description": f"Edited after version {client.revision}"}
         self.do(lambda tx, act: service.edit(tx, act, "helper", revision=client.revision, changes=wanted))
 
     def seal(self, at: datetime) -> None:

@@ -17,7 +17,6 @@ from authsec_server.apis.model import Action
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.service import record_act
 from authsec_server.clients import service
-from authsec_server.clients.model import ClientEdit
 from authsec_server.db import Tx, metadata
 from authsec_server.db.table_digests import DIGESTED, digest, kept_digests, product_of_rows, stored, write_products
 from authsec_server.issuers import service as issuers
@@ -104,7 +103,7 @@ def test_a_row_that_was_put_in_or_taken_out_is_found(sealed: Sealed, table: str)
 
 def test_a_change_of_the_same_row_does_not_cover_it_up(sealed: Sealed) -> None:
     run(sealed, "UPDATE clients SET description = 'Planted' WHERE slug = 'helper'")
-    edit = ClientEdit(owner="night shift")
+    edit = {"owner": "night shift"}
     sealed.estate.do(lambda tx, act: service.edit(tx, act, "helper", revision=1, changes=edit))
     sealed.seal()
     assert any(each.startswith("Rows of clients were changed in the database") for each in sealed.findings())

@@ -14,7 +14,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.apis import service as apis
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client, ClientEdit, Onboarding
+from authsec_server.clients.model import Client, Onboarding
 from authsec_server.delegations import service
 from authsec_server.roles import service as roles
 from pages import Page, get
@@ -53,7 +53,7 @@ def test_what_is_confirmed_is_done_to_the_client_that_was_shown(
     shown = change(clients.create, Onboarding(name="Helper", platform="unattested"))
     opened = get(door, f"/console/clients/helper/{page}")
     assert opened.status == 200
-    change(clients.edit, shown.id, revision=1, changes=ClientEdit(slug="helper-of-old"))
+    change(clients.edit, shown.id, revision=1, changes={"slug": "helper-of-old"})
     other = change(clients.create, Onboarding(name="Payments", slug="helper", platform="unattested"))
 
     _send(opened, page)
@@ -70,7 +70,7 @@ def test_a_proof_is_removed_from_the_client_that_was_shown(
 ) -> None:
     shown = change(clients.create, Onboarding(name="Helper", platform="unattested"))
     opened = get(door, f"/console/clients/helper/proofs/{shown.proofs[0].id}/remove")
-    change(clients.edit, shown.id, revision=1, changes=ClientEdit(slug="helper-of-old"))
+    change(clients.edit, shown.id, revision=1, changes={"slug": "helper-of-old"})
     opened.form().send()
     held = its.authority.database.read(lambda tx: clients.by_ids(tx, [shown.id]))[shown.id].proofs
     assert held == ()

@@ -18,7 +18,6 @@ from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import service
-from authsec_server.clients.model import ClientEdit
 from authsec_server.db import Tx
 from authsec_server.delegations import editing
 from authsec_server.delegations.model import DelegationEdit
@@ -82,8 +81,8 @@ def sealed_estate(estate: Any) -> Sealed:
     estate.role()
     estate.agent("Helper")
     estate.agent("Payments", slug="money")
-    estate.do(lambda tx, act: service.edit(tx, act, "money", revision=1, changes=ClientEdit(slug="payments")))
-    estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=2, changes=ClientEdit(owner="team")))
+    estate.do(lambda tx, act: service.edit(tx, act, "money", revision=1, changes={"slug": "payments"}))
+    estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=2, changes={"owner": "team"}))
     estate.delegate(slug="first")
     given = estate.delegate(client="payments", slug="second").delegation
     wanted = DelegationEdit(

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from authsec_server.clients import model as rules
 from authsec_server.clients import search, service
 from authsec_server.clients.filters import Attention, ClientFilters, ClientSort
 from authsec_server.clients.model import Client, ClientKind, Onboarding, Platform
+from authsec_server.clients.shapes import ClientChanges, ClientDescriptionBody
 from authsec_server.clients.views import ClientMade, ClientShown, SeenClients, as_json, made, see, see_all
 from authsec_server.db import Tx
 from authsec_server.principal import Act
-from authsec_server.web.bodies import LEFT_OUT, Body, Changes
+from authsec_server.web.bodies import Body
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 from authsec_server.web.params import one_of, read_one_of, read_yes_or_no, yes_or_no
@@ -41,7 +41,7 @@ class NewSelector(Body):
     value: str
 
 
-class NewClient(Body):
+class NewClient(ClientDescriptionBody):
     """Request to onboard a client. The platform decides if `selectors` or `public_key` (PEM) is needed."""
 
     name: str
@@ -51,34 +51,11 @@ class NewClient(Body):
     public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
     trusted_issuer: str | None = None  # needed where several trusted issuers can prove the selectors
     slug: str | None = None
-    owner: str | None = None
-    description: str = ""
-    labels: dict[str, str] = Field(default_factory=dict)
 
     def onboarding(self) -> Onboarding:
         """Convert the request to an `Onboarding`."""
-        return Onboarding(
-            name=self.name,
-            platform=self.platform,
-            kind=ClientKind(self.kind),
-            selectors=tuple((each.key, each.value) for each in self.selectors),
-            public_key=self.public_key,
-            trusted_issuer=self.trusted_issuer,
-            slug=self.slug,
-            owner=self.owner,
-            description=self.description,
-            labels=self.labels,
-        )
-
-
-class ClientChanges(Changes):
-    """Changes to the description of a client; they revoke no token. An old `slug` finds nothing."""
-
-    name: str = LEFT_OUT
-    slug: str = LEFT_OUT
-    owner: str = LEFT_OUT
-    description: str = LEFT_OUT
-    labels: dict[str, str] = LEFT_OUT
+        kind, selectors = ClientKind(self.kind), tuple((each.key, each.value) for each in self.selectors)
+        return Onboarding(**{**dict(self), "kind": kind, "selectors": selectors})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +117,7 @@ class ClientOperations:
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
             revision = call.matched(client, client.name)
-            return service.edit(tx, act, client.id, revision=revision, changes=rules.ClientEdit(**call.body.given()))
+            return service.edit(tx, act, client.id, revision=revision, changes=call.body.given())
 
         return await self._changed(call, work)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from authsec_server import naming
 from authsec_server.failures import Invalid
+from authsec_server.revisions import Editable, Fields
 
 MAX_LABELS = 32
 MAX_PROOFS = 16
@@ -207,17 +208,6 @@ class Onboarding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientEdit:
-    """Unverified request to edit a client. None leaves a field unchanged."""
-
-    name: str | None = None
-    slug: str | None = None
-    owner: str | None = None
-    description: str | None = None
-    labels: Mapping[str, str] | None = field(default=None, hash=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NewProof:
     """Unverified request to add a proof to a client: the proof for `platform`, as in `Onboarding`."""
 
@@ -241,18 +231,32 @@ def spiffe_id(trust_domain: str, client_id: str) -> str:
     return f"spiffe://{trust_domain}/agent/{client_id}"
 
 
-def parse_labels(labels: Mapping[str, str]) -> dict[str, str]:
+def parse_labels(field: str, labels: Mapping[str, str]) -> dict[str, str]:
     """Check the labels, and sort them by name. Raises `Invalid`, which names the label."""
     if len(labels) > MAX_LABELS:
-        raise Invalid("labels", f"There are more than {MAX_LABELS} labels.")
+        raise Invalid(field, f"There are more than {MAX_LABELS} labels.")
     for key in labels:
         if not _LABEL.fullmatch(key):
             raise Invalid(
-                "labels",
+                field,
                 f"{naming.quoted(key)} is no name for a label.",
                 "1 to 63 lower-case letters, digits, '.', '_', '/', '-'; e.g. team",
             )
-    return {key: naming.name(f"labels.{key}", labels[key]) for key in sorted(labels)}
+    return {key: naming.name(f"{field}.{key}", labels[key]) for key in sorted(labels)}
+
+
+EDITABLE: Fields = {
+    "name": Editable(naming.name),
+    "slug": Editable(naming.slug),
+    "owner": Editable(naming.name),
+    "description": Editable(naming.text),
+    "labels": Editable(parse_labels, plain=dict),
+}
+"""The fields that describe a client. They are in the admin API, documents and the audit log; no permission uses them.
+
+Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
+`clients/parts.html` and the command line the inputs.
+"""
 
 
 def _last_end(held: Iterable[Proof]) -> datetime | None:

@@ -23,17 +23,6 @@ def whole(client: Client) -> Mapping[str, object]:
     }
 
 
-def described(client: Client) -> Mapping[str, object]:
-    """Return the fields that an edit can change."""
-    return {
-        "name": client.name,
-        "slug": client.slug,
-        "owner": client.owner,
-        "description": client.description,
-        "labels": dict(client.labels),
-    }
-
-
 def evidence(proof: Proof) -> Mapping[str, object]:
     """Return the evidence that a proof needs, without the key: its thumbprint identifies the key."""
     shown: dict[str, object] = {

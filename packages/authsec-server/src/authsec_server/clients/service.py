@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store, store
 from authsec_server.clients.binding_matching import with_trusted_issuer
-from authsec_server.clients.model import Client, ClientEdit, Onboarding, Proof, parse_labels, parse_platform
+from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, parse_platform
 from authsec_server.clients.proofs import make_proof
-from authsec_server.clients.records import described, named, whole
+from authsec_server.clients.records import named, whole
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.revisions import changed, checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
@@ -121,15 +120,14 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
         now=act.now,
         token_bytes=act.token_bytes,
     )
+    given = {field: getattr(wanted, field) for field in EDITABLE} | {"slug": naming.chosen_slug(wanted.slug, name)}
+    if wanted.owner is None:
+        given["owner"] = act.principal.name
     return Client(
         id=client_id,
-        slug=naming.chosen_slug(wanted.slug, name),
-        name=name,
         kind=wanted.kind,
         platform=platform,
-        owner=act.principal.name if wanted.owner is None else naming.name("owner", wanted.owner),
-        description=naming.text("description", wanted.description),
-        labels=parse_labels(wanted.labels),
+        **checked(EDITABLE, given),
         enabled=True,
         created_at=act.now,
         proofs=(with_trusted_issuer(tx, proof, wanted.trusted_issuer, trust_domain),),
@@ -162,8 +160,6 @@ def refuse_taken_key(tx: Tx, proof: Proof) -> None:
 
 MAX_AT_ONCE = 200  # the authority lock is held for all of them
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkDisabled:
@@ -174,8 +170,10 @@ class BulkDisabled:
     unknown: tuple[str, ...]
 
 
-def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: ClientEdit) -> Client:
+def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[str, object]) -> Client:
     """Edit the description of the client. `revision` is the revision that the editor has read.
+
+    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are.
 
     A new slug revokes nothing: tokens, delegations and SPIFFE IDs name the client_id. But the old slug finds
     nothing, and may later belong to another client; the audit log has both slugs. An edit without changes is not
@@ -184,17 +182,16 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: ClientEdi
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
     require_current(client, revision, client.name)
-    edited = _edited(client, act, changes)
-    detail = edit_detail(edited.revision, described(client), described(edited))
+    after, detail = edited(client, act, EDITABLE, changes)
     if not detail:
         return client
-    if edited.slug != client.slug:
-        refuse_taken_slug(tx, edited.slug)
-    store.save(tx.connection, edited)
-    if edited.labels != client.labels:
-        store.save_labels(tx.connection, edited)
-    audit.record_act(tx, act, EventKind.CLIENT_EDITED, client=named(edited), detail=detail)
-    return edited
+    if after.slug != client.slug:
+        refuse_taken_slug(tx, after.slug)
+    store.save(tx.connection, after)
+    if after.labels != client.labels:
+        store.save_labels(tx.connection, after)
+    audit.record_act(tx, act, EventKind.CLIENT_EDITED, client=named(after), detail=detail)
+    return after
 
 
 def revoke_tokens(tx: Tx, act: Act, id_or_slug: str) -> Client:
@@ -247,21 +244,5 @@ def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] =
         EventKind.CLIENT_DELETED,
         client=named(client),
         delegations=delegations,
-        detail={**described(client), **whole(client)},
+        detail={**plain(EDITABLE, client), **whole(client)},
     )
-
-
-def _edited(client: Client, act: Act, changes: ClientEdit) -> Client:
-    return changed(
-        client,
-        act,
-        name=_kept(client.name, changes.name, lambda given: naming.name("name", given)),
-        slug=_kept(client.slug, changes.slug, lambda given: naming.slug("slug", given)),
-        owner=_kept(client.owner, changes.owner, lambda given: naming.name("owner", given)),
-        description=_kept(client.description, changes.description, lambda given: naming.text("description", given)),
-        labels=_kept(client.labels, changes.labels, parse_labels),
-    )
-
-
-def _kept(present: T, given: T | None, parse: Callable[[T], T]) -> T:
-    return present if given is None else parse(given)

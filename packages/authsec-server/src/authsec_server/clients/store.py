@@ -26,7 +26,8 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
+from authsec_server.clients.model import Client, Proof, Selector
+from authsec_server.db import rows
 from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import folded, is_uuid, only_one
@@ -99,7 +100,7 @@ proofs = Table(
 
 def add(connection: Connection, client: Client) -> None:
     """Insert the client with its labels and proofs."""
-    connection.execute(insert(clients), {"id": client.id, "created_at": client.created_at, **_row_of(client)})
+    connection.execute(insert(clients), _row_of(client))
     _add_labels(connection, client.id, client.labels)
     connection.execute(insert(proofs), [_row_of_proof(proof) for proof in client.proofs])
 
@@ -169,92 +170,35 @@ def holder_of_key(connection: Connection, thumbprint: str) -> Client | None:
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
-    rows = connection.execute(statement).all()
-    held: dict[str, list[Proof]] = {row.id: [] for row in rows}
+    found = connection.execute(statement).all()
+    held: dict[str, list[Proof]] = {row.id: [] for row in found}
     if held:
         of_clients = select(proofs).where(proofs.c.client_id.in_(held)).order_by(proofs.c.created_at, proofs.c.id)
         for row in connection.execute(of_clients):
             held[row.client_id].append(proof_of(row))
-    return [_client(row, tuple(held[row.id])) for row in rows]
-
-
-def _client(row: Row[Any], held: tuple[Proof, ...]) -> Client:
-    return Client(
-        id=row.id,
-        slug=row.slug,
-        name=row.name,
-        kind=ClientKind(row.kind),
-        platform=Platform(row.platform),
-        owner=row.owner,
-        description=row.description,
-        labels=row.labels,
-        enabled=row.enabled,
-        created_at=row.created_at,
-        proofs=held,
-        revision=row.revision,
-        changed_at=row.changed_at,
-        changed_by=row.changed_by or "",
-    )
+    return [rows.read(Client, row, proofs=tuple(held[row.id])) for row in found]
 
 
 def proof_of(row: Row[Any]) -> Proof:
     """Convert a row of the table `proofs` to a `Proof`."""
-    return Proof(
-        id=row.id,
-        client_id=row.client_id,
-        kind=ProofKind(row.kind),
-        trusted_issuer_id=row.trusted_issuer_id,
-        trusted_issuer_enabled=row.trusted_issuer_enabled,
-        selectors=tuple(Selector(key=key, value=value) for key, value in row.selectors),
-        public_key=row.public_key,
-        thumbprint=row.thumbprint,
-        secret_sha256=row.secret_sha256,
-        enrolled_by=row.enrolled_by or "",
-        machine=row.machine or "",
-        expires_at=row.expires_at,
-        created_at=row.created_at,
-    )
+    return rows.read(Proof, row, selectors=tuple(Selector(key=key, value=value) for key, value in row.selectors))
 
 
 def _row_of(client: Client) -> dict[str, Any]:
-    return {
-        "slug": client.slug,
-        "name": client.name,
-        "kind": client.kind,
-        "platform": client.platform,
-        "owner": client.owner,
-        "description": client.description,
-        "labels": dict(client.labels),
-        "enabled": client.enabled,
-        "revision": client.revision,
-        "changed_at": client.changed_at,
-        "changed_by": client.changed_by or None,
+    derived = {
         "sort_name": folded(client.name),
         "sort_owner": folded(client.owner),
         "provable_until": client.provable_until,
         "unattested_until": client.unattested_until,
     }
-
-
-def _add_labels(connection: Connection, client_id: str, labels: Mapping[str, str]) -> None:
-    rows = [{"client_id": client_id, "name": name, "value": value} for name, value in labels.items()]
-    if rows:
-        connection.execute(insert(client_labels), rows)
+    return rows.write(clients, client, **derived)
 
 
 def _row_of_proof(proof: Proof) -> dict[str, Any]:
-    return {
-        "id": proof.id,
-        "client_id": proof.client_id,
-        "kind": proof.kind,
-        "trusted_issuer_id": proof.trusted_issuer_id,
-        "trusted_issuer_enabled": proof.trusted_issuer_enabled,
-        "selectors": [[selector.key, selector.value] for selector in proof.selectors],
-        "public_key": None if proof.public_key is None else dict(proof.public_key),
-        "thumbprint": proof.thumbprint,
-        "secret_sha256": proof.secret_sha256,
-        "enrolled_by": proof.enrolled_by or None,
-        "machine": proof.machine or None,
-        "expires_at": proof.expires_at,
-        "created_at": proof.created_at,
-    }
+    return rows.write(proofs, proof, selectors=[[selector.key, selector.value] for selector in proof.selectors])
+
+
+def _add_labels(connection: Connection, client_id: str, labels: Mapping[str, str]) -> None:
+    its = [{"client_id": client_id, "name": name, "value": value} for name, value in labels.items()]
+    if its:
+        connection.execute(insert(client_labels), its)

@@ -10,11 +10,13 @@ from typing import Any, NotRequired, cast
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.audit import counts
-from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector, spiffe_id
+from authsec_server.clients.model import EDITABLE, Client, ClientKind, Platform, Proof, ProofKind, Selector, spiffe_id
 from authsec_server.clients.proof_status import ProofState, proof_status
+from authsec_server.clients.shapes import ClientDescription
 from authsec_server.db import Tx
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import Provenance, TrustedIssuer, provenance
+from authsec_server.revisions import plain
 from authsec_server.web.instants import rfc3339
 
 
@@ -53,18 +55,13 @@ class ProofShown(TypedDict):
     created_at: str
 
 
-class ClientShown(TypedDict):
+class ClientShown(ClientDescription):
     """A client as the admin API returns it. `client_id`, the name in OAuth, is the client's id."""
 
     client_id: str
     spiffe_id: str
-    slug: str
-    name: str
     kind: ClientKind
     platform: Platform
-    owner: str
-    description: str
-    labels: dict[str, str]
     enabled: bool
     can_prove_itself: bool
     unattested: bool
@@ -106,16 +103,13 @@ def see_all(tx: Tx, clients: Sequence[Client]) -> list[SeenClients]:
 def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
     """Convert the client to JSON."""
     client = seen.client
+    described = cast("ClientDescription", plain(EDITABLE, client))
     return {
         "client_id": client.id,
         "spiffe_id": spiffe_id(trust_domain, client.id),
-        "slug": client.slug,
-        "name": client.name,
+        **described,
         "kind": client.kind,
         "platform": client.platform,
-        "owner": client.owner,
-        "description": client.description,
-        "labels": dict(client.labels),
         "enabled": client.enabled,
         "can_prove_itself": client.can_prove_itself(now),
         "unattested": client.unattested(now),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from authsec_server.clients.model import MAX_PROOFS
+from authsec_server.clients.shapes import ClientDescriptionBody
 from authsec_server.web.bodies import Body
 
 
@@ -65,14 +66,11 @@ class ProofShape(Body):
     expires_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
 
 
-class AgentShape(Body):
+class AgentShape(ClientDescriptionBody):
     """An AI agent, or an MCP server that acts as a client, in a document."""
 
     name: str | None = Field(default=None, description="For people; left out, the slug.")
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
-    owner: str | None = Field(default=None, description="Left out, it stays; of a new one, who applies.")
-    description: str = ""
-    labels: dict[str, str] = Field(default_factory=dict)
     enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
     proofs: list[ProofShape] = Field(
         max_length=MAX_PROOFS + 1,  # the secrets, which stand there as one

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
 import anyio
 import anyio.to_thread
 from authsec import strict_json
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -78,6 +78,19 @@ class Changes(Body):
     def given(self) -> dict[str, Any]:
         """Return the members that the request contains, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+
+C = TypeVar("C", bound=Changes)
+
+
+def changes_of(described: type[Any]) -> Callable[[type[C]], type[C]]:
+    """Add the members of this TypedDict to the class of edits below, each as one that may be omitted."""
+    members: dict[str, Any] = {name: (its, LEFT_OUT) for name, its in get_type_hints(described).items()}
+
+    def add(kind: type[C]) -> type[C]:
+        return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, __module__=kind.__module__, **members)
+
+    return add
 
 
 B = TypeVar("B", bound=Body)

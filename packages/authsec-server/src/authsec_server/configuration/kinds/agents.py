@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from authsec_server import naming
 from authsec_server.clients import bindings, held_proofs, service
-from authsec_server.clients.model import Client, ClientEdit, ClientKind, Onboarding, Proof, ProofKind, parse_labels
+from authsec_server.clients.model import EDITABLE, Client, ClientKind, Onboarding, Proof, ProofKind
 from authsec_server.configuration.document import AgentShape
 from authsec_server.configuration.immutables import STAYS_OFF, new_slug, require_kind
 from authsec_server.configuration.kinds import proofs
@@ -21,8 +21,9 @@ from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act
+from authsec_server.revisions import Fields, checked, plain
 
-_DESCRIBED = frozenset({"name", "owner", "description", "labels"})
+_DESCRIBED: Fields = {name: its for name, its in EDITABLE.items() if name != "slug"}  # the slug is the key
 
 
 def exported(client: Client, present: Present) -> Facts:
@@ -30,9 +31,7 @@ def exported(client: Client, present: Present) -> Facts:
     its = {
         "name": client.name,
         "kind": client.kind.value if client.kind is not ClientKind.AI_AGENT else None,
-        "owner": client.owner,
-        "description": client.description,
-        "labels": dict(client.labels),
+        **plain(_DESCRIBED, client),
         "enabled": None if client.enabled else False,
     }
     return {**filled(its), "proofs": proofs.exported(client, present.slugs, present.now)}
@@ -43,9 +42,7 @@ def facts(client: Client, present: Present) -> Facts:
     its = {
         "name": client.name,
         "kind": client.kind.value,
-        "owner": client.owner,
-        "description": client.description,
-        "labels": dict(client.labels),
+        **plain(_DESCRIBED, client),
         "enabled": client.enabled,
         "proofs": proofs.facts(client, present.slugs, present.now),
     }
@@ -127,17 +124,22 @@ def _wanted(
             lines.append(proofs.line(each.held, present.slugs.get(each.held.trusted_issuer_id or "")))
     if _says_secret(shape) and held is not None and held.holds_secret(present.now):
         lines.append(SECRET)
-    owner = (held.owner if held else None) if shape.owner is None else naming.name("owner", shape.owner)
+    described = checked(_DESCRIBED, _said(slug, shape))
     its = {
-        "name": naming.name("name", slug if shape.name is None else shape.name),
+        "name": described["name"],
         "kind": shape.kind,
-        "owner": owner,
-        "description": naming.text("description", shape.description),
-        "labels": parse_labels(shape.labels),
+        "owner": held.owner if held else None,
+        **{field: _DESCRIBED[field].plain(value) for field, value in described.items()},
         "enabled": True,
         "proofs": sorted(lines),
     }
     return filled(its)
+
+
+def _said(slug: str, shape: AgentShape) -> dict[str, Any]:
+    """Return the description that the document gives the agent, unverified. An owner that is left out stays."""
+    its = {field: getattr(shape, field) for field in _DESCRIBED} | {"name": slug if shape.name is None else shape.name}
+    return {field: value for field, value in its.items() if value is not None}
 
 
 def _says_secret(shape: AgentShape) -> bool:
@@ -170,7 +172,7 @@ def _editing(
     parts: list[tuple[PlanTurn, Do]] = [
         (PlanTurn.TAKE_PROOFS, partial(_take, held, proof)) for proof in (*compared.gone, *secrets)
     ]
-    if _DESCRIBED & set(fields):
+    if {*_DESCRIBED} & {*fields}:
         parts.append((PlanTurn.AGENTS, partial(_describe, held, shape)))
     parts += [(PlanTurn.AGENTS, partial(_bind, each, setting)) for each in compared.bound]
     parts += [
@@ -185,17 +187,13 @@ def _editing(
 def _create(slug: str, shape: AgentShape, first: WantedProof, setting: Setting, tx: Tx, act: Act) -> object:
     its = first.new()
     onboarding = Onboarding(
-        name=slug if shape.name is None else shape.name,
+        **{"slug": slug, **_said(slug, shape)},
         platform=its.platform,
         kind=ClientKind(shape.kind),
         selectors=its.selectors,
         public_key=its.public_key,
         trusted_issuer=its.trusted_issuer,
         expires_at=its.expires_at,
-        slug=slug,
-        owner=shape.owner,
-        description=shape.description,
-        labels=shape.labels,
     )
     with proofs.within(first.index):
         return service.create(tx, act, onboarding, trust_domain=setting.trust_domain)
@@ -223,15 +221,10 @@ def _take(held: Client, proof: Proof, tx: Tx, act: Act) -> object:
 
 
 def _describe(held: Client, shape: AgentShape, tx: Tx, act: Act) -> object:
-    """Edit the agent's name, owner, description and labels.
+    """Edit the agent's description.
 
     The revision is read anew: the same act may have removed proofs, which must not look like another person's
     change.
     """
-    wanted = ClientEdit(
-        name=held.slug if shape.name is None else shape.name,
-        owner=shape.owner,
-        description=shape.description,
-        labels=shape.labels,
-    )
-    return service.edit(tx, act, held.id, revision=service.get(tx, act, held.id).revision, changes=wanted)
+    revision = service.get(tx, act, held.id).revision
+    return service.edit(tx, act, held.id, revision=revision, changes=_said(held.slug, shape))

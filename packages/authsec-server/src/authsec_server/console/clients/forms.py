@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
-from authsec_server.clients.model import Client, ClientEdit, ClientKind, Onboarding, Platform, Selector, parse_platform
+from authsec_server.clients.model import (
+    EDITABLE,
+    Client,
+    ClientKind,
+    Onboarding,
+    Platform,
+    Selector,
+    parse_platform,
+)
 from authsec_server.clients.outlook import Foresight, foresee
 from authsec_server.clients.proof_status import SelectorStatus
 from authsec_server.clients.selectors.parsing import KEYS, RowCheck, RowState, check_selectors, given
 from authsec_server.console.forms import Form
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers.model import Provenance, TrustedIssuer
+from authsec_server.revisions import plain
 
 Rows = Sequence[tuple[str, str]]
 
@@ -119,97 +129,53 @@ class TypedClient:
     """The typed values of the form "Onboard New Client"."""
 
     kind: str = ClientKind.AI_AGENT
-    name: str = ""
     proof: TypedProof = field(default_factory=TypedProof)
-    slug: str = ""
-    owner: str = ""
-    description: str = ""
-    labels: str = ""
+    texts: Mapping[str, str] = field(
+        default_factory=lambda: dict.fromkeys(EDITABLE, "")
+    )  # what describes it, as in `typed_texts`
 
     @property
     def has_details(self) -> bool:
         """Whether any of the optional details is filled in."""
-        return bool(self.slug or self.owner or self.description or self.labels)
+        return any(text for name, text in self.texts.items() if name != "name")
 
     def at_field(self, problem: Invalid | Conflict) -> Invalid | Conflict:
         """Move the problem to its form field. A conflict of a slug that was made from the name belongs to `name`."""
-        if isinstance(problem, Conflict) and problem.field == "slug" and not self.slug:
+        if isinstance(problem, Conflict) and problem.field == "slug" and not self.texts.get("slug"):
             return Conflict(problem.message, "Give this one another name, or a slug of its own.", field="name")
         return at_field(problem)
 
     def onboarding(self) -> Onboarding:
         """Return the onboarding request. Raises `Invalid` if the form cannot be parsed."""
+        kind, platform, described = parse_kind(self.kind), self.proof.chosen(), parse_texts(self.texts)
         return Onboarding(
-            name=self.name,
-            kind=parse_kind(self.kind),
-            platform=self.proof.chosen(),
+            kind=kind,
+            platform=platform,
             selectors=self.proof.selectors,
             public_key=self.proof.asked_key,
             trusted_issuer=self.proof.trusted_issuer,
-            slug=self.slug or None,
-            owner=self.owner or None,
-            description=self.description,
-            labels=parse_label_lines(self.labels),
+            **{**described, "slug": described["slug"] or None, "owner": described["owner"] or None},
         )
 
 
 def typed_client(form: Form) -> TypedClient:
     """Read the form "Onboard New Client"."""
-    return TypedClient(
-        kind=form.text("kind", ClientKind.AI_AGENT),
-        name=form.text("name"),
-        proof=typed_proof(form),
-        slug=form.text("slug"),
-        owner=form.text("owner"),
-        description=form.text("description").replace("\r\n", "\n"),
-        labels=form.text("labels"),
-    )
+    return TypedClient(kind=form.text("kind", ClientKind.AI_AGENT), proof=typed_proof(form), texts=typed_texts(form))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypedDetails:
-    """The typed values of the form that edits a client. `revision` is the revision that the editor has read."""
-
-    name: str
-    slug: str
-    owner: str
-    description: str
-    labels: str
-    revision: int
-
-    def changes(self) -> ClientEdit:
-        """Return the edit request. Raises `Invalid` if the form cannot be parsed."""
-        return ClientEdit(
-            name=self.name,
-            slug=self.slug,
-            owner=self.owner,
-            description=self.description,
-            labels=parse_label_lines(self.labels),
-        )
+def typed_texts(form: Form) -> dict[str, str]:
+    """Read the fields that describe a client, as typed."""
+    return {name: form.text(name).replace("\r\n", "\n") for name in EDITABLE}
 
 
-def typed_details(form: Form) -> TypedDetails:
-    """Read the form that edits a client."""
-    return TypedDetails(
-        name=form.text("name"),
-        slug=form.text("slug"),
-        owner=form.text("owner"),
-        description=form.text("description").replace("\r\n", "\n"),
-        labels=form.text("labels").replace("\r\n", "\n"),
-        revision=form.number("revision"),
-    )
+def stored_texts(client: Client) -> dict[str, str]:
+    """Return the fields that describe the stored client, as a person would type them."""
+    return {**plain(EDITABLE, client), "labels": label_lines(client.labels)}
 
 
-def stored_details(client: Client) -> TypedDetails:
-    """Return the edit form filled with the stored client."""
-    return TypedDetails(
-        name=client.name,
-        slug=client.slug,
-        owner=client.owner,
-        description=client.description,
-        labels=label_lines(client.labels),
-        revision=client.revision,
-    )
+def parse_texts(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the typed fields as unverified values for the service. Raises `Invalid` if the labels cannot be parsed."""
+    return {**texts, "labels": parse_label_lines(texts["labels"])}
 
 
 def parse_kind(text: str) -> ClientKind:

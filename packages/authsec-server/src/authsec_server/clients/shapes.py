@@ -1,0 +1,31 @@
+"""The JSON of a client's description: in requests, documents and answers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from typing_extensions import TypedDict  # as in `web.paging`
+
+from authsec_server.web.bodies import Body, Changes, changes_of
+
+
+class ClientDescription(TypedDict):
+    """The fields that describe a client, in an answer."""
+
+    slug: str
+    name: str
+    owner: str
+    description: str
+    labels: dict[str, str]
+
+
+class ClientDescriptionBody(Body):
+    """The optional fields that describe a client, in a request or document."""
+
+    owner: str | None = Field(None, description="Left out, it stays; of a new one, who makes it.")
+    description: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+@changes_of(ClientDescription)
+class ClientChanges(Changes):
+    """Changes to the description of a client; they revoke no token."""
