@@ -166,7 +166,7 @@ class DelegationOperations:
     @operation("POST", ONE + "/disable", "disableDelegation", revised=True)
     async def disable(self, call: Call[NoBody]) -> DelegationShown:
         """Disable a trust delegation, and revoke its tokens."""
-        return await self._turned(call, service.disable)
+        return await self._apply(call, service.disable)
 
     @operation("POST", ONE + "/enable", "enableDelegation", revised=True)
     async def enable(self, call: Call[NoBody]) -> DelegationShown:
@@ -174,14 +174,14 @@ class DelegationOperations:
 
         Revoked tokens stay revoked.
         """
-        return await self._turned(call, service.enable)
+        return await self._apply(call, service.enable)
 
     @operation("POST", ONE + "/revoke", "revokeDelegation", revised=True)
     async def revoke(self, call: Call[NoBody]) -> DelegationShown:
         """Revoke a trust delegation permanently, and revoke its tokens."""
-        return await self._turned(call, service.revoke)
+        return await self._apply(call, service.revoke)
 
-    async def _turned(self, call: Call[NoBody], verb: Verb) -> DelegationShown:
+    async def _apply(self, call: Call[NoBody], verb: Verb) -> DelegationShown:
         its = call.of("delegation")
         return as_json(await call.change(lambda tx, act: verb(tx, act, its, self.terms)), call.act.now)
 
