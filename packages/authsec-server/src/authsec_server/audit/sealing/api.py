@@ -18,7 +18,7 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 
 from authsec_server.audit.api import PATH
 from authsec_server.audit.sealing import service
-from authsec_server.audit.sealing.sinks import NOWHERE, SinkState
+from authsec_server.audit.sealing.sinks import SinkState
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
@@ -136,10 +136,11 @@ class SealingOperations:
 
 
 def operations(
+    *,
     published: Callable[[], Sequence[Mapping[str, Any]]],
-    standing: Callable[[], SinkState] = lambda: NOWHERE,
-    older: Callable[[], str | None] = lambda: None,
-    not_compared: Callable[[], str] = lambda: "",
+    standing: Callable[[], SinkState],
+    older: Callable[[], str | None],
+    not_compared: Callable[[], str],
 ) -> list[AnyOperation]:
     """Return the operations on the sealed log; see `SealingOperations`."""
     its = SealingOperations(published=published, standing=standing, older=older, not_compared=not_compared)
