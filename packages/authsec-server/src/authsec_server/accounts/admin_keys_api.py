@@ -14,7 +14,7 @@ from authsec_server.accounts.model.admin_keys import MAX_LIFE, AdminKey
 from authsec_server.principal import Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/admin-keys"
@@ -54,68 +54,41 @@ class AdminKeyMade(AdminKeyShown):
     key: str
 
 
-def operations() -> list[AnyOperation]:
-    """Return the operations for admin keys. A path names a key by its id or name."""
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listAdminKeys",
-            summary="List admin keys by name, including revoked keys",
-            query=PAGING,
-            handler=_page,
-            answer=Page[AdminKeyShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="createAdminKey",
-            summary="Create an admin key, shown only once",
-            least=Role.ADMIN,
-            body=NewAdminKey,
-            handler=_create,
-            answer=AdminKeyMade,
-            status=201,
-            location=PATH + "/{id}",
-            secrets=("key",),
-        ),
-        Operation(
-            method="GET",
-            path=ONE,
-            operation_id="showAdminKey",
-            summary="Get an admin key",
-            handler=_show,
-            answer=AdminKeyShown,
-        ),
-        Operation(
-            method="POST",
-            path=ONE + "/revoke",
-            operation_id="revokeAdminKey",
-            summary="Revoke an admin key for good",
-            description="What is begun with it and not finished by then is refused.",
-            least=Role.ADMIN,
-            handler=_revoke,
-            answer=AdminKeyShown,
-        ),
-    ]
-
-
-async def _page(call: Call[NoBody]) -> Page[AdminKeyShown]:
+@operation("GET", PATH, "listAdminKeys", query=PAGING)
+async def page(call: Call[NoBody]) -> Page[AdminKeyShown]:
+    """List admin keys by name, including revoked keys."""
     return await paged(call, naming.is_name, admin_keys.page, lambda key: as_json(key, call.act.now))
 
 
-async def _create(call: Call[NewAdminKey]) -> AdminKeyMade:
+@operation("POST", PATH, "createAdminKey", least=Role.ADMIN, status=201, location=PATH + "/{id}", secrets=("key",))
+async def create(call: Call[NewAdminKey]) -> AdminKeyMade:
+    """Create an admin key.
+
+    Only this answer contains the text of the key.
+    """
     name, role, life = call.body.name, Role[call.body.role.upper()], call.body.life
     key, text = await call.change(lambda tx, act: admin_keys.create(tx, act, name=name, role=role, life=life))
     return {**as_json(key, call.act.now), "key": text}
 
 
-async def _show(call: Call[NoBody]) -> AdminKeyShown:
+@operation("GET", ONE, "showAdminKey")
+async def show(call: Call[NoBody]) -> AdminKeyShown:
+    """Get an admin key by id or name."""
     return as_json(await call.read(lambda tx, act: admin_keys.get(tx, act, call.of("key"))), call.act.now)
 
 
-async def _revoke(call: Call[NoBody]) -> AdminKeyShown:
+@operation("POST", ONE + "/revoke", "revokeAdminKey", least=Role.ADMIN)
+async def revoke(call: Call[NoBody]) -> AdminKeyShown:
+    """Revoke an admin key permanently.
+
+    Changes that are in progress with the key are refused.
+    """
     return as_json(await call.change(lambda tx, act: admin_keys.revoke(tx, act, call.of("key"))), call.act.now)
+
+
+def operations() -> list[AnyOperation]:
+    """Return the operations on admin keys. A path names a key by its id or name."""
+    return declared(page, create, show, revoke)
 
 
 def as_json(key: AdminKey, now: datetime) -> AdminKeyShown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from typing_extensions import TypedDict
 
@@ -15,13 +16,13 @@ from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/administrators"
 ONE = PATH + "/{administrator}"
 
-Turn = Callable[[Tx, Act, str], Administrator]
+Verb = Callable[[Tx, Act, str], Administrator]
 
 
 class Invitation(Body):
@@ -61,108 +62,94 @@ class Invited(AdministratorShown):
     link: LinkShown
 
 
-def operations(*, issuer: str) -> list[AnyOperation]:
-    """Return the operations for administrators. Links point to the console at `issuer`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdministratorOperations:
+    """The operations on administrators. Links point to the console at `issuer`."""
 
-    async def invite(call: Call[Invitation]) -> Invited:
+    issuer: str
+
+    @operation("GET", PATH, "listAdministrators", query=PAGING)
+    async def page(self, call: Call[NoBody]) -> Page[AdministratorShown]:
+        """List administrators by e-mail address."""
+        return await paged(call, lambda cursor: read_email(cursor) == cursor, administrators.page, as_json)
+
+    @operation(
+        "POST",
+        PATH,
+        "inviteAdministrator",
+        least=Role.ADMIN,
+        status=201,
+        location=PATH + "/{id}",
+        revised=True,
+        secrets=("link.url", "link.path"),
+    )
+    async def invite(self, call: Call[Invitation]) -> Invited:
+        """Invite an administrator.
+
+        Only this answer contains the link. The link works once, within 24 hours.
+        """
         email, name, role = call.body.email, call.body.name, Role[call.body.role.upper()]
         invited, link = await call.change(
             lambda tx, act: administrators.invite(tx, act, email=email, name=name, role=role)
         )
-        return {**as_json(invited), "link": link_json(link, issuer)}
+        return {**as_json(invited), "link": link_json(link, self.issuer)}
 
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listAdministrators",
-            summary="List administrators by e-mail address",
-            query=PAGING,
-            handler=_page,
-            answer=Page[AdministratorShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="inviteAdministrator",
-            summary="Invite an administrator",
-            description="The link is shown this once, and is good once, within 24 hours.",
-            least=Role.ADMIN,
-            body=Invitation,
-            handler=invite,
-            answer=Invited,
-            status=201,
-            location=PATH + "/{id}",
-            revised=True,
-            secrets=("link.url", "link.path"),
-        ),
-        Operation(
-            method="GET",
-            path=ONE,
-            operation_id="showAdministrator",
-            summary="Get an administrator by id or e-mail address",
-            handler=_show,
-            answer=AdministratorShown,
-            revised=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=ONE,
-            operation_id="editAdministrator",
-            summary="Change the role or name of an administrator",
-            description="One admin remains who can sign in. Who comes by an OpenID provider has the role that it says.",
-            least=Role.ADMIN,
-            body=AdministratorChanges,
-            handler=_edit,
-            answer=AdministratorShown,
-            revised=True,
-        ),
-        _turned("disable", "disableAdministrator", "Let an administrator in no more", administrators.disable),
-        _turned("enable", "enableAdministrator", "Let an administrator in again", administrators.enable),
-        _turned("end-sessions", "endSessions", "End an administrator's sessions", _end_sessions),
-    ]
+    @operation("GET", ONE, "showAdministrator", revised=True)
+    async def show(self, call: Call[NoBody]) -> AdministratorShown:
+        """Get an administrator by id or e-mail address."""
+        return as_json(await call.read(lambda tx, act: administrators.get(tx, act, call.of("administrator"))))
+
+    @operation("PATCH", ONE, "editAdministrator", least=Role.ADMIN, revised=True)
+    async def edit(self, call: Call[AdministratorChanges]) -> AdministratorShown:
+        """Edit the role or name of an administrator.
+
+        The last admin who can sign in keeps the role. An OpenID provider sets the role of everybody who signs in
+        with it.
+        """
+        given = call.body.given()
+
+        def work(tx: Tx, act: Act) -> Administrator:
+            whose = administrators.get(tx, act, call.of("administrator"))
+            call.matched(whose, "This administrator")
+            if "name" in given:
+                whose = administrators.rename(tx, act, whose.id, given["name"], revision=whose.revision)
+            if "role" in given:
+                role = Role[given["role"].upper()]
+                whose = administrators.change_role(tx, act, whose.id, role, revision=whose.revision)
+            return whose
+
+        return as_json(await call.change(work))
+
+    @operation("POST", ONE + "/disable", "disableAdministrator", least=Role.ADMIN, revised=True)
+    async def disable(self, call: Call[NoBody]) -> AdministratorShown:
+        """Disable an administrator, and end the person's sessions and links.
+
+        The last admin who can sign in cannot be disabled.
+        """
+        return await _apply(call, administrators.disable)
+
+    @operation("POST", ONE + "/enable", "enableAdministrator", least=Role.ADMIN, revised=True)
+    async def enable(self, call: Call[NoBody]) -> AdministratorShown:
+        """Enable an administrator.
+
+        Ended sessions and links stay ended.
+        """
+        return await _apply(call, administrators.enable)
+
+    @operation("POST", ONE + "/end-sessions", "endSessions", least=Role.ADMIN, revised=True)
+    async def end_sessions(self, call: Call[NoBody]) -> AdministratorShown:
+        """End an administrator's sessions."""
+        return await _apply(call, _end_sessions)
 
 
-def _turned(word: str, operation_id: str, summary: str, verb: Turn) -> AnyOperation:
-    """Build a POST operation without a body that runs `verb` on one administrator."""
-
-    async def turn(call: Call[NoBody]) -> AdministratorShown:
-        return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("administrator"))))
-
-    return Operation(
-        method="POST",
-        path=f"{ONE}/{word}",
-        operation_id=operation_id,
-        summary=summary,
-        least=Role.ADMIN,
-        handler=turn,
-        answer=AdministratorShown,
-        revised=True,
-    )
+def operations(*, issuer: str) -> list[AnyOperation]:
+    """Return the operations on administrators; see `AdministratorOperations`."""
+    its = AdministratorOperations(issuer=issuer)
+    return declared(its.page, its.invite, its.show, its.edit, its.disable, its.enable, its.end_sessions)
 
 
-async def _page(call: Call[NoBody]) -> Page[AdministratorShown]:
-    return await paged(call, lambda cursor: read_email(cursor) == cursor, administrators.page, as_json)
-
-
-async def _show(call: Call[NoBody]) -> AdministratorShown:
-    return as_json(await call.read(lambda tx, act: administrators.get(tx, act, call.of("administrator"))))
-
-
-async def _edit(call: Call[AdministratorChanges]) -> AdministratorShown:
-    given = call.body.given()
-
-    def work(tx: Tx, act: Act) -> Administrator:
-        whose = administrators.get(tx, act, call.of("administrator"))
-        call.matched(whose, "This administrator")
-        if "name" in given:
-            whose = administrators.rename(tx, act, whose.id, given["name"], revision=whose.revision)
-        if "role" in given:
-            role = Role[given["role"].upper()]
-            whose = administrators.change_role(tx, act, whose.id, role, revision=whose.revision)
-        return whose
-
-    return as_json(await call.change(work))
+async def _apply(call: Call[NoBody], verb: Verb) -> AdministratorShown:
+    return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("administrator"))))
 
 
 def as_json(administrator: Administrator) -> AdministratorShown:

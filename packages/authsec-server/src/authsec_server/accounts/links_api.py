@@ -16,7 +16,7 @@ from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import API, AnyOperation, Call, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, declared, operation
 
 PATH = f"{API}/setup-links"
 
@@ -40,24 +40,15 @@ class LinkShown(TypedDict):
 def operations(*, issuer: str) -> list[AnyOperation]:
     """Return the operation that makes a link. Links point to the console at `issuer`."""
 
+    @operation("POST", PATH, "makeSetupLink", least=Role.ADMIN, status=201, secrets=("url", "path"))
     async def make_link(call: Call[NewSetupLink]) -> LinkShown:
+        """Create a one-time sign-in link, valid for 15 minutes.
+
+        Only the operator at the server's machine may create a link (`authsec admin setup-url`); an admin key may not.
+        """
         return link_json(await call.change(lambda tx, act: _make(tx, act, call.body)), issuer)
 
-    return [
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="makeSetupLink",
-            summary="Create a one-time sign-in link, valid for 15 minutes",
-            description="For the operator at the server's machine (`authsec admin setup-url`), and for no admin key.",
-            least=Role.ADMIN,
-            body=NewSetupLink,
-            handler=make_link,
-            answer=LinkShown,
-            status=201,
-            secrets=("url", "path"),
-        ),
-    ]
+    return declared(make_link)
 
 
 def link_json(made: NewLink, issuer: str) -> LinkShown:

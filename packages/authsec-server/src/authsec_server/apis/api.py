@@ -13,12 +13,12 @@ from authsec_server import naming
 from authsec_server.apis import service
 from authsec_server.apis.model import Action, Api, ApiKind
 from authsec_server.db import Tx
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act
 from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.subscribers import Following, Seen
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
 Followed = Mapping[str, Seen]
@@ -113,67 +113,10 @@ class ApiChanges(Changes):
     actions: list[DescribedAction] = LEFT_OUT
 
 
-def operations() -> list[AnyOperation]:
-    """Return the operations for protected APIs."""
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listApis",
-            summary="List protected APIs by slug",
-            query=PAGING,
-            handler=_page,
-            answer=Page[ApiShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="registerApi",
-            summary="Register an API under its audience",
-            least=Role.OPERATOR,
-            body=NewApi,
-            handler=_create,
-            answer=ApiShown,
-            status=201,
-            location=PATH + "/{id}",
-            revised=True,
-        ),
-        Operation(
-            method="GET",
-            path=ONE,
-            operation_id="showApi",
-            summary="Get an API",
-            handler=_show,
-            answer=ApiShown,
-            revised=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=ONE,
-            operation_id="editApi",
-            summary="Edit an API",
-            least=Role.OPERATOR,
-            body=ApiChanges,
-            handler=_edit,
-            answer=ApiShown,
-            revised=True,
-        ),
-        Operation(
-            method="DELETE",
-            path=ONE,
-            operation_id="deleteApi",
-            summary="Delete an API",
-            description="Its words for actions and its credentials go. Delegations that name its audience keep it, "
-            "and tokens for it stay good: that is what revoking them is for.",
-            least=Role.OPERATOR,
-            handler=_delete,
-            answer=ApiShown,
-            revised=True,
-        ),
-    ]
+@operation("GET", PATH, "listApis", query=PAGING)
+async def page(call: Call[NoBody]) -> Page[ApiShown]:
+    """List protected APIs by slug."""
 
-
-async def _page(call: Call[NoBody]) -> Page[ApiShown]:
     def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Found], str | None]:
         found, following = service.page(tx, act, after=after, limit=limit)
         followed = followers.seen(tx, [api.identifier for api in found])
@@ -182,19 +125,25 @@ async def _page(call: Call[NoBody]) -> Page[ApiShown]:
     return await paged(call, naming.is_slug, load, lambda found: as_json(*found, call.act.now))
 
 
-async def _create(call: Call[NewApi]) -> ApiShown:
+@operation("POST", PATH, "registerApi", status=201, location=PATH + "/{id}", revised=True)
+async def create(call: Call[NewApi]) -> ApiShown:
+    """Register an API under its audience."""
     body = call.body
     asked = {**dict(body), "kind": ApiKind(body.kind), "actions": _actions(body.actions)}
     found = await call.change(lambda tx, act: _followed(tx, service.create(tx, act, **asked)))
     return as_json(*found, call.act.now)
 
 
-async def _show(call: Call[NoBody]) -> ApiShown:
+@operation("GET", ONE, "showApi", revised=True)
+async def show(call: Call[NoBody]) -> ApiShown:
+    """Get an API."""
     found = await call.read(lambda tx, act: _followed(tx, service.get(tx, act, call.of("api"))))
     return as_json(*found, call.act.now)
 
 
-async def _edit(call: Call[ApiChanges]) -> ApiShown:
+@operation("PATCH", ONE, "editApi", revised=True)
+async def edit(call: Call[ApiChanges]) -> ApiShown:
+    """Edit an API."""
     given = call.body.given()
     if "actions" in given:
         given["actions"] = _actions(given["actions"])
@@ -208,13 +157,24 @@ async def _edit(call: Call[ApiChanges]) -> ApiShown:
     return as_json(*await call.change(work), call.act.now)
 
 
-async def _delete(call: Call[NoBody]) -> ApiShown:
+@operation("DELETE", ONE, "deleteApi", revised=True)
+async def delete(call: Call[NoBody]) -> ApiShown:
+    """Delete an API with its action descriptions and credentials.
+
+    Trust delegations keep the API's audience. Tokens for the audience stay valid until they expire or are revoked.
+    """
+
     def work(tx: Tx, act: Act) -> Found:
         api = service.get(tx, act, call.of("api"))
         call.matched(api, "This API")
         return _followed(tx, service.delete(tx, act, api.id))
 
     return as_json(*await call.change(work), call.act.now)
+
+
+def operations() -> list[AnyOperation]:
+    """Return the operations on protected APIs."""
+    return declared(page, create, show, edit, delete)
 
 
 def _actions(described: Sequence[DescribedAction]) -> list[Action]:

@@ -12,10 +12,9 @@ from authsec_server.accounts.model.admin_keys import MAX_LIFE
 from authsec_server.apis import credentials
 from authsec_server.apis.api import ONE
 from authsec_server.apis.credential import Credential
-from authsec_server.principal import Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged, whole
 
 PATH = ONE + "/credentials"
@@ -55,48 +54,19 @@ class CredentialMade(CredentialShown):
     credential: str
 
 
-def operations() -> list[AnyOperation]:
-    """Return the operations for API credentials."""
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listApiCredentials",
-            summary="List the credentials of an API, oldest first",
-            query=PAGING,
-            handler=_page,
-            answer=Page[CredentialShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="createApiCredential",
-            summary="Create a credential, shown only once",
-            least=Role.OPERATOR,
-            body=NewCredential,
-            handler=_create,
-            answer=CredentialMade,
-            status=201,
-            secrets=("credential",),
-        ),
-        Operation(
-            method="POST",
-            path=PATH + "/{credential}/revoke",
-            operation_id="revokeApiCredential",
-            summary="Revoke a credential for good",
-            least=Role.OPERATOR,
-            handler=_revoke,
-            answer=CredentialShown,
-        ),
-    ]
-
-
-async def _page(call: Call[NoBody]) -> Page[CredentialShown]:
+@operation("GET", PATH, "listApiCredentials", query=PAGING)
+async def page(call: Call[NoBody]) -> Page[CredentialShown]:
+    """List the credentials of an API, oldest first."""
     load = whole(lambda tx, act: credentials.of_api(tx, act, call.of("api")), by=lambda each: each.id)
     return await paged(call, naming.is_uuid, load, lambda each: as_json(each, call.act.now))
 
 
-async def _create(call: Call[NewCredential]) -> CredentialMade:
+@operation("POST", PATH, "createApiCredential", status=201, secrets=("credential",))
+async def create(call: Call[NewCredential]) -> CredentialMade:
+    """Create a credential for an API.
+
+    Only this answer contains the text of the credential.
+    """
     body = call.body
     made, text = await call.change(
         lambda tx, act: credentials.create(tx, act, call.of("api"), name=body.name, life=body.life)
@@ -104,9 +74,16 @@ async def _create(call: Call[NewCredential]) -> CredentialMade:
     return {**as_json(made, call.act.now), "credential": text}
 
 
-async def _revoke(call: Call[NoBody]) -> CredentialShown:
+@operation("POST", PATH + "/{credential}/revoke", "revokeApiCredential")
+async def revoke(call: Call[NoBody]) -> CredentialShown:
+    """Revoke a credential of an API permanently."""
     api, its = call.of("api"), call.of("credential")
     return as_json(await call.change(lambda tx, act: credentials.revoke(tx, act, api, its)), call.act.now)
+
+
+def operations() -> list[AnyOperation]:
+    """Return the operations on API credentials."""
+    return declared(page, create, revoke)
 
 
 def as_json(credential: Credential, now: datetime) -> CredentialShown:

@@ -96,10 +96,10 @@ def operations(services: Services) -> list[AnyOperation]:
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
-            keyring.sealing_keyring.published,
-            services.elsewhere.standing,
-            lambda: services.comparison.problem,
-            services.comparison.why_not_compared,
+            published=keyring.sealing_keyring.published,
+            standing=services.elsewhere.standing,
+            older=lambda: services.comparison.problem,
+            not_compared=services.comparison.why_not_compared,
         ),
         *sealing_key_api.operations(keyring.sealing_keyring, issuer=services.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events

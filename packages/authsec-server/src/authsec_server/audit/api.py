@@ -11,21 +11,26 @@ from authsec_server.audit.views import EventShown, as_json
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, read_numbered_page
 
 PATH = f"{API}/events"
 _EVENT_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 _ORDERS = ("newest", "oldest")
+ORDER = Parameter(
+    name="order", description="Which come first.", schema={"type": "string", "enum": _ORDERS, "default": "newest"}
+)
 
 
 def operations(names: Names) -> list[AnyOperation]:
-    """Return the operation that lists events.
+    """Return the operation that lists events. The cursor of a page is an event number."""
 
-    The cursor of a page is an event number. A page may be short although more events follow.
-    """
-
+    @operation("GET", PATH, "listEvents", query=(*PAGING, ORDER, *PARAMETERS))
     async def page(call: Call[NoBody]) -> Page[EventShown]:
+        """List events.
+
+        A page may be short or empty although more events follow: each request searches only a part of the log.
+        """
         number, limit = read_numbered_page(call.request, _EVENT_NUMBER)
         number = None if number is None else min(number, service.MAX_NUMBER)
         oldest_first = _oldest_first(call)
@@ -43,22 +48,7 @@ def operations(names: Names) -> list[AnyOperation]:
             "next": None if found.next is None else str(found.next),
         }
 
-    order = Parameter(
-        name="order", description="Which come first.", schema={"type": "string", "enum": _ORDERS, "default": "newest"}
-    )
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listEvents",
-            summary="List events",
-            description="A page may be short, or empty, though others follow: looking for something rare goes only so "
-            "far at once.",
-            query=(*PAGING, order, *PARAMETERS),
-            handler=page,
-            answer=Page[EventShown],
-        )
-    ]
+    return declared(page)
 
 
 def _oldest_first(call: Call[NoBody]) -> bool:

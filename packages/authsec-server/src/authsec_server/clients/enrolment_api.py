@@ -13,17 +13,18 @@ from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
 from authsec_server.clients import enrolment_service, service
-from authsec_server.clients.api import PATH
+from authsec_server.clients.api import ONE
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, Redemption
 from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.db import Tx
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act
 from authsec_server.web.bodies import Body, Places, read_body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation, resource
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation, resource
 from authsec_server.web.paging import PAGING, Page, paged, whole
 from authsec_server.web.request_context import context_of, limit_key
 
+PATH = ONE + "/enrolments"
 ENROL = "/authsec/v1/enrolments"
 AT_ONCE, OF_ONE_NETWORK = 64, 8  # requests of strangers that are read at once: each may dawdle
 _PRIVATE = {"Cache-Control": "no-store"}
@@ -71,42 +72,36 @@ class Sent(Body):
     machine: str = ""
 
 
+@operation("GET", PATH, "listEnrolments", query=PAGING)
+async def page(call: Call[NoBody]) -> Page[EnrolmentShown]:
+    """List the open enrolment codes of a client, oldest first."""
+
+    def look(tx: Tx, act: Act) -> list[Enrolment]:
+        return enrolment_service.open_of(tx, act, service.get(tx, act, call.of("client")).id)
+
+    return await paged(call, naming.is_uuid, whole(look, by=lambda each: each.id), as_json)
+
+
+@operation("POST", PATH, "createEnrolment", status=201, secrets=("code",))
+async def create(call: Call[NewCode]) -> EnrolmentMade:
+    """Create a one-time code that enrols a key of a machine for a client.
+
+    Only this answer contains the code.
+    """
+    made = await call.change(lambda tx, act: enrolment_service.make(tx, act, call.of("client"), hours=call.body.hours))
+    return {**as_json(made.enrolment), "code": made.code, "name": made.client.name, "slug": made.client.slug}
+
+
+@operation("POST", PATH + "/{enrolment}/take-back", "takeBackEnrolment")
+async def take_back(call: Call[NoBody]) -> TakenBack:
+    """Revoke an enrolment code."""
+    await call.change(lambda tx, act: enrolment_service.take_back(tx, act, call.of("client"), call.of("enrolment")))
+    return {"id": call.of("enrolment"), "taken_back": True}
+
+
 def operations() -> list[AnyOperation]:
     """Return the operations on enrolment codes."""
-    codes = PATH + "/{client}/enrolments"
-    return [
-        Operation(
-            method="GET",
-            path=codes,
-            operation_id="listEnrolments",
-            summary="List the open enrolment codes of a client, oldest first",
-            query=PAGING,
-            handler=_page,
-            answer=Page[EnrolmentShown],
-        ),
-        Operation(
-            method="POST",
-            path=codes,
-            operation_id="createEnrolment",
-            summary="Create a one-time code that enrols a key of a machine for a client",
-            description="The code is in this answer, and in no other.",
-            least=Role.OPERATOR,
-            body=NewCode,
-            handler=_make,
-            answer=EnrolmentMade,
-            status=201,
-            secrets=("code",),
-        ),
-        Operation(
-            method="POST",
-            path=codes + "/{enrolment}/take-back",
-            operation_id="takeBackEnrolment",
-            summary="Revoke an enrolment code",
-            least=Role.OPERATOR,
-            handler=_take_back,
-            answer=TakenBack,
-        ),
-    ]
+    return declared(page, create, take_back)
 
 
 def routes(enrolling: Enrolling) -> list[Route]:
@@ -143,20 +138,3 @@ def as_json(enrolment: Enrolment) -> EnrolmentShown:
         "created_at": rfc3339(enrolment.created_at),
         "expires_at": rfc3339(enrolment.expires_at),
     }
-
-
-async def _page(call: Call[NoBody]) -> Page[EnrolmentShown]:
-    def look(tx: Tx, act: Act) -> list[Enrolment]:
-        return enrolment_service.open_of(tx, act, service.get(tx, act, call.of("client")).id)
-
-    return await paged(call, naming.is_uuid, whole(look, by=lambda each: each.id), as_json)
-
-
-async def _make(call: Call[NewCode]) -> EnrolmentMade:
-    made = await call.change(lambda tx, act: enrolment_service.make(tx, act, call.of("client"), hours=call.body.hours))
-    return {**as_json(made.enrolment), "code": made.code, "name": made.client.name, "slug": made.client.slug}
-
-
-async def _take_back(call: Call[NoBody]) -> TakenBack:
-    await call.change(lambda tx, act: enrolment_service.take_back(tx, act, call.of("client"), call.of("enrolment")))
-    return {"id": call.of("enrolment"), "taken_back": True}

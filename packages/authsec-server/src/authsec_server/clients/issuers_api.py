@@ -11,15 +11,14 @@ from authsec_server.clients import bindings
 from authsec_server.clients.bindings import RestingProof, Users
 from authsec_server.clients.views import SelectorShown, selector_json
 from authsec_server.db import Tx
-from authsec_server.issuers import api as issuers_api
 from authsec_server.issuers import service as issuers
-from authsec_server.issuers.api import TrustedIssuerShown, as_json
+from authsec_server.issuers.api import ONE, TrustedIssuerShown, as_json
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.params import read_yes_or_no, yes_or_no
 
-PATH = issuers_api.PATH + "/{trusted_issuer}"
+WITH_PROOFS = yes_or_no("with_proofs", "Whether the proofs that rest on it go, too.")
 
 
 class Wanted(Body):
@@ -75,8 +74,8 @@ class TrustedIssuerRemoved(TrustedIssuerShown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resting:
-    """Handlers for the proofs of a trusted issuer. `issuer` is this authority's own issuer.
+class BindingOperations:
+    """The operations on the proofs of trusted issuers. `issuer` is this authority's own issuer.
 
     `trust_domain` is the one in the clients' SPIFFE IDs.
     """
@@ -84,8 +83,9 @@ class Resting:
     trust_domain: str
     issuer: str
 
+    @operation("GET", ONE + "/users", "listUsersOfTrustedIssuer")
     async def users(self, call: Call[NoBody]) -> UsersShown:
-        """Return the proofs and clients of the trusted issuer, and the proofs that wait for it."""
+        """Count the proofs and clients that use a trusted issuer, and list the proofs that can be bound to it."""
 
         def look(tx: Tx, act: Act) -> tuple[Users, list[RestingProof]]:
             trusted_issuer = issuers.get(tx, act, call.of("trusted_issuer"))
@@ -102,8 +102,9 @@ class Resting:
             "waiting_proofs": len(waiting),
         }
 
+    @operation("POST", ONE + "/bind", "bindProofs")
     async def bind(self, call: Call[Wanted]) -> Bound:
-        """Bind proofs to the trusted issuer."""
+        """Bind proofs to a trusted issuer."""
         wanted, ref = call.body.proofs, call.of("trusted_issuer")
         bound = await call.change(lambda tx, act: bindings.bind(tx, act, ref, wanted, trust_domain=self.trust_domain))
         return {
@@ -111,8 +112,13 @@ class Resting:
             "more": wanted is None and len(bound) == bindings.MOST_AT_ONCE,
         }
 
+    @operation("DELETE", ONE, "removeTrustedIssuer", least=Role.ADMIN, query=(WITH_PROOFS,), revised=True)
     async def remove(self, call: Call[NoBody]) -> TrustedIssuerRemoved:
-        """Remove the trusted issuer, and its proofs if the request says `with_proofs`."""
+        """Delete a trusted issuer, and revoke the tokens that it proved.
+
+        The server refuses while the issuer has proofs, unless the request has `with_proofs=true`. Many proofs need
+        several requests.
+        """
         also = read_yes_or_no(call.request, "with_proofs") or False
 
         def work(tx: Tx, act: Act) -> bindings.Removed:
@@ -126,40 +132,9 @@ class Resting:
 
 
 def operations(*, trust_domain: str, issuer: str) -> list[AnyOperation]:
-    """Return the operations on the proofs of trusted issuers; see `Resting`."""
-    its = Resting(trust_domain=trust_domain, issuer=issuer)
-    return [
-        Operation(
-            method="GET",
-            path=PATH + "/users",
-            operation_id="listUsersOfTrustedIssuer",
-            summary="List the proofs of a trusted issuer, and those that could be bound to it",
-            handler=its.users,
-            answer=UsersShown,
-        ),
-        Operation(
-            method="POST",
-            path=PATH + "/bind",
-            operation_id="bindProofs",
-            summary="Bind proofs to a trusted issuer",
-            least=Role.OPERATOR,
-            body=Wanted,
-            handler=its.bind,
-            answer=Bound,
-        ),
-        Operation(
-            method="DELETE",
-            path=PATH,
-            operation_id="removeTrustedIssuer",
-            summary="Delete a trusted issuer, and revoke the tokens that it proved",
-            description="While proofs rest on it, it is refused without with_proofs=true. Many go in several requests.",
-            least=Role.ADMIN,
-            query=(yes_or_no("with_proofs", "Whether the proofs that rest on it go, too."),),
-            handler=its.remove,
-            answer=TrustedIssuerRemoved,
-            revised=True,
-        ),
-    ]
+    """Return the operations on the proofs of trusted issuers; see `BindingOperations`."""
+    its = BindingOperations(trust_domain=trust_domain, issuer=issuer)
+    return declared(its.users, its.bind, its.remove)
 
 
 def _held(each: RestingProof) -> HeldShown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field
@@ -21,9 +22,9 @@ from authsec_server.db import Tx
 from authsec_server.failures import Outdated
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.cluster_client import ClusterApis, require_answers
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act
 from authsec_server.web.bodies import Body
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 
 PATH = f"{API}/configuration"
 MAX_DOCUMENT = 2 * 1024 * 1024
@@ -96,72 +97,65 @@ class PlanShown(TypedDict):
     notes: list[NoteShown]
 
 
-def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation]:
-    """Return the configuration operations."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationOperations:
+    """The operations on the configuration as one document. Each reads the whole of it, so they take `turns`."""
 
-    turns = OneByOne()
+    setting: Setting
+    cluster_apis: ClusterApis
+    turns: OneByOne = field(default_factory=OneByOne)
 
-    async def show(call: Call[NoBody]) -> ConfigurationShown:
-        return await turns.read(call, _shown)
+    @operation("GET", PATH, "showConfiguration")
+    async def show(self, call: Call[NoBody]) -> ConfigurationShown:
+        """Export the configuration as one document."""
+        return await self.turns.read(call, _shown)
 
-    async def compare(call: Call[Compared]) -> PlanShown:
+    @operation(
+        "POST",
+        PATH,
+        "applyConfiguration",
+        max_body=MAX_DOCUMENT,
+        refusals=(412,),  # the authority was changed since the comparison
+    )
+    async def change(self, call: Call[Applied]) -> PlanShown:
+        """Apply a configuration document, all or nothing.
+
+        Each change needs the same role as its own operation. Changes of trusted issuers need the role admin.
+        """
         asked = _asked(call.body)
-        return await turns.read(call, lambda tx, act: as_json(planned(tx, act, asked, setting), tx.version))
-
-    async def change(call: Call[Applied]) -> PlanShown:
-        asked = _asked(call.body)
-        version, found = await turns.read(call, lambda tx, act: (tx.version, planned(tx, act, asked, setting)))
+        version, found = await self.turns.read(
+            call, lambda tx, act: (tx.version, planned(tx, act, asked, self.setting))
+        )
         _require_version(call.body, version, call.act)
         if not found.steps:  # nobody waits for the authority lock, and its version stays
             return as_json(found, version)
         if not call.body.anyway:
-            await _ask_clusters(call, found, cluster_apis)
+            await _ask_clusters(call, found, self.cluster_apis)
 
         def work(tx: Tx, act: Act) -> PlanShown:
             before = tx.version - 1  # a change brings about the next one
             _require_version(call.body, before, act)
             # Where nothing has changed since, it is planned already: nobody waits for that under the lock.
-            its = found if before == version else planned(tx, act, asked, setting)
+            its = found if before == version else planned(tx, act, asked, self.setting)
             apply(tx, act, its)
             return as_json(its, before)
 
         return await call.change(work)
 
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="showConfiguration",
-            summary="Export the configuration as one document",
-            handler=show,
-            answer=ConfigurationShown,
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="applyConfiguration",
-            summary="Apply a configuration document, all or nothing",
-            description="By the verbs of single changes, and with the role that they take: of trusted issuers, admin.",
-            least=Role.OPERATOR,
-            body=Applied,
-            max_body=MAX_DOCUMENT,
-            handler=change,
-            answer=PlanShown,
-            refusals=(412,),  # things have changed since they were compared
-        ),
-        Operation(
-            method="POST",
-            path=f"{PATH}/compare",
-            operation_id="compareConfiguration",
-            summary="Compare a configuration document with the authority",
-            description="Takes no lock, and any viewer may ask. The dry run of the change says what would stop.",
-            body=Compared,
-            max_body=MAX_DOCUMENT,
-            question=True,
-            handler=compare,
-            answer=PlanShown,
-        ),
-    ]
+    @operation("POST", f"{PATH}/compare", "compareConfiguration", max_body=MAX_DOCUMENT, question=True)
+    async def compare(self, call: Call[Compared]) -> PlanShown:
+        """Compare a configuration document with the authority.
+
+        The comparison takes no lock. The dry run of `applyConfiguration` also shows the impact on live tokens.
+        """
+        asked = _asked(call.body)
+        return await self.turns.read(call, lambda tx, act: as_json(planned(tx, act, asked, self.setting), tx.version))
+
+
+def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation]:
+    """Return the operations on the configuration; see `ConfigurationOperations`."""
+    its = ConfigurationOperations(setting=setting, cluster_apis=cluster_apis)
+    return declared(its.show, its.change, its.compare)
 
 
 def _shown(tx: Tx, act: Act) -> ConfigurationShown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -23,14 +23,15 @@ from authsec_server.delegations.model import (
 )
 from authsec_server.delegations.resolve import client_called, role_called
 from authsec_server.delegations.shown import DelegationShown, as_json
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import parse_instant
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 from authsec_server.web.params import one_of, read_one_of
 
 PATH = f"{API}/delegations"
+ONE = PATH + "/{delegation}"
 Verb = Callable[[Tx, Act, str, Terms], Standing]
 FILTERS = (
     Parameter(
@@ -119,13 +120,14 @@ _EDITABLE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delegations:
-    """The handlers for trust delegations, with the settings that they need."""
+class DelegationOperations:
+    """The operations on trust delegations, with the settings that they need."""
 
     terms: Terms
 
+    @operation("GET", PATH, "listDelegations", query=(*FILTERS, *PAGING))
     async def page(self, call: Call[NoBody]) -> Page[DelegationShown]:
-        """List the delegations that match the filters."""
+        """List trust delegations."""
         sort = read_one_of(call.request, "sort", DelegationSort) or DelegationSort.NEWEST
 
         def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Standing], str | None]:
@@ -133,19 +135,26 @@ class Delegations:
 
         return await paged(call, naming.is_uuid, load, lambda standing: as_json(standing, call.act.now))
 
+    @operation("POST", PATH, "createDelegation", status=201, location=PATH + "/{id}", revised=True)
     async def create(self, call: Call[NewDelegation]) -> DelegationShown:
-        """Create a delegation."""
+        """Create a trust delegation."""
         proposal = call.body.proposal()
         standing = await call.change(lambda tx, act: service.create(tx, act, proposal, self.terms))
         return as_json(standing, call.act.now)
 
+    @operation("GET", ONE, "showDelegation", revised=True)
     async def show(self, call: Call[NoBody]) -> DelegationShown:
-        """Show one delegation."""
+        """Get a trust delegation."""
         its = call.of("delegation")
         return as_json(await call.read(lambda tx, act: service.get(tx, act, its, self.terms)), call.act.now)
 
+    @operation("PATCH", ONE, "editDelegation", revised=True)
     async def edit(self, call: Call[DelegationChanges]) -> DelegationShown:
-        """Edit the members that the request contains."""
+        """Edit a trust delegation.
+
+        An edit that narrows the delegation revokes its tokens. The role and the client cannot be changed. An ended
+        or revoked delegation cannot be edited.
+        """
 
         def work(tx: Tx, act: Act) -> Standing:
             its = service.get(tx, act, call.of("delegation"), self.terms).delegation
@@ -154,86 +163,33 @@ class Delegations:
 
         return as_json(await call.change(work), call.act.now)
 
-    def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[DelegationShown]]:
-        """Return a handler that applies `verb` to the delegation."""
+    @operation("POST", ONE + "/disable", "disableDelegation", revised=True)
+    async def disable(self, call: Call[NoBody]) -> DelegationShown:
+        """Disable a trust delegation, and revoke its tokens."""
+        return await self._apply(call, service.disable)
 
-        async def turn(call: Call[NoBody]) -> DelegationShown:
-            its = call.of("delegation")
-            return as_json(await call.change(lambda tx, act: verb(tx, act, its, self.terms)), call.act.now)
+    @operation("POST", ONE + "/enable", "enableDelegation", revised=True)
+    async def enable(self, call: Call[NoBody]) -> DelegationShown:
+        """Enable a trust delegation.
 
-        return turn
+        Revoked tokens stay revoked.
+        """
+        return await self._apply(call, service.enable)
+
+    @operation("POST", ONE + "/revoke", "revokeDelegation", revised=True)
+    async def revoke(self, call: Call[NoBody]) -> DelegationShown:
+        """Revoke a trust delegation permanently, and revoke its tokens."""
+        return await self._apply(call, service.revoke)
+
+    async def _apply(self, call: Call[NoBody], verb: Verb) -> DelegationShown:
+        its = call.of("delegation")
+        return as_json(await call.change(lambda tx, act: verb(tx, act, its, self.terms)), call.act.now)
 
 
 def operations(terms: Terms) -> list[AnyOperation]:
-    """Return the operations for trust delegations; see `Delegations`."""
-    its = Delegations(terms=terms)
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listDelegations",
-            summary="List trust delegations",
-            query=(*FILTERS, *PAGING),
-            handler=its.page,
-            answer=Page[DelegationShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="createDelegation",
-            summary="Create a trust delegation",
-            least=Role.OPERATOR,
-            body=NewDelegation,
-            handler=its.create,
-            answer=DelegationShown,
-            status=201,
-            location=PATH + "/{id}",
-            revised=True,
-        ),
-        Operation(
-            method="GET",
-            path=PATH + "/{delegation}",
-            operation_id="showDelegation",
-            summary="Get a trust delegation",
-            handler=its.show,
-            answer=DelegationShown,
-            revised=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=PATH + "/{delegation}",
-            operation_id="editDelegation",
-            summary="Edit a trust delegation; narrowing it revokes its tokens",
-            description="Its role and client are fixed. What has ended or was revoked is not edited.",
-            least=Role.OPERATOR,
-            body=DelegationChanges,
-            handler=its.edit,
-            answer=DelegationShown,
-            revised=True,
-        ),
-        *_turns(its),
-    ]
-
-
-def _turns(its: Delegations) -> list[AnyOperation]:
-    turns: tuple[tuple[str, str, Verb], ...] = (
-        ("disable", "Turn a trust delegation off, and end its tokens", service.disable),
-        ("enable", "Turn a trust delegation on again; what has ended stays ended", service.enable),
-        ("revoke", "End a trust delegation for good, and its tokens", service.revoke),
-    )
-    return [
-        Operation(
-            method="POST",
-            path=f"{PATH}/{{delegation}}/{word}",
-            operation_id=f"{word}Delegation",
-            summary=summary,
-            least=Role.OPERATOR,
-            handler=its.turning(verb),
-            answer=DelegationShown,
-            revised=True,
-        )
-        for word, summary, verb in turns
-    ]
+    """Return the operations on trust delegations; see `DelegationOperations`."""
+    its = DelegationOperations(terms=terms)
+    return declared(its.page, its.create, its.show, its.edit, its.disable, its.enable, its.revoke)
 
 
 def _filters(tx: Tx, call: Call[NoBody]) -> DelegationFilters:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from typing_extensions import TypedDict  # as in `web.paging`
 
@@ -14,9 +15,9 @@ from authsec_server.delegations.resolve import standings
 from authsec_server.delegations.shown import DelegationShown, as_json
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body
-from authsec_server.web.operations import API, AnyOperation, Call, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, declared, operation
 
-Find = Callable[[Tx, Act, str], Hand]
+Find = Callable[[Tx, Act], Hand]
 
 
 class Asked(Body):
@@ -32,44 +33,37 @@ class GrantsRevoked(TypedDict):
     changed_since: list[DelegationShown]
 
 
-def _administrator(tx: Tx, act: Act, reference: str) -> Hand:
-    return of_administrator(administrators.get(tx, act, reference))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantOperations:
+    """The operations on all trust delegations of one grantor, with the settings that they need."""
 
+    terms: Terms
 
-def _admin_key(tx: Tx, act: Act, key_id: str) -> Hand:
-    return of_admin_key(admin_keys.get(tx, act, key_id))
+    @operation(
+        "POST", f"{API}/administrators/{{administrator}}/revoke-grants", "revokeGrantsOfAdministrator", least=Role.ADMIN
+    )
+    async def revoke_of_administrator(self, call: Call[Asked]) -> GrantsRevoked:
+        """Revoke permanently all trust delegations that an administrator granted.
 
+        Trust delegations that somebody else has changed since are kept, unless `also_changed_since` is true.
+        """
+        whose = call.of("administrator")
+        return await self._revoke(call, lambda tx, act: of_administrator(administrators.get(tx, act, whose)))
 
-_HANDS: tuple[tuple[str, str, str, Find], ...] = (
-    ("administrators/{administrator}", "Administrator", "an administrator", _administrator),
-    ("admin-keys/{key}", "AdminKey", "an admin key", _admin_key),
-)
+    @operation("POST", f"{API}/admin-keys/{{key}}/revoke-grants", "revokeGrantsOfAdminKey", least=Role.ADMIN)
+    async def revoke_of_admin_key(self, call: Call[Asked]) -> GrantsRevoked:
+        """Revoke permanently all trust delegations that an admin key granted.
 
+        Trust delegations that somebody else has changed since are kept, unless `also_changed_since` is true.
+        """
+        whose = call.of("key")
+        return await self._revoke(call, lambda tx, act: of_admin_key(admin_keys.get(tx, act, whose)))
 
-def operations(terms: Terms) -> list[AnyOperation]:
-    """Return the operations for administrators and for admin keys."""
-    return [
-        Operation(
-            method="POST",
-            path=f"{API}/{whose}/revoke-grants",
-            operation_id=f"revokeGrantsOf{word}",
-            summary=f"Revoke, for good, all that {called} has delegated",
-            description="What somebody has changed since stays, unless also_changed_since is true.",
-            least=Role.ADMIN,
-            body=Asked,
-            handler=_revoking(whose.partition("{")[2].rstrip("}"), find, terms),
-            answer=GrantsRevoked,
-        )
-        for whose, word, called, find in _HANDS
-    ]
-
-
-def _revoking(name: str, find: Find, terms: Terms) -> Callable[[Call[Asked]], Awaitable[GrantsRevoked]]:
-    async def revoke(call: Call[Asked]) -> GrantsRevoked:
+    async def _revoke(self, call: Call[Asked], find: Find) -> GrantsRevoked:
         def work(tx: Tx, act: Act) -> tuple[list[Standing], list[Standing]]:
-            hand = find(tx, act, call.of(name))
-            revoked = revoke_given_by(tx, act, hand, terms, also_changed_since=call.body.also_changed_since)
-            return revoked, standings(tx, given_by(tx, act, hand).changed_since, terms, act.now)
+            hand = find(tx, act)
+            revoked = revoke_given_by(tx, act, hand, self.terms, also_changed_since=call.body.also_changed_since)
+            return revoked, standings(tx, given_by(tx, act, hand).changed_since, self.terms, act.now)
 
         revoked, since = await call.change(work)
         return {
@@ -77,4 +71,8 @@ def _revoking(name: str, find: Find, terms: Terms) -> Callable[[Call[Asked]], Aw
             "changed_since": [as_json(standing, call.act.now) for standing in since],
         }
 
-    return revoke
+
+def operations(terms: Terms) -> list[AnyOperation]:
+    """Return the operations for administrators and for admin keys; see `GrantOperations`."""
+    its = GrantOperations(terms=terms)
+    return declared(its.revoke_of_administrator, its.revoke_of_admin_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from authsec_server.issuers.model import KeysFrom, TrustedIssuer, TrustedIssuerK
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
 
@@ -81,6 +81,8 @@ def as_json(trusted_issuer: TrustedIssuer, issuer: str) -> TrustedIssuerShown:
 
 
 PATH = f"{API}/issuers"
+ONE = PATH + "/{trusted_issuer}"
+TEXT = Parameter(name="text", description="Part of the name, slug or issuer, or how the id begins.")
 Verb = Callable[[Tx, Act, str], TrustedIssuer]
 
 
@@ -141,35 +143,43 @@ class TrustedIssuerChanges(Changes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedIssuers:
-    """Handlers of the operations. `issuer` is this authority's own, the default audience of trusted issuers.
+class TrustedIssuerOperations:
+    """The operations on trusted issuers. `issuer` is this authority's own, the default audience of trusted issuers.
 
-    `edit_it`, `disable` and `enable` are functions of `clients`, which also update the proofs.
+    `edit_issuer`, `disable_issuer` and `enable_issuer` are functions of `clients`, which also update the proofs.
     """
 
     cluster_apis: ClusterApis
     issuer: str
-    edit_it: EditTrustedIssuer
-    disable: Verb
-    enable: Verb
+    edit_issuer: EditTrustedIssuer
+    disable_issuer: Verb
+    enable_issuer: Verb
 
+    @operation("GET", PATH, "listTrustedIssuers", query=(TEXT, *PAGING))
     async def page(self, call: Call[NoBody]) -> Page[TrustedIssuerShown]:
-        """List trusted issuers in slug order."""
+        """List trusted issuers by slug."""
         load = partial(service.page, text=call.query("text") or "")
-        return await paged(call, naming.is_slug, load, lambda trusted_issuer: as_json(trusted_issuer, self.issuer))
+        return await paged(call, naming.is_slug, load, self._shown)
 
+    @operation("POST", PATH, "createTrustedIssuer", least=Role.ADMIN, status=201, location=PATH + "/{id}", revised=True)
     async def create(self, call: Call[NewTrustedIssuer]) -> TrustedIssuerShown:
         """Register a trusted issuer."""
         asked, may = model.ProposedTrustedIssuer(**dict(call.body)), self.cluster_apis.possible
-        trusted_issuer = await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may))
-        return as_json(trusted_issuer, self.issuer)
+        return self._shown(await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may)))
 
+    @operation("GET", ONE, "showTrustedIssuer", revised=True)
     async def show(self, call: Call[NoBody]) -> TrustedIssuerShown:
-        """Return one trusted issuer."""
-        return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("trusted_issuer"))), self.issuer)
+        """Get a trusted issuer."""
+        return self._shown(await call.read(lambda tx, act: service.get(tx, act, call.of("trusted_issuer"))))
 
+    @operation("PATCH", ONE, "editTrustedIssuer", least=Role.ADMIN, revised=True)
     async def edit(self, call: Call[TrustedIssuerChanges]) -> TrustedIssuerShown:
-        """Change the fields that the request contains. Before look-ups are turned on, the cluster is asked."""
+        """Edit a trusted issuer.
+
+        An edit that reduces trust revokes the affected tokens. Before an edit enables look-ups, the server sends one
+        request to the cluster. If the cluster does not answer, nothing is saved. With `anyway`, the server does not
+        ask the cluster.
+        """
         changes = model.TrustedIssuerEdit(
             **{name: value for name, value in call.body.given().items() if name != "anyway"}
         )
@@ -180,7 +190,7 @@ class TrustedIssuers:
 
         def work(tx: Tx, act: Act) -> TrustedIssuer:
             trusted_issuer = service.get(tx, act, call.of("trusted_issuer"))
-            return self.edit_it(
+            return self.edit_issuer(
                 tx,
                 act,
                 trusted_issuer.id,
@@ -189,89 +199,30 @@ class TrustedIssuers:
                 may_look_up=self.cluster_apis.possible,
             )
 
-        return as_json(await call.change(work), self.issuer)
+        return self._shown(await call.change(work))
 
-    def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[TrustedIssuerShown]]:
-        """Return a handler that applies `verb` to the trusted issuer."""
+    @operation("POST", ONE + "/disable", "disableTrustedIssuer", least=Role.ADMIN, revised=True)
+    async def disable(self, call: Call[NoBody]) -> TrustedIssuerShown:
+        """Disable a trusted issuer, and revoke the tokens that it proved."""
+        return self._shown(await call.change(lambda tx, act: self.disable_issuer(tx, act, call.of("trusted_issuer"))))
 
-        async def turn(call: Call[NoBody]) -> TrustedIssuerShown:
-            return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("trusted_issuer"))), self.issuer)
+    @operation("POST", ONE + "/enable", "enableTrustedIssuer", least=Role.ADMIN, revised=True)
+    async def enable(self, call: Call[NoBody]) -> TrustedIssuerShown:
+        """Enable a trusted issuer.
 
-        return turn
+        Revoked tokens stay revoked.
+        """
+        return self._shown(await call.change(lambda tx, act: self.enable_issuer(tx, act, call.of("trusted_issuer"))))
+
+    def _shown(self, trusted_issuer: TrustedIssuer) -> TrustedIssuerShown:
+        return as_json(trusted_issuer, self.issuer)
 
 
 def operations(
     cluster_apis: ClusterApis, *, issuer: str, edit: EditTrustedIssuer, disable: Verb, enable: Verb
 ) -> list[AnyOperation]:
-    """Return the operations on trusted issuers."""
-    its = TrustedIssuers(cluster_apis=cluster_apis, issuer=issuer, edit_it=edit, disable=disable, enable=enable)
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listTrustedIssuers",
-            summary="List trusted issuers by slug",
-            query=(
-                Parameter(name="text", description="Part of the name, slug or issuer, or how the id begins."),
-                *PAGING,
-            ),
-            handler=its.page,
-            answer=Page[TrustedIssuerShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="createTrustedIssuer",
-            summary="Register a trusted issuer",
-            least=Role.ADMIN,
-            body=NewTrustedIssuer,
-            handler=its.create,
-            answer=TrustedIssuerShown,
-            status=201,
-            location=PATH + "/{id}",
-            revised=True,
-        ),
-        Operation(
-            method="GET",
-            path=PATH + "/{trusted_issuer}",
-            operation_id="showTrustedIssuer",
-            summary="Get a trusted issuer",
-            handler=its.show,
-            answer=TrustedIssuerShown,
-            revised=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=PATH + "/{trusted_issuer}",
-            operation_id="editTrustedIssuer",
-            summary="Edit a trusted issuer",
-            description="An edit that reduces trust revokes the tokens that rest on it. A cluster is asked once before "
-            "look-ups in it are turned on; if it does not answer, nothing is saved. With anyway it is not asked.",
-            least=Role.ADMIN,
-            body=TrustedIssuerChanges,
-            handler=its.edit,
-            answer=TrustedIssuerShown,
-            revised=True,
-        ),
-        *_turns(its),
-    ]
-
-
-def _turns(its: TrustedIssuers) -> list[AnyOperation]:
-    turns: tuple[tuple[str, str, Verb], ...] = (
-        ("disable", "Disable a trusted issuer, and revoke the tokens that rest on it", its.disable),
-        ("enable", "Enable a trusted issuer; revoked tokens stay revoked", its.enable),
+    """Return the operations on trusted issuers; see `TrustedIssuerOperations`."""
+    its = TrustedIssuerOperations(
+        cluster_apis=cluster_apis, issuer=issuer, edit_issuer=edit, disable_issuer=disable, enable_issuer=enable
     )
-    return [
-        Operation(
-            method="POST",
-            path=f"{PATH}/{{trusted_issuer}}/{word}",
-            operation_id=f"{word}TrustedIssuer",
-            summary=summary,
-            least=Role.ADMIN,
-            handler=its.turning(verb),
-            answer=TrustedIssuerShown,
-            revised=True,
-        )
-        for word, summary, verb in turns
-    ]
+    return declared(its.page, its.create, its.show, its.edit, its.disable, its.enable)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict  # as in `web.paging`
@@ -10,14 +11,14 @@ from typing_extensions import TypedDict  # as in `web.paging`
 from authsec_server.db import Tx
 from authsec_server.failures import Unavailable
 from authsec_server.issuers import service
-from authsec_server.issuers.api import PATH
+from authsec_server.issuers.api import ONE
 from authsec_server.issuers.cluster_client import ClusterApis
 from authsec_server.issuers.key_cache import Condition, KeysState
 from authsec_server.issuers.key_sets import KeySets
 from authsec_server.issuers.model import KeysUnavailable, Lookup, LookupState, LookupUnavailable, TrustedIssuer
 from authsec_server.principal import Act, Role
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 
 Find = Callable[[Tx, Act, str], TrustedIssuer]
 
@@ -58,47 +59,64 @@ class LookupsShown(TypedDict, total=False):
     pod_lookup: LookupShown
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshOperations:
+    """The operations on keys and look-ups. None of them changes anything, so none has a dry run."""
+
+    key_sets: KeySets
+    cluster_apis: ClusterApis
+
+    @operation("GET", ONE + "/lookups", "showLookups")
+    async def lookups(self, call: Call[NoBody]) -> LookupsShown:
+        """Get the results of the last look-ups in a cluster."""
+        return await _lookups(call, service.get, self.cluster_apis.state)
+
+    @operation("POST", ONE + "/lookups", "checkLookups", least=Role.ADMIN, question=True)
+    async def check_lookups(self, call: Call[NoBody]) -> LookupsShown:
+        """Check a cluster's API server now."""
+        return await _lookups(call, service.to_refresh, self.cluster_apis.check)
+
+    @operation("GET", ONE + "/keys", "showKeysOfTrustedIssuer")
+    async def keys(self, call: Call[NoBody]) -> KeysShown:
+        """Get the state of a trusted issuer's key set."""
+        return await _keys(call, service.get, self.key_sets.state)
+
+    @operation("POST", ONE + "/refresh", "refreshKeysOfTrustedIssuer", least=Role.ADMIN, question=True)
+    async def refresh_keys(self, call: Call[NoBody]) -> KeysShown:
+        """Fetch the key set of a trusted issuer now."""
+        return await _keys(call, service.to_refresh, self.key_sets.refresh)
+
+
 def operations(key_sets: KeySets, cluster_apis: ClusterApis) -> list[AnyOperation]:
-    """Return the operations on keys and look-ups. None of them changes anything, so none has a dry run."""
-    lookups, one = PATH + "/{trusted_issuer}/lookups", PATH + "/{trusted_issuer}"
-    return [
-        Operation(
-            method="GET",
-            path=lookups,
-            operation_id="showLookups",
-            summary="Get the results of the last look-ups in a cluster",
-            handler=_lookups(service.get, cluster_apis.state),
-            answer=LookupsShown,
-        ),
-        Operation(
-            method="POST",
-            path=lookups,
-            operation_id="checkLookups",
-            summary="Check a cluster's API server now",
-            least=Role.ADMIN,
-            handler=_lookups(service.to_refresh, cluster_apis.check),
-            answer=LookupsShown,
-            question=True,
-        ),
-        Operation(
-            method="GET",
-            path=one + "/keys",
-            operation_id="showKeysOfTrustedIssuer",
-            summary="Get the state of a trusted issuer's key set",
-            handler=_keys(service.get, key_sets.state),
-            answer=KeysShown,
-        ),
-        Operation(
-            method="POST",
-            path=one + "/refresh",
-            operation_id="refreshKeysOfTrustedIssuer",
-            summary="Fetch the key set of a trusted issuer now",
-            least=Role.ADMIN,
-            handler=_keys(service.to_refresh, key_sets.refresh),
-            answer=KeysShown,
-            question=True,
-        ),
-    ]
+    """Return the operations on keys and look-ups; see `RefreshOperations`."""
+    its = RefreshOperations(key_sets=key_sets, cluster_apis=cluster_apis)
+    return declared(its.lookups, its.check_lookups, its.keys, its.refresh_keys)
+
+
+async def _keys(call: Call[NoBody], find: Find, look: Callable[[TrustedIssuer], KeysState]) -> KeysShown:
+    """Return the keys of the trusted issuer. `look` is called outside of any transaction. Raises `Unavailable`."""
+    trusted_issuer = await call.read(lambda tx, act: find(tx, act, call.of("trusted_issuer")))
+    try:
+        return keys_json(await run_in_threadpool(look, trusted_issuer))
+    except KeysUnavailable as error:
+        raise Unavailable(error.sentence) from None
+
+
+async def _lookups(
+    call: Call[NoBody], find: Find, look: Callable[[TrustedIssuer], Mapping[Lookup, LookupState]]
+) -> LookupsShown:
+    """Return the look-ups of the trusted issuer. `look` is called outside of any transaction. Raises `Unavailable`."""
+    trusted_issuer = await call.read(lambda tx, act: find(tx, act, call.of("trusted_issuer")))
+    try:
+        states = await run_in_threadpool(look, trusted_issuer)
+    except LookupUnavailable as error:
+        raise Unavailable(error.sentence) from None
+    shown: LookupsShown = {}
+    if Lookup.TOKEN_REVIEW in states:
+        shown["token_review"] = lookup_json(states[Lookup.TOKEN_REVIEW])
+    if Lookup.POD_LOOKUP in states:
+        shown["pod_lookup"] = lookup_json(states[Lookup.POD_LOOKUP])
+    return shown
 
 
 def keys_json(state: KeysState) -> KeysShown:
@@ -124,37 +142,3 @@ def lookup_json(state: LookupState) -> LookupShown:
         "failed_at": rfc3339(state.failed_at),
         "failure": state.failure or None,
     }
-
-
-def _keys(find: Find, look: Callable[[TrustedIssuer], KeysState]) -> Callable[[Call[NoBody]], Awaitable[KeysShown]]:
-    """Return a handler that shows the keys of the trusted issuer. `look` is called outside of any transaction."""
-
-    async def handle(call: Call[NoBody]) -> KeysShown:
-        trusted_issuer = await call.read(lambda tx, act: find(tx, act, call.of("trusted_issuer")))
-        try:
-            return keys_json(await run_in_threadpool(look, trusted_issuer))
-        except KeysUnavailable as error:
-            raise Unavailable(error.sentence) from None
-
-    return handle
-
-
-def _lookups(
-    find: Find, look: Callable[[TrustedIssuer], Mapping[Lookup, LookupState]]
-) -> Callable[[Call[NoBody]], Awaitable[LookupsShown]]:
-    """Return a handler that shows the look-ups of the trusted issuer. `look` is called outside of any transaction."""
-
-    async def handle(call: Call[NoBody]) -> LookupsShown:
-        trusted_issuer = await call.read(lambda tx, act: find(tx, act, call.of("trusted_issuer")))
-        try:
-            states = await run_in_threadpool(look, trusted_issuer)
-        except LookupUnavailable as error:
-            raise Unavailable(error.sentence) from None
-        shown: LookupsShown = {}
-        if Lookup.TOKEN_REVIEW in states:
-            shown["token_review"] = lookup_json(states[Lookup.TOKEN_REVIEW])
-        if Lookup.POD_LOOKUP in states:
-            shown["pod_lookup"] = lookup_json(states[Lookup.POD_LOOKUP])
-        return shown
-
-    return handle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from authsec.jose import PublicKey
@@ -21,7 +22,7 @@ from authsec_server.settings import Settings
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import AUTHORIZATION_PATH, TOKEN_PATH
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged, whole
 
 PATH = f"{API}/keys"
@@ -80,71 +81,47 @@ def routes(settings: Settings, custodian: Custodian) -> list[Route]:
     ]
 
 
-def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
-    """Return the admin operations on keys.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOperations:
+    """The operations on the authority's keys.
 
     RSA keys are generated before the transaction, and only after the permission check.
     """
 
-    async def rotate(call: Call[KeyRotation]) -> SigningKeyShown:
-        fresh = await run_in_threadpool(custodian.make)
-        return as_json(await call.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=call.body.force)))
+    custodian: Custodian
+    feed_keys: FeedKeys
 
-    async def rotate_feed(call: Call[NoBody]) -> FeedRotated:
-        return {"signs_from": rfc3339(await call.change(feed_keys.rotate))}
+    @operation("GET", PATH, "listKeys", query=PAGING)
+    async def page(self, call: Call[NoBody]) -> Page[SigningKeyShown]:
+        """List the signing keys, newest first."""
+        return await paged(call, service.is_kid, whole(service.every, by=lambda key: key.kid), as_json)
 
-    async def revoke(call: Call[KeyRevocation]) -> SigningKeyShown:
+    @operation("POST", PATH + "/rotate", "rotateKeys", least=Role.ADMIN)
+    async def rotate(self, call: Call[KeyRotation]) -> SigningKeyShown:
+        """Rotate to the prepared signing key."""
+        fresh = await run_in_threadpool(self.custodian.make)
+        return as_json(await call.change(lambda tx, act: self.custodian.rotate(tx, act, fresh, force=call.body.force)))
+
+    @operation("POST", PATH + "/rotate-feed", "rotateFeedKey", least=Role.ADMIN)
+    async def rotate_feed(self, call: Call[NoBody]) -> FeedRotated:
+        """Create a new key for the revocation feed."""
+        return {"signs_from": rfc3339(await call.change(self.feed_keys.rotate))}
+
+    @operation("POST", PATH + "/{kid}/revoke", "revokeKey", least=Role.ADMIN)
+    async def revoke(self, call: Call[KeyRevocation]) -> SigningKeyShown:
+        """Revoke a signing key and the tokens that it signed."""
         because, kid = call.body.reason, call.of("kid")
         await call.read(lambda tx, act: service.get(tx, act, kid))
-        fresh = await run_in_threadpool(custodian.make_two)
-        key = await call.change(lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=because))
-        await run_in_threadpool(custodian.let_go)  # after a rehearsal there is nothing to let go of
+        fresh = await run_in_threadpool(self.custodian.make_two)
+        key = await call.change(lambda tx, act: self.custodian.revoke(tx, act, kid, fresh, because=because))
+        await run_in_threadpool(self.custodian.let_go)  # after a rehearsal there is nothing to let go of
         return as_json(key)
 
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listKeys",
-            summary="List the signing keys, newest first",
-            query=PAGING,
-            handler=_page,
-            answer=Page[SigningKeyShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH + "/rotate",
-            operation_id="rotateKeys",
-            summary="Rotate to the prepared signing key",
-            least=Role.ADMIN,
-            body=KeyRotation,
-            handler=rotate,
-            answer=SigningKeyShown,
-        ),
-        Operation(
-            method="POST",
-            path=PATH + "/rotate-feed",
-            operation_id="rotateFeedKey",
-            summary="Create a new key for the revocation feed",
-            least=Role.ADMIN,
-            handler=rotate_feed,
-            answer=FeedRotated,
-        ),
-        Operation(
-            method="POST",
-            path=PATH + "/{kid}/revoke",
-            operation_id="revokeKey",
-            summary="Revoke a signing key and the tokens that it signed",
-            least=Role.ADMIN,
-            body=KeyRevocation,
-            handler=revoke,
-            answer=SigningKeyShown,
-        ),
-    ]
 
-
-async def _page(call: Call[NoBody]) -> Page[SigningKeyShown]:
-    return await paged(call, service.is_kid, whole(service.every, by=lambda key: key.kid), as_json)
+def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
+    """Return the operations on the authority's keys; see `KeyOperations`."""
+    its = KeyOperations(custodian=custodian, feed_keys=feed_keys)
+    return declared(its.page, its.rotate, its.rotate_feed, its.revoke)
 
 
 def metadata(issuer: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 from authsec_server.audit.api import PATH
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import Role
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 
 
 class SealKeyReplaced(TypedDict):
@@ -20,20 +20,14 @@ class SealKeyReplaced(TypedDict):
 def operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperation]:
     """Return the operation that replaces the sealing key."""
 
+    @operation("POST", f"{PATH}/keys/rotate", "rotateSealingKey", least=Role.ADMIN, refusals=(409,))
     async def replace(call: Call[NoBody]) -> SealKeyReplaced:
+        """Replace the sealing key of the audit log.
+
+        The present key signs the record of its successor.
+        """
         rehearsed = call.rehearsal is not None
         kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer, rehearsed=rehearsed))
         return {"kid": kid, "replaces": before}
 
-    return [
-        Operation(
-            method="POST",
-            path=f"{PATH}/keys/rotate",
-            operation_id="rotateSealingKey",
-            summary="Replace the sealing key: the present key signs the record of its successor",
-            least=Role.ADMIN,
-            handler=replace,
-            answer=SealKeyReplaced,
-            refusals=(409,),
-        )
-    ]
+    return declared(replace)

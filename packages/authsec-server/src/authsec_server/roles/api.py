@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from typing_extensions import TypedDict
 
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act
 from authsec_server.roles import service
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/roles"
+ONE = PATH + "/{role}"
 Delete = Callable[[Tx, Act, str], RoleDefinition]
 
 
@@ -50,94 +52,59 @@ class RoleShown(TypedDict):
     changed_at: str | None
 
 
-def operations(delete: Delete) -> list[AnyOperation]:
-    """Return the operations for roles. `delete` comes from a higher package, which can find the uses of a role."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleOperations:
+    """The operations on roles. `delete_role` comes from a package above this one, which can find a role's uses."""
 
-    async def remove(call: Call[NoBody]) -> RoleShown:
+    delete_role: Delete
+
+    @operation("GET", PATH, "listRoles", query=PAGING)
+    async def page(self, call: Call[NoBody]) -> Page[RoleShown]:
+        """List roles by slug."""
+        return await paged(call, naming.is_slug, service.page, as_json)
+
+    @operation("POST", PATH, "createRole", status=201, location=PATH + "/{id}", revised=True)
+    async def create(self, call: Call[NewRole]) -> RoleShown:
+        """Create a role."""
+        return as_json(await call.change(lambda tx, act: service.create(tx, act, **dict(call.body))))
+
+    @operation("GET", ONE, "showRole", revised=True)
+    async def show(self, call: Call[NoBody]) -> RoleShown:
+        """Get a role."""
+        return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("role"))))
+
+    @operation("PATCH", ONE, "editRole", revised=True)
+    async def edit(self, call: Call[RoleChanges]) -> RoleShown:
+        """Edit a role."""
+
         def work(tx: Tx, act: Act) -> RoleDefinition:
             role = service.get(tx, act, call.of("role"))
-            call.matched(role, "This role")
-            return delete(tx, act, role.id)
+            revision = call.matched(role, "This role")
+            now = {"name": role.name, "description": role.description, "actions": role.actions}
+            return service.edit(tx, act, role.id, revision=revision, **now | call.body.given())
 
         return as_json(await call.change(work))
 
-    return [
-        Operation(
-            method="GET",
-            path=PATH,
-            operation_id="listRoles",
-            summary="List roles by slug",
-            query=PAGING,
-            handler=_page,
-            answer=Page[RoleShown],
-        ),
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="createRole",
-            summary="Create a role",
-            least=Role.OPERATOR,
-            body=NewRole,
-            handler=_create,
-            answer=RoleShown,
-            status=201,
-            location=PATH + "/{id}",
-            revised=True,
-        ),
-        Operation(
-            method="GET",
-            path=PATH + "/{role}",
-            operation_id="showRole",
-            summary="Get a role",
-            handler=_show,
-            answer=RoleShown,
-            revised=True,
-        ),
-        Operation(
-            method="PATCH",
-            path=PATH + "/{role}",
-            operation_id="editRole",
-            summary="Edit a role",
-            least=Role.OPERATOR,
-            body=RoleChanges,
-            handler=_edit,
-            answer=RoleShown,
-            revised=True,
-        ),
-        Operation(
-            method="DELETE",
-            path=PATH + "/{role}",
-            operation_id="deleteRole",
-            summary="Delete a role that no trust delegation uses",
-            description="What has ended or was revoked goes with it; while one is live or disabled it is refused.",
-            least=Role.OPERATOR,
-            handler=remove,
-            answer=RoleShown,
-            revised=True,
-        ),
-    ]
+    @operation("DELETE", ONE, "deleteRole", revised=True)
+    async def delete(self, call: Call[NoBody]) -> RoleShown:
+        """Delete a role that no trust delegation uses.
+
+        The server refuses while a trust delegation with the role is live or disabled. Ended and revoked trust
+        delegations are deleted with the role.
+        """
+
+        def work(tx: Tx, act: Act) -> RoleDefinition:
+            role = service.get(tx, act, call.of("role"))
+            call.matched(role, "This role")
+            return self.delete_role(tx, act, role.id)
+
+        return as_json(await call.change(work))
 
 
-async def _page(call: Call[NoBody]) -> Page[RoleShown]:
-    return await paged(call, naming.is_slug, service.page, as_json)
-
-
-async def _create(call: Call[NewRole]) -> RoleShown:
-    return as_json(await call.change(lambda tx, act: service.create(tx, act, **dict(call.body))))
-
-
-async def _show(call: Call[NoBody]) -> RoleShown:
-    return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("role"))))
-
-
-async def _edit(call: Call[RoleChanges]) -> RoleShown:
-    def work(tx: Tx, act: Act) -> RoleDefinition:
-        role = service.get(tx, act, call.of("role"))
-        revision = call.matched(role, "This role")
-        now = {"name": role.name, "description": role.description, "actions": role.actions}
-        return service.edit(tx, act, role.id, revision=revision, **now | call.body.given())
-
-    return as_json(await call.change(work))
+def operations(delete: Delete) -> list[AnyOperation]:
+    """Return the operations on roles; see `RoleOperations`."""
+    its = RoleOperations(delete_role=delete)
+    return declared(its.page, its.create, its.show, its.edit, its.delete)
 
 
 def as_json(role: RoleDefinition) -> RoleShown:

@@ -19,7 +19,7 @@ from authsec_server.principal import Act
 from authsec_server.tokens.hints import remedy_of
 from authsec_server.tokens.revocation import revoked
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -46,23 +46,18 @@ class Stories(TypedDict):
     items: list[Story]
 
 
+@operation("GET", f"{PATH}/{{event}}", "getEvent", refusals=(404,))
+async def show(call: Call[NoBody]) -> Stories:
+    """Get one event by number, or all events of one request.
+
+    An event is followed by the other events of its request.
+    """
+    return {"items": await call.read(lambda tx, act: _stories(tx, act, call.of("event")))}
+
+
 def operations() -> list[AnyOperation]:
     """Return the operation. Operations with a fixed word below the same path must come before it."""
-    return [
-        Operation(
-            method="GET",
-            path=f"{PATH}/{{event}}",
-            operation_id="getEvent",
-            summary="Get one event by number, or all events of one request",
-            handler=_get,
-            answer=Stories,
-            refusals=(404,),
-        )
-    ]
-
-
-async def _get(call: Call[NoBody]) -> Stories:
-    return {"items": await call.read(lambda tx, act: _stories(tx, act, call.of("event")))}
+    return declared(show)
 
 
 def _stories(tx: Tx, act: Act, asked: str) -> list[Story]:

@@ -10,14 +10,13 @@ from starlette.routing import Route
 from typing_extensions import TypedDict
 
 from authsec_server.failures import Invalid
-from authsec_server.principal import Role
 from authsec_server.tokens import revocation
 from authsec_server.tokens.own_tokens import OwnTokens, read_pasted
 from authsec_server.tokens.revocation import Ended, GivingUp
 from authsec_server.web.bodies import Body, Places
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import oauth, read_parameters
-from authsec_server.web.operations import API, AnyOperation, Call, Operation, resource
+from authsec_server.web.operations import API, AnyOperation, Call, declared, operation, resource
 from authsec_server.web.request_context import context_of, limit_key
 
 REVOKE = "/authsec/v1/revoke"
@@ -72,22 +71,13 @@ def routes(giving_up: GivingUp) -> list[Route]:
 def operations(tokens: OwnTokens) -> list[AnyOperation]:
     """Return the operation for operators."""
 
-    async def end(call: Call[Ending]) -> EndedShown:
+    @operation("POST", PATH, "revokeToken")
+    async def revoke(call: Call[Ending]) -> EndedShown:
+        """Revoke one token, by its `jti` or by the token itself."""
         jti = await run_in_threadpool(_jti, call.body, tokens)
         return as_json(await call.change(lambda tx, act: revocation.end(tx, act, jti, because=call.body.reason)))
 
-    return [
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="revokeToken",
-            summary="Revoke one token, by its jti or the token itself",
-            least=Role.OPERATOR,
-            body=Ending,
-            handler=end,
-            answer=EndedShown,
-        )
-    ]
+    return declared(revoke)
 
 
 def as_json(ended: Ended) -> EndedShown:

@@ -108,7 +108,7 @@ def _schemas(operations: Sequence[AnyOperation]) -> tuple[dict[Key, Json], Json]
     shapes: dict[Key, TypeAdapter[Any]] = {}
     for shape in (Problem, DryRun, OpenApiDocument, *(each.answer for each in operations)):
         shapes[shape, "serialization"] = TypeAdapter(shape)
-    for body in (each.body for each in operations if each.body is not None):
+    for body in (each.body for each in operations if each.has_body):
         shapes[body, "validation"] = TypeAdapter(body)
     made, definitions = TypeAdapter.json_schemas(
         [(key, key[1], adapter) for key, adapter in shapes.items()], ref_template="#/components/schemas/{model}"
@@ -136,7 +136,7 @@ def _operation(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
         "parameters": _parameters(operation),
         "responses": _successes(operation, schemas) | refused,
     }
-    if operation.body is not None:
+    if operation.has_body:
         required = any(each.is_required() for each in _fields(operation.body))
         content = {"application/json": {"schema": schemas[operation.body, "validation"]}}
         described["requestBody"] = {"required": required, "content": content}
@@ -184,7 +184,7 @@ def _refusals(operation: AnyOperation) -> list[int]:
     statuses = {400, 401, 403, 421, 429, 503, *operation.refusals}
     if _IN_PATH.search(operation.path):
         statuses.add(404)
-    if operation.body is not None:
+    if operation.has_body:
         statuses.add(404)  # what it names may not be there
     if operation.method != "GET":
         statuses |= {408, 413}

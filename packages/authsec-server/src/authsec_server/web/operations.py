@@ -102,7 +102,7 @@ class Operation(Generic[B, A]):
 
     - `least`: the lowest role. The server checks the role before it reads the request.
     - `body`: the type of the body, which has at most `max_body` bytes. The server reads the body before it calls the
-      handler. Without `body`, the server refuses all members: it must not ignore `{"dry_run": true}` in a body.
+      handler. With `NoBody`, the server refuses all members: it must not ignore `{"dry_run": true}` in a body.
     - `answer`: the type of the handler's result; `status` is the status of the answer.
     - `revised`: the answer has an ETag, and PATCH requires this ETag as If-Match.
     - `location`: the address of the new object, as a format string that the answer fills in.
@@ -116,11 +116,12 @@ class Operation(Generic[B, A]):
     path: str
     operation_id: str
     summary: str
+    description: str
     handler: Callable[[Call[B]], Awaitable[A]]
+    body: type[B]
     answer: type[A]
-    body: type[B] | None = None
+    least: Role
     max_body: int = MAX_BODY
-    least: Role = Role.VIEWER
     query: tuple[Parameter, ...] = ()
     status: int = 200
     revised: bool = False
@@ -129,7 +130,11 @@ class Operation(Generic[B, A]):
     private: bool = False
     refusals: tuple[int, ...] = ()
     question: bool = False
-    description: str = ""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the body of a request may have members."""
+        return self.body is not NoBody
 
     @property
     def changes(self) -> bool:
@@ -199,7 +204,7 @@ def _declared(handler: Callable[[Call[Any]], Awaitable[Any]]) -> AnyOperation:
         summary=_line(summary).removesuffix("."),
         description=" ".join(map(_line, rest)),
         handler=handler,
-        body=None if body is NoBody else body,
+        body=body,
         answer=hints["return"],
         **{"least": Role.OPERATOR if changes else Role.VIEWER, **extras},
     )
@@ -286,8 +291,7 @@ async def _permitted(
 async def _body(request: Request, bodies: LargeBodies, operation: Operation[B, A], act: Act) -> B:
     if operation.method == "GET":
         return cast("B", NoBody())
-    shape = operation.body or cast("type[B]", NoBody)
-    return await bodies.read(request, shape, at_most=operation.max_body, whose=_who(act))
+    return await bodies.read(request, operation.body, at_most=operation.max_body, whose=_who(act))
 
 
 def _require_known(request: Request, operation: AnyOperation) -> None:

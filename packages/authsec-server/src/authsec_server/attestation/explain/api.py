@@ -8,13 +8,12 @@ from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.attestation.explain.model import Nearest, Said, Satisfied, Shown, Step, StepName, StepState, Trial
 from authsec_server.attestation.explain.service import Trials
+from authsec_server.issuers.api import ONE
 from authsec_server.issuers.model import Provenance
 from authsec_server.principal import Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import API, AnyOperation, Call, Operation
-
-PATH = f"{API}/issuers/{{trusted_issuer}}/try"
+from authsec_server.web.operations import AnyOperation, Call, declared, operation
 
 
 class Tried(Body):
@@ -87,24 +86,15 @@ class TrialShown(TypedDict):
 def operations(trials: Trials) -> list[AnyOperation]:
     """Return the operation that tests a token."""
 
+    @operation("POST", ONE + "/try", "tryToken", least=Role.OPERATOR, private=True, question=True)
     async def try_token(call: Call[Tried]) -> TrialShown:
+        """Explain step by step whether a workload's token is accepted, and for which client.
+
+        No delegation token is issued. The audit log records the test, but nothing of the workload's token.
+        """
         return as_json(await run_in_threadpool(trials.try_token, call.act, call.of("trusted_issuer"), call.body.token))
 
-    return [
-        Operation(
-            method="POST",
-            path=PATH,
-            operation_id="tryToken",
-            summary="Explain step by step whether a workload's token is accepted, and for which client",
-            description="Nobody gets a token for it. That it was tried is recorded; nothing of the token is.",
-            least=Role.OPERATOR,
-            body=Tried,
-            handler=try_token,
-            answer=TrialShown,
-            private=True,
-            question=True,
-        )
-    ]
+    return declared(try_token)
 
 
 def as_json(trial: Trial) -> TrialShown:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,10 +18,10 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 
 from authsec_server.audit.api import PATH
 from authsec_server.audit.sealing import service
-from authsec_server.audit.sealing.sinks import NOWHERE, SinkState
+from authsec_server.audit.sealing.sinks import SinkState
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, read_numbered_page
 
 KEYS_PATH = "/authsec/v1/audit/keys"
@@ -76,28 +77,32 @@ class SealedEvents(TypedDict):
     head_at: str | None
 
 
-def operations(
-    published: Callable[[], Sequence[Mapping[str, Any]]],
-    standing: Callable[[], SinkState] = lambda: NOWHERE,
-    older: Callable[[], str | None] = lambda: None,
-    not_compared: Callable[[], str] = lambda: "",
-) -> list[AnyOperation]:
-    """Return the operations of the sealed log.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealingOperations:
+    """The operations on the sealed log.
 
-    `published` returns the keys as JWKs and blocks its thread. `standing` returns the state of head delivery.
-    `older` returns the reason why the database is older than its outside heads.
-    `not_compared` returns the reason why the two could not be compared.
+    - `published` returns the keys as JWKs and blocks its thread.
+    - `standing` returns the state of head delivery.
+    - `older` returns the reason why the database is older than its outside heads.
+    - `not_compared` returns the reason why the two could not be compared.
     """
 
-    async def head(call: Call[NoBody]) -> HeadShown:
-        its = standing()
+    published: Callable[[], Sequence[Mapping[str, Any]]]
+    standing: Callable[[], SinkState]
+    older: Callable[[], str | None]
+    not_compared: Callable[[], str]
+
+    @operation("GET", f"{PATH}/head", "getAuditHead", refusals=(404,))
+    async def head(self, call: Call[NoBody]) -> HeadShown:
+        """Get the newest signed head of the audit log, to store it elsewhere."""
+        its = self.standing()
         signed, sealed = await call.read(
             lambda tx, act: (service.newest_head(tx, act.principal), service.so_far(tx, act.principal, act.now))
         )
         return {
             "head": signed,
-            "older": older(),
-            "not_compared": not_compared() or None,
+            "older": self.older(),
+            "not_compared": self.not_compared() or None,
             "overdue": sealed.is_overdue,
             "elsewhere": {
                 "sent": its.sent,
@@ -106,39 +111,40 @@ def operations(
             },
         }
 
-    async def keys(_call: Call[NoBody]) -> SealKeysShown:
-        return {"keys": [dict(each) for each in await run_in_threadpool(published)]}
+    @operation("GET", f"{PATH}/keys", "getAuditKeys")
+    async def keys(self, _call: Call[NoBody]) -> SealKeysShown:
+        """Get the public keys that verify the seals."""
+        return {"keys": [dict(each) for each in await run_in_threadpool(self.published)]}
 
-    return [
-        Operation(
-            method="GET",
-            path=f"{PATH}/head",
-            operation_id="getAuditHead",
-            summary="Get the newest signed head of the audit log, to be kept elsewhere",
-            handler=head,
-            answer=HeadShown,
-            refusals=(404,),
-        ),
-        Operation(
-            method="GET",
-            path=f"{PATH}/keys",
-            operation_id="getAuditKeys",
-            summary="Get the public keys that verify the seals",
-            handler=keys,
-            answer=SealKeysShown,
-        ),
-        Operation(
-            method="GET",
-            path=f"{PATH}/sealed",
-            operation_id="followEvents",
-            summary="List events in the order of sealing, to copy them elsewhere",
-            description="`cursor` is a place in the log, behind which it goes on; without one it begins at the first. "
-            "On an empty page, ask again in a second with the same cursor.",
-            query=PAGING,
-            handler=_sealed,
-            answer=SealedEvents,
-        ),
-    ]
+    @operation("GET", f"{PATH}/sealed", "followEvents", query=PAGING)
+    async def follow(self, call: Call[NoBody]) -> SealedEvents:
+        """List events in the order of sealing, to copy them elsewhere.
+
+        `cursor` is a place in the log, and the list begins after that place. Without `cursor`, the list begins at
+        the first event. After an empty page, repeat the request with the same cursor one second later.
+        """
+        place, limit = read_numbered_page(call.request, _PLACE)
+        after = -1 if place is None else place
+        found = await call.read(lambda tx, act: service.following(tx, act.principal, after=after, limit=limit))
+        return {
+            "items": [as_json(each) for each in found.events],
+            "next": None if found.last is None else str(found.last),
+            "dropped": [{"place": seal.place, "leaf": seal.leaf} for seal in found.dropped],
+            "sealed": found.sealed,
+            "head_at": rfc3339(found.head_at),
+        }
+
+
+def operations(
+    *,
+    published: Callable[[], Sequence[Mapping[str, Any]]],
+    standing: Callable[[], SinkState],
+    older: Callable[[], str | None],
+    not_compared: Callable[[], str],
+) -> list[AnyOperation]:
+    """Return the operations on the sealed log; see `SealingOperations`."""
+    its = SealingOperations(published=published, standing=standing, older=older, not_compared=not_compared)
+    return declared(its.head, its.keys, its.follow)
 
 
 def routes(published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
@@ -148,16 +154,3 @@ def routes(published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
         return JSONResponse({"keys": await run_in_threadpool(published)})
 
     return [Route(KEYS_PATH, keys, methods=["GET"])]
-
-
-async def _sealed(call: Call[NoBody]) -> SealedEvents:
-    place, limit = read_numbered_page(call.request, _PLACE)
-    after = -1 if place is None else place
-    found = await call.read(lambda tx, act: service.following(tx, act.principal, after=after, limit=limit))
-    return {
-        "items": [as_json(each) for each in found.events],
-        "next": None if found.last is None else str(found.last),
-        "dropped": [{"place": seal.place, "leaf": seal.leaf} for seal in found.dropped],
-        "sealed": found.sealed,
-        "head_at": rfc3339(found.head_at),
-    }

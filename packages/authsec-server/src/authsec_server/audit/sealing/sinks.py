@@ -138,9 +138,6 @@ class SinkState:
     problem: str = ""
 
 
-NOWHERE: Final = SinkState()
-
-
 class HeadsElsewhere:
     """Sends heads to the sink, one after the other. Any thread may call `give`, which never blocks."""
 
