@@ -139,7 +139,10 @@ class ClientOperations:
 
     @operation("POST", ONE + "/enable", "enableClient", revised=True)
     async def enable(self, call: Call[NoBody]) -> ClientShown:
-        """Enable a client. Revoked tokens stay revoked."""
+        """Enable a client.
+
+        Revoked tokens stay revoked.
+        """
         return await self._changed(call, lambda tx, act: service.enable(tx, act, call.of("client")))
 
     @operation("POST", ONE + "/revoke-tokens", "revokeTokensOfClient", revised=True)
