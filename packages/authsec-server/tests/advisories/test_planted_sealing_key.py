@@ -24,7 +24,7 @@ from authsec_server.audit.store import sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.head_keys import HeadKeyMaker
+from authsec_server.keys.head_keys import HeadKeyRing as HeadKeyMaker
 from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, sign_list
 from authsec_server.keys.sealing_keys import SealingKeys
