@@ -21,9 +21,9 @@ from authsec_server.db.database import Access, T, Work
 from authsec_server.failures import Conflict, Unavailable
 from authsec_server.keys import service, store
 from authsec_server.keys.key_ring import Custodian
-from authsec_server.keys.master_key import MasterKey, load_master_key
+from authsec_server.keys.master_key import KeyUnusable, MasterKey, load_master_key
 from authsec_server.keys.model import KeyState, NewKey, SigningKey
-from authsec_server.keys.signer import KeyUnusable, Signer
+from authsec_server.keys.signer import Signer
 from authsec_server.principal import Act
 from authsec_server.settings import Settings
 

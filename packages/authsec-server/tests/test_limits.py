@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from authsec_server.web.errors import TooOften
 from authsec_server.web.request_context import address_of, limit_key
-from authsec_server.web.throttle import Limiter, Recently
+from authsec_server.web.throttle import Limiter, Recently, Throttle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +64,38 @@ def test_room_is_made_as_soon_as_keys_no_longer_matter() -> None:
     assert limiter.charge("a", 0.5) == 0.0, "whoever is known is counted on"
     assert limiter.charge("d", 1.0) == 0.0
     assert (limiter.charge("e", 1.0), limiter.charge("f", 1.0) > 0) == (0.0, True)
+
+
+def test_a_request_beyond_the_limit_is_refused_with_the_time_to_wait_and_counted() -> None:
+    clock, refused = [0.0], []
+    throttle = Throttle(2, "Too many.", seconds=60, monotonic=lambda: clock[0])
+    for _ in range(2):
+        throttle.charge("key", count_refusal=lambda: refused.append("within"))
+    with pytest.raises(TooOften) as raised:
+        throttle.charge("key", count_refusal=lambda: refused.append("beyond"))
+    assert (raised.value.message, raised.value.retry_after, refused) == ("Too many.", 30.0, ["beyond"])
+    clock[0] += raised.value.retry_after
+    throttle.charge("key")
+
+
+def test_a_charge_that_is_given_back_limits_nobody() -> None:
+    throttle = Throttle(1, "Too many.", monotonic=lambda: 0.0)
+    throttle.charge("key")
+    throttle.give_back("key")
+    throttle.charge("key")
+    with pytest.raises(TooOften):
+        throttle.charge("key")
+
+
+def test_a_refusal_that_cannot_be_counted_raises_the_error_of_the_count() -> None:
+    throttle = Throttle(1, "Too many.", monotonic=lambda: 0.0)
+    throttle.charge("key")
+
+    def fail() -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        throttle.charge("key", count_refusal=fail)
 
 
 def test_what_is_forgotten_is_done_once_too_often_and_never_too_seldom() -> None:

@@ -24,7 +24,7 @@ from authsec_server.audit.store import sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.head_keys import HeadKeyMaker
+from authsec_server.keys.head_keys import HeadKeyRing
 from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, sign_list
 from authsec_server.keys.sealing_keys import SealingKeys
@@ -79,7 +79,7 @@ def authority(database: Database) -> Authority:
 
 def plant_sealed(authority: Authority) -> PrivateKey:
     """A key that the stolen master key has sealed."""
-    maker = HeadKeyMaker(master_key=MASTER, purpose=Purpose.AUDIT_LOG, token_bytes=secrets.token_bytes)
+    maker = HeadKeyRing(master_key=MASTER, purpose=Purpose.AUDIT_LOG, token_bytes=secrets.token_bytes)
     made = maker.make(NOW - timedelta(days=1))
     authority.database.append(lambda tx: store.add_head_key(tx.connection, store.sealing_keys, made))
     opened = maker.opened(made)

@@ -18,9 +18,9 @@ from authsec_server.accounts import admin_keys
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key
 from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR, Principal
-from authsec_server.web.errors import TooOften, Unauthenticated
+from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
-from authsec_server.web.throttle import Limiter, Recently
+from authsec_server.web.throttle import Recently, Throttle
 
 FAILURES_A_MINUTE = 20
 
@@ -61,7 +61,11 @@ class AdminKeys:
         self._database = database
         self._now = now
         self._monotonic = monotonic
-        self._failures = Limiter(FAILURES_A_MINUTE)
+        self._failures = Throttle(
+            FAILURES_A_MINUTE,
+            "Too many requests with a wrong admin key, or none, came from this address.",
+            monotonic=monotonic,
+        )
         self._signed_in = Recently()  # one audit log row a minute, key and address
 
     async def __call__(self, request: Request) -> Principal:
@@ -83,14 +87,13 @@ class AdminKeys:
         if refusal:
             raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
 
-    def _turned_away(self, refused: _RefusedKeys, context: RequestContext) -> Exception:
-        """Count the failure against the caller's address, and return the exception to raise.
+    def _turned_away(self, refused: _RefusedKeys, context: RequestContext) -> Unauthenticated:
+        """Count the failure against the caller's address, and return the exception to raise. Raises `TooOften`.
 
         A valid key is accepted even from an address that is over the limit.
         """
-        if wait := self._failures.charge(limit_key(context.address), self._monotonic()):
-            self._count(_RefusedKeys(why=KeyRefusal.RATE_LIMITED), context)
-            return TooOften("Too many requests with a wrong admin key, or none, came from this address.", wait)
+        limited = _RefusedKeys(why=KeyRefusal.RATE_LIMITED)
+        self._failures.charge(limit_key(context.address), count_refusal=lambda: self._count(limited, context))
         self._count(refused, context)
         return Unauthenticated(
             _MESSAGES[refused.why].format(name=naming.quoted(refused.key.name) if refused.key else "")

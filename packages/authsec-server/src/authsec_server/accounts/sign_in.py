@@ -145,9 +145,7 @@ class SignIn:
         Browsers can send invented answers. Without this limit, strangers could make us send so many requests that
         the provider blocks us.
         """
-        if wait := self._guesses.network_wait(caller.address):
-            self._count(SignInRefusal.RATE_LIMITED, None, caller)
-            raise TooOften(TOO_OFTEN, wait)
+        self._refuse_over_limit(self._guesses.network_wait(caller.address), None, caller)
 
     def refuse_identity(
         self, reason: OpenIdRefusal, caller: BrowserCaller, *, whom: tuple[str, str] | None = None
@@ -159,9 +157,8 @@ class SignIn:
         """
         wait = self._guesses.charge_network(caller.address)
         whose = self._without_role(whom, caller) if whom else None
-        self._count(SignInRefusal.RATE_LIMITED if wait else reason, whose, caller)
-        if wait:
-            raise TooOften(TOO_OFTEN, wait)
+        self._refuse_over_limit(wait, whose, caller)
+        self._count(reason, whose, caller)
 
     def somebody_yet(self) -> bool:
         """Return whether any administrator exists."""
@@ -187,10 +184,14 @@ class SignIn:
         return Arrival(caller=caller, now=self._now(), token_bytes=self._token_bytes)
 
     def _charge(self, charged: Guess, account: Account | None, caller: BrowserCaller) -> Guess:
-        if wait := self._guesses.charge(charged):
-            self._count(SignInRefusal.RATE_LIMITED, account.administrator if account else None, caller)
-            raise TooOften(TOO_OFTEN, wait)
+        self._refuse_over_limit(self._guesses.charge(charged), account.administrator if account else None, caller)
         return charged
+
+    def _refuse_over_limit(self, wait: float, whose: Administrator | None, caller: BrowserCaller) -> None:
+        """If there are seconds to wait, count the refusal, then raise `TooOften`."""
+        if wait:
+            self._count(SignInRefusal.RATE_LIMITED, whose, caller)
+            raise TooOften(TOO_OFTEN, wait)
 
     def _verified(self, account: Account | None, password: str, caller: BrowserCaller) -> Account:
         """Return the account if the password is right. Raises `Unauthenticated`.
@@ -227,15 +228,13 @@ class SignIn:
         except LinkRefused as refused:
             raise self._link_refused(refused.state, caller) from None
 
-    def _link_refused(self, state: LinkState, caller: BrowserCaller) -> Exception:
-        """Count the refused link, and return the exception to raise.
+    def _link_refused(self, state: LinkState, caller: BrowserCaller) -> Conflict:
+        """Count the refused link, and return the exception to raise. Raises `TooOften`.
 
         Nobody can guess 256 bits; the limit only keeps attempts cheap. An open link is never limited.
         """
+        self._refuse_over_limit(self._guesses.charge_network(caller.address), None, caller)
         standing = LinkStanding.UNKNOWN if state.open else state.standing  # open, but for something else
-        if wait := self._guesses.charge_network(caller.address):
-            self._count(SignInRefusal.RATE_LIMITED, None, caller)
-            return TooOften(TOO_OFTEN, wait)
         why = SignInRefusal.LINK_ENDED if state.link else SignInRefusal.LINK_UNKNOWN
         self._count(why, state.administrator, caller)
         return Conflict(MESSAGES[standing], REMEDY)

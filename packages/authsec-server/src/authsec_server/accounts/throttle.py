@@ -32,7 +32,8 @@ class Guesses:
     """Rate limits on password attempts, both pending and failed.
 
     Each attempt is charged before its password is checked: otherwise a thousand parallel attempts would pass as
-    one.
+    one. No `Throttle`, which raises: `SignIn` also ends sessions between a charge and the refusal, and refuses
+    without a charge. So the methods return the seconds to wait.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

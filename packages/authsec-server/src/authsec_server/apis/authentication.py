@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from authsec_server.apis.credential import CredentialRefusal, Holder, shown_in
 from authsec_server.db import Database
 from authsec_server.web.errors import TooOften
 from authsec_server.web.request_context import RequestContext, limit_key
-from authsec_server.web.throttle import Limiter
+from authsec_server.web.throttle import Limiter, Throttle
 
 FAILURES_A_MINUTE = 20  # from one network
 
@@ -53,18 +54,26 @@ class ApiCredentials:
         self._database = database
         self._now = now
         self._monotonic = monotonic
-        self._failures = Limiter(FAILURES_A_MINUTE)
-        self._uses = Limiter(1)  # one write a minute and credential
+        self._failures = Throttle(
+            FAILURES_A_MINUTE,
+            "Too many requests with a wrong credential, or none, came from this address.",
+            monotonic=monotonic,
+        )
+        # One write a minute and credential. No `Throttle`, since nothing is refused, and no `Recently`: the charge
+        # comes before the write, so that parallel requests write once.
+        self._uses = Limiter(1)
 
     def prove(self, authorizations: Sequence[str], context: RequestContext) -> Holder:
-        """Return the API of the request. Raises `NotProved`, `TooOften` or `Unavailable`."""
+        """Return the API of the request. Raises `NotProved`, `TooOften` or `Unavailable`.
+
+        A valid credential is accepted even from an address that is over the limit.
+        """
         found = self._look_up(authorizations)
         if isinstance(found, _Refused):
-            wait = self._turn_away(found, context)
-            if not wait:
-                raise NotProved(found.why)
-            self._count(_Refused(why=CredentialRefusal.RATE_LIMITED), context)
-            raise TooOften("Too many requests with a wrong credential, or none, came from this address.", wait)
+            limited = _Refused(why=CredentialRefusal.RATE_LIMITED)
+            self._failures.charge(limit_key(context.address), count_refusal=lambda: self._count(limited, context))
+            self._count(found, context)
+            raise NotProved(found.why)
         self._note_use(found)
         return found
 
@@ -78,7 +87,9 @@ class ApiCredentials:
             return None
         found = self._look_up(authorizations)
         if isinstance(found, _Refused):
-            self._turn_away(found, context)
+            with suppress(TooOften):
+                self._failures.charge(limit_key(context.address))
+                self._count(found, context)
             return None
         self._note_use(found)
         return found
@@ -99,17 +110,6 @@ class ApiCredentials:
         if why is None and not shown.is_of(holder):
             why = CredentialRefusal.OF_ANOTHER
         return _Refused(why=why, holder=holder) if why else holder
-
-    def _turn_away(self, refused: _Refused, context: RequestContext) -> float:
-        """Charge and record a failure of the caller's address.
-
-        Return 0.0, or the seconds until the next failure is allowed. Past the limit, nothing is recorded. A valid
-        credential is accepted even from an address that is over the limit.
-        """
-        wait = self._failures.charge(limit_key(context.address), self._monotonic())
-        if not wait:
-            self._count(refused, context)
-        return wait
 
     def _note_use(self, holder: Holder) -> None:
         credential = holder.credential

@@ -51,7 +51,6 @@ from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.tokens.revocation import GivingUp
 from authsec_server.web.health import Liveness, Readiness, ReadinessProblem
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.throttle import Limiter
 from authsec_server.web.unit_of_work import UnitOfWork
 
 
@@ -198,9 +197,7 @@ def services_of(
         api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),
         tokens=_tokens(settings, database, keyring.signer, trust.workloads, runtime),
         ours=ours,
-        giving_up=GivingUp(
-            database=database, tokens=ours, rate=Limiter(settings.address_limit), now=now, monotonic=monotonic
-        ),
+        giving_up=GivingUp(database, tokens=ours, address_limit=settings.address_limit, now=now, monotonic=monotonic),
         introspection=Introspection(database=database, ours=ours, now=now),
         enrolling=Enrolling(database, issuer=issuer, now=now, monotonic=monotonic, token_bytes=token_bytes),
     )

@@ -17,9 +17,8 @@ from authsec_server.clients.enrolment_service import EnrollingMachine, enrol, us
 from authsec_server.clients.records import named
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid
-from authsec_server.web.errors import TooOften
 from authsec_server.web.request_context import limit_key
-from authsec_server.web.throttle import Limiter
+from authsec_server.web.throttle import Throttle
 
 FAILURES_A_MINUTE = 20  # from one network
 
@@ -39,9 +38,8 @@ class Enrolling:
         self._database = database
         self._issuer = issuer
         self._now = now
-        self._monotonic = monotonic
         self._token_bytes = token_bytes
-        self._failures = Limiter(FAILURES_A_MINUTE)
+        self._failures = Throttle(FAILURES_A_MINUTE, "Too many enrolments have failed.", monotonic=monotonic)
 
     def redeem(self, asked: Redemption, *, request_id: str, address: str) -> Enrolled:
         """Enrol the machine. Raises `EnrolmentRefused`, `Invalid`, `Conflict`, `TooOften` or `Unavailable`.
@@ -53,9 +51,7 @@ class Enrolling:
             now=self._now(), request_id=request_id, address=address, token_bytes=self._token_bytes
         )
         network = limit_key(address)
-        if wait := self._failures.charge(network, self._monotonic()):
-            self._count(arrival, EnrolmentRefusal.RATE_LIMITED, None)
-            raise TooOften("Too many enrolments have failed.", wait)
+        self._failures.charge(network, count_refusal=lambda: self._count(arrival, EnrolmentRefusal.RATE_LIMITED, None))
         client: Named | None = None
         try:
             # Looked up before the lock is taken, which agents need as well: no stranger shall have it.

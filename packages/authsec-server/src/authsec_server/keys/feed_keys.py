@@ -15,8 +15,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
-from authsec_server.keys import store
-from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_by_server
+from authsec_server.keys.head_keys import HeadKey, HeadKeyRing, named, record_by_server
 from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.principal import Act, Role
 from authsec_server.revocations.feed import KEYS_MAX_AGE
@@ -40,7 +39,7 @@ class FeedKeys:
         token_bytes: Callable[[int], bytes],
     ) -> None:
         self._database = database
-        self._maker = HeadKeyMaker(master_key=master_key, purpose=Purpose.FEED, token_bytes=token_bytes)
+        self._ring = HeadKeyRing(master_key=master_key, purpose=Purpose.FEED, token_bytes=token_bytes)
         self._max_age = max_age
         self._held: Sequence[HeadKey] = ()
 
@@ -50,13 +49,13 @@ class FeedKeys:
         Run at the start and every minute. The method takes no lock: a key changes nobody's authority, and an
         additional key does no harm.
         """
-        held = self._read()
+        held = self._database.read(self._ring.open_all)
         if not held or now - held[-1].created_at >= self._max_age:
             self._make(now)
-            held = self._read()
+            held = self._database.read(self._ring.open_all)
         over = {key.kid for key in held[: _signing(held, now - PUBLISH_AFTER)]}
         if over:
-            self._database.append(lambda tx: _remove(tx, over, now))
+            self._database.append(lambda tx: self._delete(tx, over, now))
         self._held = [key for key in held if key.kid not in over]
 
     def rotate(self, tx: Tx, act: Act) -> datetime:
@@ -65,8 +64,7 @@ class FeedKeys:
         Every server loads the key within a minute.
         """
         act.principal.require(Role.ADMIN)
-        made = self._maker.make(act.now)
-        store.add_head_key(tx.connection, store.feed_keys, made)
+        made = self._ring.add(tx, act.now)
         audit.record_act(tx, act, EventKind.FEED_KEY_CREATED, subject=named(made.kid), kid=made.kid)
         return made.created_at + PUBLISH_AHEAD
 
@@ -79,26 +77,15 @@ class FeedKeys:
 
     def published(self) -> list[PublicKey]:
         """Return the keys that verify heads: in the table *and* sealed by the master key. Raises `Unavailable`."""
-        return [key.private.public for key in self._read()]
-
-    def _read(self) -> list[HeadKey]:
-        sealed = self._database.read(lambda tx: store.all_head_keys(tx.connection, store.feed_keys))
-        return [opened for each in sealed if (opened := self._maker.opened(each)) is not None]
+        return [key.private.public for key in self._database.read(self._ring.open_all)]
 
     def _make(self, now: datetime) -> None:
-        made = self._maker.make(now)
+        self._database.append(lambda tx: self._ring.create(tx, now))
 
-        def add(tx: Tx) -> None:
-            store.add_head_key(tx.connection, store.feed_keys, made)
-            record_by_server(tx, EventKind.FEED_KEY_CREATED, made.kid, now)
-
-        self._database.append(add)
-
-
-def _remove(tx: Tx, kids: Collection[str], now: datetime) -> None:
-    """Delete and record these keys, except for keys that another server has already deleted."""
-    for kid in store.delete_feed_keys(tx.connection, kids):
-        record_by_server(tx, EventKind.FEED_KEY_GONE, kid, now)
+    def _delete(self, tx: Tx, kids: Collection[str], now: datetime) -> None:
+        """Delete and record these keys, except for keys that another server has already deleted."""
+        for kid in self._ring.delete(tx, kids):
+            record_by_server(tx, EventKind.FEED_KEY_GONE, kid, now)
 
 
 def _signing(held: Sequence[HeadKey], now: datetime) -> int:

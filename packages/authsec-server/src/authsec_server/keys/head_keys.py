@@ -1,26 +1,33 @@
-"""Make, seal and open the keys that sign heads of the revocation feed and of the audit log's log.
+"""The stored keys that sign heads of the revocation feed, or of the audit log's log: make, seal, list and open.
 
-These keys sign no token. A key for one kind of head never signs the other kind: each key is sealed for one
-purpose.
+`feed_keys` and `sealing_keys` decide when a key is made, which key signs, and when a key is deleted. These keys
+sign no token. A key for one kind of head never signs the other kind: each key is sealed for one purpose.
+
+The signing keys of tokens have a ring of their own (`key_ring`): their states change only under the authority
+lock, their rows outlive the private part, and they can be revoked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from authsec.jose import JoseError, PrivateKey
+from authsec.jose import PrivateKey
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.keys.master_key import NONCE_BYTES, MasterKey, NotUnsealed, Purpose
+from authsec_server.keys import store
+from authsec_server.keys.master_key import NONCE_BYTES, KeyUnusable, MasterKey, Purpose
 from authsec_server.keys.model import SealedKey
 from authsec_server.principal import THE_SERVER
 
 log = structlog.get_logger(__name__)
+
+_TABLES = {Purpose.FEED: store.feed_keys, Purpose.AUDIT_LOG: store.sealing_keys}
+_CREATED = {Purpose.FEED: EventKind.FEED_KEY_CREATED, Purpose.AUDIT_LOG: EventKind.SEAL_KEY_CREATED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +44,38 @@ class HeadKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadKeyMaker:
-    """Makes and opens the head keys of one purpose."""
+class HeadKeyRing:
+    """The head keys of one purpose, in the table of that purpose."""
 
     master_key: MasterKey
     purpose: Purpose
     token_bytes: Callable[[int], bytes]
 
+    def open_all(self, tx: Tx) -> list[HeadKey]:
+        """Return the keys that the master key opens, oldest first."""
+        sealed = store.all_head_keys(tx.connection, _TABLES[self.purpose])
+        return [opened for each in sealed if (opened := self.opened(each)) is not None]
+
+    def kids(self, tx: Tx) -> set[str]:
+        """Return the names of all keys in the table, also of those that the master key does not open."""
+        return {each.kid for each in store.all_head_keys(tx.connection, _TABLES[self.purpose])}
+
+    def add(self, tx: Tx, now: datetime) -> HeadKey:
+        """Make a key, and store it sealed. The caller records an event. Raises `KeyUnusable`."""
+        made = self.make(now)
+        store.add_head_key(tx.connection, _TABLES[self.purpose], made)
+        return self._open(made)
+
+    def create(self, tx: Tx, now: datetime) -> None:
+        """Make and store a key without a person's command, and record an event with the server as the principal."""
+        record_by_server(tx, _CREATED[self.purpose], self.add(tx, now).kid, now)
+
+    def delete(self, tx: Tx, kids: Collection[str]) -> list[str]:
+        """Delete these keys, and return the names of those that were still there."""
+        return store.delete_head_keys(tx.connection, _TABLES[self.purpose], kids)
+
     def make(self, now: datetime) -> SealedKey:
-        """Make a key and seal its private part. The caller stores the key."""
+        """Make a key and seal its private part."""
         private = PrivateKey.generate_ed25519()
         kid = private.public.thumbprint()
         nonce = self.token_bytes(NONCE_BYTES)
@@ -55,11 +85,13 @@ class HeadKeyMaker:
     def opened(self, sealed: SealedKey) -> HeadKey | None:
         """Open the key; return None if this master key did not seal it for this purpose, and log an error."""
         try:
-            pem = self.master_key.unseal(sealed.sealed, kid=sealed.kid, purpose=self.purpose)
-            private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
-        except (NotUnsealed, JoseError):
+            return self._open(sealed)
+        except KeyUnusable:
             log.error("a key that signs heads cannot be opened and is not published", kid=sealed.kid, key=self.purpose)
             return None
+
+    def _open(self, sealed: SealedKey) -> HeadKey:
+        private = self.master_key.open_key(sealed.sealed, kid=sealed.kid, purpose=self.purpose)
         return HeadKey(private=private, created_at=sealed.created_at)
 
 

@@ -11,9 +11,9 @@ from authsec.jose import PrivateKey, PublicKey
 
 from authsec_server.db import Database, Tx
 from authsec_server.keys import service
-from authsec_server.keys.master_key import NONCE_BYTES, MasterKey
+from authsec_server.keys.master_key import NONCE_BYTES, KeyUnusable, MasterKey
 from authsec_server.keys.model import PUBLISH_AFTER, NewKey, SigningKey, keys_to_make, may_be_forgotten
-from authsec_server.keys.signer import KeyUnusable, Signer
+from authsec_server.keys.signer import Signer
 from authsec_server.principal import Act
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP, Settings
 

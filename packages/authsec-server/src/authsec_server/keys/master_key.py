@@ -16,11 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NoReturn
 
+from authsec.jose import JoseError, PrivateKey
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from authsec_server.db import Database
-from authsec_server.failures import StartupRefused
+from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.keys import store
 from authsec_server.private_files import read_private
 from authsec_server.settings import ENV_PREFIX, Settings
@@ -39,9 +40,18 @@ class Purpose(StrEnum):
     FEED = "feed key"
     AUDIT_LOG = "audit log key"
 
+    @property
+    def algorithm(self) -> str:
+        """Return the JWS algorithm of the purpose's keys (RFC 7518, RFC 8037)."""
+        return "RS256" if self is Purpose.TOKENS else "EdDSA"
+
 
 class NotUnsealed(Exception):
     """This master key did not seal the blob for this key, or the blob was changed. The two cases look the same."""
+
+
+class KeyUnusable(Unavailable):
+    """This key cannot be used: its private part is deleted or damaged, or this authority did not make the key."""
 
 
 class MasterKey:
@@ -70,6 +80,18 @@ class MasterKey:
             return self._aead.decrypt(nonce, sealed, _bound_to(purpose, kid))
         except InvalidTag:
             raise NotUnsealed from None
+
+    def open_key(self, blob: bytes, *, kid: str, purpose: Purpose) -> PrivateKey:
+        """Open the private key that was sealed under this name for this purpose. Raises `KeyUnusable`."""
+        try:
+            pem = self.unseal(blob, kid=kid, purpose=purpose)
+            private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
+        except (NotUnsealed, JoseError):
+            raise KeyUnusable(f"The {purpose} {kid} cannot be opened: its row was damaged or changed.") from None
+        # Signatures name the key by its thumbprint: signed by another key, each would be refused everywhere.
+        if private.algorithm != purpose.algorithm or private.public.thumbprint() != kid:
+            raise KeyUnusable(f"What is sealed as the {purpose} {kid} is another key.")
+        return private
 
     def __repr__(self) -> str:
         return "MasterKey(…)"

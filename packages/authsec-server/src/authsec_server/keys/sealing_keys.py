@@ -25,7 +25,7 @@ from authsec_server.audit.sealing.succession import sign_replacement
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_by_server
+from authsec_server.keys.head_keys import HeadKey, HeadKeyRing, named, record_by_server
 from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, read_list, read_unproved_list, sign_list
 from authsec_server.principal import Act, Role
@@ -57,7 +57,7 @@ class SealingKeys:
         file: KeyFile | None = None,
     ) -> None:
         self._database = database
-        self._maker = HeadKeyMaker(master_key=master_key, purpose=Purpose.AUDIT_LOG, token_bytes=token_bytes)
+        self._ring = HeadKeyRing(master_key=master_key, purpose=Purpose.AUDIT_LOG, token_bytes=token_bytes)
         self._file = file
         self._held: dict[str, PrivateKey] = {}
         self._first = ""
@@ -78,10 +78,10 @@ class SealingKeys:
         if self._file is not None:
             self._keep_file(self._file, now)
         elif not self._first and not self._database.read(_is_in_a_file):
-            held = self._database.read(self._opened)
+            held = self._database.read(self._ring.open_all)
             if not held:
-                self._make(now)
-                held = self._database.read(self._opened)
+                self._database.append(lambda tx: self._ring.create(tx, now))
+                held = self._database.read(self._ring.open_all)
             self._hold(held)
 
     def signing_key(self, kid: str = "") -> PrivateKey:
@@ -114,7 +114,7 @@ class SealingKeys:
         present = service.present_key(tx, {key.kid: key.public for key in known})
         if present not in held:
             raise Conflict("The key that seals now cannot be opened.", "Start the server with the key that it had.")
-        new = self._stored(tx, act.now) if file is None else _listed(tx, act.now, file, known)
+        new = self._ring.add(tx, act.now).private.public if file is None else _listed(tx, act.now, file, known)
         record = "" if rehearsed else sign_replacement(new, at=act.now, issuer=issuer, key=held[present])
         kid, detail = new.thumbprint(), {"replaces": present, "record": record}
         audit.record_act(tx, act, EventKind.SEAL_KEY_REPLACED, subject=named(kid), kid=kid, detail=detail)
@@ -146,7 +146,7 @@ class SealingKeys:
 
         The present key stays in memory to seal the record of the replacement.
         """
-        before = {key.kid: key.private for key in self._database.read(self._opened)}
+        before = {key.kid: key.private for key in self._database.read(self._ring.open_all)}
         if self._file is not None:
             before[self._file.kid] = self._file.private
         self._file, self._first = file, file.kid
@@ -155,7 +155,7 @@ class SealingKeys:
     def delete_replaced(self) -> None:
         """Delete the sealed private keys that the file's key replaced. Raises `Unavailable`."""
         if old := self._database.read(self._useless):
-            self._database.append(lambda tx: store.delete_sealed_sealing_keys(tx.connection, old))
+            self._database.append(lambda tx: self._ring.delete(tx, old))
             log.info("sealed private keys that a key in a file replaced were deleted", kids=old)
 
     def is_replaced(self, tx: Tx, kid: str) -> bool:
@@ -176,7 +176,7 @@ class SealingKeys:
             return (signed and read_list(signed, self._file.private.public)) or []
         if _is_in_a_file(tx):  # a sealed row that is planted must not take its place
             raise Unavailable(NO_FILE, _NAME_IT)
-        return [SealingKey(public=key.private.public, created_at=key.created_at) for key in self._opened(tx)]
+        return [SealingKey(public=key.private.public, created_at=key.created_at) for key in self._ring.open_all(tx)]
 
     def _trusted(self, tx: Tx) -> list[SealingKey]:
         """Return the keys of `_known`. Raises `Unavailable` if the file's key does not belong to this database."""
@@ -188,7 +188,7 @@ class SealingKeys:
     def _private(self, tx: Tx) -> list[HeadKey]:
         """Return the private keys of trusted public keys, as far as available. The first one signs new heads."""
         known = {key.kid: key for key in self._trusted(tx)}
-        opened = [key for key in self._opened(tx) if key.kid in known]
+        opened = [key for key in self._ring.open_all(tx) if key.kid in known]
         if self._file is None or self._file.kid not in known:
             return opened
         return [HeadKey(private=self._file.private, created_at=known[self._file.kid].created_at), *opened]
@@ -204,7 +204,7 @@ class SealingKeys:
                 f"The sealing key in {self._file.path} was replaced: by now the key {replaced} seals the audit trail.",
                 f"Name the file of that key: {SETTING}",
             )
-        if known or not (service.has_begun(tx) or _is_in_a_file(tx) or store.all_head_keys(tx.connection, _SEALED)):
+        if known or not (service.has_begun(tx) or _is_in_a_file(tx) or self._ring.kids(tx)):
             return None
         return (
             f"The key in {self._file.path} ({self._file.kid}) is not the one that seals the audit trail of this"
@@ -243,7 +243,7 @@ class SealingKeys:
 
         The result is empty until the record of the replacement is sealed: only the replaced key can seal that record.
         """
-        sealed = {key.kid for key in store.all_head_keys(tx.connection, _SEALED)}
+        sealed = self._ring.kids(tx)
         known = {key.kid: key.public for key in self._known(tx)}
         if not sealed or self._file is None:
             return []
@@ -256,27 +256,6 @@ class SealingKeys:
     def _hold(self, keys: list[HeadKey]) -> None:
         self._held = {key.kid: key.private for key in keys}
         self._first = keys[0].kid if keys else ""
-
-    def _opened(self, tx: Tx) -> list[HeadKey]:
-        sealed = store.all_head_keys(tx.connection, _SEALED)
-        return [opened for each in sealed if (opened := self._maker.opened(each)) is not None]
-
-    def _stored(self, tx: Tx, now: datetime) -> PublicKey:
-        """Make a new key, store it sealed, and return its public key."""
-        made = self._maker.make(now)
-        opened = self._maker.opened(made)
-        assert opened is not None  # the very master key has just sealed it
-        store.add_head_key(tx.connection, _SEALED, made)
-        return opened.private.public
-
-    def _make(self, now: datetime) -> None:
-        made = self._maker.make(now)
-
-        def add(tx: Tx) -> None:
-            store.add_head_key(tx.connection, _SEALED, made)
-            record_by_server(tx, EventKind.SEAL_KEY_CREATED, made.kid, now)
-
-        self._database.append(add)
 
 
 def replace_by_file(
@@ -295,9 +274,6 @@ def replace_by_file(
             keys.delete_replaced()
             return made
     raise Conflict("The record of the new key is not sealed.", "It is once a server with the present key has run.")
-
-
-_SEALED = store.sealing_keys
 
 
 def _is_in_a_file(tx: Tx) -> bool:

@@ -8,16 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection
 
-from authsec.jose import JoseError, PrivateKey
+from authsec.jose import PrivateKey
 
 from authsec_server.db import Database
-from authsec_server.failures import Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.master_key import MasterKey, NotUnsealed
-
-
-class KeyUnusable(Unavailable):
-    """This key cannot be used: its private part is deleted or damaged, or this authority did not make the key."""
+from authsec_server.keys.master_key import KeyUnusable, MasterKey, Purpose
 
 
 class Signer:
@@ -55,11 +50,4 @@ class Signer:
         sealed = self._database.read(lambda tx: store.sealed(tx.connection, kid))
         if sealed is None:
             raise KeyUnusable(f"The signing key {kid} is gone.")
-        try:
-            key = PrivateKey.from_pem(self._master_key.unseal(sealed, kid=kid), ours=True)  # unsealing shows any change
-        except (NotUnsealed, JoseError):
-            raise KeyUnusable(f"The signing key {kid} cannot be opened: its row was damaged or changed.") from None
-        # Tokens name the key by its thumbprint: signed by another, each would be refused everywhere.
-        if key.algorithm != "RS256" or key.public.thumbprint() != kid:
-            raise KeyUnusable(f"What is sealed as the signing key {kid} is another key.")
-        return key
+        return self._master_key.open_key(sealed, kid=kid, purpose=Purpose.TOKENS)

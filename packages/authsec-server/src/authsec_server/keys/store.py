@@ -39,21 +39,19 @@ signing_keys = Table(
     Index("ix_signing_keys_state", "state"),
 )
 
-feed_keys = Table(
-    "feed_keys",
-    metadata,
-    Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
-    Column("sealed_private", LargeBinary, nullable=False),  # AES-256-GCM under the master key
-    Column("created_at", Instant, nullable=False),
-)
 
-sealing_keys = Table(
-    "sealing_keys",
-    metadata,
-    Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
-    Column("sealed_private", LargeBinary, nullable=False),  # AES-256-GCM under the master key
-    Column("created_at", Instant, nullable=False),
-)
+def _head_keys(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
+        Column("sealed_private", LargeBinary, nullable=False),  # AES-256-GCM under the master key
+        Column("created_at", Instant, nullable=False),
+    )
+
+
+feed_keys = _head_keys("feed_keys")
+sealing_keys = _head_keys("sealing_keys")
 
 # Where the sealing key is in a file: all public keys of the audit log, in a list that this key has signed.
 sealing_key_lists = Table(
@@ -129,9 +127,9 @@ def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
     ]
 
 
-def delete_sealed_sealing_keys(connection: Connection, kids: Collection[str]) -> list[str]:
-    """Delete these sealing keys with their sealed private parts, and return the names of the deleted ones."""
-    deleted = delete(sealing_keys).where(sealing_keys.c.kid.in_(kids)).returning(sealing_keys.c.kid)
+def delete_head_keys(connection: Connection, table: Table, kids: Collection[str]) -> list[str]:
+    """Delete these keys with their sealed private parts, and return the names of the deleted ones."""
+    deleted = delete(table).where(table.c.kid.in_(kids)).returning(table.c.kid)
     return sorted(connection.execute(deleted).scalars())
 
 
@@ -158,12 +156,6 @@ def all_sealing_key_lists(connection: Connection) -> dict[str, str]:
 def has_sealing_key_list(connection: Connection) -> bool:
     """Whether the sealing key of this database is in a file."""
     return connection.execute(select(sealing_key_lists.c.kid).limit(1)).first() is not None
-
-
-def delete_feed_keys(connection: Connection, kids: Collection[str]) -> list[str]:
-    """Delete these keys of the revocation feed, and return the names of the deleted ones."""
-    deleted = delete(feed_keys).where(feed_keys.c.kid.in_(kids)).returning(feed_keys.c.kid)
-    return sorted(connection.execute(deleted).scalars())
 
 
 def _standing(key: SigningKey) -> dict[str, Any]:

@@ -19,10 +19,9 @@ from authsec_server.revocations.feed import KEYS_MAX_AGE, Feed, as_jwk
 from authsec_server.revocations.live import MEDIA_TYPE, LiveFeed, Stream
 from authsec_server.revocations.subscribers import Claim, Noting, read_claim
 from authsec_server.web.bodies import Places, query_int
-from authsec_server.web.errors import TooOften
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
-from authsec_server.web.throttle import Limiter
+from authsec_server.web.throttle import Throttle
 
 PATH = "/authsec/v1/revocations"
 KEYS_PATH = PATH + "/keys"
@@ -45,14 +44,16 @@ def routes(
     """
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
-    beginning = Limiter(BEGIN_A_MINUTE)
+    beginning = Throttle(
+        BEGIN_A_MINUTE, "The feed was begun too often from this network.", monotonic=anyio.current_time
+    )
     threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
 
     async def read(request: Request) -> Response:
         network = limit_key(context_of(request.scope).address)
         if MEDIA_TYPE in request.headers.get("accept", ""):
             since = _last_seen(request)
-            _charge(beginning, network)
+            beginning.charge(network)
             with ExitStack() as places:
                 places.enter_context(following.one(network))
                 places.enter_context(live.follow())
@@ -64,7 +65,7 @@ def routes(
         with reading.one(network):
             document = await anyio.to_thread.run_sync(feed.document, since, limit, limiter=threads)
         if document.snapshot:
-            _charge(beginning, network)
+            beginning.charge(network)
         noting.heard(_claim(request, recognise), network)
         return Response(document.text, media_type="application/json", headers=_FRESH)
 
@@ -73,11 +74,6 @@ def routes(
         return JSONResponse({"keys": [as_jwk(key) for key in found]}, headers=_CACHED)
 
     return [resource(PATH, get=read), resource(KEYS_PATH, get=keys)]
-
-
-def _charge(beginning: Limiter, network: str) -> None:
-    if wait := beginning.charge(network, anyio.current_time()):
-        raise TooOften("The feed was begun too often from this network.", wait)
 
 
 def _claim(request: Request, recognise: Recognise) -> Claim:

@@ -361,7 +361,8 @@ def _asked(request: TokenRequest) -> dict[str, Any]:
 class TokenLimits:
     """The three rate limits of token requests, in requests a minute. `clock` is monotonic, in seconds.
 
-    Each method returns 0.0 within the limit, or the seconds to wait.
+    Each method returns 0.0 within the limit, or the seconds to wait. No `Throttle`: a refused token is a value
+    (`Denied`), not an exception.
     """
 
     def __init__(self, *, address: int, unproved: int, client: int, clock: Callable[[], float]) -> None:

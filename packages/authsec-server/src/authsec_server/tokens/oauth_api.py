@@ -15,23 +15,22 @@ from starlette.routing import Route
 from authsec_server.failures import Invalid
 from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.bodies import Places, read_fields
-from authsec_server.web.errors import TooOften
 from authsec_server.web.oauth import TOKEN_PATH, oauth, oauth_error
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import context_of, limit_key
-from authsec_server.web.throttle import Limiter
+from authsec_server.web.throttle import Throttle
 
 AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: each may dawdle
 
 
 def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:
     """Return the token endpoint, with a rate limit for each address. It reads no credential and needs no database."""
-    rate, places = Limiter(address_limit), Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
+    throttle = Throttle(address_limit, "Too many requests for tokens came from this address.", monotonic=monotonic)
+    places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def token(request: Request) -> Response:
         network = limit_key(context_of(request.scope).address)
-        if wait := rate.charge(network, monotonic()):
-            raise TooOften("Too many requests for tokens came from this address.", wait)
+        throttle.charge(network)
         with places.one(network):
             _require_grant_type(await read_fields(request))
         return oauth_error(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,10 +19,9 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Revocation, Subject, SubjectKind, rests_on
 from authsec_server.roles import service as roles
 from authsec_server.tokens.own_tokens import OwnTokens
-from authsec_server.web.errors import TooOften
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.request_context import limit_key
-from authsec_server.web.throttle import Limiter
+from authsec_server.web.throttle import Throttle
 
 
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
@@ -162,7 +161,6 @@ def _about(issued: Event, because: str) -> dict[str, Any]:
 OF_A_CLIENT, SECONDS = 30, 3600  # each is an entry of the feed, for a week, which every API reads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GivingUp:
     """Revokes tokens for their holders. Blocks its thread.
 
@@ -170,12 +168,28 @@ class GivingUp:
     have no other. A holder could do more harm with the token than revoke it.
     """
 
-    database: Database
-    tokens: OwnTokens
-    rate: Limiter
-    now: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    of_client: Limiter = field(default_factory=lambda: Limiter(OF_A_CLIENT, seconds=SECONDS))
+    def __init__(
+        self,
+        database: Database,
+        *,
+        tokens: OwnTokens,
+        address_limit: int,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._tokens = tokens
+        self._now = now
+        self._of_address = Throttle(
+            address_limit, "Too many tokens were revoked from this address.", monotonic=monotonic
+        )
+        self._of_client = Throttle(
+            OF_A_CLIENT,
+            f"{OF_A_CLIENT} tokens of this agent were revoked in this way within an hour, and this one was not. "
+            "An administrator can end all at once (authsec agents revoke-tokens), or this one (authsec revoke).",
+            seconds=SECONDS,
+            monotonic=monotonic,
+        )
 
     def give_up(self, token: str, *, request_id: str, address: str) -> None:
         """Revoke the token if it is valid and from this authority; ignore any other (RFC 7009 section 2.2).
@@ -184,21 +198,11 @@ class GivingUp:
         request cannot block agents or fill the audit log. Each client has an hourly limit: revoking every token would
         make the revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
         """
-        if wait := self.rate.charge(limit_key(address), self.monotonic()):
-            raise TooOften("Too many tokens were revoked from this address.", wait)
-        jws = self.tokens.read(token)
+        self._of_address.charge(limit_key(address))
+        jws = self._tokens.read(token)
         if jws is None:
             return
         jti = str(jws.claims["jti"])
-        if found := self.database.read(lambda tx: counts(tx, jti, self.now())):
-            self._charge(found.event)
-            self.database.change(lambda tx: give_up(tx, jti, self.now(), request_id=request_id, address=address))
-
-    def _charge(self, issued: Event) -> None:
-        whose = issued.client.id if issued.client else ""
-        if wait := self.of_client.charge(whose, self.monotonic()):
-            raise TooOften(
-                f"{OF_A_CLIENT} tokens of this agent were revoked in this way within an hour, and this one was not. "
-                "An administrator can end all at once (authsec agents revoke-tokens), or this one (authsec revoke).",
-                wait,
-            )
+        if found := self._database.read(lambda tx: counts(tx, jti, self._now())):
+            self._of_client.charge(found.event.client.id if found.event.client else "")
+            self._database.change(lambda tx: give_up(tx, jti, self._now(), request_id=request_id, address=address))

@@ -61,7 +61,7 @@ class PreconditionRequired(Exception):
 
 
 class TooOften(Exception):
-    """An administrative request from an address with too many failures. `retry_after` is in seconds."""
+    """A request over a rate limit. `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)

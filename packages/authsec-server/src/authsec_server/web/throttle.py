@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+
+from authsec_server.web.errors import TooOften
 
 MAX_KEYS = 100_000
 SWEPT_EVERY = 1.0  # seconds: looking through all keys at each of a flood of them would be the flood's work
@@ -61,6 +64,31 @@ class Limiter:
             self._arrivals = {each: arrival for each, arrival in self._arrivals.items() if arrival > now}
             self._sweep_at = now + SWEPT_EVERY
         return self._sweep_at - now if len(self._arrivals) >= self._max_keys else 0.0
+
+
+class Throttle:
+    """A rate limit of requests. Beyond the limit, a request is counted as refused, and `TooOften` has `message`.
+
+    `monotonic` returns seconds. The limit itself is that of a `Limiter`.
+    """
+
+    def __init__(self, most: int, message: str, *, monotonic: Callable[[], float], seconds: int = 60) -> None:
+        self._limiter = Limiter(most, seconds=seconds)
+        self._message = message
+        self._monotonic = monotonic
+
+    def charge(self, key: str, *, count_refusal: Callable[[], None] = lambda: None) -> None:
+        """Charge one request to the key. Beyond the limit, count the refusal, then raise `TooOften`.
+
+        An error of `count_refusal` is raised instead, so that no refusal lacks its record.
+        """
+        if wait := self._limiter.charge(key, self._monotonic()):
+            count_refusal()
+            raise TooOften(self._message, wait)
+
+    def give_back(self, key: str) -> None:
+        """Take back one charged request that the limit does not apply to."""
+        self._limiter.give_back(key)
 
 
 class Recently:

@@ -45,8 +45,7 @@ from authsec_server.issuers.model import (
     provenance,
 )
 from authsec_server.principal import Act, Role
-from authsec_server.web.errors import TooOften
-from authsec_server.web.throttle import Limiter
+from authsec_server.web.throttle import Throttle
 
 T = TypeVar("T")
 _GOOD = {
@@ -218,14 +217,12 @@ class Trials:
         self._clusters = clusters
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._monotonic = monotonic
-        self._limiter = Limiter(A_MINUTE)
+        self._throttle = Throttle(A_MINUTE, "Too many tokens were tried in a minute.", monotonic=monotonic)
 
     def try_token(self, act: Act, id_or_slug: str, pasted: str) -> Trial:
         """Test the token, and record the test before the result is returned. Raises `NotFound` or `TooOften`."""
         act.principal.require(Role.OPERATOR)
-        if wait := self._limiter.charge(f"{act.principal.kind} {act.principal.id}", self._monotonic()):
-            raise TooOften("Too many tokens were tried in a minute.", wait)
+        self._throttle.charge(f"{act.principal.kind} {act.principal.id}")
         found = self._database.read(lambda tx: _candidates(tx, act, id_or_slug))
         trial = self._tried(found, pasted, act.now)
         trusted_issuer = Named(id=found.trusted_issuer.id, name=found.trusted_issuer.name)
