@@ -103,7 +103,7 @@ def audit() -> None:
 
 _SEALING: Final = {  # these bring the database with them, and nobody who lists events shall wait for it
     "keys": ("keys", "Print the public keys that verify the seals, to be kept elsewhere."),
-    "head": ("head", "Print the newest signed head of the sealed audit log, to be kept elsewhere."),
+    "checkpoint": ("checkpoint", "Print the newest signed checkpoint of the sealed audit log, to be kept elsewhere."),
     "verify": ("verify_database", "Verify the audit log in a database against its seals, without a server."),
     "export-sealed": (
         "export_sealed",

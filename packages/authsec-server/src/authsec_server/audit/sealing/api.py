@@ -1,4 +1,4 @@
-"""The sealed log over HTTP: for administrators the newest head and the events, for everybody the public keys.
+"""The sealed log over HTTP: for administrators the newest checkpoint and the events, for everybody the public keys.
 
 Events are listed in the order of sealing.
 """
@@ -29,27 +29,27 @@ _PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class SealKeysShown(TypedDict):
-    """Public keys as JWKs, with `created_at`. A head by a replaced key covers at most `heads_up_to` leaves."""
+    """Public keys as JWKs, with `created_at`. A replaced key signed up to `checkpoints_up_to` leaves."""
 
     keys: list[dict[str, Any]]
 
 
 class ElsewhereShown(TypedDict):
-    """Whether this server sends heads to another place, and since when that place has accepted none."""
+    """Whether this server sends checkpoints to another place, and since when that place has accepted none."""
 
     sent: bool
     undelivered_since: str | None
     problem: str
 
 
-class HeadShown(TypedDict):
-    """The newest signed head. `overdue`: events wait longer for their seal than a running server allows.
+class CheckpointShown(TypedDict):
+    """The newest signed checkpoint. `overdue`: events wait longer for their seal than a running server allows.
 
-    `older` is the reason why the database is older than its outside heads, or null.
+    `older` is the reason why the database is older than its outside checkpoints, or null.
     `not_compared` is the reason why the server could not compare the two, or null.
     """
 
-    head: str
+    checkpoint: str
     older: str | None
     not_compared: str | None
     overdue: bool
@@ -67,14 +67,14 @@ class SealedEvents(TypedDict):
     """Events in the order of sealing. `next` is the cursor: the place of the last leaf that was read.
 
     Only the leaves remain of `dropped` events.
-    The newest head, signed at `head_at`, covers `sealed` leaves.
+    The newest checkpoint, signed at `checkpoint_at`, covers `sealed` leaves.
     """
 
     items: list[EventShown]
     next: str | None
     dropped: list[LeafShown]
     sealed: int
-    head_at: str | None
+    checkpoint_at: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +82,8 @@ class SealingOperations:
     """The operations on the sealed log.
 
     - `published` returns the keys as JWKs and blocks its thread.
-    - `standing` returns the state of head delivery.
-    - `older` returns the reason why the database is older than its outside heads.
+    - `standing` returns the state of checkpoint delivery.
+    - `older` returns the reason why the database is older than its outside checkpoints.
     - `not_compared` returns the reason why the two could not be compared.
     """
 
@@ -92,15 +92,15 @@ class SealingOperations:
     older: Callable[[], str | None]
     not_compared: Callable[[], str]
 
-    @operation("GET", f"{PATH}/head", "getAuditHead", refusals=(404,))
-    async def head(self, call: Call[NoBody]) -> HeadShown:
-        """Get the newest signed head of the audit log, to store it elsewhere."""
+    @operation("GET", f"{PATH}/checkpoint", "getAuditCheckpoint", refusals=(404,))
+    async def checkpoint(self, call: Call[NoBody]) -> CheckpointShown:
+        """Get the newest signed checkpoint of the audit log, to store it elsewhere."""
         its = self.standing()
         signed, sealed = await call.read(
-            lambda tx, act: (service.newest_head(tx, act.principal), service.so_far(tx, act.principal, act.now))
+            lambda tx, act: (service.newest_checkpoint(tx, act.principal), service.so_far(tx, act.principal, act.now))
         )
         return {
-            "head": signed,
+            "checkpoint": signed,
             "older": self.older(),
             "not_compared": self.not_compared() or None,
             "overdue": sealed.is_overdue,
@@ -131,7 +131,7 @@ class SealingOperations:
             "next": None if found.last is None else str(found.last),
             "dropped": [{"place": seal.place, "leaf": seal.leaf} for seal in found.dropped],
             "sealed": found.sealed,
-            "head_at": rfc3339(found.head_at),
+            "checkpoint_at": rfc3339(found.checkpoint_at),
         }
 
 
@@ -144,7 +144,7 @@ def operations(
 ) -> list[AnyOperation]:
     """Return the operations on the sealed log; see `SealingOperations`."""
     its = SealingOperations(published=published, standing=standing, older=older, not_compared=not_compared)
-    return declared(its.head, its.keys, its.follow)
+    return declared(its.checkpoint, its.keys, its.follow)
 
 
 def routes(published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
