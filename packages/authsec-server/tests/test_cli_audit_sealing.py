@@ -330,7 +330,7 @@ def test_a_torn_line_among_the_checkpoints_is_named_and_the_others_are_checked(
     checkpoints.write_text(f"{checkpoint}\nhead\n{checkpoint}\nhead\n")
     told = authsec(*check, "--json")
     assert json.loads(told.stdout)["checkpoints"] == {"checked": 2, "lines_without_checkpoint": 2}
-    assert f"2 lines of {checkpoints} hold no whole checkpoint, the first is line 2" in told.stderr
+    assert f"2 lines of {checkpoints} are no whole checkpoints, first line 2" in told.stderr
     spoil(served, "DELETE FROM events WHERE id = 3")
     assert authsec(*check).exit_code == 3
 

@@ -280,7 +280,8 @@ DATABASE_WIDE = (CASTS, COMPARISONS)
 HOME = """
 SELECT n.oid::bigint, n.nspname::text FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
     JOIN pg_namespace n ON n.nspname = place.schema JOIN pg_class c ON c.relnamespace = n.oid
-WHERE c.relkind IN ('r', 'p') AND c.relname IN ('events', 'sealed_events', 'checkpoints', 'authority', 'alembic_version')
+WHERE c.relkind IN ('r', 'p')
+  AND c.relname IN ('events', 'sealed_events', 'checkpoints', 'authority', 'alembic_version')
 GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIMIT 1
 """
 
