@@ -355,7 +355,7 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_checkpoints(
     told = authsec("audit", "verify", "--key", str(keys))
     assert told.exit_code == 3
     assert (
-        "4 events sealed, but under no checkpoint that these keys signed: they are another authority's" in told.stdout
+        "4 events sealed, but under no checkpoint of these keys: they are another authority's" in told.stdout
     )
 
 
