@@ -12,10 +12,9 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, Rehearsed, admin_command, dry_run, local_command
-from authsec_server.cli.delegation_shown import warned
 from authsec_server.cli.kept_open import kept_open
-from authsec_server.cli.output import Output, cell, harmless, styled
-from authsec_server.cli.params import as_typed
+from authsec_server.cli.output import Output, cell, harmless, styled, warned
+from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
 from authsec_server.console.impact_text import accepted_until, summary
 
@@ -190,7 +189,7 @@ def edit(
     at a terminal is asked for confirmation. If somebody else changed the entity first, the error names the
     person and the change.
     """
-    body = {name: value for name, value in asked.items() if value is not None} | dict.fromkeys(cleared)
+    body = given(asked) | dict.fromkeys(cleared)
     if not body:
         raise click.UsageError("What is to change? Name it; --help shows what can.")
     send = editing(caller, read)
@@ -201,12 +200,6 @@ def edit(
     if done["revision"] == read["revision"] and not output.as_json:
         output.note("Nothing changed: these are the present values.")
     return done
-
-
-def delete(caller: Caller, output: Output, where: str, question: str, *, yes: bool) -> Any:
-    """Show the impact, ask for confirmation, delete the entity at `where`, and return the deleted entity."""
-    ask_for_good(caller, output, where, question, yes=yes, send=deleting(caller))
-    return caller.delete(where)
 
 
 def _rehearsing(command: Command) -> Command:
