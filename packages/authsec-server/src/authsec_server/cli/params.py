@@ -109,12 +109,12 @@ def list_options(noun: str, plural: str, example: str) -> Option:
     """Add `--NOUN`, `--add-NOUN` and `--remove-NOUN` to a command. The command receives them as one `ListEdit`."""
 
     def give(command: Callback) -> Callback:
-        @click.option(f"--{noun}", f"whole_{plural}", multiple=True, help=f"These, and no others: {example}. Repeat.")
+        @click.option(f"--{noun}", plural, multiple=True, help=f"These, and no others: {example}. Repeat.")
         @click.option(f"--add-{noun}", f"added_{plural}", multiple=True, help="With this one besides. Repeat.")
         @click.option(f"--remove-{noun}", f"removed_{plural}", multiple=True, help="Without this one. Repeat.")
         @wraps(command)
         def run(*arguments: Any, **options: Any) -> None:
-            edit = ListEdit(*(options.pop(f"{part}_{plural}") for part in ("whole", "added", "removed")))
+            edit = ListEdit(*(options.pop(f"{part}{plural}") for part in ("", "added_", "removed_")))
             command(*arguments, **options, **{plural: edit})
 
         return run
