@@ -95,6 +95,7 @@ def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | Non
 @evidence_options
 @slug_option
 @text_options(*_TEXTS)
+@click.option("--label", "labels", multiple=True, help="NAME=VALUE. Repeat.")
 @secret_file_option
 @change_command
 def create_agent(
@@ -102,12 +103,13 @@ def create_agent(
     output: Output,
     name: str,
     evidence: Mapping[str, Any],
+    labels: tuple[str, ...],
     secret_file: Path | None,
     **texts: str | None,
 ) -> None:
     """Register the agent NAME, and print its client_id and SPIFFE ID."""
     require_use_for(secret_file, evidence)
-    body = {"name": name, **evidence, **given(texts)}
+    body = {"name": name, **evidence, **given(texts), "labels": dict(map(_label, labels))}
     agent = with_secret(secret_file, lambda: caller.post("clients", body))
     output.result(agent, shown(agent), *([] if output.as_json else next_steps(caller, agent, secret_file)))
 
