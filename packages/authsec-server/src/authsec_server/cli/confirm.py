@@ -12,7 +12,6 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, Rehearsed, admin_command, dry_run, local_command
-from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, cell, harmless, styled, warned
 from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
@@ -206,7 +205,7 @@ def _rehearsing(command: Command) -> Command:
     @click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
     @wraps(command)
     def run(caller: Caller, output: Output, dry_run: bool, **options: Any) -> None:
-        with kept_open(caller) as its:
+        with caller.kept_open() as its:
             try:
                 command(replace(its, rehearses=dry_run), output, **options)
             except Rehearsed as rehearsed:
