@@ -102,8 +102,8 @@ def state(its: Any) -> str:
 def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
     serve: Any, database_option: str, tmp_path: Path
 ) -> None:
-    heads, port = tmp_path / "heads", free_port()
-    its = serve(port=port, AUTHSEC_SERVER_AUDIT_HEADS=str(heads))
+    checkpoints, port = tmp_path / "checkpoints", free_port()
+    its = serve(port=port, AUTHSEC_SERVER_AUDIT_CHECKPOINTS=str(checkpoints))
     disk = Disk(its, database_option, tmp_path)
     role = its.role("Reader", "customers:read")
     healthy, off_before, off_after, revoked_after = (its.agent(name) for name in ("Healthy", "Before", "After", "Gone"))
@@ -128,7 +128,10 @@ def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
     wait_until(lambda: outcome(verifier, lost[off_after.client_id]) == "token_revoked", "it was not refused")
     newest = its.admin.get("events").json()["items"][0]["id"]
     wait_until(lambda: newest <= its.admin.get("events/sealed?limit=200").json()["sealed"], "it was not sealed")
-    wait_until(lambda: its.admin.get("events/head").json()["head"] in heads.read_text(), "no head went out")
+    wait_until(
+        lambda: its.admin.get("events/checkpoint").json()["checkpoint"] in checkpoints.read_text(),
+        "no checkpoint went out",
+    )
     its.process.send_signal(signal.SIGTERM)
     assert its.process.wait(30) == 0
     disk.put_back()
@@ -139,15 +142,17 @@ def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
         assert its.ask(healthy).status_code == 503
         assert its.http.get("/authsec/v1/revocations?since=0").status_code == 503
         assert its.admin.post("roles", json={"name": "Other", "actions": ["a:b"]}).status_code == 503
-        assert "older than a head" in its.admin.get("events/head").json()["older"]
+        assert "older than a checkpoint" in its.admin.get("events/checkpoint").json()["older"]
         assert outcome(verifier, lost[off_after.client_id]) == "token_revoked"
 
-        del its.environment["AUTHSEC_SERVER_AUDIT_HEADS"]  # a command knows the file by the server that ran last
-        assert "older than a head" in its.cli("audit", "head", "--json")
+        del its.environment["AUTHSEC_SERVER_AUDIT_CHECKPOINTS"]  # a command knows the file by the server that ran last
+        assert "older than a checkpoint" in its.cli("audit", "checkpoint", "--json")
         with pytest.raises(AssertionError, match="nothing is changed"):
             its.cli("roles", "create", "Other", "--action", "a:b")
-        assert "The newest outside head was signed at" in its.cli("admin", "restored", "--yes", "--disable", "after")
-        its.environment["AUTHSEC_SERVER_AUDIT_HEADS"] = str(heads)
+        assert "The newest outside checkpoint was signed at" in its.cli(
+            "admin", "restored", "--yes", "--disable", "after"
+        )
+        its.environment["AUTHSEC_SERVER_AUDIT_CHECKPOINTS"] = str(checkpoints)
         wait_until(lambda: state(its) == "ready", "the server does not go on")
         token = its.ask(healthy).json()["token"]
         wait_until(lambda: outcome(verifier, token) == "accepted", "a healthy agent does not go on", 15)
@@ -165,11 +170,11 @@ def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
         fresh.close()
     verifier.close()
 
-    heads.rename(tmp_path / "heads-before")
+    checkpoints.rename(tmp_path / "checkpoints-before")
     with served_again(its, port, tmp_path / "once-more.log"):
         assert state(its) == "ready"
-        wait_until(heads.exists, "no head went out")
-    check = ("audit", "verify", "--key", str(tmp_path / "keys.json"), "--head")
-    assert "It leads to" in its.cli(*check, str(heads))
+        wait_until(checkpoints.exists, "no checkpoint went out")
+    check = ("audit", "verify", "--key", str(tmp_path / "keys.json"), "--checkpoint")
+    assert "It leads to" in its.cli(*check, str(checkpoints))
     with pytest.raises(AssertionError):  # what was lost is found for good
-        its.cli(*check, str(tmp_path / "heads-before"))
+        its.cli(*check, str(tmp_path / "checkpoints-before"))

@@ -37,7 +37,7 @@ from authsec_server.audit.merkle_tree import Tree, event_hash
 from authsec_server.audit.partitions import prepare_months
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import sign_head
+from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.store import event_delegations, events
 from authsec_server.db import Database, Tx
 from authsec_server.settings import Settings, load_settings
@@ -54,7 +54,7 @@ NOTHING = {column.name: None for column in events.columns}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The audit log that is measured: its database, and a folder for keys, heads and exports."""
+    """The audit log that is measured: its database, and a folder for keys, checkpoints and exports."""
 
     folder: Path
     url: str
@@ -76,9 +76,9 @@ class Place:
         return load_settings(data=self.folder, database=database, master_key_file=self.master_key)
 
     @property
-    def heads(self) -> Path:
-        """Where a server sends its heads."""
-        return self.folder / "heads.txt"
+    def checkpoints(self) -> Path:
+        """Where a server sends its checkpoints."""
+        return self.folder / "checkpoints.txt"
 
 
 def main(asked: argparse.Namespace) -> None:
@@ -87,7 +87,7 @@ def main(asked: argparse.Namespace) -> None:
         place = Place(folder=Path(folder), url=asked.database or f"sqlite:///{folder}/authsec.sqlite3")
         place.master_key.touch(mode=0o600)
         place.master_key.write_bytes(base64.b64encode(secrets.token_bytes(32)))
-        _told("a server starts on an empty audit log, until its first head", *_first_head(place))
+        _told("a server starts on an empty audit log, until its first checkpoint", *_first_checkpoint(place))
         with open_authority(place.settings) as authority:
             if asked.leaves:
                 _seal(authority, _leaves(asked.leaves))
@@ -96,8 +96,8 @@ def main(asked: argparse.Namespace) -> None:
             else:
                 deque(_fill(authority.database, asked.events), maxlen=0)
                 sealed = partial(_all_sealed, authority.database)
-                _told(f"it seals {asked.events:,} events that are there", *_first_head(place, until=sealed))
-        _told("a server starts, until it has read all leaves", *_first_head(place))
+                _told(f"it seals {asked.events:,} events that are there", *_first_checkpoint(place, until=sealed))
+        _told("a server starts, until it has read all leaves", *_first_checkpoint(place))
         if not asked.leaves:
             _commands(place, everything=not asked.only_verify)
 
@@ -134,14 +134,14 @@ def _run(place: Place, what: str, *words: str, into: Path | None = None, here: b
     _told(what, time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024)
 
 
-def _first_head(place: Place, until: Callable[[], bool] | None = None) -> tuple[float, float, int]:
-    """Serve until a head went elsewhere, and whatever else: seconds, of the processor too, and the most megabytes."""
-    place.heads.unlink(missing_ok=True)
+def _first_checkpoint(place: Place, until: Callable[[], bool] | None = None) -> tuple[float, float, int]:
+    """Serve until a checkpoint was sent. Return the seconds, those of the processor, and the most megabytes."""
+    place.checkpoints.unlink(missing_ok=True)
     with (place.folder / "serve.log").open("wb") as log:
         began = time.monotonic()
-        serve = (*AUTHSEC, "serve", "--port", "0", "--audit-heads", str(place.heads), *place.where)
+        serve = (*AUTHSEC, "serve", "--port", "0", "--audit-checkpoints", str(place.checkpoints), *place.where)
         process = subprocess.Popen(serve, stdout=log, stderr=log, env=_environment(place))
-        while not place.heads.exists() or not (until is None or until()):
+        while not place.checkpoints.exists() or not (until is None or until()):
             if process.poll() is not None:
                 raise SystemExit((place.folder / "serve.log").read_text())
             time.sleep(0.05 if until is None else 1)
@@ -190,7 +190,7 @@ def _leaves(number: int) -> Iterator[list[store.Leaf]]:
 
 
 def _seal(authority: Authority, batches: Iterator[list[store.Leaf]]) -> None:
-    """Append the leaves to the log, and sign its head."""
+    """Append the leaves to the log, and sign its checkpoint."""
     database, key = authority.database, authority.dropper.sealer.key()
     tree = database.read(lambda tx: Tree().with_leaves(store.hashes(tx.connection, after=-1, limit=BATCH)))
     if tree.size != MADE_AT_START:
@@ -198,7 +198,7 @@ def _seal(authority: Authority, batches: Iterator[list[store.Leaf]]) -> None:
     for leaves in batches:
         database.append(partial(_append, leaves=leaves))
         tree = tree.with_leaves(leaf.hash for leaf in leaves)
-    head = sign_head(
+    checkpoint = sign_checkpoint(
         tree,
         through=0,
         at=datetime.now(UTC),
@@ -206,7 +206,7 @@ def _seal(authority: Authority, batches: Iterator[list[store.Leaf]]) -> None:
         key=key,
         authority_version=database.read(lambda tx: tx.version),
     )
-    database.append(lambda tx: store.add_head(tx.connection, head))
+    database.append(lambda tx: store.add_checkpoint(tx.connection, checkpoint))
 
 
 def _append(tx: Tx, leaves: list[store.Leaf]) -> None:

@@ -107,7 +107,7 @@ class Deployment:
     forks: bool = False
     servers: dict[int, Server] = field(default_factory=dict)
     admin_key: str = field(default="", repr=False)
-    heads_kept: list[Path] = field(default_factory=list)
+    checkpoints_kept: list[Path] = field(default_factory=list)
 
     @property
     def issuer(self) -> str:
@@ -115,14 +115,14 @@ class Deployment:
         return f"http://127.0.0.1:{self.front.port}"
 
     @property
-    def heads(self) -> Path:
-        """The file of the outside heads."""
-        return self.folder / "heads.txt"
+    def checkpoints(self) -> Path:
+        """The file of the outside checkpoints."""
+        return self.folder / "checkpoints.txt"
 
-    def keep_heads(self) -> None:
-        """Keep a copy of the outside heads as they are, for the check at the end."""
-        self.heads_kept.append(self.folder / f"heads-{len(self.heads_kept)}.txt")
-        shutil.copyfile(self.heads, self.heads_kept[-1])
+    def keep_checkpoints(self) -> None:
+        """Keep a copy of the outside checkpoints as they are, for the check at the end."""
+        self.checkpoints_kept.append(self.folder / f"checkpoints-{len(self.checkpoints_kept)}.txt")
+        shutil.copyfile(self.checkpoints, self.checkpoints_kept[-1])
 
     @property
     def sqlite_file(self) -> Path:
@@ -230,7 +230,10 @@ class Deployment:
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
-        settings = _SETTINGS | {"MASTER_KEY_FILE": str(self.folder / "master.key"), "AUDIT_HEADS": str(self.heads)}
+        settings = _SETTINGS | {
+            "MASTER_KEY_FILE": str(self.folder / "master.key"),
+            "AUDIT_CHECKPOINTS": str(self.checkpoints),
+        }
         return inherited | {f"AUTHSEC_SERVER_{name}": value for name, value in settings.items()}
 
 

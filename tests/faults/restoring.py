@@ -25,7 +25,7 @@ def damage_a_file(scene: Scene) -> Over:
     (port,) = its.servers
     copy = its.folder / f"copy-{time.monotonic_ns()}.sqlite3"
     with scene.load.paused():
-        its.keep_heads()
+        its.keep_checkpoints()
         copy_sqlite(its.sqlite_file, copy)
         backed_up = time.monotonic()
         _overwrite(its.sqlite_file)
@@ -47,7 +47,7 @@ def restore_a_backup(scene: Scene) -> Over:
     its = scene.its
     backup = its.folder / f"backup-{time.monotonic_ns()}"
     with scene.load.paused():  # so that it is certain which tokens the backup knows
-        its.keep_heads()
+        its.keep_checkpoints()
         _back_up(its, backup)
         backed_up = time.monotonic()
     time.sleep(scene.lasts(2.5, 10.0))
@@ -61,9 +61,9 @@ def restore_a_backup(scene: Scene) -> Over:
 
 
 def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
-    """Say that the database was restored, with a new file of outside heads, and start all servers.
+    """Say that the database was restored, with a new file of outside checkpoints, and start all servers.
 
-    With `refuses` the servers are started before that: with an older database than their outside heads they issue
+    With `refuses` the servers are started before that: with an older database than their outside checkpoints they issue
     nothing.
     """
     its, started = scene.its, time.monotonic()
@@ -75,12 +75,12 @@ def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
             f"token {token.jti} was issued by an older database" for token in scene.seen.tokens if token.sent > started
         ]
     recorded = time.monotonic()  # servers that run go on by themselves once this is done
-    said = its.command("admin", "restored", "--yes", "--head", str(its.heads))
+    said = its.command("admin", "restored", "--yes", "--checkpoint", str(its.checkpoints))
     assert said.returncode == 0, f"authsec admin restored: {said.stderr}"
     for server in its.servers.values():
         server.stop()
     end = time.monotonic()
-    its.heads.unlink(missing_ok=True)  # the heads of the lost time are no heads of this log
+    its.checkpoints.unlink(missing_ok=True)  # the checkpoints of the lost time are no checkpoints of this log
     scene.seen.lost.append(Window(begin=backed_up, end=recorded))
     for port in list(its.servers):
         its.launch(port)

@@ -210,16 +210,21 @@ def read_log(its: Deployment) -> list[Event]:
 
 
 def verify(its: Deployment) -> list[str]:
-    """What `authsec audit verify` finds with the outside heads; empty if all is as sealed.
+    """What `authsec audit verify` finds with the outside checkpoints; empty if all is as sealed.
 
     The last events of the run get their seal a moment later: until then a change may be proved by them alone.
     """
     keys = its.folder / "keys.json"
     keys.write_text(json.dumps(its.must("GET", "events/keys")))
-    heads = [word for file in (*its.heads_kept, its.heads) if file.exists() for word in ("--head", str(file))]
+    checkpoints = [
+        word
+        for file in (*its.checkpoints_kept, its.checkpoints)
+        if file.exists()
+        for word in ("--checkpoint", str(file))
+    ]
     deadline = time.monotonic() + SEALED
     while True:
-        done = its.command("audit", "verify", "--key", str(keys), *heads)
+        done = its.command("audit", "verify", "--key", str(keys), *checkpoints)
         if done.returncode != NOT_ALL_CHECKED or time.monotonic() > deadline:
             break
         time.sleep(1.0)

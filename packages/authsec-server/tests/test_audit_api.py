@@ -214,7 +214,7 @@ def test_one_event_is_told_whole_with_what_would_have_helped(house: Callable[...
     assert {each["event"]["request_id"] for each in several} == {several[0]["event"]["request_id"]}
     for nothing in ("999", "req_nobody", "%00", "-1", "9" * 30):
         assert admin.get(f"{PATH}/{nothing}").status_code == 404, nothing
-    assert opened.door().get(f"{PATH}/head").status_code == 404  # a word, and no event: nothing is sealed here
+    assert opened.door().get(f"{PATH}/checkpoint").status_code == 404  # a word, and no event: nothing is sealed here
 
 
 def test_a_rehearsed_replacement_of_the_key_signs_for_no_key(admin: TestClient, house: Callable[..., Any]) -> None:

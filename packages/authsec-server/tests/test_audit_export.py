@@ -93,8 +93,8 @@ def test_csv_has_every_value(audit_log: Database) -> None:
 
 def test_no_value_of_the_admin_api_is_missing_in_csv(audit_log: Database) -> None:
     shown = export.as_json(audit_log.read(lambda tx: audit.page(tx, LOCAL_OPERATOR)).items[-1])
-    heads = next(iter(export.csv_lines(audit_log, LOCAL_OPERATOR)))
-    assert all(f'"{name.rstrip("s")}' in heads for name in shown)
+    checkpoints = next(iter(export.csv_lines(audit_log, LOCAL_OPERATOR)))
+    assert all(f'"{name.rstrip("s")}' in checkpoints for name in shown)
 
 
 def test_only_what_is_wanted(audit_log: Database) -> None:
@@ -115,6 +115,6 @@ def test_it_is_read_in_batches_and_ends_where_it_began(audit_log: Database, monk
     assert lines == 4
 
 
-def test_an_empty_audit_log_has_the_heads_only(database: Database) -> None:
+def test_an_empty_audit_log_has_the_checkpoints_only(database: Database) -> None:
     assert list(export.json_lines(database, LOCAL_OPERATOR)) == []
     assert len(list(export.csv_lines(database, LOCAL_OPERATOR))) == 1

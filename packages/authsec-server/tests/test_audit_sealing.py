@@ -12,10 +12,10 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import COVERED, Tree, leaf_hash, node_hash
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.sealing import sealer, store
-from authsec_server.audit.sealing.heads import HeadRefused, read_head
+from authsec_server.audit.sealing.checkpoints import CheckpointRefused, read_checkpoint
 from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
 from authsec_server.audit.sealing.service import following
-from authsec_server.audit.sealing.store import seal_heads
+from authsec_server.audit.sealing.store import checkpoints
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
@@ -91,7 +91,7 @@ def test_the_tree_is_that_of_the_rfc_however_it_was_grown(contents: list[bytes],
     grown = Tree().with_leaves(leaves[:cut]).with_leaves(leaves[cut:])
     assert grown.root == naive_root(leaves)
     assert grown == Tree().with_leaves(leaves)
-    assert Tree().with_leaves(leaves[:cut]).root == naive_root(leaves[:cut])  # an older head, of fewer leaves
+    assert Tree().with_leaves(leaves[:cut]).root == naive_root(leaves[:cut])  # an older checkpoint, of fewer leaves
 
 
 def test_the_hashes_of_the_rfc() -> None:
@@ -112,16 +112,16 @@ def test_what_is_committed_is_sealed_and_nothing_else_changes(audit_log: AuditLo
     audit_log.record()
     assert audit_log.verify().not_yet == 1
     assert audit_log.verify().as_sealed
-    head = audit_log.verify().last
+    checkpoint = audit_log.verify().last
     audit_log.sealer.seal()
-    audit_log.sealer.seal()  # nothing new: no further head
+    audit_log.sealer.seal()  # nothing new: no further checkpoint
     after = audit_log.verify()
     assert (after.sealed, after.not_yet, after.as_sealed) == (5, 0, True)
     assert after.last is not None
-    assert after.last != head
+    assert after.last != checkpoint
 
 
-def test_a_long_audit_log_is_sealed_in_batches_and_a_head_is_fresh(audit_log: AuditLog) -> None:
+def test_a_long_audit_log_is_sealed_in_batches_and_a_checkpoint_is_fresh(audit_log: AuditLog) -> None:
     at = {"at": NOW, "kind": "role.created", "request_id": "", "delegations": [], "roles": [], "reason": ""}
     row = at | {"address": "", "jti": "", "kid": "", "token_sha256": "", "detail": {}, "occurrences": 1}
     # Each at a time of its own: of one time, which event is told as its last is the database's choice.
@@ -137,12 +137,14 @@ def test_a_long_audit_log_is_sealed_in_batches_and_a_head_is_fresh(audit_log: Au
     assert (last.at, last.through) == (audit_log.now, BATCH + 2)
 
 
-def test_of_each_minute_the_last_head_stays_and_a_clock_put_back_takes_no_more_than_one(audit_log: AuditLog) -> None:
+def test_of_each_minute_the_last_checkpoint_stays_and_a_clock_put_back_takes_no_more_than_one(
+    audit_log: AuditLog,
+) -> None:
     def seal_at(seconds: int) -> list[int]:
         audit_log.now = NOW + timedelta(seconds=seconds)
         audit_log.record()
         audit_log.sealer.seal()
-        kept = select(store.seal_heads.c.size).order_by(store.seal_heads.c.size)
+        kept = select(store.checkpoints.c.size).order_by(store.checkpoints.c.size)
         return audit_log.database.read(lambda tx: list(tx.connection.execute(kept).scalars()))
 
     assert [len(seal_at(second)) for second in (0, 20, 59, 60, 61, 120, 180)] == [1, 1, 1, 2, 2, 3, 4]
@@ -273,10 +275,10 @@ def test_whoever_reads_an_event_is_told_whether_it_is_what_was_sealed(audit_log:
 SPOILED: dict[str, Executable] = {
     "a hash": update(sealed_events).where(sealed_events.c.position == 1).values(hash=bytes(32)),
     "a leaf less": delete(sealed_events).where(sealed_events.c.position == 3),
-    "a foreign head": update(seal_heads).values(signed="e30.e30.AAAA"),
-    # What the next two are on SQLite, PostgreSQL does not take: there they are another hash, and a foreign head.
+    "a foreign checkpoint": update(checkpoints).values(signed="e30.e30.AAAA"),
+    # What the next two are on SQLite, PostgreSQL does not take: there they are another hash, and a foreign checkpoint.
     "a hash that is none": text("UPDATE sealed_events SET hash = 'text' WHERE position = 1"),
-    "a head that is no text": text("UPDATE seal_heads SET signed = CAST(X'ff' AS TEXT)"),
+    "a checkpoint that is no text": text("UPDATE checkpoints SET signed = CAST(X'ff' AS TEXT)"),
 }
 
 
@@ -300,20 +302,22 @@ def test_a_log_that_goes_back_while_it_is_sealed_is_continued_by_nobody(audit_lo
     audit_log.now += timedelta(minutes=1)
     audit_log.record()
     audit_log.sealer.seal()
-    audit_log.database.append(lambda tx: tx.connection.execute(delete(seal_heads).where(seal_heads.c.signed != before)))
+    audit_log.database.append(
+        lambda tx: tx.connection.execute(delete(checkpoints).where(checkpoints.c.signed != before))
+    )
     with pytest.raises(LogBroken, match="shorter than it was"):
         audit_log.sealer.seal()
-    audit_log.database.append(lambda tx: tx.connection.execute(delete(seal_heads)))
+    audit_log.database.append(lambda tx: tx.connection.execute(delete(checkpoints)))
     with pytest.raises(LogBroken, match="gone"):
         audit_log.sealer.seal()
 
 
-def test_a_head_says_nothing_to_whoever_has_another_key(audit_log: AuditLog) -> None:
+def test_a_checkpoint_says_nothing_to_whoever_has_another_key(audit_log: AuditLog) -> None:
     audit_log.record()
     audit_log.sealer.seal()
     last = audit_log.verify().last
     assert last is not None
-    with pytest.raises(HeadRefused, match="not among those given"):
-        read_head(last.signed, {})
-    assert read_head(last.signed, audit_log.keys.by_kid()) == last
+    with pytest.raises(CheckpointRefused, match="not among those given"):
+        read_checkpoint(last.signed, {})
+    assert read_checkpoint(last.signed, audit_log.keys.by_kid()) == last
     assert last.signed not in repr(last)

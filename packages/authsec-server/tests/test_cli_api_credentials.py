@@ -31,8 +31,8 @@ def test_it_is_shown_once_alone_on_stdout(crm: Authsec) -> None:
     assert "export AUTHSEC_API_CREDENTIAL=" in made.stderr
     listed = crm("apis", "credentials", "crm")
     assert secret not in listed.output
-    head, row = (line.split() for line in listed.stdout.splitlines())
-    assert (head[0], row[0], row[1], row[-2]) == ("NAME", "first", "active", "-")
+    checkpoint, row = (line.split() for line in listed.stdout.splitlines())
+    assert (checkpoint[0], row[0], row[1], row[-2]) == ("NAME", "first", "active", "-")
 
 
 def test_one_is_replaced_and_revoked(crm: Authsec) -> None:

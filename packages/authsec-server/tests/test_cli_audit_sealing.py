@@ -1,4 +1,4 @@
-"""`authsec audit keys`, `head` and `verify`, as an outsider uses them on the data of a server that has run."""
+"""`authsec audit keys`, `checkpoint` and `verify`, as an outsider uses them on the data of a server that has run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import click
 import pytest
 from authsec.jose import PrivateKey, sign_compact
 from authsec_server.app import Runtime, open_authority
-from authsec_server.audit.sealing.heads import TYPE
+from authsec_server.audit.sealing.checkpoints import TYPE
 from authsec_server.cli import register
 from authsec_server.settings import load_settings
 from click.testing import CliRunner, Result
@@ -25,7 +25,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 Authsec = Callable[..., Result]
-HEAD = "/authsec/api/v1/events/head"
+HEAD = "/authsec/api/v1/events/checkpoint"
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -37,8 +37,8 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def served(authsec: Authsec, tmp_path: Path) -> Path:
-    """The folder of a server that has sealed its audit log and was stopped, with `keys` and `head` to keep."""
-    assert authsec("audit", "head").exit_code == 1  # nobody has sealed anything
+    """The folder of a server that has sealed its audit log and was stopped, with `keys` and `checkpoint` to keep."""
+    assert authsec("audit", "checkpoint").exit_code == 1  # nobody has sealed anything
     with (
         open_authority(load_settings(data=tmp_path), local_operator=True) as authority,
         TestClient(authority.app, base_url="http://127.0.0.1") as client,
@@ -46,7 +46,7 @@ def served(authsec: Authsec, tmp_path: Path) -> Path:
         wait_until(lambda: client.get(HEAD).status_code == 200)
         everybody = client.get("/authsec/v1/audit/keys").json()
     (tmp_path / "keys").write_text(authsec("audit", "keys").stdout)
-    (tmp_path / "head").write_text(authsec("audit", "head").stdout)
+    (tmp_path / "checkpoint").write_text(authsec("audit", "checkpoint").stdout)
     assert json.loads((tmp_path / "keys").read_text()) == everybody
     return tmp_path
 
@@ -59,23 +59,23 @@ def spoil(data: Path, statement: str) -> None:
 
 
 def test_all_is_as_it_was_sealed_and_what_a_command_did_waits(served: Path, authsec: Authsec) -> None:
-    key, head = ("--key", str(served / "keys")), ("--head", str(served / "head"))
-    first = authsec("audit", "verify", *key, *head)
+    key, checkpoint = ("--key", str(served / "keys")), ("--checkpoint", str(served / "checkpoint"))
+    first = authsec("audit", "verify", *key, *checkpoint)
     assert first.exit_code == 0, first.output
     assert "4 events sealed, all as sealed." in first.stdout
-    assert "It leads to the head that you kept." in first.stdout
+    assert "It leads to the checkpoint that you kept." in first.stdout
     assert (
-        authsec("audit", "verify", *key, *head, "--deep").stdout == first.stdout
+        authsec("audit", "verify", *key, *checkpoint, "--deep").stdout == first.stdout
     )  # of PostgreSQL alone more is checked
     authsec("roles", "create", "Support", "--action", "customers:read")
     told = json.loads(authsec("audit", "verify", *key, "--json").stdout)
     assert (told["as_sealed"], told["sealed"], told["not_sealed_yet"], told["findings"]) == (True, 4, 1, [])
 
 
-def test_of_heads_sent_elsewhere_nothing_is_said_where_no_server_answers(served: Path, authsec: Authsec) -> None:
+def test_of_checkpoints_sent_elsewhere_nothing_is_said_where_no_server_answers(served: Path, authsec: Authsec) -> None:
     """A server on the same data may send them, and fail: the data does not tell."""
-    told = json.loads(authsec("audit", "head", "--json").stdout)
-    assert (told["head"], told["elsewhere"]) == ((served / "head").read_text().strip(), None)
+    told = json.loads(authsec("audit", "checkpoint", "--json").stdout)
+    assert (told["checkpoint"], told["elsewhere"]) == ((served / "checkpoint").read_text().strip(), None)
 
 
 def test_what_was_changed_is_named_with_an_exit_status_of_its_own(served: Path, authsec: Authsec) -> None:
@@ -106,24 +106,33 @@ def test_a_wrong_file_is_no_finding(served: Path, authsec: Authsec, tmp_path: Pa
     """Whoever names the wrong file must not believe that the audit log was changed."""
     wrong = tmp_path / "wrong"
     tokens = PrivateKey.generate_rsa(2048).public.to_jwk()
-    for content in ("", "{}", "[]", '{"keys": [7]}', '{"keys": []}', json.dumps({"keys": [tokens]}), "\0", "head"):
+    for content in (
+        "",
+        "{}",
+        "[]",
+        '{"keys": [7]}',
+        '{"keys": []}',
+        json.dumps({"keys": [tokens]}),
+        "\0",
+        "checkpoint",
+    ):
         wrong.write_text(content)
         answer = authsec("audit", "verify", "--key", str(wrong))
         assert answer.exit_code == 1, content
         assert "authsec audit keys > FILE" in answer.stderr
     for content in ("", (served / "keys").read_text(), "é"):
         wrong.write_text(content)
-        answer = authsec("audit", "verify", "--key", str(served / "keys"), "--head", str(wrong))
+        answer = authsec("audit", "verify", "--key", str(served / "keys"), "--checkpoint", str(wrong))
         assert answer.exit_code == 1, content
-        assert "authsec audit head > FILE" in answer.stderr
+        assert "authsec audit checkpoint > FILE" in answer.stderr
 
 
 def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Authsec, tmp_path: Path) -> None:
     exported = authsec("audit", "export-sealed")
     assert exported.exit_code == 0, exported.output
-    file, key, head = tmp_path / "export.jsonl", str(served / "keys"), str(served / "head")
+    file, key, checkpoint = tmp_path / "export.jsonl", str(served / "keys"), str(served / "checkpoint")
     file.write_text(exported.stdout)
-    whole = elsewhere("audit", "verify-export", str(file), "--key", key, "--head", head)
+    whole = elsewhere("audit", "verify-export", str(file), "--key", key, "--checkpoint", checkpoint)
     assert whole.exit_code == 0, whole.output
     assert "4 events sealed, all as sealed." in whole.stdout
     file.write_text(exported.stdout.replace('"request_id":""', '"request_id":"req_other"', 1))
@@ -134,39 +143,39 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     something_else = elsewhere("audit", "verify-export", str(file), "--key", key, "--json")
     assert something_else.exit_code == 1
     assert "authsec audit export-sealed > FILE" in something_else.stderr, (
-        "not over what was named: it may be kept heads"
+        "not over what was named: it may be kept checkpoints"
     )
     file.write_text("".join(exported.stdout.splitlines(keepends=True)[:2]))
-    heads = tmp_path / "heads"
-    heads.write_text((served / "head").read_text() * 3)
-    cut = elsewhere("audit", "verify-export", str(file), "--key", key, "--head", str(heads))
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.write_text((served / "checkpoint").read_text() * 3)
+    cut = elsewhere("audit", "verify-export", str(file), "--key", key, "--checkpoint", str(checkpoints))
     (told,) = (line for line in cut.stdout.splitlines() if "was cut" in line)
-    assert "The log was cut: it has 2 seals, and 3 heads had more: the first, signed at 20" in told
+    assert "The log was cut: it has 2 seals, and 3 checkpoints had more: the first, signed at 20" in told
     assert told.endswith(" UTC, had 4, the last, signed at " + told.split("signed at ")[1][:23] + ", had 4.")
 
 
-def test_an_export_that_is_older_than_the_heads_is_not_called_cut_for_certain(
+def test_an_export_that_is_older_than_the_checkpoints_is_not_called_cut_for_certain(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
-    """Whoever copies the heads after the export has such a pair, and nobody was at the log."""
-    file, head = tmp_path / "export.jsonl", tmp_path / "later"
-    check = ("audit", "verify-export", str(file), "--key", str(served / "keys"), "--head", str(head))
+    """Whoever copies the checkpoints after the export has such a pair, and nobody was at the log."""
+    file, checkpoint = tmp_path / "export.jsonl", tmp_path / "later"
+    check = ("audit", "verify-export", str(file), "--key", str(served / "keys"), "--checkpoint", str(checkpoint))
     file.write_text(authsec("audit", "export-sealed").stdout)
-    head.write_text(sealed_head(served, authsec))
+    checkpoint.write_text(sealed_checkpoint(served, authsec))
     older = elsewhere(*check)
     assert older.exit_code == 3
-    assert "The export has 4 seals, and the head signed at 20" in older.stdout
-    assert "or the export is older than the heads: make a new one, and check that." in older.stdout
+    assert "The export has 4 seals, and the checkpoint signed at 20" in older.stdout
+    assert "or the export is older than the checkpoints: make a new one, and check that." in older.stdout
     file.write_text(authsec("audit", "export-sealed").stdout)
     assert elsewhere(*check).exit_code == 0
 
 
-def sealed_head(data: Path, authsec: Authsec) -> str:
-    """The head after one event more."""
+def sealed_checkpoint(data: Path, authsec: Authsec) -> str:
+    """The checkpoint after one event more."""
     authsec("roles", "create", "Support", "--action", "customers:read")
     with open_authority(load_settings(data=data), local_operator=True) as authority:
         authority.dropper.sealer.seal()
-    return authsec("audit", "head").stdout
+    return authsec("audit", "checkpoint").stdout
 
 
 def elsewhere(*arguments: str) -> Result:
@@ -190,9 +199,9 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert "not over" in authsec(*drop, next_month, "--yes").stderr
     assert "nothing to drop" in authsec(*drop, "2020-01", "--yes").stderr
     assert authsec(*drop, "2020-13").exit_code == 2
-    (tmp_path / "heads").write_text((served / "head").read_text())
-    other = authsec("audit", "drop", "--export", str(tmp_path / "heads"), "--before", "2026-01", "--yes")
-    assert (other.exit_code, "heads is no sealed export" in other.stderr) == (1, True), other.output
+    (tmp_path / "checkpoints").write_text((served / "checkpoint").read_text())
+    other = authsec("audit", "drop", "--export", str(tmp_path / "checkpoints"), "--before", "2026-01", "--yes")
+    assert (other.exit_code, "checkpoints is no sealed export" in other.stderr) == (1, True), other.output
     assert authsec(*drop, "2020-01").exit_code == 1  # asked, and not answered
     year_old(served)
     file.write_text(authsec("audit", "export-sealed").stdout)
@@ -223,8 +232,8 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     (told,) = json.loads(authsec("audit", "verify", *keys, "--with", str(another), "--json").stdout)["dropped"]
     assert (told["in_files"], told["export_is_given"]) == (3, False)
     assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout
-    wrong = authsec("audit", "verify", *keys, "--with", str(tmp_path / "heads"))
-    assert (wrong.exit_code, "heads is no sealed export" in wrong.stderr) == (1, True)
+    wrong = authsec("audit", "verify", *keys, "--with", str(tmp_path / "checkpoints"))
+    assert (wrong.exit_code, "checkpoints is no sealed export" in wrong.stderr) == (1, True)
     after = tmp_path / "after.jsonl"
     after.write_text(authsec("audit", "export-sealed").stdout)
     assert "The files given hold none of them." in authsec("audit", "verify", *keys, "--with", str(after)).stdout
@@ -238,7 +247,7 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
 def year_old(data: Path) -> None:
     """Date the events back, and have them sealed by the same key as if nothing else had ever been."""
     spoil(data, "UPDATE events SET at = '2025' || substr(at, 5)")
-    for table in ("seal_heads", "sealed_events"):
+    for table in ("checkpoints", "sealed_events"):
         spoil(data, f"DELETE FROM {table}")
     then = datetime.now(UTC).replace(year=2025) + timedelta(minutes=10)
     around = Runtime(now=lambda: then)
@@ -279,63 +288,75 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
     after, known = tmp_path / "after", json.loads((served / "keys").read_text())["keys"]
     after.write_text(authsec("audit", "keys").stdout)
     old, new = json.loads(after.read_text())["keys"]
-    assert (old["kid"], old["heads_up_to"], "heads_up_to" in new) == (known[0]["kid"], 5, False)
-    exported, heads = tmp_path / "sealed.jsonl", tmp_path / "heads"
+    assert (old["kid"], old["checkpoints_up_to"], "checkpoints_up_to" in new) == (known[0]["kid"], 5, False)
+    exported, checkpoints = tmp_path / "sealed.jsonl", tmp_path / "checkpoints"
     exported.write_text(authsec("audit", "export-sealed").stdout)
-    heads.write_text((served / "head").read_text() + authsec("audit", "head").stdout)
+    checkpoints.write_text((served / "checkpoint").read_text() + authsec("audit", "checkpoint").stdout)
     for keys in (served / "keys", after):
-        key_and_heads = ("--key", str(keys), "--head", str(heads))
-        assert elsewhere("audit", "verify-export", str(exported), *key_and_heads).exit_code == 0
-        checked = authsec("audit", "verify", *key_and_heads)
+        key_and_checkpoints = ("--key", str(keys), "--checkpoint", str(checkpoints))
+        assert elsewhere("audit", "verify-export", str(exported), *key_and_checkpoints).exit_code == 0
+        checked = authsec("audit", "verify", *key_and_checkpoints)
         assert (checked.exit_code, "6 events sealed, all as sealed." in checked.stdout) == (0, True), checked.output
-    after.write_text(json.dumps({"keys": [old | {"heads_up_to": 3}]}))
+    after.write_text(json.dumps({"keys": [old | {"checkpoints_up_to": 3}]}))
     assert authsec("audit", "verify", "--key", str(after)).exit_code == 3
-    after.write_text(json.dumps({"keys": [old | {"heads_up_to": "soon"}]}))
+    after.write_text(json.dumps({"keys": [old | {"checkpoints_up_to": "soon"}]}))
     assert authsec("audit", "verify", "--key", str(after)).exit_code == 1
 
 
-def test_a_file_of_many_heads_is_checked_head_by_head(served: Path, authsec: Authsec, tmp_path: Path) -> None:
-    heads, keys, first = tmp_path / "heads", ("--key", str(served / "keys")), (served / "head").read_text()
-    heads.write_text(first + sealed_head(served, authsec))
-    whole = authsec("audit", "verify", *keys, "--head", str(heads))
-    assert (whole.exit_code, "all 2 heads that you kept" in whole.stdout) == (0, True)
+def test_a_file_of_many_checkpoints_is_checked_checkpoint_by_checkpoint(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    checkpoints, keys, first = (
+        tmp_path / "checkpoints",
+        ("--key", str(served / "keys")),
+        (served / "checkpoint").read_text(),
+    )
+    checkpoints.write_text(first + sealed_checkpoint(served, authsec))
+    whole = authsec("audit", "verify", *keys, "--checkpoint", str(checkpoints))
+    assert (whole.exit_code, "all 2 checkpoints that you kept" in whole.stdout) == (0, True)
 
 
-def test_a_torn_line_among_the_heads_is_named_and_the_others_are_checked(
+def test_a_torn_line_among_the_checkpoints_is_named_and_the_others_are_checked(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
     """A full disk tears a line, and in a file that is only appended to it stays for good."""
-    heads, head = tmp_path / "heads", (served / "head").read_text().strip()
-    check = ("audit", "verify", "--key", str(served / "keys"), "--head", str(heads))
-    for torn in ("eyJhbGc", head[: head.rindex(".")], head[:-9]):
-        heads.write_text(f"{head}\n{torn}\n{head}\n")
+    checkpoints, checkpoint = tmp_path / "checkpoints", (served / "checkpoint").read_text().strip()
+    check = ("audit", "verify", "--key", str(served / "keys"), "--checkpoint", str(checkpoints))
+    for torn in ("eyJhbGc", checkpoint[: checkpoint.rindex(".")], checkpoint[:-9]):
+        checkpoints.write_text(f"{checkpoint}\n{torn}\n{checkpoint}\n")
         told = authsec(*check)
-        assert (told.exit_code, "all 2 heads that you kept" in told.stdout) == (0, True), told.output
-        assert f"Line 2 of {heads} holds no whole head, and was left out." in told.stderr
-    heads.write_text(f"{head}\nhead\n{head}\nhead\n")
+        assert (told.exit_code, "all 2 checkpoints that you kept" in told.stdout) == (0, True), told.output
+        assert f"Line 2 of {checkpoints} holds no whole checkpoint, and was left out." in told.stderr
+    checkpoints.write_text(f"{checkpoint}\nhead\n{checkpoint}\nhead\n")
     told = authsec(*check, "--json")
-    assert json.loads(told.stdout)["heads"] == {"checked": 2, "lines_without_head": 2}
-    assert f"2 lines of {heads} hold no whole head, the first is line 2" in told.stderr
+    assert json.loads(told.stdout)["checkpoints"] == {"checked": 2, "lines_without_checkpoint": 2}
+    assert f"2 lines of {checkpoints} hold no whole checkpoint, the first is line 2" in told.stderr
     spoil(served, "DELETE FROM events WHERE id = 3")
     assert authsec(*check).exit_code == 3
 
 
-def test_what_another_key_signed_is_found_in_the_log_as_among_the_heads(
+def test_what_another_key_signed_is_found_in_the_log_as_among_the_checkpoints(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
     """One exit status for both, and words that name the other cause: these keys are another authority's."""
-    heads, head, keys = tmp_path / "heads", (served / "head").read_text().strip(), tmp_path / "others"
+    checkpoints, checkpoint, keys = (
+        tmp_path / "checkpoints",
+        (served / "checkpoint").read_text().strip(),
+        tmp_path / "others",
+    )
     other = PrivateKey.generate_ed25519()
     forged = sign_compact({"typ": TYPE, "kid": other.public.thumbprint()}, {"size": 4}, other)
-    heads.write_text(f"{head}\n{forged}\n{forged}\n")
-    told = authsec("audit", "verify", "--key", str(served / "keys"), "--head", str(heads))
+    checkpoints.write_text(f"{checkpoint}\n{forged}\n{forged}\n")
+    told = authsec("audit", "verify", "--key", str(served / "keys"), "--checkpoint", str(checkpoints))
     assert told.exit_code == 3
-    assert f"The head in line 2 of {heads} is signed by a key that is not among those given" in told.stdout
+    assert f"The checkpoint in line 2 of {checkpoints} is signed by a key that is not among those given" in told.stdout
     assert "And 1 more." in told.stdout
     keys.write_text(json.dumps({"keys": [other.public.to_jwk()]}))
     told = authsec("audit", "verify", "--key", str(keys))
     assert told.exit_code == 3
-    assert "4 events sealed, but under no head that these keys signed: they are another authority's" in told.stdout
+    assert (
+        "4 events sealed, but under no checkpoint that these keys signed: they are another authority's" in told.stdout
+    )
 
 
 def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Path) -> None:
@@ -348,10 +369,10 @@ def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Pa
         wait_until(lambda: bool(said))
         made = client.post("/authsec/api/v1/roles", json={"name": "Support", "actions": ["customers:read"]})
         assert made.status_code == 201
-        before = (served / "head").read_text().strip()
-        assert client.get(HEAD).json()["head"] == before
+        before = (served / "checkpoint").read_text().strip()
+        assert client.get(HEAD).json()["checkpoint"] == before
     assert [entry["why"] for entry in said if "not sealed any further" in entry["event"]] == [
-        "The log does not lead to its last head."
+        "The log does not lead to its last checkpoint."
     ]
 
 
@@ -373,30 +394,32 @@ def test_a_recorded_restore_is_reported_with_the_backup_that_it_began_from(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
     shutil.copy(served / "authsec.sqlite3", tmp_path / "backup")
-    (tmp_path / "lost").write_text(sealed_head(served, authsec))
+    (tmp_path / "lost").write_text(sealed_checkpoint(served, authsec))
     shutil.copy(tmp_path / "backup", served / "authsec.sqlite3")
-    check = ("--key", str(served / "keys"), "--head", str(served / "head"))
+    check = ("--key", str(served / "keys"), "--checkpoint", str(served / "checkpoint"))
     assert "Restored" not in authsec("audit", "verify", *check).stdout
-    assert authsec("admin", "restored", "--yes", "--head", str(tmp_path / "lost")).exit_code == 0
+    assert authsec("admin", "restored", "--yes", "--checkpoint", str(tmp_path / "lost")).exit_code == 0
     with open_authority(load_settings(data=served), local_operator=True) as authority:
         authority.dropper.sealer.seal()
     checked = authsec("audit", "verify", *check)
     assert checked.exit_code == 0, checked.output
     (told,) = (line for line in checked.stdout.splitlines() if line.startswith("Restored at 20"))
     assert "UTC: authority version 1 to 1,000,002. Events after the backup are lost: " in told
-    assert "its last head covers 4 events, signed at 20" in told
+    assert "its last checkpoint covers 4 events, signed at 20" in told
     (restore,) = json.loads(authsec("audit", "verify", *check, "--json").stdout)["restores"]
     assert (restore["version_before"], restore["authority_version"], restore["sealed"]) == (1, 1_000_002, 4)
-    assert restore["head_at"] < restore["at"] or restore["head_at"] == restore["at"]
+    assert restore["checkpoint_at"] < restore["at"] or restore["checkpoint_at"] == restore["at"]
     (tmp_path / "export").write_text(authsec("audit", "export-sealed").stdout)
     assert told in elsewhere("audit", "verify-export", str(tmp_path / "export"), *check).stdout
 
 
-def test_the_heads_that_were_compared_are_counted_where_something_is_found_as_well(
+def test_the_checkpoints_that_were_compared_are_counted_where_something_is_found_as_well(
     served: Path, authsec: Authsec
 ) -> None:
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
     check = ("audit", "verify", "--key", str(served / "keys"))
-    found = authsec(*check, "--head", str(served / "head"))
-    assert (found.exit_code, "It was compared with the head that you kept." in found.stdout) == (3, True), found.output
+    found = authsec(*check, "--checkpoint", str(served / "checkpoint"))
+    assert (found.exit_code, "It was compared with the checkpoint that you kept." in found.stdout) == (3, True), (
+        found.output
+    )
     assert "compared" not in authsec(*check).stdout

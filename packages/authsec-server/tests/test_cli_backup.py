@@ -134,7 +134,7 @@ def test_a_plain_copy_without_its_wal_is_recognised(data: Settings, tmp_path: Pa
 
 
 def test_a_program_that_knows_no_mark_may_close_the_file_last(data: Settings, tmp_path: Path, authsec: Authsec) -> None:
-    """After a server that ended well; and after one that was killed, where an outside head shows that nothing lacks."""
+    """After a server that ended well; and after one was killed, where an outside checkpoint shows that all is here."""
     with closing(sqlite3.connect(data.database_file)) as other:
         with open_authority(data) as authority:
             other.execute("SELECT count(*) FROM events").fetchone()
@@ -142,16 +142,16 @@ def test_a_program_that_knows_no_mark_may_close_the_file_last(data: Settings, tm
         other.execute("SELECT count(*) FROM events").fetchone()
         assert Path(f"{data.database_file}-wal").exists()
     assert not lacks_wal(data.database_file)
-    heads = load_settings(data=tmp_path, audit_heads=str(tmp_path / "heads"))
+    checkpoints = load_settings(data=tmp_path, audit_checkpoints=str(tmp_path / "checkpoints"))
     with open_authority(data, local_operator=True) as authority:
         authority.dropper.sealer.seal()
-    (tmp_path / "heads").write_text(authsec("audit", "head").stdout)
+    (tmp_path / "checkpoints").write_text(authsec("audit", "checkpoint").stdout)
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=60, check=False)
     with closing(sqlite3.connect(data.database_file)) as other:
         other.execute("SELECT count(*) FROM events").fetchone()
     with open_authority(data) as authority:
         assert authority.comparison.problem == COPIED
-    with open_authority(heads) as authority:
+    with open_authority(checkpoints) as authority:
         assert authority.comparison.problem is None
 
 

@@ -77,10 +77,10 @@ def test_a_narrow_terminal_folds_no_slug_and_hides_no_mark(
     one = "a-slug-as-long-as-an-id-which-has-36"
     create("--all-actions", "--slug", one)
     monkeypatch.setattr("authsec_server.cli.output._PIPED_WIDTH", 80)
-    heads, row = authsec("delegations", "list").stdout.splitlines()
-    assert heads.split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE"]
+    checkpoints, row = authsec("delegations", "list").stdout.splitlines()
+    assert checkpoints.split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE"]
     assert row.split() == [one, "support", "plain", "UNATTESTED", "1h", "live"]
-    assert all(len(line) <= 80 for line in (heads, row))
+    assert all(len(line) <= 80 for line in (checkpoints, row))
     monkeypatch.setattr("authsec_server.cli.output._PIPED_WIDTH", 60)
     first, *lines = authsec("delegations", "list").stdout.splitlines()
     assert (first, [line.split(maxsplit=1) for line in lines]) == (

@@ -19,8 +19,8 @@ def states(authsec: Authsec) -> dict[str, str]:
 def test_the_list(authsec: Authsec) -> None:
     listed = authsec("keys", "list")
     assert listed.exit_code == 0, listed.output
-    head, *rows = [line.split() for line in listed.stdout.splitlines()]
-    assert head == ["KEY", "STATE", "SINCE", "(UTC)", "PUBLISHED", "UNTIL", "(UTC)"]
+    checkpoint, *rows = [line.split() for line in listed.stdout.splitlines()]
+    assert checkpoint == ["KEY", "STATE", "SINCE", "(UTC)", "PUBLISHED", "UNTIL", "(UTC)"]
     assert {row[0]: row[1] for row in rows} == states(authsec)
     assert sorted(states(authsec).values()) == ["active", "prepared"]
     assert all(row[-1] == "-" for row in rows)

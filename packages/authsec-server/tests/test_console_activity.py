@@ -99,7 +99,7 @@ def shown(page: Page) -> list[int]:
 def facts(page: Page) -> dict[str, str]:
     """What an event's story says, by its headings."""
     found = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", page.html, re.DOTALL)
-    return {re.sub("<.*?>", "", head): " ".join(re.sub("<.*?>", "", body).split()) for head, body in found}
+    return {re.sub("<.*?>", "", checkpoint): " ".join(re.sub("<.*?>", "", body).split()) for checkpoint, body in found}
 
 
 def number_of(its: House, kind: EventKind) -> int:
@@ -285,7 +285,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
     its = facts(page)
     assert "Token issued to Customer Support" in page.text
     assert its["When"].endswith("2026-11-25 12:00:00 UTC")
-    for head, said in {
+    for checkpoint, said in {
         "Decision": "Granted",
         "Token (jti)": event.jti,
         "Signing key (kid)": event.kid,
@@ -295,7 +295,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
         "Request id": event.request_id,
         "Sealed": "not yet, though it is past due: authsec audit verify says why",
     }.items():
-        assert said in its[head], head
+        assert said in its[checkpoint], checkpoint
     assert "Who" not in its  # an agent asked for itself
     for name in ("Customer Support", "Role of Customer Support → Customer Support", "Role of Customer Support"):
         assert get(door, page.links[name]).status == 200
@@ -430,7 +430,7 @@ def test_the_trail_says_how_far_it_is_sealed(busy: House, door: TestClient) -> N
     assert "not sealed any further" in get(door, TRAIL).text  # its events are of yesterday
     sealed = seal(busy)
     assert "not sealed any further" not in get(door, TRAIL).text
-    assert f"{sealed} events sealed; the newest head was signed just now" in get(door, TRAIL).text
+    assert f"{sealed} events sealed; the newest checkpoint was signed just now" in get(door, TRAIL).text
     assert f"{sealed} events sealed" not in get(door, f"{TRAIL}?since=never").text  # nothing is said above a mistake
 
 

@@ -70,7 +70,7 @@ def test_the_chart_of_a_time_that_was_asked_for_says_which(door: TestClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("what", "heading", "head", "row", "series"),
+    ("what", "heading", "checkpoint", "row", "series"),
     [
         ("", "Tokens by the hour", "Issued Refused", "2026-11-25 13:00 0 2", set(SERIES)),
         ("refused", "Tokens refused by the hour", "Refused", "2026-11-25 13:00 2", {"chart-bad"}),
@@ -79,11 +79,11 @@ def test_the_chart_of_a_time_that_was_asked_for_says_which(door: TestClient) -> 
     ],
 )
 def test_the_chart_shows_what_is_listed_and_nothing_else(
-    door: TestClient, what: str, heading: str, head: str, row: str, series: set[str]
+    door: TestClient, what: str, heading: str, checkpoint: str, row: str, series: set[str]
 ) -> None:
     page = get(door, f"{TRAIL}?what={what}")
     assert heading in page.text
-    assert f"From (UTC) {head} 2026" in page.text
+    assert f"From (UTC) {checkpoint} 2026" in page.text
     assert row in page.text
     assert drawn(page) == series
     legend = page.html.partition('<p class="legend">')[2].partition("</p>")[0]

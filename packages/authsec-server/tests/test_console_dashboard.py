@@ -174,10 +174,10 @@ def test_a_audit_log_that_nobody_seals_needs_attention(opened: House, door: Test
     while opened.authority.dropper.sealer.seal():
         pass
     assert text not in matters(door)
-    assert door.get("/authsec/api/v1/events/head").json()["overdue"] is False
+    assert door.get("/authsec/api/v1/events/checkpoint").json()["overdue"] is False
     make(door, "roles", name="Later", actions=["tickets:close"])
     opened.clock.at += timedelta(minutes=11)
-    assert door.get("/authsec/api/v1/events/head").json()["overdue"] is True
+    assert door.get("/authsec/api/v1/events/checkpoint").json()["overdue"] is True
 
 
 def test_unattested_agents_need_attention(door: TestClient) -> None:

@@ -21,7 +21,7 @@ from authsec_server.db.database import Access
 from authsec_server.db.locks import MIGRATION_LOCK
 from authsec_server.db.postgresql import is_outage
 from authsec_server.db.postgresql_connection import PING_SECONDS
-from authsec_server.db.served import last_heads_file, last_issuer, remember_heads_file, remember_issuer
+from authsec_server.db.served import last_checkpoints_file, last_issuer, remember_checkpoints_file, remember_issuer
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.principal import Act
 from sqlalchemy import create_engine, text
@@ -40,13 +40,16 @@ def test_a_change_raises_the_version_and_nothing_else_does(database: Database) -
     assert database.change(version) == 2
 
 
-def test_the_file_of_heads_of_the_last_start_is_known_to_whoever_opens_the_database(database: Database) -> None:
-    assert database.read(last_heads_file) == ""
-    for file, kept in ((Path("/elsewhere/heads"), "/elsewhere/heads"), (Path("heads"), str(Path.cwd() / "heads"))):
-        database.append(lambda tx, file=file: remember_heads_file(tx, file))
-        assert database.read(last_heads_file) == kept
-    database.append(lambda tx: remember_heads_file(tx, None))
-    assert database.read(last_heads_file) == ""
+def test_the_file_of_checkpoints_of_the_last_start_is_known_to_whoever_opens_the_database(database: Database) -> None:
+    assert database.read(last_checkpoints_file) == ""
+    for file, kept in (
+        (Path("/elsewhere/checkpoints"), "/elsewhere/checkpoints"),
+        (Path("checkpoints"), str(Path.cwd() / "checkpoints")),
+    ):
+        database.append(lambda tx, file=file: remember_checkpoints_file(tx, file))
+        assert database.read(last_checkpoints_file) == kept
+    database.append(lambda tx: remember_checkpoints_file(tx, None))
+    assert database.read(last_checkpoints_file) == ""
 
 
 def test_a_database_is_empty_until_its_schema_is_made(empty_database_url: str) -> None:

@@ -1,7 +1,7 @@
-"""Nothing happens over the end of a month, and a head of the next month covers the last events of the old one as well.
+"""Nothing happens over the end of a month, and a checkpoint of the next month covers the last events of the old one.
 
-The first head over them is of the old month, so they may be dropped: also where the later head was kept elsewhere, or
-is in the record of the drop.
+The first checkpoint over them is of the old month, so they may be dropped: also where the later checkpoint was kept
+elsewhere, or is in the record of the drop.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from authsec.jose import PrivateKey
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import sign_head
-from authsec_server.audit.sealing.lines import head_line
+from authsec_server.audit.sealing.lines import checkpoint_line
 from authsec_server.audit.sealing.outside import lost_of
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.retention import Dropper
@@ -53,9 +53,11 @@ class Restored(Old):
         self.dropper = Dropper(database=self.database, sealer=self.sealer, issuer="https://a", keys=keys.by_kid)
 
     def restore(self, *, minutes: int = 0, unknown_keys: tuple[str, ...] = ()) -> None:
-        """Record it, with heads up to so many minutes from now."""
+        """Record it, with checkpoints up to so many minutes from now."""
         until = self.now + timedelta(minutes=minutes)
-        its = Restore(at=self.now, authority_version=100, size=self.size, heads_until=until, unknown_keys=unknown_keys)
+        its = Restore(
+            at=self.now, authority_version=100, size=self.size, checkpoints_until=until, unknown_keys=unknown_keys
+        )
         detail = {"record": sign_restore(its, issuer="https://a", key=self.key)}
         self.database.change(lambda tx: record_act(tx, self.act(), EventKind.AUTHORITY_RESTORED, detail=detail))
 
@@ -114,34 +116,36 @@ def test_a_restore_that_nobody_recorded_excuses_no_export(old: Old, restored: Re
     assert "is not in old.jsonl as it was sealed" in restored.found(old.lines, *files)
 
 
-def test_a_restore_excuses_no_export_with_a_later_head(old: Old, restored: Restored) -> None:
+def test_a_restore_excuses_no_export_with_a_later_checkpoint(old: Old, restored: Restored) -> None:
     """Else whoever wrote the log anew would only need an older record of a restore."""
     restored.restore(minutes=-30)
     files = restored.go_on()
     assert "is not in old.jsonl as it was sealed" in restored.found(old.lines, *files)
 
 
-LATER_HEAD = "`authsec admin restored --head` takes such a head when the restore is recorded."
+LATER_CHECKPOINT = "`authsec admin restored --checkpoint` takes such a checkpoint when the restore is recorded."
 
 
-@pytest.mark.parametrize("is_head_given", [False, True])
-def test_a_server_whose_clock_was_ahead_signed_the_last_head_of_an_export(
-    old: Old, restored: Restored, is_head_given: bool
+@pytest.mark.parametrize("is_checkpoint_given", [False, True])
+def test_a_server_whose_clock_was_ahead_signed_the_last_checkpoint_of_an_export(
+    old: Old, restored: Restored, is_checkpoint_given: bool
 ) -> None:
-    """Its last head is newer than the record of the restore, unless the record is made with that head."""
-    head = json.loads(old.lines[-1])["head"]
-    last = lost_of([head] if is_head_given else [], old.keys, "https://a").until
+    """Its last checkpoint is newer than the record of the restore, unless the record is made with that checkpoint."""
+    checkpoint = json.loads(old.lines[-1])["checkpoint"]
+    last = lost_of([checkpoint] if is_checkpoint_given else [], old.keys, "https://a").until
     restored.now -= timedelta(hours=3)
     restored.restore(minutes=round((last - restored.now).total_seconds() / 60) if last else 0)
     restored.now += timedelta(hours=3)
     found = restored.found(old.lines, *restored.go_on())
-    assert found.count(LATER_HEAD) == (0 if is_head_given else 1), "once for a file, however many events it has"
-    assert (found == "") is is_head_given
+    assert found.count(LATER_CHECKPOINT) == (0 if is_checkpoint_given else 1), (
+        "once for a file, however many events it has"
+    )
+    assert (found == "") is is_checkpoint_given
 
 
 def test_without_a_restore_no_finding_speaks_of_one(old: Old, restored: Restored) -> None:
     files = restored.go_on()
-    assert LATER_HEAD not in restored.found(old.lines, *files)
+    assert LATER_CHECKPOINT not in restored.found(old.lines, *files)
 
 
 @pytest.mark.parametrize("place", [3, 15])
@@ -154,17 +158,17 @@ def test_an_export_is_compared_up_to_the_backup_and_later_ones_whole(old: Old, r
     assert f"Event {place + 1} is not in old.jsonl as it was sealed." in restored.found(old.lines, first, second)
 
 
-def test_an_export_without_a_last_head_of_ours_is_not_excused(old: Old, restored: Restored) -> None:
+def test_an_export_without_a_last_checkpoint_of_ours_is_not_excused(old: Old, restored: Restored) -> None:
     restored.restore()
     files = restored.go_on()
-    other = sign_head(Tree(), through=0, at=old.now, issuer="https://a", key=PrivateKey.generate_ed25519())
-    for end in ([], [head_line(other.signed)]):
+    other = sign_checkpoint(Tree(), through=0, at=old.now, issuer="https://a", key=PrivateKey.generate_ed25519())
+    for end in ([], [checkpoint_line(other.signed)]):
         assert "is not in old.jsonl as it was sealed" in restored.found([*old.lines[:-1], *end], *files)
 
 
 def test_a_sealing_key_that_the_backup_did_not_have_has_signed_the_export(old: Old, restored: Restored) -> None:
     lost = PrivateKey.generate_ed25519()
-    head = sign_head(Tree(), through=0, at=old.now, issuer="https://a", key=lost)
+    checkpoint = sign_checkpoint(Tree(), through=0, at=old.now, issuer="https://a", key=lost)
     restored.restore(unknown_keys=(lost.public.thumbprint(),))
     files = restored.go_on()
-    assert restored.found([*old.lines, head_line(head.signed)], *files) == ""
+    assert restored.found([*old.lines, checkpoint_line(checkpoint.signed)], *files) == ""

@@ -1,4 +1,4 @@
-"""A server whose database is older than its outside heads issues nothing and changes nothing, and says so."""
+"""A server whose database is older than its outside checkpoints issues nothing and changes nothing, and says so."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import sealer
 from authsec_server.cli import register
 from authsec_server.db import open_database
-from authsec_server.db.served import remember_heads_file
+from authsec_server.db.served import remember_checkpoints_file
 from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
@@ -29,7 +29,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 API = "/authsec/api/v1"
-NEWEST = "SELECT signed FROM seal_heads ORDER BY size DESC LIMIT 1"
+NEWEST = "SELECT signed FROM checkpoints ORDER BY size DESC LIMIT 1"
 TOKENS = "/authsec/uflow/sdk/delegation-token?client_id=3f6c0000-0000-4000-8000-000000000000"
 
 
@@ -58,18 +58,22 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path, begun_today: Path, quick: None) -> Settings:
-    """Of an authority whose database was put back to when it had one role less; its heads are kept outside."""
+    """Of an authority whose database was put back to when it had one role less; its checkpoints are kept outside."""
     shutil.copytree(begun_today, tmp_path, dirs_exist_ok=True)
-    its = load_settings(data=tmp_path, audit_heads=str(tmp_path / "heads"))
+    its = load_settings(data=tmp_path, audit_checkpoints=str(tmp_path / "checkpoints"))
     with served(its) as client:
-        wait_until(lambda: client.get(f"{API}/events/head").status_code == 200)
+        wait_until(lambda: client.get(f"{API}/events/checkpoint").status_code == 200)
     shutil.copy(its.database_file, tmp_path / "backup")
     with served(its) as client:
         assert client.post(f"{API}/roles", json={"name": "Support", "actions": ["a:b"]}).status_code == 201
-        wait_until(lambda: client.get(f"{API}/events/head").json()["head"] in text_of(tmp_path / "heads"))
+        wait_until(
+            lambda: client.get(f"{API}/events/checkpoint").json()["checkpoint"] in text_of(tmp_path / "checkpoints")
+        )
         newest = client.get(f"{API}/events").json()["items"][0]
         wait_until(lambda: newest["id"] in sealed(client))
-        wait_until(lambda: client.get(f"{API}/events/head").json()["head"] in text_of(tmp_path / "heads"))
+        wait_until(
+            lambda: client.get(f"{API}/events/checkpoint").json()["checkpoint"] in text_of(tmp_path / "checkpoints")
+        )
     shutil.copy(tmp_path / "backup", its.database_file)
     return its
 
@@ -102,7 +106,7 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
     with served(settings) as client:
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "database_older")
-        assert "older than a head it signed at" in ready.json()["problem"]
+        assert "older than a checkpoint it signed at" in ready.json()["problem"]
         assert client.get("/healthz").status_code == 200
         for method, path in (
             ("GET", TOKENS),
@@ -127,13 +131,13 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
         assert client.get("/.well-known/oauth-authorization-server").json()["token_endpoint"]
         assert client.get("/authsec/.well-known/openid-configuration").status_code == 200
         assert client.get(f"{API}/roles").json()["items"] == []
-        assert "older than a head" in client.get(f"{API}/events/head").json()["older"]
+        assert "older than a checkpoint" in client.get(f"{API}/events/checkpoint").json()["older"]
         page = client.get("/console")
         assert "Nothing is issued and nothing is changed" in page.text
         for path in ("/console/sign-in", "/console/set-up?code=unknown"):
             entrance = client.get(path)
             assert "Nothing is issued and nothing is changed" in entrance.text, path
-            assert "older than a head it signed at" in entrance.text, path
+            assert "older than a checkpoint it signed at" in entrance.text, path
         form = client.post("/console/roles/create", headers={"Origin": "http://127.0.0.1"}, data={"name": "Other"})
         assert form.status_code == 503
         assert "authsec admin restored" in form.text
@@ -144,32 +148,32 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
 
 
 def test_nothing_is_sealed_over_an_older_database(settings: Settings) -> None:
-    """Its heads would stand in the file as if they were of the history that was lost."""
+    """Its checkpoints would stand in the file as if they were of the history that was lost."""
     its = served(settings)
     with its as client:
-        sent, size = text_of(Path(settings.audit_heads)), len(sealed(client))
+        sent, size = text_of(Path(settings.audit_checkpoints)), len(sealed(client))
         event = Event(at=datetime.now(UTC), kind=EventKind.ROLE_CREATED, request_id="req_test")
         its.authority.database.append(lambda tx: audit.record(tx, event))
         time.sleep(0.5)
         assert len(sealed(client)) == size
-        assert text_of(Path(settings.audit_heads)) == sent
+        assert text_of(Path(settings.audit_checkpoints)) == sent
 
 
 def test_a_running_server_goes_on_once_the_restore_is_recorded(
     settings: Settings, authsec: Callable[..., Result], tmp_path: Path
 ) -> None:
     shutil.copy(tmp_path / "backup", settings.database_file)  # `authsec` has put another one there
-    lines = (tmp_path / "heads").read_text()
+    lines = (tmp_path / "checkpoints").read_text()
     with served(settings) as client:
         assert client.get("/readyz").status_code == 503
-        told = authsec("admin", "restored", "--head", str(tmp_path / "heads"), "--yes")
+        told = authsec("admin", "restored", "--checkpoint", str(tmp_path / "checkpoints"), "--yes")
         assert told.exit_code == 0, told.output
         assert "2 signing keys are revoked" in told.stdout
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert client.post(f"{API}/roles", json={"name": "Other", "actions": ["a:b"]}).status_code == 201
         assert client.get("/authsec/v1/revocations?since=0").json()["last"] > 1_000_000
-        wait_until(lambda: (tmp_path / "heads").read_text() != lines)
-        assert client.get(f"{API}/events/head").json()["older"] is None
+        wait_until(lambda: (tmp_path / "checkpoints").read_text() != lines)
+        assert client.get(f"{API}/events/checkpoint").json()["older"] is None
     with served(settings) as client:
         wait_until(lambda: client.get("/readyz").json() == {"status": "ready"})
 
@@ -178,11 +182,11 @@ def test_a_command_on_this_machine_changes_nothing_either(
     settings: Settings, authsec: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copy(tmp_path / "backup", settings.database_file)
-    monkeypatch.setenv("AUTHSEC_SERVER_AUDIT_HEADS", settings.audit_heads)
+    monkeypatch.setenv("AUTHSEC_SERVER_AUDIT_CHECKPOINTS", settings.audit_checkpoints)
     refused = authsec("roles", "create", "Other", "--action", "a:b")
     assert refused.exit_code != 0
     assert "authsec admin restored" in refused.stderr
-    assert "older than a head it signed" in authsec("audit", "head").stderr
+    assert "older than a checkpoint it signed" in authsec("audit", "checkpoint").stderr
     rebuilt = authsec("audit", "rebuild-counts", "--yes")
     assert (rebuilt.exit_code, "Nothing is changed in an older database" in rebuilt.stderr) == (1, True)
     declined = authsec("admin", "restored")
@@ -204,7 +208,7 @@ def test_a_running_server_notices_that_its_database_has_gone_back(settings: Sett
         wait_until(lambda: newest["id"] in sealed(client))
         time.sleep(0.2)
         with closing(sqlite3.connect(settings.database_file)) as connection:
-            connection.execute("DELETE FROM seal_heads WHERE size = (SELECT max(size) FROM seal_heads)")
+            connection.execute("DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)")
             connection.execute("UPDATE authority SET version = version - 1")
             connection.commit()
         wait_until(lambda: client.get("/readyz").status_code == 503)
@@ -215,62 +219,62 @@ def test_a_running_server_notices_that_its_database_has_gone_back(settings: Sett
             its.authority.feed.last()
 
 
-def test_heads_that_go_to_an_address_are_not_compared(settings: Settings, tmp_path: Path) -> None:
-    settings = load_settings(data=tmp_path, audit_heads="https://heads.example.com/authsec")
+def test_checkpoints_that_go_to_an_address_are_not_compared(settings: Settings, tmp_path: Path) -> None:
+    settings = load_settings(data=tmp_path, audit_checkpoints="https://checkpoints.example.com/authsec")
     with served(settings) as client:
-        assert "not read" in client.get("/readyz").json()["audit_heads_not_compared"]
+        assert "not read" in client.get("/readyz").json()["audit_checkpoints_not_compared"]
 
 
 @pytest.fixture
 def older(settings: Settings, authsec: Callable[..., Result], tmp_path: Path) -> Callable[..., Result]:
-    """`authsec` on the older database, whose last server has left word of its file of heads, and no setting does."""
+    """`authsec` on the older database, whose last server has left the name of its checkpoints file."""
     shutil.copy(tmp_path / "backup", settings.database_file)  # `authsec` has put another one there
-    leave_word(settings.database_url, Path(settings.audit_heads))
+    leave_word(settings.database_url, Path(settings.audit_checkpoints))
     return authsec
 
 
-def leave_word(url: str, heads: Path | None) -> None:
+def leave_word(url: str, checkpoints: Path | None) -> None:
     with closing(open_database(url)) as database:
-        database.append(lambda tx: remember_heads_file(tx, heads))
+        database.append(lambda tx: remember_checkpoints_file(tx, checkpoints))
 
 
-def test_commands_compare_with_the_heads_of_the_server_without_a_setting(
+def test_commands_compare_with_the_checkpoints_of_the_server_without_a_setting(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
-    told = older("audit", "head", "--json")
-    assert "older than a head it signed" in json.loads(told.stdout)["older"]
+    told = older("audit", "checkpoint", "--json")
+    assert "older than a checkpoint it signed" in json.loads(told.stdout)["older"]
     assert json.loads(told.stdout)["not_compared"] is None
     refused = older("roles", "create", "Other", "--action", "a:b")
     assert (refused.exit_code, "authsec admin restored" in refused.stderr) == (5, True), refused.output
     done = older("admin", "restored", "--yes")
-    assert "The newest outside head was signed at 20" in done.stdout, done.output
+    assert "The newest outside checkpoint was signed at 20" in done.stdout, done.output
     assert older("roles", "create", "Other", "--action", "a:b").exit_code == 0
-    assert json.loads(older("audit", "head", "--json").stdout)["older"] is None
+    assert json.loads(older("audit", "checkpoint", "--json").stdout)["older"] is None
 
 
 def test_a_database_that_was_not_compared_is_not_said_to_be_up_to_date(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
-    gone = tmp_path / "heads"
+    gone = tmp_path / "checkpoints"
     gone.unlink()
-    for heads, why in ((gone, f"{gone} is new or empty"), (None, "no file of outside heads")):
-        leave_word(settings.database_url, heads)
-        told = older("audit", "head", "--json")
+    for checkpoints, why in ((gone, f"{gone} is new or empty"), (None, "no file of outside checkpoints")):
+        leave_word(settings.database_url, checkpoints)
+        told = older("audit", "checkpoint", "--json")
         assert why in json.loads(told.stdout)["not_compared"]
-        assert "was not compared with outside heads" in told.stderr
-        assert "AUTHSEC_SERVER_AUDIT_HEADS=FILE" in told.stderr
+        assert "was not compared with outside checkpoints" in told.stderr
+        assert "AUTHSEC_SERVER_AUDIT_CHECKPOINTS=FILE" in told.stderr
 
 
-def test_a_file_without_a_head_is_refused_before_anything_is_done(
+def test_a_file_without_a_checkpoint_is_refused_before_anything_is_done(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
     before, file = settings.database_file.read_bytes(), tmp_path / "wrong"
     for content, what in (("", "it is empty"), ("{}\n", "its one line is none"), ("a.b\nc\n", "none of its 2 lines")):
         file.write_text(content)
-        refused = older("admin", "restored", "--head", str(file), "--yes")
+        refused = older("admin", "restored", "--checkpoint", str(file), "--yes")
         assert (refused.exit_code, refused.stdout) == (1, ""), refused.output
-        assert f"{file} holds no head: {what}" in refused.stderr
-        assert "authsec audit head > FILE" in refused.stderr
+        assert f"{file} holds no checkpoint: {what}" in refused.stderr
+        assert "authsec audit checkpoint > FILE" in refused.stderr
     assert settings.database_file.read_bytes() == before
 
 
@@ -312,20 +316,24 @@ def test_a_second_record_of_the_same_restore_is_made_only_where_it_is_asked_for(
     assert again["version_before"] == first["authority_version"]
 
 
-def test_a_restore_is_recorded_again_where_heads_are_newer_than_the_last_record(
+def test_a_restore_is_recorded_again_where_checkpoints_are_newer_than_the_last_record(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
     assert older("admin", "restored", "--yes").exit_code == 0
     shutil.copy(settings.database_file, tmp_path / "backup")
-    time.sleep(1.1)  # heads have whole seconds: one of the same second may be from before the record
+    time.sleep(1.1)  # checkpoints have whole seconds: one of the same second may be from before the record
     with served(settings) as client:
         client.post(f"{API}/roles", json={"name": "Other", "actions": ["a:b"]})
-        wait_until(lambda: client.get(f"{API}/events/head").json()["head"] in text_of(tmp_path / "heads"))
+        wait_until(
+            lambda: client.get(f"{API}/events/checkpoint").json()["checkpoint"] in text_of(tmp_path / "checkpoints")
+        )
         newest = client.get(f"{API}/events").json()["items"][0]
         wait_until(lambda: newest["id"] in sealed(client))
-        wait_until(lambda: client.get(f"{API}/events/head").json()["head"] in text_of(tmp_path / "heads"))
+        wait_until(
+            lambda: client.get(f"{API}/events/checkpoint").json()["checkpoint"] in text_of(tmp_path / "checkpoints")
+        )
     unchanged = json.loads(older("admin", "restored", "--yes", "--json").stdout)
-    assert unchanged["already_restored"], "the heads are those of this database"
+    assert unchanged["already_restored"], "the checkpoints are those of this database"
     shutil.copy(tmp_path / "backup", settings.database_file)
     done = json.loads(older("admin", "restored", "--yes", "--json").stdout)
     assert (done["already_restored"], done["version_before"]) == (False, unchanged["authority_version"])
@@ -347,34 +355,36 @@ def test_nothing_is_recorded_in_an_empty_database(authsec: Callable[..., Result]
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(None, "is new or empty"), ("", "is new or empty"), ("a line\n", "has no head of this authority")],
+    [(None, "is new or empty"), ("", "is new or empty"), ("a line\n", "has no checkpoint of this authority")],
 )
-def test_a_heads_file_without_heads_is_named_where_there_were_some(
+def test_a_checkpoints_file_without_checkpoints_is_named_where_there_were_some(
     settings: Settings, tmp_path: Path, content: str | None, why: str
 ) -> None:
-    """A mistyped path, say. The next start has heads to compare with."""
+    """A mistyped path, say. The next start has checkpoints to compare with."""
     key = cli("admin", "create-key", "ops", "--role", "viewer", "--data", str(tmp_path)).stdout.strip()
     mistyped = tmp_path / "haeds"
     if content is not None:
         mistyped.write_text(content)
-    settings = load_settings(data=tmp_path, audit_heads=str(mistyped))
+    settings = load_settings(data=tmp_path, audit_checkpoints=str(mistyped))
     with capture_logs() as said, open_authority(settings) as authority:
         assert authority.comparison.problem is None
         door = TestClient(authority.app, base_url="http://127.0.0.1")
-        assert f"{mistyped} {why}" in door.get("/readyz").json()["audit_heads_not_compared"]
-        head = authority.database.read(lambda tx: tx.connection.exec_driver_sql(NEWEST).scalar_one())
+        assert f"{mistyped} {why}" in door.get("/readyz").json()["audit_checkpoints_not_compared"]
+        checkpoint = authority.database.read(lambda tx: tx.connection.exec_driver_sql(NEWEST).scalar_one())
         with serving(SimpleNamespace(authority=authority)) as url:
-            told = cli("audit", "head", AUTHSEC_BASE_URL=url, AUTHSEC_ADMIN_KEY=key)
+            told = cli("audit", "checkpoint", AUTHSEC_BASE_URL=url, AUTHSEC_ADMIN_KEY=key)
     (warning,) = [each for each in said if "was not compared" in each["event"]]
     assert (warning["log_level"], f"{mistyped} {why}" in warning["why"]) == ("warning", True)
     assert (told.exit_code, told.stdout.count(".")) == (0, 2), told.output
-    assert f"The server did not compare its database with outside heads: {mistyped} {why}" in told.stderr
-    mistyped.write_text(f"{head}\n")
+    assert f"The server did not compare its database with outside checkpoints: {mistyped} {why}" in told.stderr
+    mistyped.write_text(f"{checkpoint}\n")
     with open_authority(settings) as authority:
         assert authority.comparison.not_compared == ""
 
 
-def test_a_new_authority_with_a_new_heads_file_is_in_order(tmp_path: Path) -> None:
+def test_a_new_authority_with_a_new_checkpoints_file_is_in_order(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir(mode=0o700)
-    with open_authority(load_settings(data=tmp_path / "new", audit_heads=str(tmp_path / "heads"))) as authority:
+    with open_authority(
+        load_settings(data=tmp_path / "new", audit_checkpoints=str(tmp_path / "checkpoints"))
+    ) as authority:
         assert authority.comparison.not_compared == ""

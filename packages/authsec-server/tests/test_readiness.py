@@ -26,7 +26,7 @@ import pytest
 from authsec_server.app.readiness_probe import WORKERS_STUCK, ReadinessProbe
 from authsec_server.audit.pages import above
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite import SQLite
 from authsec_server.failures import Fault, Unavailable
@@ -235,10 +235,10 @@ def test_a_clock_that_differs_from_postgresqls_is_named_at_once(probed: Probed, 
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_clock_behind_the_last_signed_head_is_named_at_once(probed: Probed) -> None:
+def test_a_clock_behind_the_last_signed_checkpoint_is_named_at_once(probed: Probed) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
-    head = Head(size=1, root="00" * 32, through=1, at=at, signed="a.signed.head")
-    probed.database.append(lambda tx: store.add_head(tx.connection, head))
+    checkpoint = Checkpoint(size=1, root="00" * 32, through=1, at=at, signed="a.signed.checkpoint")
+    probed.database.append(lambda tx: store.add_checkpoint(tx.connection, checkpoint))
     probed.probe.attempt()
     assert probed.status == "ready"
     probed.ahead = -timedelta(hours=2)
@@ -246,7 +246,7 @@ def test_a_clock_behind_the_last_signed_head_is_named_at_once(probed: Probed) ->
     problem = probed.readiness.problem()
     assert problem is not None
     assert problem.status == "clock_wrong"
-    assert "behind the last signed head" in problem.sentence
+    assert "behind the last signed checkpoint" in problem.sentence
     assert probed.liveness.problem() is None
 
 
@@ -289,7 +289,7 @@ def test_a_damaged_database_and_a_problem_of_another_part_are_told_at_once() -> 
     database.damaged = "page 7"  # type: ignore[assignment]  # as the database sets it
     assert its.status == "database_damaged"
     database.damaged = None
-    older = ReadinessProblem(status="older_than_heads", sentence="The database is older than its heads.")
+    older = ReadinessProblem(status="older_than_checkpoints", sentence="The database is older than its checkpoints.")
     its.readiness.checks.append(lambda: older)
     assert its.readiness.problem() == older
     its.readiness.draining = True
@@ -298,13 +298,13 @@ def test_a_damaged_database_and_a_problem_of_another_part_are_told_at_once() -> 
 
 def test_what_others_note_stands_beside_the_status(house: Any) -> None:
     its = house()
-    its.authority.readiness.notes.append(lambda: {"audit_heads": "not compared"})
-    assert its.door().get("/readyz").json() == {"status": "ready", "audit_heads": "not compared"}
+    its.authority.readiness.notes.append(lambda: {"audit_checkpoints": "not compared"})
+    assert its.door().get("/readyz").json() == {"status": "ready", "audit_checkpoints": "not compared"}
     its.authority.readiness.draining = True
     answer = its.door().get("/readyz")
     assert (answer.status_code, answer.json()) == (
         503,
-        {"status": "draining", "problem": "The server is shutting down.", "audit_heads": "not compared"},
+        {"status": "draining", "problem": "The server is shutting down.", "audit_checkpoints": "not compared"},
     )
 
 
@@ -485,8 +485,8 @@ def test_seven_hundred_connections_do_not_delay_an_answer(tmp_path: Path, databa
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_server_whose_clock_is_wrong_signs_no_head(house: Any, database_url: str, tmp_path: Path) -> None:
-    """A head of a clock that is ahead would make servers whose clocks are right unready until that time."""
+def test_a_server_whose_clock_is_wrong_signs_no_checkpoint(house: Any, database_url: str, tmp_path: Path) -> None:
+    """A checkpoint of a clock that is ahead would make servers whose clocks are right unready until that time."""
     its = house(**settings_for(database_url, tmp_path)).authority  # at a noon that is over
     with TestClient(its.app, base_url="http://127.0.0.1:7468") as client:
         for _ in range(5):  # seconds, in which a server seals

@@ -169,13 +169,13 @@ def test_tables_in_a_schema_of_another_name_have_no_findings(undone: Callable[..
         prepare_months(tx.connection, A_MONTH, ahead=0)
         execute(tx, 'ALTER SCHEMA public RENAME TO "Auth Sec"', 'SET LOCAL search_path = "Auth Sec"')
         found.append(schema_findings(tx.connection))
-        execute(tx, "CREATE INDEX more ON seal_heads (at)")
+        execute(tx, "CREATE INDEX more ON checkpoints (at)")
         found.append(schema_findings(tx.connection))
         return found
 
     assert undone(work) == [
         [],
-        ["The index more of seal_heads is not one that AuthSec makes: btree (at timestamptz_ops)"],
+        ["The index more of checkpoints is not one that AuthSec makes: btree (at timestamptz_ops)"],
     ]
 
 

@@ -18,7 +18,7 @@ from authsec_server.app import open_authority
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.pages import above
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.service import newest_head
+from authsec_server.audit.sealing.service import newest_checkpoint
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.cli import register
 from authsec_server.db import Database
@@ -126,7 +126,7 @@ def test_an_existing_authority_moves_to_a_file_and_from_file_to_file(
     assert serve(with_second) == [before, kid_in(first), kid_in(second)]
     monkeypatch.setenv("AUTHSEC_SERVER_SEALING_KEY_FILE", str(second))
     published = json.loads(authsec("audit", "keys").stdout)["keys"]
-    assert ["heads_up_to" in each for each in published] == [True, True, False]
+    assert ["checkpoints_up_to" in each for each in published] == [True, True, False]
     authsec("roles", "create", "Other", "--action", "customers:read")
     serve(with_second)
     checked = authsec("audit", "verify", "--key", str(kept))  # who kept the first key checks across both changes
@@ -325,23 +325,23 @@ def test_a_server_without_the_file_does_not_start_and_makes_no_key(tmp_path: Pat
 
 
 def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(tmp_path: Path) -> None:
-    """As docs/audit.md says it: the old log is kept as an export, and the server gets a new file of heads."""
+    """As docs/audit.md says it: the old log is kept as an export, and the server gets a new file of checkpoints."""
     lost, new = key_file(tmp_path / "lost.pem"), key_file(tmp_path / "new.pem")
-    heads = tmp_path / "heads.txt"
-    settings = load_settings(data=tmp_path, sealing_key_file=lost, audit_heads=str(heads))
+    checkpoints = tmp_path / "checkpoints.txt"
+    settings = load_settings(data=tmp_path, sealing_key_file=lost, audit_checkpoints=str(checkpoints))
     serve(settings)
     with open_authority(settings) as authority:
-        signed = authority.database.read(lambda tx: newest_head(tx, LOCAL_OPERATOR))
+        signed = authority.database.read(lambda tx: newest_checkpoint(tx, LOCAL_OPERATOR))
         old_keys = authority.sealing_keyring.by_kid()
-    heads.write_text(signed + "\n")  # only a server that is served writes it
+    checkpoints.write_text(signed + "\n")  # only a server that is served writes it
     told = (Path(__file__).parents[3] / "docs" / "audit.md").read_text("utf-8")
-    statements = re.findall(r"DELETE FROM seal_heads;[^\"]*", told)
+    statements = re.findall(r"DELETE FROM checkpoints;[^\"]*", told)
     with closing(sqlite3.connect(tmp_path / "authsec.sqlite3")) as connection:
         connection.executescript(statements[0])
     begun = settings.model_copy(update={"sealing_key_file": new})
     with open_authority(begun) as authority:
         assert "which this database does not have" in str(authority.comparison.problem)
-    begun = begun.model_copy(update={"audit_heads": str(tmp_path / "heads-2.txt")})
+    begun = begun.model_copy(update={"audit_checkpoints": str(tmp_path / "checkpoints-2.txt")})
     assert serve(begun) == [kid_in(new)]
     with open_authority(begun) as authority:
         assert authority.comparison.problem is None

@@ -160,8 +160,8 @@ def test_a_tls_pair_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--audit-heads", "/dev/null"), "AUTHSEC_SERVER_AUDIT_HEADS names /dev/null"),
-        (("--audit-heads", "ftp://sink.example/"), "AUTHSEC_SERVER_AUDIT_HEADS cannot be used"),
+        (("--audit-checkpoints", "/dev/null"), "AUTHSEC_SERVER_AUDIT_CHECKPOINTS names /dev/null"),
+        (("--audit-checkpoints", "ftp://sink.example/"), "AUTHSEC_SERVER_AUDIT_CHECKPOINTS cannot be used"),
         (("--host", "0.0.0.0"), "AUTHSEC_SERVER_PUBLIC_URL=https://"),
     ],
 )

@@ -114,13 +114,13 @@ class Settings(BaseSettings):
     bootstrap_key_lifetime: int = Field(
         DAY, ge=MINUTE, le=3650 * DAY, description="The bootstrap key is good so long from the first start with it."
     )
-    audit_heads: str = Field(
+    audit_checkpoints: str = Field(
         "",
         repr=False,  # an address may hold a secret
-        description="File to which each signed head of the audit trail is appended, or https address to which it is "
+        description="File to which each signed checkpoint of the audit log is appended, or https address to which it "
         "posted; where the database's administrators cannot write.",
     )
-    audit_heads_token_file: Path | None = Field(
+    audit_checkpoints_token_file: Path | None = Field(
         None, description="File of the bearer token that goes to that address, read at each use."
     )
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")

@@ -23,18 +23,18 @@ from authsec_server.audit.count_rows import TABLES
 from authsec_server.audit.merkle_tree import COVERED, Tree
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, sign_checkpoint
 from authsec_server.audit.sealing.count_rebuild import rebuild_counts
 from authsec_server.audit.sealing.dropped import DropRecord, believed, read_drop, runs, sign_drop
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, HeadRefused, sign_head
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.succession import succession
 from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.audit.store import events, hourly_counts, seal_heads, sealed_events
+from authsec_server.audit.store import checkpoints, events, hourly_counts, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.keys.master_key import MasterKey
@@ -242,10 +242,10 @@ def test_a_record_of_another_log_excuses_nothing_unseen(old: Old) -> None:
     """Signed by the very key, over a copy of the database that went its own way."""
     assert old.kept is not None
     elsewhere = Tree().with_leaves(bytes(32) for _ in range(old.kept.size))
-    head = sign_head(elsewhere, through=0, at=old.now, issuer="https://a", key=old.key)
-    old.record(NOVEMBER, EventKind.EVENTS_DROPPED, detail=forged(old, old.key, head=head.signed))
+    checkpoint = sign_checkpoint(elsewhere, through=0, at=old.now, issuer="https://a", key=old.key)
+    old.record(NOVEMBER, EventKind.EVENTS_DROPPED, detail=forged(old, old.key, checkpoint=checkpoint.signed))
     old.settle()
-    assert "do not lead to the head" in old.findings_after(delete(events).where(events.c.id == 3))
+    assert "do not lead to the checkpoint" in old.findings_after(delete(events).where(events.c.id == 3))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
@@ -282,7 +282,7 @@ def forged(old: Old, key: PrivateKey, **changes: Any) -> dict[str, Any]:
     """A record of June's second event, as whoever has that key would write it."""
     assert old.kept is not None
     record: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
-    record |= {"export_sha256": "00" * 32, "head": old.kept.signed} | UNSAID | changes
+    record |= {"export_sha256": "00" * 32, "checkpoint": old.kept.signed} | UNSAID | changes
     return {"record": sign_drop(record, at=old.now, issuer="https://a", key=key)}
 
 
@@ -381,18 +381,18 @@ def test_a_record_that_does_not_hold_together_is_none(old: Old) -> None:
         {"places": "22"},
         {"events": 2},
         {"export_sha256": "x"},
-        {"head": "e30.e30.AAAA"},
+        {"checkpoint": "e30.e30.AAAA"},
         {"numbers": [5]},
     ]
     assert read_drop(forged(old, old.key)["record"], old.keys).events == 1
     for changes in wrong:
-        with pytest.raises(HeadRefused):
+        with pytest.raises(CheckpointRefused):
             read_drop(forged(old, old.key, **changes)["record"], old.keys)
 
 
 @given(places=st.sets(st.integers(0, 60)))
 def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) -> None:
-    nothing = Head(size=0, root="", through=0, at=NOVEMBER, signed="")
+    nothing = Checkpoint(size=0, root="", through=0, at=NOVEMBER, signed="")
     its: dict[str, Any] = {
         "before": "",
         "events": 0,
@@ -405,7 +405,7 @@ def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) ->
         "tables": {},
         "version": 1,
     }
-    made = DropRecord(**its, places=runs(sorted(places)), head=nothing)
+    made = DropRecord(**its, places=runs(sorted(places)), checkpoint=nothing)
     assert {place for place in range(62) if made.covers(place)} == places
 
 
@@ -436,11 +436,11 @@ def test_the_sealing_key_excuses_no_deletion_of_what_was_sealed_after_the_cut(ol
 
 def test_a_record_with_a_cut_after_its_own_time_is_none(old: Old) -> None:
     signed = forged(old, old.key, before="2026-12")["record"]
-    with pytest.raises(HeadRefused, match="no record of what was dropped"):
+    with pytest.raises(CheckpointRefused, match="no record of what was dropped"):
         read_drop(signed, old.keys)
 
 
-def test_heads_that_the_key_has_dated_back_are_found_by_a_head_that_was_kept(old: Old) -> None:
+def test_checkpoints_that_the_key_has_dated_back_are_found_by_a_checkpoint_that_was_kept(old: Old) -> None:
     """They would show that what is dropped had been sealed before the cut."""
     assert old.kept is not None
     victim = old.record(old.now)
@@ -453,11 +453,11 @@ def test_heads_that_the_key_has_dated_back_are_found_by_a_head_that_was_kept(old
     def attack(tx: Tx) -> Report:
         hashes = tx.connection.execute(select(sealed_events.c.hash).order_by(sealed_events.c.position)).scalars().all()
         then = datetime.fromisoformat("2026-10-20T00:00:00+00:00")
-        tx.connection.execute(delete(seal_heads).where(seal_heads.c.at > then))
+        tx.connection.execute(delete(checkpoints).where(checkpoints.c.at > then))
         for size in (place + 1, len(hashes)):
             tree = Tree().with_leaves(bytes(each) for each in hashes[:size])
-            head = sign_head(tree, through=victim, at=then, issuer="https://a", key=old.key)
-            tx.connection.execute(insert(seal_heads).values(size=size, at=then, signed=head.signed))
+            checkpoint = sign_checkpoint(tree, through=victim, at=then, issuer="https://a", key=old.key)
+            tx.connection.execute(insert(checkpoints).values(size=size, at=then, signed=checkpoint.signed))
         tx.connection.execute(delete(events).where(events.c.id == victim))
         found.append(verify_log(tx, old.keys, [each for each in [old.kept] if each]))
         raise Undone
@@ -469,7 +469,7 @@ def test_heads_that_the_key_has_dated_back_are_found_by_a_head_that_was_kept(old
 
 
 def test_dropped_events_of_another_time_are_found_in_the_export_that_is_given(old: Old) -> None:
-    """A record whose cut is later than the event's month would pass else, where no head of that time was kept."""
+    """A record whose cut is later than the event's month would pass else, where no checkpoint of that time was kept."""
     record = old.drop(before=AUGUST - timedelta(days=31))
     july = next(place for place, line in enumerate(old.lines) if '"at":"2026-07' in line and '"event"' in line)
     read = json.loads(old.lines[july])

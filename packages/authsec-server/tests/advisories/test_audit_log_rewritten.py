@@ -1,8 +1,8 @@
 """Somebody who administers the database changes the audit log after the fact, so that nobody sees who was given what.
 
-They can write every table, and read the code, but have no master key: heads they cannot sign. Whatever single thing
-they do to what is sealed is found and named. Who puts everything back to an older state of its own is found by whoever
-kept a head elsewhere.
+They can write every table, and read the code, but have no master key: checkpoints they cannot sign. Whatever single
+thing they do to what is sealed is found and named. Who puts everything back to an older state of its own is found by
+whoever kept a checkpoint elsewhere.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import COVERED, Tree, event_hash, text_hash
 from authsec_server.audit.model import Event, Recorded
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, sign_checkpoint
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.heads import Head, Keys, sign_head
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.service import following
-from authsec_server.audit.sealing.store import seal_heads
+from authsec_server.audit.sealing.store import checkpoints
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
@@ -48,7 +48,7 @@ def event(number: int) -> Event:
 
 
 class Sealed:
-    """A database whose audit log is sealed, in two heads of different minutes, and what an outsider has of it."""
+    """A database whose audit log is sealed, in two checkpoints of different minutes, and what an outsider has of it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -77,10 +77,10 @@ class Sealed:
         self.sealer.seal()
         self.now += timedelta(minutes=1)
 
-    def report(self, *kept: Head) -> Report:
+    def report(self, *kept: Checkpoint) -> Report:
         return self.database.read(lambda tx: verify_log(tx, self.keys, kept))
 
-    def spoiled(self, spoil: Spoil, *kept: Head) -> str:
+    def spoiled(self, spoil: Spoil, *kept: Checkpoint) -> str:
         """What is found once somebody has done that; afterwards all is as it was."""
         found: list[Report] = []
 
@@ -229,9 +229,11 @@ def forge(connection: Connection, key: PrivateKey | None = None) -> None:
     leaves = connection.execute(select(sealed_events).order_by(sealed_events.c.position)).all()
     tree = Tree().with_leaves(bytes(leaf.hash) for leaf in leaves)
     own = key or PrivateKey.generate_ed25519()
-    head = sign_head(tree, through=leaves[-1].event_id, at=NOW, issuer="https://authsec.example.com", key=own)
-    connection.execute(delete(seal_heads))
-    connection.execute(insert(seal_heads).values(size=head.size, at=NOW, signed=head.signed))
+    checkpoint = sign_checkpoint(
+        tree, through=leaves[-1].event_id, at=NOW, issuer="https://authsec.example.com", key=own
+    )
+    connection.execute(delete(checkpoints))
+    connection.execute(insert(checkpoints).values(size=checkpoint.size, at=NOW, signed=checkpoint.signed))
 
 
 def in_turn(*steps: Spoil) -> Spoil:
@@ -248,11 +250,11 @@ def change(connection: Connection) -> None:
     connection.execute(update(events).where(events.c.id == VICTIM).values(client_name="Somebody else"))
 
 
-def test_whoever_makes_the_seals_fit_does_not_get_past_the_heads(sealed: Sealed) -> None:
+def test_whoever_makes_the_seals_fit_does_not_get_past_the_checkpoints(sealed: Sealed) -> None:
     told = sealed.spoiled(in_turn(change, reseal))
-    assert "seals do not lead to the head signed at 2026-11-25 12:00:00 UTC: from event 1 to event 7" in told
+    assert "seals do not lead to the checkpoint signed at 2026-11-25 12:00:00 UTC: from event 1 to event 7" in told
     for attempt in (in_turn(drop, reseal), in_turn(copy_of(VICTIM, id=-7), reseal), in_turn(swap, reseal)):
-        assert "do not lead to the head" in sealed.spoiled(attempt)
+        assert "do not lead to the checkpoint" in sealed.spoiled(attempt)
     assert "a key that is not among those given" in sealed.spoiled(in_turn(change, reseal, forge))
 
 
@@ -262,12 +264,12 @@ def test_the_log_itself_is_no_better_protected_from_being_found(sealed: Sealed) 
     gap = sealed.spoiled(run(delete(sealed_events).where(fourth)))
     assert "lacks the seal in place 3" in gap
     assert "Event 4 has no seal" in gap
-    assert "under no signed head" in sealed.spoiled(run(delete(seal_heads)))
-    everything = in_turn(run(delete(seal_heads)), run(delete(sealed_events)))
+    assert "under no signed checkpoint" in sealed.spoiled(run(delete(checkpoints)))
+    everything = in_turn(run(delete(checkpoints)), run(delete(sealed_events)))
     assert sealed.spoiled(everything) == "None of the 10 events is sealed: nothing can be shown."
 
 
-def test_a_seal_or_a_head_that_is_none_any_more_is_found_and_hides_nothing(sealed: Sealed) -> None:
+def test_a_seal_or_a_checkpoint_that_is_none_any_more_is_found_and_hides_nothing(sealed: Sealed) -> None:
     if sealed.database.dialect == "postgresql":
         pytest.skip("PostgreSQL takes no such values")
     not_text = "CAST(x'ff' AS TEXT)"
@@ -280,47 +282,49 @@ def test_a_seal_or_a_head_that_is_none_any_more_is_found_and_hides_nothing(seale
             assert f"Event {place + 1} has no seal" in sealed.spoiled(run(spoil))
     for size in (7, 10):
         for value in ("x'00'", not_text, "7"):
-            told = sealed.spoiled(run(text(f"UPDATE seal_heads SET signed = {value} WHERE size = {size}")))
-            assert f"The head of {size} seals cannot be believed" in told
+            told = sealed.spoiled(run(text(f"UPDATE checkpoints SET signed = {value} WHERE size = {size}")))
+            assert f"The checkpoint of {size} seals cannot be believed" in told
 
 
-def test_a_head_that_is_kept_as_of_another_time_is_found(sealed: Sealed) -> None:
+def test_a_checkpoint_that_is_kept_as_of_another_time_is_found(sealed: Sealed) -> None:
     """So that the server takes it for one of a later minute, and lets go of others for it."""
     others = [NOW - timedelta(days=1), NOW + timedelta(days=1), NOW + timedelta(seconds=1)]
     for at in [*others, *([text("'yesterday'")] if sealed.database.dialect == "sqlite" else [])]:
-        told = sealed.spoiled(run(update(seal_heads).where(seal_heads.c.size == 7).values(at=at)))
-        assert told == "The head of 7 seals was signed at 2026-11-25 12:00:00 UTC, and is kept as of another time."
+        told = sealed.spoiled(run(update(checkpoints).where(checkpoints.c.size == 7).values(at=at)))
+        assert (
+            told == "The checkpoint of 7 seals was signed at 2026-11-25 12:00:00 UTC, and is kept as of another time."
+        )
 
 
-def test_each_head_is_checked_and_one_in_anothers_place_is_found(sealed: Sealed) -> None:
+def test_each_checkpoint_is_checked_and_one_in_anothers_place_is_found(sealed: Sealed) -> None:
     signed = sealed.database.read(
-        lambda tx: tx.connection.execute(select(seal_heads.c.signed).order_by(seal_heads.c.size)).scalars().all()
+        lambda tx: tx.connection.execute(select(checkpoints.c.signed).order_by(checkpoints.c.size)).scalars().all()
     )
     assert len(signed) == 3
     for size, instead in ((7, signed[1]), (10, signed[0]), (7, "e30.e30.AAAA"), (10, signed[1][:-4] + "AAAA")):
-        spoil = update(seal_heads).where(seal_heads.c.size == size).values(signed=instead)
+        spoil = update(checkpoints).where(checkpoints.c.size == size).values(signed=instead)
         told = sealed.spoiled(run(spoil))
-        assert f"The head of {size} seals" in told
+        assert f"The checkpoint of {size} seals" in told
 
 
 def cut(connection: Connection) -> None:
-    """Put all back to where it was when the first head was signed."""
+    """Put all back to where it was when the first checkpoint was signed."""
     connection.execute(delete(events).where(events.c.id > 7))
     connection.execute(delete(sealed_events).where(sealed_events.c.position >= 7))
-    connection.execute(delete(seal_heads).where(seal_heads.c.size > 7))
+    connection.execute(delete(checkpoints).where(checkpoints.c.size > 7))
 
 
-def test_a_log_that_was_put_back_is_found_by_a_head_that_was_kept(sealed: Sealed) -> None:
+def test_a_log_that_was_put_back_is_found_by_a_checkpoint_that_was_kept(sealed: Sealed) -> None:
     assert sealed.kept is not None
     assert "The log was cut: it has 7 seals" in sealed.spoiled(cut, sealed.kept)
 
 
-def test_a_log_written_anew_by_somebody_with_the_key_is_found_by_a_head_that_was_kept(sealed: Sealed) -> None:
+def test_a_log_written_anew_by_somebody_with_the_key_is_found_by_a_checkpoint_that_was_kept(sealed: Sealed) -> None:
     stolen = PrivateKey.generate_ed25519()
     sealed.keys = {**sealed.keys, stolen.public.thumbprint(): stolen.public}
     assert sealed.kept is not None
     told = sealed.spoiled(in_turn(change, reseal, partial(forge, key=stolen)), sealed.kept)
-    assert "do not lead to the head signed at 2026-11-25 12:12:00 UTC" in told
+    assert "do not lead to the checkpoint signed at 2026-11-25 12:12:00 UTC" in told
 
 
 def written(content: object) -> str:
@@ -332,23 +336,23 @@ def test_an_export_is_checked_without_the_database_and_so_is_every_change_of_it(
     lines = list(export(sealed.database))
     assert verify_export(lines, sealed.keys).as_sealed
     leaves = [place for place, line in enumerate(lines) if "event" in json.loads(line)]
-    heads = [place for place, line in enumerate(lines) if "head" in json.loads(line)]
-    assert (len(leaves), len(heads), heads[-1]) == (10, 3, len(lines) - 1)
+    checkpoints = [place for place, line in enumerate(lines) if "checkpoint" in json.loads(line)]
+    assert (len(leaves), len(checkpoints), checkpoints[-1]) == (10, 3, len(lines) - 1)
     changed = {f"without {place}": lines[:place] + lines[place + 1 :] for place in leaves} | {
-        "no head": lines[: heads[1]]
+        "no checkpoint": lines[: checkpoints[1]]
     }
     changed |= {f"twice {place}": lines[: place + 1] + lines[place:] for place in leaves}
     changed |= {
         f"swapped {place}": [*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]] for place in leaves
     }
     changed |= {
-        f"head {place} by {other}": [*lines[:place], lines[other], *lines[place + 1 :]]
-        for place, other in ((heads[0], heads[1]), (heads[1], heads[0]))
+        f"checkpoint {place} by {other}": [*lines[:place], lines[other], *lines[place + 1 :]]
+        for place, other in ((checkpoints[0], checkpoints[1]), (checkpoints[1], checkpoints[0]))
     }
     for what, spoiled in changed.items():
         assert not verify_export(spoiled, sealed.keys).as_sealed, what
     assert not verify_export(lines, {}).as_sealed
-    assert not verify_export(lines[: heads[0] + 1], sealed.keys, [sealed.kept] if sealed.kept else []).as_sealed
+    assert not verify_export(lines[: checkpoints[0] + 1], sealed.keys, [sealed.kept] if sealed.kept else []).as_sealed
 
 
 def test_every_change_of_an_exported_event_is_found_and_the_event_named(sealed: Sealed) -> None:

@@ -24,7 +24,7 @@ def test_an_event_number_that_is_a_text_is_found_by_verify_itself(database: Data
             with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as plain:
                 plain.execute("UPDATE event_delegations SET event_id = CAST(event_id AS TEXT) WHERE event_id = 14")
     with closing(open_database(database_url)) as again:
-        report = again.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+        report = again.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
     assert "A row of `event_delegations` was changed: its event number is no number." in report.findings
 
 
@@ -33,12 +33,12 @@ def test_an_event_number_that_is_a_text_is_found_by_verify_itself(database: Data
     "change",
     [
         "UPDATE events SET client_id = CAST(client_id AS BLOB) WHERE id = 2",
-        "UPDATE seal_heads SET size = CAST('x' AS BLOB)",
-        "UPDATE seal_heads SET size = 'x'",
+        "UPDATE checkpoints SET size = CAST('x' AS BLOB)",
+        "UPDATE checkpoints SET size = 'x'",
     ],
     ids=["client_id", "size-blob", "size-text"],
 )
 def test_a_value_of_another_type_is_a_finding(database: Database, change: str) -> None:
     log = fill(database)
     database.append(lambda tx: tx.connection.exec_driver_sql(change) and None)
-    assert database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER)).findings
+    assert database.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER)).findings

@@ -24,7 +24,7 @@ def test_an_event_of_a_negative_number_does_not_hide_refusals(database: Database
     start, end = NOW - timedelta(hours=1), LATER + timedelta(hours=1)
     before = database.read(lambda tx: counts.totals(tx, start, end))
     database.append(lambda tx: tx.connection.exec_driver_sql(INSERT))
-    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER + timedelta(hours=1)))
     after = database.read(lambda tx: counts.totals(tx, start, end))
     assert after.refused >= before.refused or report.findings, (before, after, report.not_yet)
 
@@ -47,4 +47,4 @@ PAST = (
 def test_an_event_of_a_negative_number_does_not_excuse_a_lowered_count(database: Database) -> None:
     log = fill(database)
     database.append(lambda tx: [tx.connection.exec_driver_sql(each) for each in PAST] and None)
-    assert database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1))).findings
+    assert database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER + timedelta(hours=1))).findings

@@ -16,8 +16,8 @@ import pytest
 from authsec.jose import parse_compact
 from authsec_server.audit import recount, rollup
 from authsec_server.audit.recount import dropped_counts
+from authsec_server.audit.sealing.checkpoints import CheckpointRefused
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, sign_drop
-from authsec_server.audit.sealing.heads import HeadRefused
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import open_database
@@ -289,7 +289,7 @@ def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(
 ) -> None:
     """Nothing happened since July; a late event of July would still be counted."""
     late = counted_audit_log
-    late.run("DELETE FROM sealed_events", "DELETE FROM seal_heads", "DELETE FROM events WHERE at >= '2026-11-01'")
+    late.run("DELETE FROM sealed_events", "DELETE FROM checkpoints", "DELETE FROM events WHERE at >= '2026-11-01'")
     late.run(*(f"DELETE FROM {table} WHERE {time} >= '2026-11-01'" for table, time in TIME.items()))
     late.run("UPDATE counted SET through = (SELECT max(id) FROM events)")
     late.restart()
@@ -326,7 +326,7 @@ def test_digests_that_are_none_make_no_record(counted: Any) -> None:
             issuer="https://a",
             key=counted.key,
         )
-        with pytest.raises(HeadRefused):
+        with pytest.raises(CheckpointRefused):
             read_drop(signed, counted.keys)
 
 

@@ -50,14 +50,14 @@ def test_every_file_is_private_in_a_folder_that_others_read(tmp_path: Path) -> N
 def test_a_server_makes_nothing_that_others_read(tmp_path: Path) -> None:
     data = tmp_path / "new" / "data"
     command = [str(Path(sys.executable).with_name("authsec")), "serve", "--data", str(data), "--port", "0"]
-    heads = tmp_path / "new" / "heads"
-    environment = os.environ | {"AUTHSEC_SERVER_AUDIT_HEADS": str(heads)}
+    checkpoints = tmp_path / "new" / "checkpoints"
+    environment = os.environ | {"AUTHSEC_SERVER_AUDIT_CHECKPOINTS": str(checkpoints)}
     with umask(0), (tmp_path / "log").open("w") as log:
         (tmp_path / "new").mkdir(mode=0o700)
         process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
     try:
         deadline = time.monotonic() + 30
-        while not heads.exists():
+        while not checkpoints.exists():
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -65,7 +65,7 @@ def test_a_server_makes_nothing_that_others_read(tmp_path: Path) -> None:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
-    assert {"data", "authsec.sqlite3", "master.key", "heads"} <= found.keys()
+    assert {"data", "authsec.sqlite3", "master.key", "checkpoints"} <= found.keys()
     assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
 
 

@@ -33,7 +33,7 @@ def test_a_record_of_a_month_that_is_not_over_excuses_nothing(
     outside = old.kept
     assert outside is not None
     place, number = outside.size - 1, old.numbers()[-1]
-    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed} | UNSAID
+    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "checkpoint": outside.signed} | UNSAID
     claims |= {"events": 1, "numbers": [number, number], "places": [[place, place]]}
     signed = sign_drop(claims, at=DECEMBER, issuer="https://a", key=old.key)
     old.record(old.now, EventKind.EVENTS_DROPPED, detail={"record": signed})
@@ -47,12 +47,12 @@ def test_a_record_of_a_month_that_is_not_over_excuses_nothing(
     assert any("the record of that is dated 2026-12-01 00:00:00 UTC, after" in each for each in exported.findings)
 
 
-def test_a_record_whose_head_is_dated_in_the_future_as_well_excuses_nothing(database: Database) -> None:
+def test_a_record_whose_checkpoint_is_dated_in_the_future_as_well_excuses_nothing(database: Database) -> None:
     old = Old(database)
     outside, now = old.kept, old.now
     assert outside is not None
     place, number = outside.size - 1, old.numbers()[-1]
-    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed} | UNSAID
+    claims = {"before": "2026-12", "by": "ann", "export_sha256": "00" * 32, "checkpoint": outside.signed} | UNSAID
     claims |= {"events": 1, "numbers": [number, number], "places": [[place, place]]}
     old.now = DECEMBER + timedelta(minutes=1)
     signed = sign_drop(claims, at=DECEMBER, issuer="https://a", key=old.key)

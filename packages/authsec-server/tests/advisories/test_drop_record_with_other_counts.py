@@ -31,7 +31,7 @@ def test_an_export_of_the_dropped_events_shows_other_counts(database: Database, 
     assert old.kept is not None
     old.run(text(LIES[table]))
     digests = database.read(lambda tx: dropped_counts(tx.connection, AUGUST))
-    claims = {"before": "2026-08", "by": "ann", "export_sha256": "00" * 32, "head": old.kept.signed}
+    claims = {"before": "2026-08", "by": "ann", "export_sha256": "00" * 32, "checkpoint": old.kept.signed}
     claims |= {"events": 8, "numbers": [2, 9], "places": [[1, 8]], "counts": dict(digests)}
     claims |= {"tables": {}, "authority_version": 1}
     signed = sign_drop(claims, at=old.now, issuer="https://a", key=old.key)

@@ -21,7 +21,7 @@ from test_audit_log_dropped_unseen import Old
 def test_a_record_without_digests_excuses_nothing(database: Database) -> None:
     old = Old(database)
     assert old.kept is not None
-    claims = {"before": "2026-08", "by": "ann", "export_sha256": "00" * 32, "head": old.kept.signed}
+    claims = {"before": "2026-08", "by": "ann", "export_sha256": "00" * 32, "checkpoint": old.kept.signed}
     claims |= {"events": 8, "numbers": [2, 9], "places": [[1, 8]]}
     signed = sign_drop(claims, at=old.now, issuer="https://a", key=old.key)
     old.record(old.now, EventKind.EVENTS_DROPPED, detail={"record": signed})

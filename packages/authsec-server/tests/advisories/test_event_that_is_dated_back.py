@@ -1,7 +1,7 @@
 """Somebody inserts an event of last week, and the server seals it: `verify` tells that its seal came late.
 
 A lone event like that may also have waited for a server that was stopped. So it is told, and is no finding. Neither
-many other late events nor deleted heads may hide it.
+many other late events nor deleted checkpoints may hide it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from authsec_server.app import open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import late_seals
+from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.audit.sealing.dropped import STAYING
-from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
@@ -60,7 +60,7 @@ class Log:
         while self.sealer.seal():
             pass
 
-    def report(self, *kept: Head) -> Report:
+    def report(self, *kept: Checkpoint) -> Report:
         return self.database.read(lambda tx: verify_log(tx, self.keys(), kept, now=self.now))
 
 
@@ -114,8 +114,8 @@ def test_the_newest_of_very_many_is_told(log: Log, monkeypatch: pytest.MonkeyPat
     assert report.more_late == 4
 
 
-def test_kept_heads_tell_a_planted_event_from_those_whose_heads_were_deleted(log: Log) -> None:
-    """Without the heads between, honest events are told as sealed late, too, and the planted one among them."""
+def test_kept_checkpoints_tell_a_planted_event_from_those_whose_checkpoints_were_deleted(log: Log) -> None:
+    """Without the checkpoints between, honest events are told as sealed late, too, and the planted one among them."""
     kept = []
     for _ in range(3):
         log.now += timedelta(minutes=10)
@@ -125,7 +125,7 @@ def test_kept_heads_tell_a_planted_event_from_those_whose_heads_were_deleted(log
     planted = log.record(timedelta(days=7))
     log.now += timedelta(minutes=2)
     log.seal()
-    newest = text("DELETE FROM seal_heads WHERE size < (SELECT max(size) FROM seal_heads)")
+    newest = text("DELETE FROM checkpoints WHERE size < (SELECT max(size) FROM checkpoints)")
     log.database.append(lambda tx: tx.connection.execute(newest) and None)
     (late,) = log.report().late
     assert (late.first < honest, late.last) == (True, planted)
@@ -143,7 +143,7 @@ def test_verify_says_it_in_a_sentence_and_goes_on(authsec: Callable[..., Result]
     checked = authsec("audit", "verify", "--key", str(tmp_path / "keys"))
     assert checked.exit_code == 0, checked.output
     assert f"Event {number}, of {event.at:%Y-%m-%d %H:%M:%S} UTC, was sealed only at {now:%Y-%m-%d} " in checked.stdout
-    assert "no server sealed in between, it was dated back, or heads were deleted." in checked.stdout
+    assert "no server sealed in between, it was dated back, or checkpoints were deleted." in checked.stdout
     (told,) = json.loads(authsec("audit", "verify", "--key", str(tmp_path / "keys"), "--json").stdout)["sealed_late"]
     assert (told["events"], told["numbers"]) == (1, [number, number])
 

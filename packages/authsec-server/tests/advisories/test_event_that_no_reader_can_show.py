@@ -143,7 +143,7 @@ def plant(tx: Tx, **changes: Any) -> None:
 def test_an_event_that_a_reader_fails_at_is_found(database: Database, planted: Mapping[str, Any]) -> None:
     log = fill(database)
     database.append(lambda tx: plant(tx, **planted))
-    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER))
     assert any("Event 900 is not one that AuthSec writes" in each for each in report.findings)
 
 

@@ -47,7 +47,7 @@ def said(server: Database, log: SealedLog) -> dict[str, Any]:
 def findings(file: Path, log: SealedLog) -> tuple[str, ...]:
     auditor = open_database(f"sqlite:///{file}")
     try:
-        return auditor.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER)).findings
+        return auditor.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER)).findings
     finally:
         auditor.close()
 

@@ -61,7 +61,7 @@ def mislead(sql: Sql, table: str, keys: str, row: str, changed: dict[str, str], 
 
 
 def verified(database: Database, log: SealedLog) -> Report:
-    return database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    return database.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
 
 
 @pytest.mark.parametrize(

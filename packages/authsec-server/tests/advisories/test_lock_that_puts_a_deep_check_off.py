@@ -20,7 +20,7 @@ def test_a_deep_check_that_cannot_run_is_no_success(database: Database, database
             tx.connection.execute(text("CREATE SCHEMA amcheck"))
             tx.connection.execute(text("CREATE EXTENSION amcheck SCHEMA amcheck"))
         tx.connection.execute(text("SET LOCAL lock_timeout = '10ms'"))
-        return verify(tx, log.keys, [log.head], now=LATER, deep=True)
+        return verify(tx, log.keys, [log.checkpoint], now=LATER, deep=True)
 
     engine = create_engine(database_url)
     with engine.connect() as idle:

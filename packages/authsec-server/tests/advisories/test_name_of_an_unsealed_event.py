@@ -48,7 +48,7 @@ def renamed(sealed: Sealed, *, at: timedelta) -> None:
     )
 
 
-def test_an_unsealed_name_that_is_older_than_the_newest_head_is_not_believed(sealed: Sealed) -> None:
+def test_an_unsealed_name_that_is_older_than_the_newest_checkpoint_is_not_believed(sealed: Sealed) -> None:
     renamed(sealed, at=timedelta())
     report = checked(sealed, at=SEALED_AT)
     assert (report.findings, report.not_yet) == ((), 1)
@@ -100,7 +100,7 @@ def test_an_event_that_is_dated_anew_before_each_check_is_not_believed(sealed: S
     assert "which has no seal, gives the client" in checked(sealed, at=hours).skipped[0]
 
 
-def test_an_event_that_is_dated_anew_is_overdue_once_no_head_is_signed(sealed: Sealed) -> None:
+def test_an_event_that_is_dated_anew_is_overdue_once_no_checkpoint_is_signed(sealed: Sealed) -> None:
     def is_overdue(at: timedelta) -> bool:
         asked: SoFar = sealed.estate.see(lambda tx, act: so_far(tx, act.principal, act.now + at))
         return asked.is_overdue

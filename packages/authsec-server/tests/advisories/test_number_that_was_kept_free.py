@@ -12,7 +12,7 @@ from audit_answers import ANN, NOW, issued, jti
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Named
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import Head, read_head
+from authsec_server.audit.sealing.checkpoints import Checkpoint, read_checkpoint
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events
@@ -54,13 +54,13 @@ class Sealed:
         self.token = database.append(partial(audit.record, event=issued(77, at=self.now)))
         self.outside = self.seal_at(401)
 
-    def seal_at(self, seconds: int) -> Head:
+    def seal_at(self, seconds: int) -> Checkpoint:
         self.now: datetime = NOW + timedelta(seconds=seconds)
         while self.sealer.seal():
             pass
         signed = self.database.read(lambda tx: store.last_signed(tx.connection))
         assert signed is not None
-        return read_head(signed, self.keys.by_kid())
+        return read_checkpoint(signed, self.keys.by_kid())
 
     def forge(self, number: int) -> None:
         """Insert the token's event again under another number, as of somebody else."""
@@ -119,7 +119,9 @@ def test_a_forged_event_with_a_lower_number_takes_no_token_over(
     assert reader(its) == before or its.findings()
 
 
-def test_a_counted_refusal_of_the_future_does_not_keep_heads_from_covering_what_came_later(database: Database) -> None:
+def test_a_counted_refusal_of_the_future_does_not_keep_checkpoints_from_covering_what_came_later(
+    database: Database,
+) -> None:
     its = Sealed(database)
     its.plant_refusal(NOW.replace(year=2999))
     for minutes in (10, 20, 30):

@@ -38,7 +38,7 @@ def add_to_numbers(database: Database, number: int) -> None:
 
 
 def findings(database: Database, log: SealedLog) -> str:
-    return "\n".join(database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER)).findings)
+    return "\n".join(database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER)).findings)
 
 
 def test_who_begins_with_the_feed_hears_of_a_revocation_with_a_number_below_one(

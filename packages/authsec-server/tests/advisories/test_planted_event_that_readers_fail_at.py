@@ -32,7 +32,7 @@ from sqlalchemy import String, text
 pytestmark = pytest.mark.sqlite_suffices
 
 API = "/authsec/api/v1"
-AT = "2026-11-25 15:09:00.000000"  # not counted yet, and of before the head
+AT = "2026-11-25 15:09:00.000000"  # not counted yet, and of before the checkpoint
 ROW: Mapping[str, Any] = {
     "id": 900,
     "at": AT,
@@ -129,7 +129,7 @@ def plant(tx: Tx, **changes: Any) -> None:
 def _check(database: Database, planted: Mapping[str, Any]) -> None:
     log = fill(database)
     database.append(lambda tx: plant(tx, **planted))
-    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER + timedelta(hours=1)))
     assert any("Event 900 is not one that AuthSec writes" in finding for finding in report.findings)
     after = database.read(lambda tx: answers(tx, log.covered))
     assert after == {name: log.answers[name] for name in after}
@@ -195,7 +195,7 @@ def test_a_server_writes_no_nul(database: Database, said: str) -> None:
     number = database.append(lambda tx: audit.record(tx, event))
     shown = database.read(lambda tx: audit.event(tx, ANN, number))
     assert shown.event.detail["miss"]["sentence"] == said.replace("\0", "\ufffd")
-    assert database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER)).findings == ()
+    assert database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER)).findings == ()
 
 
 def test_two_events_of_many_occurrences_end_no_check_and_no_sum(database: Database) -> None:
@@ -203,7 +203,7 @@ def test_two_events_of_many_occurrences_end_no_check_and_no_sum(database: Databa
     most = 2**62 if database.dialect == "sqlite" else 2**31 - 1
     for number, at in ((900, "2026-11-25 12:01:00.000000"), (901, "2026-11-25 12:01:00.000000"), (902, AT), (903, AT)):
         database.append(lambda tx, number=number, at=at: plant(tx, id=number, at=at, occurrences=most))
-    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER + timedelta(hours=1)))
     assert report.findings or report.waiting_since
     for name, reader in readers().items():
         if name.startswith("sum"):
@@ -300,10 +300,10 @@ def _findings(its: Any) -> tuple[str, ...]:
     return database.read(lambda tx: verify_log(tx, keys, now=its.clock.at)).findings
 
 
-def test_a_number_that_no_head_can_name_is_found(database: Database) -> None:
+def test_a_number_that_no_checkpoint_can_name_is_found(database: Database) -> None:
     log = fill(database)
     database.append(lambda tx: plant(tx, id=2**53, detail="{}"))
-    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER + timedelta(hours=1)))
     assert any(f"Event {2**53} is not one that AuthSec writes" in each for each in report.findings)
 
 

@@ -16,9 +16,9 @@ from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import Event, EventKind
-from authsec_server.audit.sealing.heads import sign_head
+from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
-from authsec_server.audit.sealing.store import seal_heads
+from authsec_server.audit.sealing.store import checkpoints
 from authsec_server.audit.sealing.succession import sign_replacement
 from authsec_server.audit.store import sealed_events
 from authsec_server.db import Database, Tx
@@ -59,15 +59,17 @@ class Authority:
         its = keys or self.keys
         return Sealer(self.database, issuer=ISSUER, signing_key=its.signing_key, keys=its.by_kid, now=lambda: self.now)
 
-    def forge_head(self, key: PrivateKey) -> None:
-        """Put a head of that key in place of the last one."""
+    def forge_checkpoint(self, key: PrivateKey) -> None:
+        """Put a checkpoint of that key in place of the last one."""
 
         def forge(tx: Tx) -> None:
             rows = tx.connection.execute(select(sealed_events).order_by(sealed_events.c.position)).all()
             tree = Tree().with_leaves(bytes(row.hash) for row in rows)
-            head = sign_head(tree, through=0, at=NOW + timedelta(minutes=1), issuer=ISSUER, key=key)
-            tx.connection.execute(delete(seal_heads))
-            tx.connection.execute(insert(seal_heads).values(size=head.size, at=head.at, signed=head.signed))
+            checkpoint = sign_checkpoint(tree, through=0, at=NOW + timedelta(minutes=1), issuer=ISSUER, key=key)
+            tx.connection.execute(delete(checkpoints))
+            tx.connection.execute(
+                insert(checkpoints).values(size=checkpoint.size, at=checkpoint.at, signed=checkpoint.signed)
+            )
 
         self.database.append(forge)
 
@@ -110,7 +112,7 @@ def test_no_server_trusts_publishes_or_goes_on_with_it(
         assert [each["kid"] for each in keys.published()] == [authority.own.public.thumbprint()]
         with pytest.raises(Unavailable):
             keys.signing_key(key.public.thumbprint())
-    authority.forge_head(key)
+    authority.forge_checkpoint(key)
     with pytest.raises(LogBroken, match="not among those given"):
         authority.sealer(authority.server()).seal()
 
@@ -155,7 +157,7 @@ def test_a_list_does_not_make_a_server_without_a_file_trust_its_key(authority: A
 
 
 def test_a_planted_list_is_not_printed_where_no_file_proves_the_list(authority: Authority) -> None:
-    """Not even for who asks on the server's machine: its key has signed no head."""
+    """Not even for who asks on the server's machine: its key has signed no checkpoint."""
     plant_list(authority)
     server = SealingKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
     listed, is_proved = server.read_listed()

@@ -1,7 +1,7 @@
 """Random changes of the database: whenever a reader's answer about a covered event changes, `verify` finds it.
 
 The attacker writes to the database file, or sends any SQL as its owner, and has no key. Covered are the events below a
-head that was kept elsewhere. A change that alters no answer may be found or not.
+checkpoint that was kept elsewhere. A change that alters no answer may be found or not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TABLES = {
     ),
     "event_delegations": ("delegation_id", "event_id"),
     "sealed_events": ("position", "event_id", "hash"),
-    "seal_heads": ("size", "at", "signed"),
+    "checkpoints": ("size", "at", "signed"),
     "number_ranges": ("hour", "lowest", "highest"),
     "revocations": ("sequence", "subject_kind", "subject_id", "version", "at"),
 }
@@ -180,7 +180,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Fil
 def _hidden(database: Database, log: SealedLog) -> list[str]:
     """The readers whose answer has changed, unless the check finds something."""
     try:
-        if not database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER)).as_sealed:
+        if not database.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER)).as_sealed:
             return []
         now = database.read(lambda tx: answers(tx, log.covered))
     except (Failure, DBAPIError):
@@ -237,7 +237,7 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
 
         def attempt(tx: Tx) -> None:
             tx.connection.exec_driver_sql(change)
-            if verify(tx, log.keys, [log.head], now=LATER).as_sealed:
+            if verify(tx, log.keys, [log.checkpoint], now=LATER).as_sealed:
                 now = answers(tx, log.covered)
                 hidden.extend(name for name in now if now[name] != log.answers[name])
             raise _Undone

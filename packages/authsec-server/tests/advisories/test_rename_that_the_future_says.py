@@ -1,6 +1,7 @@
 """An administrator of the database renames an agent and inserts an event that says so, dated in the year 2999.
 
-The server never seals an event whose time has not come. So no head covers the rename, and it can be taken back unseen.
+The server never seals an event whose time has not come. So no checkpoint covers the rename, and it can be taken back
+unseen.
 """
 
 from __future__ import annotations

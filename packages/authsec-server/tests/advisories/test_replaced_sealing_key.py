@@ -1,7 +1,7 @@
 """The key of the seals was stolen, and is replaced. The thief writes to the database as well.
 
-What the old key had sealed by then counts as before. But the head that covers the record of the replacement is its
-last: it extends the log no further, names no other successor, and excuses nothing that was dropped.
+What the old key had sealed by then counts as before. But the checkpoint that covers the record of the replacement is
+its last: it extends the log no further, names no other successor, and excuses nothing that was dropped.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from authsec_server.audit.count_rows import TABLES
 from authsec_server.audit.merkle_tree import COVERED, Tree, event_hash
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import service
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, sign_checkpoint
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.heads import Head, Keys, sign_head
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
-from authsec_server.audit.sealing.store import seal_heads
+from authsec_server.audit.sealing.store import checkpoints
 from authsec_server.audit.sealing.succession import sign_replacement, succession
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
@@ -46,7 +46,7 @@ class Replaced:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
-        self.signed: list[Head] = []
+        self.signed: list[Checkpoint] = []
         self.held, self.sealer = self.server()
         self.record(3)
         self.old, self.before = self.held.signing_key(), self.held.by_kid()
@@ -94,9 +94,9 @@ class Replaced:
     def size(self) -> int:
         return len(self.database.read(lambda tx: tx.connection.execute(select(sealed_events)).all()))
 
-    def heads(self) -> list[str]:
+    def checkpoints(self) -> list[str]:
         return self.database.read(
-            lambda tx: list(tx.connection.execute(select(seal_heads.c.signed).order_by(seal_heads.c.size)).scalars())
+            lambda tx: list(tx.connection.execute(select(checkpoints.c.signed).order_by(checkpoints.c.size)).scalars())
         )
 
     def report(self, keys: Keys | None = None, ends: dict[str, int] | None = None) -> Report:
@@ -116,14 +116,14 @@ class Replaced:
             self.database.append(attempt)
         return "\n".join(found[0].findings)
 
-    def forged_head(self, key: PrivateKey, leaves: int) -> Any:
-        """The statement that puts a head of the first leaves there, signed by whoever has that key."""
+    def forged_checkpoint(self, key: PrivateKey, leaves: int) -> Any:
+        """The statement that puts a checkpoint of the first leaves there, signed by whoever has that key."""
         rows = self.database.read(
             lambda tx: tx.connection.execute(select(sealed_events).order_by(sealed_events.c.position)).all()
         )
         tree = Tree().with_leaves(bytes(row.hash) for row in rows[:leaves])
-        head = sign_head(tree, through=0, at=self.now + timedelta(minutes=1), issuer=ISSUER, key=key)
-        return insert(seal_heads).values(size=head.size, at=head.at, signed=head.signed)
+        checkpoint = sign_checkpoint(tree, through=0, at=self.now + timedelta(minutes=1), issuer=ISSUER, key=key)
+        return insert(checkpoints).values(size=checkpoint.size, at=checkpoint.at, signed=checkpoint.signed)
 
 
 class Undone(Exception):
@@ -147,8 +147,8 @@ def test_the_new_key_signs_and_who_has_either_checks_across_the_change(replaced:
         assert verify_export(list(export(replaced.database)), keys).findings == ()
     assert replaced.database.read(lambda tx: service.ends(tx, replaced.keys)) == {replaced.was: replaced.end}
     published = {each["kid"]: each for each in replaced.held.published()}
-    assert published[replaced.was]["heads_up_to"] == replaced.end
-    assert "heads_up_to" not in published[replaced.kid]
+    assert published[replaced.was]["checkpoints_up_to"] == replaced.end
+    assert "checkpoints_up_to" not in published[replaced.kid]
     assert all(each["created_at"].startswith("20") for each in published.values())
 
 
@@ -175,12 +175,12 @@ def test_another_server_goes_on_with_it_and_it_can_be_replaced_again(replaced: R
 def test_a_thief_of_the_old_key_extends_nothing(replaced: Replaced) -> None:
     size = replaced.size()
     replaced.record()
-    newest = seal_heads.c.size > size
-    longer = replaced.forged_head(replaced.old, size + 1)
-    told = replaced.findings_after(delete(seal_heads).where(newest), longer)
+    newest = checkpoints.c.size > size
+    longer = replaced.forged_checkpoint(replaced.old, size + 1)
+    told = replaced.findings_after(delete(checkpoints).where(newest), longer)
     assert f"is signed by a key that was replaced after {replaced.end}" in told
     replaced.database.append(
-        lambda tx: [tx.connection.execute(each) for each in (delete(seal_heads).where(newest), longer)] and None
+        lambda tx: [tx.connection.execute(each) for each in (delete(checkpoints).where(newest), longer)] and None
     )
     for sealer in (replaced.sealer, replaced.server()[1]):
         with pytest.raises(LogBroken, match="a key that was replaced"):
@@ -189,7 +189,7 @@ def test_a_thief_of_the_old_key_extends_nothing(replaced: Replaced) -> None:
 
 def test_a_log_that_is_put_back_and_extended_by_the_old_key_does_not_fit_the_published_keys(replaced: Replaced) -> None:
     """Without the record the log itself does not say that the key ended; the keys that were taken since do."""
-    ends = {each["kid"]: each["heads_up_to"] for each in replaced.held.published() if "heads_up_to" in each}
+    ends = {each["kid"]: each["checkpoints_up_to"] for each in replaced.held.published() if "checkpoints_up_to" in each}
     record = replaced.end - 1
     row = replaced.database.read(lambda tx: tx.connection.execute(select(events).order_by(events.c.id)).all())[-1]
     leaf = event_hash(row._asdict())
@@ -198,21 +198,21 @@ def test_a_log_that_is_put_back_and_extended_by_the_old_key_does_not_fit_the_pub
         delete(events).where(events.c.id == number),
         delete(sealed_events).where(sealed_events.c.position.in_([record, replaced.size() - 1])),
         insert(sealed_events).values(position=record, event_id=row.id, hash=leaf),
-        delete(seal_heads),
+        delete(checkpoints),
     )
 
-    def head(tx: Tx) -> Any:
+    def checkpoint(tx: Tx) -> Any:
         rows = tx.connection.execute(select(sealed_events).order_by(sealed_events.c.position)).all()
         tree = Tree().with_leaves(bytes(each.hash) for each in rows)
-        signed = sign_head(tree, through=0, at=replaced.now, issuer=ISSUER, key=replaced.old)
-        return insert(seal_heads).values(size=signed.size, at=signed.at, signed=signed.signed)
+        signed = sign_checkpoint(tree, through=0, at=replaced.now, issuer=ISSUER, key=replaced.old)
+        return insert(checkpoints).values(size=signed.size, at=signed.at, signed=signed.signed)
 
     found: list[tuple[Report, Report]] = []
 
     def attempt(tx: Tx) -> None:
         for each in without:
             tx.connection.execute(each)
-        tx.connection.execute(head(tx))
+        tx.connection.execute(checkpoint(tx))
         found.append((verify_log(tx, replaced.keys), verify_log(tx, replaced.keys, ends=ends)))
         raise Undone
 
@@ -230,11 +230,11 @@ def test_it_names_no_other_successor_and_excuses_nothing(replaced: Replaced) -> 
     assert replaced.report().findings == ()
     assert own.public.thumbprint() not in replaced.database.read(lambda tx: service.ends(tx, replaced.keys))
     size = replaced.size()
-    forged = replaced.forged_head(own, size)
-    told = replaced.findings_after(delete(seal_heads).where(seal_heads.c.size == size), forged)
+    forged = replaced.forged_checkpoint(own, size)
+    told = replaced.findings_after(delete(checkpoints).where(checkpoints.c.size == size), forged)
     assert "a key that is not among those given" in told
     drop: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
-    drop |= {"export_sha256": "00" * 32, "head": replaced.heads()[0]}
+    drop |= {"export_sha256": "00" * 32, "checkpoint": replaced.checkpoints()[0]}
     drop["counts"] = dict.fromkeys((table.name for table in TABLES), "00" * 32)
     drop |= {"tables": {}, "authority_version": 1}
     signed = sign_drop(drop, at=replaced.now, issuer=ISSUER, key=replaced.old)

@@ -16,7 +16,7 @@ from test_rows_changed_around_a_drop import Year
 
 def test_a_restore_is_named_after_its_month_was_dropped(database: Database) -> None:
     year = Year(database)
-    restore = Restore(at=year.at, authority_version=100, size=7, heads_until=year.at)
+    restore = Restore(at=year.at, authority_version=100, size=7, checkpoints_until=year.at)
     detail = {"record": sign_restore(restore, issuer="https://a", key=year.sealing_keyring.signing_key())}
     year.do(lambda tx, act: record_act(tx, act, EventKind.AUTHORITY_RESTORED, detail=detail))
     year.settle()

@@ -5,7 +5,7 @@ a recorded restore leaves behind: its event. The server would then serve the old
 restored it, and issue tokens to agents that were disabled since.
 
 Only the sealing key signs such a record, which the database holds sealed under the master key; and a record that is
-genuine excuses the heads up to its time, not those that were signed since.
+genuine excuses the checkpoints up to its time, not those that were signed since.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.heads import sign_head
+from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.sealer import Sealer
@@ -31,7 +31,7 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 ISSUER = "https://authsec.example.com"
-RESTORE = Restore(at=NOW, authority_version=2_000_000, size=0, heads_until=NOW)
+RESTORE = Restore(at=NOW, authority_version=2_000_000, size=0, checkpoints_until=NOW)
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ def keys(database: Database) -> SealingKeys:
 
 
 def comparison(database: Database, keys: SealingKeys, tmp_path: Path, at: datetime) -> Comparison:
-    """With a head of nine events that was signed at that time."""
+    """With a checkpoint of nine events that was signed at that time."""
     tree = Tree().with_leaves([bytes(32)] * 9)
-    head = sign_head(tree, through=9, at=at, issuer=ISSUER, key=keys.signing_key(), authority_version=9)
-    (tmp_path / "heads").write_text(f"{head.signed}\n")
-    found = comparison_of(str(tmp_path / "heads"), database)
+    checkpoint = sign_checkpoint(tree, through=9, at=at, issuer=ISSUER, key=keys.signing_key(), authority_version=9)
+    (tmp_path / "checkpoints").write_text(f"{checkpoint.signed}\n")
+    found = comparison_of(str(tmp_path / "checkpoints"), database)
     found.keys, found.issuer = keys.by_kid, ISSUER
     found.read_file()
     return found
@@ -63,8 +63,8 @@ def test_a_record_that_another_key_signed_excuses_nothing(
     database: Database, keys: SealingKeys, tmp_path: Path
 ) -> None:
     thief = PrivateKey.generate_ed25519()
-    head = sign_head(Tree(), through=0, at=NOW, issuer=ISSUER, key=keys.signing_key()).signed
-    for record in (sign_restore(RESTORE, issuer=ISSUER, key=thief), head, "", None, {"at": "now"}):
+    checkpoint = sign_checkpoint(Tree(), through=0, at=NOW, issuer=ISSUER, key=keys.signing_key()).signed
+    for record in (sign_restore(RESTORE, issuer=ISSUER, key=thief), checkpoint, "", None, {"at": "now"}):
         write(database, record)
     assert comparison(database, keys, tmp_path, NOW).compare() is not None
     write(database, sign_restore(RESTORE, issuer=ISSUER, key=keys.signing_key()))
@@ -77,7 +77,7 @@ def test_a_genuine_record_does_not_excuse_what_was_signed_since(
     record = sign_restore(RESTORE, issuer=ISSUER, key=keys.signing_key())
     write(database, record)
     later = comparison(database, keys, tmp_path, NOW + timedelta(seconds=1))
-    assert "older than a head it signed" in (later.compare() or "")
+    assert "older than a checkpoint it signed" in (later.compare() or "")
 
 
 def test_a_replaced_sealing_key_records_no_restore(database: Database, keys: SealingKeys, tmp_path: Path) -> None:
@@ -89,12 +89,12 @@ def test_a_replaced_sealing_key_records_no_restore(database: Database, keys: Sea
     database.change(lambda tx: keys.replace(tx, act, issuer=ISSUER))
     while sealer.seal():
         pass
-    write(database, sign_restore(replace(RESTORE, heads_until=NOW + timedelta(days=9)), issuer=ISSUER, key=old))
+    write(database, sign_restore(replace(RESTORE, checkpoints_until=NOW + timedelta(days=9)), issuer=ISSUER, key=old))
     tree = Tree().with_leaves([bytes(32)] * 99)
     new = keys.signing_key(sealer.key().public.thumbprint())
-    head = sign_head(tree, through=99, at=NOW, issuer=ISSUER, key=new)
-    (tmp_path / "heads").write_text(f"{head.signed}\n")
-    found = comparison_of(str(tmp_path / "heads"), database)
+    checkpoint = sign_checkpoint(tree, through=99, at=NOW, issuer=ISSUER, key=new)
+    (tmp_path / "checkpoints").write_text(f"{checkpoint.signed}\n")
+    found = comparison_of(str(tmp_path / "checkpoints"), database)
     found.keys, found.issuer = keys.by_kid, ISSUER
     found.read_file()
-    assert "older than a head" in (found.compare() or "")
+    assert "older than a checkpoint" in (found.compare() or "")

@@ -76,7 +76,7 @@ def test_files_with_all_dropped_events_explain_each_row(database: Database) -> N
     """The thief of the sealing key drops a single event, and plants a row that is dated before this cut."""
     old = Old(database)
     at, kid = old.now, "U" * 43
-    restore = Restore(at=at, authority_version=4, size=1, heads_until=at, revoked_keys=(kid,))
+    restore = Restore(at=at, authority_version=4, size=1, checkpoints_until=at, revoked_keys=(kid,))
     record = sign_restore(restore, issuer="https://a", key=old.key)
     usual: dict[str, Any] = {"decision": None, "expires_at": None}
     old.record(at, EventKind.CLIENT_DISABLED, authority_version=3, **usual)

@@ -39,7 +39,7 @@ def test_a_copy_of_a_row_is_found(database: Database, copies: int) -> None:
     log = fill(database)
     newest = database.read(revocations.last)
     database.append(lambda tx: copy(tx, copies))
-    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER))
     (found,) = (each for each in report.findings if "revocations" in each)
     assert f"revocations has {1 + copies:,} rows like row {newest}, " in found
     assert "and the events explain 1." in found
@@ -56,7 +56,7 @@ def test_a_copy_with_a_copy_of_its_event_is_doubted_until_a_server_seals_it(data
     sealed_at = LATER + timedelta(minutes=10)
 
     def report() -> Report:
-        return database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=sealed_at))
+        return database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=sealed_at))
 
     def plant(tx: Tx) -> None:
         columns = ", ".join(column.name for column in events.columns if column.name != "id")

@@ -38,7 +38,7 @@ def verified(database: Database, log: SealedLog, *statements: str) -> Report:
     def work(tx: Tx) -> Report:
         for statement in (*AUDITOR, *statements, "SET LOCAL ROLE auditor"):
             tx.connection.execute(text(statement))
-        return verify(tx, log.keys, [log.head], now=LATER)
+        return verify(tx, log.keys, [log.checkpoint], now=LATER)
 
     return database.rehearse(work)
 

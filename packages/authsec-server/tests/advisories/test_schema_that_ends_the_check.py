@@ -10,10 +10,10 @@ from authsec_server.db import Database
 CHANGES = {
     "ALTER TABLE events RENAME COLUMN kind TO kind2": "column events.kind",
     "ALTER TABLE sealed_events RENAME COLUMN hash TO hash2": "sealed_events",
-    "ALTER TABLE seal_heads RENAME COLUMN at TO at2": "seal_heads",
+    "ALTER TABLE checkpoints RENAME COLUMN at TO at2": "checkpoints",
     "ALTER TABLE number_ranges RENAME TO other": "table number_ranges is missing",
     "DROP TABLE event_delegations": "table event_delegations is missing",
-    "DROP TABLE seal_heads": "table seal_heads is missing",
+    "DROP TABLE checkpoints": "table checkpoints is missing",
     "DROP TABLE authority": "table authority is missing",
 }
 
@@ -22,7 +22,7 @@ CHANGES = {
 def test_a_table_or_column_that_is_missing_is_a_finding(database: Database, change: str) -> None:
     log = fill(database)
     database.append(lambda tx: tx.connection.exec_driver_sql(change) and None)
-    report = database.check(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
     wanted = CHANGES[change].split(".")[0 if database.dialect == "sqlite" else -1].removeprefix("column ")
     assert wanted in "\n".join(report.findings)
 
@@ -33,5 +33,5 @@ def test_a_comment_of_open_quotations_is_read_once(database: Database, mark: str
     log = fill(database)
     comment = f"{mark} " * 300_001
     database.append(lambda tx: tx.connection.exec_driver_sql(f"CREATE TABLE evil (x /* {comment} */)") and None)
-    report = database.check(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
     assert "The table evil is not one that AuthSec makes" in "\n".join(report.findings)

@@ -224,8 +224,8 @@ NAMED = {
         "The trigger RI_FKey_check_ins of api_actions for constraint fk_api_actions_api_id is not the one",
     ),
     "a rule": (
-        "CREATE RULE gone AS ON INSERT TO seal_heads DO INSTEAD NOTHING",
-        "The rule gone of seal_heads is not one",
+        "CREATE RULE gone AS ON INSERT TO checkpoints DO INSTEAD NOTHING",
+        "The rule gone of checkpoints is not one",
     ),
     "row security that is forced": (
         "ALTER TABLE sealed_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
@@ -251,8 +251,8 @@ NAMED = {
         "The column sealed_events.more is not one that AuthSec makes: integer GENERATED s DEFAULT 1",
     ),
     "another collation": (
-        'ALTER TABLE seal_heads ALTER COLUMN signed TYPE text COLLATE "C"',
-        "The column seal_heads.signed is not the one that AuthSec makes: text COLLATE pg_catalog.C NOT NULL",
+        'ALTER TABLE checkpoints ALTER COLUMN signed TYPE text COLLATE "C"',
+        "The column checkpoints.signed is not the one that AuthSec makes: text COLLATE pg_catalog.C NOT NULL",
     ),
     "a collation": (
         'CREATE COLLATION other FROM "C"',
@@ -304,8 +304,8 @@ NAMED = {
     "a type": ("CREATE DOMAIN public.text AS pg_catalog.text", "The type public.text is not one"),
     "a column of a type of the same name": (
         "CREATE DOMAIN public.text AS pg_catalog.text",
-        "ALTER TABLE seal_heads ALTER signed TYPE public.text",
-        "The column seal_heads.signed is not the one that AuthSec makes: public.text",
+        "ALTER TABLE checkpoints ALTER signed TYPE public.text",
+        "The column checkpoints.signed is not the one that AuthSec makes: public.text",
     ),
     "an operator class": (
         "CREATE OPERATOR CLASS public.mine FOR TYPE int8 USING btree AS OPERATOR 3 =, FUNCTION 1 btint8cmp(int8, int8)",

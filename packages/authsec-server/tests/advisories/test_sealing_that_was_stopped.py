@@ -39,21 +39,21 @@ def test_verify_says_since_when_events_wait(database: Database) -> None:
     at = LATER + timedelta(minutes=1)
     database.append(partial(audit.record, event=issued(100, at=at)))
     told = [
-        database.read(lambda tx, now=now: verify_log(tx, log.keys, [log.head], now=now)).waiting_since
+        database.read(lambda tx, now=now: verify_log(tx, log.keys, [log.checkpoint], now=now)).waiting_since
         for now in (at + timedelta(minutes=9), AN_HOUR_LATER)
     ]
     assert told == [None, at]
 
 
-def test_readyz_notes_that_no_head_is_signed() -> None:
-    clocks = partial(Clocks, database=None, last_head=LATER)
+def test_readyz_notes_that_no_checkpoint_is_signed() -> None:
+    clocks = partial(Clocks, database=None, last_checkpoint=LATER)
     fine, late = LATER + timedelta(minutes=9), AN_HOUR_LATER
     assert sealing_stopped(clocks(before=fine, after=fine)) == {}
     assert "1:00:00" in sealing_stopped(clocks(before=late, after=late))["sealing"]
 
 
 def _skipped(database: Database, log: SealedLog, now: datetime) -> str:
-    return "\n".join(database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=now)).skipped)
+    return "\n".join(database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=now)).skipped)
 
 
 def _record(database: Database, number: int, *, minutes: int) -> None:
@@ -71,7 +71,7 @@ def test_verify_is_not_content_where_a_running_server_seals_nothing(database: Da
     assert "2026-11-25 15:22:00 UTC" in told
 
 
-def test_verify_is_not_content_where_a_head_leaves_out_an_event_of_long_before_it(database: Database) -> None:
+def test_verify_is_not_content_where_a_checkpoint_leaves_out_an_event_of_long_before_it(database: Database) -> None:
     log = fill(database)
     _record(database, 100, minutes=-10)
     assert "a server was running at 2026-11-25 15:10:00 UTC" in _skipped(database, log, AN_HOUR_LATER)

@@ -39,7 +39,7 @@ def _refuse_lie(old: Old, named: dict[str, Any]) -> None:
     old.run(text(LIE))
     assert old.report().findings
     digests = old.database.read(lambda tx: dropped_counts(tx.connection, AUGUST))
-    claims = {"before": "2026-08", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed} | named
+    claims = {"before": "2026-08", "by": "ann", "export_sha256": "00" * 32, "checkpoint": outside.signed} | named
     signed = sign_drop(
         claims | {"counts": dict(digests), "tables": {}, "authority_version": 1},
         at=old.now,

@@ -147,7 +147,7 @@ def test_nothing_that_is_set_for_a_session_and_taken_back_changes_an_answer(plac
     assert misled == {}
     auditor = open_database(place.url)
     try:
-        report = auditor.read(lambda tx: verify(tx, place.log.keys, [place.log.head], now=LATER))
+        report = auditor.read(lambda tx: verify(tx, place.log.keys, [place.log.checkpoint], now=LATER))
     finally:
         auditor.close()
     assert report.findings == ()
@@ -159,7 +159,7 @@ def test_row_security_makes_a_reader_fail_and_hides_nothing(place: Place) -> Non
     try:
         with pytest.raises(ProgrammingError, match="row-level security"):
             server.read(lambda tx: _numbers(tx.connection))
-        report = server.read(lambda tx: verify(tx, place.log.keys, [place.log.head], now=LATER))
+        report = server.read(lambda tx: verify(tx, place.log.keys, [place.log.checkpoint], now=LATER))
     finally:
         server.close()
     assert "The policy hiding of events is not one that AuthSec makes" in "\n".join(report.findings)

@@ -28,7 +28,7 @@ OF_ADMINS = {
 OF_OPERATORS = {"bindProofs", "tryToken"}  # at a trusted issuer, and about clients
 ASKED_BY_VIEWERS = {"compareConfiguration"}  # a question of several lines, which no address could hold
 AT_THE_MACHINE = {"makeSetupLink"}  # no key makes a way in for a person
-NOT_YET = {"getAuditHead": 404, "rotateSealingKey": 409}  # nothing is sealed here
+NOT_YET = {"getAuditCheckpoint": 404, "rotateSealingKey": 409}  # nothing is sealed here
 
 ELSEWHERE = {  # what the estate's usual thing is not fit for
     "addProof": {"client": "keeper"},

@@ -19,7 +19,7 @@ from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.heads import Head, Keys
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.views import as_json
@@ -41,10 +41,10 @@ Reader = Callable[[Tx], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedLog:
-    """What an outsider has of it: the keys, a head, and which events that head covers."""
+    """What an outsider has of it: the keys, a checkpoint, and which events that checkpoint covers."""
 
     keys: Keys
-    head: Head
+    checkpoint: Checkpoint
     covered: frozenset[int]
     answers: Mapping[str, Any] = field(repr=False)  # of all readers
 
@@ -157,7 +157,7 @@ def _fill(database: Database) -> SealedLog:
     found = database.read(lambda tx: answers(tx, covered))
     silent = [name for name, answer in found.items() if _is_empty(answer)]
     assert not silent, f"Readers that find nothing notice no change: {silent}"
-    return SealedLog(keys=keys.by_kid(), head=report.last, covered=covered, answers=found)
+    return SealedLog(keys=keys.by_kid(), checkpoint=report.last, covered=covered, answers=found)
 
 
 def _is_empty(answer: Any) -> bool:

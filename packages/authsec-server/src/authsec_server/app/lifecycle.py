@@ -21,7 +21,7 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
 from authsec_server.app.runtime import Runtime
-from authsec_server.app.services import Services, heads_of, services_of
+from authsec_server.app.services import Services, checkpoints_of, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
@@ -30,7 +30,7 @@ from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, open_database
-from authsec_server.db.served import last_heads_file, last_issuer
+from authsec_server.db.served import last_checkpoints_file, last_issuer
 from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
 from authsec_server.keys.sealing_keys import SealingKeys
@@ -86,7 +86,7 @@ def lifespan(
     """Return a lifespan that runs the maintenance and all `followers` while the server serves.
 
     `followers` include the sealer of the audit log and the readers of the audit log and the revocation feed. While
-    `withheld` returns true, no maintenance runs: the database is older than its outside heads.
+    `withheld` returns true, no maintenance runs: the database is older than its outside checkpoints.
     """
 
     @asynccontextmanager
@@ -157,10 +157,10 @@ def open_authority(
         if local_operator:
             database.migrate()
             settings = as_served(settings, database)
-            comparison = comparison_of(heads_as_served(settings, database), database)
+            comparison = comparison_of(checkpoints_as_served(settings, database), database)
             comparison.read_file()
         else:
-            comparison = comparison_of(settings.audit_heads, database)
+            comparison = comparison_of(settings.audit_checkpoints, database)
             comparison.read_file()  # before the database: another server may write to both
             database.migrate()
         services = services_of(settings, database, comparison, local_operator, runtime or Runtime())
@@ -175,7 +175,7 @@ def open_authority(
 
 
 def _compare_for_command(comparison: Comparison) -> None:
-    """Compare the database with its outside heads, as a server does, so that the command can report the problem.
+    """Compare the database with its outside checkpoints, as a server does, so that the command can report the problem.
 
     Without the file of the sealing key, there is no comparison.
     """
@@ -189,7 +189,7 @@ def refuse_to_serve(settings: Settings) -> None:
     """Raise `StartupRefused` for errors that the settings alone show, before the server creates anything."""
     runtime = Runtime()
     settings.issuer  # noqa: B018 - it raises
-    heads_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
+    checkpoints_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
 
 
 def as_served(settings: Settings, database: Database) -> Settings:
@@ -202,9 +202,9 @@ def as_served(settings: Settings, database: Database) -> Settings:
     return settings.model_copy(update={"public_url": issuer})
 
 
-def heads_as_served(settings: Settings, database: Database) -> str:
-    """Return the location of outside heads: from the settings, else the file of the last server with this data."""
-    return settings.audit_heads or database.read(last_heads_file)
+def checkpoints_as_served(settings: Settings, database: Database) -> str:
+    """Return where outside checkpoints are: as the settings say, else the file of the last server with this data."""
+    return settings.audit_checkpoints or database.read(last_checkpoints_file)
 
 
 def _bootstrap_key(services: Services) -> AdminKey | None:

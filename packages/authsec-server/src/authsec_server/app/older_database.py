@@ -1,4 +1,4 @@
-"""Detect a database that is older than its outside heads, report it, and serve again after a recorded restore."""
+"""Detect a database that is older than its outside checkpoints, report it, and serve again after a recorded restore."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PROBES: Final = frozenset({health.LIVE, health.READY})
 
 
 def compare(comparison: Comparison) -> None:
-    """Compare the database with its outside heads and log the difference. Raises `Unavailable`."""
+    """Compare the database with its outside checkpoints and log the difference. Raises `Unavailable`."""
     _tell(comparison, comparison.compare())
     if comparison.not_compared:
-        log.warning("the database was not compared with its outside heads", why=comparison.not_compared)
+        log.warning("the database was not compared with its outside checkpoints", why=comparison.not_compared)
 
 
 def _tell(comparison: Comparison, problem: str | None) -> None:
@@ -61,15 +61,15 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
             try:
                 await anyio.to_thread.run_sync(look)
             except Unavailable:
-                log.debug("the comparison with outside heads waits for the database")
+                log.debug("the comparison with outside checkpoints waits for the database")
             except Exception as error:  # noqa: BLE001 - whatever it was, the next look must come
-                log.error("the comparison with outside heads failed", error=type(error).__name__)
+                log.error("the comparison with outside checkpoints failed", error=type(error).__name__)
 
     return run
 
 
 def may_be_read(method: str, path: str) -> bool:
-    """Whether the server answers this request while the database is older than its outside heads.
+    """Whether the server answers this request while the database is older than its outside checkpoints.
 
     The server answers requests that only show its state. The server does not serve:
 

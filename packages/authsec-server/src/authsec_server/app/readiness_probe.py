@@ -39,18 +39,18 @@ READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 whi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """The server's time before and after it read the database's time, and the time of the last signed head."""
+    """The server's time before and after it read the database's time, and the time of the last signed checkpoint."""
 
     before: datetime
     after: datetime
     database: datetime | None
-    last_head: datetime | None
+    last_checkpoint: datetime | None
 
 
 class ReadinessProbe:
     """A probe of the database that reports to `readiness`. Adds checks to `liveness` for failures that need a restart.
 
-    While `withheld` returns true, the probe writes nothing: the database is older than its outside heads.
+    While `withheld` returns true, the probe writes nothing: the database is older than its outside checkpoints.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ReadinessProbe:
         else:
             self._clocks = clocks
             self._wrong_clock = wrong_clock(clocks)
-            self._clock_differs = wrong_clock(replace(clocks, last_head=None)) is not None
+            self._clock_differs = wrong_clock(replace(clocks, last_checkpoint=None)) is not None
             self._readiness.probe_succeeded()
 
     async def run(self) -> None:
@@ -131,7 +131,7 @@ class ReadinessProbe:
         before = self._now()
         database = write_durably(tx)
         after = self._now()
-        return Clocks(before=before, after=after, database=database, last_head=sealing.last_head_at(tx))
+        return Clocks(before=before, after=after, database=database, last_checkpoint=sealing.last_checkpoint_at(tx))
 
     def _tell(self) -> None:
         problem = self._readiness.problem()
@@ -177,9 +177,9 @@ def _problem(failure: Unavailable) -> ReadinessProblem:
 
 def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
     """Return a problem if this server's clock is unsafe for timestamps. A difference of up to 30 seconds is allowed."""
-    if clocks.last_head is not None and clocks.last_head - clocks.after > CLOCK_TOLERANCE:
-        behind = clocks.last_head - clocks.after
-        return _wrong(f"{_rounded(behind)} behind the last signed head of the audit log")
+    if clocks.last_checkpoint is not None and clocks.last_checkpoint - clocks.after > CLOCK_TOLERANCE:
+        behind = clocks.last_checkpoint - clocks.after
+        return _wrong(f"{_rounded(behind)} behind the last signed checkpoint of the audit log")
     if clocks.database is not None and clocks.before - clocks.database > CLOCK_TOLERANCE:
         return _wrong(f"{_rounded(clocks.before - clocks.database)} ahead of the database's")
     if clocks.database is not None and clocks.database - clocks.after > CLOCK_TOLERANCE:
@@ -188,16 +188,18 @@ def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
 
 
 def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
-    """Return a note for `/readyz` if no head was signed for too long. A running server signs one each minute.
+    """Return a note for `/readyz` if no checkpoint was signed for too long. A running server signs one each minute.
 
     Somebody may hold the lock of the sealer. The server still issues tokens, because agents are not the cause.
     """
-    if clocks is None or clocks.last_head is None or clocks.after - clocks.last_head <= sealing.OVERDUE_AFTER:
+    if (
+        clocks is None
+        or clocks.last_checkpoint is None
+        or clocks.after - clocks.last_checkpoint <= sealing.OVERDUE_AFTER
+    ):
         return {}
-    waited = _rounded(clocks.after - clocks.last_head)
-    return {
-        "sealing": f"No head of the audit log was signed for {waited}. See the server's log, and: authsec audit verify"
-    }
+    waited = _rounded(clocks.after - clocks.last_checkpoint)
+    return {"sealing": f"No checkpoint was signed for {waited}. See the server's log, and: authsec audit verify"}
 
 
 def _wrong(difference: str) -> ReadinessProblem:

@@ -15,14 +15,21 @@ from pathlib import Path
 from authsec.jose import PrivateKey
 
 from authsec_server.accounts import links, sessions
-from authsec_server.app.lifecycle import as_served, heads_as_served
+from authsec_server.app.lifecycle import as_served, checkpoints_as_served
 from authsec_server.app.runtime import Runtime
 from authsec_server.app.services import Keyring, keyring_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.heads import Keys
-from authsec_server.audit.sealing.outside import Lost, find_problem, has_heads, lost_of, outside_heads, unverified
+from authsec_server.audit.sealing.checkpoints import Keys
+from authsec_server.audit.sealing.outside import (
+    Lost,
+    find_problem,
+    has_checkpoints,
+    lost_of,
+    outside_checkpoints,
+    unverified,
+)
 from authsec_server.audit.sealing.restores import Restore, restores_in, sign_restore
 from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
@@ -67,32 +74,32 @@ class Restoration:
     settings: Settings
     runtime: Runtime
 
-    def heads_file(self) -> Path | None:
-        """Return the file to which the server of this data appends heads, or None if it is unknown or missing."""
-        where = heads_as_served(self.settings, self.database)
+    def checkpoints_file(self) -> Path | None:
+        """Return the file to which the server of this data appends checkpoints, or None if it is unknown or missing."""
+        where = checkpoints_as_served(self.settings, self.database)
         return Path(where) if where and "://" not in where and Path(where).exists() else None
 
     def lost(self, lines: Sequence[str]) -> Lost:
-        """Return the data about the lost time in these lines of files with outside heads."""
+        """Return the data about the lost time in these lines of files with outside checkpoints."""
         return lost_of(lines, self.keyring.sealing_keyring.by_kid(), self.settings.issuer)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
-        """Return the last recorded restore, and whether the database is as new as every later head.
+        """Return the last recorded restore, and whether the database is as new as every later checkpoint.
 
-        The second value is false if a head in these lines is newer than the database. Without a head signed after the
-        record, the authority version decides: the restored backup may also contain a change after the record.
+        The second value is false if a checkpoint in these lines is newer than the database. Without a checkpoint signed
+        after the record, the authority version decides: the restored backup may also contain a change after the record.
         """
         known = self.keyring.sealing_keyring.by_kid()
         found = self.database.read(lambda tx: restores_in(tx.connection, known))
         if not found:
             return None, False
         last = found[-1]
-        outside = outside_heads(_since(lines, last, known), known, self.settings.issuer)
+        outside = outside_checkpoints(_since(lines, last, known), known, self.settings.issuer)
 
         def is_up_to_date(tx: Tx) -> bool:
             if self.database.lacks_wal or find_problem(tx, outside, known):
                 return False
-            return tx.version == last.authority_version or has_heads(tx, outside, known)
+            return tx.version == last.authority_version or has_checkpoints(tx, outside, known)
 
         return last, self.database.read(is_up_to_date)
 
@@ -155,7 +162,7 @@ class Restoration:
             at=act.now,
             authority_version=restored.authority_version,
             size=sealing.sealed(tx),
-            heads_until=max(act.now, restored.lost.until or act.now),
+            checkpoints_until=max(act.now, restored.lost.until or act.now),
             unknown_keys=tuple(sorted(restored.lost.unknown_keys)),
             revoked_keys=tuple(restored.revoked_unknown),
             version_before=restored.version_before,
@@ -163,8 +170,8 @@ class Restoration:
         detail = {
             "version_before": restored.version_before,
             "revoked_keys": [*restored.revoked, *restored.revoked_unknown],
-            "newest_head": newest.signed if newest else None,
-            "newest_head_at": rfc3339(newest.at) if newest else None,
+            "newest_checkpoint": newest.signed if newest else None,
+            "newest_checkpoint_at": rfc3339(newest.at) if newest else None,
             "record": sign_restore(restore, issuer=self.settings.issuer, key=key),
         }
         audit.record_act(tx, act, EventKind.AUTHORITY_RESTORED, detail=detail)
@@ -196,11 +203,11 @@ def _restore(
 
 
 def _since(lines: Sequence[str], last: Restore, known: Keys) -> list[str]:
-    """Return the lines with heads that are newer than the restore record or that unknown keys signed.
+    """Return the lines with checkpoints that are newer than the restore record or that unknown keys signed.
 
-    The filter reads claims without verifying them: to verify every head of some days takes a minute.
+    The filter reads claims without verifying them: to verify every checkpoint of some days takes a minute.
     """
-    until = last.heads_until.timestamp()
+    until = last.checkpoints_until.timestamp()
 
     def may_count(line: str) -> bool:
         kid, claims = unverified(line.strip())

@@ -19,11 +19,11 @@ from authsec_server.attestation.explain.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveAuditLog
-from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.sinks import HeadsElsewhere, heads_elsewhere
+from authsec_server.audit.sealing.sinks import CheckpointsElsewhere, checkpoints_elsewhere
 from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
@@ -57,7 +57,7 @@ from authsec_server.web.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The authority's own keys: for tokens, for heads of the revocation feed and for heads of the audit log."""
+    """The authority's own keys: for tokens, for heads of the revocation feed and for checkpoints of the audit log."""
 
     signer: Signer
     custodian: Custodian
@@ -113,7 +113,7 @@ class Services:
     told: Streams
     sealer: Sealer
     dropper: Dropper
-    elsewhere: HeadsElsewhere
+    elsewhere: CheckpointsElsewhere
     comparison: Comparison
     site: UnitOfWork
     api_credentials: ApiCredentials
@@ -143,16 +143,16 @@ def services_of(
         count_refusal=audit.count_not_permitted,
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
-    elsewhere = heads_of(settings, trust.outbound, runtime)
+    elsewhere = checkpoints_of(settings, trust.outbound, runtime)
     if not local_operator:
         elsewhere.check()
         keyring.sealing_keyring.check()
     readiness.notes += [lambda: _undelivered(elsewhere), lambda: _not_compared(comparison)]
     readiness.checks.append(lambda: _older(comparison))
 
-    def give(head: Head) -> None:
-        comparison.note(head)
-        elsewhere.give(head)
+    def give(checkpoint: Checkpoint) -> None:
+        comparison.note(checkpoint)
+        elsewhere.give(checkpoint)
 
     probe = ReadinessProbe(
         database,
@@ -170,7 +170,7 @@ def services_of(
         now=now,
         give=give,
         token_keys=keys.signing_kids,
-        # A head of a clock that is ahead would make servers whose clocks are right unready.
+        # A checkpoint of a clock that is ahead would make servers whose clocks are right unready.
         paused=lambda: comparison.problem is not None or probe.clock_differs(),
     )
     return Services(
@@ -206,24 +206,26 @@ def services_of(
     )
 
 
-def heads_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> HeadsElsewhere:
-    """Return the sender of audit log heads to the file or address that the settings name."""
-    return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=runtime.now)
+def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> CheckpointsElsewhere:
+    """Return the sender of audit log checkpoints to the file or address that the settings name."""
+    return checkpoints_elsewhere(
+        settings.audit_checkpoints, settings.audit_checkpoints_token_file, outbound, now=runtime.now
+    )
 
 
-def _undelivered(elsewhere: HeadsElsewhere) -> dict[str, str]:
-    """Return a note for `/readyz` if heads are not delivered. The server still issues tokens."""
+def _undelivered(elsewhere: CheckpointsElsewhere) -> dict[str, str]:
+    """Return a note for `/readyz` if checkpoints are not delivered. The server still issues tokens."""
     since = elsewhere.standing().undelivered_since
-    return {} if since is None else {"audit_heads_undelivered_since": rfc3339(since)}
+    return {} if since is None else {"audit_checkpoints_undelivered_since": rfc3339(since)}
 
 
 def _not_compared(comparison: Comparison) -> dict[str, str]:
-    """Return a note for `/readyz` with the reason why the database was not compared with its outside heads."""
-    return {"audit_heads_not_compared": comparison.not_compared} if comparison.not_compared else {}
+    """Return a note for `/readyz` with the reason why the database was not compared with its outside checkpoints."""
+    return {"audit_checkpoints_not_compared": comparison.not_compared} if comparison.not_compared else {}
 
 
 def _older(comparison: Comparison) -> ReadinessProblem | None:
-    """Return a problem if the database is older than its outside heads.
+    """Return a problem if the database is older than its outside checkpoints.
 
     The server then issues nothing until an operator records the restore.
     """

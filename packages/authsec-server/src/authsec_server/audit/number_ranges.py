@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.counting import hour_of
-from authsec_server.audit.store import events, number_ranges, seal_heads
+from authsec_server.audit.store import checkpoints, events, number_ranges
 
 Range = tuple[int, int]
 _HIGHEST = 2**63 - 1
@@ -60,12 +60,14 @@ def between(connection: Connection, since: datetime | None, until: datetime | No
 
 
 def _sealed_through(connection: Connection) -> int:
-    """Return the number up to which every event is sealed, according to the newest head; 0 without one.
+    """Return the number up to which every event is sealed, according to the newest checkpoint; 0 without one.
 
-    The signature of the head is not verified here.
-    A forged head only hides events that are not sealed yet, and `verify` reports the head.
+    The signature of the checkpoint is not verified here.
+    A forged checkpoint only hides events that are not sealed yet, and `verify` reports the checkpoint.
     """
-    newest = select(cast(seal_heads.c.signed, LargeBinary)).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc())
+    newest = select(cast(checkpoints.c.signed, LargeBinary)).order_by(
+        checkpoints.c.size.desc(), checkpoints.c.at.desc()
+    )
     signed = bytes(connection.execute(newest.limit(1)).scalar_one_or_none() or b"")
     try:
         through = int(json.loads(urlsafe_b64decode(signed.split(b".")[1] + b"=="))["through"])

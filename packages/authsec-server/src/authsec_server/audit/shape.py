@@ -135,7 +135,7 @@ _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value can be the number of a sealed event: a head writes numbers in JSON.
+    """Whether the value can be the number of a sealed event: a checkpoint writes numbers in JSON.
 
     Readers show events with higher numbers too: after raw SQL inserted one, SQLite continues from that number.
     """

@@ -115,9 +115,9 @@ sealed_events = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
-# The signed heads of the log: of each minute the last, of each size the first and the last.
-seal_heads = Table(
-    "seal_heads",
+# The signed checkpoints of the log: of each minute the last, of each size the first and the last.
+checkpoints = Table(
+    "checkpoints",
     metadata,
     Column("size", BigId, primary_key=True, autoincrement=False),
     Column("at", Instant, primary_key=True),

@@ -1,4 +1,4 @@
-"""Readers of the files that verify the sealed audit log (keys, heads, exports), and the parameter type for months."""
+"""Readers of the files that verify the sealed audit log: keys, checkpoints and exports. And the type of months."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ import click
 from authsec import strict_json
 from authsec.jose import JoseError, PublicKey
 
+from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, Keys, NoCheckpoint, read_checkpoint
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, NoHead, read_head
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli.files import read_named
 from authsec_server.cli.transport import CallFailed
 
 _MAX_FILE = 64 * 1024
-_MAX_HEADS = 1024 * 1024 * 1024  # a head each second of a month
+_MAX_CHECKPOINTS = 1024 * 1024 * 1024  # a checkpoint each second of a month
 _HOW_KEYS = "Get them from the authority while you trust it, and keep them: authsec audit keys > FILE"
-_HOW_HEAD = "A head is the one line that this prints: authsec audit head > FILE"
+_HOW_CHECKPOINT = "A checkpoint is the one line that this prints: authsec audit checkpoint > FILE"
 _HOW_EXPORT = "One is what this prints, into a file of its own: authsec audit export-sealed > FILE"
 _MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptHeads:
-    """The heads from the files, and the lines that are no valid heads.
+class KeptCheckpoints:
+    """The checkpoints from the files, and the lines that are no valid checkpoints.
 
-    `heads` are the heads to verify with. `refused` has a sentence for each file with a head that no key has
-    signed. The sentence is about the first such head; `more` is the number of the others. `torn` has a sentence
-    for each file with incomplete lines; `lines` is the number of these lines in all files.
+    `checkpoints` are the checkpoints to verify with. `refused` has a sentence for each file with a checkpoint that no
+    key has signed. The sentence is about the first such checkpoint; `more` is the number of the others. `torn` has a
+    sentence for each file with incomplete lines; `lines` is the number of these lines in all files.
     """
 
-    heads: tuple[Head, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
     refused: tuple[str, ...] = ()
     more: int = 0
     torn: tuple[str, ...] = ()
     lines: int = 0
 
     def and_these(self, report: Report) -> Report:
-        """Return the report with the refused heads added to the findings."""
+        """Return the report with the refused checkpoints added to the findings."""
         return replace(report, findings=(*self.refused, *report.findings), more=self.more + report.more)
 
 
@@ -85,13 +85,15 @@ def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
     """Read the keys in the file, by thumbprint, and the maximum number of leaves for each key.
 
     Each key is identified by its computed thumbprint. The names in the file are ignored. For some keys, the
-    file limits how many leaves a head of the key may cover. The second mapping has these limits. Raises
+    file limits how many leaves a checkpoint of the key may cover. The second mapping has these limits. Raises
     `CallFailed`.
     """
     try:
         listed = strict_json.loads(read_named(path, at_most=_MAX_FILE, remedy=_HOW_KEYS), max_bytes=_MAX_FILE)
         found = {
-            PublicKey.from_jwk(each): each.get("heads_up_to") for each in listed["keys"] if each.get("kty") == "OKP"
+            PublicKey.from_jwk(each): each.get("checkpoints_up_to")
+            for each in listed["keys"]
+            if each.get("kty") == "OKP"
         }
         ends = {key.thumbprint(): int(end) for key, end in found.items() if end is not None}
     except (strict_json.StrictJsonError, JoseError, KeyError, TypeError, ValueError, AttributeError):
@@ -107,11 +109,11 @@ def read_given(path: Path) -> Given:
         return Given(str(path), Exported(path))
 
 
-def read_heads(paths: Sequence[Path], known: Keys) -> KeptHeads:
-    """Read the heads in the files, one head on each line. Raises `CallFailed`."""
-    each = [_heads_in(path, known) for path in paths]
-    return KeptHeads(
-        heads=tuple(head for file in each for head in file.heads),
+def read_checkpoints(paths: Sequence[Path], known: Keys) -> KeptCheckpoints:
+    """Read the checkpoints in the files, one checkpoint on each line. Raises `CallFailed`."""
+    each = [_checkpoints_in(path, known) for path in paths]
+    return KeptCheckpoints(
+        checkpoints=tuple(checkpoint for file in each for checkpoint in file.checkpoints),
         refused=tuple(sentence for file in each for sentence in file.refused),
         more=sum(file.more for file in each),
         torn=tuple(sentence for file in each for sentence in file.torn),
@@ -119,21 +121,21 @@ def read_heads(paths: Sequence[Path], known: Keys) -> KeptHeads:
     )
 
 
-def _heads_in(path: Path, known: Keys) -> KeptHeads:
-    lines = read_named(path, at_most=_MAX_HEADS, remedy=_HOW_HEAD).decode("utf-8", "replace").splitlines()
-    heads, torn, refused = list[Head](), list[int](), list[str]()
+def _checkpoints_in(path: Path, known: Keys) -> KeptCheckpoints:
+    lines = read_named(path, at_most=_MAX_CHECKPOINTS, remedy=_HOW_CHECKPOINT).decode("utf-8", "replace").splitlines()
+    checkpoints, torn, refused = list[Checkpoint](), list[int](), list[str]()
     for number, line in enumerate(map(str.strip, lines), 1):
         try:
-            heads += [read_head(line, known)] if line else []
-        except NoHead:  # where it is only appended to, a line that a full disk has torn stays for good
+            checkpoints += [read_checkpoint(line, known)] if line else []
+        except NoCheckpoint:  # where it is only appended to, a line that a full disk has torn stays for good
             torn.append(number)
-        except HeadRefused as why:
+        except CheckpointRefused as why:
             at = f"line {number} of " if len(lines) > 1 else ""
-            refused.append(f"The head in {at}{path} {why}.")
-    if not heads and not refused:
-        raise no_head(path, lines)
-    return KeptHeads(
-        heads=tuple(heads),
+            refused.append(f"The checkpoint in {at}{path} {why}.")
+    if not checkpoints and not refused:
+        raise no_checkpoint(path, lines)
+    return KeptCheckpoints(
+        checkpoints=tuple(checkpoints),
         refused=tuple(refused[:1]),
         more=len(refused[1:]),
         torn=(_torn(path, torn),) if torn else (),
@@ -141,19 +143,19 @@ def _heads_in(path: Path, known: Keys) -> KeptHeads:
     )
 
 
-def no_head(path: Path, lines: Sequence[str]) -> CallFailed:
-    """Build the error for a file without a head: what the file contains, and how to print a head."""
+def no_checkpoint(path: Path, lines: Sequence[str]) -> CallFailed:
+    """Build the error for a file without a checkpoint: what the file contains, and how to print a checkpoint."""
     if not any(map(str.strip, lines)):
         what = "it is empty"
     else:
         what = "its one line is none" if len(lines) == 1 else f"none of its {len(lines):,} lines is one"
-    return CallFailed(f"{path} holds no head: {what}.", _HOW_HEAD)
+    return CallFailed(f"{path} holds no checkpoint: {what}.", _HOW_CHECKPOINT)
 
 
 def _torn(path: Path, numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
-        return f"Line {numbers[0]} of {path} holds no whole head, and was left out."
-    return f"{len(numbers):,} lines of {path} hold no whole head, the first is line {numbers[0]}: they were left out."
+        return f"Line {numbers[0]} of {path} holds no whole checkpoint, and was left out."
+    return f"{len(numbers):,} lines of {path} are no whole checkpoints, first line {numbers[0]}: they were left out."
 
 
 @contextmanager

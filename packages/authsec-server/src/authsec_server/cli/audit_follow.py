@@ -30,7 +30,7 @@ _POLL: Final = 0.5  # seconds; sealing itself waits for up to one
 _RETRY: Final = 5.0
 _PAGE: Final = 200
 _LOOKS: Final = 20  # ten seconds: a page is read in one snapshot, so no honest log has a gap
-_SILENT: Final = timedelta(minutes=3)  # a head is signed each minute
+_SILENT: Final = timedelta(minutes=3)  # a checkpoint is signed each minute
 _MAX_STATE: Final = 4096
 _ANEW: Final = "See whether it is as it was sealed: authsec audit verify. To copy it anew, name another file."
 
@@ -67,12 +67,12 @@ class Follower:
         if leaves:
             self.place, self.leaf = leaves[-1]["place"], leaves[-1]["leaf"]
         else:
-            self._mind(page["head_at"])
+            self._mind(page["checkpoint_at"])
         items: Sequence[Mapping[str, Any]] = page["items"]
         return items
 
     def _lacks(self, leaves: Sequence[Mapping[str, Any]], sealed: int) -> bool:
-        """Whether a place is missing, or is beyond the newest head. Raises `CallFailed` where that stays so.
+        """Whether a place is missing, or is beyond the newest checkpoint. Raises `CallFailed` where that stays so.
 
         The attack: a seal is moved for a moment, so that its event never comes, or that no later event does.
         """
@@ -104,13 +104,13 @@ class Follower:
     def _page(self, after: int, limit: int) -> Any:
         return self.caller.get("events/sealed", limit=limit, cursor=None if after < 0 else str(after))
 
-    def _mind(self, head_at: str | None) -> None:
-        """Warn if nothing is sealed: the newest head is too old, or there is none.
+    def _mind(self, checkpoint_at: str | None) -> None:
+        """Warn if nothing is sealed: the newest checkpoint is too old, or there is none.
 
         Without this check, a quiet log and a server that does not seal look the same.
         """
-        if head_at is None or datetime.now(UTC) - datetime.fromisoformat(head_at) > _SILENT:
-            since = f"since {when(head_at)} UTC" if head_at else "so far"
+        if checkpoint_at is None or datetime.now(UTC) - datetime.fromisoformat(checkpoint_at) > _SILENT:
+            since = f"since {when(checkpoint_at)} UTC" if checkpoint_at else "so far"
             self._tell(f"Nothing was sealed {since}, and events come once they are: is a server running?")
         else:
             self._told = ""

@@ -11,22 +11,24 @@ import click
 from authsec.exit_status import Exit
 
 from authsec_server.audit.sealing.trail import Dropping, RecordedRestore, Report
-from authsec_server.cli.audit_files import KeptHeads, readable, sha256_of
+from authsec_server.cli.audit_files import KeptCheckpoints, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
 
 LATE_TOLD: Final = 20  # groups of events that were sealed late: the newest, for the others were told by then
 
 
-def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path]) -> None:
+def tell(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[Path]) -> None:
     """Print the report, and exit with the matching exit status."""
     report = kept.and_these(report)
     for sentence in kept.torn:
         output.note(sentence)
-    heads = {"checked": len(kept.heads), "lines_without_head": kept.lines}
+    checkpoints = {"checked": len(kept.checkpoints), "lines_without_checkpoint": kept.lines}
     with readable():
         digests = frozenset(map(sha256_of, given if report.dropped else ()))
-    output.result(_as_json(report, digests) | {"heads": heads}, *_for_people(report, len(kept.heads), digests))
+    output.result(
+        _as_json(report, digests) | {"checkpoints": checkpoints}, *_for_people(report, len(kept.checkpoints), digests)
+    )
     if not report.as_sealed:
         click.get_current_context().exit(Exit.FOUND)
     if report.not_checkable:
@@ -49,7 +51,7 @@ def _as_json(report: Report, digests: Set[str]) -> dict[str, Any]:
         "sealed": report.sealed,
         "not_sealed_yet": report.not_yet,
         "waiting_since": rfc3339(report.waiting_since) if report.waiting_since else None,
-        "last_head_at": rfc3339(report.last.at) if report.last else None,
+        "last_checkpoint_at": rfc3339(report.last.at) if report.last else None,
         "findings": list(report.findings),
         "more_findings": report.more,
         "not_checkable": report.not_checkable,
@@ -74,7 +76,7 @@ def _as_json(report: Report, digests: Set[str]) -> dict[str, Any]:
                 "version_before": each.record.version_before,
                 "authority_version": each.record.authority_version,
                 "sealed": each.record.size,
-                "head_at": rfc3339(each.head_at),
+                "checkpoint_at": rfc3339(each.checkpoint_at),
             }
             for each in report.restores
         ],
@@ -97,9 +99,9 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
         yet += f", the first since {when(rfc3339(report.waiting_since))} UTC: no server seals"
     events = f"{report.sealed:,} event{'' if report.sealed == 1 else 's'} sealed"
     last = (
-        f"The last head was signed at {when(rfc3339(report.last.at))} UTC."
+        f"The last checkpoint was signed at {when(rfc3339(report.last.at))} UTC."
         if report.last
-        else ("There is no head that these keys signed.")
+        else ("There is no checkpoint that these keys signed.")
     )
     dropped = [
         *(_dropped(each, digests) for each in report.dropped),
@@ -107,17 +109,17 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
         *_late(report),
         *report.unchecked,
     ]
-    heads = "the head" if kept == 1 else f"all {kept:,} heads"
+    checkpoints = "the checkpoint" if kept == 1 else f"all {kept:,} checkpoints"
     if report.as_sealed:
-        fits = [f"It leads to {heads} that you kept."] if kept else []
+        fits = [f"It leads to {checkpoints} that you kept."] if kept else []
         if report.skipped or _of_other_exports(report, digests):
             return [styled(f"{events}, and nothing wrong was found{yet}.", "yellow"), *dropped, last, *fits]
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
-    compared = [f"It was compared with {heads} that you kept."] if kept else []
+    compared = [f"It was compared with {checkpoints} that you kept."] if kept else []
     more = [f"And {report.more:,} more."] if report.more else []
     if report.sealed and report.last is None:
         unsigned = (
-            f"{events}, but under no head that these keys signed: they are another authority's, or somebody else has "
+            f"{events}, but under no checkpoint of these keys: they are another authority's, or somebody else has "
             "written the log."
         )
         return [styled(unsigned, "red"), *report.findings, *more, *dropped, *compared]
@@ -131,8 +133,8 @@ def _restored(restore: RecordedRestore) -> str:
     before = f"{its.version_before:,} to " if its.version_before is not None else "raised to "
     lost = "Events after the backup are lost."
     if its.size:
-        signed = f", signed at {when(rfc3339(restore.head_at))} UTC" if restore.head_at else ""
-        lost = f"Events after the backup are lost: its last head covers {its.size:,} events{signed}."
+        signed = f", signed at {when(rfc3339(restore.checkpoint_at))} UTC" if restore.checkpoint_at else ""
+        lost = f"Events after the backup are lost: its last checkpoint covers {its.size:,} events{signed}."
     return f"Restored at {when(rfc3339(its.at))} UTC: authority version {before}{its.authority_version:,}. {lost}"
 
 
@@ -147,7 +149,7 @@ def _late(report: Report) -> Iterator[str]:
             what = f"{each.events:,} events from {each.first} to {each.last}, the oldest of {oldest} UTC, were"
             why = "they were"
         yield (
-            f"{what} sealed only at {sealed_at} UTC: no server sealed in between, {why} dated back, or heads were"
+            f"{what} sealed only at {sealed_at} UTC: no server sealed in between, {why} dated back, or checkpoints were"
             " deleted."
         )
     if events := report.more_late + sum(each.events for each in before):

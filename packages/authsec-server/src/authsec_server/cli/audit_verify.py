@@ -19,11 +19,11 @@ from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli.audit_files import (
     Exported,
-    KeptHeads,
+    KeptCheckpoints,
     Month,
     an_export,
+    read_checkpoints,
     read_given,
-    read_heads,
     read_keys,
     readable,
     sha256_of,
@@ -73,12 +73,13 @@ def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
 
 @click.command()
 @admin_command
-def head(caller: Caller, output: Output) -> None:
-    """Print the newest signed head of the sealed audit log. Store it on another machine.
+def checkpoint(caller: Caller, output: Output) -> None:
+    """Print the newest signed checkpoint of the sealed audit log. Store it on another machine.
 
-    With a stored head, `verify` finds an audit log that was cut or completely rewritten after the head was signed.
+    With a stored checkpoint, `verify` finds an audit log that was cut or completely rewritten after the checkpoint was
+    signed.
     """
-    answer = caller.get("events/head")
+    answer = caller.get("events/checkpoint")
     if answer["overdue"]:
         output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
     if answer["older"]:
@@ -90,27 +91,33 @@ def head(caller: Caller, output: Output) -> None:
     its = answer["elsewhere"]
     if its and its["undelivered_since"]:
         output.note(
-            f"The server could send no head elsewhere since {when(its['undelivered_since'])} UTC: {its['problem']}."
+            f"The server could send no checkpoint since {when(its['undelivered_since'])} UTC: {its['problem']}."
         )
-    output.result(answer, str(answer["head"]))
+    output.result(answer, str(answer["checkpoint"]))
 
 
 def _not_compared(caller: Caller, why: str) -> str:
-    """Describe why the database was not compared with its outside heads.
+    """Describe why the database was not compared with its outside checkpoints.
 
-    Without the comparison, nobody can say whether the database is older than its outside heads.
+    Without the comparison, nobody can say whether the database is older than its outside checkpoints.
     """
     if not isinstance(caller.reach, InProcess):
-        return f"The server did not compare its database with outside heads: {why}."
-    told = f"The database was not compared with outside heads: {why}. So nothing here says whether it is older."
-    return f"{told} Name their file: {ENV_PREFIX}AUDIT_HEADS=FILE"
+        return f"The server did not compare its database with outside checkpoints: {why}."
+    told = f"The database was not compared with outside checkpoints: {why}. So nothing here says whether it is older."
+    return f"{told} Name their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
 
 def _checking(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a verification: keys, heads and exports of dropped events."""
+    """Add the options of a verification: keys, checkpoints and exports of dropped events."""
     for option in (
         click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of what was dropped. Repeat."),
-        click.option("--head", "head_files", type=_FILE, multiple=True, help="Heads that were kept elsewhere. Repeat."),
+        click.option(
+            "--checkpoint",
+            "checkpoint_files",
+            type=_FILE,
+            multiple=True,
+            help="Checkpoints that were kept elsewhere. Repeat.",
+        ),
         click.option(
             "--key", "key_file", type=_FILE, required=True, help="The public keys that `authsec audit keys` printed."
         ),
@@ -132,7 +139,7 @@ def verify_database(
     caller: Caller,
     output: Output,
     key_file: Path,
-    head_files: tuple[Path, ...],
+    checkpoint_files: tuple[Path, ...],
     with_files: tuple[Path, ...],
     deep: bool,
 ) -> None:
@@ -141,22 +148,22 @@ def verify_database(
     Exit status 0: all is as sealed; the newest events may not be sealed yet.
 
     Exit status 3: an event was changed, dropped, inserted or reordered, or an index or a count would mislead
-    readers. Exit status 3 also means that nothing is sealed, or that none of the keys has signed a head.
+    readers. Exit status 3 also means that nothing is sealed, or that none of the keys has signed a checkpoint.
 
     Exit status 6: a part was not verified. Provide the export of dropped events or the permissions in the
     message, or start a server that seals the waiting events. Exit status 1: the audit log could not be verified.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    url, kept = caller.reach.settings.database_url, KeptHeads()
+    url, kept = caller.reach.settings.database_url, KeptCheckpoints()
     with _opened(url) as database, readable():
         try:
             reached = database.check(partial(verifying.keys_of, keys=known))
-            kept = read_heads(head_files, reached)
+            kept = read_checkpoints(checkpoint_files, reached)
             check = partial(
                 verifying.verify,
                 keys=known,
-                kept=kept.heads,
+                kept=kept.checkpoints,
                 given=[read_given(path) for path in with_files],
                 ends=ends,
                 now=Runtime().now(),
@@ -187,7 +194,7 @@ def _damaged(url: str) -> Report | None:
 def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it is lines of JSON for everybody
     """Print the whole sealed audit log as JSON Lines, to be verified elsewhere with `verify-export`.
 
-    Each line is an event with its seal, in the order of sealing, or a signed head.
+    Each line is an event with its seal, in the order of sealing, or a signed checkpoint.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     with _opened(caller.reach.settings.database_url) as database:
@@ -200,14 +207,14 @@ def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it 
 @_checking
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def verify_exported(
-    file: Path, key_file: Path, head_files: tuple[Path, ...], with_files: tuple[Path, ...], as_json: bool
+    file: Path, key_file: Path, checkpoint_files: tuple[Path, ...], with_files: tuple[Path, ...], as_json: bool
 ) -> None:
     """Verify the output of `export-sealed`, on any machine. The exit status is the same as for `verify`."""
     known, ends = read_keys(key_file)
     with readable(), an_export(file):
-        kept = read_heads(head_files, exporting.keys_of(Exported(file), known) if head_files else {})
+        kept = read_checkpoints(checkpoint_files, exporting.keys_of(Exported(file), known) if checkpoint_files else {})
         given = [read_given(path) for path in with_files]
-        report = exporting.verify_export(Exported(file), known, kept.heads, given, ends, now=Runtime().now())
+        report = exporting.verify_export(Exported(file), known, kept.checkpoints, given, ends, now=Runtime().now())
     tell(open_output(as_json=as_json), report, kept, with_files)
 
 

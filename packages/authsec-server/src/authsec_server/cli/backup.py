@@ -61,5 +61,5 @@ def _contents(file: Path) -> dict[str, Any]:
     """Read the authority version and the number of sealed events from the copy."""
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         (version,) = connection.execute("SELECT version FROM authority").fetchone()
-        (sealed,) = connection.execute("SELECT coalesce(max(size), 0) FROM seal_heads").fetchone()
+        (sealed,) = connection.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()
     return {"authority_version": version, "sealed_events": sealed}

@@ -113,12 +113,12 @@ def warn_of_another(before: str, issuer: str) -> None:
 
 
 def warn_of_older(problem: str) -> None:
-    """Warn that the authority issues no tokens because the database is older than its outside heads."""
+    """Warn that the authority issues no tokens because the database is older than its outside checkpoints."""
     click.echo(
         f"! {problem}\n"
         "  Nothing is issued and nothing is changed. If you restored a backup, run on this machine:\n\n"
-        f"    {command_line('admin', 'restored', '--head', 'FILE')}\n\n"
-        "  with the --data or --database of this server, and with its file of outside heads: they name the signing keys"
+        f"    {command_line('admin', 'restored', '--checkpoint', 'FILE')}\n\n"
+        "  with the --data or --database of this server, and its outside checkpoints: they name the signing keys"
         " made since.\n  The server then goes on by itself. See docs/backup.md.\n",
         err=True,
     )

@@ -116,7 +116,7 @@ class Opened:
         yield self
 
     def refuse_if_older(self) -> None:
-        """Raise `CallFailed` while the database is older than its outside heads."""
+        """Raise `CallFailed` while the database is older than its outside checkpoints."""
         if older := self.authority.comparison.problem:
             raise CallFailed(older, "Nothing is changed in an older database: see docs/backup.md.")
 

@@ -12,7 +12,7 @@ from authsec.exit_status import Exit
 from authsec_server.app.restoration import Restoration, Restored, open_restoration
 from authsec_server.audit.sealing.outside import Lost, last_lines, unverified
 from authsec_server.audit.sealing.restores import Restore
-from authsec_server.cli.audit_files import no_head
+from authsec_server.cli.audit_files import no_checkpoint
 from authsec_server.cli.caller import Caller, local_command
 from authsec_server.cli.confirm import confirm, say
 from authsec_server.cli.local import InProcess, errors_only, failed
@@ -23,13 +23,13 @@ from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
 
-MOST_BYTES = 256 * 1024 * 1024  # of each file, its end: a head each second of five days
+MOST_BYTES = 256 * 1024 * 1024  # of each file, its end: a checkpoint each second of five days
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _QUESTION = "Was this database restored from a backup? All tokens end, and all signing keys are replaced."
 
 
 @click.command("restored")
-@click.option("--head", "files", type=_FILE, multiple=True, help="Heads that were kept elsewhere. Repeat.")
+@click.option("--checkpoint", "files", type=_FILE, multiple=True, help="Checkpoints that were kept elsewhere. Repeat.")
 @click.option("--signing-key", "kids", metavar="KID", multiple=True, help="A further key to revoke. Repeat.")
 @click.option("--disable", "agents", metavar="AGENT", multiple=True, help="An agent that gets no token. Repeat.")
 @click.option("--again", is_flag=True, help="Record it although a restore is recorded and nothing is newer.")
@@ -54,7 +54,7 @@ def restored(
     seconds.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    lines = [line for file in files for line in _heads_in(file)]
+    lines = [line for file in files for line in _checkpoints_in(file)]
     try:
         with errors_only(), open_restoration(caller.reach.settings) as restoration:
             lines += _servers_lines(restoration, files)
@@ -82,27 +82,29 @@ def restored(
     output.result(_as_json(done), *_for_people(done, lines))
 
 
-def _heads_in(file: Path) -> Sequence[str]:
-    """Read the lines of a named file. Raises `CallFailed` if none of the lines is a head."""
+def _checkpoints_in(file: Path) -> Sequence[str]:
+    """Read the lines of a named file. Raises `CallFailed` if none of the lines is a checkpoint."""
     found = last_lines(file, MOST_BYTES)
     if found.unread or not file.exists():
-        raise CallFailed(f"{found.unread or f'There is no file {file}'}.", "Name a file with heads: --head FILE.")
+        raise CallFailed(
+            f"{found.unread or f'There is no file {file}'}.", "Name a file with checkpoints: --checkpoint FILE."
+        )
     if not any(unverified(line.strip())[0] for line in found.lines):
-        raise no_head(file, found.lines)
+        raise no_checkpoint(file, found.lines)
     return found.lines
 
 
 def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[str]:
-    """Read the lines of the heads file that the server appends to, unless this file is named already.
+    """Read the lines of the checkpoints file that the server appends to, unless this file is named already.
 
     Raises `CallFailed`.
     """
-    own = restoration.heads_file()
+    own = restoration.checkpoints_file()
     if own is None or own.absolute() in {file.absolute() for file in named}:
         return []
     found = last_lines(own, MOST_BYTES)
     if found.unread:
-        raise CallFailed(f"{found.unread}.", "The server appends its heads to this file. Make it readable.")
+        raise CallFailed(f"{found.unread}.", "The server appends its checkpoints to this file. Make it readable.")
     return found.lines
 
 
@@ -117,9 +119,9 @@ def _say_declared(output: Output, last: Restore, lines: Sequence[str], *, is_mor
     Raises `CallFailed` if the command also names keys to revoke or agents to disable.
     """
     newer = (
-        "No head that was read is newer than the database"
+        "No checkpoint that was read is newer than the database"
         if lines
-        else "Nothing was changed since, and no outside heads were read"
+        else "Nothing was changed since, and no outside checkpoints were read"
     )
     again = "If a backup was put back once more since then: --again."
     if is_more_wanted:
@@ -146,7 +148,7 @@ def _as_json(done: Restored) -> dict[str, Any]:
         "revoked_keys": list(done.revoked),
         "revoked_keys_of_the_lost_time": list(done.revoked_unknown),
         "disabled": list(done.disabled),
-        "newest_head_at": rfc3339(newest.at) if newest else None,
+        "newest_checkpoint_at": rfc3339(newest.at) if newest else None,
     }
 
 
@@ -166,7 +168,7 @@ def _foreseen(done: Restored) -> list[str]:
 def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
     count = len(done.revoked) + len(done.revoked_unknown)
     keys = "1 signing key is" if count == 1 else f"{count} signing keys are"
-    keep = ["Keep the old file of outside heads, and give the server a new one."] if lines else []
+    keep = ["Keep the old file of outside checkpoints, and give the server a new one."] if lines else []
     return [
         styled(
             f"Recorded. The authority version is {done.authority_version:,}; it was {done.version_before:,}.", "green"
@@ -181,16 +183,14 @@ def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
 
 
 def _about(lost: Lost, lines: Sequence[str]) -> list[str]:
-    """Describe the newest outside head, or why there is none."""
+    """Describe the newest outside checkpoint, or why there is none."""
     if lost.newest:
-        return [f"The newest outside head was signed at {when(rfc3339(lost.newest.at))} UTC."]
+        return [f"The newest outside checkpoint was signed at {when(rfc3339(lost.newest.at))} UTC."]
     if lost.unknown_keys:
-        return [
-            "The outside heads are signed by a sealing key that this database does not have: it is older than that."
-        ]
+        return ["The outside checkpoints are signed by a sealing key that this database lacks: it is older than that."]
     if lines:
-        return ["No head in these files is signed by a key of this database."]
+        return ["No checkpoint in these files is signed by a key of this database."]
     return [
-        f"No outside heads were read. Name them if there are any: --head FILE, or {ENV_PREFIX}AUDIT_HEADS. A"
+        f"No outside checkpoints were read. Name them: --checkpoint FILE, or {ENV_PREFIX}AUDIT_CHECKPOINTS. A"
         " signing key that was made after the backup is not revoked otherwise."
     ]

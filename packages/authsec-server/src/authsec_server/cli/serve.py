@@ -22,7 +22,9 @@ from authsec_server.failures import Failure
 @click.option("--public-url", help="The URL callers use, the issuer of every token. Required off loopback.")
 @click.option("--environment", help="A label such as PRODUCTION, shown wherever people decide.")
 @click.option("--metrics-port", type=int, help="Loopback port of /metrics. [default: off]")
-@click.option("--audit-heads", metavar="FILE|URL", help="Where each signed head of the audit trail goes as well.")
+@click.option(
+    "--audit-checkpoints", metavar="FILE|URL", help="Where each signed checkpoint of the audit trail goes as well."
+)
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM certificate chain; serves HTTPS.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key of that certificate.")
 def serve(**options: Any) -> None:

@@ -24,7 +24,7 @@ from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.greeting import greet, taken_by, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.db import Tx
-from authsec_server.db.served import last_issuer, remember_heads_file, remember_issuer
+from authsec_server.db.served import last_issuer, remember_checkpoints_file, remember_issuer
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.settings import Settings
 from authsec_server.web.health import Readiness
@@ -96,7 +96,7 @@ def _patiently(work: Callable[[], T]) -> T:
 
 def _remember(tx: Tx, authority: Authority) -> None:
     remember_issuer(tx, authority.issuer)
-    remember_heads_file(tx, authority.comparison.path)
+    remember_checkpoints_file(tx, authority.comparison.path)
 
 
 class DrainingServer(uvicorn.Server):

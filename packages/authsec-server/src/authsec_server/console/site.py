@@ -161,7 +161,7 @@ class Console:
     key_sets: KeySets
     cluster_apis: ClusterApis
     trials: Trials
-    older: Callable[[], str | None] = lambda: None  # why the database is older than its outside heads
+    older: Callable[[], str | None] = lambda: None  # why the database is older than its outside checkpoints
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 

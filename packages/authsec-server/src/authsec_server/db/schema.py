@@ -34,7 +34,7 @@ authority = Table(
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
     Column("issuer", Text),
-    Column("heads_file", Text),
+    Column("checkpoints_file", Text),
 )
 
 

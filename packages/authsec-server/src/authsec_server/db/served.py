@@ -1,7 +1,7 @@
-"""The issuer and the file of outside heads of the server that started last, for commands.
+"""The issuer and the file of outside checkpoints of the server that started last, for commands.
 
 Commands listen nowhere and have none of the server's options. The output of commands must contain the
-server's address. Commands must also compare the database with the server's file of outside heads.
+server's address. Commands must also compare the database with the server's file of outside checkpoints.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def last_issuer(tx: Tx) -> str:
     return tx.connection.execute(select(authority.c.issuer)).scalar_one() or ""
 
 
-def remember_heads_file(tx: Tx, file: Path | None) -> None:
-    """Save the path of the file of outside heads that a starting server appends to, or None."""
-    tx.connection.execute(update(authority).values(heads_file=str(file.absolute()) if file else None))
+def remember_checkpoints_file(tx: Tx, file: Path | None) -> None:
+    """Save the path of the file of outside checkpoints that a starting server appends to, or None."""
+    tx.connection.execute(update(authority).values(checkpoints_file=str(file.absolute()) if file else None))
 
 
-def last_heads_file(tx: Tx) -> str:
-    """Return the file of outside heads of the server that started last; empty without one."""
-    return tx.connection.execute(select(authority.c.heads_file)).scalar_one() or ""
+def last_checkpoints_file(tx: Tx) -> str:
+    """Return the file of outside checkpoints of the server that started last; empty without one."""
+    return tx.connection.execute(select(authority.c.checkpoints_file)).scalar_one() or ""

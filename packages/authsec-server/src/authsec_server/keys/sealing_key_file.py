@@ -16,7 +16,7 @@ from typing import Final
 
 from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
 
-from authsec_server.audit.sealing.heads import HeadRefused, signed_claims
+from authsec_server.audit.sealing.checkpoints import CheckpointRefused, signed_claims
 from authsec_server.failures import StartupRefused
 from authsec_server.private_files import read_private
 from authsec_server.web.instants import rfc3339
@@ -27,7 +27,7 @@ _HOW_TO_MAKE: Final = "umask 077; openssl genpkey -algorithm ed25519 -out"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingKey:
-    """A public key that verifies heads of the audit log."""
+    """A public key that verifies checkpoints of the audit log."""
 
     public: PublicKey
     created_at: datetime
@@ -81,7 +81,7 @@ def read_list(signed: str, by: PublicKey) -> list[SealingKey] | None:
             SealingKey(public=PublicKey.from_jwk(each["key"]), created_at=datetime.fromisoformat(each["created_at"]))
             for each in claims["keys"]
         ]
-    except (HeadRefused, JoseError, KeyError, TypeError, ValueError):
+    except (CheckpointRefused, JoseError, KeyError, TypeError, ValueError):
         return None
 
 

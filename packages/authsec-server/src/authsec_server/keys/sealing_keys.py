@@ -1,4 +1,4 @@
-"""The key that signs the heads of the audit log: made once, and published for the life of the database.
+"""The key that signs the checkpoints of the audit log: made once, and published for the life of the database.
 
 The key is not replaced by age. An auditor saves the public key on the first day, and verifies with it the
 seals of many years. A command can replace the key. Then the old key signs a record of its successor
@@ -121,7 +121,7 @@ class SealingKeys:
         return kid, present
 
     def published(self) -> list[dict[str, Any]]:
-        """Return the public keys as JWKs. A replaced key has the limit of its heads. Raises `Unavailable`."""
+        """Return the public keys as JWKs. A replaced key has the limit of its checkpoints. Raises `Unavailable`."""
         return self._database.read(lambda tx: _published(tx, self._trusted(tx)))
 
     def read_listed(self) -> tuple[list[dict[str, Any]], bool]:
@@ -133,7 +133,7 @@ class SealingKeys:
         return self._database.read(self._listed)
 
     def by_kid(self) -> Mapping[str, PublicKey]:
-        """Return the keys that verify heads, by name: trusted keys and their successors. Raises `Unavailable`.
+        """Return the keys that verify checkpoints, by name: trusted keys and their successors. Raises `Unavailable`.
 
         A successor is a key that a trusted key has signed for in a record of the audit log.
         """
@@ -186,7 +186,7 @@ class SealingKeys:
         return known
 
     def _private(self, tx: Tx) -> list[HeadKey]:
-        """Return the private keys of trusted public keys, as far as available. The first one signs new heads."""
+        """Return the private keys of trusted public keys, as far as available. The first one signs new checkpoints."""
         known = {key.kid: key for key in self._trusted(tx)}
         opened = [key for key in self._opened(tx) if key.kid in known]
         if self._file is None or self._file.kid not in known:
@@ -216,7 +216,7 @@ class SealingKeys:
     def _replaced_by(self, tx: Tx, known: Mapping[str, PublicKey]) -> str:
         """Return the name of the present sealing key; empty if that key is one of the known keys.
 
-        The result is also empty before the first head, and when the log is broken.
+        The result is also empty before the first checkpoint, and when the log is broken.
         """
         try:
             present = service.present_key(tx, service.reached_keys(tx, known))
@@ -309,7 +309,7 @@ def _published(tx: Tx, known: list[SealingKey]) -> list[dict[str, Any]]:
     return [
         as_jwk(key.public)
         | {"created_at": rfc3339(key.created_at)}
-        | ({"heads_up_to": ends[key.kid]} if key.kid in ends else {})
+        | ({"checkpoints_up_to": ends[key.kid]} if key.kid in ends else {})
         for key in known
     ]
 
@@ -317,7 +317,7 @@ def _published(tx: Tx, known: list[SealingKey]) -> list[dict[str, Any]]:
 def _unproved(tx: Tx) -> list[SealingKey]:
     """Return the list of public keys that the present sealing key signed. Raises `Unavailable` without such a list.
 
-    So a planted list beside the true one is not shown. The key of the planted list has signed no head.
+    So a planted list beside the true one is not shown. The key of the planted list has signed no checkpoint.
     """
     stored = store.all_sealing_key_lists(tx.connection)
     lists = {kid: keys for kid, signed in stored.items() if (keys := read_unproved_list(signed, kid))}

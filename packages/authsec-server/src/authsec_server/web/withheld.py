@@ -1,4 +1,4 @@
-"""Refuse requests while the database is older than its outside heads, because a restored backup lacks revocations."""
+"""Refuse requests while the database is older than its outside checkpoints: a restored backup lacks revocations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import error_response, retry_after
 
-SENTENCE: Final = "The database is older than the heads it signed, so nothing is issued and nothing is changed."
+SENTENCE: Final = "The database is older than the checkpoints it signed, so nothing is issued and nothing is changed."
 REMEDY: Final = (
-    "Restored a backup? The operator runs `authsec admin restored --head FILE` on the server's machine: docs/backup.md."
+    "Restored a backup? The operator runs `authsec admin restored --checkpoint FILE` on the server's machine: "
+    "docs/backup.md."
 )
 RETRY_SECONDS: Final = 5
 

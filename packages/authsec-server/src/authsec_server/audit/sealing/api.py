@@ -1,4 +1,4 @@
-"""The sealed log over HTTP: for administrators the newest head and the events, for everybody the public keys.
+"""The sealed log over HTTP: for administrators the newest checkpoint and the events, for everybody the public keys.
 
 Events are listed in the order of sealing.
 """
@@ -28,27 +28,27 @@ _PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class SealKeysShown(TypedDict):
-    """Public keys as JWKs, with `created_at`. A head by a replaced key covers at most `heads_up_to` leaves."""
+    """Public keys as JWKs, with `created_at`. A replaced key signed up to `checkpoints_up_to` leaves."""
 
     keys: list[dict[str, Any]]
 
 
 class ElsewhereShown(TypedDict):
-    """Whether this server sends heads to another place, and since when that place has accepted none."""
+    """Whether this server sends checkpoints to another place, and since when that place has accepted none."""
 
     sent: bool
     undelivered_since: str | None
     problem: str
 
 
-class HeadShown(TypedDict):
-    """The newest signed head. `overdue`: events wait longer for their seal than a running server allows.
+class CheckpointShown(TypedDict):
+    """The newest signed checkpoint. `overdue`: events wait longer for their seal than a running server allows.
 
-    `older` is the reason why the database is older than its outside heads, or null.
+    `older` is the reason why the database is older than its outside checkpoints, or null.
     `not_compared` is the reason why the server could not compare the two, or null.
     """
 
-    head: str
+    checkpoint: str
     older: str | None
     not_compared: str | None
     overdue: bool
@@ -66,14 +66,14 @@ class SealedEvents(TypedDict):
     """Events in the order of sealing. `next` is the cursor: the place of the last leaf that was read.
 
     Only the leaves remain of `dropped` events.
-    The newest head, signed at `head_at`, covers `sealed` leaves.
+    The newest checkpoint, signed at `checkpoint_at`, covers `sealed` leaves.
     """
 
     items: list[EventShown]
     next: str | None
     dropped: list[LeafShown]
     sealed: int
-    head_at: str | None
+    checkpoint_at: str | None
 
 
 def operations(
@@ -84,18 +84,18 @@ def operations(
 ) -> list[AnyOperation]:
     """Return the operations of the sealed log.
 
-    `published` returns the keys as JWKs and blocks its thread. `standing` returns the state of head delivery.
-    `older` returns the reason why the database is older than its outside heads.
+    `published` returns the keys as JWKs and blocks its thread. `standing` returns the state of checkpoint delivery.
+    `older` returns the reason why the database is older than its outside checkpoints.
     `not_compared` returns the reason why the two could not be compared.
     """
 
-    async def head(call: Call[NoBody]) -> HeadShown:
+    async def checkpoint(call: Call[NoBody]) -> CheckpointShown:
         its = standing()
         signed, sealed = await call.read(
-            lambda tx, act: (service.newest_head(tx, act.principal), service.so_far(tx, act.principal, act.now))
+            lambda tx, act: (service.newest_checkpoint(tx, act.principal), service.so_far(tx, act.principal, act.now))
         )
         return {
-            "head": signed,
+            "checkpoint": signed,
             "older": older(),
             "not_compared": not_compared() or None,
             "overdue": sealed.is_overdue,
@@ -112,11 +112,11 @@ def operations(
     return [
         Operation(
             method="GET",
-            path=f"{PATH}/head",
-            operation_id="getAuditHead",
-            summary="Get the newest signed head of the audit log, to be kept elsewhere",
-            handler=head,
-            answer=HeadShown,
+            path=f"{PATH}/checkpoint",
+            operation_id="getAuditCheckpoint",
+            summary="Get the newest signed checkpoint of the audit log, to be kept elsewhere",
+            handler=checkpoint,
+            answer=CheckpointShown,
             refusals=(404,),
         ),
         Operation(
@@ -159,5 +159,5 @@ async def _sealed(call: Call[NoBody]) -> SealedEvents:
         "next": None if found.last is None else str(found.last),
         "dropped": [{"place": seal.place, "leaf": seal.leaf} for seal in found.dropped],
         "sealed": found.sealed,
-        "head_at": rfc3339(found.head_at),
+        "checkpoint_at": rfc3339(found.checkpoint_at),
     }

@@ -19,12 +19,12 @@ from authsec.jose import PrivateKey, sign_compact
 
 from authsec_server.audit.count_rows import TABLES
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.heads import (
-    Head,
-    HeadRefused,
+from authsec_server.audit.sealing.checkpoints import (
+    Checkpoint,
+    CheckpointRefused,
     Keys,
     counting_number,
-    read_head,
+    read_checkpoint,
     record_in,
     signed_claims,
 )
@@ -50,7 +50,7 @@ class DropRecord:
     """A drop by `by` of `events` in the `places` of the sealed log, from months before `before` (2026-08).
 
     The export with the hash `export_sha256` has these events; `numbers` is their lowest and highest number.
-    `head` was the newest head at the time of the drop.
+    `checkpoint` was the newest checkpoint at the time of the drop.
     """
 
     before: str
@@ -60,7 +60,7 @@ class DropRecord:
     export_sha256: str
     by: str
     at: datetime
-    head: Head
+    checkpoint: Checkpoint
     signed: str = field(repr=False)
     kid: str = ""  # of the key that signed it
     counts: Mapping[str, str]  # SHA-256 of each count table's rows before the cut
@@ -98,15 +98,15 @@ def runs(places: Iterable[int]) -> tuple[Run, ...]:
 
 
 def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: PrivateKey) -> str:
-    """Sign the record. Its members are those of `DropRecord`; `head` is the signed text."""
+    """Sign the record. Its members are those of `DropRecord`; `checkpoint` is the signed text."""
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
     return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), **record}, key)
 
 
 def read_drop(signed: str, keys: Keys) -> DropRecord:
-    """Verify the signatures of the record and of its head, and return the record. Raises `HeadRefused`."""
+    """Verify the signatures of the record and of its checkpoint, and return the record. Raises `CheckpointRefused`."""
     kid, claims = signed_claims(signed, keys, TYPE, "record of what was dropped")
-    head = read_head(str(claims.get("head")), keys)
+    checkpoint = read_checkpoint(str(claims.get("checkpoint")), keys)
     try:
         record = DropRecord(
             before=str(claims["before"]),
@@ -116,7 +116,7 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
             export_sha256=str(claims["export_sha256"]),
             by=str(claims["by"]),
             at=datetime.fromtimestamp(counting_number(claims["iat"]), UTC),
-            head=head,
+            checkpoint=checkpoint,
             signed=signed,
             kid=kid,
             counts=_counts(claims["counts"]),
@@ -124,9 +124,9 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
             version=counting_number(claims["authority_version"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        raise HeadRefused("is no record of what was dropped") from None
+        raise CheckpointRefused("is no record of what was dropped") from None
     if not _holds_together(record):
-        raise HeadRefused("is no record of what was dropped")
+        raise CheckpointRefused("is no record of what was dropped")
     return record
 
 
@@ -142,7 +142,7 @@ def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
     """
     found: dict[str, DropRecord] = {}
     for each in signed:
-        with suppress(HeadRefused):  # somebody else wrote it: it excuses nothing
+        with suppress(CheckpointRefused):  # somebody else wrote it: it excuses nothing
             if each and each not in found:
                 found[each] = read_drop(each, keys)
     return list(found.values())
@@ -153,7 +153,7 @@ def _holds_together(record: DropRecord) -> bool:
         return False
     in_order = all(before[1] < after[0] for before, after in pairwise(record.places))
     number = sum(last - first + 1 for first, last in record.places)
-    within = bool(record.places) and record.places[-1][1] < record.head.size
+    within = bool(record.places) and record.places[-1][1] < record.checkpoint.size
     return in_order and within and number == record.events and _SHA256.fullmatch(record.export_sha256) is not None
 
 

@@ -2,7 +2,7 @@
 
 An export is lines of JSON, one for each leaf, in the order of sealing.
 A leaf's line has the event as it was hashed, or null if the event was dropped.
-A head's line follows the last leaf that the head covers. The last line is the newest head.
+A checkpoint's line follows the last leaf that the checkpoint covers. The last line is the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from authsec_server.audit.merkle_tree import event_text, text_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in
 from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, Keys, record_in
-from authsec_server.audit.sealing.lines import NotAnExport, exact, head_line, leaf_line, read_line
+from authsec_server.audit.sealing.lines import NotAnExport, checkpoint_line, exact, leaf_line, read_line
 from authsec_server.audit.sealing.restores import believed_restores, restore_of
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
@@ -45,19 +45,19 @@ def export(database: Database) -> Iterator[str]:
             break
         yield from lines
         after = end - 1
-    yield from database.read(partial(_last_heads, size=last[0], signed=last[1]))
+    yield from database.read(partial(_last_checkpoints, size=last[0], signed=last[1]))
 
 
 def verify_export(
     lines: Iterable[str],
     keys: Keys,
-    kept: Sequence[Head] = (),
+    kept: Sequence[Checkpoint] = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
     *,
     now: datetime | None = None,
 ) -> Report:
-    """Compare the events of an export with its seals and with the `kept` heads. Raises `NotAnExport`.
+    """Compare the events of an export with its seals and with the `kept` checkpoints. Raises `NotAnExport`.
 
     The lines are read twice, because a drop record comes after the leaves of its dropped events.
     `given` are exports with events that this one lacks. `ends` and `now` are as for `verify`.
@@ -68,18 +68,20 @@ def verify_export(
     restores = believed_restores(((place, restore_of(event)) for place, event in records), believing)
     trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores, now=now)
     size = 0
-    waiting: deque[Head] = deque()  # kept heads of this size: met in the order of their times among those of the export
+    waiting: deque[Checkpoint] = (
+        deque()
+    )  # kept checkpoints of this size: met in the order of their times among those of the export
     for number, line in enumerate(lines, 1):
         read = read_line(line)
         if read is None and number == 1:
             raise NotAnExport
         if read is None:
             trail.find(f"Line {number} is not as it was exported.")
-        elif "head" in read:
-            if head := trail.read(size, read["head"]):
-                while waiting and waiting[0].at <= head.at:
+        elif "checkpoint" in read:
+            if checkpoint := trail.read(size, read["checkpoint"]):
+                while waiting and waiting[0].at <= checkpoint.at:
                     trail.meet(waiting.popleft())
-                trail.meet(head)
+                trail.meet(checkpoint)
         else:
             _meet_all(trail, waiting)
             _compare(trail, size, read)
@@ -111,16 +113,16 @@ def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def _newest(tx: Tx) -> tuple[int, str]:
-    newest = store.newest_head(tx.connection) if store.is_there(tx.connection) else None
+    newest = store.newest_checkpoint(tx.connection) if store.is_there(tx.connection) else None
     if newest is None:
         raise NotFound("Nothing is sealed in this database.", "A server of this version seals what is there.")
     return newest
 
 
 def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
-    """Return the lines of the next leaves and of the heads between them, and the place after these leaves.
+    """Return the lines of the next leaves and of the checkpoints between them, and the place after these leaves.
 
-    The newest head is left out: it is the last line of the export.
+    The newest checkpoint is left out: it is the last line of the export.
     """
     start, end = after + 1, min(after + 1 + BATCH, size)
     leaves = [leaf for leaf in store.leaves(tx.connection, after=after, limit=end - start) if leaf.position < end]
@@ -128,26 +130,26 @@ def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
     if fitting < len(leaves):
         leaves, end = leaves[:fitting], leaves[fitting].position
     rows = store.events_by_number(tx.connection, [leaf.event_id for leaf in leaves])
-    heads: dict[int, list[str]] = {}
-    for covered, signed in store.heads_between(tx.connection, start, min(end, size - 1)):
-        heads.setdefault(covered, []).append(signed)
+    checkpoints: dict[int, list[str]] = {}
+    for covered, signed in store.checkpoints_between(tx.connection, start, min(end, size - 1)):
+        checkpoints.setdefault(covered, []).append(signed)
     lines = []
     for leaf in leaves:
         its = rows.get(leaf.event_id)
         event = json.loads(event_text(its[0]._asdict())) if its else None
         lines.append(leaf_line(event=event, hash_=leaf.hash, number=leaf.event_id, place=leaf.position))
-        lines += map(head_line, heads.get(leaf.position + 1, ()))
+        lines += map(checkpoint_line, checkpoints.get(leaf.position + 1, ()))
     return lines, end
 
 
-def _last_heads(tx: Tx, *, size: int, signed: str) -> list[str]:
-    """Return the lines of the heads of that size, the given one last. Servers may have signed others meanwhile."""
-    first = [each for _, each in store.heads_between(tx.connection, size - 1, size)][:1]
-    return [head_line(each) for each in dict.fromkeys([*first, signed])]
+def _last_checkpoints(tx: Tx, *, size: int, signed: str) -> list[str]:
+    """Return the lines of the checkpoints of that size, the given one last. Servers may have signed more meanwhile."""
+    first = [each for _, each in store.checkpoints_between(tx.connection, size - 1, size)][:1]
+    return [checkpoint_line(each) for each in dict.fromkeys([*first, signed])]
 
 
-def _meet_all(trail: Trail, waiting: deque[Head]) -> None:
-    """Compare the tree with the remaining kept heads of this size."""
+def _meet_all(trail: Trail, waiting: deque[Checkpoint]) -> None:
+    """Compare the tree with the remaining kept checkpoints of this size."""
     while waiting:
         trail.meet(waiting.popleft())
 

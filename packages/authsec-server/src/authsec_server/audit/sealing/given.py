@@ -30,7 +30,7 @@ class HeldEvent:
 class Given:
     """The events of one export. Ask for places in ascending order. Raises `NotAnExport`.
 
-    `last_head` reads `lines` again.
+    `last_checkpoint` reads `lines` again.
     """
 
     def __init__(self, name: str, lines: Iterable[str]) -> None:
@@ -50,11 +50,11 @@ class Given:
         return self._next if self._next is not None and self._next.place == place else None
 
     @cached_property
-    def last_head(self) -> str:
-        """Return the head in the last line, the newest one; empty if there is none. Nothing is verified."""
+    def last_checkpoint(self) -> str:
+        """Return the checkpoint in the last line, the newest one; empty if there is none. Nothing is verified."""
         last = deque(self._lines, maxlen=1)
-        head: str = (read_line(last[0]) or {}).get("head", "") if last else ""
-        return head
+        checkpoint: str = (read_line(last[0]) or {}).get("checkpoint", "") if last else ""
+        return checkpoint
 
 
 def _rows(lines: Iterable[str]) -> Iterator[HeldEvent]:

@@ -19,8 +19,8 @@ from sqlalchemy import inspect
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.sealing.checkpoints import shown_time
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.audit.sealing.trail import shown_time
 from authsec_server.principal import PrincipalKind
 
 MOST: Final = 10  # findings that are told one by one

@@ -1,4 +1,4 @@
-"""One walk along the leaves of the sealed log. It compares each leaf with its event, and the tree with each head."""
+"""One walk along the leaves of the sealed log. It compares leaves with events, and the tree with checkpoints."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.checkpoints import Checkpoint, when
 from authsec_server.audit.sealing.late_seals import LateSealsWatch
 from authsec_server.audit.sealing.scratch import Met, Scratch
-from authsec_server.audit.sealing.trail import Trail, when
+from authsec_server.audit.sealing.trail import Trail
 from authsec_server.audit.sealing.waiting import Waiting
 
 _BATCH = 1000  # leaves
@@ -19,43 +19,43 @@ _INVALID = "is not one that AuthSec writes: lists cannot show it, or sums with i
 
 @dataclass(slots=True, kw_only=True)
 class LeafWalk:
-    """One walk along the leaves, from head to head."""
+    """One walk along the leaves, from checkpoint to checkpoint."""
 
     scratch: Scratch
     trail: Trail
     unsealed: Waiting
     late: LateSealsWatch = field(default_factory=LateSealsWatch)
-    through: int = 0  # up to this number every event is sealed, the heads say
+    through: int = 0  # up to this number every event is sealed, the checkpoints say
     _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
-    _versions: list[tuple[int, int]] = field(default_factory=list)  # of the authority, each with its largest head
+    _versions: list[tuple[int, int]] = field(default_factory=list)  # of the authority, each with its largest checkpoint
 
     def run(self) -> None:
-        """Compare each leaf with its event, and the tree with each head."""
-        heads = self._heads()
-        head, expected = next(heads, None), 0
+        """Compare each leaf with its event, and the tree with each checkpoint."""
+        checkpoints = self._checkpoints()
+        checkpoint, expected = next(checkpoints, None), 0
         for leaf in self.scratch.met():
             if leaf.position != expected:
                 self.trail.lack(expected)
-            self._compare(leaf, head)
+            self._compare(leaf, checkpoint)
             self.trail.refuse_late(leaf.number)
             self._waiting.append((leaf.number, leaf.hash))
             expected = leaf.position + 1
-            while head is not None and head.size <= expected:
+            while checkpoint is not None and checkpoint.size <= expected:
                 self._grow()
-                if head.size == expected:
-                    self.trail.meet(head)
-                    self._keep_version(head)
-                head = next(heads, None)
+                if checkpoint.size == expected:
+                    self.trail.meet(checkpoint)
+                    self._keep_version(checkpoint)
+                checkpoint = next(checkpoints, None)
             if len(self._waiting) >= _BATCH:
                 self._grow()
         self._grow()
-        beyond = [head, *heads] if head is not None else []
+        beyond = [checkpoint, *checkpoints] if checkpoint is not None else []
         self.trail.end(self.scratch.size(), beyond)
 
     def end(self) -> int:
         """Report errors in the tables beside the sealed log. Return how many events wait for their seal."""
         scratch, find = self.scratch, self.trail.find
-        self.through = max([self.through, *(head.through for head in self.trail.kept)])
+        self.through = max([self.through, *(checkpoint.through for checkpoint in self.trail.kept)])
         for number in scratch.sealed_twice():
             find(f"Event {number} has more than one seal.")
         not_yet = 0
@@ -78,23 +78,23 @@ class LeafWalk:
         return not_yet
 
     def version_by(self, place: int) -> int | None:
-        """Return the authority version at which the event in that place was sealed; None if no head has one.
+        """Return the authority version at which the event in that place was sealed; None if no checkpoint has one.
 
-        The result is the lowest version of all heads that cover the place.
-        The attack: a thief of the key signs a single head with another version.
+        The result is the lowest version of all checkpoints that cover the place.
+        The attack: a thief of the key signs a single checkpoint with another version.
         """
         return min((version for version, size in self._versions if size > place), default=None)
 
-    def _keep_version(self, head: Head) -> None:
-        version = head.authority_version
+    def _keep_version(self, checkpoint: Checkpoint) -> None:
+        version = checkpoint.authority_version
         if version is None or self.trail.broken:
             return
         if self._versions and self._versions[-1][0] == version:
             self._versions.pop()
-        self._versions.append((version, head.size))
+        self._versions.append((version, checkpoint.size))
 
-    def _compare(self, leaf: Met, head: Head | None) -> None:
-        """Compare a leaf with its event. `head` is the first one that covers it."""
+    def _compare(self, leaf: Met, checkpoint: Checkpoint | None) -> None:
+        """Compare a leaf with its event. `checkpoint` is the first one that covers it."""
         find, number = self.trail.find, leaf.number
         if leaf.leaf_copies > 1:
             find(f"The seal in place {leaf.position} is there {leaf.leaf_copies} times.")
@@ -107,9 +107,9 @@ class LeafWalk:
         elif leaf.leaf != leaf.hash:
             find(f"Event {number} was changed: it is not what was sealed.")
         else:
-            self._confirm(leaf, head)
+            self._confirm(leaf, checkpoint)
 
-    def _confirm(self, leaf: Met, head: Head | None) -> None:
+    def _confirm(self, leaf: Met, checkpoint: Checkpoint | None) -> None:
         """Handle an event that matches its seal."""
         number = leaf.number
         if not leaf.valid:
@@ -124,27 +124,28 @@ class LeafWalk:
             return
         if not leaf.stays:
             self.trail.stay(leaf.position, number, leaf.at)
-        if head is not None:
-            self.late.meet(number, leaf.at, head)
+        if checkpoint is not None:
+            self.late.meet(number, leaf.at, checkpoint)
 
     def _grow(self) -> None:
         self.trail.grow(self._waiting)
         self._waiting.clear()
 
-    def _heads(self) -> Iterator[Head]:
-        """Yield the heads of the database and the kept heads, smallest first."""
+    def _checkpoints(self) -> Iterator[Checkpoint]:
+        """Yield the checkpoints of the database and the kept checkpoints, smallest first."""
         kept = deque(self.trail.kept)
-        for size, at, signed in self.scratch.heads():
-            if (head := self.trail.read(size, signed)) is None:
+        for size, at, signed in self.scratch.checkpoints():
+            if (checkpoint := self.trail.read(size, signed)) is None:
                 continue
-            self.through = max(self.through, head.through)
-            if at is None or datetime.fromisoformat(at) != head.at:
+            self.through = max(self.through, checkpoint.through)
+            if at is None or datetime.fromisoformat(at) != checkpoint.at:
                 self.trail.find(
-                    f"The head of {head.size:,} seals was signed at {when(head)}, and is kept as of another time."
+                    f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, "
+                    "and is kept as of another time."
                 )
-            while kept and (kept[0].size, kept[0].at) <= (head.size, head.at):
+            while kept and (kept[0].size, kept[0].at) <= (checkpoint.size, checkpoint.at):
                 yield kept.popleft()
-            yield head
+            yield checkpoint
         yield from kept
 
 

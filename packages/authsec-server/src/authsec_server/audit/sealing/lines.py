@@ -1,4 +1,4 @@
-"""The lines of a sealed export, one for each leaf and one for each head: how they are written and read."""
+"""The lines of a sealed export, one for each leaf and one for each checkpoint: how they are written and read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def leaf_line(*, event: Mapping[str, Any] | None, hash_: bytes, number: int, pla
     return _line({"event": event, "hash": hash_.hex(), "number": number, "place": place})
 
 
-def head_line(signed: str) -> str:
-    """Return the line of a head."""
-    return _line({"head": signed})
+def checkpoint_line(signed: str) -> str:
+    """Return the line of a checkpoint."""
+    return _line({"checkpoint": signed})
 
 
 def read_line(line: str) -> Mapping[str, Any] | None:
@@ -34,8 +34,8 @@ def read_line(line: str) -> Mapping[str, Any] | None:
         read = json.loads(line)
         if not isinstance(read, dict) or _line(read) != line:
             return None
-        if read.keys() == {"head"}:
-            return read if isinstance(read["head"], str) else None
+        if read.keys() == {"checkpoint"}:
+            return read if isinstance(read["checkpoint"], str) else None
         if read.keys() != _LEAF or not isinstance(read["event"], dict | None):
             return None
         numbers = all(type(read[name]) is int and 0 <= read[name] < store.MAX_SIZE for name in ("number", "place"))

@@ -1,4 +1,7 @@
-"""Compare the database with its outside heads: the heads in the file that `AUTHSEC_SERVER_AUDIT_HEADS` names."""
+"""Compare the database with its outside checkpoints.
+
+These are in the file that `AUTHSEC_SERVER_AUDIT_CHECKPOINTS` names.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,28 @@ from sqlalchemy import Connection
 
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import KID, TYPE, Head, HeadRefused, Keys, NoHead, read_head
+from authsec_server.audit.sealing.checkpoints import (
+    KID,
+    TYPE,
+    Checkpoint,
+    CheckpointRefused,
+    Keys,
+    NoCheckpoint,
+    read_checkpoint,
+)
 from authsec_server.audit.sealing.restores import Restore, excused_until, restores_in
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.db import Database, Tx
 
-TAIL_BYTES: Final = 512 * 1024  # some 800 heads
+TAIL_BYTES: Final = 512 * 1024  # some 800 checkpoints
 MOST_BYTES: Final = 64 * 1024 * 1024
 READ_SECONDS: Final = 5.0  # a mount that hangs is not waited for
 LEAVES_AT_ONCE: Final = 10_000
-WALK_AT_MOST: Final = 200_000  # leaves, half a second; of a longer log the stored heads of each minute suffice
+WALK_AT_MOST: Final = 200_000  # leaves, half a second; of a longer log the stored checkpoints of each minute suffice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadLines:
+class CheckpointLines:
     """The last lines of the file, oldest first. `cut`: the file has earlier lines.
 
     `unread` is the reason why no line could be read.
@@ -43,26 +54,26 @@ class HeadLines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """Heads signed by keys of this database, and the ids of `unknown` keys that signed heads of this issuer."""
+    """Checkpoints signed by keys of this database, and the ids of `unknown` keys that signed others of this issuer."""
 
-    heads: Sequence[Head] = ()
+    checkpoints: Sequence[Checkpoint] = ()
     unknown: Sequence[str] = ()
 
 
-def read_lines(path: Path, at_most: int | None = None) -> HeadLines:
+def read_lines(path: Path, at_most: int | None = None) -> CheckpointLines:
     """Read the last `at_most` bytes of the file (default `TAIL_BYTES`). Waits at most `READ_SECONDS`."""
-    found: list[HeadLines] = []
+    found: list[CheckpointLines] = []
 
     def read() -> None:
         found.append(last_lines(path, at_most or TAIL_BYTES))
 
-    reading = Thread(target=read, name="authsec-heads-read", daemon=True)
+    reading = Thread(target=read, name="authsec-checkpoints-read", daemon=True)
     reading.start()
     reading.join(READ_SECONDS)
-    return found[0] if found else HeadLines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
+    return found[0] if found else CheckpointLines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
 
 
-def last_lines(path: Path, at_most: int) -> HeadLines:
+def last_lines(path: Path, at_most: int) -> CheckpointLines:
     """Read the last `at_most` bytes of the file, without a timeout."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would block here
@@ -72,29 +83,29 @@ def last_lines(path: Path, at_most: int) -> HeadLines:
             file.seek(start)
             lines = file.read(at_most).decode("ascii", "replace").splitlines()
     except FileNotFoundError:
-        return HeadLines()  # nothing was sent there yet
+        return CheckpointLines()  # nothing was sent there yet
     except OSError as error:
-        return HeadLines(unread=f"{path} cannot be read: {error.strerror}")
-    return HeadLines(lines=lines[1:] if start else lines, cut=start > 0)
+        return CheckpointLines(unread=f"{path} cannot be read: {error.strerror}")
+    return CheckpointLines(lines=lines[1:] if start else lines, cut=start > 0)
 
 
-def outside_heads(lines: Sequence[str], keys: Keys, issuer: str) -> Outside:
-    """Parse these lines. Ignore lines that are not heads, and heads of other issuers."""
-    heads, unknown = list[Head](), dict[str, None]()
+def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> Outside:
+    """Parse these lines. Ignore lines that are not checkpoints, and checkpoints of other issuers."""
+    checkpoints, unknown = list[Checkpoint](), dict[str, None]()
     for line in map(str.strip, lines):
         try:
-            heads += [read_head(line, keys)] if line else []
-        except NoHead:
+            checkpoints += [read_checkpoint(line, keys)] if line else []
+        except NoCheckpoint:
             continue  # a line that a full disk has torn
-        except HeadRefused:
+        except CheckpointRefused:
             kid, claims = unverified(line)
             if kid not in keys and claims.get("iss") == issuer:  # another issuer's key proves nothing here
                 unknown[kid] = None
-    return Outside(heads=heads, unknown=tuple(unknown))
+    return Outside(checkpoints=checkpoints, unknown=tuple(unknown))
 
 
 def unverified(line: str) -> tuple[str, dict[str, Any]]:
-    """Return the `kid` and the claims of a head without verifying the signature; empty if the text is not a head."""
+    """Return the `kid` and the unverified claims of a checkpoint; empty if the text is not a checkpoint."""
     try:
         header, claims = (
             json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in line.split(".")[:2]
@@ -107,110 +118,118 @@ def unverified(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
-    """Return why this database is older than its outside heads, or not the one that signed them; else None."""
+    """Return why this database is older than its outside checkpoints, or not the one that signed them; else None."""
     restores = restores_in(tx.connection, keys)
     believing = succession(store.replacements(tx.connection), keys)
-    heads = _to_compare(outside.heads, believing, restores)
+    checkpoints = _to_compare(outside.checkpoints, believing, restores)
     excused = {kid for each in restores for kid in each.unknown_keys}
     if unknown := [kid for kid in outside.unknown if kid not in excused]:
         return (
-            f"A head in the file of outside heads is signed by the sealing key {unknown[0]}, which this database does"
+            f"An outside checkpoint in the file is signed by the sealing key {unknown[0]}, which this database does"
             " not have. The database is older than that key, or the file belongs to another authority."
         )
-    if not heads:
+    if not checkpoints:
         return None
     store.be_patient(tx.connection)
-    return find_older(tx, heads) or _forked(tx.connection, heads)
+    return find_older(tx, checkpoints) or _forked(tx.connection, checkpoints)
 
 
-def has_heads(tx: Tx, outside: Outside, keys: Keys) -> bool:
-    """Whether there is an outside head to compare with."""
+def has_checkpoints(tx: Tx, outside: Outside, keys: Keys) -> bool:
+    """Whether there is an outside checkpoint to compare with."""
     believing = succession(store.replacements(tx.connection), keys)
-    return bool(_to_compare(outside.heads, believing, restores_in(tx.connection, keys)))
+    return bool(_to_compare(outside.checkpoints, believing, restores_in(tx.connection, keys)))
 
 
 def newest_size(tx: Tx) -> int:
-    """Return how many events the newest head in the database covers; 0 without a head."""
-    newest = store.newest_head(tx.connection)
+    """Return how many events the newest checkpoint in the database covers; 0 without a checkpoint."""
+    newest = store.newest_checkpoint(tx.connection)
     return newest[0] if newest else 0
 
 
-def _to_compare(heads: Sequence[Head], believing: Succession, restores: Sequence[Restore]) -> list[Head]:
-    """Return the heads to compare, smallest first.
+def _to_compare(
+    checkpoints: Sequence[Checkpoint], believing: Succession, restores: Sequence[Restore]
+) -> list[Checkpoint]:
+    """Return the checkpoints to compare, smallest first.
 
-    Heads that a restore record excuses are left out, and heads signed by a replaced key after its end.
+    Checkpoints that a restore record excuses are left out, and checkpoints signed by a replaced key after its end.
     """
     until = excused_until(restores)
-    counting = [head for head in heads if head.size <= believing.end(head.kid) and (until is None or head.at > until)]
-    return sorted(counting, key=lambda head: head.size)
+    counting = [
+        checkpoint
+        for checkpoint in checkpoints
+        if checkpoint.size <= believing.end(checkpoint.kid) and (until is None or checkpoint.at > until)
+    ]
+    return sorted(counting, key=lambda checkpoint: checkpoint.size)
 
 
-def find_older(tx: Tx, heads: Sequence[Head]) -> str | None:
-    """Return why the database is older than these heads; None if it is not. The last head is the largest."""
+def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
+    """Return why the database is older than these checkpoints; None if it is not. The last one is the largest."""
     size = newest_size(tx)
-    largest = heads[-1]
+    largest = checkpoints[-1]
     if largest.size > size:
         return (
-            f"The database is older than a head it signed at {_when(largest)}: the head covers {largest.size:,} events,"
+            f"The database is older than a checkpoint it signed at {_when(largest)}: it covers {largest.size:,} events,"
             f" the database has {size:,} sealed ones."
         )
-    raised = max(heads, key=lambda head: head.authority_version or 0)
+    raised = max(checkpoints, key=lambda checkpoint: checkpoint.authority_version or 0)
     if (raised.authority_version or 0) > tx.version:
         return (
-            f"The database is older than a head it signed at {_when(raised)}: the head has authority version"
+            f"The database is older than a checkpoint it signed at {_when(raised)}: that has authority version"
             f" {raised.authority_version:,}, the database {tx.version:,}."
         )
     return None
 
 
-def _forked(connection: Connection, heads: Sequence[Head]) -> str | None:
-    """Compare the roots, and return a sentence about the first head that differs.
+def _forked(connection: Connection, checkpoints: Sequence[Checkpoint]) -> str | None:
+    """Compare the roots, and return a sentence about the first checkpoint that differs.
 
-    The leaves are read only if no stored head has the size of the newest outside head.
+    The leaves are read only if no stored checkpoint has the size of the newest outside checkpoint.
     """
-    stored = dict(store.heads_between(connection, heads[0].size - 1, heads[-1].size))
-    pairs: Sequence[tuple[Head, str]] = [(head, _root(stored[head.size])) for head in heads if head.size in stored]
-    if heads[-1].size not in stored and (not pairs or heads[-1].size <= WALK_AT_MOST):
-        pairs = _roots(connection, heads)
-    other = next((head for head, root in pairs if root != head.root), None)
+    stored = dict(store.checkpoints_between(connection, checkpoints[0].size - 1, checkpoints[-1].size))
+    pairs: Sequence[tuple[Checkpoint, str]] = [
+        (checkpoint, _root(stored[checkpoint.size])) for checkpoint in checkpoints if checkpoint.size in stored
+    ]
+    if checkpoints[-1].size not in stored and (not pairs or checkpoints[-1].size <= WALK_AT_MOST):
+        pairs = _roots(connection, checkpoints)
+    other = next((checkpoint for checkpoint, root in pairs if root != checkpoint.root), None)
     if other is None:
         return None
-    return f"The database did not sign the head of {_when(other)}: its first {other.size:,} events are others."
+    return f"The database did not sign the checkpoint of {_when(other)}: its first {other.size:,} events are others."
 
 
 def _root(signed: str) -> str:
-    """Return the root in a stored head. The sealer verifies the signature; here a forged head is a mismatch too."""
+    """Return the root in a stored checkpoint. The sealer verifies the signature; here a forged one is a mismatch."""
     root: str = unverified(signed)[1].get("root", "")
     return root
 
 
-def _roots(connection: Connection, heads: Sequence[Head]) -> Sequence[tuple[Head, str]]:
-    tree, found = Tree(), list[tuple[Head, str]]()
-    for head in heads:
-        while tree.size < head.size:
-            limit = min(LEAVES_AT_ONCE, head.size - tree.size)
+def _roots(connection: Connection, checkpoints: Sequence[Checkpoint]) -> Sequence[tuple[Checkpoint, str]]:
+    tree, found = Tree(), list[tuple[Checkpoint, str]]()
+    for checkpoint in checkpoints:
+        while tree.size < checkpoint.size:
+            limit = min(LEAVES_AT_ONCE, checkpoint.size - tree.size)
             hashes = store.hashes(connection, after=tree.size - 1, limit=limit)
             if not hashes:
-                return [*found, (head, "")]
+                return [*found, (checkpoint, "")]
             tree = tree.with_leaves(hashes)
-        found.append((head, tree.root.hex()))
+        found.append((checkpoint, tree.root.hex()))
     return found
 
 
-def _when(head: Head) -> str:
-    return f"{head.at:%Y-%m-%d %H:%M:%S} UTC"
+def _when(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """The content of outside heads about the time that a restored database lost.
+    """The content of outside checkpoints about the time that a restored database lost.
 
     `signing_keys` are the `kid`s of keys that signed tokens or were prepared to.
     `unknown_keys` are the `kid`s of sealing keys that the database does not have.
-    `newest` is the head with the most events. The last head was signed at `until`.
+    `newest` is the checkpoint with the most events. The last checkpoint was signed at `until`.
     """
 
-    newest: Head | None = None
+    newest: Checkpoint | None = None
     until: datetime | None = None
     authority_version: int = 0
     signing_keys: frozenset[str] = frozenset()
@@ -218,11 +237,11 @@ class Lost:
 
 
 def lost_of(lines: Sequence[str], keys: Keys, issuer: str) -> Lost:
-    """Collect the content of these lines, oldest first. A head's signature is verified if the head adds something.
+    """Collect the content of these lines, oldest first. A signature is verified if its checkpoint adds something.
 
-    From a head by an unknown key, only key ids are used: to revoke one key too many does no harm.
+    From a checkpoint by an unknown key, only key ids are used: to revoke one key too many does no harm.
     """
-    newest: Head | None = None
+    newest: Checkpoint | None = None
     version, until, kids, unknown = 0, 0, set[str](), set[str]()
     for line in map(str.strip, reversed(lines)):
         kid, claims = unverified(line)
@@ -236,12 +255,12 @@ def lost_of(lines: Sequence[str], keys: Keys, issuer: str) -> Lost:
         if kid not in keys or not (named - kids or _exceeds(claims, known)):
             continue
         try:
-            head = read_head(line, keys)
-        except HeadRefused:
+            checkpoint = read_checkpoint(line, keys)
+        except CheckpointRefused:
             continue
-        newest = head if newest is None or head.size > newest.size else newest
-        version, until = max(version, head.authority_version or 0), max(until, int(head.at.timestamp()))
-        kids |= set(head.signing_keys)
+        newest = checkpoint if newest is None or checkpoint.size > newest.size else newest
+        version, until = max(version, checkpoint.authority_version or 0), max(until, int(checkpoint.at.timestamp()))
+        kids |= set(checkpoint.signing_keys)
     return Lost(
         newest=newest,
         until=datetime.fromtimestamp(until, UTC) if newest else None,
@@ -262,10 +281,10 @@ COPIED: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class Comparison:
-    """The comparison of one process. `problem` is None as long as the database matches its outside heads.
+    """The comparison of one process. `problem` is None as long as the database matches its outside checkpoints.
 
-    `not_compared` is the reason why no heads could be read.
-    `path` is None if heads are posted to an address or sent nowhere.
+    `not_compared` is the reason why no checkpoints could be read.
+    `path` is None if checkpoints are posted to an address or sent nowhere.
     """
 
     database: Database
@@ -275,29 +294,29 @@ class Comparison:
     issuer: str = ""
     problem: str | None = None
     not_compared: str = ""
-    _lines: HeadLines = field(default_factory=HeadLines)
+    _lines: CheckpointLines = field(default_factory=CheckpointLines)
     _recorded: int | None = None  # restores, when the file was found to be a copy without its -wal file
-    _last: Head | None = None  # the newest head that this process saw in the database
+    _last: Checkpoint | None = None  # the newest checkpoint that this process saw in the database
 
     def read_file(self) -> None:
         """Read the end of the file. Call this before opening the database, so that the database is at least as new."""
-        self._lines = read_lines(self.path) if self.path else HeadLines()
+        self._lines = read_lines(self.path) if self.path else CheckpointLines()
         if self.to_address:
-            self.not_compared = "the outside heads go to an address, which is not read"
+            self.not_compared = "the outside checkpoints go to an address, which is not read"
         else:
             self.not_compared = self._lines.unread
 
     def why_not_compared(self) -> str:
-        """Return why it is unknown whether the database is older; empty if it was compared with a head."""
+        """Return why it is unknown whether the database is older; empty if it was compared with a checkpoint."""
         if self.problem:
             return ""
         if self.not_compared or self._lines.lines or self._last:
             return self.not_compared
-        return f"{self.path} has no heads" if self.path else "no file of outside heads is known"
+        return f"{self.path} has no checkpoints" if self.path else "no file of outside checkpoints is known"
 
-    def note(self, head: Head) -> None:
-        """Store a head that this process signed or read in the database."""
-        self._last = head
+    def note(self, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint that this process signed or read in the database."""
+        self._last = checkpoint
 
     def compare(self) -> str | None:
         """Compare the lines from `read_file` with the database. Return the problem or None. Raises `Unavailable`."""
@@ -305,40 +324,40 @@ class Comparison:
             self._note_new_file("is new or empty")
             return None  # there is nothing to compare with, and the keys may be elsewhere
         keys = self.keys()
-        outside = outside_heads(self._lines.lines, keys, self.issuer)
-        if self._lines.cut and self.path and not _mostly_heads(outside, self._lines):
+        outside = outside_checkpoints(self._lines.lines, keys, self.issuer)
+        if self._lines.cut and self.path and not _mostly_checkpoints(outside, self._lines):
             self._lines = read_lines(self.path, MOST_BYTES)
-            outside = outside_heads(self._lines.lines, keys, self.issuer)
-        if not outside.heads and not outside.unknown and self._last is None:
-            self._note_new_file("has no head of this authority")
+            outside = outside_checkpoints(self._lines.lines, keys, self.issuer)
+        if not outside.checkpoints and not outside.unknown and self._last is None:
+            self._note_new_file("has no checkpoint of this authority")
         if self._last:
-            outside = Outside(heads=[*outside.heads, self._last], unknown=outside.unknown)
+            outside = Outside(checkpoints=[*outside.checkpoints, self._last], unknown=outside.unknown)
         problem = self.database.read(lambda tx: find_problem(tx, outside, keys))
         if self.database.lacks_wal and problem is None:
             return self._copied(outside, keys)
         return problem
 
     def _note_new_file(self, why: str) -> None:
-        """Set `not_compared` if the file has no head although the database has signed heads.
+        """Set `not_compared` if the file has no checkpoint although the database has signed checkpoints.
 
-        A mistyped path must not pass for a comparison. A new authority has signed no head yet.
+        A mistyped path must not pass for a comparison. A new authority has signed no checkpoint yet.
         """
         if self.path and not self.not_compared and self.database.read(newest_size):
             self.not_compared = (
-                f"{self.path} {why}, though this database has signed heads: this start would not notice an older"
+                f"{self.path} {why}, though this database has signed checkpoints: this start would not notice an older"
                 " database. If the path is right, later starts compare"
             )
 
     def _copied(self, outside: Outside, keys: Keys) -> str | None:
         """Return `COPIED` if the database file may be a plain copy that lacks its last transactions; else None.
 
-        A head to compare with, or a newly recorded restore, rules out this problem.
+        A checkpoint to compare with, or a newly recorded restore, rules out this problem.
         The missing `-wal` file alone proves no loss.
         After a server is killed, another program may close the file completely but leave the server's mark in it.
         """
         recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
         self._recorded = recorded if self._recorded is None else self._recorded
-        if recorded == self._recorded and not self.database.read(lambda tx: has_heads(tx, outside, keys)):
+        if recorded == self._recorded and not self.database.read(lambda tx: has_checkpoints(tx, outside, keys)):
             return COPIED
         self.database.lacks_wal = False
         return None
@@ -349,12 +368,12 @@ class Comparison:
         return last is not None and self.database.read(lambda tx: find_older(tx, [last])) is not None
 
     def begin_anew(self) -> None:
-        """Forget the newest head: a restore was recorded."""
+        """Forget the newest checkpoint: a restore was recorded."""
         self._last = None
 
 
-def _mostly_heads(outside: Outside, lines: HeadLines) -> bool:
-    return len(outside.heads) >= len(lines.lines) // 2
+def _mostly_checkpoints(outside: Outside, lines: CheckpointLines) -> bool:
+    return len(outside.checkpoints) >= len(lines.lines) // 2
 
 
 def comparison_of(where: str, database: Database) -> Comparison:

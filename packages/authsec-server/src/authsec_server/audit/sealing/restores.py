@@ -1,7 +1,7 @@
-"""Signed records of database restores. Each excuses the heads that the database had signed and then lost.
+"""Signed records of database restores. Each excuses the checkpoints that the database had signed and then lost.
 
 The sealing key signs a record, so raw SQL cannot forge one.
-A record excuses heads up to its time only.
+A record excuses checkpoints up to its time only.
 The attack: the record is copied into an older database, to hide what was signed since.
 """
 
@@ -18,11 +18,11 @@ from sqlalchemy import Connection
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import (
-    HeadRefused,
+from authsec_server.audit.sealing.checkpoints import (
+    CheckpointRefused,
     Keys,
     counting_number,
-    read_head,
+    read_checkpoint,
     record_in,
     signed_claims,
     signing_kid,
@@ -36,7 +36,7 @@ TYPE: Final = "authsec-audit-restored+jwt"
 class Restore:
     """A restore: `authsec admin restored` ran `at` that time and raised the version to `authority_version`.
 
-    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`.
+    The record excuses checkpoints signed until `checkpoints_until`, and all checkpoints of the `unknown_keys`.
     `unknown_keys` are sealing keys that the backup did not have.
     `revoked_keys` signed tokens after the backup; no event of this database names them.
     The log had `size` leaves at that time. Records of the first versions lack `version_before`.
@@ -45,7 +45,7 @@ class Restore:
     at: datetime
     authority_version: int
     size: int
-    heads_until: datetime
+    checkpoints_until: datetime
     unknown_keys: tuple[str, ...] = ()
     revoked_keys: tuple[str, ...] = ()
     version_before: int | None = None
@@ -59,7 +59,7 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
         "at": restore.at.isoformat(timespec="microseconds"),
         "authority_version": restore.authority_version,
         "size": restore.size,
-        "heads_until": int(restore.heads_until.timestamp()),
+        "checkpoints_until": int(restore.checkpoints_until.timestamp()),
         "unknown_keys": list(restore.unknown_keys),
         "revoked_keys": list(restore.revoked_keys),
         "version_before": restore.version_before,
@@ -68,7 +68,7 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
 
 
 def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
-    """Verify the record. Return the signer's `kid` and the record. Raises `HeadRefused`."""
+    """Verify the record. Return the signer's `kid` and the record. Raises `CheckpointRefused`."""
     kid, claims = signed_claims(signed, keys, TYPE, "record of a restored database")
     before = claims.get("version_before")
     try:
@@ -76,13 +76,13 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
             at=datetime.fromisoformat(claims["at"]) if "at" in claims else _instant(claims.get("iat")),
             authority_version=counting_number(claims.get("authority_version")),
             size=counting_number(claims.get("size")),
-            heads_until=_instant(claims.get("heads_until")),
+            checkpoints_until=_instant(claims.get("checkpoints_until")),
             unknown_keys=tuple(str(each) for each in claims.get("unknown_keys") or ()),
             revoked_keys=tuple(str(each) for each in claims.get("revoked_keys") or ()),
             version_before=None if before is None else counting_number(before),
         )
     except (ValueError, TypeError, OverflowError, OSError):
-        raise HeadRefused("is no record of a restored database") from None
+        raise CheckpointRefused("is no record of a restored database") from None
 
 
 def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
@@ -114,22 +114,22 @@ def believed_restores(records: Iterable[tuple[int | None, str | None]], believin
 
 
 def excuses(restore: Restore, signed: str, keys: Keys) -> bool:
-    """Whether the record excuses this head: the database signed it and lost it by the restore."""
+    """Whether the record excuses this checkpoint: the database signed it and lost it by the restore."""
     try:
-        return read_head(signed, keys).at <= restore.heads_until
-    except HeadRefused:
+        return read_checkpoint(signed, keys).at <= restore.checkpoints_until
+    except CheckpointRefused:
         return signing_kid(signed) in restore.unknown_keys
 
 
 def excused_until(restores: Sequence[Restore]) -> datetime | None:
-    """Return the time up to which heads are excused; None if no restore was recorded."""
-    return max((each.heads_until for each in restores), default=None)
+    """Return the time up to which checkpoints are excused; None if no restore was recorded."""
+    return max((each.checkpoints_until for each in restores), default=None)
 
 
 def _believed(signed: str, believing: Succession, place: int | None) -> Restore | None:
     try:
         kid, restore = read_restore(signed, believing.keys)
-    except HeadRefused:
+    except CheckpointRefused:
         return None  # whoever writes to the database can write such an event
     if kid in believing.ends and (place is None or place >= believing.ends[kid]):
         return None

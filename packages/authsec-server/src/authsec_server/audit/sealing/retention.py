@@ -16,10 +16,10 @@ from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.dropped import STAYING, DropRecord, Run, believed, runs, sign_drop
 from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Keys
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import be_patient, size_before
 from authsec_server.audit.sealing.trail import Report
@@ -53,7 +53,7 @@ class ToGo:
 
 
 def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
-    """Return the events to drop: those dated before that time and covered by a head signed before it.
+    """Return the events to drop: those dated before that time and covered by a checkpoint signed before it.
 
     Events of the kinds in `STAYING` are left out. The rows are streamed, so their number does not matter.
     """
@@ -252,7 +252,7 @@ class Dropper:
             "places": wanted.places,
             "export_sha256": sha256,
             "by": act.principal.name,
-            "head": newest,
+            "checkpoint": newest,
             "counts": confirmed.counts,
             "tables": confirmed.tables,
             "authority_version": confirmed.version,

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.reading import any_text
 from authsec_server.audit.shape import MAX_NAME
-from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events
+from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
 from authsec_server.db.table_digests import Digested, has_long, stored
 
@@ -98,9 +98,9 @@ class Scan:
         """Yield the position, event number and hash of each leaf."""
         yield from self._rows(sealed_events, "position", "event_id", "hash")
 
-    def heads(self) -> Iterator[tuple[Any, str | None, Any]]:
-        """Yield the size, the time (ISO 8601; None if invalid) and the signed text of each head."""
-        for size, at, signed in self._rows(seal_heads, "size", "at", "signed"):
+    def checkpoints(self) -> Iterator[tuple[Any, str | None, Any]]:
+        """Yield the size, the time (ISO 8601; None if invalid) and the signed text of each checkpoint."""
+        for size, at, signed in self._rows(checkpoints, "size", "at", "signed"):
             yield size, self.instant(at), signed
 
     def delegations(self) -> Iterator[tuple[Any, Any]]:

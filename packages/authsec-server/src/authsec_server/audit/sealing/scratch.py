@@ -24,7 +24,7 @@ _TABLES = (
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT, signed TEXT)",
     "CREATE TABLE range (hour TEXT PRIMARY KEY, lowest INTEGER, highest INTEGER)",
-    "CREATE TABLE head (size INTEGER, at TEXT, signed TEXT)",
+    "CREATE TABLE checkpoint (size INTEGER, at TEXT, signed TEXT)",
 )
 _PAIRS = (
     "SELECT p.number, p.delegation FROM {} p WHERE EXISTS"
@@ -106,9 +106,9 @@ class Scratch:
         """Store the hour (ISO 8601), the lowest and the highest number of each range."""
         self._write("INSERT OR REPLACE INTO range VALUES (?, ?, ?)", ranges)
 
-    def keep_heads(self, heads: Iterable[tuple[int, str | None, str]]) -> None:
-        """Store the size, time and signed text of each head."""
-        self._write("INSERT INTO head VALUES (?, ?, ?)", heads)
+    def keep_checkpoints(self, checkpoints: Iterable[tuple[int, str | None, str]]) -> None:
+        """Store the size, time and signed text of each checkpoint."""
+        self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
     def met(self) -> Iterator[Met]:
         """Yield each leaf with its event, in the order of sealing."""
@@ -119,9 +119,9 @@ class Scratch:
         ):
             yield Met(*row)
 
-    def heads(self) -> Iterator[tuple[int, str | None, str]]:
-        """Yield the size, time and signed text of each head, smallest first."""
-        yield from self._database.execute("SELECT size, at, signed FROM head ORDER BY size, at")
+    def checkpoints(self) -> Iterator[tuple[int, str | None, str]]:
+        """Yield the size, time and signed text of each checkpoint, smallest first."""
+        yield from self._database.execute("SELECT size, at, signed FROM checkpoint ORDER BY size, at")
 
     def size(self) -> int:
         """Return the number of leaves."""

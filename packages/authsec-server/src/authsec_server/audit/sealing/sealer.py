@@ -1,13 +1,13 @@
-"""The sealer: about once a second, append committed events to the sealed log and sign a head.
+"""The sealer: about once a second, append committed events to the sealed log and sign a checkpoint.
 
 Any number of servers may run a sealer, and no token request waits for it.
 Each sealer reads the new events before it writes.
-One of them gets the lock for one transaction. The others find a newer head and read again.
+One of them gets the lock for one transaction. The others find a newer checkpoint and read again.
 If a server is killed, its transaction is rolled back, and another server seals within the next second.
 
 A sealer never signs over leaves that it did not verify.
-It computes the tree from the stored leaves, and the tree must lead to the last head.
-One of the authority's keys must have signed that head. Otherwise raw SQL changed the log, and sealing stops.
+It computes the tree from the stored leaves, and the tree must lead to the last checkpoint.
+One of the authority's keys must have signed that checkpoint. Otherwise raw SQL changed the log, and sealing stops.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
+from authsec_server.audit.sealing.checkpoints import (
+    Checkpoint,
+    CheckpointRefused,
+    Keys,
+    read_checkpoint,
+    sign_checkpoint,
+)
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.shape import MAX_NUMBER, is_event, is_number
 from authsec_server.db import Database, Tx
@@ -39,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 SECONDS = 1.0
 RETRY_SECONDS = 60.0  # after a failure that will not pass by itself
-FRESH = timedelta(seconds=60)  # a head is signed so often though nothing is new
+FRESH = timedelta(seconds=60)  # a checkpoint is signed so often though nothing is new
 # Numbers are given before the commit, so a lower one may appear later; and a refusal is counted up during its minute.
 # Longer by far than a transaction may take, and than servers' clocks may differ.
 SETTLING = timedelta(minutes=5)
@@ -50,12 +56,12 @@ CATCHING_UP = 10_000  # leaves read at once
 
 
 class LogBroken(Exception):
-    """The sealed log does not match its signed heads. The text says why; `authsec audit verify` says where."""
+    """The sealed log does not match its signed checkpoints. The text says why; `authsec audit verify` says where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """The state of the database before sealing: its last head, and the events to seal.
+    """The state of the database before sealing: its last checkpoint, and the events to seal.
 
     After sealing them, no event up to `settled` lacks a seal, and events above `top` are new.
     `refused` are numbers of events that AuthSec did not write; such events are not sealed.
@@ -74,9 +80,9 @@ class Look:
 class Sealer:
     """Seals the audit log of one database.
 
-    `keys` verify the heads that this server or another one signed.
+    `keys` verify the checkpoints that this server or another one signed.
     `signing_key` returns a private key by its `kid`; for the empty text, the first key.
-    `give` is called with each head that the leaves lead to, and must not block.
+    `give` is called with each checkpoint that the leaves lead to, and must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
     """
@@ -89,7 +95,7 @@ class Sealer:
         signing_key: Callable[[str], PrivateKey],
         keys: Callable[[], Keys],
         now: Callable[[], datetime],
-        give: Callable[[Head], None] = lambda _: None,
+        give: Callable[[Checkpoint], None] = lambda _: None,
         token_keys: Callable[[Tx], Sequence[str]] = lambda _: (),
         paused: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -102,7 +108,7 @@ class Sealer:
         self._token_keys = token_keys
         self._paused = paused
         self._tree = Tree()  # of the leaves that this process has read
-        self._head: Head | None = None
+        self._checkpoint: Checkpoint | None = None
         self._top = 0  # what is above came after the last look
         self._searched: datetime | None = None  # when all that has not settled was last looked through
         self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
@@ -113,12 +119,12 @@ class Sealer:
         now = self._now()
         self._catch_up()
         key = self._present_key()
-        through = self._head.through if self._head else 0
-        stale = self._head is not None and now - self._head.at >= FRESH
+        through = self._checkpoint.through if self._checkpoint else 0
+        stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
         after = through if search else max(through, self._top)
         look = self._database.read(lambda tx: _look(tx, after, now, self._token_keys))
-        if look.signed != (self._head.signed if self._head else None):
+        if look.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
         self._name(look.refused)
         if look.rows or stale:
@@ -147,7 +153,7 @@ class Sealer:
 
     def begin_anew(self) -> None:
         """Forget the log that was read: an older database was restored, and the restore was recorded."""
-        self._tree, self._head, self._top, self._searched = Tree(), None, 0, None
+        self._tree, self._checkpoint, self._top, self._searched = Tree(), None, 0, None
 
     def key(self) -> PrivateKey:
         """Return the current signing key. Raises `Unavailable` or `LogBroken`."""
@@ -155,7 +161,7 @@ class Sealer:
         return self._present_key()
 
     def _present_key(self) -> PrivateKey:
-        kid = self._head.kid if self._head else ""
+        kid = self._checkpoint.kid if self._checkpoint else ""
         return self._signing_key(self._succession().present(kid))
 
     def _succession(self) -> Succession:
@@ -164,10 +170,12 @@ class Sealer:
         return succession(records, self._keys() if records else {})
 
     def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
-        """Append the events with a new head. Return whether they were written."""
+        """Append the events with a new checkpoint. Return whether they were written."""
         tree, added = _appended(self._tree, look.rows)
-        now = max(now, self._head.at) if self._head else now  # heads never go back in time, though clocks do
-        head = sign_head(
+        now = (
+            max(now, self._checkpoint.at) if self._checkpoint else now
+        )  # checkpoints never go back in time, though clocks do
+        checkpoint = sign_checkpoint(
             tree,
             through=through,
             at=now,
@@ -177,34 +185,34 @@ class Sealer:
             signing_keys=look.signing_keys,
         )
         ranges = ranges_of((row.at, row.id) for row in look.rows)
-        kept = self._database.append(lambda tx: _keep(tx, look, added, ranges, head))
+        kept = self._database.append(lambda tx: _keep(tx, look, added, ranges, checkpoint))
         if kept:
-            self._have(tree, head)
+            self._have(tree, checkpoint)
         return kept
 
     def _catch_up(self) -> None:
-        """Read the leaves up to the last head, and verify that they lead to it. Raises `LogBroken`."""
+        """Read the leaves up to the last checkpoint, and verify that they lead to it. Raises `LogBroken`."""
         signed = self._database.read(lambda tx: store.last_signed(tx.connection))
         if signed is None:
-            if self._head:
-                raise LogBroken("The log's heads are gone.")
+            if self._checkpoint:
+                raise LogBroken("The log's checkpoints are gone.")
             return
-        if self._head and signed == self._head.signed:
+        if self._checkpoint and signed == self._checkpoint.signed:
             return
         try:
-            head = read_head(signed, self._keys())
-        except HeadRefused as refused:
-            raise LogBroken(f"The log's last head {refused}.") from None
-        tree = self._read_on(head.size)
-        if tree.root.hex() != head.root:
-            raise LogBroken("The log does not lead to its last head.")
-        if head.size > self._succession().end(head.kid):
-            raise LogBroken("The log's last head is signed by a key that was replaced.")
-        self._have(tree, head)
+            checkpoint = read_checkpoint(signed, self._keys())
+        except CheckpointRefused as refused:
+            raise LogBroken(f"The log's last checkpoint {refused}.") from None
+        tree = self._read_on(checkpoint.size)
+        if tree.root.hex() != checkpoint.root:
+            raise LogBroken("The log does not lead to its last checkpoint.")
+        if checkpoint.size > self._succession().end(checkpoint.kid):
+            raise LogBroken("The log's last checkpoint is signed by a key that was replaced.")
+        self._have(tree, checkpoint)
 
-    def _have(self, tree: Tree, head: Head) -> None:
-        self._tree, self._head, self._kept_out = tree, head, None
-        self._give(head)
+    def _have(self, tree: Tree, checkpoint: Checkpoint) -> None:
+        self._tree, self._checkpoint, self._kept_out = tree, checkpoint, None
+        self._give(checkpoint)
 
     def _read_on(self, size: int) -> Tree:
         """Return the tree of the first `size` leaves. Only leaves that this process has not read yet are read."""
@@ -213,7 +221,7 @@ class Sealer:
             limit = min(CATCHING_UP, size - tree.size)
             found = self._database.read(partial(_hashes, after=tree.size - 1, limit=limit))
             if not found:
-                raise LogBroken("The log is shorter than its last head says.")
+                raise LogBroken("The log is shorter than its last checkpoint says.")
             tree = tree.with_leaves(found)
         if tree.size != size:
             raise LogBroken("The log is shorter than it was.")
@@ -247,7 +255,7 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
     if (fitting := numbers_fitting(connection, numbers)) != numbers:
         numbers, full = list(fitting), True
     there = store.events_by_number(connection, numbers)
-    # The head that covers a replaced key's record is the last that this key signs: it ends there.
+    # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
     if replaced := next((number for number in numbers if _replaces(there.get(number))), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
     rows = [there[number][0] for number in numbers if number in there and _is_sealable(there[number][0])]
@@ -270,7 +278,7 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
 
 
 def _is_sealable(row: Row[Any]) -> bool:
-    """Whether a server wrote the row. A head must not cover an event that no export and no list can show."""
+    """Whether a server wrote the row. A checkpoint must not cover an event that no export and no list can show."""
     return is_number(row.id) and is_event(row._asdict())
 
 
@@ -290,8 +298,10 @@ def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Le
     return tree.with_leaves(leaf.hash for leaf in added), added
 
 
-def _keep(tx: Tx, look: Look, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], head: Head) -> bool:
-    """Write the leaves and the head. Return whether they were written.
+def _keep(
+    tx: Tx, look: Look, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], checkpoint: Checkpoint
+) -> bool:
+    """Write the leaves and the checkpoint. Return whether they were written.
 
     Nothing is written if another server has the lock or sealed first, or if a counted refusal grew since.
     """
@@ -301,5 +311,5 @@ def _keep(tx: Tx, look: Look, added: Sequence[store.Leaf], ranges: Mapping[datet
         return False
     store.add_leaves(tx.connection, added)
     number_ranges.add(tx.connection, ranges)
-    store.add_head(tx.connection, head)
+    store.add_checkpoint(tx.connection, checkpoint)
     return True

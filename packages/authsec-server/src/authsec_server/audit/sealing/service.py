@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from authsec_server.audit import pages
 from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import HeadRefused, Keys, read_head
+from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.succession import is_signed, succession
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
@@ -24,21 +24,21 @@ OVERDUE_AFTER = timedelta(minutes=10)
 class SealedAfter:
     """Events in the order of sealing, up to the place `last`. Only the seals remain of `dropped` events.
 
-    The newest head, signed at `head_at`, covers `sealed` leaves.
+    The newest checkpoint, signed at `checkpoint_at`, covers `sealed` leaves.
     """
 
     events: tuple[Recorded, ...]
     dropped: tuple[Seal, ...]
     last: int | None
     sealed: int
-    head_at: datetime | None
+    checkpoint_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoFar:
-    """The progress of sealing: the newest head covers `leaves` and was signed `at`; 0 and None without a head.
+    """The progress of sealing: the newest checkpoint covers `leaves` and was signed `at`; 0 and None without one.
 
-    `is_overdue`: an event has no seal for longer than a sealing server allows, or while no head is signed.
+    `is_overdue`: an event has no seal for longer than a sealing server allows, or while no checkpoint is signed.
     """
 
     leaves: int
@@ -47,22 +47,22 @@ class SoFar:
 
 
 def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
-    """Return how many events are sealed, when the newest head was signed, and whether a seal is overdue."""
+    """Return how many events are sealed, when the newest checkpoint was signed, and whether a seal is overdue."""
     principal.require(Role.VIEWER)
-    head, at = store.newest_head(tx.connection), store.newest_at(tx.connection)
+    checkpoint, at = store.newest_checkpoint(tx.connection), store.newest_at(tx.connection)
     signs = at is not None and now - at <= OVERDUE_AFTER
-    # Where no head is signed, no event is too new: its time is a row's, which somebody may renew.
+    # Where no checkpoint is signed, no event is too new: its time is a row's, which somebody may renew.
     since = now - OVERDUE_AFTER if signs or at is None else now + OVERDUE_AFTER
-    return SoFar(leaves=head[0] if head else 0, at=at, is_overdue=store.waits(tx.connection, since=since))
+    return SoFar(leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=store.waits(tx.connection, since=since))
 
 
-def last_head_at(tx: Tx) -> datetime | None:
-    """Return when the newest head was signed; None without a head. Checks no principal: for the server itself."""
+def last_checkpoint_at(tx: Tx) -> datetime | None:
+    """Return when the newest checkpoint was signed; None without one. Checks no principal: for the server itself."""
     return store.newest_at(tx.connection)
 
 
-def newest_head(tx: Tx, principal: Principal) -> str:
-    """Return the newest signed head, to be kept where the database's administrators cannot write."""
+def newest_checkpoint(tx: Tx, principal: Principal) -> str:
+    """Return the newest signed checkpoint, to be kept where the database's administrators cannot write."""
     principal.require(Role.VIEWER)
     signed = store.last_signed(tx.connection)
     if signed is None:
@@ -73,15 +73,15 @@ def newest_head(tx: Tx, principal: Principal) -> str:
 def present_key(tx: Tx, keys: Keys) -> str:
     """Return the `kid` of the current sealing key.
 
-    Raises `Conflict` before the first head, and while the key is being replaced.
+    Raises `Conflict` before the first checkpoint, and while the key is being replaced.
     """
     signed = store.last_signed(tx.connection)
     if signed is None:
         raise Conflict("Nothing is sealed yet.", _ONCE_IT_RUNS)
     try:
-        kid = read_head(signed, keys).kid
-    except HeadRefused as refused:
-        raise Conflict(f"The log's last head {refused}.", "See what is: authsec audit verify") from None
+        kid = read_checkpoint(signed, keys).kid
+    except CheckpointRefused as refused:
+        raise Conflict(f"The log's last checkpoint {refused}.", "See what is: authsec audit verify") from None
     believing = succession(store.replacements(tx.connection), keys)
     records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
     if any(place is None and is_signed(signed, believing.keys) for place, signed in records):
@@ -90,30 +90,30 @@ def present_key(tx: Tx, keys: Keys) -> str:
 
 
 def sealing_kid(tx: Tx, keys: Keys) -> str:
-    """Return the `kid` of the key that signs the next head; empty before the first head. Raises `Conflict`."""
+    """Return the `kid` of the key that signs the next checkpoint; empty before the first one. Raises `Conflict`."""
     signed = store.last_signed(tx.connection)
     if signed is None:
         return ""
     try:
-        kid = read_head(signed, keys).kid
-    except HeadRefused as refused:
-        raise Conflict(f"The log's last head {refused}.", "See what is: authsec audit verify") from None
+        kid = read_checkpoint(signed, keys).kid
+    except CheckpointRefused as refused:
+        raise Conflict(f"The log's last checkpoint {refused}.", "See what is: authsec audit verify") from None
     return succession(store.replacements(tx.connection), keys).present(kid)
 
 
 def sealed(tx: Tx) -> int:
-    """Return how many events the newest head covers."""
-    head = store.newest_head(tx.connection)
-    return head[0] if head else 0
+    """Return how many events the newest checkpoint covers."""
+    checkpoint = store.newest_checkpoint(tx.connection)
+    return checkpoint[0] if checkpoint else 0
 
 
 def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
-    """Return, for each replaced key, how many leaves its heads may cover at most."""
+    """Return, for each replaced key, how many leaves its checkpoints may cover at most."""
     return succession(store.replacements(tx.connection), keys).ends
 
 
 def has_begun(tx: Tx) -> bool:
-    """Whether a head was signed."""
+    """Whether a checkpoint was signed."""
     return store.last_signed(tx.connection) is not None
 
 
@@ -132,11 +132,11 @@ def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Sealed
     leaves = store.leaves(tx.connection, after=after, limit=limit)
     there = {each.id: each for each in pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])}
     seals = [(leaf.event_id, Seal(place=leaf.position, leaf=leaf.hash.hex())) for leaf in leaves]
-    head = store.newest_head(tx.connection)
+    checkpoint = store.newest_checkpoint(tx.connection)
     return SealedAfter(
         events=tuple(replace(there[number], seal=seal) for number, seal in seals if number in there),
         dropped=tuple(seal for number, seal in seals if number not in there),
         last=leaves[-1].position if leaves else None,
-        sealed=head[0] if head else 0,
-        head_at=store.newest_at(tx.connection),
+        sealed=checkpoint[0] if checkpoint else 0,
+        checkpoint_at=store.newest_at(tx.connection),
     )

@@ -1,4 +1,4 @@
-"""Send heads where the database's administrators cannot write: append to a file, or post to an address."""
+"""Send checkpoints where the database's administrators cannot write: append to a file, or post to an address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import anyio
 import structlog
 from prometheus_client import Counter, Gauge
 
-from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import Outbound, OutboundFailed, OutboundLimits
 from authsec_server.settings import ENV_PREFIX
@@ -26,33 +26,33 @@ _MAX_TOKEN: Final = 16_384
 
 
 class NotTaken(Exception):
-    """The sink did not accept a head. The text says why, without credentials and without an address's query."""
+    """The sink did not accept a checkpoint. The text says why, without credentials and without an address's query."""
 
 
 class Sink(Protocol):
-    """A destination for heads."""
+    """A destination for checkpoints."""
 
-    def take(self, head: Head) -> None:
-        """Store the head durably. Blocks its thread. Raises `NotTaken`."""
+    def take(self, checkpoint: Checkpoint) -> None:
+        """Store the checkpoint durably. Blocks its thread. Raises `NotTaken`."""
 
     def check(self) -> None:
-        """Raise `StartupRefused` if the sink can never accept a head."""
+        """Raise `StartupRefused` if the sink can never accept a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntoFile:
-    """Appends one line for each head to a regular file. A pipe or a device stores nothing and may block forever."""
+    """Appends one line for each checkpoint to a regular file. A pipe or device stores nothing and may block forever."""
 
     path: Path
 
-    def take(self, head: Head) -> None:
+    def take(self, checkpoint: Checkpoint) -> None:
         how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
             descriptor = os.open(self.path, how | os.O_NONBLOCK, 0o600)  # else a pipe that nobody reads blocks here
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise NotTaken(f"{self.path} is no regular file")
-                line = (b"\n" if self._torn() else b"") + f"{head.signed}\n".encode("ascii")
+                line = (b"\n" if self._torn() else b"") + f"{checkpoint.signed}\n".encode("ascii")
                 if os.write(descriptor, line) != len(line):
                     raise NotTaken(f"{self.path} took only a part of it")
                 os.fsync(descriptor)
@@ -77,22 +77,24 @@ class IntoFile:
             never = True
         if never:
             raise StartupRefused(
-                f"{ENV_PREFIX}AUDIT_HEADS names {self.path}, which cannot be a regular file.",
+                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which cannot be a regular file.",
                 "Name a file in a folder that is there, or an address: https://…",
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToAddress:
-    """Posts `{"head": …}` for each head. `token_file` contains the bearer token and is read for each head."""
+    """Posts `{"checkpoint": …}` for each one. `token_file` contains the bearer token and is read each time."""
 
     outbound: Outbound
     url: str
     token_file: Path | None = None
 
-    def take(self, head: Head) -> None:
+    def take(self, checkpoint: Checkpoint) -> None:
         try:
-            answer = self.outbound.post_json(self.url, {"head": head.signed}, headers=self._headers(), limits=_LIMITS)
+            answer = self.outbound.post_json(
+                self.url, {"checkpoint": checkpoint.signed}, headers=self._headers(), limits=_LIMITS
+            )
         except OutboundFailed as failed:
             raise NotTaken(str(failed)) from None
         if not 200 <= answer.status < 300:
@@ -102,7 +104,7 @@ class ToAddress:
         try:
             self.outbound.check_url(self.url)
         except OutboundFailed as failed:
-            raise StartupRefused(f"{ENV_PREFIX}AUDIT_HEADS cannot be used: {failed}.") from None
+            raise StartupRefused(f"{ENV_PREFIX}AUDIT_CHECKPOINTS cannot be used: {failed}.") from None
 
     def _headers(self) -> dict[str, str]:
         if self.token_file is None:
@@ -122,16 +124,20 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last one again and again
 STUCK: Final = timedelta(seconds=30)  # what takes longer than this to be taken, hangs: a mount whose server is gone
-MOST: Final = 1000  # heads that wait; of more, the oldest are let go: a later one covers all that they did
-CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where heads are to go
+MOST: Final = 1000  # checkpoints that wait; of more, the oldest are let go: a later one covers all that they did
+CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where checkpoints are to go
 LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
-DELIVERED = Counter("authsec_audit_heads_delivered_total", "Heads of the sealed audit log that were taken elsewhere.")
-WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed audit log that were not taken elsewhere yet.")
+DELIVERED = Counter(
+    "authsec_audit_checkpoints_delivered_total", "Checkpoints of the sealed audit log that were taken elsewhere."
+)
+WAITING = Gauge(
+    "authsec_audit_checkpoints_waiting", "Checkpoints of the sealed audit log that were not taken elsewhere yet."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkState:
-    """Whether heads are sent to a sink, and since when the sink has accepted none; `problem` says why."""
+    """Whether checkpoints are sent to a sink, and since when the sink has accepted none; `problem` says why."""
 
     sent: bool = False
     undelivered_since: datetime | None = None
@@ -141,37 +147,37 @@ class SinkState:
 NOWHERE: Final = SinkState()
 
 
-class HeadsElsewhere:
-    """Sends heads to the sink, one after the other. Any thread may call `give`, which never blocks."""
+class CheckpointsElsewhere:
+    """Sends checkpoints to the sink, one after the other. Any thread may call `give`, which never blocks."""
 
     def __init__(self, sink: Sink | None, *, now: Callable[[], datetime]) -> None:
         self._sink = sink
         self._now = now
-        self._waiting: deque[Head] = deque(maxlen=MOST)
+        self._waiting: deque[Checkpoint] = deque(maxlen=MOST)
         self._last = ""
         self._standing = SinkState(sent=sink is not None)
-        self._handed_at: datetime | None = None  # since when the sink has had a head without an answer
+        self._handed_at: datetime | None = None  # since when the sink has had a checkpoint without an answer
         self._ending = Event()
 
     def check(self) -> None:
-        """Raise `StartupRefused` if the settings name a destination that can never accept a head.
+        """Raise `StartupRefused` if the settings name a destination that can never accept a checkpoint.
 
         The check does not wait for a mount that hangs: the mount may come back, and tokens must be issued meanwhile.
         """
         if self._sink is None:
             return
         refusals: list[StartupRefused] = []
-        asking = Thread(target=_ask, args=(self._sink, refusals), name="authsec-heads-check", daemon=True)
+        asking = Thread(target=_ask, args=(self._sink, refusals), name="authsec-checkpoints-check", daemon=True)
         asking.start()
         asking.join(CHECK_SECONDS)
         if refusals:
             raise refusals[0]
 
-    def give(self, head: Head) -> None:
-        """Queue a head that this server signed, or that another server signed and this one verified."""
-        if self._sink is not None and head.signed != self._last:
-            self._last = head.signed
-            self._waiting.append(head)
+    def give(self, checkpoint: Checkpoint) -> None:
+        """Queue a checkpoint that this server signed, or that another server signed and this one verified."""
+        if self._sink is not None and checkpoint.signed != self._last:
+            self._last = checkpoint.signed
+            self._waiting.append(checkpoint)
             WAITING.set(len(self._waiting))
 
     def standing(self) -> SinkState:
@@ -179,22 +185,22 @@ class HeadsElsewhere:
         since, its = self._handed_at, self._standing
         if since is None or self._now() - since < STUCK:
             return its
-        problem = f"a head was handed over more than {STUCK.seconds} s ago, and there is no answer"
+        problem = f"a checkpoint was handed over more than {STUCK.seconds} s ago, and there is no answer"
         return SinkState(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
-        """Send the waiting heads until none is left. Return whether all were accepted. Blocks its thread."""
+        """Send the waiting checkpoints until none is left. Return whether all were accepted. Blocks its thread."""
         while self._sink is not None and self._waiting and not self._ending.is_set():
-            head = self._waiting[0]
+            checkpoint = self._waiting[0]
             self._handed_at = self._now()
             try:
-                self._sink.take(head)
+                self._sink.take(checkpoint)
             except NotTaken as failure:
                 self._failed(str(failure))
                 return False
             finally:
                 self._handed_at = None
-            if self._waiting and self._waiting[0] is head:  # else it was let go meanwhile, for later ones
+            if self._waiting and self._waiting[0] is checkpoint:  # else it was let go meanwhile, for later ones
                 self._waiting.popleft()
             DELIVERED.inc()
             WAITING.set(len(self._waiting))
@@ -202,11 +208,11 @@ class HeadsElsewhere:
         return True
 
     async def run(self) -> None:
-        """Deliver heads until cancelled."""
+        """Deliver checkpoints until cancelled."""
         if self._sink is None:
             return
         # A daemon of its own: neither the end of the server nor that of its process waits for a mount that hangs.
-        thread = Thread(target=self._keep_delivering, name="authsec-heads-elsewhere", daemon=True)
+        thread = Thread(target=self._keep_delivering, name="authsec-checkpoints-elsewhere", daemon=True)
         thread.start()
         try:
             await anyio.sleep_forever()
@@ -220,7 +226,7 @@ class HeadsElsewhere:
         while not self._ending.is_set():
             try:
                 failures = 0 if self.deliver() else failures + 1
-            except Exception as error:  # noqa: BLE001 - whatever it was, later heads must go out
+            except Exception as error:  # noqa: BLE001 - whatever it was, later checkpoints must go out
                 self._failed(type(error).__name__)
                 failures += 1
             self._ending.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
@@ -230,11 +236,11 @@ class HeadsElsewhere:
         since = before.undelivered_since or self._now()
         self._standing = SinkState(sent=True, undelivered_since=since, problem=problem)
         if before.problem != problem:
-            log.error("heads of the audit log are not taken elsewhere", why=problem, since=since.isoformat())
+            log.error("checkpoints of the audit log are not taken elsewhere", why=problem, since=since.isoformat())
 
     def _worked(self) -> None:
         if self._standing.undelivered_since is not None:
-            log.info("heads of the audit log are taken elsewhere again")
+            log.info("checkpoints of the audit log are taken elsewhere again")
         self._standing = SinkState(sent=True)
 
 
@@ -245,12 +251,12 @@ def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
         refusals.append(refused)
 
 
-def heads_elsewhere(
+def checkpoints_elsewhere(
     where: str, token_file: Path | None, outbound: Outbound, *, now: Callable[[], datetime]
-) -> HeadsElsewhere:
+) -> CheckpointsElsewhere:
     """Return the delivery for these settings: to a file, to an address, or to nothing."""
     if not where:
-        return HeadsElsewhere(None, now=now)
+        return CheckpointsElsewhere(None, now=now)
     if "://" in where:
-        return HeadsElsewhere(ToAddress(outbound=outbound, url=where, token_file=token_file), now=now)
-    return HeadsElsewhere(IntoFile(path=Path(where)), now=now)
+        return CheckpointsElsewhere(ToAddress(outbound=outbound, url=where, token_file=token_file), now=now)
+    return CheckpointsElsewhere(IntoFile(path=Path(where)), now=now)

@@ -1,8 +1,8 @@
-"""The SQL of the sealed log: a hash for each sealed event, in the order of sealing, and the signed heads.
+"""The SQL of the sealed log: a hash for each sealed event, in the order of sealing, and the signed checkpoints.
 
 Raw SQL can put anything into any SQLite column, even text that is not text.
 Such a value must be found in its place, so it must be readable.
-Hashes and heads are therefore read as bytes, and events one by one if one of them is unreadable.
+Hashes and checkpoints are therefore read as bytes, and events one by one if one of them is unreadable.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from sqlalchemy import (
 
 from authsec_server.audit.model import COUNTED, EventKind
 from authsec_server.audit.reading import events_one_by_one, read_events
-from authsec_server.audit.sealing.heads import Head, record_in
+from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
 from authsec_server.audit.sealing.succession import is_replacement
-from authsec_server.audit.store import ACT, events, seal_heads, sealed_events
+from authsec_server.audit.store import ACT, checkpoints, events, sealed_events
 from authsec_server.db.locks import SEALING_LOCK
 from authsec_server.db.schema import LONGEST_JSON
 
@@ -60,7 +60,7 @@ class Leaf:
 
 def is_there(connection: Connection) -> bool:
     """Whether the database has a sealed log. Raw SQL may have dropped the table."""
-    return inspect(connection).has_table(seal_heads.name)
+    return inspect(connection).has_table(checkpoints.name)
 
 
 def take_turn(connection: Connection) -> bool:
@@ -121,44 +121,46 @@ def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
         connection.execute(insert(sealed_events), rows)
 
 
-def add_head(connection: Connection, head: Head) -> None:
-    """Store the head. Only the last head of each minute is kept: the leaves are enough to compute the others.
+def add_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
+    """Store the checkpoint. Only the last one of each minute is kept: the leaves are enough to compute the others.
 
-    The first head of each size is kept as well: it shows when the last of its leaves was sealed.
-    Only the newest head can be of this minute. It is found by its size, because times have no index.
+    The first checkpoint of each size is kept as well: it shows when the last of its leaves was sealed.
+    Only the newest checkpoint can be of this minute. It is found by its size, because times have no index.
     """
-    size, at = seal_heads.c.size, seal_heads.c.at
+    size, at = checkpoints.c.size, checkpoints.c.at
     newest = select(func.max(size)).scalar_subquery()
-    connection.execute(delete(seal_heads).where(size == newest, size < head.size, at >= head.at.replace(second=0)))
-    first = select(func.min(at)).where(size == head.size).scalar_subquery()
-    connection.execute(delete(seal_heads).where(size == head.size, at > first))
-    connection.execute(delete(seal_heads).where(size == head.size, at == head.at))
-    connection.execute(insert(seal_heads).values(size=head.size, at=head.at, signed=head.signed))
+    connection.execute(
+        delete(checkpoints).where(size == newest, size < checkpoint.size, at >= checkpoint.at.replace(second=0))
+    )
+    first = select(func.min(at)).where(size == checkpoint.size).scalar_subquery()
+    connection.execute(delete(checkpoints).where(size == checkpoint.size, at > first))
+    connection.execute(delete(checkpoints).where(size == checkpoint.size, at == checkpoint.at))
+    connection.execute(insert(checkpoints).values(size=checkpoint.size, at=checkpoint.at, signed=checkpoint.signed))
 
 
 def last_signed(connection: Connection) -> str | None:
-    """Return the newest signed head."""
-    newest = newest_head(connection)
+    """Return the newest signed checkpoint."""
+    newest = newest_checkpoint(connection)
     return newest[1] if newest else None
 
 
-def newest_head(connection: Connection) -> tuple[int, str] | None:
-    """Return the size and the signed text of the newest head."""
-    statement = _heads(connection).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
+def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
+    """Return the size and the signed text of the newest checkpoint."""
+    statement = _checkpoints(connection).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return None if row is None else (row.size, _as_text(row.signed))
 
 
 def newest_at(connection: Connection) -> datetime | None:
-    """Return when the newest head was signed."""
-    statement = select(seal_heads.c.at).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
+    """Return when the newest checkpoint was signed."""
+    statement = select(checkpoints.c.at).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
     at: datetime | None = connection.execute(statement).scalar_one_or_none()
     return at
 
 
 def size_before(connection: Connection, time: datetime) -> int:
-    """Return the size of the newest head signed before that time; 0 without one."""
-    statement = select(func.max(seal_heads.c.size)).where(seal_heads.c.at < time)
+    """Return the size of the newest checkpoint signed before that time; 0 without one."""
+    statement = select(func.max(checkpoints.c.size)).where(checkpoints.c.at < time)
     return connection.execute(statement).scalar_one() or 0
 
 
@@ -191,18 +193,18 @@ def hashes(connection: Connection, *, after: int, limit: int) -> list[bytes]:
     return list(connection.execute(statement).scalars())
 
 
-def heads_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
-    """Return the size and the signed text of the heads of more than `low` and up to `high` leaves."""
-    statement = _heads(connection).where(seal_heads.c.size > low, seal_heads.c.size <= high)
-    in_order = statement.order_by(seal_heads.c.size, seal_heads.c.at)
+def checkpoints_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
+    """Return the size and the signed text of the checkpoints of more than `low` and up to `high` leaves."""
+    statement = _checkpoints(connection).where(checkpoints.c.size > low, checkpoints.c.size <= high)
+    in_order = statement.order_by(checkpoints.c.size, checkpoints.c.at)
     return [(row.size, _as_text(row.signed)) for row in connection.execute(in_order)]
 
 
-def _heads(connection: Connection) -> Select[Any]:
-    signed: ColumnElement[Any] = seal_heads.c.signed
+def _checkpoints(connection: Connection) -> Select[Any]:
+    signed: ColumnElement[Any] = checkpoints.c.signed
     if connection.dialect.name == "sqlite":
         signed = cast(signed, LargeBinary).label("signed")
-    return select(seal_heads.c.size, signed)
+    return select(checkpoints.c.size, signed)
 
 
 def _as_text(signed: str | bytes) -> str:

@@ -1,6 +1,6 @@
 """The order of the sealing keys: each key signs its successor, in an event that the key itself seals.
 
-The head that covers that event is the last one that the old key may sign.
+The checkpoint that covers that event is the last one that the old key may sign.
 The attack: a person who finds an old key extends the log, names another successor, or signs a drop record.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.heads import HeadRefused, Keys, record_in, signed_claims
+from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, record_in, signed_claims
 
 TYPE: Final = "authsec-audit-key+jwt"
 LONGEST: Final = 4096  # characters of a record; one of a key has some 500
@@ -23,7 +23,7 @@ NEVER: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succession:
-    """All trusted `keys` by `kid`. `ends`: how many leaves a head of a replaced key may cover at most.
+    """All trusted `keys` by `kid`. `ends`: how many leaves a checkpoint of a replaced key may cover at most.
 
     `after` maps each replaced key to its successor.
     The check of all events shows whether the events that say so match their seals.
@@ -34,7 +34,7 @@ class Succession:
     after: Mapping[str, str] = field(default_factory=dict)
 
     def end(self, kid: str) -> int:
-        """Return how many leaves a head of this key may cover at most."""
+        """Return how many leaves a checkpoint of this key may cover at most."""
         return self.ends.get(kid, NEVER)
 
     def present(self, kid: str) -> str:
@@ -54,7 +54,7 @@ def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str
     for place, signed in records:
         try:
             old, new = _read(signed, known)
-        except HeadRefused:
+        except CheckpointRefused:
             continue  # whoever writes to the database can write such an event, and it says nothing
         kid = new.thumbprint()
         if old in after or kid in after or kid == old or place >= ended.get(old, NEVER):
@@ -86,7 +86,7 @@ def is_signed(signed: str, keys: Keys) -> bool:
     """Whether one of these keys has signed the record."""
     try:
         _read(signed, keys)
-    except HeadRefused:
+    except CheckpointRefused:
         return False
     return True
 
@@ -96,5 +96,5 @@ def _read(signed: str, keys: Keys) -> tuple[str, PublicKey]:
     try:
         new = PublicKey.from_jwk(claims["key"])
     except (JoseError, KeyError, TypeError, AttributeError):
-        raise HeadRefused("is no record of a replaced key") from None
+        raise CheckpointRefused("is no record of a replaced key") from None
     return kid, new

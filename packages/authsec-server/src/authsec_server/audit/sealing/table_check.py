@@ -19,8 +19,8 @@ from sqlalchemy import Connection, inspect, select
 
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.sealing.checkpoints import record_in
 from authsec_server.audit.sealing.dropped import DropRecord
-from authsec_server.audit.sealing.heads import record_in
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.db.schema import authority, canonical_json
 from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, kept_digests, product_of_rows

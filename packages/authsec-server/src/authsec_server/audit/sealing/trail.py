@@ -1,4 +1,4 @@
-"""A walk along the leaves of a log, from head to head, with its findings. The leaves may come from any source."""
+"""A walk along the leaves of a log, from checkpoint to checkpoint. The leaves may come from anywhere."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from authsec_server.audit.merkle_tree import Tree
+from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, read_checkpoint, shown_time, when
 from authsec_server.audit.sealing.covering import Covering, gaps
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.restores import Restore, excuses
 from authsec_server.audit.sealing.succession import Succession
@@ -25,9 +25,10 @@ CLOCKS = timedelta(minutes=5)  # longer by far than the clocks of two machines m
 class Dropping:
     """A drop record as the walk finds it: `missing` of its events are gone, and given files have `given` of these.
 
-    `sealed` says whether the record itself is sealed, in its `place` of the log. `covered_at` is the time of the
-    first head that covers all dropped events, `sealed_at` of the first head that covers the record. `overtaken_at`
-    is the time of a head that is larger than the record's head but does not cover the record.
+    `sealed` says whether the record itself is sealed, in its `place` of the log. `covered_at` is the time of the first
+    checkpoint that covers all dropped events, `sealed_at` of the first checkpoint that covers the record.
+    `overtaken_at` is the time of a checkpoint that is larger than the record's checkpoint but does not cover the
+    record.
     """
 
     record: DropRecord
@@ -42,26 +43,26 @@ class Dropping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRestore:
-    """A signed restore record. `head_at` is the time of the last head in the backup, if there is one."""
+    """A signed restore record. `checkpoint_at` is the time of the last checkpoint in the backup, if there is one."""
 
     record: Restore
-    head_at: datetime | None
+    checkpoint_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The result of a check. `findings` are sentences. `not_yet` events are newer than the last head covers.
+    """The result of a check. `findings` are sentences. `not_yet` events are newer than the last checkpoint covers.
 
     `waiting_since` is the time of the oldest of these, if it waits so long that no server can be sealing. `dropped`
     events are missing with the permission of a sealed record. `unchecked` says what could not be checked. `skipped` is
     the part without which the log cannot be called intact. `restores` from a backup come oldest first. `late` are
-    events sealed long after their time, grouped by head; `more_late` counts earlier ones. `unproved` are claims of
-    events that have no seal, although a running server would have sealed them.
+    events sealed long after their time, grouped by checkpoint; `more_late` counts earlier ones. `unproved` are claims
+    of events that have no seal, although a running server would have sealed them.
     """
 
     sealed: int
     not_yet: int
-    last: Head | None
+    last: Checkpoint | None
     findings: tuple[str, ...]
     more: int
     dropped: tuple[Dropping, ...] = ()
@@ -81,7 +82,7 @@ class Report:
 
     @property
     def as_sealed(self) -> bool:
-        """Whether there are no findings and at least one head."""
+        """Whether there are no findings and at least one checkpoint."""
         return not self.findings and self.last is not None
 
 
@@ -91,50 +92,55 @@ def _ignore(_: int, __: Mapping[str, Any]) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class Trail:
-    """One walk along the leaves. `kept` are heads kept elsewhere; `given` are files with dropped events.
+    """One walk along the leaves. `kept` are checkpoints kept elsewhere; `given` are files with dropped events.
 
     `records` are all drop records of the log, in order. A record is valid once the walk meets it with a seal.
     `restores` are restore records with a valid signature. Without `now`, a future date of a record is not reported.
     """
 
     keys: Succession
-    kept: Sequence[Head]
+    kept: Sequence[Checkpoint]
     records: Sequence[DropRecord] = ()
     given: Sequence[Given] = ()
     restores: Sequence[Restore] = ()
     now: datetime | None = None
     held: Callable[[int, Mapping[str, Any]], None] = _ignore  # takes the place and each dropped event that a file holds
     tree: Tree = field(default_factory=Tree)
-    last: Head | None = None  # the newest head beside the log
-    broken: bool = False  # a leaf is missing, or a head did not fit: what comes after fits no head either
+    last: Checkpoint | None = None  # the newest checkpoint beside the log
+    broken: bool = False  # a leaf is missing, or a checkpoint did not fit: what comes after fits no checkpoint either
     findings: list[str] = field(default_factory=list)
     more: int = 0
-    _good: Head | None = None  # the newest head that the leaves led to
-    _newest: Head | None = None  # the last head that was met
-    _settled: int = 0  # up to this number every event was sealed before the last head that was met
+    _good: Checkpoint | None = None  # the newest checkpoint that the leaves led to
+    _newest: Checkpoint | None = None  # the last checkpoint that was met
+    _settled: int = 0  # up to this number every event was sealed before the last checkpoint that was met
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
-    _refused: bool = False  # a head
+    _refused: bool = False  # a checkpoint
     _advised: set[str] = field(default_factory=set)  # names of given files
     _droppings: list[Dropping] = field(default_factory=list)
     _by_signed: dict[str, Dropping] = field(default_factory=dict)
     _dropped_at: Covering = field(init=False)
     _latest_cut: list[DropRecord] = field(default_factory=list)
     _left_at: Covering = field(init=False)  # places that records of `_latest_cut` leave out
-    _uncovered: list[Dropping] = field(default_factory=list)  # no head covers them yet; the next one is the last
-    _last_heads: list[Dropping] = field(init=False)  # no larger head than that of their records was met yet
-    _placed: list[Dropping] = field(default_factory=list)  # no head covers their records yet
-    _restored_to: dict[int, datetime] = field(default_factory=dict)  # when the last head of each backup was signed
+    _uncovered: list[Dropping] = field(default_factory=list)  # no checkpoint covers them yet; the next one is the last
+    _last_checkpoints: list[Dropping] = field(init=False)  # no larger checkpoint than that of their records was met yet
+    _placed: list[Dropping] = field(default_factory=list)  # no checkpoint covers their records yet
+    _restored_to: dict[int, datetime] = field(
+        default_factory=dict
+    )  # when the last checkpoint of each backup was signed
 
     def __post_init__(self) -> None:
-        heads = [*self.kept, *(record.head for record in self.records)]  # they were signed: the log leads there
-        self.kept = sorted(heads, key=lambda head: (head.size, head.at))
+        checkpoints = [
+            *self.kept,
+            *(record.checkpoint for record in self.records),
+        ]  # they were signed: the log leads there
+        self.kept = sorted(checkpoints, key=lambda checkpoint: (checkpoint.size, checkpoint.at))
         self._droppings = [Dropping(record=record) for record in self.records]
         self._by_signed = {each.record.signed: each for each in self._droppings}
         self._dropped_at = Covering([(run, at) for at, its in enumerate(self.records) for run in its.places])
         self._latest_cut = sorted(self.records, key=lambda record: record.before, reverse=True)
         self._left_at = Covering([(run, at) for at, its in enumerate(self._latest_cut) for run in gaps(its.places)])
         self._uncovered = sorted(self._droppings, key=lambda each: each.record.last_place, reverse=True)
-        self._last_heads = sorted(self._droppings, key=lambda each: each.record.head.size, reverse=True)
+        self._last_checkpoints = sorted(self._droppings, key=lambda each: each.record.checkpoint.size, reverse=True)
 
     def find(self, finding: str) -> None:
         """Add a finding."""
@@ -170,7 +176,7 @@ class Trail:
     def _is_lost(self, file: Given, place: int) -> bool:
         """Whether the file is from before a restore and has an event in that place that the restore lost."""
         since = [each for each in self.restores if place >= each.size]
-        return any(excuses(each, file.last_head, self.keys.keys) for each in since)
+        return any(excuses(each, file.last_checkpoint, self.keys.keys) for each in since)
 
     def _advice(self, file: Given, place: int) -> str:
         """Return advice, once for each file, if the file may be from the lost time, by a clock that was ahead."""
@@ -178,20 +184,21 @@ class Trail:
             return ""
         self._advised.add(file.name)
         return (
-            " The file may be an export of the time that a restore lost, and its last head newer than the record:"
-            " `authsec admin restored --head` takes such a head when the restore is recorded."
+            " The file may be an export of the time that a restore lost, and its last checkpoint newer than the record:"
+            " `authsec admin restored --checkpoint` takes such a checkpoint when the restore is recorded."
         )
 
     def refuse_late(self, number: int) -> None:
-        """Report an event that was sealed too late: a head already covered all events up to its number.
+        """Report an event that was sealed too late: a checkpoint already covered all events up to its number.
 
-        A thief of the key can do that. Readers go by numbers: the event would come before events that a head covers.
+        A thief of the key can do that. Readers go by numbers: the event would come before events that a checkpoint
+        covers.
         """
         if number < 1:
             self.find(f"Event {number} was inserted: numbers begin at 1.")
         elif number <= self._settled:
             self.find(
-                f"Event {number} was inserted: its seal came after a head that covers all events up to {self._settled}."
+                f"Event {number} was inserted: its seal came after a checkpoint of all events up to {self._settled}."
             )
 
     def confirm(self, place: int, signed: str | None) -> None:
@@ -212,28 +219,28 @@ class Trail:
         if found is not None and at < (cut := self._latest_cut[found].before):
             self.find(f"Event {number} is older than {cut}, and the record of that drop leaves it out.")
 
-    def read(self, size: int, signed: str) -> Head | None:
-        """Read a stored head of `size` leaves; report an invalid one and return None."""
+    def read(self, size: int, signed: str) -> Checkpoint | None:
+        """Read a stored checkpoint of `size` leaves; report an invalid one and return None."""
         try:
-            head = read_head(signed, self.keys.keys)
-            if head.size > (end := self.keys.end(head.kid)):
-                raise HeadRefused(f"is signed by a key that was replaced after {end:,}")
-        except HeadRefused as refused:
+            checkpoint = read_checkpoint(signed, self.keys.keys)
+            if checkpoint.size > (end := self.keys.end(checkpoint.kid)):
+                raise CheckpointRefused(f"is signed by a key that was replaced after {end:,}")
+        except CheckpointRefused as refused:
             if self._refused:  # there are as many as minutes
                 self.more += 1
             else:
-                self.find(f"The head of {size:,} seals {refused}.")
+                self.find(f"The checkpoint of {size:,} seals {refused}.")
             self._refused = True
             return None
-        if head.size != size:
-            self.find(f"The head of {size:,} seals was replaced by one of {head.size:,}.")
+        if checkpoint.size != size:
+            self.find(f"The checkpoint of {size:,} seals was replaced by one of {checkpoint.size:,}.")
             return None
-        self.last = head
-        return head
+        self.last = checkpoint
+        return checkpoint
 
-    def kept_between(self, low: int, high: int) -> list[Head]:
-        """Return the kept heads of more than `low` and up to `high` leaves."""
-        first, behind = (bisect_right(self.kept, size, key=lambda head: head.size) for size in (low, high))
+    def kept_between(self, low: int, high: int) -> list[Checkpoint]:
+        """Return the kept checkpoints of more than `low` and up to `high` leaves."""
+        first, behind = (bisect_right(self.kept, size, key=lambda checkpoint: checkpoint.size) for size in (low, high))
         return list(self.kept[first:behind])
 
     def grow(self, leaves: Iterable[tuple[int, bytes]]) -> None:
@@ -244,61 +251,63 @@ class Trail:
         self.tree = self.tree.with_leaves(each for _, each in leaves)
         self._since = [(self._since or [leaves[0][0]])[0], leaves[-1][0]]
 
-    def meet(self, head: Head) -> None:
-        """Compare the tree with a head of the same size."""
-        self._date(head)
-        self._settled = max(self._settled, head.through)
+    def meet(self, checkpoint: Checkpoint) -> None:
+        """Compare the tree with a checkpoint of the same size."""
+        self._date(checkpoint)
+        self._settled = max(self._settled, checkpoint.through)
         if self.broken:
             return
-        if self.tree.root.hex() == head.root:
-            self._good, self._since = head, []
+        if self.tree.root.hex() == checkpoint.root:
+            self._good, self._since = checkpoint, []
             return
         self.broken = True
         fitting = self._good
         self.find(
-            f"The first {head.size:,} seals do not lead to the head signed at {when(head)}"
+            f"The first {checkpoint.size:,} seals do not lead to the checkpoint signed at {when(checkpoint)}"
             + (f", though the first {fitting.size:,} lead to that of {when(fitting)}" if fitting else "")
             + (f": from event {self._since[0]} to event {self._since[-1]}, something" if self._since else ": something")
             + " was changed, dropped, inserted or moved with its seal, or only its seal was."
         )
 
-    def _date(self, head: Head) -> None:
-        """Note when the head was signed, and report a larger head with an earlier time: a log only grows."""
+    def _date(self, checkpoint: Checkpoint) -> None:
+        """Note when the checkpoint was signed, and report a larger one with an earlier time: a log only grows."""
         newest = self._newest
-        if newest and head.size > newest.size and head.at < newest.at:
+        if newest and checkpoint.size > newest.size and checkpoint.at < newest.at:
             self.find(
-                f"The head of {head.size:,} seals was signed at {when(head)}, before that of {newest.size:,} at"
-                f" {when(newest)}."
+                f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, "
+                f"before that of {newest.size:,} at {when(newest)}."
             )
-        if newest is None or (head.size, head.at) > (newest.size, newest.at):
-            self._newest = head
-        if any(restore.size == head.size for restore in self.restores):
-            self._restored_to.setdefault(head.size, head.at)
-        while self._uncovered and self._uncovered[-1].record.last_place < head.size:
-            self._uncovered.pop().covered_at = head.at
-        while self._last_heads and self._last_heads[-1].record.head.size < head.size:
-            behind = self._last_heads.pop()
-            if behind.place is None or behind.place >= head.size:
-                behind.overtaken_at = head.at
+        if newest is None or (checkpoint.size, checkpoint.at) > (newest.size, newest.at):
+            self._newest = checkpoint
+        if any(restore.size == checkpoint.size for restore in self.restores):
+            self._restored_to.setdefault(checkpoint.size, checkpoint.at)
+        while self._uncovered and self._uncovered[-1].record.last_place < checkpoint.size:
+            self._uncovered.pop().covered_at = checkpoint.at
+        while self._last_checkpoints and self._last_checkpoints[-1].record.checkpoint.size < checkpoint.size:
+            behind = self._last_checkpoints.pop()
+            if behind.place is None or behind.place >= checkpoint.size:
+                behind.overtaken_at = checkpoint.at
         for dropping in self._placed:
-            if dropping.place is not None and dropping.place < head.size:
-                dropping.sealed_at = head.at
+            if dropping.place is not None and dropping.place < checkpoint.size:
+                dropping.sealed_at = checkpoint.at
         self._placed = [each for each in self._placed if each.sealed_at is None]
 
-    def end(self, size: int, beyond: Sequence[Head], *, exported: bool = False) -> None:
-        """Finish the walk after `size` leaves. `beyond` are heads that cover more.
+    def end(self, size: int, beyond: Sequence[Checkpoint], *, exported: bool = False) -> None:
+        """Finish the walk after `size` leaves. `beyond` are checkpoints that cover more.
 
-        An `exported` log may be complete but older than those heads, so the finding names both causes.
+        An `exported` log may be complete but older than those checkpoints, so the finding names both causes.
         """
         if beyond and exported and self.last is not None and self.last.size == size:
             self.find(
                 f"The export has {size:,} seals, and {_beyond(beyond)}. Either the log was cut, or the export is older "
-                "than the heads: make a new one, and check that."
+                "than the checkpoints: make a new one, and check that."
             )
         elif beyond:
             self.find(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
         if size and not self.broken and (self.last is None or self.last.size < size):
-            self.find(f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed head.")
+            self.find(
+                f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed checkpoint."
+            )
 
         for dropping in self._droppings:
             self._settle(dropping)
@@ -314,15 +323,15 @@ class Trail:
     def doubt(self, record: DropRecord) -> str:
         """Return why the record may not exclude events from the counts, as part of a sentence; empty if it may.
 
-        A record excludes events that came later, which its head does not cover.
+        A record excludes events that came later, which its checkpoint does not cover.
         """
         its = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
         if its is None or not (its.sealed and its.missing):
             return "dropped nothing. A drop that was interrupted is finished by: authsec audit drop"
         if its.overtaken_at and its.sealed_at and its.sealed_at - its.overtaken_at > CLOCKS:
             return (
-                f"its head was not the last one then: another was signed at {shown_time(its.overtaken_at)}, and"
-                f" the first head that covers the record at {shown_time(its.sealed_at)}."
+                f"its checkpoint was not the last one then: another was signed at {shown_time(its.overtaken_at)}, and"
+                f" the first checkpoint that covers the record at {shown_time(its.sealed_at)}."
             )
         return ""
 
@@ -362,7 +371,7 @@ class Trail:
         if self.now is not None and at > self.now:
             return f"this check at {shown_time(self.now)}"
         if dropping.sealed_at is not None and at > dropping.sealed_at:
-            return f"the head that covers the record, signed at {shown_time(dropping.sealed_at)}"
+            return f"the checkpoint that covers the record, signed at {shown_time(dropping.sealed_at)}"
         return ""
 
     def report(self, size: int, not_yet: int) -> Report:
@@ -375,26 +384,16 @@ class Trail:
             findings=tuple(self.findings),
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
-            restores=tuple(RecordedRestore(record=one, head_at=restored.get(one.size)) for one in self.restores),
+            restores=tuple(RecordedRestore(record=one, checkpoint_at=restored.get(one.size)) for one in self.restores),
         )
 
 
-def _beyond(heads: Sequence[Head]) -> str:
-    """Describe heads of more leaves in one line: a server keeps a head each second."""
-    first, *_, last = sorted([heads[0], *heads], key=lambda head: head.at)
-    if len(heads) == 1:
-        return f"the head signed at {when(last)} had {last.size:,}"
+def _beyond(checkpoints: Sequence[Checkpoint]) -> str:
+    """Describe checkpoints of more leaves in one line: a server keeps a checkpoint each second."""
+    first, *_, last = sorted([checkpoints[0], *checkpoints], key=lambda checkpoint: checkpoint.at)
+    if len(checkpoints) == 1:
+        return f"the checkpoint signed at {when(last)} had {last.size:,}"
     return (
-        f"{len(heads):,} heads had more: the first, signed at {when(first)}, had {first.size:,}, the last, signed at "
-        f"{when(last)}, had {last.size:,}"
+        f"{len(checkpoints):,} checkpoints had more: the first, signed at {when(first)}, had {first.size:,}, "
+        f"the last, signed at {when(last)}, had {last.size:,}"
     )
-
-
-def when(head: Head) -> str:
-    """Return the head's time, in the form of a finding."""
-    return shown_time(head.at)
-
-
-def shown_time(at: datetime) -> str:
-    """Return the time in the form of a finding."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

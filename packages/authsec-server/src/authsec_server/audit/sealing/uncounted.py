@@ -2,11 +2,11 @@
 
 A server whose clock is behind writes such an event.
 Before a drop signs its record, every event of its months is counted and sealed.
-So the record's head does not cover an event that came later.
+So the record's checkpoint does not cover an event that came later.
 
-The attack: the holder of the key signs a record over a small head, and deletes counts of later events.
-But the head must be the last one before the record.
-With heads kept elsewhere, only events sealed in the last minutes before the record remain open to the attack.
+The attack: the holder of the key signs a record over a small checkpoint, and deletes counts of later events.
+But the checkpoint must be the last one before the record.
+With checkpoints kept elsewhere, only events sealed in the last minutes before the record remain open to the attack.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Uncounted:
     """Collects uncounted events. Pass each event; `records` are validly signed drop records in the log's order."""
 
     def __init__(self, records: Sequence[DropRecord]) -> None:
-        self._smallest: list[DropRecord] = []  # each with a later cut than those behind it, and a larger head
+        self._smallest: list[DropRecord] = []  # each with a later cut than those behind it, and a larger checkpoint
         for record in sorted(records, key=lambda each: each.before, reverse=True):
-            if not self._smallest or record.head.size < self._smallest[-1].head.size:
+            if not self._smallest or record.checkpoint.size < self._smallest[-1].checkpoint.size:
                 self._smallest.append(record)
         self._smallest.reverse()
         self._cuts = [record.before for record in self._smallest]
@@ -39,7 +39,7 @@ class Uncounted:
         if found == len(self._cuts):
             return False
         record = self._smallest[found]
-        if place is not None and place < record.head.size:
+        if place is not None and place < record.checkpoint.size:
             return False
         self._used[record.signed] = (record, self._used.get(record.signed, (record, 0))[1] + 1)
         return True

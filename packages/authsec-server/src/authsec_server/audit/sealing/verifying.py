@@ -1,8 +1,8 @@
 """Verify that the audit log in a database matches its seals. Needs the public keys, but no server and no secret.
 
 Each leaf must be the hash of its event.
-The leaves must lead to each head in the database and to each head kept elsewhere.
-Heads kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
+The leaves must lead to each checkpoint in the database and to each checkpoint kept elsewhere.
+Checkpoints kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
 
 First the database checks its own indexes, and its schema is compared with the result of the migrations.
 Readers depend on both. Then each table is read once, whole (`scan`), into a private database (`scratch`).
@@ -26,10 +26,10 @@ from authsec_server.audit.counting import Outcome, hour_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, DropRecord, believed
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, Keys, record_in
 from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.leaf_walk import LeafWalk
 from authsec_server.audit.sealing.name_check import NameCheck
@@ -39,7 +39,7 @@ from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
-from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, shown_time
+from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail
 from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.audit.shape import is_event, is_number
@@ -58,7 +58,7 @@ _RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, Eve
 def verify(
     tx: Tx,
     keys: Keys,
-    kept: Sequence[Head] = (),
+    kept: Sequence[Checkpoint] = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
     *,
@@ -67,10 +67,10 @@ def verify(
     deep: bool = False,
     sealed_only: bool = False,
 ) -> Report:
-    """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
+    """Compare the audit log with its seals, and with the checkpoints that were `kept` elsewhere. Blocks its thread.
 
     `given` are exports with events that were dropped since; the counts of these events are compared, too.
-    `ends`: how many leaves heads of replaced keys may cover, if known already; the log says it, too.
+    `ends`: how many leaves checkpoints of replaced keys may cover, if known already; the log says it, too.
     Without `now`, a roll-up mark or a drop record is not reported for a date in the future.
     Without `counts`, the counts are not compared with the events.
     A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
@@ -102,7 +102,7 @@ def verify(
 def verify_log(
     tx: Tx,
     keys: Keys,
-    kept: Sequence[Head] = (),
+    kept: Sequence[Checkpoint] = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
     *,
@@ -186,7 +186,7 @@ class _Read:
         self.scratch.keep_ranges(self._ranges(scan))
         self.scratch.keep_leaves(self._leaves(scan))
         self.scratch.keep_events(self._events(scan))
-        self.scratch.keep_heads(self._heads(scan))
+        self.scratch.keep_checkpoints(self._checkpoints(scan))
         self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
         self.table_check.keep(scan)
@@ -219,7 +219,7 @@ class _Read:
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS and (signed := record_in(row, row["kind"])) and signed.isascii():
             self.scratch.keep_record(event.number, row["kind"], signed)
-        # No server seals an event of the future, so no head ever covers one.
+        # No server seals an event of the future, so no checkpoint ever covers one.
         if valid and (row["at"] <= self.latest or self.scratch.is_sealed(event.number)):
             self.name_check.add(event.number, row, self.scratch.is_sealed)
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)
@@ -254,12 +254,12 @@ class _Read:
             else:
                 yield position, number, hash_
 
-    def _heads(self, scan: Scan) -> Iterator[tuple[int, str | None, str]]:
-        for size, at, signed in scan.heads():
+    def _checkpoints(self, scan: Scan) -> Iterator[tuple[int, str | None, str]]:
+        for size, at, signed in scan.checkpoints():
             if isinstance(size, int):
                 yield size, at, signed if isinstance(signed, str) and signed.isascii() else ""
             else:
-                self._find("A row of `seal_heads` was changed: its size is no number.")
+                self._find("A row of `checkpoints` was changed: its size is no number.")
 
     def _listed(self, scan: Scan) -> Iterator[tuple[int, bytes]]:
         for number, delegation in scan.delegations():
@@ -293,7 +293,7 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
 def _compared(
     read: _Read,
     keys: Keys,
-    kept: Sequence[Head],
+    kept: Sequence[Checkpoint],
     given: Sequence[Given],
     ends: Mapping[str, int] | None,
     *,
@@ -333,9 +333,9 @@ def _compared(
     if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet)
-    head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
-    unproved = tuple(_unproved(read, trail, NEVER if sealed_only else unsealed.sealed_before(head_at)))
-    doubts = (*_waiting(read, unsealed, head_at), *_first(unproved))
+    checkpoint_at = max((checkpoint.at for checkpoint in (trail.last, *trail.kept) if checkpoint), default=None)
+    unproved = tuple(_unproved(read, trail, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
+    doubts = (*_waiting(read, unsealed, checkpoint_at), *_first(unproved))
     return replace(
         report,
         waiting_since=unsealed.since,
@@ -354,12 +354,12 @@ def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
     if place is None:
         return 0
     version = walk.version_by(place)
-    return MAX_VERSION if version is None else version  # heads of before there were digests say no version
+    return MAX_VERSION if version is None else version  # checkpoints of before there were digests say no version
 
 
-def _waiting(read: _Read, unsealed: Waiting, head_at: datetime | None) -> Iterator[str]:
+def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> Iterator[str]:
     """Report that a server does not seal, or has not recorded the digests of the tables yet."""
-    if unsealed.since and (running_at := unsealed.running_at(head_at)):
+    if unsealed.since and (running_at := unsealed.running_at(checkpoint_at)):
         yield (
             f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
             f" {shown_time(running_at)}. The server's log says why it does not seal: mend that, and verify again."

@@ -47,7 +47,7 @@ class Waiting:
         oldest = datetime.fromisoformat(self._oldest)
         return oldest if self.now - oldest > OVERDUE_AFTER else None
 
-    def running_at(self, head_at: datetime | None) -> datetime | None:
+    def running_at(self, checkpoint_at: datetime | None) -> datetime | None:
         """Return a time at which a server ran that should have sealed the oldest event; None if nothing shows one.
 
         A server started within the last minute may be about to seal.
@@ -57,19 +57,19 @@ class Waiting:
         if self.since is None or self.now is None:
             return None
         served_at = datetime.fromisoformat(self._served_at) if self._served_at else None
-        signed_at = head_at if head_at and self.now - head_at > _STARTING else None
+        signed_at = checkpoint_at if checkpoint_at and self.now - checkpoint_at > _STARTING else None
         newest = max(filter(None, (served_at, signed_at)), default=None)
         return newest if newest and newest - self.since > OVERDUE_AFTER else None
 
-    def sealed_before(self, head_at: datetime | None) -> str:
+    def sealed_before(self, checkpoint_at: datetime | None) -> str:
         """Return the time (ISO 8601) before which all events have a seal if a server runs; empty if unknown.
 
         The attack: no server seals, and an event without a seal gets a new date before each check.
-        A running server signs a head each minute. So if the newest head is old, no event is new enough.
+        A running server signs a checkpoint each minute. So if the newest checkpoint is old, no event is new enough.
         """
-        if self.now is not None and (head_at is None or head_at < self.now - CLOCKS):
+        if self.now is not None and (checkpoint_at is None or checkpoint_at < self.now - CLOCKS):
             return NEVER
-        latest = max(filter(None, (head_at, self.now)), default=None)
+        latest = max(filter(None, (checkpoint_at, self.now)), default=None)
         return "" if latest is None else _iso(latest - CLOCKS)
 
 

@@ -293,7 +293,7 @@ def _authority_and_keys() -> None:
         Column("id", Integer, CheckConstraint("id = 1", name="one_row"), autoincrement=False, primary_key=True),
         Column("version", BigInteger, nullable=False),
         Column("issuer", Text),
-        Column("heads_file", Text),
+        Column("checkpoints_file", Text),
     )
     op.execute("INSERT INTO authority (id, version) VALUES (1, 0)")
     op.create_table(

@@ -98,7 +98,7 @@ def _audit_log() -> None:
         Column("hash", LargeBinary, nullable=False),
     )
     op.create_table(
-        "seal_heads",
+        "checkpoints",
         Column("size", BigId, autoincrement=False, primary_key=True),
         Column("at", Instant, primary_key=True),
         Column("signed", Text, nullable=False),

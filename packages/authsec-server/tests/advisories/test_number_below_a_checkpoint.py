@@ -1,4 +1,4 @@
-"""Whoever has the sealing key seals an event under a low number, behind a head that was kept elsewhere."""
+"""Whoever has the sealing key seals an event under a low number, behind a checkpoint that was kept elsewhere."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from authsec_server.audit.merkle_tree import Tree, event_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import add, ranges_of
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.checkpoints import Checkpoint, sign_checkpoint
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.heads import Head, sign_head
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
@@ -43,8 +43,8 @@ def test_an_event_with_a_low_number_is_found_though_it_is_sealed(database: Datab
     assert exported.findings
 
 
-def _seal(tx: Tx, old: Old, number: int) -> Head:
-    """Insert a token's event again under that number, seal it, and sign the head."""
+def _seal(tx: Tx, old: Old, number: int) -> Checkpoint:
+    """Insert a token's event again under that number, seal it, and sign the checkpoint."""
     connection = tx.connection
     issued = select(events).where(events.c.kind == EventKind.TOKEN_ISSUED).order_by(events.c.id.desc()).limit(1)
     row: dict[str, Any] = connection.execute(issued).one()._asdict() | {"id": number, "client_name": "Somebody else"}
@@ -55,6 +55,6 @@ def _seal(tx: Tx, old: Old, number: int) -> Head:
     store.add_leaves(connection, [leaf])
     add(connection, ranges_of([(forged.at, number)]))
     tree = Tree().with_leaves([*map(bytes, leaves), leaf.hash])
-    head = sign_head(tree, through=0, at=old.now, issuer="https://a", key=old.key)
-    store.add_head(connection, head)
-    return head
+    checkpoint = sign_checkpoint(tree, through=0, at=old.now, issuer="https://a", key=old.key)
+    store.add_checkpoint(connection, checkpoint)
+    return checkpoint

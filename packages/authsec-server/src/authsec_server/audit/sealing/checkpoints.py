@@ -1,4 +1,4 @@
-"""A head: one signed line that covers all events sealed at a time. It can be kept outside the database."""
+"""A checkpoint: one signed line that covers all events sealed at a time. It can be kept outside the database."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
 KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 Keys = Mapping[str, PublicKey]
-"""The keys whose heads are believed, by `kid`."""
+"""The keys whose checkpoints are believed, by `kid`."""
 
 
-class HeadRefused(Exception):
-    """The text is not a head, or none of the keys signed it. The message says which, without quoting the text."""
+class CheckpointRefused(Exception):
+    """The text is not a checkpoint, or none of the keys signed it. The message says which, without quoting the text."""
 
 
-class NoHead(HeadRefused):
-    """The text is not a head, or only a part of one: a line that was not written completely."""
+class NoCheckpoint(CheckpointRefused):
+    """The text is not a checkpoint, or only a part of one: a line that was not written completely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """A signed tree head: `size` events were sealed `at` that time, with the root hash `root` (hex).
+class Checkpoint:
+    """A signed tree checkpoint: `size` events were sealed `at` that time, with the root hash `root` (hex).
 
-    The head covers every event numbered up to `through`: one that appears there later was inserted.
+    The checkpoint covers every event numbered up to `through`: one that appears there later was inserted.
     `authority_version` is the version of the database at that time.
     `signing_keys` are the `kid`s of its active and its prepared key.
     After a restore, both show what the database lost.
@@ -49,7 +49,7 @@ class Head:
     signing_keys: tuple[str, ...] = ()
 
 
-def sign_head(
+def sign_checkpoint(
     tree: Tree,
     *,
     through: int,
@@ -58,8 +58,8 @@ def sign_head(
     key: PrivateKey,
     authority_version: int | None = None,
     signing_keys: Sequence[str] = (),
-) -> Head:
-    """Sign the head of the tree."""
+) -> Checkpoint:
+    """Sign the checkpoint of the tree."""
     at = at.replace(microsecond=0)
     root = tree.root.hex()
     claims: dict[str, Any] = {
@@ -75,7 +75,7 @@ def sign_head(
         claims["signing_keys"] = list(signing_keys)
     kid = key.public.thumbprint()
     signed = sign_compact({"typ": TYPE, "kid": kid}, claims, key)
-    return Head(
+    return Checkpoint(
         size=tree.size,
         root=root,
         through=through,
@@ -87,9 +87,9 @@ def sign_head(
     )
 
 
-def read_head(signed: str, keys: Keys) -> Head:
-    """Verify the head's signature and return the head. Raises `HeadRefused`."""
-    kid, claims = signed_claims(signed, keys, TYPE, "head")
+def read_checkpoint(signed: str, keys: Keys) -> Checkpoint:
+    """Verify the checkpoint's signature and return the checkpoint. Raises `CheckpointRefused`."""
+    kid, claims = signed_claims(signed, keys, TYPE, "checkpoint")
     root = claims.get("root")
     try:
         size, through, iat = (counting_number(claims.get(name)) for name in ("size", "through", "iat"))
@@ -97,10 +97,10 @@ def read_head(signed: str, keys: Keys) -> Head:
         version = counting_number(claims["authority_version"]) if "authority_version" in claims else None
         signing_keys = _kids(claims.get("signing_keys", []))
     except (ValueError, OverflowError, OSError):
-        raise HeadRefused("is no head of an audit log") from None
+        raise CheckpointRefused("is no checkpoint of an audit log") from None
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
-        raise HeadRefused("is no head of an audit log")
-    return Head(
+        raise CheckpointRefused("is no checkpoint of an audit log")
+    return Checkpoint(
         size=size,
         root=root,
         through=through,
@@ -121,23 +121,23 @@ def signing_kid(signed: str) -> str:
 
 
 def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, Mapping[str, Any]]:
-    """Verify a signed text of this `typ`. Return the signer's `kid` and the claims. Raises `HeadRefused`."""
+    """Verify a signed text of this `typ`. Return the signer's `kid` and the claims. Raises `CheckpointRefused`."""
     try:
         unverified = parse_compact(signed)
     except JoseError as error:
-        raise NoHead(f"cannot be believed: {error}") from None
+        raise NoCheckpoint(f"cannot be believed: {error}") from None
     if unverified.header.get("typ") != kind or len(unverified.signature) != _SIGNATURE:
-        raise NoHead(f"is no {what} of an audit log")
+        raise NoCheckpoint(f"is no {what} of an audit log")
     kid = str(unverified.header.get("kid"))
     key = keys.get(kid)
     if key is None:
-        raise HeadRefused(
+        raise CheckpointRefused(
             "is signed by a key that is not among those given: it was forged, or they are not this authority's"
         )
     try:
         return kid, unverified.verified_by(key, algorithms={"EdDSA"}).claims
     except JoseError as error:
-        raise HeadRefused(f"cannot be believed: {error}") from None
+        raise CheckpointRefused(f"cannot be believed: {error}") from None
 
 
 def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:
@@ -161,3 +161,13 @@ def _kids(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) and KID.fullmatch(each) for each in value):
         raise ValueError
     return tuple(value)
+
+
+def when(checkpoint: Checkpoint) -> str:
+    """Return the checkpoint's time, in the form of a finding."""
+    return shown_time(checkpoint.at)
+
+
+def shown_time(at: datetime) -> str:
+    """Return the time in the form of a finding."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

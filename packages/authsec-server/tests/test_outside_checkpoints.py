@@ -1,4 +1,4 @@
-"""The database is compared with the heads that were kept outside of it: an older one is found, and nothing else."""
+"""The database is compared with checkpoints that were kept outside: an older one is found, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import outside, store
-from authsec_server.audit.sealing.heads import read_head, sign_head
+from authsec_server.audit.sealing.checkpoints import read_checkpoint, sign_checkpoint
 from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.sealer import Sealer
@@ -32,7 +32,7 @@ KIDS = ["A" * 43, "B" * 43]
 
 
 class Kept:
-    """An audit log whose heads go to a file, with a clock of its own."""
+    """An audit log whose checkpoints go to a file, with a clock of its own."""
 
     def __init__(self, database: Database, path: Path) -> None:
         self.database = database
@@ -46,7 +46,7 @@ class Kept:
             signing_key=self.keys.signing_key,
             keys=self.keys.by_kid,
             now=lambda: self.now,
-            give=lambda head: self.append(head.signed),
+            give=lambda checkpoint: self.append(checkpoint.signed),
             token_keys=lambda _: KIDS,
         )
 
@@ -76,7 +76,7 @@ class Kept:
             run = tx.connection.execute  # type: ignore[attr-defined] # a Tx
             run(text("DELETE FROM events WHERE id IN (SELECT event_id FROM sealed_events WHERE position >= :size)"), at)
             run(text("DELETE FROM sealed_events WHERE position >= :size"), at)
-            run(text("DELETE FROM seal_heads WHERE size > :size"), at)
+            run(text("DELETE FROM checkpoints WHERE size > :size"), at)
             run(text("UPDATE authority SET version = :version"), {"version": version})
 
         at = {"size": size}
@@ -102,29 +102,29 @@ class Kept:
         self.go_on(kind=EventKind.AUTHORITY_RESTORED, record=self.restore_record(**changes))
 
     def restore_record(self, **changes: object) -> str:
-        restore = {"at": self.now, "authority_version": 1_000_000, "size": 0, "heads_until": self.now} | changes
+        restore = {"at": self.now, "authority_version": 1_000_000, "size": 0, "checkpoints_until": self.now} | changes
         return sign_restore(Restore(**restore), issuer=ISSUER, key=self.keys.signing_key())  # type: ignore[arg-type] # mixed
 
 
 @pytest.fixture
 def kept(database: Database, tmp_path: Path) -> Kept:
     """Three changes, sealed, once per kind of database."""
-    its = Kept(database, tmp_path / "heads")
+    its = Kept(database, tmp_path / "checkpoints")
     its.go_on(3)
     return its
 
 
-def test_a_head_says_under_which_version_and_with_which_keys_the_authority_was(kept: Kept) -> None:
-    head = read_head(kept.path.read_text().splitlines()[-1], kept.keys.by_kid())
-    assert (head.authority_version, list(head.signing_keys)) == (kept.version(), KIDS)
+def test_a_checkpoint_says_under_which_version_and_with_which_keys_the_authority_was(kept: Kept) -> None:
+    checkpoint = read_checkpoint(kept.path.read_text().splitlines()[-1], kept.keys.by_kid())
+    assert (checkpoint.authority_version, list(checkpoint.signing_keys)) == (kept.version(), KIDS)
     key = kept.keys.signing_key()
-    older = sign_head(Tree(), through=0, at=NOW, issuer=ISSUER, key=key)
+    older = sign_checkpoint(Tree(), through=0, at=NOW, issuer=ISSUER, key=key)
     assert (older.authority_version, older.signing_keys) == (None, ())
     assert "authority_version" not in json.loads(urlsafe_b64decode(older.signed.split(".")[1] + "=="))
-    assert read_head(older.signed, kept.keys.by_kid()) == older
+    assert read_checkpoint(older.signed, kept.keys.by_kid()) == older
 
 
-def test_a_database_that_goes_on_is_no_older_than_its_heads(kept: Kept) -> None:
+def test_a_database_that_goes_on_is_no_older_than_its_checkpoints(kept: Kept) -> None:
     assert kept.problem() is None
     comparison = kept.comparison()  # another server appends meanwhile: the database is read second
     kept.go_on(2)
@@ -147,7 +147,7 @@ def test_an_older_database_is_found_by_its_events_and_by_its_version(kept: Kept)
     kept.put_back(size, later)
     assert f"covers {after} events, the database has {size} sealed ones" in (kept.problem() or "")
     kept.put_back(size, version)
-    assert "older than a head it signed at 2026-11-25 12:02:00 UTC" in (kept.problem() or "")
+    assert "older than a checkpoint it signed at 2026-11-25 12:02:00 UTC" in (kept.problem() or "")
 
 
 @pytest.mark.parametrize("leaves_at_once", [1, 10_000])
@@ -161,36 +161,36 @@ def test_a_database_with_another_history_is_found(
     kept.put_back(size, version)
     kept.go_on(1)
     kept.path.write_text(lost)  # who served it meanwhile had no file
-    assert "did not sign the head of 2026-11-25 12:02:00 UTC" in (kept.problem() or "")
+    assert "did not sign the checkpoint of 2026-11-25 12:02:00 UTC" in (kept.problem() or "")
     kept.go_on(3)
     kept.path.write_text(lost)
-    assert "did not sign the head of" in (kept.problem() or "")
+    assert "did not sign the checkpoint of" in (kept.problem() or "")
 
 
-def test_the_leaves_are_read_where_no_head_of_that_size_is_stored(kept: Kept) -> None:
-    """Of each minute the last head stays in the database: that of a killed server may be gone from it."""
-    head = kept.path.read_text()
+def test_the_leaves_are_read_where_no_checkpoint_of_that_size_is_stored(kept: Kept) -> None:
+    """Of each minute the last checkpoint stays in the database: that of a killed server may be gone from it."""
+    checkpoint = kept.path.read_text()
     kept.go_on(2)
-    kept.path.write_text(head)
+    kept.path.write_text(checkpoint)
     newest = kept.size()
-    kept.database.append(lambda tx: tx.connection.execute(text(f"DELETE FROM seal_heads WHERE size < {newest}")))
+    kept.database.append(lambda tx: tx.connection.execute(text(f"DELETE FROM checkpoints WHERE size < {newest}")))
     assert kept.problem() is None
-    other = sign_head(
+    other = sign_checkpoint(
         Tree().with_leaves([bytes(32)] * 4), through=4, at=NOW, issuer=ISSUER, key=kept.keys.signing_key()
     )
     kept.path.write_text(f"{other.signed}\n")
     assert "its first 4 events are others" in (kept.problem() or "")
 
 
-def test_a_database_without_the_key_of_its_heads_is_found(kept: Kept) -> None:
+def test_a_database_without_the_key_of_its_checkpoints_is_found(kept: Kept) -> None:
     """It is older than the key that replaced its own; or it is empty, since a disk is not mounted."""
     kept.database.append(lambda tx: tx.connection.execute(text("DELETE FROM sealing_keys")))
     assert "which this database does not have" in (kept.problem() or "")
-    unknown = outside.outside_heads(kept.path.read_text().splitlines(), {}, ISSUER).unknown
+    unknown = outside.outside_checkpoints(kept.path.read_text().splitlines(), {}, ISSUER).unknown
     kept.keys = SealingKeys(kept.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     kept.keys.keep(NOW)
     kept.database.append(lambda tx: tx.connection.execute(text("DELETE FROM sealed_events")))
-    kept.database.append(lambda tx: tx.connection.execute(text("DELETE FROM seal_heads")))
+    kept.database.append(lambda tx: tx.connection.execute(text("DELETE FROM checkpoints")))
     assert "which this database does not have" in (kept.problem() or "")
     record = kept.restore_record(unknown_keys=tuple(unknown))
     act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="", address="", token_bytes=secrets.token_bytes)
@@ -198,15 +198,15 @@ def test_a_database_without_the_key_of_its_heads_is_found(kept: Kept) -> None:
     assert kept.problem() is None
 
 
-def test_heads_of_another_authority_count_for_nothing(kept: Kept) -> None:
+def test_checkpoints_of_another_authority_count_for_nothing(kept: Kept) -> None:
     key = PrivateKey.generate_ed25519()
     tree = Tree().with_leaves([bytes(32)] * 99)
-    foreign = sign_head(tree, through=99, at=NOW, issuer="https://other.example", key=key)
+    foreign = sign_checkpoint(tree, through=99, at=NOW, issuer="https://other.example", key=key)
     kept.append(foreign.signed)
     assert kept.problem() is None
     whole = kept.path.read_text().splitlines()[0]
-    head, claims, signature = whole.split(".")
-    kept.append(f"{head}.{claims}.{signature[::-1]}")  # one that nobody signed
+    checkpoint, claims, signature = whole.split(".")
+    kept.append(f"{checkpoint}.{claims}.{signature[::-1]}")  # one that nobody signed
     assert kept.problem() is None
 
 
@@ -222,7 +222,7 @@ def test_a_recorded_restore_excuses_what_came_before_it_and_nothing_after(kept: 
     kept.go_on(2)
     assert kept.problem() is None
     kept.put_back(again, later)  # the record is in this backup as well
-    assert "older than a head" in (kept.problem() or "")
+    assert "older than a checkpoint" in (kept.problem() or "")
 
 
 def test_no_server_waits_for_a_file_that_hangs_and_a_pipe_is_none(
@@ -234,7 +234,7 @@ def test_no_server_waits_for_a_file_that_hangs_and_a_pipe_is_none(
     monkeypatch.setattr(outside, "READ_SECONDS", 0.05)
     monkeypatch.setattr(outside, "last_lines", lambda *_: time.sleep(1))
     assert "did not answer" in kept.comparison().not_compared
-    to_address = comparison_of("https://heads.example.com/authsec", kept.database)
+    to_address = comparison_of("https://checkpoints.example.com/authsec", kept.database)
     to_address.read_file()
     assert "go to an address" in to_address.not_compared
 
@@ -254,10 +254,10 @@ def test_the_end_of_a_long_file_is_read_and_lines_of_others_hide_nothing(
     for _ in range(30):
         kept.append("y" * 500)
     kept.put_back(size, version)
-    assert "older than a head" in (kept.problem() or "")
+    assert "older than a checkpoint" in (kept.problem() or "")
 
 
-def test_what_a_restore_must_know_of_the_lost_time_is_in_the_heads(kept: Kept) -> None:
+def test_what_a_restore_must_know_of_the_lost_time_is_in_the_checkpoints(kept: Kept) -> None:
     kept.go_on(2)
     lines = kept.path.read_text().splitlines()
     lost = outside.lost_of(lines, kept.keys.by_kid(), ISSUER)
