@@ -144,6 +144,18 @@ def test_a_name_in_place_of_the_slug_is_told_the_slug(authsec: Authsec) -> None:
     assert "authsec agents list" in authsec("agents", "show", "Nobody").stderr
 
 
+def test_an_agent_has_the_description_that_its_creation_gives_it(authsec: Authsec) -> None:
+    described = ("--owner", "Ann", "--description", "Answers mail.", "--label", "team=care", "--label", "env=dev")
+    created = authsec("agents", "create", "Plain", "--platform", "unattested", *described, "--slug", "mail")
+    rows = [line.split(maxsplit=1) for line in created.stdout.splitlines()]
+    for row in (["owner", "Ann"], ["description", "Answers mail."], ["labels", "env=dev, team=care"]):
+        assert row in rows, created.output
+    listed = json.loads(authsec("agents", "list", "--label", "team=care", "--json").stdout)["items"]
+    assert [each["slug"] for each in listed] == ["mail"]
+    refused = authsec("agents", "create", "Other", "--platform", "unattested", "--label", "team")
+    assert (refused.exit_code, "write NAME=VALUE" in refused.stderr) == (2, True), refused.output
+
+
 def test_turning_off_and_on(authsec: Authsec) -> None:
     authsec("agents", "create", "Plain", "--platform", "unattested")
     disabled = authsec("agents", "disable", "plain").stdout

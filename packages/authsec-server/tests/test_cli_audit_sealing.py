@@ -354,9 +354,7 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_checkpoints(
     keys.write_text(json.dumps({"keys": [other.public.to_jwk()]}))
     told = authsec("audit", "verify", "--key", str(keys))
     assert told.exit_code == 3
-    assert (
-        "4 events sealed, but under no checkpoint of these keys: they are another authority's" in told.stdout
-    )
+    assert "4 events sealed, but under no checkpoint of these keys: they are another authority's" in told.stdout
 
 
 def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Path) -> None:

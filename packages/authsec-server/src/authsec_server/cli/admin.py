@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -13,11 +11,11 @@ from authsec.lazy_commands import Commands, LazyCommand
 from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
 from authsec_server.cli.bootstrap_key import bootstrap_key
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.confirm import ask_for_good, change_command, yes_option
-from authsec_server.cli.output import Output, styled, table, when
-from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.output import Output, styled, time_of, when
 from authsec_server.cli.params import DURATION
+from authsec_server.cli.resource import Resource
 
 
 @click.group(cls=Commands)
@@ -51,21 +49,6 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
         output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', 'authsec_…')}")
 
 
-@admin.command("list-keys")
-@page_options
-@admin_command
-def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the admin keys by name, including revoked keys."""
-    answer = paged.of(caller, "admin-keys")
-    heads = ("NAME", "ROLE", "STATE", "EXPIRES (UTC)", "LAST USED (UTC)", "ID")
-    rows = [
-        (key["name"], key["role"], _state(key), when(key["expires_at"]), when(key["last_used_at"]), key["id"])
-        for key in answer["items"]
-    ]
-    output.result(answer, table(heads, rows, whole=("ID",)))
-    note_more(output, answer)
-
-
 @admin.command("revoke-key")
 @click.argument("key_", metavar="KEY")
 @yes_option
@@ -80,22 +63,33 @@ def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     output.result(key, f"The admin key {key['name']} is revoked.")
 
 
-_RESTORED = LazyCommand(
-    "restored",
-    "Record that this database was restored from a backup.",
-    "authsec_server.cli.restore:restored",  # the whole server comes with it
-)
-for command in (bootstrap_key, _RESTORED, *administrators.COMMANDS):
-    admin.add_command(command)
-
-
-def _state(key: Mapping[str, Any]) -> object:
-    return _STATES[key["state"]]
-
-
 _STATES = {
     "active": "active",
     "expires_soon": styled("expires soon", "yellow"),
     "expired": styled("expired", "red"),
     "revoked": styled("revoked", "red"),
 }
+_KEY = Resource(
+    path="admin-keys/{key}",
+    columns={
+        "NAME": "name",
+        "ROLE": "role",
+        "STATE": lambda key: _STATES[key["state"]],
+        "EXPIRES (UTC)": time_of("expires_at"),
+        "LAST USED (UTC)": time_of("last_used_at"),
+        "ID": "id",
+    },
+    whole="ID",
+)
+_RESTORED = LazyCommand(
+    "restored",
+    "Record that this database was restored from a backup.",
+    "authsec_server.cli.restore:restored",  # the whole server comes with it
+)
+for command in (
+    _KEY.list_command("List the admin keys by name, including revoked keys.", name="list-keys"),
+    bootstrap_key,
+    _RESTORED,
+    *administrators.COMMANDS,
+):
+    admin.add_command(command)

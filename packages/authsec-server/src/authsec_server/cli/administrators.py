@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import click
 from authsec.config import is_loopback
 
-from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import change_command, confirm, edit, foreseen, local_change_command, say, yes_option
-from authsec_server.cli.output import Output, styled, table, when
-from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.caller import Caller, path
+from authsec_server.cli.confirm import change_command, confirm, foreseen, local_change_command, say, yes_option
+from authsec_server.cli.output import Output, styled, time_of, when
+from authsec_server.cli.resource import Resource
 
 ROLES = click.Choice(["viewer", "operator", "admin"])
 public_url_option = click.option("--public-url", help="Where people reach the console. [default: where it is served]")
@@ -55,73 +55,6 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
     _show(caller, output, invited, invited["link"], public_url)
 
 
-@click.command("list")
-@page_options
-@admin_command
-def list_administrators(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the administrators by e-mail address."""
-    answer = paged.of(caller, "administrators")
-    heads = ("E-MAIL", "NAME", "ROLE", "STATE", "SIGNS IN BY", "LAST SIGN-IN (UTC)")
-    rows = [
-        (each["email"], each["name"], each["role"], _state(each), _way_in(each), when(each["last_sign_in_at"]))
-        for each in answer["items"]
-    ]
-    output.result(answer, table(heads, rows, whole=("E-MAIL",)))
-    note_more(output, answer)
-
-
-@click.command("change-role")
-@click.argument("email")
-@click.argument("role", type=ROLES)
-@yes_option
-@change_command
-def change_role(caller: Caller, output: Output, email: str, role: str, yes: bool) -> None:
-    """Change the role of an administrator. A lower role ends the administrator's sessions at once.
-
-    At least one admin who can sign in must remain. The role of an administrator who signs in with an OpenID
-    provider comes from the provider.
-    """
-    done = _edited(caller, output, email, {"role": role}, yes=yes)
-    output.result(done, f"{done['email']} has the role {done['role']}.")
-
-
-@click.command("rename")
-@click.argument("email")
-@click.argument("name")
-@change_command
-def rename(caller: Caller, output: Output, email: str, name: str) -> None:
-    """Change an administrator's name in lists and in the audit log."""
-    done = _edited(caller, output, email, {"name": name}, yes=True)
-    output.result(done, f"{done['email']} is called {done['name']}.")
-
-
-@click.command("disable")
-@click.argument("email")
-@change_command
-def disable(caller: Caller, output: Output, email: str) -> None:
-    """Disable an administrator, and end the administrator's sessions at once."""
-    found = caller.post(path("administrators", email, "disable"))
-    output.result(found, f"{found['email']} is disabled.")
-
-
-@click.command("enable")
-@click.argument("email")
-@change_command
-def enable(caller: Caller, output: Output, email: str) -> None:
-    """Enable a disabled administrator. The administrator can sign in again."""
-    found = caller.post(path("administrators", email, "enable"))
-    output.result(found, f"{found['email']} is enabled.")
-
-
-@click.command("end-sessions")
-@click.argument("email")
-@change_command
-def end_sessions(caller: Caller, output: Output, email: str) -> None:
-    """End all sessions of an administrator. The administrator can sign in again."""
-    found = caller.post(path("administrators", email, "end-sessions"))
-    output.result(found, f"{found['email']} is signed out everywhere.")
-
-
 @click.command("revoke-grants")
 @click.argument("email", required=False)
 @click.option("--key", "key_id", help="Of an admin key instead: its id, as `list-keys` shows it.")
@@ -162,19 +95,12 @@ def revoke_grants(
     output.result(revoked, f"{number} trust delegation{'' if number == 1 else 's'} revoked." if number else none)
 
 
-COMMANDS = (setup_url, invite, list_administrators, change_role, rename, disable, enable, end_sessions, revoke_grants)
-
 _GOOD_FOR = {
     "first_administrator": "This URL makes the first administrator.",
     # True of a second URL as well, and of whoever never had a password.
     "set_password": "{email} has no password and no session now. This URL sets a new one.",
     "sign_in": "This URL lets {email} in.",
 }
-
-
-def _edited(caller: Caller, output: Output, email: str, asked: Mapping[str, Any], *, yes: bool) -> Any:
-    where = path("administrators", email)
-    return edit(caller, output, where, caller.get(where), asked, yes=yes)
 
 
 def _show(
@@ -214,3 +140,54 @@ def _state(administrator: Mapping[str, Any]) -> object:
 
 def _way_in(administrator: Mapping[str, Any]) -> object:
     return administrator["issuer"] or ("password" if administrator["has_password"] else None)
+
+
+_ADMINISTRATOR = Resource(
+    path="administrators/{email}",
+    columns={
+        "E-MAIL": "email",
+        "NAME": "name",
+        "ROLE": "role",
+        "STATE": _state,
+        "SIGNS IN BY": _way_in,
+        "LAST SIGN-IN (UTC)": time_of("last_sign_in_at"),
+    },
+    whole="E-MAIL",
+)
+
+COMMANDS = (
+    setup_url,
+    invite,
+    _ADMINISTRATOR.list_command("List the administrators by e-mail address."),
+    _ADMINISTRATOR.edit_command(
+        """Change the role of an administrator. A lower role ends the administrator's sessions at once.
+
+        At least one admin who can sign in must remain. The role of an administrator who signs in with an OpenID
+        provider comes from the provider.
+        """,
+        click.argument("role", type=ROLES),
+        name="change-role",
+        done="{email} has the role {role}.",
+    ),
+    _ADMINISTRATOR.edit_command(
+        "Change an administrator's name in lists and in the audit log.",
+        click.argument("name"),
+        name="rename",
+        done="{email} is called {name}.",
+        asks=False,
+    ),
+    _ADMINISTRATOR.verb_command(
+        "disable",
+        "Disable an administrator, and end the administrator's sessions at once.",
+        done="{email} is disabled.",
+    ),
+    _ADMINISTRATOR.verb_command(
+        "enable", "Enable a disabled administrator. The administrator can sign in again.", done="{email} is enabled."
+    ),
+    _ADMINISTRATOR.verb_command(
+        "end-sessions",
+        "End all sessions of an administrator. The administrator can sign in again.",
+        done="{email} is signed out everywhere.",
+    ),
+    revoke_grants,
+)

@@ -16,7 +16,7 @@ from authsec_server.cli.agent_secrets import lines, require_use_for, secret_file
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.confirm import ask_for_good, change_command, deleting, yes_option
 from authsec_server.cli.files import read_beginning
-from authsec_server.cli.output import Output, cell, styled, table, when
+from authsec_server.cli.output import Column, Output, cell, item_table, styled, time_of, when
 from authsec_server.cli.transport import CallFailed
 from authsec_server.clients.model import Platform
 from authsec_server.clients.selectors.parsing import KEYS, known_key
@@ -215,20 +215,7 @@ def meant(agent: Mapping[str, Any], typed: str) -> str:
 
 
 def _table(agent: Mapping[str, Any]) -> Table | Text:
-    heads = ("PROOF", "STATE", "TRUSTED ISSUER", "ADDED (UTC)", "LAST USED (UTC)", "ENDS (UTC)", "ID")
-    rows = [
-        (
-            _brief(proof),
-            _state(proof),
-            proof["trusted_issuer"]["slug"] if proof["trusted_issuer"] else None,
-            when(proof["created_at"]),
-            when(proof["last_used_at"]),
-            when(proof["expires_at"]),
-            proof["id"],
-        )
-        for proof in agent["proofs"]
-    ]
-    return table(heads, rows, whole=("ID",))
+    return item_table(agent["proofs"], _COLUMNS, whole="ID")
 
 
 def _brief(proof: Mapping[str, Any]) -> str:
@@ -251,3 +238,14 @@ def _state(proof: Mapping[str, Any]) -> Text:
         return styled("proves, and lets in others", "yellow")
     words, tone = _STATES[state]
     return styled(words, tone)
+
+
+_COLUMNS: dict[str, Column] = {
+    "PROOF": _brief,
+    "STATE": _state,
+    "TRUSTED ISSUER": lambda proof: proof["trusted_issuer"] and proof["trusted_issuer"]["slug"],
+    "ADDED (UTC)": time_of("created_at"),
+    "LAST USED (UTC)": time_of("last_used_at"),
+    "ENDS (UTC)": time_of("expires_at"),
+    "ID": "id",
+}

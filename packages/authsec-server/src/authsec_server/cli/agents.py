@@ -16,14 +16,20 @@ from authsec_server.cli.agent_proofs import evidence_options, proofs
 from authsec_server.cli.agent_proofs import shown as shown_proof
 from authsec_server.cli.agent_secrets import lines, require_use_for, rotate_secret, secret_file_option, with_secret
 from authsec_server.cli.agents_deploy import show_manifest, spire_entry
-from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_first, change_command, delete, edit, yes_option
-from authsec_server.cli.output import Output, block, cell, styled, table, when
-from authsec_server.cli.paging import Paged, note_more, page_options
-from authsec_server.cli.params import edited
+from authsec_server.cli.caller import Caller
+from authsec_server.cli.confirm import change_command
+from authsec_server.cli.output import Output, block, cell, styled, when
+from authsec_server.cli.params import ListEdit, TextField, given, name_option, slug_option, text_options, text_rows
+from authsec_server.cli.resource import Resource
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.model import Platform
 
+_TEXTS = (
+    TextField("owner", "Who answers for it.", default="you"),
+    TextField("description", "What it does."),
+)
+_PLATFORMS = [each.value for each in Platform]
+_ATTENTION = [each.value for each in Attention]
 _USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
 
 
@@ -37,8 +43,7 @@ def shown(agent: Mapping[str, Any]) -> Text:
             "platform": platform_of(agent),
             "state": state_of(agent),
             **_proofs(agent),
-            "owner": agent["owner"],
-            "description": agent["description"],
+            **text_rows(_TEXTS, agent),
             "labels": [f"{name}={value}" for name, value in agent["labels"].items()],
             "created": f"{when(agent['created_at'])} UTC",
         }
@@ -85,25 +90,12 @@ def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | Non
     return steps + lines(agent, secret_file)
 
 
-_PLATFORMS = [platform.value for platform in Platform]
-_ATTENTION = [each.value for each in Attention]
-
-
-@click.group(cls=Commands)
-def agents() -> None:
-    """Manage AI agents: which agents can request delegation tokens, and how each agent authenticates."""
-
-
-for command in (spire_entry, show_manifest, enrolment, enrolments, proofs, rotate_secret):
-    agents.add_command(command)
-
-
-@agents.command("create")
+@click.command("create")
 @click.argument("name")
 @evidence_options
-@click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]")
-@click.option("--owner", help="Who answers for it. [default: you]")
-@click.option("--description", default="", help="What it does.")
+@slug_option
+@text_options(*_TEXTS)
+@click.option("--label", "labels", multiple=True, help="NAME=VALUE. Repeat.")
 @secret_file_option
 @change_command
 def create_agent(
@@ -111,123 +103,23 @@ def create_agent(
     output: Output,
     name: str,
     evidence: Mapping[str, Any],
-    slug: str | None,
-    owner: str | None,
-    description: str,
+    labels: tuple[str, ...],
     secret_file: Path | None,
+    **texts: str | None,
 ) -> None:
     """Register the agent NAME, and print its client_id and SPIFFE ID."""
     require_use_for(secret_file, evidence)
-    body = {"name": name, **evidence, "slug": slug, "owner": owner, "description": description}
+    body = {"name": name, **evidence, **given(texts), "labels": dict(map(_label, labels))}
     agent = with_secret(secret_file, lambda: caller.post("clients", body))
     output.result(agent, shown(agent), *([] if output.as_json else next_steps(caller, agent, secret_file)))
 
 
-@agents.command("list")
-@click.option("--text", help="Part of the name or slug, or how the client_id begins.")
-@click.option("--platform", type=click.Choice(_PLATFORMS), help="Only those on this platform.")
-@click.option("--enabled/--disabled", default=None, help="Only those that are on, or off.")
-@click.option("--owner", help="Only those of this owner; the whole name.")
-@click.option("--label", help="Only those with this label: NAME=VALUE, or NAME.")
-@click.option("--attention", type=click.Choice(_ATTENTION), help="Only those to look at.")
-@page_options
-@admin_command
-def list_agents(caller: Caller, output: Output, paged: Paged, enabled: bool | None, **filters: str | None) -> None:
-    """List the agents by name. An agent must match all filters."""
-    answer = paged.of(caller, "clients", enabled=None if enabled is None else str(enabled).lower(), **filters)
-    rows = [(agent["slug"], platform_of(agent), state_of(agent), agent["client_id"]) for agent in answer["items"]]
-    output.result(answer, table(("AGENT", "PLATFORM", "STATE", "CLIENT ID"), rows, whole=("CLIENT ID",)))
-    note_more(output, answer)
-
-
-@agents.command("show")
-@click.argument("agent")
-@admin_command
-def show_agent(caller: Caller, output: Output, agent: str) -> None:
-    """Show one agent with its proofs. AGENT is its slug or client_id."""
-    found = caller.get(path("clients", agent))
-    output.result(found, shown(found))
-
-
-@agents.command("disable")
-@click.argument("agent")
-@yes_option
-@change_command
-def disable_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Disable an agent: its tokens are revoked, and it gets no new tokens. AGENT is its slug or client_id.
-
-    The command shows the impact first. APIs that do not follow revocations accept an issued token until the
-    token expires.
-    """
-    where = path("clients", agent, "disable")
-    ask_first(caller, output, where, f"Disable {agent}?", yes=yes)
-    found = caller.post(where)
-    output.result(found, f"{found['slug']} is disabled: it gets no more tokens.")
-
-
-@agents.command("revoke-tokens")
-@click.argument("agent")
-@yes_option
-@change_command
-def revoke_tokens(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Revoke all current tokens of an agent. AGENT is its slug or client_id.
-
-    The agent stays enabled and can get new tokens. If somebody else has the agent's key, remove that proof
-    instead (`authsec agents proofs remove`). Otherwise the thief can get new tokens as well.
-    """
-    where = path("clients", agent, "revoke-tokens")
-    ask_first(caller, output, where, f"Revoke the tokens of {agent}?", yes=yes)
-    found = caller.post(where)
-    output.result(found, f"The tokens of {found['slug']} are revoked. It gets new ones when it asks.")
-
-
-@agents.command("enable")
-@click.argument("agent")
-@change_command
-def enable_agent(caller: Caller, output: Output, agent: str) -> None:
-    """Enable a disabled agent. AGENT is its slug or client_id."""
-    found = caller.post(path("clients", agent, "enable"))
-    output.result(found, f"{found['slug']} is enabled: it gets tokens again.")
-
-
-@agents.command("edit")
-@click.argument("agent")
-@click.option("--name", help="Another name.")
-@click.option("--slug", help="Another short name. Whoever says the old one finds nothing.")
-@click.option("--owner", help="Who answers for it.")
-@click.option("--description", help="What it does.")
-@click.option("--label", "labels", multiple=True, help="NAME=VALUE, besides those that it has. Repeat.")
-@click.option("--remove-label", "gone", multiple=True, help="The NAME of one that goes. Repeat.")
-@change_command
-def edit_agent(
-    caller: Caller, output: Output, agent: str, labels: tuple[str, ...], gone: tuple[str, ...], **asked: str | None
-) -> None:
-    """Change the name, slug, owner, description or labels of an agent. AGENT is its slug or client_id.
-
-    Fields without an option stay as they are, and no token is revoked. `authsec agents proofs` changes how the
-    agent authenticates.
-    """
-    where = path("clients", agent)
-    found = caller.get(where)
-    now = found["labels"]
-    kept = edited([*now], (), (), gone)
-    its = {name: now[name] for name in (now if kept is None else kept)} | dict(map(_label, labels))
-    body = {**asked, "labels": its if labels or gone else None}
-    done = edit(caller, output, where, found, body, yes=True)
-    output.result(done, shown(done))
-
-
-@agents.command("delete")
-@click.argument("agent")
-@yes_option
-@change_command
-def delete_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Delete an agent with its proofs and trust delegations, and revoke its tokens. AGENT is its slug or client_id.
-
-    The command shows the impact first. To stop an agent that may be needed again: authsec revoke agent
-    """
-    gone = delete(caller, output, path("clients", agent), f"Delete {agent} for good?", yes=yes)
-    output.result(gone, f"{gone['slug']} is deleted: it gets no more tokens.")
+def _described(agent: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields to change. The labels of the options are added to the labels of the agent, or removed."""
+    labels, removed, now = asked.pop("labels"), asked.pop("removed_labels"), agent["labels"]
+    kept = ListEdit(removed=removed).of([*now])
+    changed = {name: now[name] for name in (now if kept is None else kept)} | dict(map(_label, labels))
+    return {**asked, "labels": changed if labels or removed else None}
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -235,3 +127,81 @@ def _label(text: str) -> tuple[str, str]:
     if not equals:
         raise click.BadParameter(f"{text!r} has no value: write NAME=VALUE.", param_hint="--label")
     return name, value
+
+
+AGENT = Resource(
+    path="clients/{agent}",
+    accepts="AGENT is its slug or client_id.",
+    columns={"AGENT": "slug", "PLATFORM": platform_of, "STATE": state_of, "CLIENT ID": "client_id"},
+    whole="CLIENT ID",
+    shown=lambda agent: [shown(agent)],
+)
+
+
+@click.group(cls=Commands)
+def agents() -> None:
+    """Manage AI agents: which agents can request delegation tokens, and how each agent authenticates."""
+
+
+for command in (
+    create_agent,
+    AGENT.list_command(
+        "List the agents by name. An agent must match all filters.",
+        click.option("--text", help="Part of the name or slug, or how the client_id begins."),
+        click.option("--platform", type=click.Choice(_PLATFORMS), help="Only those on this platform."),
+        click.option("--enabled/--disabled", default=None, help="Only those that are on, or off."),
+        click.option("--owner", help="Only those of this owner; the whole name."),
+        click.option("--label", help="Only those with this label: NAME=VALUE, or NAME."),
+        click.option("--attention", type=click.Choice(_ATTENTION), help="Only those to look at."),
+    ),
+    AGENT.show_command("Show one agent with its proofs."),
+    AGENT.edit_command(
+        """Change the name, slug, owner, description or labels of an agent.
+
+        Fields without an option stay as they are, and no token is revoked. `authsec agents proofs` changes how the
+        agent authenticates.
+        """,
+        name_option,
+        click.option("--slug", help="Another short name. Whoever says the old one finds nothing."),
+        text_options(*_TEXTS, editing=True),
+        click.option("--label", "labels", multiple=True, help="NAME=VALUE, besides those that it has. Repeat."),
+        click.option("--remove-label", "removed_labels", multiple=True, help="The NAME of one that goes. Repeat."),
+        change=_described,
+        asks=False,
+    ),
+    AGENT.verb_command(
+        "disable",
+        """Disable an agent: its tokens are revoked, and it gets no new tokens.
+
+        The command shows the impact first. APIs that do not follow revocations accept an issued token until the
+        token expires.
+        """,
+        question="Disable {agent}?",
+        done="{slug} is disabled: it gets no more tokens.",
+    ),
+    AGENT.verb_command("enable", "Enable a disabled agent.", done="{slug} is enabled: it gets tokens again."),
+    AGENT.verb_command(
+        "revoke-tokens",
+        """Revoke all current tokens of an agent.
+
+        The agent stays enabled and can get new tokens. If somebody else has the agent's key, remove that proof
+        instead (`authsec agents proofs remove`). Otherwise the thief can get new tokens as well.
+        """,
+        question="Revoke the tokens of {agent}?",
+        done="The tokens of {slug} are revoked. It gets new ones when it asks.",
+    ),
+    AGENT.delete_command(
+        """Delete an agent with its proofs and trust delegations, and revoke its tokens.
+
+        The command shows the impact first. To stop an agent that may be needed again: authsec revoke agent
+        """,
+        done="{slug} is deleted: it gets no more tokens.",
+    ),
+    spire_entry,
+    show_manifest,
+    enrolment,
+    enrolments,
+    proofs,
+    rotate_secret,
+):
+    agents.add_command(command)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,23 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_for_good, change_command, delete, edit, yes_option
+from authsec_server.cli.confirm import change_command
 from authsec_server.cli.files import in_two_steps, kept
-from authsec_server.cli.output import Output, block, styled, table, when
-from authsec_server.cli.paging import Paged, note_more, page_options
-from authsec_server.cli.params import DURATION, edited, list_options
+from authsec_server.cli.output import Output, block, item_table, styled, table, time_of, when
+from authsec_server.cli.params import (
+    DURATION,
+    ListEdit,
+    TextField,
+    list_options,
+    name_option,
+    slug_option,
+    text_options,
+    text_rows,
+)
+from authsec_server.cli.resource import Resource
+
+_NAMED = 8  # delegations that are said to name an audience
+_TEXTS = (TextField("description", "What the API is."),)
 
 
 @click.command("create-credential")
@@ -68,164 +81,53 @@ def create_credential(
 def list_credentials(caller: Caller, output: Output, api: str) -> None:
     """List the credentials of an API, oldest first, including ended credentials. API is its slug or id."""
     answer = caller.get(path("apis", api, "credentials"))
-    heads = ("NAME", "STATE", "CREATED (UTC)", "EXPIRES (UTC)", "LAST USED (UTC)", "ID")
-    rows = [
-        (it["name"], _state(it), *(when(it[f"{what}_at"]) for what in ("created", "expires", "last_used")), it["id"])
-        for it in answer["items"]
-    ]
-    output.result(answer, table(heads, rows, whole=("ID",)))
-
-
-@click.command("revoke-credential")
-@click.argument("api")
-@click.argument("id_", metavar="ID")
-@yes_option
-@change_command
-def revoke_credential(caller: Caller, output: Output, api: str, id_: str, yes: bool) -> None:
-    """Revoke a credential of an API for good. API is its slug or id.
-
-    ID is the id of the credential, as `credentials` shows it. No token is revoked.
-    """
-    where = path("apis", api, "credentials", id_, "revoke")
-    ask_for_good(caller, output, where, f"Revoke this credential of {api} for good?", yes=yes)
-    revoked = caller.post(where)
-    output.result(revoked, f"The credential {revoked['name']} of {api} is revoked. It ended no token.")
-
-
-COMMANDS = (create_credential, list_credentials, revoke_credential)
+    output.result(answer, item_table(answer["items"], _CREDENTIAL.columns, whole=_CREDENTIAL.whole))
 
 
 def _state(credential: Mapping[str, Any]) -> object:
     return credential["state"] if credential["state"] == "active" else styled(credential["state"], "red")
 
 
-_NAMED = 8  # delegations that are said to name an audience
+_CREDENTIAL = Resource(
+    path="apis/{api}/credentials/{id}",
+    accepts="API is its slug or id.",
+    columns={
+        "NAME": "name",
+        "STATE": _state,
+        "CREATED (UTC)": time_of("created_at"),
+        "EXPIRES (UTC)": time_of("expires_at"),
+        "LAST USED (UTC)": time_of("last_used_at"),
+        "ID": "id",
+    },
+    whole="ID",
+)
 
 
-@click.group(cls=Commands)
-def apis() -> None:
-    """Manage protected APIs: their audiences and the meaning of each action."""
-
-
-@apis.command("create")
-@click.argument("name")
-@click.option("--identifier", required=True, help="The audience: the API's URL, or a registered name.")
-@click.option("--action", "actions", multiple=True, help='"customers:read=Read a customer". Repeat.')
-@click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]")
-@click.option("--description", default="", help="What the API is.")
-@change_command
-def create_api(
-    caller: Caller,
-    output: Output,
-    name: str,
-    identifier: str,
-    actions: tuple[str, ...],
-    slug: str | None,
-    description: str,
-) -> None:
-    """Register the API NAME."""
-    body = {
-        "name": name,
-        "identifier": identifier,
-        "actions": [{"action": action, "description": means} for action, means in map(_described, actions)],
-        "slug": slug,
-        "description": description,
-    }
-    api = caller.post("apis", body)
-    output.result(api, *_shown(api))
-
-
-@apis.command("list")
-@page_options
-@admin_command
-def list_apis(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the APIs with their audiences."""
-    answer = paged.of(caller, "apis")
-    rows = [
-        (
-            api["slug"],
-            api["identifier"],
-            _following(api),
-            when(api["revocations"]["seen_at"]),
-            [each["action"] for each in api["actions"]],
-        )
-        for api in answer["items"]
-    ]
-    heads = ("API", "AUDIENCE", "REVOCATIONS", "LAST SEEN (UTC)", "ACTIONS")
-    output.result(answer, table(heads, rows, whole=("API",)))
-    note_more(output, answer)
-
-
-@apis.command("show")
-@click.argument("api")
-@admin_command
-def show_api(caller: Caller, output: Output, api: str) -> None:
-    """Show one API with the actions that it describes. API is its slug or id."""
-    found = caller.get(path("apis", api))
-    output.result(found, *_shown(found))
-
-
-@apis.command("edit")
-@click.argument("api")
-@click.option("--name", help="Another name.")
-@click.option("--identifier", help="Another audience. Trust delegations that name the old one keep that.")
-@click.option("--description", help="What the API is.")
-@list_options("action", "actions", '"customers:read=Read a customer"')
-@yes_option
-@change_command
-def edit_api(
-    caller: Caller,
-    output: Output,
-    api: str,
-    actions: tuple[str, ...],
-    added_actions: tuple[str, ...],
-    removed_actions: tuple[str, ...],
-    yes: bool,
-    **asked: str | None,
-) -> None:
-    """Change an API. API is its slug or id.
-
-    Fields without an option stay as they are. `--remove-action` takes only the name of the action.
-    `--add-action` with an existing action replaces the description of the action.
-    """
-    where = path("apis", api)
-    found = caller.get(where)
-    meanings = {each["action"]: each["description"] for each in found["actions"]}
-    whole, added = dict(map(_described, actions)), dict(map(_described, added_actions))
-    held = edited([*meanings], [*whole], [*added], removed_actions)
-    meanings |= whole | added
-    described = None if held is None else [{"action": each, "description": meanings[each]} for each in held]
-    done = edit(caller, output, where, found, {**asked, "actions": described}, yes=yes)
-    output.result(done, *_shown(done))
-
-
-@apis.command("delete")
-@click.argument("api")
-@yes_option
-@change_command
-def delete_api(caller: Caller, output: Output, api: str, yes: bool) -> None:
-    """Delete an API, its action descriptions and its credentials. API is its slug or id.
-
-    Trust delegations that name the API's audience keep the audience, and tokens for the audience stay valid.
-    The command first lists these delegations.
-    """
-    if not output.as_json:
-        _say_who_names_it(caller, output, caller.get(path("apis", api))["identifier"])
-    gone = delete(caller, output, path("apis", api), f"Delete {api} for good?", yes=yes)
-    output.result(gone, f"The API {gone['slug']} is deleted. Tokens for {gone['identifier']} stay good.")
-
-
-for command in COMMANDS:
-    apis.add_command(command)
-
-
-def _say_who_names_it(caller: Caller, output: Output, audience: str) -> None:
-    """Note the live trust delegations that still allow tokens for the audience."""
+def _say_who_names_it(caller: Caller, output: Output, where: str) -> None:
+    """Note the live trust delegations that still allow tokens for the audience of the API."""
+    if output.as_json:
+        return
+    audience = caller.get(where)["identifier"]
     named = caller.get("delegations", audience=audience, state="live", limit=_NAMED)
     those = ", ".join(each["slug"] or each["id"] for each in named["items"])
     if those:
         more = " and others" if named["next"] else ""
         output.note(f"Live trust delegations keep naming its audience {audience}: {those}{more}.")
+
+
+def _changed(api: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields to change. The options name actions with their descriptions, except `--remove-action`."""
+    edit: ListEdit = asked["actions"]
+    whole, added = dict(map(_described, edit.whole)), dict(map(_described, edit.added))
+    described = {each["action"]: each["description"] for each in api["actions"]}
+    names = replace(edit, whole=(*whole,), added=(*added,)).of([*described])
+    described |= whole | added
+    actions = None if names is None else _with_descriptions((name, described[name]) for name in names)
+    return {**asked, "actions": actions}
+
+
+def _with_descriptions(actions: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"action": action, "description": description} for action, description in actions]
 
 
 def _described(text: str) -> tuple[str, str]:
@@ -249,10 +151,79 @@ def _shown(api: Mapping[str, Any]) -> list[Table | Text | str]:
         "api": api["slug"],
         "name": api["name"],
         "audience": api["identifier"],
-        "description": api["description"],
+        **text_rows(_TEXTS, api),
         "revocations": _following(api, f", last seen {when(api['revocations']['seen_at'])} UTC"),
         "id": api["id"],
         "created": f"{when(api['created_at'])} UTC",
     }
     rows = [(each["action"], each["description"]) for each in api["actions"]]
     return [block(facts), "", table(("ACTION", "MEANS"), rows)] if rows else [block(facts)]
+
+
+_API = Resource(
+    path="apis/{api}",
+    accepts="API is its slug or id.",
+    columns={
+        "API": "slug",
+        "AUDIENCE": "identifier",
+        "REVOCATIONS": _following,
+        "LAST SEEN (UTC)": lambda api: when(api["revocations"]["seen_at"]),
+        "ACTIONS": lambda api: [each["action"] for each in api["actions"]],
+    },
+    whole="API",
+    shown=_shown,
+)
+
+
+@click.group(cls=Commands)
+def apis() -> None:
+    """Manage protected APIs: their audiences and the meaning of each action."""
+
+
+for command in (
+    _API.create_command(
+        "Register the API NAME.",
+        click.option("--identifier", required=True, help="The audience: the API's URL, or a registered name."),
+        click.option("--action", "actions", multiple=True, help='"customers:read=Read a customer". Repeat.'),
+        slug_option,
+        text_options(*_TEXTS),
+        change=lambda asked: {**asked, "actions": _with_descriptions(map(_described, asked["actions"]))},
+    ),
+    _API.list_command("List the APIs with their audiences."),
+    _API.show_command("Show one API with the actions that it describes."),
+    _API.edit_command(
+        """Change an API.
+
+        Fields without an option stay as they are. `--remove-action` takes only the name of the action.
+        `--add-action` with an existing action replaces the description of the action.
+        """,
+        name_option,
+        click.option("--identifier", help="Another audience. Trust delegations that name the old one keep that."),
+        text_options(*_TEXTS, editing=True),
+        list_options("action", "actions", '"customers:read=Read a customer"'),
+        change=_changed,
+    ),
+    _API.delete_command(
+        """Delete an API, its action descriptions and its credentials.
+
+        Trust delegations that name the API's audience keep the audience, and tokens for the audience stay valid.
+        The command first lists these delegations.
+        """,
+        done="The API {slug} is deleted. Tokens for {identifier} stay good.",
+        before=_say_who_names_it,
+    ),
+    create_credential,
+    list_credentials,
+    _CREDENTIAL.verb_command(
+        "revoke",
+        """Revoke a credential of an API for good.
+
+        ID is the id of the credential, as `credentials` shows it. No token is revoked.
+        """,
+        name="revoke-credential",
+        question="Revoke this credential of {api} for good?",
+        for_good=True,
+        done="The credential {name} of {api} is revoked. It ended no token.",
+    ),
+):
+    apis.add_command(command)

@@ -22,7 +22,6 @@ from authsec.exit_status import Exit
 
 from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.files import read_named
-from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, when
 from authsec_server.cli.signals import UntilEnded, until_ended
 from authsec_server.cli.transport import CallFailed
@@ -148,7 +147,7 @@ def follow(caller: Caller, output: Output, state: Path | None, after: int | None
     """
     if from_start and after is not None:
         raise click.UsageError("--from-start and --after are two beginnings.")
-    with kept_open(caller) as its, until_ended() as ending:
+    with caller.kept_open() as its, until_ended() as ending:
         follower = _begin(its, output, state, -1 if from_start else after)
         while not ending.ended:
             wait = _step(follower, state, ending)

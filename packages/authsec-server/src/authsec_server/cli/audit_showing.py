@@ -13,7 +13,6 @@ from rich.text import Text
 from authsec_server.audit import export
 from authsec_server.cli.audit import asking_options, decision, everything, query_of, what, who
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, block, often, styled, when
 
 _SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss"}
@@ -46,7 +45,7 @@ def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> N
     with the same hash. A filtered export alone proves nothing. An event that is not sealed yet has neither
     place nor leaf. `as_sealed` is false for an event that was changed after sealing.
     """
-    with kept_open(caller) as its:
+    with caller.kept_open() as its:
         events = everything(its, query_of(wanted))
         for line in export.as_csv_lines(events) if form == "csv" else (f"{json.dumps(each)}\n" for each in events):
             click.echo(line, nl=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,12 @@ class Caller:
     def address(self) -> str:
         """Return the root URL of the authority, `AUTHSEC_BASE_URL` for its callers. Raises `CallFailed`."""
         return self.reach.address()
+
+    @contextmanager
+    def kept_open(self) -> Iterator[Caller]:
+        """Yield a caller that opens an in-process authority only once for many calls. Raises `CallFailed`."""
+        with self.reach.kept_open() as opened:
+            yield replace(self, reach=opened)
 
     def get(self, path: str, **query: Any) -> Any:
         """Send GET `path`, without the query parameters that are None."""

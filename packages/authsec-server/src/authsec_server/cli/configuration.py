@@ -15,7 +15,6 @@ from rich.text import Text
 from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.configuration_files import Configuration, read_configuration
 from authsec_server.cli.confirm import confirm, foreseen, say, yes_option
-from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, harmless, styled
 from authsec_server.cli.transport import CallFailed
 from authsec_server.configuration.document import Document
@@ -182,7 +181,7 @@ def apply(
     name. An entity that no file names stays as it is, unless --prune is given.
     """
     read = read_configuration(files)
-    with kept_open(caller) as its:
+    with caller.kept_open() as its:
         _apply(its, output, read, how, dry_run=dry_run, anyway=anyway, yes=yes)
 
 

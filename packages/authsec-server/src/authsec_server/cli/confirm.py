@@ -12,10 +12,8 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, Rehearsed, admin_command, dry_run, local_command
-from authsec_server.cli.delegation_shown import warned
-from authsec_server.cli.kept_open import kept_open
-from authsec_server.cli.output import Output, cell, harmless, styled
-from authsec_server.cli.params import as_typed
+from authsec_server.cli.output import Output, cell, harmless, styled, warned
+from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
 from authsec_server.console.impact_text import accepted_until, summary
 
@@ -190,7 +188,7 @@ def edit(
     at a terminal is asked for confirmation. If somebody else changed the entity first, the error names the
     person and the change.
     """
-    body = {name: value for name, value in asked.items() if value is not None} | dict.fromkeys(cleared)
+    body = given(asked) | dict.fromkeys(cleared)
     if not body:
         raise click.UsageError("What is to change? Name it; --help shows what can.")
     send = editing(caller, read)
@@ -203,17 +201,11 @@ def edit(
     return done
 
 
-def delete(caller: Caller, output: Output, where: str, question: str, *, yes: bool) -> Any:
-    """Show the impact, ask for confirmation, delete the entity at `where`, and return the deleted entity."""
-    ask_for_good(caller, output, where, question, yes=yes, send=deleting(caller))
-    return caller.delete(where)
-
-
 def _rehearsing(command: Command) -> Command:
     @click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
     @wraps(command)
     def run(caller: Caller, output: Output, dry_run: bool, **options: Any) -> None:
-        with kept_open(caller) as its:
+        with caller.kept_open() as its:
             try:
                 command(replace(its, rehearses=dry_run), output, **options)
             except Rehearsed as rehearsed:

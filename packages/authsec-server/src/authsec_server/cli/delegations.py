@@ -2,21 +2,154 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import click
 from authsec.lazy_commands import Commands
+from rich.text import Text
 
-from authsec_server.cli.audience_check import may_be_misspelt, refuse_misspelt
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, edit, ended, foreseen, yes_option
-from authsec_server.cli.delegation_shown import STATES, TARGETS, for_whom, in_full, revoked_since, row, shown, warned
-from authsec_server.cli.output import Output, table
-from authsec_server.cli.paging import Paged, note_more, page_options
-from authsec_server.cli.params import DURATION, edited, list_options
+from authsec_server.cli.output import Output, block, cell, styled, warned, when
+from authsec_server.cli.params import DURATION, TextField, as_typed, given, list_options, text_options, text_rows
+from authsec_server.cli.resource import Resource
+from authsec_server.cli.transport import CallFailed
 
 _LISTS = ("actions", "audiences", "excluded_proofs")
+_DEFAULT = "the shared default"  # of audiences
+_STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
+_TEXTS = (
+    TextField("owner", "Who answers for it.", default="you"),
+    TextField("description", "Why it exists."),
+)
+_SLUG = TextField("slug", "What to call it where an id is asked for.", default="made of agent and role")
+_TARGETS = (
+    '"AutoGen AI agent", "LangChain AI agent", "CrewAI AI agent", "LlamaIndex AI agent", "MCP server" or, for every '
+    'other framework, "Other AI agent"'
+)
+
+
+def _shown(delegation: Mapping[str, Any]) -> list[Text | str]:
+    facts = block(
+        {
+            "delegation": delegation["id"],
+            "slug": delegation["slug"] or "given up to a later one",
+            "state": _state(delegation),
+            "role": delegation["role"]["slug"],
+            "agent": _client(delegation),
+            "client_id": delegation["client"]["id"],
+            "target type": delegation["target_type"],
+            "actions": delegation["actions"],
+            "max duration": as_typed(delegation["max_duration"]),
+            "audiences": _audiences(delegation),
+            "excluded proofs": delegation["excluded_proofs"],
+            **_end(delegation),
+            **text_rows(_TEXTS, delegation),
+            "created": f"{when(delegation['created_at'])} UTC",
+        }
+    )
+    return [facts, *warned(delegation)]
+
+
+def _client(delegation: Mapping[str, Any]) -> Text:
+    name = cell(delegation["client"]["slug"])
+    if delegation["client"]["unattested"]:
+        name.append(" ").append("UNATTESTED", "bold red")
+    return name
+
+
+def _state(delegation: Mapping[str, Any]) -> Text:
+    return styled(delegation["state"], _STYLES.get(delegation["state"], ""))
+
+
+def _end(delegation: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the end of the delegation, or the time and the author of its revocation."""
+    if delegation["revoked_at"]:
+        return {"revoked": revoked_since(delegation)}
+    return {"ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked"}
+
+
+def revoked_since(delegation: Mapping[str, Any]) -> str:
+    """Return the time of the revocation, and its author if the revocation was the last change."""
+    by = delegation["changed_by"] if delegation["changed_at"] == delegation["revoked_at"] else None
+    return f"{when(delegation['revoked_at'])} UTC" + (f" by {by}" if by else "")
+
+
+def title(delegation: Mapping[str, Any]) -> str:
+    return f"{delegation['role']['slug']} → {delegation['client']['slug']}"
+
+
+def _audiences(delegation: Mapping[str, Any]) -> object:
+    return delegation["audiences"] or _DEFAULT
+
+
+def for_whom(delegation: Mapping[str, Any]) -> str:
+    """Name the delegation by role, agent and audience.
+
+    An agent may have several delegations of one role, for different APIs.
+    """
+    return f"{title(delegation)} (audience: {_where(delegation)})"
+
+
+def in_full(delegation: Mapping[str, Any]) -> str:
+    """Name the delegation with its actions and audiences, for a confirmation."""
+    return f"{title(delegation)} ({', '.join(delegation['actions'])} at {_where(delegation)})"
+
+
+def _where(delegation: Mapping[str, Any]) -> str:
+    return ", ".join(delegation["audiences"]) or _DEFAULT
+
+
+def _may_be_misspelt(audiences: Iterable[str]) -> bool:
+    """Whether a dry run is needed. The server compares names with the slugs of APIs, but no URLs."""
+    return any("://" not in audience for audience in audiences)
+
+
+def _refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
+    """Raise `CallFailed` if the dry run `told` warns about a misspelt audience.
+
+    `undone` is the sentence that says that the command changed nothing.
+    """
+    warnings = told["would_answer"]["warnings"]
+    misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]
+    if misspelt:
+        remedy = (
+            "Correct the audience, or register the API first: authsec apis create NAME --identifier URL. "
+            "If the name is meant as it is: --yes"
+        )
+        raise CallFailed(f"{' '.join(misspelt)} {undone}", remedy)
+
+
+@click.command("create")
+@click.option("--role", required=True, help="The role, by slug or id.")
+@click.option("--agent", "--client", "client", required=True, help="The agent, by slug or client_id.")
+@click.option("--target", "target_type", required=True, help=f"Target type: {_TARGETS}.")
+@click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Repeat.")
+@click.option("--all-actions", is_flag=True, help="All actions that the role has now; later ones are not included.")
+@click.option("--max-duration", type=DURATION, default="1h", show_default=True, help="No token lives longer.")
+@click.option("--audience", "audiences", multiple=True, help="An API, by slug, URL or registered name. Repeat.")
+@click.option("--ends-at", help="When it ends by itself, e.g. 2026-12-31T18:00:00Z.")
+@click.option("--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that shall not suffice.")
+@text_options(*_TEXTS, _SLUG)
+@click.option("--yes", is_flag=True, help="Also for an audience that looks misspelt.")
+@change_command
+def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], yes: bool, **options: Any) -> None:
+    """Create a trust delegation: the agent can get tokens for the actions, within the role.
+
+    An audience need not be a registered API. But the command refuses an audience that looks misspelt, unless
+    --yes is given. A name without an API looks misspelt if an API has a similar slug or if no API is
+    registered.
+    """
+    if bool(actions) == options["all_actions"]:
+        raise click.UsageError("Give --action (repeat it for several) or --all-actions.")
+    many = {name: list(options.pop(name)) for name in ("audiences", "excluded_proofs")}
+    body = {**given(options), **many, "actions": list(actions)}
+    if not yes and _may_be_misspelt(many["audiences"]):
+        _refuse_misspelt(foreseen(caller, "delegations", body), "Nothing was created.")
+    delegation = caller.post("delegations", body)
+    output.result(delegation, *_shown(delegation))
 
 
 @click.command("edit")
@@ -29,10 +162,8 @@ _LISTS = ("actions", "audiences", "excluded_proofs")
 @click.option("--ends-at", help="When it ends by itself, e.g. 2026-12-31T18:00:00Z.")
 @click.option("--no-end", is_flag=True, help="It ends only when it is revoked.")
 @list_options("excluded-proof", "excluded_proofs", "kinds of proof that do not suffice")
-@click.option("--target", "target_type", help=f"Another target type: {TARGETS}.")
-@click.option("--owner", help="Who answers for it.")
-@click.option("--description", help="Why it exists.")
-@click.option("--slug", help="What to call it where an id is asked for.")
+@click.option("--target", "target_type", help=f"Another target type: {_TARGETS}.")
+@text_options(*_TEXTS, _SLUG, editing=True)
 @click.option("--yes", is_flag=True, help="Do it without asking, also for an audience that looks misspelt.")
 @change_command
 def edit_delegation(
@@ -55,100 +186,27 @@ def edit_delegation(
     The command refuses to add an audience that looks misspelt, unless --yes is given. A name without an API
     looks misspelt if an API has a similar slug or if no API is registered.
     """
-    if all_actions and any(asked[f"{prefix}actions"] for prefix in ("", "added_", "removed_")):
+    if all_actions and asked["actions"]:
         raise click.UsageError("--all-actions are all of them: name none besides.")
     if no_end and ends_at:
         raise click.UsageError("--no-end, or --ends-at: not both.")
     where = path("delegations", delegation)
     found = caller.get(where)
     for name in _LISTS:
-        whole, added, removed = asked.pop(name), asked.pop(f"added_{name}"), asked.pop(f"removed_{name}")
-        asked[name] = edited(found[name], whole, added, removed)
+        asked[name] = asked[name].of(found[name])
     asked |= {"all_actions": all_actions or None, "ends_at": ends_at}
     if default_audience:
         asked["audiences"] = []
     new = set(asked["audiences"] or ()) - set(found["audiences"])
-    check = partial(refuse_misspelt, undone="Nothing was changed.") if may_be_misspelt(new) else None
+    check = partial(_refuse_misspelt, undone="Nothing was changed.") if _may_be_misspelt(new) else None
     done = edit(caller, output, where, found, asked, yes=yes, cleared=["ends_at"] if no_end else [], check=check)
-    output.result(done, shown(done), *warned(done))
+    output.result(done, *_shown(done))
 
 
 _OUT = ", and those that were out have ended."
 
-_ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show audiences and actions beside the rest
 
-
-@click.group(cls=Commands)
-def delegations() -> None:
-    """Manage trust delegations: which agent may act in which role, for which actions and how long."""
-
-
-delegations.add_command(edit_delegation)
-
-
-@delegations.command("create")
-@click.option("--role", required=True, help="The role, by slug or id.")
-@click.option("--agent", "--client", "client", required=True, help="The agent, by slug or client_id.")
-@click.option("--target", "target_type", required=True, help=f"Target type: {TARGETS}.")
-@click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Repeat.")
-@click.option("--all-actions", is_flag=True, help="All actions that the role has now; later ones are not included.")
-@click.option("--max-duration", type=DURATION, default="1h", show_default=True, help="No token lives longer.")
-@click.option("--audience", "audiences", multiple=True, help="An API, by slug, URL or registered name. Repeat.")
-@click.option("--ends-at", help="When it ends by itself, e.g. 2026-12-31T18:00:00Z.")
-@click.option("--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that shall not suffice.")
-@click.option("--owner", help="Who answers for it. [default: you]")
-@click.option("--description", default="", help="Why it exists.")
-@click.option("--slug", help="What to call it where an id is asked for. [default: made of agent and role]")
-@click.option("--yes", is_flag=True, help="Also for an audience that looks misspelt.")
-@change_command
-def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], yes: bool, **options: Any) -> None:
-    """Create a trust delegation: the agent can get tokens for the actions, within the role.
-
-    An audience need not be a registered API. But the command refuses an audience that looks misspelt, unless
-    --yes is given. A name without an API looks misspelt if an API has a similar slug or if no API is
-    registered.
-    """
-    if bool(actions) == options["all_actions"]:
-        raise click.UsageError("Give --action (repeat it for several) or --all-actions.")
-    many = {name: list(options.pop(name)) for name in ("audiences", "excluded_proofs")}
-    body = {**options, **many, "actions": list(actions)}
-    if not yes and may_be_misspelt(many["audiences"]):
-        refuse_misspelt(foreseen(caller, "delegations", body), "Nothing was created.")
-    delegation = caller.post("delegations", body)
-    output.result(delegation, shown(delegation), *warned(delegation))
-
-
-@delegations.command("list")
-@click.option("--agent", "--client", "client", help="Only those to this agent, by slug or client_id.")
-@click.option("--role", help="Only those of this role, by slug or id.")
-@click.option("--state", type=click.Choice(STATES), help="Only those that are so now.")
-@click.option("--audience", help="Only those that name this audience.")
-@click.option("--target", "target_type", help=f"Only those for this target type: {TARGETS}.")
-@click.option("--owner", help="Only those of this owner; the whole name.")
-@click.option("--text", help="Part of the slug, of the role's or the agent's name; how the id begins.")
-@click.option("--sort", type=click.Choice(["newest", "oldest", "ends"]), help="The order. [default: newest]")
-@page_options
-@admin_command
-def list_delegations(caller: Caller, output: Output, paged: Paged, **filters: str | None) -> None:
-    """List the delegations, newest first. A delegation must match all filters."""
-    answer = paged.of(caller, "delegations", **filters)
-    heads = ("DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS")
-    shown_heads = heads if output.console.width >= _ROOM_FOR_ACTIONS else heads[:5]
-    rows = [row(each)[: len(shown_heads)] for each in answer["items"]]
-    output.result(answer, table(shown_heads, rows, whole=("DELEGATION",)))
-    note_more(output, answer)
-
-
-@delegations.command("show")
-@click.argument("delegation")
-@admin_command
-def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """Show one delegation. DELEGATION is its slug or id."""
-    found = caller.get(path("delegations", delegation))
-    output.result(found, shown(found), *warned(found))
-
-
-@delegations.command("disable")
+@click.command("disable")
 @click.argument("delegation")
 @yes_option
 @change_command
@@ -164,7 +222,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
     output.result(found, f"{for_whom(found)} is {found['state']}: it gives no more tokens{ended(told, _OUT)}")
 
 
-@delegations.command("enable")
+@click.command("enable")
 @click.argument("delegation")
 @change_command
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
@@ -173,7 +231,7 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
     output.result(found, f"{for_whom(found)} is {found['state']}: it gives tokens again.")
 
 
-@delegations.command("revoke")
+@click.command("revoke")
 @click.argument("delegation")
 @yes_option
 @change_command
@@ -192,3 +250,46 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
         output.result(found, f"{for_whom(found)} was revoked already, at {revoked_since(found)}.")
         return
     output.result(found, f"{for_whom(found)} is revoked for good: it gives no more tokens{ended(told, _OUT)}")
+
+
+_DELEGATION = Resource(
+    path="delegations/{delegation}",
+    accepts="DELEGATION is its slug or id.",
+    columns={
+        "DELEGATION": lambda delegation: delegation["slug"] or delegation["id"],
+        "ROLE": lambda delegation: delegation["role"]["slug"],
+        "AGENT": _client,
+        "MAX": lambda delegation: as_typed(delegation["max_duration"]),
+        "STATE": _state,
+    },
+    wide_columns={"AUDIENCES": _audiences, "ACTIONS": "actions"},
+    whole="DELEGATION",
+    shown=_shown,
+)
+
+
+@click.group(cls=Commands)
+def delegations() -> None:
+    """Manage trust delegations: which agent may act in which role, for which actions and how long."""
+
+
+for command in (
+    create_delegation,
+    _DELEGATION.list_command(
+        "List the delegations, newest first. A delegation must match all filters.",
+        click.option("--agent", "--client", "client", help="Only those to this agent, by slug or client_id."),
+        click.option("--role", help="Only those of this role, by slug or id."),
+        click.option("--state", type=click.Choice([*_STYLES]), help="Only those that are so now."),
+        click.option("--audience", help="Only those that name this audience."),
+        click.option("--target", "target_type", help=f"Only those for this target type: {_TARGETS}."),
+        click.option("--owner", help="Only those of this owner; the whole name."),
+        click.option("--text", help="Part of the slug, of the role's or the agent's name; how the id begins."),
+        click.option("--sort", type=click.Choice(["newest", "oldest", "ends"]), help="The order. [default: newest]"),
+    ),
+    _DELEGATION.show_command("Show one delegation."),
+    edit_delegation,
+    disable_delegation,
+    enable_delegation,
+    revoke_delegation,
+):
+    delegations.add_command(command)

@@ -9,13 +9,13 @@ import click
 from authsec.lazy_commands import Commands
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, deleting, yes_option
+from authsec_server.cli.confirm import ask_for_good, change_command, deleting, yes_option
 from authsec_server.cli.issuers_add import add
 from authsec_server.cli.issuers_edit import check, edit, rbac
 from authsec_server.cli.issuers_text import resting, shown, shown_keys, shown_lookups, state_of
 from authsec_server.cli.issuers_try import try_token
 from authsec_server.cli.output import Output, styled, table, when
-from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.resource import Resource
 from authsec_server.cli.transport import CallFailed
 
 
@@ -78,27 +78,7 @@ def _show_waiting(caller: Caller, output: Output, trusted_issuer: str, users: Ma
     output.result(users, shown, "", styled("Bind all of them to it:", "dim"), f"  {line}")
 
 
-@click.group(cls=Commands)
-def issuers() -> None:
-    """Manage trusted issuers: Kubernetes clusters, SPIFFE trust domains and OpenID Connect issuers."""
-
-
-for command in (add, bind, check, edit, rbac, remove, try_token):
-    issuers.add_command(command)
-
-
-@issuers.command("list")
-@page_options
-@admin_command
-def list_trusted_issuers(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the trusted issuers."""
-    answer = paged.of(caller, "issuers")
-    rows = [(each["slug"], each["kind"], each["issuer"], state_of(each)) for each in answer["items"]]
-    output.result(answer, table(("TRUSTED ISSUER", "KIND", "ISSUER", "STATE"), rows, whole=("TRUSTED ISSUER",)))
-    note_more(output, answer)
-
-
-@issuers.command("show")
+@click.command("show")
 @click.argument("trusted_issuer")
 @admin_command
 def show_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
@@ -112,7 +92,7 @@ def show_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> 
     output.result({**found, "keys": keys, "lookups": lookups, "users": resting_on_it}, *facts)
 
 
-@issuers.command("refresh")
+@click.command("refresh")
 @click.argument("trusted_issuer")
 @admin_command
 def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
@@ -133,25 +113,39 @@ def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) 
     )
 
 
-@issuers.command("disable")
-@click.argument("trusted_issuer")
-@yes_option
-@change_command
-def disable_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str, yes: bool) -> None:
-    """Disable a trusted issuer, and revoke the tokens that depend on it. TRUSTED_ISSUER is its slug or id.
-
-    The command shows the impact first.
-    """
-    where = path("issuers", trusted_issuer, "disable")
-    ask_first(caller, output, where, f"Disable {trusted_issuer}?", yes=yes)
-    found = caller.post(where)
-    output.result(found, f"{found['slug']} is disabled: its tokens prove nothing.")
+_ISSUER = Resource(
+    path="issuers/{trusted_issuer}",
+    accepts="TRUSTED_ISSUER is its slug or id.",
+    columns={"TRUSTED ISSUER": "slug", "KIND": "kind", "ISSUER": "issuer", "STATE": state_of},
+    whole="TRUSTED ISSUER",
+)
 
 
-@issuers.command("enable")
-@click.argument("trusted_issuer")
-@change_command
-def enable_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
-    """Enable a disabled trusted issuer. TRUSTED_ISSUER is its slug or id."""
-    found = caller.post(path("issuers", trusted_issuer, "enable"))
-    output.result(found, f"{found['slug']} is enabled.")
+@click.group(cls=Commands)
+def issuers() -> None:
+    """Manage trusted issuers: Kubernetes clusters, SPIFFE trust domains and OpenID Connect issuers."""
+
+
+for command in (
+    add,
+    bind,
+    check,
+    edit,
+    _ISSUER.list_command("List the trusted issuers."),
+    show_trusted_issuer,
+    refresh_trusted_issuer,
+    _ISSUER.verb_command(
+        "disable",
+        """Disable a trusted issuer, and revoke the tokens that depend on it.
+
+        The command shows the impact first.
+        """,
+        question="Disable {trusted_issuer}?",
+        done="{slug} is disabled: its tokens prove nothing.",
+    ),
+    _ISSUER.verb_command("enable", "Enable a disabled trusted issuer.", done="{slug} is enabled."),
+    rbac,
+    remove,
+    try_token,
+):
+    issuers.add_command(command)

@@ -23,6 +23,7 @@ from authsec_server.cli.issuers_text import next_steps, shown, shown_lookups
 from authsec_server.cli.kubeconfig import INSTEAD, ApiServer, read_kubeconfig
 from authsec_server.cli.lookup_options import FILE, MAX_FILE, certificates, from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
+from authsec_server.cli.params import slug_option
 from authsec_server.cli.transport import CallFailed
 from authsec_server.issuers.claims import PRESETS
 from authsec_server.issuers.jwks import UnusableKeys, as_document, read_key_set
@@ -167,7 +168,7 @@ def add() -> None:
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all kinds of trusted issuers have."""
     for option in (
-        click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]"),
+        slug_option,
         click.option("--audience", default="", help="What its tokens must be for. [default: this authority's issuer]"),
         click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched."),
     ):

@@ -15,6 +15,7 @@ from authsec_server.cli.issuers_text import counted, shown, shown_lookups
 from authsec_server.cli.kubeconfig import read_kubeconfig
 from authsec_server.cli.lookup_options import FILE, certificates, from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
+from authsec_server.cli.params import name_option
 from authsec_server.issuers.model import TrustedIssuerKind
 
 _ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with these, what counted may count no more
@@ -22,7 +23,7 @@ _ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with thes
 
 @click.command("edit")
 @click.argument("trusted_issuer")
-@click.option("--name", help="Another name.")
+@name_option
 @from_kubeconfig("Read where the API server is, and whom to trust there, from your kubeconfig.")
 @lookup_options
 @click.option("--anyway", is_flag=True, help="Turn look-ups on although the cluster does not answer.")

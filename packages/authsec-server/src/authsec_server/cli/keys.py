@@ -8,31 +8,15 @@ from typing import Any
 import click
 from authsec.lazy_commands import Commands
 
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.confirm import ask_for_good, change_command, reason_option, yes_option
-from authsec_server.cli.output import Output, table, when
-from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.output import Output, time_of, when
+from authsec_server.cli.resource import Resource
 
 
 @click.group(cls=Commands)
 def keys() -> None:
     """Manage the keys that sign delegation tokens."""
-
-
-@keys.command("list")
-@page_options
-@admin_command
-def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
-    """List the signing keys, newest first.
-
-    A prepared key is published and becomes the next signing key. The active key signs. A retired key stays
-    published until the last token that it signed expires. Then the key is gone. Verifiers accept no signature
-    by a revoked key.
-    """
-    answer = paged.of(caller, "keys")
-    rows = [(key["kid"], key["state"], when(_since(key)), when(key["publish_until"])) for key in answer["items"]]
-    output.result(answer, table(("KEY", "STATE", "SINCE (UTC)", "PUBLISHED UNTIL (UTC)"), rows, whole=("KEY",)))
-    note_more(output, answer)
 
 
 @keys.command()
@@ -81,3 +65,25 @@ def _since(key: Mapping[str, Any]) -> str | None:
     }
     since: str | None = key[entered.get(key["state"], "created_at")]
     return since
+
+
+_KEY = Resource(
+    path="keys/{key}",
+    columns={
+        "KEY": "kid",
+        "STATE": "state",
+        "SINCE (UTC)": lambda key: when(_since(key)),
+        "PUBLISHED UNTIL (UTC)": time_of("publish_until"),
+    },
+    whole="KEY",
+)
+keys.add_command(
+    _KEY.list_command(
+        """List the signing keys, newest first.
+
+        A prepared key is published and becomes the next signing key. The active key signs. A retired key stays
+        published until the last token that it signed expires. Then the key is gone. Verifiers accept no signature
+        by a revoked key.
+        """,
+    )
+)

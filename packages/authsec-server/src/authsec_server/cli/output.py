@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,6 +58,21 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Co
     return made
 
 
+Column = str | Callable[[Mapping[str, Any]], object]
+"""The cells of a column: the name of a field, or a function of the item."""
+
+
+def item_table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], *, whole: str) -> Table | Text:
+    """Return a table with a row for each item. `columns` maps headings to cells; `whole` is the heading of an id."""
+    rows = [[item[each] if isinstance(each, str) else each(item) for each in columns.values()] for item in items]
+    return table([*columns], rows, whole=(whole,))
+
+
+def time_of(name: str) -> Callable[[Mapping[str, Any]], str]:
+    """Return the column of a time."""
+    return lambda item: when(item[name])
+
+
 def block(facts: Mapping[str, object]) -> Text:
     """Render names and values, one pair on each line.
 
@@ -81,6 +96,17 @@ def cell(value: object) -> Text:
 def styled(value: object, style: str) -> Text:
     """Return the value as a cell with a style."""
     return Text(harmless(_plain(value)), style=style)
+
+
+def warned(answer: Mapping[str, Any]) -> list[Text | str]:
+    """Render the warnings in the API's answer, one on each line. A warning about an unattested agent is red."""
+    lines: list[Text | str] = [
+        styled("! ", "bold red" if warning["code"] == "client_unattested" else "yellow").append(
+            cell(warning["message"])
+        )
+        for warning in answer.get("warnings", ())
+    ]
+    return ["", *lines] if lines else []
 
 
 def when(instant: str | None) -> str:

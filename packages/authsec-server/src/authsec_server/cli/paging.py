@@ -10,7 +10,6 @@ from typing import Any, Final
 import click
 
 from authsec_server.cli.caller import Caller
-from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output
 
 _MOST: Final = 200  # of a page of the API
@@ -31,7 +30,7 @@ class Paged:
             return page
         items: list[Any] = []
         cursor = self.cursor
-        with kept_open(caller) as its:
+        with caller.kept_open() as its:
             while True:
                 page = its.get(path, limit=_MOST, cursor=cursor, **filters)
                 items, cursor = [*items, *page["items"]], page["next"]

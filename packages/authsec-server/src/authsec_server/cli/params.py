@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -31,42 +33,90 @@ class Duration(click.ParamType[int]):
 DURATION = Duration()
 
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Callback = Callable[..., None]
+Option = Callable[[Callback], Callback]
+"""A decorator that adds an option or an argument to a command."""
+
+slug_option = click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]")
+name_option = click.option("--name", help="Another name.")
 
 
-def list_options(noun: str, plural: str, example: str) -> Callable[[Command], Command]:
-    """Add `--NOUN`, `--add-NOUN` and `--remove-NOUN` to a command.
+@dataclass(frozen=True, slots=True)
+class TextField:
+    """A text that describes an entity: an option of `create`, an option of `edit` and a row of `show`."""
 
-    The command receives them as `PLURAL`, `added_PLURAL` and `removed_PLURAL`.
-    """
+    name: str
+    meaning: str
+    default: str = ""  # says what `create` takes without the option
 
-    def give(command: Command) -> Command:
-        for name, kept, text in (
-            (f"--remove-{noun}", f"removed_{plural}", "Without this one. Repeat."),
-            (f"--add-{noun}", f"added_{plural}", "With this one besides. Repeat."),
-            (f"--{noun}", plural, f"These, and no others: {example}. Repeat."),
-        ):
-            command = click.option(name, kept, multiple=True, help=text)(command)
+
+def text_options(*fields: TextField, editing: bool = False) -> Option:
+    """Add an option for each field to a command. An option that is not used has the value None."""
+
+    def give(command: Callback) -> Callback:
+        for each in reversed(fields):
+            default = f" [default: {each.default}]" if each.default and not editing else ""
+            command = click.option(f"--{each.name.replace('_', '-')}", help=f"{each.meaning}{default}")(command)
         return command
 
     return give
 
 
-def edited(now: Sequence[str], whole: Sequence[str], added: Sequence[str], removed: Sequence[str]) -> list[str] | None:
-    """Return the list after the edit, or None if no option names a change.
+def text_rows(fields: Sequence[TextField], entity: Mapping[str, Any]) -> dict[str, object]:
+    """Return the fields of the entity as rows of `show`."""
+    return {each.name.replace("_", " "): entity[each.name] for each in fields}
 
-    Raises `UsageError` for options that exclude each other, and `CallFailed` for a removed item that is not in
-    the list.
-    """
-    if whole and (added or removed):
-        raise click.UsageError("Name all that shall be in it, or what comes and what goes: not both.")
-    if whole:
-        return list(dict.fromkeys(whole))
-    if not added and not removed:
-        return None
-    if missing := [each for each in removed if each not in now]:
-        listed = f"In it: {', '.join(now) or '-'}"
-        meant = told_nearest(missing[0], now, listed) if len(missing) == 1 else listed
-        are = "is" if len(missing) == 1 else "are"
-        raise CallFailed(f"{', '.join(missing)} {are} not in it. Nothing was changed.", meant)
-    return [*(each for each in now if each not in removed), *(each for each in dict.fromkeys(added) if each not in now)]
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were used, as fields of a request."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ListEdit:
+    """An edit of a list: the whole new list, or the items to add and to remove."""
+
+    whole: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether an option names a change."""
+        return bool(self.whole or self.added or self.removed)
+
+    def of(self, now: Sequence[str]) -> list[str] | None:
+        """Return the list `now` after the edit, or None if no option names a change.
+
+        Raises `UsageError` for options that exclude each other, and `CallFailed` for a removed item that is not in
+        the list.
+        """
+        if self.whole and (self.added or self.removed):
+            raise click.UsageError("Name all that shall be in it, or what comes and what goes: not both.")
+        if self.whole:
+            return list(dict.fromkeys(self.whole))
+        if not self:
+            return None
+        if missing := [each for each in self.removed if each not in now]:
+            listed = f"In it: {', '.join(now) or '-'}"
+            meant = told_nearest(missing[0], now, listed) if len(missing) == 1 else listed
+            are = "is" if len(missing) == 1 else "are"
+            raise CallFailed(f"{', '.join(missing)} {are} not in it. Nothing was changed.", meant)
+        kept = [each for each in now if each not in self.removed]
+        return [*kept, *(each for each in dict.fromkeys(self.added) if each not in now)]
+
+
+def list_options(noun: str, plural: str, example: str) -> Option:
+    """Add `--NOUN`, `--add-NOUN` and `--remove-NOUN` to a command. The command receives them as one `ListEdit`."""
+
+    def give(command: Callback) -> Callback:
+        @click.option(f"--{noun}", plural, multiple=True, help=f"These, and no others: {example}. Repeat.")
+        @click.option(f"--add-{noun}", f"added_{plural}", multiple=True, help="With this one besides. Repeat.")
+        @click.option(f"--remove-{noun}", f"removed_{plural}", multiple=True, help="Without this one. Repeat.")
+        @wraps(command)
+        def run(*arguments: Any, **options: Any) -> None:
+            edit = ListEdit(*(options.pop(f"{part}{plural}") for part in ("", "added_", "removed_")))
+            command(*arguments, **options, **{plural: edit})
+
+        return run
+
+    return give

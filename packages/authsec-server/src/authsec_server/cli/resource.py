@@ -1,0 +1,145 @@
+"""The commands that most kinds of entities have: list, show, edit, enable, disable and delete."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import cleandoc
+from typing import Any, Final
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, deleting, edit, yes_option
+from authsec_server.cli.output import Column, Output, item_table
+from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.params import Callback, Option, given
+
+_WIDE: Final = 110  # columns of a terminal that has room for `wide_columns`
+
+Entity = Mapping[str, Any]
+Change = Callable[[Entity, dict[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A kind of entity of the admin API. The methods make its commands.
+
+    `path` is the path of one entity. The placeholders of `path` are the arguments of the commands; `accepts` explains
+    the arguments in the help. The sentences `question` and `done` may have the same placeholders, and `done` also the
+    fields of the API's answer.
+    """
+
+    path: str
+    accepts: str = ""
+    columns: Mapping[str, Column]  # of the list, by heading
+    wide_columns: Mapping[str, Column] = field(default_factory=dict)
+    whole: str  # heading of the column that is never wrapped
+    shown: Callable[[Entity], Sequence[Table | Text | str]] = lambda _: ()
+
+    def at(self, arguments: Mapping[str, str], *verb: str) -> str:
+        """Return the path of the entity, or of a verb on the entity. Raises `UsageError` as `path` does."""
+        return path(*(part.format_map(arguments) for part in self.path.split("/")), *verb)
+
+    def list_command(self, help_: str, *filters: Option, name: str = "list") -> click.Command:
+        """Make the command that lists the entities, a page at a time."""
+        collection = self.path.rpartition("/")[0]
+
+        def run(caller: Caller, output: Output, paged: Paged, **asked: object) -> None:
+            answer = paged.of(caller, collection, **asked)
+            wide = self.wide_columns if output.console.width >= _WIDE else {}
+            output.result(answer, item_table(answer["items"], {**self.columns, **wide}, whole=self.whole))
+            note_more(output, answer)
+
+        return _command(name, help_, page_options(admin_command(run)), *filters)
+
+    def create_command(
+        self, help_: str, *options: Option, change: Callable[[dict[str, Any]], Mapping[str, Any]] = dict
+    ) -> click.Command:
+        """Make the command that creates the entity NAME. `change` turns the options into the request."""
+        collection = self.path.rpartition("/")[0]
+
+        def run(caller: Caller, output: Output, **asked: Any) -> None:
+            made = caller.post(collection, change(given(asked)))
+            output.result(made, *self.shown(made))
+
+        return _command("create", help_, change_command(run), click.argument("name"), *options)
+
+    def show_command(self, help_: str) -> click.Command:
+        """Make the command that shows one entity."""
+
+        def run(caller: Caller, output: Output, **arguments: str) -> None:
+            found = caller.get(self.at(arguments))
+            output.result(found, *self.shown(found))
+
+        return self._entity_command("show", help_, admin_command(run))
+
+    def verb_command(
+        self, verb: str, help_: str, *, done: str, question: str = "", for_good: bool = False, name: str = ""
+    ) -> click.Command:
+        """Make the command that posts a verb to one entity. With a question, the command shows the impact first."""
+        ask = ask_for_good if for_good else ask_first
+
+        def run(caller: Caller, output: Output, yes: bool = True, **arguments: str) -> None:
+            where = self.at(arguments, verb)
+            if question:
+                ask(caller, output, where, question.format_map(arguments), yes=yes)
+            answer = caller.post(where)
+            output.result(answer, done.format_map({**arguments, **answer}))
+
+        return self._entity_command(name or verb, help_, change_command(run), *([yes_option] if question else []))
+
+    def edit_command(
+        self,
+        help_: str,
+        *options: Option,
+        change: Change = lambda _, asked: asked,
+        name: str = "edit",
+        done: str = "",
+        asks: bool = True,
+    ) -> click.Command:
+        """Make the command that edits one entity, and shows the entity or the sentence `done`.
+
+        `change` turns the entity and the options into the fields of the request. A field with the value None stays as
+        it is. With `asks`, the command shows the impact first if tokens would be revoked.
+        """
+
+        def run(caller: Caller, output: Output, yes: bool = True, **asked: Any) -> None:
+            where = self.at({each: asked.pop(each) for each in self._arguments()})
+            found = caller.get(where)
+            edited = edit(caller, output, where, found, change(found, asked), yes=yes)
+            output.result(edited, *([done.format_map(edited)] if done else self.shown(edited)))
+
+        return self._entity_command(name, help_, change_command(run), *options, *([yes_option] if asks else []))
+
+    def delete_command(
+        self, help_: str, *, done: str, before: Callable[[Caller, Output, str], None] = lambda *_: None
+    ) -> click.Command:
+        """Make the command that deletes one entity for good. `before` gets the entity's path, before the question."""
+
+        def run(caller: Caller, output: Output, yes: bool, **arguments: str) -> None:
+            where, named = self.at(arguments), arguments[self._arguments()[-1]]
+            before(caller, output, where)
+            ask_for_good(caller, output, where, f"Delete {named} for good?", yes=yes, send=deleting(caller))
+            gone = caller.delete(where)
+            output.result(gone, done.format_map(gone))
+
+        return self._entity_command("delete", help_, change_command(run), yes_option)
+
+    def _arguments(self) -> list[str]:
+        return re.findall(r"{(\w+)}", self.path)
+
+    def _entity_command(self, name: str, help_: str, callback: Callback, *options: Option) -> click.Command:
+        """Make a command for one entity: add the arguments, and explain them in the first paragraph of the help."""
+        first, _, others = cleandoc(help_).partition("\n\n")
+        text = "\n\n".join(filter(None, (f"{first} {self.accepts}".rstrip(), others)))
+        return _command(name, text, callback, *map(click.argument, self._arguments()), *options)
+
+
+def _command(name: str, help_: str, callback: Callback, *options: Option) -> click.Command:
+    for option in reversed(options):  # decorators are applied from the last to the first
+        callback = option(callback)
+    return click.command(name, help=help_)(callback)
