@@ -227,6 +227,16 @@ def test_a_delegation_is_disabled_enabled_and_revoked_after_being_asked(door: Te
     assert get(door, f"{LIST}/{made['id']}/edit").status == 409
 
 
+def test_a_change_that_is_refused_is_refused_on_the_page_that_asked(door: TestClient, made: dict[str, Any]) -> None:
+    """Between the question and the answer, somebody else revoked the delegation."""
+    asked = get(door, f"{LIST}/{made['id']}/enable").form()
+    get(door, f"{LIST}/{made['id']}/revoke").form().send()
+    refused = asked.send()
+    assert refused.status == 409
+    assert "Enable this trust delegation?" in refused.text
+    assert "Create a new delegation instead." in refused.text
+
+
 def test_what_is_not_there_is_not_found(door: TestClient) -> None:
     for end in ("", "/edit", "/disable", "/enable", "/revoke"):
         assert get(door, f"{LIST}/nonsense{end}").status == 404

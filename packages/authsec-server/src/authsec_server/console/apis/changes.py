@@ -10,11 +10,11 @@ from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import MAX_ACTIONS, Action, Api, ApiKind
+from authsec_server.console.confirm import Confirmation, Question, back_to, once
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
-from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 
@@ -81,7 +81,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         console.page("/apis/new", form, post=create, least=Role.OPERATOR),
         console.page("/apis/{api}/edit", edit_form, post=edit, least=Role.OPERATOR),
-        console.page("/apis/{api}/delete", ask, post=delete, least=Role.OPERATOR),
+        DELETE.route(console),
     ]
 
 
@@ -118,8 +118,8 @@ async def create(visit: PageRequest) -> Response:
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Show the edit form with the stored values; after a problem, with the typed values."""
-    api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.request.path_params["api"]))
-    posted = visit.request.method == "POST"
+    api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.named("api")))
+    posted = visit.posted
     # After a conflict the person has seen what changed: the next try counts from there.
     revision = api.revision if isinstance(problem, Outdated) or not posted else visit.form.number("revision")
     return visit.render(
@@ -135,7 +135,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
 async def edit(visit: PageRequest) -> Response:
     """Save the typed values, unless somebody else has changed the API since."""
-    typed, reference = TypedApi.read(visit.form), visit.request.path_params["api"]
+    typed, reference = TypedApi.read(visit.form), visit.named("api")
     read = visit.form.number("revision")
     if visit.form.ticked("more"):
         return await edit_form(visit)
@@ -159,21 +159,24 @@ async def edit(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/apis/{api.slug}", done="saved" if api.revision > read else "unchanged")
 
 
-async def ask(visit: PageRequest) -> Response:
-    """Show the impact of deleting the API, and ask for confirmation."""
-
-    def load(tx: Tx) -> tuple[Api, Consequences]:
-        api = apis.get(tx, visit.act, visit.request.path_params["api"])
-        return api, consequences.of_api(tx, visit.act, api.id, visit.console.terms)
-
-    api, what = await visit.read(load)
-    return visit.render("apis/delete.html", title="Delete this API?", api=api, what=what)
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    api = apis.get(tx, visit.act, visit.named("api"))
+    return Question(
+        trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
+        ids={"api": api.id},
+        shown={"api": api, "what": consequences.of_api(tx, visit.act, api.id, visit.console.terms)},
+    )
 
 
-async def delete(visit: PageRequest) -> Response:
-    """Delete the API."""
-    await visit.change(lambda tx, act: apis.delete(tx, act, visit.request.path_params["api"]))
-    return visit.redirect("/console/apis", done="api_deleted")
+DELETE = Confirmation(
+    path="/apis/{api}/delete",
+    template="apis/delete.html",
+    heading="Delete this API?",
+    button="Delete",
+    look=_look,
+    change=once(lambda tx, act, visit: apis.delete(tx, act, visit.named("api"))),
+    after=back_to("/console/apis", done="api_deleted"),
+)
 
 
 def _kind(text: str) -> ApiKind:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from starlette.responses import Response
-
 from authsec_server import naming
-from authsec_server.clients import service
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.console.forms import Form
+from authsec_server.console.clients.found import LIST_TRAIL
+from authsec_server.console.confirm import Confirmation, Question, back_to, once
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, search
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.model import Uses
-from authsec_server.failures import Invalid
-
-TITLE = "Disable these clients?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,25 +33,10 @@ class Chosen:
         return sum(uses.live for uses in self.uses.values())
 
 
-async def ask(visit: PageRequest) -> Response:
-    """Show the impact of disabling the selected clients, and ask for confirmation."""
-    return await _page(visit, visit.query)
-
-
-async def disable(visit: PageRequest) -> Response:
-    """Disable all selected clients in one transaction."""
-    ids = visit.form.all("client")
-    try:
-        await visit.change(lambda tx, act: service.disable_many(tx, act, ids))
-    except Invalid as problem:
-        return await _page(visit, visit.form, problem)
-    return visit.redirect("/console/clients", done="clients_disabled")
-
-
-async def _page(visit: PageRequest, asked: Form, problem: Invalid | None = None) -> Response:
-    ids = [each for each in dict.fromkeys(asked.all("client")) if naming.is_uuid(each)][: service.MAX_AT_ONCE]
-    chosen = await visit.read(lambda tx: _chosen(tx, visit, ids))
-    return visit.render("clients/disable_many.html", title=TITLE, problem=problem, chosen=chosen)
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    ids = [each for each in dict.fromkeys(visit.sent.all("client")) if naming.is_uuid(each)]
+    chosen = _chosen(tx, visit, ids[: clients.MAX_AT_ONCE])
+    return Question(trail=LIST_TRAIL, possible=bool(chosen.enabled), shown={"chosen": chosen})
 
 
 def _chosen(tx: Tx, visit: PageRequest, ids: Sequence[str]) -> Chosen:
@@ -71,3 +51,15 @@ def _chosen(tx: Tx, visit: PageRequest, ids: Sequence[str]) -> Chosen:
         uses=search.held_by(tx, enabled_ids, visit.act.now),
         stops=consequences.of_clients(tx, visit.act, enabled_ids, visit.console.terms),
     )
+
+
+DISABLE = Confirmation(
+    path="/clients/disable",
+    template="clients/disable_many.html",
+    heading="Disable these clients?",
+    button="Disable",
+    look=_look,
+    change=once(lambda tx, act, visit: clients.disable_many(tx, act, visit.form.all("client"))),
+    after=back_to("/console/clients", done="clients_disabled"),
+)
+"""Disables all selected clients in one transaction."""

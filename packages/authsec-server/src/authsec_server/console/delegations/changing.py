@@ -54,7 +54,7 @@ async def change(visit: PageRequest) -> Response:
             lambda tx, act: editing.edit(
                 tx,
                 act,
-                visit.request.path_params["delegation"],
+                visit.named("delegation"),
                 edit_of(draft, _stored(tx, visit).delegation),
                 visit.console.terms,
                 revision=revision,
@@ -157,8 +157,8 @@ def edit_of(draft: Draft, its: Delegation) -> DelegationEdit:
 
 
 def _stored(tx: Tx, visit: PageRequest) -> Standing:
-    return delegations.get(tx, visit.act, visit.request.path_params["delegation"], visit.console.terms)
+    return delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
 
 
 def _home(visit: PageRequest) -> str:
-    return f"/console/delegations/{visit.request.path_params['delegation']}"
+    return f"/console/delegations/{visit.named('delegation')}"

@@ -88,7 +88,7 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
 
 
 def _about(tx: Tx, visit: PageRequest) -> About:
-    trusted_issuer = issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
+    trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
     return About(
         trusted_issuer=trusted_issuer,
         users=bindings.users_of(tx, visit.act, trusted_issuer),

@@ -1,4 +1,4 @@
-"""Create and edit a role. A change of actions first shows which clients lose and gain permissions."""
+"""Create, edit and delete a role. A change of actions first shows which clients lose and gain permissions."""
 
 from __future__ import annotations
 
@@ -7,22 +7,29 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.console.confirm import Confirmation, Question, back_to, once
 from authsec_server.console.roles.typed import TypedRole, at_fields, described_actions, stored_role, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import consequences, service
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations.model import DelegationFilters, DelegationState
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import require_current
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 
+IN_USE = (DelegationState.LIVE, DelegationState.DISABLED)
+SHOWN = 20  # of each state
+
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes that create and edit a role."""
+    """Return the routes that create, edit and delete a role."""
     return [
         console.page("/roles/new", new, post=create, least=Role.OPERATOR),
         console.page("/roles/{role}/edit", edit, post=change, least=Role.OPERATOR),
+        DELETE.route(console),
     ]
 
 
@@ -73,7 +80,7 @@ async def change(visit: PageRequest) -> Response:
             lambda tx, act: roles.edit(
                 tx,
                 act,
-                visit.request.path_params["role"],
+                visit.named("role"),
                 revision=revision,
                 name=typed.name,
                 description=typed.description,
@@ -133,4 +140,29 @@ async def _edit(visit: PageRequest, typed: TypedRole, problem: Failure | None = 
 
 
 def _stored(tx: Tx, visit: PageRequest) -> RoleDefinition:
-    return roles.get(tx, visit.act, visit.request.path_params["role"])
+    return roles.get(tx, visit.act, visit.named("role"))
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    """Return what is deleted with the role, or the delegations that prevent the deletion."""
+    role = _stored(tx, visit)
+    filters = [DelegationFilters(role_id=role.id, state=state) for state in IN_USE]
+    pages = [delegations.page(tx, visit.act, visit.console.terms, each, limit=SHOWN)[0] for each in filters]
+    in_use = [standing for page in pages for standing in page]
+    return Question(
+        trail=[("Roles & Actions", "/console/roles"), (role.name, f"/console/roles/{role.slug}")],
+        ids={"role": role.id},
+        possible=not in_use,
+        shown={"role": role, "in_use": in_use, "uses": delegations.using(tx, [role.id], visit.act.now)[role.id]},
+    )
+
+
+DELETE = Confirmation(
+    path="/roles/{role}/delete",
+    template="roles/delete.html",
+    heading="Delete this role?",
+    button="Delete role",
+    look=_look,
+    change=once(lambda tx, act, visit: service.delete_role(tx, act, visit.named("role"))),
+    after=back_to("/console/roles", done="role_deleted"),
+)

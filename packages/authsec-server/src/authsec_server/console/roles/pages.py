@@ -42,7 +42,7 @@ async def detail(visit: PageRequest) -> Response:
     """Show one role."""
 
     def look(tx: Tx) -> dict[str, Any]:
-        role = roles.get(tx, visit.act, visit.request.path_params["role"])
+        role = roles.get(tx, visit.act, visit.named("role"))
         live = DelegationFilters(role_id=role.id, state=DelegationState.LIVE)
         held, following = delegations.page(tx, visit.act, visit.console.terms, live, limit=HOLDERS)
         return {
