@@ -208,6 +208,15 @@ def test_the_second_of_two_editors_is_told_what_changed(
     assert (stored(door, made)["description"], stored(door, made)["max_duration"]) == ("Mine", 1800)
 
 
+def test_from_the_review_back_to_the_form_others_changes_are_not_lost(door: TestClient, made: dict[str, Any]) -> None:
+    """The revision that they had read goes along: to be shown the form again is not to have seen the change."""
+    review = edited(door, made, amount="30", unit="minutes")
+    edited(door, made, owner="Theirs").form().send(save="1")
+    page = review.form().send(again="1").form().send()
+    assert page.status == 412
+    assert "Now: Theirs" in page.text
+
+
 def test_a_delegation_is_disabled_enabled_and_revoked_after_being_asked(door: TestClient, made: dict[str, Any]) -> None:
     mint(door, made)
     page = get(door, get(door, f"{LIST}/{made['id']}").links["Disable"])

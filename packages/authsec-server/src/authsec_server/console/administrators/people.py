@@ -12,6 +12,7 @@ from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model import Administrator
 from authsec_server.audit import service as audit
 from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.edit_form import revision_of, stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -69,12 +70,17 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
 
     found = await visit.read(load)
     person = found["person"]
-    typed = {
-        "email": visit.form.text("email") or person.email,
-        "name": visit.form.text("name") or person.name,
-        "role": visit.form.text("role") or person.role.name.lower(),
-    }
-    return visit.render("administrators/detail.html", title=person.name, problem=problem, typed=typed, **found)
+    stored = {"email": person.email, "name": person.name, "role": person.role.name.lower()}
+    typed = {name: visit.form.text(name) or value for name, value in stored.items()}
+    return visit.render(
+        "administrators/detail.html",
+        title=person.name,
+        problem=problem,
+        typed=typed,
+        known=stored_meanwhile(problem, stored, typed),
+        revision=revision_of(visit, person, problem),
+        **found,
+    )
 
 
 async def edit(visit: PageRequest) -> Response:

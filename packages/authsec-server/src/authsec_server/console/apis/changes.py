@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import MAX_ACTIONS, Action, Api, ApiKind
 from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -66,9 +67,15 @@ class TypedApi:
         return [Action(action=action, description=description) for action, description in self.actions]
 
     @property
-    def listed(self) -> str:
-        """Return the actions and their descriptions in one line."""
-        return "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
+    def texts(self) -> dict[str, str]:
+        """Return each field that can be edited as one line of text."""
+        actions = "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
+        return {
+            "name": self.name,
+            "identifier": self.identifier,
+            "description": self.description,
+            "actions": actions,
+        }
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -88,7 +95,7 @@ def routes(console: Console) -> list[BaseRoute]:
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Show the form that registers an API."""
     typed = TypedApi.read(visit.form)
-    return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, revision=0)
+    return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, known={})
 
 
 async def create(visit: PageRequest) -> Response:
@@ -119,17 +126,16 @@ async def create(visit: PageRequest) -> Response:
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Show the edit form with the stored values; after a problem, with the typed values."""
     api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.named("api")))
-    posted = visit.posted
-    # After a conflict the person has seen what changed: the next try counts from there.
-    revision = api.revision if isinstance(problem, Outdated) or not posted else visit.form.number("revision")
+    stored = TypedApi.of(api)
+    typed = TypedApi.read(visit.form) if visit.posted else stored
     return visit.render(
         "apis/form.html",
         title=f"Edit {api.name}",
         problem=problem,
-        typed=TypedApi.read(visit.form) if posted else TypedApi.of(api),
+        typed=typed,
         api=api,
-        stored=TypedApi.of(api),
-        revision=revision,
+        known=stored_meanwhile(problem, stored.texts, typed.texts),
+        revision=revision_of(visit, api, problem),
     )
 
 
@@ -156,7 +162,7 @@ async def edit(visit: PageRequest) -> Response:
         api = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return visit.redirect(f"/console/apis/{api.slug}", done="saved" if api.revision > read else "unchanged")
+    return saved(visit, f"/console/apis/{api.slug}", api, read)
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:

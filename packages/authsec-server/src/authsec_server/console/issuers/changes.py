@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
 from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.issuers.pages import detail
 from authsec_server.console.issuers.typed import TypedTrustedIssuer
 from authsec_server.console.site import Console, PageRequest
@@ -101,7 +102,7 @@ async def edit(visit: PageRequest) -> Response:
         edited = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return visit.redirect(f"/console/issuers/{edited.slug}", done="saved" if edited.revision > read else "unchanged")
+    return saved(visit, f"/console/issuers/{edited.slug}", edited, read)
 
 
 def _may_look_up(visit: PageRequest) -> bool:
@@ -116,9 +117,7 @@ def _form(
     problem: Failure | None,
     users: Users | None = None,
 ) -> Response:
-    posted = visit.posted
-    # After a conflict the person has seen what changed: the next try counts from there.
-    counts_anew = trusted_issuer is not None and (isinstance(problem, Outdated) or not posted)
+    stored = TypedTrustedIssuer.of(trusted_issuer) if trusted_issuer else typed
     return visit.render(
         "issuers/form.html",
         title=title,
@@ -126,14 +125,10 @@ def _form(
         typed=typed,
         trusted_issuer=trusted_issuer,
         users=users,
-        stored=TypedTrustedIssuer.of(trusted_issuer) if trusted_issuer else None,
+        known=stored_meanwhile(problem, stored.texts, typed.texts),
         presets=sorted(PRESETS),
         may_look_up=_may_look_up(visit),
-        revision=trusted_issuer.revision
-        if trusted_issuer and counts_anew
-        else visit.form.number("revision")
-        if trusted_issuer
-        else 0,
+        revision=revision_of(visit, trusted_issuer, problem) if trusted_issuer else 0,
     )
 
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.roles.typed import TypedRole, at_fields, described_actions, stored_role, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -61,11 +62,7 @@ async def create(visit: PageRequest) -> Response:
 
 async def edit(visit: PageRequest) -> Response:
     """Show the edit form with the stored values."""
-
-    def look(tx: Tx) -> TypedRole:
-        return stored_role(_stored(tx, visit), described_actions(tx, visit.act))
-
-    return await _edit(visit, await visit.read(look))
+    return await _edit(visit)
 
 
 async def change(visit: PageRequest) -> Response:
@@ -91,7 +88,7 @@ async def change(visit: PageRequest) -> Response:
         return await _edit(visit, typed, at_fields(typed, failure))
     except Outdated as failure:
         return await _edit(visit, typed, failure)
-    return visit.redirect(f"/console/roles/{role.slug}", done="saved" if role.revision > revision else "unchanged")
+    return saved(visit, f"/console/roles/{role.slug}", role, revision)
 
 
 async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Response | None:
@@ -119,15 +116,11 @@ async def _new(visit: PageRequest, typed: TypedRole, problem: Failure | None = N
     return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
 
 
-async def _edit(visit: PageRequest, typed: TypedRole, problem: Failure | None = None) -> Response:
-    """Show the form as typed, with the current revision. A person who saw another's change can then overwrite it."""
+async def _edit(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
+    """Show the form as typed, else with the stored values."""
     role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
-    known = {}
-    if isinstance(problem, Outdated):
-        now = {"name": role.name, "description": role.description or "nothing", "actions": ", ".join(role.actions)}
-        mine = {"name": typed.name, "description": typed.description or "nothing"}
-        mine["actions"] = ", ".join(sorted(set(typed.actions)))
-        known = {field: value for field, value in now.items() if value != mine[field]}
+    stored = stored_role(role, offered)
+    typed = typed or stored
     return visit.render(
         "roles/edit.html",
         title=f"Edit {role.name}",
@@ -135,7 +128,8 @@ async def _edit(visit: PageRequest, typed: TypedRole, problem: Failure | None = 
         role=role,
         typed=typed,
         offered=offered,
-        known=known,
+        known=stored_meanwhile(problem, stored.texts, typed.texts),
+        revision=revision_of(visit, role, problem),
     )
 
 
