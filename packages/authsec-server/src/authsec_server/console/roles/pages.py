@@ -33,9 +33,10 @@ async def listing(visit: PageRequest) -> Response:
     def look(tx: Tx) -> dict[str, Any]:
         found, following = roles.page(tx, visit.act, text=text, after=after, limit=PAGE)
         uses = delegations.using(tx, [role.id for role in found], visit.act.now)
-        return {"roles": found, "following": following, "uses": uses}
+        return {"rows": found, "following": following, "uses": uses}
 
-    return visit.render("roles/list.html", title="Roles & Actions", text=text, cursor=after, **await visit.read(look))
+    seen = await visit.read(look)
+    return visit.render("roles/list.html", title="Roles & Actions", narrowed=text, cursor=after, **seen)
 
 
 async def detail(visit: PageRequest) -> Response:
