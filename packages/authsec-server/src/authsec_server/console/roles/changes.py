@@ -28,15 +28,17 @@ SHOWN = 20  # of each state
 def routes(console: Console) -> list[BaseRoute]:
     """Return the routes that create, edit and delete a role."""
     return [
-        console.page("/roles/new", new, post=create, least=Role.OPERATOR),
-        console.page("/roles/{role}/edit", edit, post=change, least=Role.OPERATOR),
+        console.page("/roles/new", form, post=create, least=Role.OPERATOR),
+        console.page("/roles/{role}/edit", edit_form, post=edit, least=Role.OPERATOR),
         DELETE.route(console),
     ]
 
 
-async def new(visit: PageRequest) -> Response:
-    """Show the empty form."""
-    return await _new(visit, TypedRole())
+async def form(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
+    """Show the form that creates a role: as typed, else empty."""
+    typed = typed or TypedRole()
+    offered = await visit.read(lambda tx: described_actions(tx, visit.act))
+    return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
 
 
 async def create(visit: PageRequest) -> Response:
@@ -56,20 +58,32 @@ async def create(visit: PageRequest) -> Response:
     try:
         role = await visit.change(work)
     except (Invalid, Conflict) as failure:
-        return await _new(visit, typed, at_fields(typed, failure))
+        return await form(visit, typed, at_fields(typed, failure))
     return visit.redirect(f"/console/roles/{role.slug}", done="role_created")
 
 
+async def edit_form(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
+    """Show the edit form: as typed, else with the stored values."""
+    role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
+    stored = stored_role(role, offered)
+    typed = typed or stored
+    return visit.render(
+        "roles/edit.html",
+        title=f"Edit {role.name}",
+        problem=problem,
+        role=role,
+        typed=typed,
+        offered=offered,
+        known=stored_meanwhile(problem, stored.texts, typed.texts),
+        revision=revision_of(visit, role, problem),
+    )
+
+
 async def edit(visit: PageRequest) -> Response:
-    """Show the edit form with the stored values."""
-    return await _edit(visit)
-
-
-async def change(visit: PageRequest) -> Response:
     """Handle the form's buttons: review the change, go back, or save."""
     typed, revision = typed_role(visit.form), visit.form.number("revision")
     if visit.form.ticked("again"):
-        return await _edit(visit, typed)
+        return await edit_form(visit, typed)
     try:
         if not visit.form.ticked("save") and (review := await _review(visit, typed, revision)):
             return review
@@ -85,9 +99,9 @@ async def change(visit: PageRequest) -> Response:
             )
         )
     except Invalid as failure:
-        return await _edit(visit, typed, at_fields(typed, failure))
+        return await edit_form(visit, typed, at_fields(typed, failure))
     except Outdated as failure:
-        return await _edit(visit, typed, failure)
+        return await edit_form(visit, typed, failure)
     return saved(visit, f"/console/roles/{role.slug}", role, revision)
 
 
@@ -109,28 +123,6 @@ async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Respon
     if not seen["removed"] and not seen["added"]:
         return None
     return visit.render("roles/changes.html", title="Review the changes", sent=visit.form.pairs(), typed=typed, **seen)
-
-
-async def _new(visit: PageRequest, typed: TypedRole, problem: Failure | None = None) -> Response:
-    offered = await visit.read(lambda tx: described_actions(tx, visit.act))
-    return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
-
-
-async def _edit(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
-    """Show the form as typed, else with the stored values."""
-    role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
-    stored = stored_role(role, offered)
-    typed = typed or stored
-    return visit.render(
-        "roles/edit.html",
-        title=f"Edit {role.name}",
-        problem=problem,
-        role=role,
-        typed=typed,
-        offered=offered,
-        known=stored_meanwhile(problem, stored.texts, typed.texts),
-        revision=revision_of(visit, role, problem),
-    )
 
 
 def _stored(tx: Tx, visit: PageRequest) -> RoleDefinition:
