@@ -88,6 +88,6 @@ def once(work: Callable[[Tx, Act, PageRequest], T]) -> Callable[[PageRequest], A
     return change
 
 
-def back_to(path: str, *, done: str) -> Callable[[PageRequest, object], Response]:
+def redirect_to(path: str, *, done: str) -> Callable[[PageRequest, object], Response]:
     """Return an answer that redirects to the path with a notice. `{api}` in the path is the request's parameter."""
     return lambda visit, _: visit.redirect(path.format_map(visit.request.path_params), done=done)

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.console.confirm import Confirmation, Question, back_to
+from authsec_server.console.confirm import Confirmation, Question, redirect_to
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
@@ -94,7 +94,7 @@ ROTATE = Confirmation(
     least=Role.ADMIN,
     look=_look_at_rotation,
     change=_rotate,
-    after=back_to("/console/keys", done="key_rotated"),
+    after=redirect_to("/console/keys", done="key_rotated"),
 )
 REVOKE = Confirmation(
     path="/keys/{kid}/revoke",
@@ -104,5 +104,5 @@ REVOKE = Confirmation(
     least=Role.ADMIN,
     look=_look_at_revocation,
     change=_revoke,
-    after=back_to("/console/keys", done="key_revoked"),
+    after=redirect_to("/console/keys", done="key_revoked"),
 )

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid
@@ -68,5 +68,5 @@ REVOKE = Confirmation(
     least=Role.ADMIN,
     look=_look,
     change=once(lambda tx, act, visit: admin_keys.revoke(tx, act, visit.named("key"))),
-    after=back_to("/console/administrators", done="admin_key_revoked"),
+    after=redirect_to("/console/administrators", done="admin_key_revoked"),
 )

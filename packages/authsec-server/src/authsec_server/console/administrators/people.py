@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model import Administrator
 from authsec_server.audit import service as audit
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.edit_form import revision_of, stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
@@ -142,5 +142,5 @@ DISABLE = Confirmation(
     least=Role.ADMIN,
     look=_look,
     change=once(lambda tx, act, visit: administrators.disable(tx, act, visit.named("administrator"))),
-    after=back_to(f"/console{PATH}", done="administrator_disabled"),
+    after=redirect_to(f"/console{PATH}", done="administrator_disabled"),
 )

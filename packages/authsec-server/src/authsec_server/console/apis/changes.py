@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import MAX_ACTIONS, Action, Api, ApiKind
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
@@ -181,7 +181,7 @@ DELETE = Confirmation(
     button="Delete",
     look=_look,
     change=once(lambda tx, act, visit: apis.delete(tx, act, visit.named("api"))),
-    after=back_to("/console/apis", done="api_deleted"),
+    after=redirect_to("/console/apis", done="api_deleted"),
 )
 
 

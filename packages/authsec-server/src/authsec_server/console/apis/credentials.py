@@ -12,7 +12,7 @@ from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.credential import Credential
 from authsec_server.apis.model import Api
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid
@@ -89,5 +89,5 @@ REVOKE = Confirmation(
     button="Revoke",
     look=_look,
     change=once(lambda tx, act, visit: credentials.revoke(tx, act, visit.named("api"), visit.named("credential"))),
-    after=back_to("/console/apis/{api}", done="api_credential_revoked"),
+    after=redirect_to("/console/apis/{api}", done="api_credential_revoked"),
 )

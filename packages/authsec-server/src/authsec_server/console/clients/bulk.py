@@ -5,7 +5,7 @@ from __future__ import annotations
 from authsec_server import naming
 from authsec_server.clients import service as clients
 from authsec_server.console.clients.found import LIST_TRAIL
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, search
@@ -40,5 +40,5 @@ DISABLE = Confirmation(
     button="Disable",
     look=_look,
     change=once(lambda tx, act, visit: clients.disable_many(tx, act, visit.form.all("client"))),
-    after=back_to("/console/clients", done="clients_disabled"),
+    after=redirect_to("/console/clients", done="clients_disabled"),
 )

@@ -6,7 +6,7 @@ from functools import partial
 
 from authsec_server.clients import service as clients
 from authsec_server.console.clients.found import found, trail
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, search, service
@@ -37,7 +37,7 @@ ENDINGS = (
         heading="Disable {}?",
         button="Disable",
         change=once(lambda tx, act, visit: clients.disable(tx, act, visit.named("client"))),
-        after=back_to(_HOME, done="client_disabled"),
+        after=redirect_to(_HOME, done="client_disabled"),
     ),
     _ending(
         path="/clients/{client}/enable",
@@ -45,20 +45,20 @@ ENDINGS = (
         button="Enable",
         danger=False,
         change=once(lambda tx, act, visit: clients.enable(tx, act, visit.named("client"))),
-        after=back_to(_HOME, done="client_enabled"),
+        after=redirect_to(_HOME, done="client_enabled"),
     ),
     _ending(
         path="/clients/{client}/revoke",
         heading="Revoke the tokens of {}?",
         button="Revoke tokens",
         change=once(lambda tx, act, visit: clients.revoke_tokens(tx, act, visit.named("client"))),
-        after=back_to(_HOME, done="client_tokens_revoked"),
+        after=redirect_to(_HOME, done="client_tokens_revoked"),
     ),
     _ending(
         path="/clients/{client}/delete",
         heading="Delete {}?",
         button="Delete",
         change=once(lambda tx, act, visit: service.delete_client(tx, act, visit.named("client"), visit.console.terms)),
-        after=back_to("/console/clients", done="client_deleted"),
+        after=redirect_to("/console/clients", done="client_deleted"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Find the client of a page, and the path of a client's page."""
+"""Find the client of a page; the path and the breadcrumbs of a client's page."""
 
 from __future__ import annotations
 

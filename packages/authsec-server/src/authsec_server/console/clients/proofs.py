@@ -12,7 +12,7 @@ from authsec_server.console.clients.detail import held
 from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
 from authsec_server.console.clients.found import found, home, trail
 from authsec_server.console.clients.onboarding import section_context
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.delegations.typed import instant
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -92,5 +92,5 @@ REMOVE = Confirmation(
     button="Remove the proof",
     look=_look,
     change=once(lambda tx, act, visit: held_proofs.remove_proof(tx, act, visit.named("client"), visit.named("proof"))),
-    after=back_to("/console/clients/{client}", done="proof_removed"),
+    after=redirect_to("/console/clients/{client}", done="proof_removed"),
 )

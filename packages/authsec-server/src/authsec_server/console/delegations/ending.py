@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, service
@@ -34,7 +34,7 @@ ENDINGS = (
         heading="Disable this trust delegation?",
         button="Disable",
         change=once(lambda tx, act, visit: service.disable(tx, act, visit.named("delegation"), visit.console.terms)),
-        after=back_to(_HOME, done="delegation_disabled"),
+        after=redirect_to(_HOME, done="delegation_disabled"),
     ),
     _ending(
         path="/delegations/{delegation}/enable",
@@ -42,13 +42,13 @@ ENDINGS = (
         button="Enable",
         danger=False,
         change=once(lambda tx, act, visit: service.enable(tx, act, visit.named("delegation"), visit.console.terms)),
-        after=back_to(_HOME, done="delegation_enabled"),
+        after=redirect_to(_HOME, done="delegation_enabled"),
     ),
     _ending(
         path="/delegations/{delegation}/revoke",
         heading="Revoke this trust delegation for good?",
         button="Revoke for good",
         change=once(lambda tx, act, visit: service.revoke(tx, act, visit.named("delegation"), visit.console.terms)),
-        after=back_to(_HOME, done="delegation_revoked"),
+        after=redirect_to(_HOME, done="delegation_revoked"),
     ),
 )

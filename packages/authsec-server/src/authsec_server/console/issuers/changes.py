@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.issuers.pages import detail
 from authsec_server.console.issuers.typed import TypedTrustedIssuer
@@ -169,7 +169,7 @@ ENDINGS = (
         heading="Disable {}?",
         button="Disable",
         change=once(lambda tx, act, visit: bindings.disable_trusted_issuer(tx, act, visit.named("trusted_issuer"))),
-        after=back_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_disabled"),
+        after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_disabled"),
     ),
     _ending(
         path="/issuers/{trusted_issuer}/enable",
@@ -177,14 +177,14 @@ ENDINGS = (
         button="Enable",
         danger=False,
         change=once(_enable),
-        after=back_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_enabled"),
+        after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_enabled"),
     ),
     _ending(
         path="/issuers/{trusted_issuer}/remove",
         heading="Remove {}?",
         button="Remove",
         change=_remove,
-        after=back_to("/console/issuers", done="trusted_issuer_removed"),
+        after=redirect_to("/console/issuers", done="trusted_issuer_removed"),
     ),
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.console.confirm import Confirmation, Question, back_to, once
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.roles.typed import TypedRole, at_fields, described_actions, stored_role, typed_role
 from authsec_server.console.site import Console, PageRequest
@@ -150,5 +150,5 @@ DELETE = Confirmation(
     button="Delete role",
     look=_look,
     change=once(lambda tx, act, visit: service.delete_role(tx, act, visit.named("role"))),
-    after=back_to("/console/roles", done="role_deleted"),
+    after=redirect_to("/console/roles", done="role_deleted"),
 )
