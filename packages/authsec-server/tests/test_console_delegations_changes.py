@@ -208,6 +208,15 @@ def test_the_second_of_two_editors_is_told_what_changed(
     assert (stored(door, made)["description"], stored(door, made)["max_duration"]) == ("Mine", 1800)
 
 
+def test_from_the_review_back_to_the_form_others_changes_are_not_lost(door: TestClient, made: dict[str, Any]) -> None:
+    """The revision that they had read goes along: to be shown the form again is not to have seen the change."""
+    review = edited(door, made, amount="30", unit="minutes")
+    edited(door, made, owner="Theirs").form().send(save="1")
+    page = review.form().send(again="1").form().send()
+    assert page.status == 412
+    assert "Now: Theirs" in page.text
+
+
 def test_a_delegation_is_disabled_enabled_and_revoked_after_being_asked(door: TestClient, made: dict[str, Any]) -> None:
     mint(door, made)
     page = get(door, get(door, f"{LIST}/{made['id']}").links["Disable"])
@@ -225,6 +234,16 @@ def test_a_delegation_is_disabled_enabled_and_revoked_after_being_asked(door: Te
     assert mint(door, made) == 410
     assert {"Edit", "Disable", "Enable", "Revoke"}.isdisjoint(page.links)
     assert get(door, f"{LIST}/{made['id']}/edit").status == 409
+
+
+def test_a_change_that_is_refused_is_refused_on_the_page_that_asked(door: TestClient, made: dict[str, Any]) -> None:
+    """Between the question and the answer, somebody else revoked the delegation."""
+    asked = get(door, f"{LIST}/{made['id']}/enable").form()
+    get(door, f"{LIST}/{made['id']}/revoke").form().send()
+    refused = asked.send()
+    assert refused.status == 409
+    assert "Enable this trust delegation?" in refused.text
+    assert "Create a new delegation instead." in refused.text
 
 
 def test_what_is_not_there_is_not_found(door: TestClient) -> None:

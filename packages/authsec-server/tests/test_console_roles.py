@@ -208,6 +208,15 @@ def test_the_second_of_two_editors_is_told_what_changed(
     assert stored(door, role)["actions"] == ["customers:read", "tickets:close"]
 
 
+def test_from_the_review_back_to_the_form_others_changes_are_not_lost(door: TestClient, role: dict[str, Any]) -> None:
+    """The revision that they had read goes along: to be shown the form again is not to have seen the change."""
+    review = get(door, f"{LIST}/support/edit").form().send(actions=["customers:read"])
+    get(door, f"{LIST}/support/edit").form().send(name="Theirs", save="1")
+    page = review.form().send(again="1").form().send(save="1")
+    assert page.status == 412
+    assert stored(door, role)["name"] == "Theirs"
+
+
 def test_a_role_in_use_is_not_deleted(door: TestClient, delegation: dict[str, Any]) -> None:
     page = get(door, get(door, f"{LIST}/support").links["Delete"])
     assert "It is in use" in page.text

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.console.search import pages
+from authsec_server.console.search import EACH, MOST_TEXT
 from databases import settings_for
 from pages import Page, get
 from people import first_administrator, invited
@@ -172,15 +172,15 @@ def test_of_a_very_long_text_so_much_is_looked_for(door: TestClient) -> None:
     assert found(door, "x" * 120) == ["/console/clients/long"]
     page = find(door, "x" * 50_000)
     assert page.status == 200
-    assert "x" * pages.MOST_TEXT in [form.value("q") for form in page.forms if form.action == SEARCH]
+    assert "x" * MOST_TEXT in [form.value("q") for form in page.forms if form.action == SEARCH]
 
 
 @on_sqlite
 def test_of_very_many_the_first_are_shown_and_it_says_so(door: TestClient) -> None:
-    for number in range(pages.EACH + 1):
+    for number in range(EACH + 1):
         make(door, "roles", name=f"Role {number}", actions=["customers:read"])
     page = find(door, "role")
-    assert page.html.count('<li><a href="/console/roles/') == pages.EACH
+    assert page.html.count('<li><a href="/console/roles/') == EACH
     assert "These are the first 8; a longer text finds fewer." in page.text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.console.settings.pages import DURATIONS, value_of
+from authsec_server.console.settings import DURATIONS, value_of
 from authsec_server.settings import Settings, load_settings
 from pages import get
 from starlette.testclient import TestClient

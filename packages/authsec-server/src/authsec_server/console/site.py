@@ -73,6 +73,20 @@ class PublicRequest:
         """Return the path of the request."""
         return self.request.url.path
 
+    @property
+    def posted(self) -> bool:
+        """Whether the page was sent a form."""
+        return self.request.method == "POST"
+
+    @property
+    def sent(self) -> Form:
+        """Return the form of a POST, else the query string: for pages that a link can fill in."""
+        return self.form if self.posted else self.query
+
+    def named(self, parameter: str) -> str:
+        """Return a parameter of the path: the id or slug that names an object."""
+        return str(self.request.path_params[parameter])
+
     @cached_property
     def notice(self) -> str:
         """Return the notice about the change that was just made."""

@@ -8,12 +8,12 @@ from starlette.routing import BaseRoute
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Recorded
+from authsec_server.console.confirm import Confirmation, Question, once
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
-from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound
-from authsec_server.principal import Role
+from authsec_server.principal import Act, Role
 from authsec_server.tokens import revocation
 from authsec_server.tokens.own_tokens import read_pasted
 
@@ -22,7 +22,7 @@ def routes(console: Console) -> list[BaseRoute]:
     """Return the routes. They must come before the event page, whose `{event}` matches any word."""
     return [
         console.page("/activity/end-token", form, post=find, least=Role.OPERATOR),
-        console.page("/activity/{event}/end-token", ask, post=end, least=Role.OPERATOR),
+        END.route(console),
     ]
 
 
@@ -46,33 +46,40 @@ async def find(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/activity/{found.id}/end-token")
 
 
-async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the impact of revoking the token, and ask for confirmation."""
-
-    def look(tx: Tx) -> tuple[Recorded, Consequences]:
-        issued = _issued(tx, visit)
-        return issued, consequences.of_token(tx, visit.act, issued.event)
-
-    issued, what = await visit.read(look)
-    return visit.render("activity/end_token.html", title="End this token?", problem=problem, recorded=issued, what=what)
-
-
-async def end(visit: PageRequest) -> Response:
-    """Revoke the token."""
-    issued = await visit.read(lambda tx: _issued(tx, visit))
-    try:
-        ended = await visit.change(
-            lambda tx, act: revocation.end(tx, act, issued.event.jti, because=visit.form.text("reason"))
-        )
-    except (Invalid, Conflict) as failure:
-        return await ask(visit, failure)
-    done = "token_had_ended" if ended.already else "token_ended"
-    return visit.redirect(f"/console/activity/{issued.id}", done=done)
-
-
 def _issued(tx: Tx, visit: PageRequest) -> Recorded:
-    number = visit.request.path_params["event"]
+    number = visit.named("event")
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
     found = audit.event(tx, visit.act.principal, int(number))
     return revocation.token(tx, visit.act, found.event.jti)
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    issued = _issued(tx, visit)
+    client = issued.event.client.name if issued.event.client else ""
+    return Question(
+        trail=[("Activity", "/console/activity"), (f"Token of {client}", f"/console/activity/{issued.id}")],
+        ids={"event": str(issued.id)},
+        shown={"recorded": issued, "what": consequences.of_token(tx, visit.act, issued.event)},
+    )
+
+
+def _end(tx: Tx, act: Act, visit: PageRequest) -> tuple[Recorded, bool]:
+    issued = _issued(tx, visit)
+    return issued, revocation.end(tx, act, issued.event.jti, because=visit.form.text("reason")).already
+
+
+def _after(visit: PageRequest, ended: tuple[Recorded, bool]) -> Response:
+    issued, already = ended
+    return visit.redirect(f"/console/activity/{issued.id}", done="token_had_ended" if already else "token_ended")
+
+
+END = Confirmation(
+    path="/activity/{event}/end-token",
+    template="activity/end_token.html",
+    heading="End this token?",
+    button="End this token",
+    look=_look,
+    change=once(_end),
+    after=_after,
+)

@@ -42,7 +42,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def download(visit: PageRequest) -> Response:
     """Stream all events that match the filter, oldest first. Events are sent as they are read, so any size works."""
-    form = visit.request.path_params["form"]
+    form = visit.named("form")
     if form not in FORMS:
         raise HTTPException(404)
     lines, media_type = FORMS[form]

@@ -92,7 +92,7 @@ async def trail(visit: PageRequest) -> Response:
 
 async def story(visit: PageRequest) -> Response:
     """Show one event and the other events of its request."""
-    number = visit.request.path_params["event"]
+    number = visit.named("event")
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
 

@@ -8,8 +8,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import Console, PageRequest
-from authsec_server.failures import Conflict, Failure, Invalid, NotFound
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Role
 
 
@@ -17,7 +19,7 @@ def routes(console: Console) -> list[BaseRoute]:
     """Return the routes that create and revoke admin keys."""
     return [
         console.page("/administrators/keys/new", form, post=create, least=Role.ADMIN),
-        console.page("/administrators/keys/{key}/revoke", ask, post=revoke, least=Role.ADMIN),
+        REVOKE.route(console),
     ]
 
 
@@ -52,15 +54,19 @@ async def create(visit: PageRequest) -> Response:
     return visit.render("administrators/key.html", title="Admin key", key=key, text=text)
 
 
-async def ask(visit: PageRequest) -> Response:
-    """Ask for confirmation before the key is revoked."""
-    key = await visit.read(lambda tx: admin_keys.by_id(tx, visit.request.path_params["key"]))
-    if key is None:
-        raise NotFound("There is no such admin key.")
-    return visit.render("administrators/revoke_key.html", title=f"Revoke {key.name}?", key=key)
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    key = admin_keys.get(tx, visit.act, visit.named("key"))
+    trail = [("Administrators", "/console/administrators")]
+    return Question(name=key.name, trail=trail, ids={"key": key.id}, shown={"key": key})
 
 
-async def revoke(visit: PageRequest) -> Response:
-    """Revoke the admin key."""
-    await visit.change(lambda tx, act: admin_keys.revoke(tx, act, visit.request.path_params["key"]))
-    return visit.redirect("/console/administrators", done="admin_key_revoked")
+REVOKE = Confirmation(
+    path="/administrators/keys/{key}/revoke",
+    template="administrators/revoke_key.html",
+    heading="Revoke {}?",
+    button="Revoke",
+    least=Role.ADMIN,
+    look=_look,
+    change=once(lambda tx, act, visit: admin_keys.revoke(tx, act, visit.named("key"))),
+    after=redirect_to("/console/administrators", done="admin_key_revoked"),
+)

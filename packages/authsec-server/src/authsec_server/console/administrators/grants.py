@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys, administrators
-from authsec_server.console.forms import query_of
-from authsec_server.console.site import Console, Page, PageRequest
+from authsec_server.console.confirm import Confirmation, Question, once
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
-from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
-from authsec_server.delegations.model import Standing
 from authsec_server.delegations.resolve import standings
 from authsec_server.principal import Act, Role
+
+LIST = ("Administrators", "/console/administrators")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,68 +28,59 @@ class Whose:
 
     hand: Hand
     name: str
-    home: str
+    trail: Sequence[tuple[str, str]]
     stands: bool
     stop: str
     stop_label: str
 
 
-Found = Callable[[Tx, Act, str], Whose]
-
-
 def routes(console: Console) -> list[BaseRoute]:
     """Return two routes: one for administrators, one for admin keys."""
     return [
-        console.page(f"/administrators/{path}/grants", _asking(find), post=_revoking(find), least=Role.ADMIN)
-        for path, find in (("keys/{whose}", _key), ("{whose}", _person))
+        _revocation("/administrators/keys/{whose}/grants", _key).route(console),
+        _revocation("/administrators/{whose}/grants", _person).route(console),
     ]
 
 
-def _asking(find: Found) -> Page:
-    async def ask(visit: PageRequest) -> Response:
-        def look(tx: Tx) -> tuple[Whose, list[Standing], list[Standing], Consequences]:
-            its = find(tx, visit.act, visit.request.path_params["whose"])
-            given, terms, now = given_by(tx, visit.act, its.hand), visit.console.terms, visit.act.now
-            given = given.with_changed() if _also_changed_since(visit) else given
-            stops = consequences.of_many(tx, visit.act, given.held, terms)
-            return its, standings(tx, given.held, terms, now), standings(tx, given.changed_since, terms, now), stops
-
-        its, held, changed_since, what = await visit.read(look)
-        return visit.render(
-            "administrators/grants.html",
-            title=f"Revoke all that {its.name} delegated?",
-            whose=its.name,
-            home=its.home,
-            stands=its.stands,
-            stop=its.stop,
-            stop_label=its.stop_label,
-            held=held,
-            changed_since=changed_since,
-            also=_also_changed_since(visit),
-            what=what,
-            by=f"{its.hand.kind.value}:{its.hand.id}",
+def _revocation(path: str, find: Callable[[Tx, Act, str], Whose]) -> Confirmation[Whose]:
+    def look(tx: Tx, visit: PageRequest) -> Question:
+        whose, also = find(tx, visit.act, visit.named("whose")), _also_changed_since(visit)
+        given, terms, now = given_by(tx, visit.act, whose.hand), visit.console.terms, visit.act.now
+        given = given.with_changed() if also else given
+        return Question(
+            name=whose.name,
+            trail=whose.trail,
+            ids={"whose": whose.hand.id},
+            possible=bool(given.held),
+            shown={
+                "whose": whose,
+                "held": standings(tx, given.held, terms, now),
+                "changed_since": standings(tx, given.changed_since, terms, now),
+                "also": also,
+                "what": consequences.of_many(tx, visit.act, given.held, terms),
+            },
         )
 
-    return ask
+    def revoke(tx: Tx, act: Act, visit: PageRequest) -> Whose:
+        whose = find(tx, act, visit.named("whose"))
+        revoke_given_by(tx, act, whose.hand, visit.console.terms, also_changed_since=_also_changed_since(visit))
+        return whose
 
-
-def _revoking(find: Found) -> Page:
-    async def revoke(visit: PageRequest) -> Response:
-        def work(tx: Tx, act: Act) -> Whose:
-            its = find(tx, act, visit.request.path_params["whose"])
-            also = _also_changed_since(visit)
-            revoke_given_by(tx, act, its.hand, visit.console.terms, also_changed_since=also)
-            return its
-
-        its = await visit.change(work)
-        return visit.redirect(its.home, done="grants_revoked")
-
-    return revoke
+    return Confirmation(
+        path=path,
+        template="administrators/grants.html",
+        heading="Revoke all that {} delegated?",
+        button="Revoke",
+        least=Role.ADMIN,
+        look=look,
+        change=once(revoke),
+        after=lambda visit, whose: visit.redirect(whose.trail[-1][1], done="grants_revoked"),
+    )
 
 
 def _also_changed_since(visit: PageRequest) -> bool:
     """Whether to include delegations that others changed later. The form keeps this query parameter."""
-    return query_of(visit.request).ticked("also_changed_since")
+    return visit.query.ticked("also_changed_since")
 
 
 def _person(tx: Tx, act: Act, reference: str) -> Whose:
@@ -99,7 +89,7 @@ def _person(tx: Tx, act: Act, reference: str) -> Whose:
     return Whose(
         hand=of_administrator(found),
         name=found.name,
-        home=home,
+        trail=[LIST, (found.name, home)],
         stands=found.enabled,
         stop=f"{home}/disable",
         stop_label="Disable them",
@@ -111,7 +101,7 @@ def _key(tx: Tx, act: Act, key_id: str) -> Whose:
     return Whose(
         hand=of_admin_key(found),
         name=found.name,
-        home="/console/administrators",
+        trail=[LIST],
         stands=found.refusal(act.now) is None,
         stop=f"/console/administrators/keys/{found.id}/revoke",
         stop_label="Revoke the key",

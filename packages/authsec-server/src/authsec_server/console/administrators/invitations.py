@@ -7,6 +7,8 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators
 from authsec_server.accounts.model import Administrator, NewLink
+from authsec_server.console.administrators.people import about
+from authsec_server.console.confirm import Confirmation, once
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Role
@@ -16,7 +18,7 @@ def routes(console: Console) -> list[BaseRoute]:
     """Return the routes that invite an administrator and reset a password."""
     return [
         console.page("/administrators/invite", form, post=invite, least=Role.ADMIN),
-        console.page("/administrators/{administrator}/reset", ask_reset, post=reset, least=Role.ADMIN),
+        RESET.route(console),
     ]
 
 
@@ -49,23 +51,19 @@ async def invite(visit: PageRequest) -> Response:
     return _shown(visit, person, link, "Invitation")
 
 
-async def ask_reset(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show what a password reset ends, and ask for confirmation."""
-    reference = visit.request.path_params["administrator"]
-    person = await visit.read(lambda tx: administrators.get(tx, visit.act, reference))
-    return visit.render("administrators/reset.html", title="Reset password", problem=problem, person=person)
-
-
-async def reset(visit: PageRequest) -> Response:
-    """Reset the password. The old password and all sessions end; a one-time link sets the new password."""
-    reference = visit.request.path_params["administrator"]
-    try:
-        person, link = await visit.change(lambda tx, act: administrators.reset(tx, act, reference))
-    except Conflict as failure:
-        return await ask_reset(visit, failure)
-    return _shown(visit, person, link, "New password")
-
-
 def _shown(visit: PageRequest, person: Administrator, link: NewLink, title: str) -> Response:
     address = visit.console.settings.issuer + link.path
     return visit.render("administrators/link.html", title=title, person=person, link=link.link, address=address)
+
+
+RESET = Confirmation(
+    path="/administrators/{administrator}/reset",
+    template="administrators/reset.html",
+    heading="Reset password",
+    button="Reset password",
+    least=Role.ADMIN,
+    look=lambda tx, visit: about(administrators.get(tx, visit.act, visit.named("administrator"))),
+    change=once(lambda tx, act, visit: administrators.reset(tx, act, visit.named("administrator"))),
+    after=lambda visit, made: _shown(visit, *made, "New password"),
+)
+"""The old password and all sessions end; a one-time link sets the new password."""

@@ -11,6 +11,8 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model import Administrator
 from authsec_server.audit import service as audit
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.edit_form import revision_of, stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -25,12 +27,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         console.page("/administrators", listing),
         console.page(PATH, detail, post=edit),
-        console.page(
-            f"{PATH}/disable",
-            ask_disable,
-            post=turned(administrators.disable, "administrator_disabled"),
-            least=Role.ADMIN,
-        ),
+        DISABLE.route(console),
         console.page(f"{PATH}/enable", post=turned(administrators.enable, "administrator_enabled"), least=Role.ADMIN),
         console.page(f"{PATH}/end-sessions", post=turned(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
     ]
@@ -60,7 +57,7 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
     """Show one administrator."""
 
     def load(tx: Tx) -> dict[str, Any]:
-        person = administrators.get(tx, visit.act, visit.request.path_params["administrator"])
+        person = administrators.get(tx, visit.act, visit.named("administrator"))
         mine = person.id == visit.act.principal.id
         see = visit.may("admin") or mine
         terms = visit.console.session_terms
@@ -73,17 +70,22 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
 
     found = await visit.read(load)
     person = found["person"]
-    typed = {
-        "email": visit.form.text("email") or person.email,
-        "name": visit.form.text("name") or person.name,
-        "role": visit.form.text("role") or person.role.name.lower(),
-    }
-    return visit.render("administrators/detail.html", title=person.name, problem=problem, typed=typed, **found)
+    stored = {"email": person.email, "name": person.name, "role": person.role.name.lower()}
+    typed = {name: visit.form.text(name) or value for name, value in stored.items()}
+    return visit.render(
+        "administrators/detail.html",
+        title=person.name,
+        problem=problem,
+        typed=typed,
+        known=stored_meanwhile(problem, stored, typed),
+        revision=revision_of(visit, person, problem),
+        **found,
+    )
 
 
 async def edit(visit: PageRequest) -> Response:
     """Change an administrator's email, name or role."""
-    reference, form = visit.request.path_params["administrator"], visit.form
+    reference, form = visit.named("administrator"), visit.form
 
     def work(tx: Tx, act: Act) -> Administrator:
         person = administrators.rename(tx, act, reference, form.text("name"), revision=form.number("revision"))
@@ -103,22 +105,11 @@ async def edit(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/administrators/{person.id}", done="saved")
 
 
-async def ask_disable(visit: PageRequest) -> Response:
-    """Show the sessions that end when the administrator is disabled, and ask for confirmation."""
-
-    def load(tx: Tx) -> tuple[Administrator, int]:
-        person = administrators.get(tx, visit.act, visit.request.path_params["administrator"])
-        return person, len(sessions.of(tx, visit.act, person.id, terms=visit.console.session_terms))
-
-    person, number = await visit.read(load)
-    return visit.render("administrators/disable.html", title=f"Disable {person.name}?", person=person, sessions=number)
-
-
 def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
     """Return the handler of a button on an administrator's page. `done` is the key of the notice."""
 
     async def turn(visit: PageRequest) -> Response:
-        reference = visit.request.path_params["administrator"]
+        reference = visit.named("administrator")
         try:
             await visit.change(lambda tx, act: verb(tx, act, reference))
         except Conflict as failure:
@@ -126,3 +117,30 @@ def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
         return visit.redirect(f"/console/administrators/{reference}", done=done)
 
     return turn
+
+
+def about(person: Administrator, **shown: object) -> Question:
+    """Return the question about a change of this administrator."""
+    return Question(
+        name=person.name,
+        trail=[("Administrators", "/console/administrators"), (person.name, f"/console/administrators/{person.id}")],
+        ids={"administrator": person.id},
+        shown={"person": person, **shown},
+    )
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    person = administrators.get(tx, visit.act, visit.named("administrator"))
+    return about(person, sessions=len(sessions.of(tx, visit.act, person.id, terms=visit.console.session_terms)))
+
+
+DISABLE = Confirmation(
+    path=f"{PATH}/disable",
+    template="administrators/disable.html",
+    heading="Disable {}?",
+    button="Disable",
+    least=Role.ADMIN,
+    look=_look,
+    change=once(lambda tx, act, visit: administrators.disable(tx, act, visit.named("administrator"))),
+    after=redirect_to(f"/console{PATH}", done="administrator_disabled"),
+)

@@ -10,11 +10,12 @@ from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import MAX_ACTIONS, Action, Api, ApiKind
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
-from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 
@@ -66,9 +67,15 @@ class TypedApi:
         return [Action(action=action, description=description) for action, description in self.actions]
 
     @property
-    def listed(self) -> str:
-        """Return the actions and their descriptions in one line."""
-        return "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
+    def texts(self) -> dict[str, str]:
+        """Return each field that can be edited as one line of text."""
+        actions = "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
+        return {
+            "name": self.name,
+            "identifier": self.identifier,
+            "description": self.description,
+            "actions": actions,
+        }
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -81,14 +88,14 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         console.page("/apis/new", form, post=create, least=Role.OPERATOR),
         console.page("/apis/{api}/edit", edit_form, post=edit, least=Role.OPERATOR),
-        console.page("/apis/{api}/delete", ask, post=delete, least=Role.OPERATOR),
+        DELETE.route(console),
     ]
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Show the form that registers an API."""
     typed = TypedApi.read(visit.form)
-    return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, revision=0)
+    return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, known={})
 
 
 async def create(visit: PageRequest) -> Response:
@@ -118,24 +125,23 @@ async def create(visit: PageRequest) -> Response:
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Show the edit form with the stored values; after a problem, with the typed values."""
-    api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.request.path_params["api"]))
-    posted = visit.request.method == "POST"
-    # After a conflict the person has seen what changed: the next try counts from there.
-    revision = api.revision if isinstance(problem, Outdated) or not posted else visit.form.number("revision")
+    api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.named("api")))
+    stored = TypedApi.of(api)
+    typed = TypedApi.read(visit.form) if visit.posted else stored
     return visit.render(
         "apis/form.html",
         title=f"Edit {api.name}",
         problem=problem,
-        typed=TypedApi.read(visit.form) if posted else TypedApi.of(api),
+        typed=typed,
         api=api,
-        stored=TypedApi.of(api),
-        revision=revision,
+        known=stored_meanwhile(problem, stored.texts, typed.texts),
+        revision=revision_of(visit, api, problem),
     )
 
 
 async def edit(visit: PageRequest) -> Response:
     """Save the typed values, unless somebody else has changed the API since."""
-    typed, reference = TypedApi.read(visit.form), visit.request.path_params["api"]
+    typed, reference = TypedApi.read(visit.form), visit.named("api")
     read = visit.form.number("revision")
     if visit.form.ticked("more"):
         return await edit_form(visit)
@@ -156,24 +162,27 @@ async def edit(visit: PageRequest) -> Response:
         api = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return visit.redirect(f"/console/apis/{api.slug}", done="saved" if api.revision > read else "unchanged")
+    return saved(visit, f"/console/apis/{api.slug}", api, read)
 
 
-async def ask(visit: PageRequest) -> Response:
-    """Show the impact of deleting the API, and ask for confirmation."""
-
-    def load(tx: Tx) -> tuple[Api, Consequences]:
-        api = apis.get(tx, visit.act, visit.request.path_params["api"])
-        return api, consequences.of_api(tx, visit.act, api.id, visit.console.terms)
-
-    api, what = await visit.read(load)
-    return visit.render("apis/delete.html", title="Delete this API?", api=api, what=what)
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    api = apis.get(tx, visit.act, visit.named("api"))
+    return Question(
+        trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
+        ids={"api": api.id},
+        shown={"api": api, "what": consequences.of_api(tx, visit.act, api.id, visit.console.terms)},
+    )
 
 
-async def delete(visit: PageRequest) -> Response:
-    """Delete the API."""
-    await visit.change(lambda tx, act: apis.delete(tx, act, visit.request.path_params["api"]))
-    return visit.redirect("/console/apis", done="api_deleted")
+DELETE = Confirmation(
+    path="/apis/{api}/delete",
+    template="apis/delete.html",
+    heading="Delete this API?",
+    button="Delete",
+    look=_look,
+    change=once(lambda tx, act, visit: apis.delete(tx, act, visit.named("api"))),
+    after=redirect_to("/console/apis", done="api_deleted"),
+)
 
 
 def _kind(text: str) -> ApiKind:

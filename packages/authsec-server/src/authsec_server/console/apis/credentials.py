@@ -12,6 +12,7 @@ from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.credential import Credential
 from authsec_server.apis.model import Api
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid
@@ -24,7 +25,7 @@ def routes(console: Console) -> list[BaseRoute]:
     """Return the routes that create and revoke a credential."""
     return [
         console.page(f"{PATH}/new", form, post=create, least=Role.OPERATOR),
-        console.page(f"{PATH}/{{credential}}/revoke", ask, post=revoke, least=Role.OPERATOR),
+        REVOKE.route(console),
     ]
 
 
@@ -32,7 +33,7 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Show the form for a new credential: its name and its lifetime."""
 
     def load(tx: Tx) -> tuple[Api, list[Credential]]:
-        return apis.get(tx, visit.act, _api(visit)), credentials.of_api(tx, visit.act, _api(visit))
+        return apis.get(tx, visit.act, visit.named("api")), credentials.of_api(tx, visit.act, visit.named("api"))
 
     api, held = await visit.read(load)
     return visit.render(
@@ -51,8 +52,8 @@ async def create(visit: PageRequest) -> Response:
 
     def work(tx: Tx, act: Act) -> tuple[Api, Credential, str]:
         life = timedelta(days=min(typed.number("days"), 100_000)) if typed.text("days") else None
-        made, text = credentials.create(tx, act, _api(visit), name=typed.text("name"), life=life)
-        return apis.get(tx, act, _api(visit)), made, text
+        made, text = credentials.create(tx, act, visit.named("api"), name=typed.text("name"), life=life)
+        return apis.get(tx, act, visit.named("api")), made, text
 
     try:
         api, made, text = await visit.change(work)
@@ -66,38 +67,27 @@ async def create(visit: PageRequest) -> Response:
     )
 
 
-async def ask(visit: PageRequest) -> Response:
-    """Show the credential's last use and the API's other valid credentials, and ask for confirmation."""
-
-    def load(tx: Tx) -> tuple[Api, Credential, list[Credential]]:
-        api = apis.get(tx, visit.act, _api(visit))
-        return api, credentials.get(tx, visit.act, api.slug, _credential(visit)), _standing(tx, visit, api)
-
-    api, credential, standing = await visit.read(load)
-    others = [each for each in standing if each.id != credential.id]
-    return visit.render(
-        "apis/revoke_credential.html",
-        title=f"Revoke {credential.name}?",
-        api=api,
-        credential=credential,
-        others=others,
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    api = apis.get(tx, visit.act, visit.named("api"))
+    credential = credentials.get(tx, visit.act, api.slug, visit.named("credential"))
+    others = [
+        each
+        for each in credentials.of_api(tx, visit.act, api.slug)
+        if each.refusal(visit.act.now) is None and each.id != credential.id
+    ]
+    return Question(
+        name=credential.name,
+        trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
+        shown={"api": api, "credential": credential, "others": others},
     )
 
 
-async def revoke(visit: PageRequest) -> Response:
-    """Revoke the credential."""
-    await visit.change(lambda tx, act: credentials.revoke(tx, act, _api(visit), _credential(visit)))
-    return visit.redirect(f"/console/apis/{_api(visit)}", done="api_credential_revoked")
-
-
-def _api(visit: PageRequest) -> str:
-    return str(visit.request.path_params["api"])
-
-
-def _credential(visit: PageRequest) -> str:
-    return str(visit.request.path_params["credential"])
-
-
-def _standing(tx: Tx, visit: PageRequest, api: Api) -> list[Credential]:
-    held = credentials.of_api(tx, visit.act, api.slug)
-    return [each for each in held if each.refusal(visit.act.now) is None]
+REVOKE = Confirmation(
+    path=f"{PATH}/{{credential}}/revoke",
+    template="apis/revoke_credential.html",
+    heading="Revoke {}?",
+    button="Revoke",
+    look=_look,
+    change=once(lambda tx, act, visit: credentials.revoke(tx, act, visit.named("api"), visit.named("credential"))),
+    after=redirect_to("/console/apis/{api}", done="api_credential_revoked"),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -31,21 +32,18 @@ async def listing(visit: PageRequest) -> Response:
     """List the APIs by slug."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
 
-    def load(tx: Tx) -> tuple[list[Api], str | None, dict[str, TokensAtApi]]:
+    def look(tx: Tx) -> dict[str, Any]:
         found, following = apis.page(tx, visit.act, text=text, after=after, limit=PAGE)
-        return found, following, _followed(tx, visit, found)
+        return {"rows": found, "following": following, "followed": _followed(tx, visit, found)}
 
-    found, following, followed = await visit.read(load)
-    return visit.render(
-        "apis/list.html", title="APIs", apis=found, text=text, cursor=after, following=following, followed=followed
-    )
+    return visit.render("apis/list.html", title="APIs", narrowed=text, cursor=after, **await visit.read(look))
 
 
 async def detail(visit: PageRequest) -> Response:
     """Show one API."""
 
     def load(tx: Tx) -> tuple[Api, list[ApiCaller], dict[str, TokensAtApi], list[Credential]]:
-        api = apis.get(tx, visit.act, visit.request.path_params["api"])
+        api = apis.get(tx, visit.act, visit.named("api"))
         allowed = effective.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
         return api, allowed, _followed(tx, visit, [api]), credentials.of_api(tx, visit.act, api.slug)
 

@@ -1,5 +1,42 @@
 """Clients (MCP Servers / AI Agents): the list, the onboarding dialog and the pages of one client."""
 
-from authsec_server.console.clients.routes import routes
+from __future__ import annotations
 
-__all__ = ["routes"]
+from starlette.routing import BaseRoute
+
+from authsec_server.console.clients import (
+    bulk,
+    connect,
+    detail,
+    editing,
+    endings,
+    laptop,
+    listing,
+    onboarding,
+    proofs,
+    secret,
+    trial,
+)
+from authsec_server.console.site import Console
+from authsec_server.principal import Role
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """Return the routes of clients. Fixed paths come first, because a client's slug can have the same name."""
+    operator = Role.OPERATOR
+    return [
+        console.page("/clients", listing.listing),
+        console.page("/clients/onboard", onboarding.blank, post=onboarding.onboard, least=operator),
+        console.page("/clients/selectors", post=onboarding.check, least=operator),
+        bulk.DISABLE.route(console),
+        console.page("/clients/{client}", detail.overview),
+        console.page("/clients/{client}/connect", connect.connect),
+        console.page("/clients/{client}/enrol", laptop.form, post=laptop.make, least=operator),
+        console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=laptop.take_back, least=operator),
+        console.page("/clients/{client}/test", trial.test),
+        console.page("/clients/{client}/edit", editing.form, post=editing.edit, least=operator),
+        console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
+        proofs.REMOVE.route(console),
+        secret.ROTATE.route(console),
+        *(ending.route(console) for ending in endings.ENDINGS),
+    ]

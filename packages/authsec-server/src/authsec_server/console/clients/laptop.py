@@ -61,7 +61,7 @@ async def form(visit: PageRequest, problem: Invalid | Conflict | None = None) ->
 
 async def make(visit: PageRequest) -> Response:
     """Create an enrolment code and show it once."""
-    asked = visit.request.path_params["client"]
+    asked = visit.named("client")
     try:
         hours = visit.form.number("hours", DEFAULT_HOURS)
         made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
@@ -79,7 +79,7 @@ async def make(visit: PageRequest) -> Response:
 
 async def take_back(visit: PageRequest) -> Response:
     """Revoke the enrolment code."""
-    asked, enrolment = visit.request.path_params["client"], visit.request.path_params["enrolment"]
+    asked, enrolment = visit.named("client"), visit.named("enrolment")
     client = await visit.change(lambda tx, act: enrolment_service.take_back(tx, act, asked, enrolment))
     return visit.redirect(home(client), done="code_taken_back")
 

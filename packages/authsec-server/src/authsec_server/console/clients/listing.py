@@ -59,8 +59,10 @@ async def list_context(visit: PageRequest, query: Form | None = None) -> dict[st
     listed = await visit.read(lambda tx: _listed(tx, visit, filters, sort, descending, cursor))
     return {
         "listed": listed,
+        "rows": listed.clients,
+        "following": listed.following,
         "filters": filters,
-        "filtered": filters != ClientFilters(),
+        "narrowed": filters != ClientFilters(),
         "sort": order if order in ORDERS else ClientSort.NAME.value,
         "cursor": cursor,
         "attention": ATTENTION,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from authsec_server.clients import held_proofs
-from authsec_server.clients.model import Client, NewProof
+from authsec_server.clients.model import NewProof
 from authsec_server.clients.proof_status import removal_caution
 from authsec_server.console.clients import secret
-from authsec_server.console.clients.detail import HeldProof, held
+from authsec_server.console.clients.detail import held
 from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
-from authsec_server.console.clients.found import found, home
+from authsec_server.console.clients.found import found, home, trail
 from authsec_server.console.clients.onboarding import section_context
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.delegations.typed import instant
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
-from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Invalid, NotFound
 
 
@@ -30,34 +30,13 @@ async def add(visit: PageRequest) -> Response:
     typed, expires = typed_proof(visit.form), visit.form.text("expires_at")
     if visit.form.ticked("add"):
         return await _form(visit, typed.with_row(visit.form.text("add")), expires)
-    asked, domain = visit.request.path_params["client"], visit.console.settings.trust_domain
+    asked, domain = visit.named("client"), visit.console.settings.trust_domain
     try:
         wanted = _new_proof(typed, expires)
         client = await visit.change(lambda tx, act: held_proofs.add_proof(tx, act, asked, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
         return await _form(visit, typed, expires, at_field(problem))
     return secret.shown(visit, client) if client.fresh_secret else visit.redirect(home(client), done="proof_added")
-
-
-async def ask(visit: PageRequest) -> Response:
-    """Show the impact of removing the proof, and ask for confirmation."""
-    client, proof, stops = await visit.read(lambda tx: _ending(tx, visit))
-    caution = removal_caution(client, proof.proof, visit.act.now)
-    return visit.render(
-        "clients/remove_proof.html",
-        title="Remove this proof?",
-        client=client,
-        held=proof,
-        stops=stops,
-        caution=caution,
-    )
-
-
-async def remove(visit: PageRequest) -> Response:
-    """Remove the proof."""
-    asked, proof_id = visit.request.path_params["client"], visit.request.path_params["proof"]
-    client = await visit.change(lambda tx, act: held_proofs.remove_proof(tx, act, asked, proof_id))
-    return visit.redirect(home(client), done="proof_removed")
 
 
 def _new_proof(typed: TypedProof, expires: str) -> NewProof:
@@ -89,10 +68,29 @@ async def _form(
     )
 
 
-def _ending(tx: Tx, visit: PageRequest) -> tuple[Client, HeldProof, Consequences]:
-    client = found(tx, visit)
-    proof_id = visit.request.path_params["proof"]
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    client, proof_id = found(tx, visit), visit.named("proof")
     for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):
         if each.proof.id == proof_id:
-            return client, each, consequences.of_proof(tx, visit.act, client.id, proof_id)
+            return Question(
+                trail=trail(client),
+                ids={"client": client.id},
+                shown={
+                    "client": client,
+                    "held": each,
+                    "stops": consequences.of_proof(tx, visit.act, client.id, proof_id),
+                    "caution": removal_caution(client, each.proof, visit.act.now),
+                },
+            )
     raise NotFound(f"{client.name} holds no such proof.", "Look at the proofs that it holds now.")
+
+
+REMOVE = Confirmation(
+    path="/clients/{client}/proofs/{proof}/remove",
+    template="clients/remove_proof.html",
+    heading="Remove this proof?",
+    button="Remove the proof",
+    look=_look,
+    change=once(lambda tx, act, visit: held_proofs.remove_proof(tx, act, visit.named("client"), visit.named("proof"))),
+    after=redirect_to("/console/clients/{client}", done="proof_removed"),
+)

@@ -9,13 +9,13 @@ from starlette.responses import Response
 
 from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client
-from authsec_server.console.clients.found import found
+from authsec_server.console.clients.found import found, trail
 from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
+from authsec_server.console.confirm import Confirmation, Question, once
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
-from authsec_server.delegations.consequences import Consequences
-from authsec_server.failures import Conflict, Invalid
+from authsec_server.principal import Act
 
 OVERLAPS: Mapping[str, str] = {
     "0": "end at once, with their tokens: somebody has seen one",
@@ -24,38 +24,7 @@ OVERLAPS: Mapping[str, str] = {
     "604800": "count for 7 days yet",
 }
 
-
-async def ask(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
-    """Show the form that rotates the secret. The form offers how long older secrets stay valid.
-
-    The page also shows the impact of ending older secrets at once.
-    """
-
-    def load(tx: Tx) -> tuple[Client, Consequences]:
-        client = found(tx, visit)
-        return client, consequences.of_secrets(tx, visit.act, client.id, at_once=True)
-
-    client, stops = await visit.read(load)
-    return visit.render(
-        "clients/rotate_secret.html",
-        title="Rotate the secret",
-        problem=problem,
-        client=client,
-        stops=stops,
-        overlaps=OVERLAPS.items(),
-        overlap=visit.form.text("overlap", str(int(OVERLAP.total_seconds()))),
-    )
-
-
-async def rotate(visit: PageRequest) -> Response:
-    """Create another secret and show it once."""
-    asked = visit.request.path_params["client"]
-    try:
-        overlap = timedelta(seconds=min(visit.form.number("overlap", int(OVERLAP.total_seconds())), 10**9))
-        client = await visit.change(lambda tx, act: rotate_secret(tx, act, asked, overlap))
-    except (Invalid, Conflict) as problem:
-        return await ask(visit, problem)
-    return shown(visit, client)
+_DEFAULT = int(OVERLAP.total_seconds())
 
 
 def shown(visit: PageRequest, client: Client) -> Response:
@@ -68,3 +37,35 @@ def shown(visit: PageRequest, client: Client) -> Response:
         file=SECRET_FILE,
         variable=SECRET_VARIABLE,
     )
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    """Return the form that rotates the secret, and the impact of ending older secrets at once."""
+    client = found(tx, visit)
+    return Question(
+        trail=trail(client),
+        ids={"client": client.id},
+        shown={
+            "client": client,
+            "stops": consequences.of_secrets(tx, visit.act, client.id, at_once=True),
+            "overlaps": OVERLAPS.items(),
+            "overlap": visit.form.text("overlap", str(_DEFAULT)),
+        },
+    )
+
+
+def _rotate(tx: Tx, act: Act, visit: PageRequest) -> Client:
+    overlap = timedelta(seconds=min(visit.form.number("overlap", _DEFAULT), 10**9))
+    return rotate_secret(tx, act, visit.named("client"), overlap)
+
+
+ROTATE = Confirmation(
+    path="/clients/{client}/secret",
+    template="clients/rotate_secret.html",
+    heading="Rotate the secret",
+    button="Rotate the secret",
+    danger=False,
+    look=_look,
+    change=once(_rotate),
+    after=shown,
+)

@@ -14,6 +14,6 @@ def routes(console: Console) -> list[BaseRoute]:
         *creation.routes(console),
         *dashboard.routes(console),
         *changing.routes(console),
-        *ending.routes(console),
+        *(each.route(console) for each in ending.ENDINGS),
         *detail.routes(console),
     ]

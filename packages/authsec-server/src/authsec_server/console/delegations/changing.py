@@ -11,6 +11,7 @@ from authsec_server.clients.model import ProofKind
 from authsec_server.console.delegations import steps
 from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
 from authsec_server.console.delegations.typed import amount_and_unit, instant, seconds, shown_instant, units_offered
+from authsec_server.console.edit_form import revision_of
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, editing
@@ -54,7 +55,7 @@ async def change(visit: PageRequest) -> Response:
             lambda tx, act: editing.edit(
                 tx,
                 act,
-                visit.request.path_params["delegation"],
+                visit.named("delegation"),
                 edit_of(draft, _stored(tx, visit).delegation),
                 visit.console.terms,
                 revision=revision,
@@ -82,7 +83,7 @@ async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
 
 
 async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None) -> Response:
-    """Show the form as typed, with the current revision. A person who saw another's change can then overwrite it."""
+    """Show the form as typed."""
 
     def look(tx: Tx) -> dict[str, Any]:
         standing = _stored(tx, visit)
@@ -94,6 +95,7 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
             "offered": offered,
             "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
             "audiences": steps.audiences(tx, visit.act, (*its.audiences, *draft.audiences), draft.actions),
+            "revision": revision_of(visit, its, problem),
             "known": _known(tx, visit, draft, its) if isinstance(problem, Outdated) else {},
         }
 
@@ -157,8 +159,8 @@ def edit_of(draft: Draft, its: Delegation) -> DelegationEdit:
 
 
 def _stored(tx: Tx, visit: PageRequest) -> Standing:
-    return delegations.get(tx, visit.act, visit.request.path_params["delegation"], visit.console.terms)
+    return delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
 
 
 def _home(visit: PageRequest) -> str:
-    return f"/console/delegations/{visit.request.path_params['delegation']}"
+    return f"/console/delegations/{visit.named('delegation')}"

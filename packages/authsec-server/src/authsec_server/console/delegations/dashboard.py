@@ -68,7 +68,8 @@ async def dashboard(visit: PageRequest) -> Response:
         found, following = search.page(tx, visit.act, terms, asked.filters, sort=sort, after=cursor, limit=PAGE)
         return {
             "asked": asked,
-            "found": found,
+            "rows": found,
+            "narrowed": asked.narrowed,
             "following": following,
             "uses": counts.last_uses(tx, [each.delegation.id for each in found]),
         }

@@ -71,7 +71,7 @@ async def detail(visit: PageRequest) -> Response:
     before = visit.query.number("before") or None
 
     def look(tx: Tx) -> dict[str, Any]:
-        standing = delegations.get(tx, visit.act, visit.request.path_params["delegation"], visit.console.terms)
+        standing = delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
         its = standing.delegation
         minted = audit.minted_under(tx, visit.act.principal, its.client_id, its.id, before=before, limit=TOKENS)
         return {

@@ -1,89 +1,54 @@
-"""Disable, enable or revoke a trust delegation. A page shows the impact and asks for confirmation first."""
+"""Disable, enable or revoke a trust delegation. Each shows the impact and asks for confirmation first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
-from starlette.responses import Response
-from starlette.routing import BaseRoute
-
-from authsec_server.console.site import Console, Page, PageRequest
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
-from authsec_server.delegations import service as delegations
-from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.model import Standing, Terms
-from authsec_server.principal import Act, Role
+from authsec_server.delegations import consequences, service
+from authsec_server.delegations.model import title
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelegationTurn:
-    """One of the three changes: its question, button label, notice and service function."""
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    reference, terms = visit.named("delegation"), visit.console.terms
+    standing = service.get(tx, visit.act, reference, terms)
+    home = f"/console/delegations/{standing.delegation.id}"
+    return Question(
+        trail=[("Trust Delegation", "/console/delegations"), (title(standing.role.name, standing.client.name), home)],
+        ids={"delegation": standing.delegation.id},
+        shown={
+            "standing": standing,
+            "what": consequences.of_delegation(tx, visit.act, reference, terms),
+            "terms": terms,
+        },
+    )
 
-    key: str
-    question: str
-    button: str
-    done: str
-    verb: Callable[[Tx, Act, str, Terms], Standing]
 
-
-TURNS = (
-    DelegationTurn(
-        key="disable",
-        question="Disable this trust delegation?",
+_HOME = "/console/delegations/{delegation}"
+_ending = partial(Confirmation, template="delegations/ending.html", look=_look)
+ENDINGS = (
+    _ending(
+        path="/delegations/{delegation}/disable",
+        heading="Disable this trust delegation?",
         button="Disable",
-        done="delegation_disabled",
-        verb=delegations.disable,
+        change=once(lambda tx, act, visit: service.disable(tx, act, visit.named("delegation"), visit.console.terms)),
+        after=redirect_to(_HOME, done="delegation_disabled"),
     ),
-    DelegationTurn(
-        key="enable",
-        question="Enable this trust delegation?",
+    _ending(
+        path="/delegations/{delegation}/enable",
+        heading="Enable this trust delegation?",
         button="Enable",
-        done="delegation_enabled",
-        verb=delegations.enable,
+        danger=False,
+        change=once(lambda tx, act, visit: service.enable(tx, act, visit.named("delegation"), visit.console.terms)),
+        after=redirect_to(_HOME, done="delegation_enabled"),
     ),
-    DelegationTurn(
-        key="revoke",
-        question="Revoke this trust delegation for good?",
+    _ending(
+        path="/delegations/{delegation}/revoke",
+        heading="Revoke this trust delegation for good?",
         button="Revoke for good",
-        done="delegation_revoked",
-        verb=delegations.revoke,
+        change=once(lambda tx, act, visit: service.revoke(tx, act, visit.named("delegation"), visit.console.terms)),
+        after=redirect_to(_HOME, done="delegation_revoked"),
     ),
 )
-
-
-def routes(console: Console) -> list[BaseRoute]:
-    """Return one route for each change."""
-    return [
-        console.page(f"/delegations/{{delegation}}/{turn.key}", _asking(turn), post=_doing(turn), least=Role.OPERATOR)
-        for turn in TURNS
-    ]
-
-
-def _asking(turn: DelegationTurn) -> Page:
-    async def ask(visit: PageRequest) -> Response:
-        def look(tx: Tx) -> tuple[Standing, Consequences]:
-            found = visit.request.path_params["delegation"], visit.console.terms
-            return delegations.get(tx, visit.act, *found), consequences.of_delegation(tx, visit.act, *found)
-
-        standing, what = await visit.read(look)
-        return visit.render(
-            "delegations/turn.html",
-            title=turn.question,
-            turn=turn,
-            standing=standing,
-            what=what,
-            terms=visit.console.terms,
-        )
-
-    return ask
-
-
-def _doing(turn: DelegationTurn) -> Page:
-    async def do(visit: PageRequest) -> Response:
-        delegation_id = visit.request.path_params["delegation"]
-        await visit.change(lambda tx, act: turn.verb(tx, act, delegation_id, visit.console.terms))
-        return visit.redirect(f"/console/delegations/{delegation_id}", done=turn.done)
-
-    return do

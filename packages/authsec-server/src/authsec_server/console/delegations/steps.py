@@ -229,7 +229,7 @@ async def show_context(visit: PageRequest, draft: Draft, problem: Failure | None
 
 def looking_at_context(visit: PageRequest) -> Look:
     """Return a function that loads the first step: choices, searches and the typed values of a new role."""
-    typed = visit.form if visit.request.method == "POST" else visit.query
+    typed = visit.sent
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
         role_text, client_text = typed.text("role_text"), typed.text("client_text")
@@ -246,5 +246,5 @@ def looking_at_context(visit: PageRequest) -> Look:
 
 def typed_besides(visit: PageRequest) -> dict[str, str]:
     """Return the searches of the first step, to keep them in a query string."""
-    typed = visit.form if visit.request.method == "POST" else visit.query
+    typed = visit.sent
     return {name: typed.text(name) for name in ("role_text", "client_text")}

@@ -27,7 +27,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
     """Show the form of the link. An invalid link gets a page that says why and how to get another."""
-    form = guest.form if guest.request.method == "POST" else guest.query
+    form = guest.sent
     state: LinkState = await run_in_threadpool(guest.console.sign_in.look, form.text("code"))
     if not state.open or state.purpose is None:
         return guest.render(

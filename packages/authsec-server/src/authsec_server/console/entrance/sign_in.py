@@ -29,7 +29,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
     """Show the sign-in form, with a link to single sign-on if it is configured."""
-    asked = guest.form if guest.request.method == "POST" else guest.query
+    asked = guest.sent
     open_id = guest.console.open_id
     return guest.render(
         "entrance/sign_in.html",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.issuers import changes, pages, trial, turns
+from authsec_server.console.issuers import changes, pages, trial
 from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """Return the routes of trusted issuers. Fixed paths come before paths with a slug."""
-    return [*changes.routes(console), *turns.routes(console), *trial.routes(console), *pages.routes(console)]
+    return [*changes.routes(console), *trial.routes(console), *pages.routes(console)]

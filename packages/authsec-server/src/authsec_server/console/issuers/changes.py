@@ -1,6 +1,9 @@
-"""Register and edit a trusted issuer."""
+"""Register, edit, disable, enable and remove a trusted issuer; fetch its keys, check its cluster, bind proofs."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -8,22 +11,30 @@ from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
+from authsec_server.console.issuers.pages import detail
 from authsec_server.console.issuers.typed import TypedTrustedIssuer
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Failure, Invalid, Outdated
+from authsec_server.delegations import consequences
+from authsec_server.failures import Conflict, Failure, Invalid, Outdated, Unavailable
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.claims import PRESETS
 from authsec_server.issuers.cluster_client import require_answers
-from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
+from authsec_server.issuers.model import KeysUnavailable, LookupUnavailable, TrustedIssuer, TrustedIssuerKind
 from authsec_server.principal import Act, Role
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes that register and edit a trusted issuer."""
+    """Return the routes of all changes."""
     return [
         console.page("/issuers/new", form, post=create, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/edit", edit_form, post=edit, least=Role.ADMIN),
+        *(ending.route(console) for ending in ENDINGS),
+        console.page("/issuers/{trusted_issuer}/refresh", post=refresh, least=Role.ADMIN),
+        console.page("/issuers/{trusted_issuer}/check", post=check, least=Role.ADMIN),
+        console.page("/issuers/{trusted_issuer}/bind", post=bind, least=Role.OPERATOR),
     ]
 
 
@@ -56,11 +67,11 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
     """Show the edit form with the stored values; after a problem, with the typed values."""
 
     def load(tx: Tx) -> tuple[TrustedIssuer, Users]:
-        trusted_issuer = issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
+        trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
         return trusted_issuer, bindings.users_of(tx, visit.act, trusted_issuer)
 
     trusted_issuer, users = await visit.read(load)
-    posted = visit.request.method == "POST"
+    posted = visit.posted
     typed = (
         TypedTrustedIssuer.read(visit.form, trusted_issuer.kind) if posted else TypedTrustedIssuer.of(trusted_issuer)
     )
@@ -69,7 +80,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
 async def edit(visit: PageRequest) -> Response:
     """Save the typed values, unless somebody else has changed the issuer since."""
-    reference, read = visit.request.path_params["trusted_issuer"], visit.form.number("revision")
+    reference, read = visit.named("trusted_issuer"), visit.form.number("revision")
     trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, reference))
     typed, anyway = TypedTrustedIssuer.read(visit.form, trusted_issuer.kind), visit.form.ticked("anyway")
 
@@ -91,7 +102,7 @@ async def edit(visit: PageRequest) -> Response:
         edited = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return visit.redirect(f"/console/issuers/{edited.slug}", done="saved" if edited.revision > read else "unchanged")
+    return saved(visit, f"/console/issuers/{edited.slug}", edited, read)
 
 
 def _may_look_up(visit: PageRequest) -> bool:
@@ -106,9 +117,7 @@ def _form(
     problem: Failure | None,
     users: Users | None = None,
 ) -> Response:
-    posted = visit.request.method == "POST"
-    # After a conflict the person has seen what changed: the next try counts from there.
-    counts_anew = trusted_issuer is not None and (isinstance(problem, Outdated) or not posted)
+    stored = TypedTrustedIssuer.of(trusted_issuer) if trusted_issuer else typed
     return visit.render(
         "issuers/form.html",
         title=title,
@@ -116,12 +125,98 @@ def _form(
         typed=typed,
         trusted_issuer=trusted_issuer,
         users=users,
-        stored=TypedTrustedIssuer.of(trusted_issuer) if trusted_issuer else None,
+        known=stored_meanwhile(problem, stored.texts, typed.texts),
         presets=sorted(PRESETS),
         may_look_up=_may_look_up(visit),
-        revision=trusted_issuer.revision
-        if trusted_issuer and counts_anew
-        else visit.form.number("revision")
-        if trusted_issuer
-        else 0,
+        revision=revision_of(visit, trusted_issuer, problem) if trusted_issuer else 0,
     )
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
+    home = f"/console/issuers/{trusted_issuer.slug}"
+    return Question(
+        name=trusted_issuer.name,
+        trail=[("Trusted issuers", "/console/issuers"), (trusted_issuer.name, home)],
+        ids={"trusted_issuer": trusted_issuer.slug},
+        shown={
+            "trusted_issuer": trusted_issuer,
+            "users": bindings.users_of(tx, visit.act, trusted_issuer),
+            "stops": consequences.of_trusted_issuer(tx, visit.act, trusted_issuer.id),
+        },
+    )
+
+
+def _enable(tx: Tx, act: Act, visit: PageRequest) -> object:
+    domain = visit.console.settings.trust_domain
+    return bindings.enable_trusted_issuer(tx, act, visit.named("trusted_issuer"), trust_domain=domain)
+
+
+async def _remove(visit: PageRequest) -> None:
+    """Remove the issuer. Very many proofs take several transactions, and the removal must not stop halfway."""
+    reference, left = visit.named("trusted_issuer"), True
+    while left:
+        removed = await visit.change(
+            lambda tx, act: bindings.remove_trusted_issuer(tx, act, reference, with_proofs=True)
+        )
+        left = removed.left > 0
+
+
+_ending = partial(Confirmation, template="issuers/ending.html", look=_look, least=Role.ADMIN)
+ENDINGS = (
+    _ending(
+        path="/issuers/{trusted_issuer}/disable",
+        heading="Disable {}?",
+        button="Disable",
+        change=once(lambda tx, act, visit: bindings.disable_trusted_issuer(tx, act, visit.named("trusted_issuer"))),
+        after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_disabled"),
+    ),
+    _ending(
+        path="/issuers/{trusted_issuer}/enable",
+        heading="Enable {}?",
+        button="Enable",
+        danger=False,
+        change=once(_enable),
+        after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_enabled"),
+    ),
+    _ending(
+        path="/issuers/{trusted_issuer}/remove",
+        heading="Remove {}?",
+        button="Remove",
+        change=_remove,
+        after=redirect_to("/console/issuers", done="trusted_issuer_removed"),
+    ),
+)
+
+
+async def refresh(visit: PageRequest) -> Response:
+    """Fetch the issuer's keys now. The issuer's page shows the result."""
+    return await _asked(visit, visit.console.key_sets.refresh)
+
+
+async def check(visit: PageRequest) -> Response:
+    """Query the issuer's cluster now. The issuer's page shows the result."""
+    return await _asked(visit, visit.console.cluster_apis.check)
+
+
+async def _asked(visit: PageRequest, ask: Callable[[TrustedIssuer], object]) -> Response:
+    reference = visit.named("trusted_issuer")
+    trusted_issuer = await visit.read(lambda tx: issuers.to_refresh(tx, visit.act, reference))
+    try:
+        await run_in_threadpool(ask, trusted_issuer)
+    except (KeysUnavailable, LookupUnavailable) as error:
+        raise Unavailable(error.sentence) from None
+    return visit.redirect(f"/console/issuers/{trusted_issuer.slug}")
+
+
+async def bind(visit: PageRequest) -> Response:
+    """Bind the chosen proofs to this trusted issuer."""
+    reference, chosen = visit.named("trusted_issuer"), visit.form.all("proof")
+    domain = visit.console.settings.trust_domain
+    if not chosen:
+        return visit.redirect(f"/console/issuers/{reference}", done="unchanged")
+    try:
+        await visit.change(lambda tx, act: bindings.bind(tx, act, reference, chosen, trust_domain=domain))
+    except (Invalid, Conflict) as failure:
+        return await detail(visit, failure)
+    return visit.redirect(f"/console/issuers/{reference}", done="proofs_bound")

@@ -49,14 +49,14 @@ def routes(console: Console) -> list[BaseRoute]:
 async def listing(visit: PageRequest) -> Response:
     """List the trusted issuers by slug, each with the state of its keys."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
-    found, following_page = await visit.read(lambda tx: issuers.page(tx, visit.act, text=text, after=after, limit=PAGE))
+    found, following = await visit.read(lambda tx: issuers.page(tx, visit.act, text=text, after=after, limit=PAGE))
     return visit.render(
         "issuers/list.html",
         title="Trusted issuers",
-        trusted_issuers=[(trusted_issuer, await keys_of(visit, trusted_issuer)) for trusted_issuer in found],
-        text=text,
+        rows=[(trusted_issuer, await keys_of(visit, trusted_issuer)) for trusted_issuer in found],
+        narrowed=text,
         cursor=after,
-        following=following_page,
+        following=following,
     )
 
 
@@ -88,7 +88,7 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
 
 
 def _about(tx: Tx, visit: PageRequest) -> About:
-    trusted_issuer = issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
+    trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
     return About(
         trusted_issuer=trusted_issuer,
         users=bindings.users_of(tx, visit.act, trusted_issuer),

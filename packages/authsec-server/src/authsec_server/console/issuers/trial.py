@@ -20,15 +20,13 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def form(visit: PageRequest) -> Response:
     """Show the form that asks for a token."""
-    trusted_issuer = await visit.read(
-        lambda tx: issuers.get(tx, visit.act, visit.request.path_params["trusted_issuer"])
-    )
+    trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, visit.named("trusted_issuer")))
     return _page(visit, trusted_issuer, None)
 
 
 async def try_token(visit: PageRequest) -> Response:
     """Show the steps and the result of verifying the token. Browsers do not store this page."""
-    reference, token = visit.request.path_params["trusted_issuer"], visit.form.exact("token")
+    reference, token = visit.named("trusted_issuer"), visit.form.exact("token")
     trial = await run_in_threadpool(visit.console.trials.try_token, visit.act, reference, token)
     return _page(visit, trial.trusted_issuer, trial)
 

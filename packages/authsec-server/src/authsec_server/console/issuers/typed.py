@@ -21,6 +21,7 @@ from authsec_server.issuers.model import (
 from authsec_server.issuers.secret_scan import EXPOSED, holds_private_key
 
 _OF_CLUSTER = ("api_server", "api_ca", "credentials", "token_review", "pod_lookup")
+_TEXTS = ("name", "issuer", "keys_from", "keys_url", "given_keys", "ca", "claims", "audience", *_OF_CLUSTER[:3])
 MOST_KEYS = 256 * 1024  # bytes of a JWK Set
 
 
@@ -68,12 +69,10 @@ class TypedTrustedIssuer:
     def read(cls, form: Form, kind: str) -> TypedTrustedIssuer:
         """Return the form as typed."""
         usual = KeysFrom.DISCOVERY if kind == TrustedIssuerKind.OIDC else KeysFrom.GIVEN
-        texts = ("name", "slug", "issuer", "keys_url", "given_keys", "ca", "audience", "preset", "api_server", "api_ca")
-        typed: dict[str, Any] = {name: form.text(name) for name in (*texts, "credentials")}
+        typed: dict[str, Any] = {name: form.text(name).replace("\r\n", "\n") for name in ("slug", "preset", *_TEXTS)}
+        typed["keys_from"] = form.text("keys_from", usual)
         return cls(
             kind=kind,
-            keys_from=form.text("keys_from", usual),
-            claims=form.text("claims").replace("\r\n", "\n"),
             token_review=form.ticked("token_review"),
             pod_lookup=form.ticked("pod_lookup"),
             **typed,
@@ -83,6 +82,11 @@ class TypedTrustedIssuer:
         """Return the field's text if it may be sent back to the browser: never a private key pasted by mistake."""
         text: str = getattr(self, name)
         return "" if holds_private_key(text) else text
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return each text field that can be edited."""
+        return {name: getattr(self, name) for name in _TEXTS}
 
     @property
     def asked(self) -> ProposedTrustedIssuer:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.roles import changes, pages, removal
+from authsec_server.console.roles import changes, pages
 from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """Return the routes of roles. Fixed paths come before paths with a slug."""
-    return [*changes.routes(console), *removal.routes(console), *pages.routes(console)]
+    return [*changes.routes(console), *pages.routes(console)]

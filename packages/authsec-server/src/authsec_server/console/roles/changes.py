@@ -1,4 +1,4 @@
-"""Create and edit a role. A change of actions first shows which clients lose and gain permissions."""
+"""Create, edit and delete a role. A change of actions first shows which clients lose and gain permissions."""
 
 from __future__ import annotations
 
@@ -7,28 +7,38 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.roles.typed import TypedRole, at_fields, described_actions, stored_role, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import consequences, service
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations.model import DelegationFilters, DelegationState
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import require_current
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 
+IN_USE = (DelegationState.LIVE, DelegationState.DISABLED)
+SHOWN = 20  # of each state
+
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes that create and edit a role."""
+    """Return the routes that create, edit and delete a role."""
     return [
-        console.page("/roles/new", new, post=create, least=Role.OPERATOR),
-        console.page("/roles/{role}/edit", edit, post=change, least=Role.OPERATOR),
+        console.page("/roles/new", form, post=create, least=Role.OPERATOR),
+        console.page("/roles/{role}/edit", edit_form, post=edit, least=Role.OPERATOR),
+        DELETE.route(console),
     ]
 
 
-async def new(visit: PageRequest) -> Response:
-    """Show the empty form."""
-    return await _new(visit, TypedRole())
+async def form(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
+    """Show the form that creates a role: as typed, else empty."""
+    typed = typed or TypedRole()
+    offered = await visit.read(lambda tx: described_actions(tx, visit.act))
+    return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
 
 
 async def create(visit: PageRequest) -> Response:
@@ -48,24 +58,32 @@ async def create(visit: PageRequest) -> Response:
     try:
         role = await visit.change(work)
     except (Invalid, Conflict) as failure:
-        return await _new(visit, typed, at_fields(typed, failure))
+        return await form(visit, typed, at_fields(typed, failure))
     return visit.redirect(f"/console/roles/{role.slug}", done="role_created")
 
 
+async def edit_form(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
+    """Show the edit form: as typed, else with the stored values."""
+    role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
+    stored = stored_role(role, offered)
+    typed = typed or stored
+    return visit.render(
+        "roles/edit.html",
+        title=f"Edit {role.name}",
+        problem=problem,
+        role=role,
+        typed=typed,
+        offered=offered,
+        known=stored_meanwhile(problem, stored.texts, typed.texts),
+        revision=revision_of(visit, role, problem),
+    )
+
+
 async def edit(visit: PageRequest) -> Response:
-    """Show the edit form with the stored values."""
-
-    def look(tx: Tx) -> TypedRole:
-        return stored_role(_stored(tx, visit), described_actions(tx, visit.act))
-
-    return await _edit(visit, await visit.read(look))
-
-
-async def change(visit: PageRequest) -> Response:
     """Handle the form's buttons: review the change, go back, or save."""
     typed, revision = typed_role(visit.form), visit.form.number("revision")
     if visit.form.ticked("again"):
-        return await _edit(visit, typed)
+        return await edit_form(visit, typed)
     try:
         if not visit.form.ticked("save") and (review := await _review(visit, typed, revision)):
             return review
@@ -73,7 +91,7 @@ async def change(visit: PageRequest) -> Response:
             lambda tx, act: roles.edit(
                 tx,
                 act,
-                visit.request.path_params["role"],
+                visit.named("role"),
                 revision=revision,
                 name=typed.name,
                 description=typed.description,
@@ -81,10 +99,10 @@ async def change(visit: PageRequest) -> Response:
             )
         )
     except Invalid as failure:
-        return await _edit(visit, typed, at_fields(typed, failure))
+        return await edit_form(visit, typed, at_fields(typed, failure))
     except Outdated as failure:
-        return await _edit(visit, typed, failure)
-    return visit.redirect(f"/console/roles/{role.slug}", done="saved" if role.revision > revision else "unchanged")
+        return await edit_form(visit, typed, failure)
+    return saved(visit, f"/console/roles/{role.slug}", role, revision)
 
 
 async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Response | None:
@@ -107,30 +125,30 @@ async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Respon
     return visit.render("roles/changes.html", title="Review the changes", sent=visit.form.pairs(), typed=typed, **seen)
 
 
-async def _new(visit: PageRequest, typed: TypedRole, problem: Failure | None = None) -> Response:
-    offered = await visit.read(lambda tx: described_actions(tx, visit.act))
-    return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
+def _stored(tx: Tx, visit: PageRequest) -> RoleDefinition:
+    return roles.get(tx, visit.act, visit.named("role"))
 
 
-async def _edit(visit: PageRequest, typed: TypedRole, problem: Failure | None = None) -> Response:
-    """Show the form as typed, with the current revision. A person who saw another's change can then overwrite it."""
-    role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
-    known = {}
-    if isinstance(problem, Outdated):
-        now = {"name": role.name, "description": role.description or "nothing", "actions": ", ".join(role.actions)}
-        mine = {"name": typed.name, "description": typed.description or "nothing"}
-        mine["actions"] = ", ".join(sorted(set(typed.actions)))
-        known = {field: value for field, value in now.items() if value != mine[field]}
-    return visit.render(
-        "roles/edit.html",
-        title=f"Edit {role.name}",
-        problem=problem,
-        role=role,
-        typed=typed,
-        offered=offered,
-        known=known,
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    """Return what is deleted with the role, or the delegations that prevent the deletion."""
+    role = _stored(tx, visit)
+    filters = [DelegationFilters(role_id=role.id, state=state) for state in IN_USE]
+    pages = [delegations.page(tx, visit.act, visit.console.terms, each, limit=SHOWN)[0] for each in filters]
+    in_use = [standing for page in pages for standing in page]
+    return Question(
+        trail=[("Roles & Actions", "/console/roles"), (role.name, f"/console/roles/{role.slug}")],
+        ids={"role": role.id},
+        possible=not in_use,
+        shown={"role": role, "in_use": in_use, "uses": delegations.using(tx, [role.id], visit.act.now)[role.id]},
     )
 
 
-def _stored(tx: Tx, visit: PageRequest) -> RoleDefinition:
-    return roles.get(tx, visit.act, visit.request.path_params["role"])
+DELETE = Confirmation(
+    path="/roles/{role}/delete",
+    template="roles/delete.html",
+    heading="Delete this role?",
+    button="Delete role",
+    look=_look,
+    change=once(lambda tx, act, visit: service.delete_role(tx, act, visit.named("role"))),
+    after=redirect_to("/console/roles", done="role_deleted"),
+)

@@ -33,16 +33,17 @@ async def listing(visit: PageRequest) -> Response:
     def look(tx: Tx) -> dict[str, Any]:
         found, following = roles.page(tx, visit.act, text=text, after=after, limit=PAGE)
         uses = delegations.using(tx, [role.id for role in found], visit.act.now)
-        return {"roles": found, "following": following, "uses": uses}
+        return {"rows": found, "following": following, "uses": uses}
 
-    return visit.render("roles/list.html", title="Roles & Actions", text=text, cursor=after, **await visit.read(look))
+    seen = await visit.read(look)
+    return visit.render("roles/list.html", title="Roles & Actions", narrowed=text, cursor=after, **seen)
 
 
 async def detail(visit: PageRequest) -> Response:
     """Show one role."""
 
     def look(tx: Tx) -> dict[str, Any]:
-        role = roles.get(tx, visit.act, visit.request.path_params["role"])
+        role = roles.get(tx, visit.act, visit.named("role"))
         live = DelegationFilters(role_id=role.id, state=DelegationState.LIVE)
         held, following = delegations.page(tx, visit.act, visit.console.terms, live, limit=HOLDERS)
         return {

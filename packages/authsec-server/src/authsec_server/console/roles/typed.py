@@ -41,6 +41,12 @@ class TypedRole:
         return [*self.ticked, *(text for _, text in _lines(self.written))]
 
     @property
+    def texts(self) -> dict[str, str]:
+        """Return each field that can be edited as one line of text."""
+        actions = ", ".join(sorted(set(self.actions)))
+        return {"name": self.name, "description": self.description or "nothing", "actions": actions}
+
+    @property
     def begun(self) -> bool:
         """Whether a name or an action is filled in."""
         return bool(self.name or self.actions)

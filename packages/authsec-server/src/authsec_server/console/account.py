@@ -74,7 +74,7 @@ async def change_password(visit: PageRequest) -> Response:
 
 async def end_session(visit: PageRequest) -> Response:
     """End one of the person's sessions."""
-    await visit.change(lambda tx, act: sessions.end(tx, act, visit.request.path_params["session"]))
+    await visit.change(lambda tx, act: sessions.end(tx, act, visit.named("session")))
     return visit.redirect("/console/account", done="session_ended")
 
 

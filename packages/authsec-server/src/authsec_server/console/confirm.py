@@ -1,0 +1,93 @@
+"""Changes that ask for confirmation: a page shows the impact, and its button makes the change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from authsec_server.console.site import Console, PageRequest
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Failure, Invalid
+from authsec_server.principal import Act, Role
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The page before the change. `name` fills the heading, and the last path of `trail` is the way back.
+
+    `ids` are values for the path of the POST: a slug can belong to another object by then. Without `possible`, the
+    page has no button. `shown` is the context of the template.
+    """
+
+    trail: Sequence[tuple[str, str]]
+    name: str = ""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    possible: bool = True
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation(Generic[T]):
+    """A change with its page. `template` extends `confirm.html`; `{}` in `heading` becomes the question's name.
+
+    `look` reads the impact. `change` makes the change, and `after` answers with its result. If the change raises
+    `Invalid` or `Conflict`, the page is shown again.
+    """
+
+    path: str
+    template: str
+    heading: str
+    button: str
+    look: Callable[[Tx, PageRequest], Question]
+    change: Callable[[PageRequest], Awaitable[T]]
+    after: Callable[[PageRequest, T], Response]
+    least: Role = Role.OPERATOR
+    danger: bool = True
+
+    @property
+    def verb(self) -> str:
+        """Return the last segment of the path, such as `disable`."""
+        return self.path.rpartition("/")[2]
+
+    def route(self, console: Console) -> Route:
+        """Return the route of the page and of the change."""
+        return console.page(self.path, self._ask, post=self._do, least=self.least)
+
+    async def _ask(self, visit: PageRequest, problem: Failure | None = None) -> Response:
+        question = await visit.read(lambda tx: self.look(tx, visit))
+        return visit.render(
+            self.template,
+            title=self.heading.format(question.name),
+            problem=problem,
+            confirmation=self,
+            question=question,
+            action="/console" + self.path.format_map({**visit.request.path_params, **question.ids}),
+            **question.shown,
+        )
+
+    async def _do(self, visit: PageRequest) -> Response:
+        try:
+            changed = await self.change(visit)
+        except (Invalid, Conflict) as failure:
+            return await self._ask(visit, failure)
+        return self.after(visit, changed)
+
+
+def once(work: Callable[[Tx, Act, PageRequest], T]) -> Callable[[PageRequest], Awaitable[T]]:
+    """Return a change that is one transaction."""
+
+    async def change(visit: PageRequest) -> T:
+        return await visit.change(lambda tx, act: work(tx, act, visit))
+
+    return change
+
+
+def redirect_to(path: str, *, done: str) -> Callable[[PageRequest, object], Response]:
+    """Return an answer that redirects to the path with a notice. `{api}` in the path is the request's parameter."""
+    return lambda visit, _: visit.redirect(path.format_map(visit.request.path_params), done=done)

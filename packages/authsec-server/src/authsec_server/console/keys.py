@@ -1,0 +1,108 @@
+"""The signing keys: list them, rotate them, and revoke one that may be stolen."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.console.confirm import Confirmation, Question, redirect_to
+from authsec_server.console.site import Console, PageRequest
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.keys import service as keys
+from authsec_server.keys.key_ring import STAYS_PUBLISHED
+from authsec_server.keys.model import KeyState, SigningKey, activation_wait, key_in, may_activate
+from authsec_server.principal import Role
+
+TRAIL = [("Keys", "/console/keys")]
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """Return the routes of signing keys."""
+    return [console.page("/keys", listing), ROTATE.route(console), REVOKE.route(console)]
+
+
+async def listing(visit: PageRequest) -> Response:
+    """List all signing keys, including former ones."""
+    every = await visit.read(lambda tx: keys.every(tx, visit.act))
+    return visit.render(
+        "keys/list.html",
+        title="Keys",
+        keys=every,
+        max_age=visit.console.settings.signing_key_max_age,
+        kept=STAYS_PUBLISHED.total_seconds(),
+    )
+
+
+def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
+    """Return the effect of a rotation, and whether verifiers had time to load the next key."""
+    every = keys.every(tx, visit.act)
+    active, prepared = key_in(every, KeyState.ACTIVE), key_in(every, KeyState.PREPARED)
+    return Question(
+        trail=TRAIL,
+        possible=active is not None and prepared is not None,
+        shown={
+            "active": active,
+            "prepared": prepared,
+            "kept": STAYS_PUBLISHED.total_seconds(),
+            "ready": prepared is not None and may_activate(prepared, visit.act.now),
+            "wait": _wait(prepared, visit),
+        },
+    )
+
+
+async def _rotate(visit: PageRequest) -> None:
+    """Activate the prepared key. Its successor is generated before the transaction, because that takes long."""
+    custodian, force = visit.console.custodian, visit.form.ticked("force")
+    fresh = await run_in_threadpool(custodian.make)
+    await visit.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=force))
+
+
+def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
+    """Return the impact of revoking the key, and the key that replaces it."""
+    key, prepared = keys.get(tx, visit.act, visit.named("kid")), key_in(keys.published(tx), KeyState.PREPARED)
+    return Question(
+        trail=TRAIL,
+        possible=key.state is not KeyState.REVOKED,
+        shown={
+            "key": key,
+            "next": prepared,
+            "wait": _wait(prepared, visit),
+            "what": consequences.of_key(tx, visit.act, key.kid),
+        },
+    )
+
+
+def _wait(prepared: SigningKey | None, visit: PageRequest) -> float:
+    return activation_wait(prepared, visit.act.now).total_seconds() if prepared else 0
+
+
+async def _revoke(visit: PageRequest) -> None:
+    custodian, kid, reason = visit.console.custodian, visit.named("kid"), visit.form.text("reason")
+    fresh = await run_in_threadpool(custodian.make_two)
+    await visit.change(lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=reason))
+    await run_in_threadpool(custodian.let_go)
+
+
+ROTATE = Confirmation(
+    path="/keys/rotate",
+    template="keys/rotate.html",
+    heading="Rotate the signing key?",
+    button="Rotate",
+    danger=False,
+    least=Role.ADMIN,
+    look=_look_at_rotation,
+    change=_rotate,
+    after=redirect_to("/console/keys", done="key_rotated"),
+)
+REVOKE = Confirmation(
+    path="/keys/{kid}/revoke",
+    template="keys/revoke.html",
+    heading="Revoke this signing key?",
+    button="Revoke for good",
+    least=Role.ADMIN,
+    look=_look_at_revocation,
+    change=_revoke,
+    after=redirect_to("/console/keys", done="key_revoked"),
+)
