@@ -21,7 +21,11 @@ def read(kind: type[T], row: Row[Any], **others: Any) -> T:
     A NULL is an empty text where the field is a `str`. Texts become enums, and JSON lists become tuples, as the
     fields say.
     """
-    values = row._mapping
+    return read_values(kind, row._mapping, **others)
+
+
+def read_values(kind: type[T], values: Mapping[str, Any], **others: Any) -> T:
+    """Return a dataclass as `read` does, with values that are not all columns: of a JSON column, or of two rows."""
     for name, convert in _readers(cast("Hashable", kind)):
         if name not in others and name in values:
             others[name] = convert(values[name])
