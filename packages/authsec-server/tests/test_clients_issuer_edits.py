@@ -12,7 +12,7 @@ from authsec_server.clients.model import Client
 from authsec_server.clients.proof_status import ProofState, proof_status
 from authsec_server.db import Database
 from authsec_server.issuers import service as issuers
-from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerEdit
+from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act
 from selector_proofs import OURS, actions, cluster, onboard, our_spire
 
@@ -21,14 +21,13 @@ ASKED = {"api_server": "https://10.0.0.1:6443", "credentials": "token", "pod_loo
 
 
 def edit(database: Database, act: Act, trusted_issuer: TrustedIssuer, **what: Any) -> TrustedIssuer:
-    changes = TrustedIssuerEdit(**what)
     return database.change(
         lambda tx: bindings.edit_trusted_issuer(
             tx,
             act,
             trusted_issuer.id,
             revision=trusted_issuer.revision,
-            changes=changes,
+            changes=what,
             trust_domain=OURS,
             may_look_up=True,
         )

@@ -11,12 +11,17 @@ from typing import Any
 
 import pytest
 from authsec_server.issuers.cluster_client import AT_ONCE, QUIET_SECONDS, ClusterApis
-from authsec_server.issuers.model import ClusterApi, Lookup, LookupState, LookupUnavailable
+from authsec_server.issuers.model import Lookup, LookupState, LookupUnavailable
 from authsec_server.outbound import Answer, FailureReason, OutboundFailed
 from workload_evidence import NOW, kubernetes
 
-CLUSTER = ClusterApi(url="https://10.0.0.1", credentials="token", reviews=True, pods=True)
-TRUSTED_ISSUER = replace(kubernetes().trusted_issuer, cluster=CLUSTER)
+TRUSTED_ISSUER = replace(
+    kubernetes().trusted_issuer,
+    api_server="https://10.0.0.1",
+    credentials="token",
+    token_review=True,
+    pod_lookup=True,
+)
 POD = b'{"kind": "Pod"}'
 
 

@@ -16,7 +16,6 @@ from authsec_server.attestation.model import Evidence, Proved, Scheme
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.failures import Unavailable
-from authsec_server.issuers.model import ClusterApi
 from authsec_server.tokens.preview import preview
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,12 +299,10 @@ def test_an_api_server_with_another_certificate_is_not_believed(house: House, se
 
 def test_without_a_way_to_ask_nothing_is_proved() -> None:
     its = kubernetes()
-    its.trusted_issuer = replace(
-        its.trusted_issuer, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True)
-    )
+    its.trusted_issuer = replace(its.trusted_issuer, api_server="https://10.0.0.1", credentials="t", token_review=True)
     with pytest.raises(Unavailable):
         ask(its.token(), [its], proof(its, *BY_TOKEN))
-    its.trusted_issuer = replace(its.trusted_issuer, cluster=ClusterApi(url="https://10.0.0.1", credentials="t"))
+    its.trusted_issuer = replace(its.trusted_issuer, token_review=False)
     assert isinstance(ask(its.token(), [its], proof(its, *BY_TOKEN)), Proved)
 
 
@@ -340,7 +337,7 @@ def test_no_pod_that_lacks_one_registered_selector_ever_gets_in(
 ) -> None:
     its = kubernetes()
     its.trusted_issuer = replace(
-        its.trusted_issuer, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True, pods=looked_up)
+        its.trusted_issuer, api_server="https://10.0.0.1", credentials="t", token_review=True, pod_lookup=looked_up
     )
     metadata = {"labels": labels, "ownerReferences": [{"kind": "ReplicaSet", "name": owner}]}
     apis: Any = Says(pod(metadata, {"containers": containers, "initContainers": []}))

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.outlook import Outlook, foresee
-from authsec_server.issuers.model import ClusterApi
 from pages import get, post
 from starlette.testclient import TestClient
 from workload_evidence import EC, kubernetes, spire
@@ -23,7 +22,7 @@ CLUSTER, OUR_SPIRE, FOREIGN = (
     spire("foreign").trusted_issuer,
 )
 LOOKING = replace(
-    kubernetes("looking").trusted_issuer, cluster=ClusterApi(url="https://k8s.example", credentials="k8s", pods=True)
+    kubernetes("looking").trusted_issuer, api_server="https://k8s.example", credentials="k8s", pod_lookup=True
 )
 NS = Selector(key="k8s:ns", value="production")
 LABEL = Selector(key="k8s:pod-label:app", value="support")

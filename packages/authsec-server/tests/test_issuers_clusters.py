@@ -14,7 +14,6 @@ from authsec_server.issuers.model import (
     ProposedTrustedIssuer,
     Provenance,
     TrustedIssuer,
-    TrustedIssuerEdit,
     provable,
     provenance,
     shown_provenance,
@@ -45,7 +44,7 @@ def trusted_issuer(**what: Any) -> TrustedIssuer:
 
 
 def after(before: TrustedIssuer, **changes: Any) -> TrustedIssuer:
-    return replace(before, **edited(before, TrustedIssuerEdit(**changes)))
+    return replace(before, **edited(before, changes))
 
 
 def test_a_cluster_with_its_api_server(peers: Any) -> None:
@@ -146,8 +145,7 @@ def test_tokens_end_where_what_proved_them_may_no_longer(
     asked = ProposedTrustedIssuer(**{**CLUSTER, **ASKED, **what})
     made = estate.do(lambda tx, act: service.create(tx, act, asked, may_look_up=True))
     assert estate.see(lambda tx, act: service.get(tx, act, made.id)) == made
-    wanted = TrustedIssuerEdit(**changes)
-    estate.do(lambda tx, act: service.edit(tx, act, made.id, revision=1, changes=wanted, may_look_up=True))
+    estate.do(lambda tx, act: service.edit(tx, act, made.id, revision=1, changes=changes, may_look_up=True))
     assert [subject for kind, subject, _ in estate.endings() if kind is SubjectKind.TRUSTED_ISSUER] == [made.id] * ends
 
 

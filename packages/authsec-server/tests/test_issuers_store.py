@@ -11,6 +11,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.issuers.model import KeptKeys, ProposedTrustedIssuer, TrustedIssuer
 from authsec_server.issuers.store import issuers, keys
 from authsec_server.issuers.validation import checked
+from sqlalchemy import update
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ID = "0b5c1f8e-6f1b-4c43-9a52-3f1c3f3f0a11"
@@ -59,6 +60,12 @@ def nothing(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
 def test_a_trusted_issuer_is_read_as_it_was_written(database: Database, trusted_issuer: TrustedIssuer) -> None:
     assert database.read(lambda tx: issuers.find(tx.connection, "ci")) == trusted_issuer
     assert database.read(lambda tx: issuers.by_ids(tx.connection, [ID, "other"])) == {ID: trusted_issuer}
+
+
+def test_a_term_that_an_older_row_lacks_has_its_default(database: Database, trusted_issuer: TrustedIssuer) -> None:
+    older = {"keys_from": "discovery", "claims": dict(trusted_issuer.claims)}
+    database.append(lambda tx: tx.connection.execute(update(issuers.trusted_issuers).values(configuration=older)))
+    assert database.read(lambda tx: issuers.find(tx.connection, "ci")) == trusted_issuer
 
 
 def test_the_last_set_is_kept_and_an_older_one_does_not_replace_it(

@@ -87,6 +87,15 @@ def test_by_password(entrance: Entrance) -> None:
     assert found.last_sign_in_at == entrance.clock.at
 
 
+def test_a_change_of_what_was_read_earlier_leaves_the_time_of_the_last_sign_in(entrance: Entrance) -> None:
+    read = entrance.first().administrator
+    entrance.clock.at += timedelta(days=1)
+    act = entrance.act(entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller()))
+    entrance.database.change(lambda tx: administrators.follow_role(tx, act, read, Role.VIEWER))
+    found = entrance.database.read(lambda tx: store.by_id(tx.connection, read.id))
+    assert (found.role, found.last_sign_in_at) == (Role.VIEWER, entrance.clock.at)
+
+
 def test_however_the_keyboard_composes_it(entrance: Entrance) -> None:
     entrance.password = "vi\u00f6let tram kiosk"
     entrance.first()

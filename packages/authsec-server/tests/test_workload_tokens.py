@@ -18,7 +18,6 @@ from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
 from authsec_server.issuers import service as issuers
-from authsec_server.issuers.model import TrustedIssuerEdit
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Place, remedy
 from authsec_server.tokens.issue import Issued
@@ -243,7 +242,7 @@ def test_what_changes_between_proof_and_record_counts(its: Any, change: str) -> 
     acts = {
         "disabled": lambda tx, act: issuers.disable(tx, act, issuer.trusted_issuer.id),
         "edited": lambda tx, act: issuers.edit(
-            tx, act, issuer.trusted_issuer.id, revision=1, changes=TrustedIssuerEdit(name="Other")
+            tx, act, issuer.trusted_issuer.id, revision=1, changes={"name": "Other"}
         ),
         "removed": lambda tx, act: remove_proof(tx, act, client_id),
     }

@@ -19,7 +19,6 @@ from authsec_server.audit.model import EventKind
 from authsec_server.clients import bindings, held_proofs, service
 from authsec_server.db import Tx
 from authsec_server.issuers import service as issuers
-from authsec_server.issuers.model import TrustedIssuerEdit
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from databases import settings_for
@@ -31,9 +30,7 @@ Change = Callable[[Tx, Act, str, Issuer], object]
 
 def edit(tx: Tx, act: Act, issuer: Issuer, **changes: Any) -> object:
     trusted_issuer = issuers.get(tx, act, issuer.trusted_issuer.id)
-    return issuers.edit(
-        tx, act, trusted_issuer.id, revision=trusted_issuer.revision, changes=TrustedIssuerEdit(**changes)
-    )
+    return issuers.edit(tx, act, trusted_issuer.id, revision=trusted_issuer.revision, changes=changes)
 
 
 def take_away(tx: Tx, act: Act, client_id: str, _: Issuer) -> object:

@@ -15,7 +15,7 @@ from authsec_server.db import Database
 from authsec_server.issuers import service
 from authsec_server.issuers.key_cache import KeysState
 from authsec_server.issuers.key_sets import KeySets
-from authsec_server.issuers.model import KeysUnavailable, ProposedTrustedIssuer, TrustedIssuer, TrustedIssuerEdit
+from authsec_server.issuers.model import KeysUnavailable, ProposedTrustedIssuer, TrustedIssuer
 from authsec_server.outbound import OutboundLimits
 from authsec_server.principal import LOCAL_OPERATOR, Act
 
@@ -90,9 +90,9 @@ class Asking:
 
     def edit(self, **what: Any) -> None:
         """Change the trusted issuer."""
-        changes, read = TrustedIssuerEdit(**what), self.trusted_issuer.revision
+        read = self.trusted_issuer.revision
         self.trusted_issuer = self.database.change(
-            lambda tx: service.edit(tx, self.act, self.trusted_issuer.id, revision=read, changes=changes)
+            lambda tx: service.edit(tx, self.act, self.trusted_issuer.id, revision=read, changes=what)
         )
 
     def restart(self, limits: OutboundLimits = OutboundLimits(seconds=2)) -> None:  # noqa: B008 - a frozen value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from authsec_server import naming
@@ -15,7 +15,7 @@ from authsec_server.clients.proofs import platform_of
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.issuers import service as issuers
-from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerEdit, provable
+from authsec_server.issuers.model import TrustedIssuer, provable
 from authsec_server.principal import Act, Role
 
 MOST_AT_ONCE = 500  # each is recorded for itself, under the authority lock
@@ -180,7 +180,7 @@ def edit_trusted_issuer(
     id_or_slug: str,
     *,
     revision: int,
-    changes: TrustedIssuerEdit,
+    changes: Mapping[str, object],
     trust_domain: str = "",
     may_look_up: bool = False,
 ) -> TrustedIssuer:

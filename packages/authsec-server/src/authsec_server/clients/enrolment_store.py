@@ -10,8 +10,8 @@ from sqlalchemy import Column, Connection, ForeignKey, Integer, Row, String, Tab
 
 from authsec_server.audit.model import Named
 from authsec_server.clients.enrolment import Enrolment
+from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.principal import PrincipalKind
 
 enrolments = Table(
     "enrolments",
@@ -30,19 +30,8 @@ enrolments = Table(
 
 def add(connection: Connection, enrolment: Enrolment, code_sha256: str) -> None:
     """Insert the enrolment."""
-    connection.execute(
-        insert(enrolments).values(
-            id=enrolment.id,
-            client_id=enrolment.client_id,
-            code_sha256=code_sha256,
-            hours=enrolment.hours,
-            made_by_kind=enrolment.made_by_kind,
-            made_by_id=enrolment.made_by.id,
-            made_by_name=enrolment.made_by.name,
-            created_at=enrolment.created_at,
-            expires_at=enrolment.expires_at,
-        )
-    )
+    made_by = {"made_by_id": enrolment.made_by.id, "made_by_name": enrolment.made_by.name}
+    connection.execute(insert(enrolments), rows.write(enrolments, enrolment, code_sha256=code_sha256, **made_by))
 
 
 def by_hash(connection: Connection, code_sha256: str) -> Enrolment | None:
@@ -54,8 +43,8 @@ def by_hash(connection: Connection, code_sha256: str) -> Enrolment | None:
 def of_client(connection: Connection, client_id: str, now: datetime) -> list[Enrolment]:
     """List the client's codes that have not expired, oldest first."""
     can_be_used = select(enrolments).where(enrolments.c.client_id == client_id, enrolments.c.expires_at > now)
-    rows = connection.execute(can_be_used.order_by(enrolments.c.created_at, enrolments.c.id))
-    return [_enrolment(row) for row in rows]
+    oldest_first = can_be_used.order_by(enrolments.c.created_at, enrolments.c.id)
+    return [_enrolment(row) for row in connection.execute(oldest_first)]
 
 
 def remove(connection: Connection, enrolment_id: str) -> bool:
@@ -79,12 +68,4 @@ def forget(connection: Connection, now: datetime) -> None:
 
 
 def _enrolment(row: Row[Any]) -> Enrolment:
-    return Enrolment(
-        id=row.id,
-        client_id=row.client_id,
-        hours=row.hours,
-        made_by_kind=PrincipalKind(row.made_by_kind),
-        made_by=Named(id=row.made_by_id, name=row.made_by_name),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-    )
+    return rows.read(Enrolment, row, made_by=Named(id=row.made_by_id, name=row.made_by_name))

@@ -6,33 +6,21 @@ A missing member takes its default: the document defines each named thing comple
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.clients.shapes import ClientDescriptionBody
+from authsec_server.issuers.shapes import TrustedIssuerTermsBody
 from authsec_server.web.bodies import Body
 
 
-class TrustedIssuerShape(Body):
+class TrustedIssuerShape(TrustedIssuerTermsBody):
     """A trusted issuer in a document. The members have the same meaning as in the admin API."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
     kind: Literal["kubernetes", "spiffe", "oidc"]
-    issuer: str = Field(description="The `iss` of its tokens to the letter; of SPIFFE, the trust domain.")
     keys_from: Literal["discovery", "url", "given"]
-    keys_url: str = ""
-    given_keys: dict[str, Any] | None = Field(default=None, repr=False, description="A JWK Set, of public keys.")
-    ca: str = Field(default="", description="Certificates (PEM) that alone count when its keys are fetched.")
-    audience: str = ""
-    claims: dict[str, str] = Field(default_factory=dict, description="Selector: claim, of an OpenID Connect issuer.")
-    preset: str = Field(default="", description="Claims of a well-known issuer: github, gitlab, google, azure.")
-    api_server: str = ""
-    api_ca: str = ""
-    credentials: str = Field(default="", description="The name of a file on the server; never what it holds.")
-    token_review: bool = False
-    pod_lookup: bool = False
     enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from sqlalchemy import JSON, Row, Table
+from sqlalchemy import JSON, Row, RowMapping, Table
 
 T = TypeVar("T")
 _Convert = Callable[[Any], Any]
@@ -21,7 +21,11 @@ def read(kind: type[T], row: Row[Any], **others: Any) -> T:
     A NULL is an empty text where the field is a `str`. Texts become enums, and JSON lists become tuples, as the
     fields say.
     """
-    values = row._mapping
+    return read_values(kind, row._mapping, **others)
+
+
+def read_values(kind: type[T], values: Mapping[str, Any] | RowMapping, **others: Any) -> T:
+    """Return a dataclass as `read` does, with values that are not all columns: of a JSON column, or of two rows."""
     for name, convert in _readers(cast("Hashable", kind)):
         if name not in others and name in values:
             others[name] = convert(values[name])

@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol, cast
 
-from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.issuers import model, service
+from authsec_server.issuers import service
 from authsec_server.issuers.cluster_client import ClusterApis, require_answers
-from authsec_server.issuers.model import KeysFrom, TrustedIssuer, TrustedIssuerKind, looks_up_pods, provable
+from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuer, plain_terms, provable
+from authsec_server.issuers.shapes import TrustedIssuerChanges, TrustedIssuerTermsBody, TrustedIssuerTermsShown
 from authsec_server.principal import Act, Role
-from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
 
-class TrustedIssuerShown(TypedDict):
+class TrustedIssuerShown(TrustedIssuerTermsShown):
     """A trusted issuer as the admin API returns it. `token_audience` is the audience that its tokens must have."""
 
     id: str
     slug: str
-    name: str
-    kind: TrustedIssuerKind
-    issuer: str
-    keys_from: KeysFrom
-    keys_url: str | None
-    given_keys: dict[str, Any] | None
-    ca: str | None
-    audience: str | None
     token_audience: str
-    claims: dict[str, str]
-    api_server: str | None
-    api_ca: str | None
-    credentials: str | None
-    token_review: bool
-    pod_lookup: bool
     proves: list[str]
     enabled: bool
     created_at: str
@@ -53,24 +37,12 @@ class TrustedIssuerShown(TypedDict):
 
 def as_json(trusted_issuer: TrustedIssuer, issuer: str) -> TrustedIssuerShown:
     """Convert the trusted issuer to JSON. `issuer` is this authority's own issuer."""
+    terms = {name: None if value == "" else value for name, value in plain_terms(trusted_issuer).items()}
     return {
         "id": trusted_issuer.id,
         "slug": trusted_issuer.slug,
-        "name": trusted_issuer.name,
-        "kind": trusted_issuer.kind,
-        "issuer": trusted_issuer.issuer,
-        "keys_from": trusted_issuer.keys_from,
-        "keys_url": trusted_issuer.keys_url or None,
-        "given_keys": dict(trusted_issuer.given_keys) if trusted_issuer.given_keys else None,
-        "ca": trusted_issuer.ca or None,
-        "audience": trusted_issuer.audience or None,
+        **cast("TrustedIssuerTermsShown", terms),
         "token_audience": trusted_issuer.audience or issuer,
-        "claims": dict(trusted_issuer.claims),
-        "api_server": trusted_issuer.cluster.url if trusted_issuer.cluster else None,
-        "api_ca": (trusted_issuer.cluster.ca if trusted_issuer.cluster else "") or None,
-        "credentials": trusted_issuer.cluster.credentials if trusted_issuer.cluster else None,
-        "token_review": trusted_issuer.cluster is not None and trusted_issuer.cluster.reviews,
-        "pod_lookup": looks_up_pods(trusted_issuer),
         "proves": list(provable(trusted_issuer)),
         "enabled": trusted_issuer.enabled,
         "created_at": rfc3339(trusted_issuer.created_at),
@@ -97,49 +69,16 @@ class EditTrustedIssuer(Protocol):
         /,
         *,
         revision: int,
-        changes: model.TrustedIssuerEdit,
+        changes: Mapping[str, object],
         may_look_up: bool,
     ) -> TrustedIssuer: ...
 
 
-class NewTrustedIssuer(Body):
+class NewTrustedIssuer(TrustedIssuerTermsBody):
     """Request to register a trusted issuer."""
 
     name: str
-    kind: str
-    issuer: str
-    keys_from: str
     slug: str | None = None
-    keys_url: str = ""
-    given_keys: dict[str, Any] | None = Field(default=None, repr=False)  # somebody will paste private ones
-    ca: str = ""
-    audience: str = ""
-    claims: dict[str, str] = Field(default_factory=dict)
-    preset: str = ""
-    api_server: str = ""
-    api_ca: str = ""
-    credentials: str = ""
-    token_review: bool = False
-    pod_lookup: bool = False
-
-
-class TrustedIssuerChanges(Changes):
-    """Changes to a trusted issuer. `anyway` turns look-ups on even if the cluster does not answer."""
-
-    name: str = LEFT_OUT
-    issuer: str = LEFT_OUT
-    keys_from: str = LEFT_OUT
-    keys_url: str = LEFT_OUT
-    given_keys: dict[str, Any] = LEFT_OUT
-    ca: str = LEFT_OUT
-    audience: str = LEFT_OUT
-    claims: dict[str, str] = LEFT_OUT
-    api_server: str = LEFT_OUT
-    api_ca: str = LEFT_OUT
-    credentials: str = LEFT_OUT
-    token_review: bool = LEFT_OUT
-    pod_lookup: bool = LEFT_OUT
-    anyway: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +103,7 @@ class TrustedIssuerOperations:
     @operation("POST", PATH, "createTrustedIssuer", least=Role.ADMIN, status=201, location=PATH + "/{id}", revised=True)
     async def create(self, call: Call[NewTrustedIssuer]) -> TrustedIssuerShown:
         """Register a trusted issuer."""
-        asked, may = model.ProposedTrustedIssuer(**dict(call.body)), self.cluster_apis.possible
+        asked, may = ProposedTrustedIssuer(**dict(call.body)), self.cluster_apis.possible
         return self._shown(await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may)))
 
     @operation("GET", ONE, "showTrustedIssuer", revised=True)
@@ -180,9 +119,7 @@ class TrustedIssuerOperations:
         request to the cluster. If the cluster does not answer, nothing is saved. With `anyway`, the server does not
         ask the cluster.
         """
-        changes = model.TrustedIssuerEdit(
-            **{name: value for name, value in call.body.given().items() if name != "anyway"}
-        )
+        changes = {name: value for name, value in call.body.given().items() if name != "anyway"}
         if not call.body.anyway:
             before = await call.read(lambda tx, act: service.to_refresh(tx, act, call.of("trusted_issuer")))
             revision = before.revision if call.expected is None else call.expected.revision

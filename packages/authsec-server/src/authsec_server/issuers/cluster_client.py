@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from authsec_server.failures import Conflict
 from authsec_server.issuers import validation
-from authsec_server.issuers.model import Lookup, LookupState, LookupUnavailable, TrustedIssuer, TrustedIssuerEdit
+from authsec_server.issuers.model import Lookup, LookupState, LookupUnavailable, TrustedIssuer
 from authsec_server.outbound import Answer, FailureReason, Outbound, OutboundFailed, OutboundLimits
 
 MAX_BYTES = 16_384
@@ -293,7 +293,7 @@ def _pod(answer: Answer) -> Mapping[str, Any] | None:
 
 
 def require_answers(
-    cluster_apis: ClusterApis, trusted_issuer: TrustedIssuer, *, revision: int, changes: TrustedIssuerEdit
+    cluster_apis: ClusterApis, trusted_issuer: TrustedIssuer, *, revision: int, changes: Mapping[str, object]
 ) -> None:
     """Raise `Conflict` if the cluster would not answer after these changes, or `Invalid` for wrong changes.
 

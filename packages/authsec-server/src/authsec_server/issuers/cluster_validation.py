@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from authsec_server.failures import Invalid
 from authsec_server.issuers.addresses import parse_url
-from authsec_server.issuers.model import ClusterApi, ProposedTrustedIssuer, TrustedIssuerEdit, TrustedIssuerKind
+from authsec_server.issuers.model import ClusterApi, ProposedTrustedIssuer, TrustedIssuerKind
 from authsec_server.naming import quoted
 
 MAX_PEM = 32 * 1024
@@ -59,37 +59,23 @@ _BOTH = (
 )
 
 
-def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> ClusterApi | None:
-    """Return the requested API server, or None. Raises `Invalid`: only clusters have an API server."""
+def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict[str, Any]:
+    """Return the verified terms of the API server, by name. Raises `Invalid`: only clusters have an API server."""
     given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
     switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
     if not given and not switched:
-        return None
+        return {}
     if kind is not TrustedIssuerKind.KUBERNETES:
         raise Invalid((given + switched)[0], f"A {kind.shown} has no API server to be asked.", "Leave it out.")
     if switched and not given:
         raise Invalid("api_server", *_BOTH)
-    return ClusterApi(
-        url=_url(asked.api_server),
-        ca=parse_ca(asked.api_ca, "api_ca"),
-        credentials=_file_name(asked.credentials),
-        reviews=asked.token_review,
-        pods=asked.pod_lookup,
-    )
-
-
-def cluster_edited(cluster: ClusterApi | None, changes: TrustedIssuerEdit) -> dict[str, Any]:
-    """Combine the edit with the present values, as fields of a request to register a trusted issuer."""
-    gone = changes.api_server == ""
-    stays = {
-        "api_server": cluster.url if cluster else "",
-        "api_ca": cluster.ca if cluster and changes.api_server in {None, cluster.url} else "",
-        "credentials": cluster.credentials if cluster and not gone else "",
-        "token_review": cluster is not None and cluster.reviews and not gone,
-        "pod_lookup": cluster is not None and cluster.pods and not gone,
+    return {
+        "api_server": _url(asked.api_server),
+        "api_ca": parse_ca(asked.api_ca, "api_ca"),
+        "credentials": _file_name(asked.credentials),
+        "token_review": asked.token_review,
+        "pod_lookup": asked.pod_lookup,
     }
-    asked = {name: getattr(changes, name) for name in stays}
-    return {name: stays[name] if value is None else value for name, value in asked.items()}
 
 
 def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:

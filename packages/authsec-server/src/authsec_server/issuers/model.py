@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -108,33 +108,84 @@ class ClusterApi:
         return self.reviews or self.pods
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedIssuer:
-    """An issuer whose tokens prove selectors. `issuer` is the exact `iss` of its tokens, or a SPIFFE trust domain.
+CLUSTER_TERMS: Mapping[str, str] = {
+    "api_server": "url",
+    "api_ca": "ca",
+    "credentials": "credentials",
+    "token_review": "reviews",
+    "pod_lookup": "pods",
+}
+"""The terms of a trusted issuer about its cluster, and their fields of `ClusterApi`."""
 
-    `audience` must be the only audience of its tokens; empty means this authority's own issuer. `claims` maps
-    selectors to claims of an OpenID Connect issuer: `github:repository` → `repository`. `ca` has the only
-    certificates (PEM) for fetching its keys; if empty, the certificates of the settings are used. `cluster` is
-    the API server of a Kubernetes cluster, if this server may ask it.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuerTerms:
+    """The fields of a trusted issuer that a person sets.
+
+    `issuer` is the exact `iss` of its tokens, or a SPIFFE trust domain. `ca` has the only certificates (PEM) for
+    fetching its keys; if empty, the certificates of the settings are used. `audience` must be the only audience of
+    its tokens; empty means this authority's own issuer. `claims` maps selectors to claims of an OpenID Connect
+    issuer: `github:repository` → `repository`. `api_server` and the fields after it are those of `ClusterApi`.
     """
 
-    id: str
-    slug: str
     name: str
-    kind: TrustedIssuerKind
+    kind: str
     issuer: str
-    keys_from: KeysFrom
+    keys_from: str
     keys_url: str = ""
-    given_keys: Mapping[str, Any] | None = field(default=None, hash=False)  # a JWK Set (RFC 7517 section 5)
+    given_keys: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)  # somebody pastes private ones
     ca: str = ""
     audience: str = ""
     claims: Mapping[str, str] = field(default_factory=dict, hash=False)
-    cluster: ClusterApi | None = None
+    api_server: str = ""
+    api_ca: str = ""
+    credentials: str = ""
+    token_review: bool = False
+    pod_lookup: bool = False
+
+
+TERMS = tuple(each.name for each in fields(TrustedIssuerTerms))
+"""The names of the terms.
+
+Everywhere else they are read from here: `validation` has the checks, `shapes` the JSON types, and the console's
+template `issuers/form.html` and the command line the inputs. The store puts a term without a column into
+`configuration`.
+"""
+EDITABLE = tuple(name for name in TERMS if name != "kind")
+"""The terms that an edit can change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuer(TrustedIssuerTerms):
+    """An issuer whose tokens prove selectors, with verified terms."""
+
+    id: str
+    slug: str
+    kind: TrustedIssuerKind
+    keys_from: KeysFrom
     enabled: bool = True
     created_at: datetime
     revision: int = 1
     changed_at: datetime | None = None
     changed_by: str = ""
+
+    @property
+    def cluster(self) -> ClusterApi | None:
+        """Return the API server of a Kubernetes cluster, if this server may ask it."""
+        if not self.api_server:
+            return None
+        return ClusterApi(**{its: getattr(self, name) for name, its in CLUSTER_TERMS.items()})
+
+
+def plain_terms(trusted_issuer: TrustedIssuer) -> dict[str, Any]:
+    """Return the terms as JSON, by name."""
+    return {name: _plain(getattr(trusted_issuer, name)) for name in TERMS}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.value if isinstance(value, StrEnum) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,49 +268,12 @@ def provable(trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProposedTrustedIssuer:
-    """Unverified request to register a trusted issuer, with the same terms as the registered one.
+class ProposedTrustedIssuer(TrustedIssuerTerms):
+    """Unverified request to register a trusted issuer.
 
     Without `slug`, the slug is made from the name. `preset` names the claims of a well-known issuer (`PRESETS`),
-    and `claims` are added to them. `api_server` and the fields after it become `cluster`.
+    and `claims` are added to them.
     """
 
-    name: str
-    kind: str
-    issuer: str
-    keys_from: str
     slug: str | None = None
-    keys_url: str = ""
-    given_keys: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)  # somebody pastes private ones
-    ca: str = ""
-    audience: str = ""
-    claims: Mapping[str, str] = field(default_factory=dict, hash=False)
     preset: str = ""
-    api_server: str = ""
-    api_ca: str = ""
-    credentials: str = ""
-    token_review: bool = False
-    pod_lookup: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedIssuerEdit:
-    """Request to edit a trusted issuer. None leaves a field unchanged.
-
-    Another `keys_from` deletes the old URL, keys and certificates, unless the request contains new ones. Another
-    `api_server` deletes the certificates for the old one in the same way.
-    """
-
-    name: str | None = None
-    issuer: str | None = None
-    keys_from: str | None = None
-    keys_url: str | None = None
-    given_keys: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
-    ca: str | None = None
-    audience: str | None = None
-    claims: Mapping[str, str] | None = field(default=None, hash=False)
-    api_server: str | None = None
-    api_ca: str | None = None
-    credentials: str | None = None
-    token_review: bool | None = None
-    pod_lookup: bool | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from authsec_server import naming
@@ -13,7 +13,14 @@ from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.issuers import validation
 from authsec_server.issuers.cluster_validation import cluster_detail, fingerprints
 from authsec_server.issuers.jwks import read_key_set
-from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuer, TrustedIssuerEdit, TrustedIssuerKind
+from authsec_server.issuers.model import (
+    CLUSTER_TERMS,
+    EDITABLE,
+    ProposedTrustedIssuer,
+    TrustedIssuer,
+    TrustedIssuerKind,
+    plain_terms,
+)
 from authsec_server.issuers.store import issuers, keys
 from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import changed, edit_detail, require_current
@@ -43,7 +50,7 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
 
 
 def edit(
-    tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: TrustedIssuerEdit, may_look_up: bool = False
+    tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[str, object], may_look_up: bool = False
 ) -> TrustedIssuer:
     """Edit the trusted issuer. `revision` is the revision that the editor has read.
 
@@ -234,14 +241,11 @@ def _fixed(trusted_issuer: TrustedIssuer) -> dict[str, object]:
 
 
 def _as_edited(trusted_issuer: TrustedIssuer) -> dict[str, object]:
+    """Return the editable fields for the audit log, which names keys and certificates by their sums."""
+    its = plain_terms(trusted_issuer)
     return {
-        "name": trusted_issuer.name,
-        "issuer": trusted_issuer.issuer,
-        "keys_from": trusted_issuer.keys_from,
-        "keys_url": trusted_issuer.keys_url,
+        **{name: its[name] for name in EDITABLE if name != "ca" and name not in CLUSTER_TERMS},
         "given_keys": validation.given_keys(trusted_issuer),
         "ca_sha256": fingerprints(trusted_issuer.ca),
-        "audience": trusted_issuer.audience,
-        "claims": dict(trusted_issuer.claims),
         "cluster": cluster_detail(trusted_issuer.cluster),
     }

@@ -12,14 +12,15 @@ from authsec_server import naming
 from authsec_server.failures import Invalid
 from authsec_server.issuers.addresses import parse_audience, parse_issuer, parse_url
 from authsec_server.issuers.claims import parse_claims
-from authsec_server.issuers.cluster_validation import cluster_edited, parse_ca, parse_cluster
+from authsec_server.issuers.cluster_validation import parse_ca, parse_cluster
 from authsec_server.issuers.jwks import UnusableKeys, as_document, read_key_set
 from authsec_server.issuers.model import (
+    CLUSTER_TERMS,
+    EDITABLE,
     ClusterApi,
     KeysFrom,
     ProposedTrustedIssuer,
     TrustedIssuer,
-    TrustedIssuerEdit,
     TrustedIssuerKind,
 )
 
@@ -43,32 +44,36 @@ def checked(asked: ProposedTrustedIssuer, *, id: str, now: datetime) -> TrustedI
         ca=_ca(keys_from, asked.ca),
         audience=parse_audience(asked.audience),
         claims=parse_claims(kind, asked.claims, asked.preset),
-        cluster=parse_cluster(kind, asked),
         created_at=now,
+        **parse_cluster(kind, asked),
     )
 
 
-def edited(trusted_issuer: TrustedIssuer, changes: TrustedIssuerEdit) -> dict[str, Any]:
-    """Return the values of the trusted issuer after these changes, for `revisions.changed`. Raises `Invalid`."""
-    stays = changes.keys_from is None or changes.keys_from == trusted_issuer.keys_from
-    asked = ProposedTrustedIssuer(
-        name=_kept(trusted_issuer.name, changes.name),
-        kind=trusted_issuer.kind,
-        issuer=_kept(trusted_issuer.issuer, changes.issuer),
-        keys_from=_kept(str(trusted_issuer.keys_from), changes.keys_from),
-        slug=trusted_issuer.slug,
-        keys_url=_kept(trusted_issuer.keys_url if stays else "", changes.keys_url),
-        given_keys=(trusted_issuer.given_keys if stays else None) if changes.given_keys is None else changes.given_keys,
-        ca=_kept(trusted_issuer.ca if stays else "", changes.ca),
-        audience=_kept(trusted_issuer.audience, changes.audience),
-        claims=trusted_issuer.claims if changes.claims is None else changes.claims,
-        **cluster_edited(trusted_issuer.cluster, changes),
-    )
+def edited(trusted_issuer: TrustedIssuer, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the terms of the trusted issuer after these changes, for `revisions.changed`. Raises `Invalid`.
+
+    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are. But another `keys_from`
+    deletes the old URL, keys and certificates, unless the changes contain new ones. Another `api_server` deletes the
+    certificates for the old one in the same way, and an empty one deletes all that belongs to it.
+    """
+    replaced = _replaced(trusted_issuer, changes)
+    stays = {name: getattr(trusted_issuer, name) for name in EDITABLE if name not in replaced}
+    asked = ProposedTrustedIssuer(kind=trusted_issuer.kind, slug=trusted_issuer.slug, **{**stays, **changes})
     made = checked(asked, id=trusted_issuer.id, now=trusted_issuer.created_at)
-    return {name: getattr(made, name) for name in _EDITABLE}
+    return {name: getattr(made, name) for name in EDITABLE}
 
 
-_EDITABLE = ("name", "issuer", "keys_from", "keys_url", "given_keys", "ca", "audience", "claims", "cluster")
+def _replaced(trusted_issuer: TrustedIssuer, changes: Mapping[str, Any]) -> set[str]:
+    """Return the fields whose present values belong to an origin of keys, or an API server, that the edit replaces."""
+    replaced = set()
+    if changes.get("keys_from", trusted_issuer.keys_from) != trusted_issuer.keys_from:
+        replaced |= {"keys_url", "given_keys", "ca"}
+    api_server = changes.get("api_server", trusted_issuer.api_server)
+    if api_server != trusted_issuer.api_server:
+        replaced |= {"api_ca"}
+    if not api_server:
+        replaced |= CLUSTER_TERMS.keys()
+    return replaced
 
 
 def _kind(text: str) -> TrustedIssuerKind:
@@ -125,10 +130,6 @@ def _ca(keys_from: KeysFrom, text: str) -> str:
     if keys_from is KeysFrom.GIVEN and text.strip():
         raise Invalid("ca", "Keys that are given are not fetched, so no certificates count.", "Leave them out.")
     return parse_ca(text)
-
-
-def _kept(present: str, given: str | None) -> str:
-    return present if given is None else given
 
 
 _NOT_ASKED = ClusterApi(url="", credentials="")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -12,7 +11,6 @@ from sqlalchemy import (
     Connection,
     Index,
     LargeBinary,
-    Row,
     String,
     Table,
     Text,
@@ -22,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.keys.model import OVER, KeyState, SealedKey, SigningKey
 
@@ -65,34 +64,27 @@ sealing_key_lists = Table(
 
 def add(connection: Connection, key: SigningKey, sealed: bytes) -> None:
     """Insert the key with its sealed private part."""
-    connection.execute(
-        insert(signing_keys).values(
-            kid=key.kid,
-            public_jwk=dict(key.public_jwk),
-            sealed_private=sealed,
-            created_at=key.created_at,
-            **_standing(key),
-        )
-    )
+    connection.execute(insert(signing_keys), rows.write(signing_keys, key, sealed_private=sealed))
 
 
 def move(connection: Connection, key: SigningKey) -> None:
     """Save the key's new state; delete the private part of a key that is gone or revoked."""
-    values = _standing(key) | ({"sealed_private": None} if key.state in OVER else {})
-    connection.execute(update(signing_keys).where(signing_keys.c.kid == key.kid).values(values))
+    private = {"sealed_private": None} if key.state in OVER else {}
+    statement = update(signing_keys).where(signing_keys.c.kid == key.kid)
+    connection.execute(statement, rows.write(signing_keys, key, **private))
 
 
 def in_states(connection: Connection, states: Collection[KeyState]) -> list[SigningKey]:
     """List the keys in these states, newest first."""
     statement = select(signing_keys).where(signing_keys.c.state.in_(states))
     ordered = statement.order_by(signing_keys.c.created_at.desc(), signing_keys.c.kid)
-    return [_signing_key(row) for row in connection.execute(ordered)]
+    return [rows.read(SigningKey, row) for row in connection.execute(ordered)]
 
 
 def find(connection: Connection, kid: str) -> SigningKey | None:
     """Find the key with this name, in any state."""
     row = connection.execute(select(signing_keys).where(signing_keys.c.kid == kid)).one_or_none()
-    return None if row is None else _signing_key(row)
+    return None if row is None else rows.read(SigningKey, row)
 
 
 def active_kid(connection: Connection) -> str | None:
@@ -109,22 +101,19 @@ def sealed(connection: Connection, kid: str) -> bytes | None:
 def all_sealed(connection: Connection) -> dict[str, bytes]:
     """Return every sealed private part, by the key's name."""
     statement = select(signing_keys.c.kid, signing_keys.c.sealed_private)
-    rows = connection.execute(statement.where(signing_keys.c.sealed_private.is_not(None)))
-    return {row.kid: row.sealed_private for row in rows}
+    found = connection.execute(statement.where(signing_keys.c.sealed_private.is_not(None)))
+    return {row.kid: row.sealed_private for row in found}
 
 
 def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:
     """Insert a key that signs heads: of the feed (`feed_keys`) or of the audit log's log (`sealing_keys`)."""
-    connection.execute(insert(table).values(kid=key.kid, sealed_private=key.sealed, created_at=key.created_at))
+    connection.execute(insert(table), rows.write(table, key, sealed_private=key.sealed))
 
 
 def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
     """List the keys of the table, oldest first. Keys of the same time have the same order on every server."""
     ordered = select(table).order_by(table.c.created_at, table.c.kid)
-    return [
-        SealedKey(kid=row.kid, sealed=row.sealed_private, created_at=row.created_at)
-        for row in connection.execute(ordered)
-    ]
+    return [rows.read(SealedKey, row, sealed=row.sealed_private) for row in connection.execute(ordered)]
 
 
 def delete_head_keys(connection: Connection, table: Table, kids: Collection[str]) -> list[str]:
@@ -156,24 +145,3 @@ def all_sealing_key_lists(connection: Connection) -> dict[str, str]:
 def has_sealing_key_list(connection: Connection) -> bool:
     """Whether the sealing key of this database is in a file."""
     return connection.execute(select(sealing_key_lists.c.kid).limit(1)).first() is not None
-
-
-def _standing(key: SigningKey) -> dict[str, Any]:
-    return {
-        "state": key.state,
-        "activated_at": key.activated_at,
-        "retired_at": key.retired_at,
-        "publish_until": key.publish_until,
-    }
-
-
-def _signing_key(row: Row[Any]) -> SigningKey:
-    return SigningKey(
-        kid=row.kid,
-        state=KeyState(row.state),
-        public_jwk=row.public_jwk,
-        created_at=row.created_at,
-        activated_at=row.activated_at,
-        retired_at=row.retired_at,
-        publish_until=row.publish_until,
-    )

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.revocations.model import Revocation, Subject, SubjectKind
@@ -178,16 +179,7 @@ def after(connection: Connection, subject_ids: Collection[str], version: int) ->
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[Revocation]:
-    return [
-        Revocation(
-            sequence=row.sequence,
-            subject_kind=SubjectKind(row.subject_kind),
-            subject_id=row.subject_id,
-            version=row.version,
-            at=row.at,
-        )
-        for row in connection.execute(statement)
-    ]
+    return [rows.read(Revocation, row) for row in connection.execute(statement)]
 
 
 feed_followers = Table(

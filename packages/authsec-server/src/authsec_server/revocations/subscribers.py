@@ -11,7 +11,7 @@ from enum import StrEnum
 import anyio
 import structlog
 
-from authsec_server.db import Database, Tx
+from authsec_server.db import Database, Tx, rows
 from authsec_server.revocations import store
 
 FOLLOWS_FOR = timedelta(minutes=2)  # after it was seen last; a stream that stands is noted every minute
@@ -78,8 +78,7 @@ KEPT_FOR = timedelta(days=30)  # that somebody followed once
 
 def seen(tx: Tx, audiences: Collection[str]) -> dict[str, Seen]:
     """Return the follower record of each audience. An audience without a record is left out."""
-    rows = store.followers_of(tx.connection, audiences)
-    return {row.audience: Seen(audience=row.audience, seen_at=row.seen_at, proved_at=row.proved_at) for row in rows}
+    return {row.audience: rows.read(Seen, row) for row in store.followers_of(tx.connection, audiences)}
 
 
 def note(tx: Tx, proved: Mapping[str, bool], now: datetime) -> None:

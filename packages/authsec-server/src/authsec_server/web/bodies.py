@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar, get_type_hints
+from types import NoneType
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 import anyio
@@ -83,14 +84,26 @@ class Changes(Body):
 C = TypeVar("C", bound=Changes)
 
 
-def changes_of(described: type[Any]) -> Callable[[type[C]], type[C]]:
-    """Add the members of this TypedDict to the class of edits below, each as one that may be omitted."""
-    members: dict[str, Any] = {name: (its, LEFT_OUT) for name, its in get_type_hints(described).items()}
+def changes_of(described: type[Any], *, without: Collection[str] = ()) -> Callable[[type[C]], type[C]]:
+    """Add the members of this TypedDict or `Body` to the class of edits below, each as one that may be omitted.
+
+    A member of a `Body` that may be None there may only be omitted here. `without` are members that no edit changes.
+    """
+    if issubclass(described, Body):
+        its = {name: _not_none(member.annotation) for name, member in described.model_fields.items()}
+    else:
+        its = get_type_hints(described)
+    members: dict[str, Any] = {name: (hint, LEFT_OUT) for name, hint in its.items() if name not in without}
 
     def add(kind: type[C]) -> type[C]:
         return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, __module__=kind.__module__, **members)
 
     return add
+
+
+def _not_none(hint: Any) -> Any:
+    others = [each for each in get_args(hint) if each is not NoneType]
+    return others[0] if len(others) == 1 and NoneType in get_args(hint) else hint
 
 
 B = TypeVar("B", bound=Body)

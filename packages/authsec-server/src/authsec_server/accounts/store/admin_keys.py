@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, String, Table, Text, insert, or_, select, update
 
 from authsec_server.accounts.model.admin_keys import AdminKey
+from authsec_server.db import rows
 from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.principal import Role
@@ -28,16 +29,8 @@ admin_keys = Table(
 
 def add(connection: Connection, key: AdminKey, key_sha256: str) -> None:
     """Insert the key."""
-    connection.execute(
-        insert(admin_keys).values(
-            id=key.id,
-            name=key.name,
-            role=key.role.name.lower(),
-            key_sha256=key_sha256,
-            created_at=key.created_at,
-            expires_at=key.expires_at,
-        )
-    )
+    row = rows.write(admin_keys, key, role=key.role.name.lower(), key_sha256=key_sha256)
+    connection.execute(insert(admin_keys), row)
 
 
 def set_revoked(connection: Connection, key_id: str, now: datetime) -> None:
@@ -90,12 +83,4 @@ def _first(connection: Connection, column: Column[Any], value: str) -> AdminKey 
 
 
 def _admin_key(row: Row[Any]) -> AdminKey:
-    return AdminKey(
-        id=row.id,
-        name=row.name,
-        role=Role[row.role.upper()],
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        last_used_at=row.last_used_at,
-        revoked_at=row.revoked_at,
-    )
+    return rows.read(AdminKey, row, role=Role[row.role.upper()])

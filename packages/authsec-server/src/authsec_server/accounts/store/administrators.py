@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.db import rows
 from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.principal import Role
@@ -50,33 +51,14 @@ administrators = Table(
 
 def add(connection: Connection, administrator: Administrator) -> None:
     """Insert the administrator, without a password."""
-    connection.execute(
-        insert(administrators).values(
-            id=administrator.id,
-            email=administrator.email,
-            name=administrator.name,
-            role=administrator.role.name.lower(),
-            issuer=administrator.issuer or None,
-            subject=administrator.subject or None,
-            created_at=administrator.created_at,
-        )
-    )
+    connection.execute(insert(administrators), _row_of(administrator))
 
 
 def change(connection: Connection, administrator: Administrator) -> None:
-    """Save the editable fields (address, name, role, disabled) and the author of the change."""
-    statement = update(administrators).where(administrators.c.id == administrator.id)
-    connection.execute(
-        statement.values(
-            email=administrator.email,
-            name=administrator.name,
-            role=administrator.role.name.lower(),
-            disabled_at=administrator.disabled_at,
-            revision=administrator.revision,
-            changed_at=administrator.changed_at,
-            changed_by=administrator.changed_by,
-        )
-    )
+    """Update the row of the administrator. Other functions write the password and the time of the last sign-in."""
+    changed = _row_of(administrator)
+    del changed["last_sign_in_at"]  # somebody may have signed in since it was read
+    connection.execute(update(administrators).where(administrators.c.id == administrator.id), changed)
 
 
 def set_password_hash(connection: Connection, administrator_id: str, password_hash: str | None) -> None:
@@ -169,21 +151,12 @@ def search(connection: Connection, text: str, *, limit: int) -> list[Administrat
 
 def read(row: Row[Any]) -> Administrator:
     """Read the administrator from this row."""
-    return Administrator(
-        id=row.id,
-        email=row.email,
-        name=row.name,
-        role=Role[row.role.upper()],
-        created_at=row.created_at,
-        has_password=row.password_hash is not None,
-        issuer=row.issuer or "",
-        subject=row.subject or "",
-        last_sign_in_at=row.last_sign_in_at,
-        disabled_at=row.disabled_at,
-        revision=row.revision,
-        changed_at=row.changed_at,
-        changed_by=row.changed_by or "",
-    )
+    role, has_password = Role[row.role.upper()], row.password_hash is not None
+    return rows.read(Administrator, row, role=role, has_password=has_password)
+
+
+def _row_of(administrator: Administrator) -> dict[str, Any]:
+    return rows.write(administrators, administrator, role=administrator.role.name.lower())
 
 
 def _first(connection: Connection, *criteria: ColumnElement[bool]) -> Administrator | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Column, Connection, ForeignKey, Row, String, Table, delete, insert, select, update
+from sqlalchemy import Column, Connection, ForeignKey, String, Table, delete, insert, select, update
 
 from authsec_server.accounts.model.links import Link, LinkPurpose
+from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 
 setup_links = Table(
@@ -26,22 +26,13 @@ setup_links = Table(
 
 def add(connection: Connection, link: Link, code_sha256: str) -> None:
     """Insert the link."""
-    connection.execute(
-        insert(setup_links).values(
-            id=link.id,
-            code_sha256=code_sha256,
-            purpose=link.purpose,
-            administrator_id=link.administrator_id or None,
-            created_at=link.created_at,
-            expires_at=link.expires_at,
-        )
-    )
+    connection.execute(insert(setup_links), rows.write(setup_links, link, code_sha256=code_sha256))
 
 
 def by_hash(connection: Connection, code_sha256: str) -> Link | None:
     """Return the link whose code has this hash."""
     row = connection.execute(select(setup_links).where(setup_links.c.code_sha256 == code_sha256)).first()
-    return None if row is None else _link(row)
+    return None if row is None else rows.read(Link, row)
 
 
 def use(connection: Connection, link_id: str, now: datetime) -> bool:
@@ -77,15 +68,3 @@ def void_all(connection: Connection, now: datetime) -> None:
 def forget(connection: Connection, expired_until: datetime) -> None:
     """Delete the links that expired at `expired_until` or before."""
     connection.execute(delete(setup_links).where(setup_links.c.expires_at <= expired_until))
-
-
-def _link(row: Row[Any]) -> Link:
-    return Link(
-        id=row.id,
-        purpose=LinkPurpose(row.purpose),
-        administrator_id=row.administrator_id or "",
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        used_at=row.used_at,
-        voided_at=row.voided_at,
-    )

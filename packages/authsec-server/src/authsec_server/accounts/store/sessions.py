@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Column, Connection, ForeignKey, Row, String, Table, Text, delete, insert, or_, select, update
+from sqlalchemy import Column, Connection, ForeignKey, String, Table, Text, delete, insert, or_, select, update
 
-from authsec_server.accounts.model.sessions import Session, SignInMethod
+from authsec_server.accounts.model.sessions import Session
+from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 
 sessions = Table(
@@ -27,37 +27,26 @@ sessions = Table(
 
 def add(connection: Connection, session: Session, cookie_sha256: str) -> None:
     """Insert the session."""
-    connection.execute(
-        insert(sessions).values(
-            id=session.id,
-            cookie_sha256=cookie_sha256,
-            administrator_id=session.administrator_id,
-            method=session.method,
-            created_at=session.created_at,
-            last_seen_at=session.last_seen_at,
-            address=session.address,
-            user_agent=session.user_agent,
-        )
-    )
+    connection.execute(insert(sessions), rows.write(sessions, session, cookie_sha256=cookie_sha256))
 
 
 def by_id(connection: Connection, session_id: str) -> Session | None:
     """Return the session with this id."""
     row = connection.execute(select(sessions).where(sessions.c.id == session_id)).first()
-    return None if row is None else _session(row)
+    return None if row is None else rows.read(Session, row)
 
 
 def by_hash(connection: Connection, cookie_sha256: str) -> Session | None:
     """Return the session whose cookie has this hash."""
     row = connection.execute(select(sessions).where(sessions.c.cookie_sha256 == cookie_sha256)).first()
-    return None if row is None else _session(row)
+    return None if row is None else rows.read(Session, row)
 
 
 def open_ones(connection: Connection, administrator_id: str) -> list[Session]:
     """Return the administrator's sessions that are not marked as ended, the most recently used first."""
     theirs = (sessions.c.administrator_id == administrator_id, sessions.c.ended_at.is_(None))
     statement = select(sessions).where(*theirs).order_by(sessions.c.last_seen_at.desc())
-    return [_session(row) for row in connection.execute(statement)]
+    return [rows.read(Session, row) for row in connection.execute(statement)]
 
 
 def addresses(connection: Connection, administrator_id: str) -> set[str]:
@@ -86,16 +75,3 @@ def end_expired(connection: Connection, now: datetime, *, seen_until: datetime, 
 def forget(connection: Connection, ended_until: datetime) -> None:
     """Delete the sessions that ended at `ended_until` or before."""
     connection.execute(delete(sessions).where(sessions.c.ended_at <= ended_until))
-
-
-def _session(row: Row[Any]) -> Session:
-    return Session(
-        id=row.id,
-        administrator_id=row.administrator_id,
-        method=SignInMethod(row.method),
-        created_at=row.created_at,
-        last_seen_at=row.last_seen_at,
-        address=row.address,
-        user_agent=row.user_agent,
-        ended_at=row.ended_at,
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from authsec_server import naming
 from authsec_server.clients import bindings
@@ -18,34 +18,34 @@ from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Settin
 from authsec_server.db import Tx
 from authsec_server.issuers import service, validation
 from authsec_server.issuers.cluster_validation import fingerprints
-from authsec_server.issuers.model import ClusterApi, ProposedTrustedIssuer, TrustedIssuer, TrustedIssuerEdit
+from authsec_server.issuers.model import EDITABLE, ProposedTrustedIssuer, TrustedIssuer, plain_terms
 from authsec_server.principal import Act
 
-_NONE: Final = ClusterApi(url="", credentials="")
+_LONG: Final = ("given_keys", "ca", "api_ca")  # many lines in a file, so they come last
 
 
 def exported(trusted_issuer: TrustedIssuer) -> Facts:
     """Return the trusted issuer as a document contains it."""
-    its = {
-        **_plain(trusted_issuer),
-        "given_keys": trusted_issuer.given_keys,
-        "ca": trusted_issuer.ca,
-        "api_ca": (trusted_issuer.cluster or _NONE).ca,
-    }
-    return filled({**its, "enabled": None if trusted_issuer.enabled else False})
+    long = {name: getattr(trusted_issuer, name) for name in _LONG}
+    return filled({**_short(trusted_issuer), **long, "enabled": None if trusted_issuer.enabled else False})
 
 
 def facts(trusted_issuer: TrustedIssuer) -> Facts:
     """Return the trusted issuer's values for the comparison with a document."""
     return filled(
         {
-            **_plain(trusted_issuer),
+            **_short(trusted_issuer),
             "given_keys": validation.given_keys(trusted_issuer),
             "ca": fingerprints(trusted_issuer.ca),
-            "api_ca": fingerprints((trusted_issuer.cluster or _NONE).ca),
+            "api_ca": fingerprints(trusted_issuer.api_ca),
             "enabled": trusted_issuer.enabled,
         }
     )
+
+
+def _short(trusted_issuer: TrustedIssuer) -> dict[str, object]:
+    """Return the values that are the same in a document and in a comparison."""
+    return {name: value or None for name, value in plain_terms(trusted_issuer).items() if name not in _LONG}
 
 
 def asked(slug: str, shape: TrustedIssuerShape) -> ProposedTrustedIssuer:
@@ -55,25 +55,11 @@ def asked(slug: str, shape: TrustedIssuerShape) -> ProposedTrustedIssuer:
     return ProposedTrustedIssuer(**its)
 
 
-def edits(trusted_issuer: TrustedIssuer, slug: str, shape: TrustedIssuerShape) -> TrustedIssuerEdit:
+def edits(trusted_issuer: TrustedIssuer, slug: str, shape: TrustedIssuerShape) -> dict[str, Any]:
     """Return the edit that makes the trusted issuer match the document."""
     whole = asked(slug, shape)
     claims = validation.checked(whole, id=trusted_issuer.id, now=trusted_issuer.created_at).claims
-    return TrustedIssuerEdit(
-        name=whole.name,
-        issuer=whole.issuer,
-        keys_from=whole.keys_from,
-        keys_url=whole.keys_url,
-        given_keys=whole.given_keys,
-        ca=whole.ca,
-        audience=whole.audience,
-        claims=claims,
-        api_server=whole.api_server,
-        api_ca=whole.api_ca,
-        credentials=whole.credentials,
-        token_review=whole.token_review,
-        pod_lookup=whole.pod_lookup,
-    )
+    return {name: getattr(whole, name) for name in EDITABLE} | {"claims": claims}
 
 
 def step(slug: str, shape: TrustedIssuerShape, held: TrustedIssuer | None, setting: Setting) -> PlannedStep | None:
@@ -110,24 +96,6 @@ def removal_step(held: TrustedIssuer) -> PlannedStep:
     """Plan the removal of the trusted issuer."""
     do = partial(bindings.remove_trusted_issuer, id_or_slug=held.id)
     return removing(Section.ISSUERS, held.slug, facts(held), turn=PlanTurn.REMOVE_ISSUERS, do=do)
-
-
-def _plain(trusted_issuer: TrustedIssuer) -> dict[str, object]:
-    """Return the values that are the same in a document and in a comparison."""
-    cluster = trusted_issuer.cluster or _NONE
-    return {
-        "name": trusted_issuer.name,
-        "kind": trusted_issuer.kind.value,
-        "issuer": trusted_issuer.issuer,
-        "keys_from": trusted_issuer.keys_from.value,
-        "keys_url": trusted_issuer.keys_url,
-        "audience": trusted_issuer.audience,
-        "claims": dict(trusted_issuer.claims),
-        "api_server": cluster.url,
-        "credentials": cluster.credentials,
-        "token_review": cluster.reviews or None,
-        "pod_lookup": cluster.pods or None,
-    }
 
 
 def _create(slug: str, shape: TrustedIssuerShape, setting: Setting, tx: Tx, act: Act) -> object:

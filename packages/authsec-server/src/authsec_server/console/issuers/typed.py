@@ -11,115 +11,84 @@ from authsec import strict_json
 from authsec_server.console.forms import Form
 from authsec_server.failures import Invalid
 from authsec_server.issuers.model import (
-    ClusterApi,
+    CLUSTER_TERMS,
+    EDITABLE,
     KeysFrom,
+    Lookup,
     ProposedTrustedIssuer,
     TrustedIssuer,
-    TrustedIssuerEdit,
     TrustedIssuerKind,
+    plain_terms,
 )
 from authsec_server.issuers.secret_scan import EXPOSED, holds_private_key
 
-_OF_CLUSTER = ("api_server", "api_ca", "credentials", "token_review", "pod_lookup")
-_TEXTS = ("name", "issuer", "keys_from", "keys_url", "given_keys", "ca", "claims", "audience", *_OF_CLUSTER[:3])
 MOST_KEYS = 256 * 1024  # bytes of a JWK Set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedTrustedIssuer:
-    """The form of a trusted issuer, filled with typed or stored values."""
+    """The form of a trusted issuer, filled with typed or stored values, by the names of its fields."""
 
     kind: str
-    name: str = ""
-    slug: str = ""
-    issuer: str = ""
-    keys_from: str = ""
-    keys_url: str = ""
-    given_keys: str = field(default="", repr=False)  # somebody pastes private ones
-    ca: str = ""
-    audience: str = ""
-    preset: str = ""
-    claims: str = ""
-    api_server: str = ""
-    api_ca: str = ""
-    credentials: str = ""
-    token_review: bool = False
-    pod_lookup: bool = False
+    values: Mapping[str, Any] = field(repr=False)  # somebody pastes private keys
 
     @classmethod
     def of(cls, trusted_issuer: TrustedIssuer) -> TypedTrustedIssuer:
         """Return the form filled with the stored trusted issuer."""
-        return cls(
-            kind=trusted_issuer.kind,
-            name=trusted_issuer.name,
-            slug=trusted_issuer.slug,
-            issuer=trusted_issuer.issuer,
-            keys_from=trusted_issuer.keys_from,
-            keys_url=trusted_issuer.keys_url,
-            given_keys=""
-            if trusted_issuer.given_keys is None
-            else strict_json.dumps(dict(trusted_issuer.given_keys)).decode(),
-            ca=trusted_issuer.ca,
-            audience=trusted_issuer.audience,
-            claims="\n".join(f"{selector} = {claim}" for selector, claim in sorted(trusted_issuer.claims.items())),
-            **_of_cluster(trusted_issuer.cluster),
-        )
+        its = plain_terms(trusted_issuer)
+        given, claims = its["given_keys"], sorted(its["claims"].items())
+        its["given_keys"] = "" if given is None else strict_json.dumps(given).decode()
+        its["claims"] = "\n".join(f"{selector} = {claim}" for selector, claim in claims)
+        return cls(kind=trusted_issuer.kind, values=its)
 
     @classmethod
     def read(cls, form: Form, kind: str) -> TypedTrustedIssuer:
         """Return the form as typed."""
         usual = KeysFrom.DISCOVERY if kind == TrustedIssuerKind.OIDC else KeysFrom.GIVEN
-        typed: dict[str, Any] = {name: form.text(name).replace("\r\n", "\n") for name in ("slug", "preset", *_TEXTS)}
-        typed["keys_from"] = form.text("keys_from", usual)
-        return cls(
-            kind=kind,
-            token_review=form.ticked("token_review"),
-            pod_lookup=form.ticked("pod_lookup"),
-            **typed,
-        )
+        typed = {name: form.text(name).replace("\r\n", "\n") for name in (*EDITABLE, "slug", "preset")}
+        ticked = {name.value: form.ticked(name) for name in Lookup}
+        return cls(kind=kind, values={**typed, **ticked, "keys_from": form.text("keys_from", usual)})
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the field's value, for templates as well."""
+        return self.values[name]
 
     def shown(self, name: str) -> str:
         """Return the field's text if it may be sent back to the browser: never a private key pasted by mistake."""
-        text: str = getattr(self, name)
+        text: str = self[name]
         return "" if holds_private_key(text) else text
 
     @property
     def texts(self) -> dict[str, str]:
         """Return each text field that can be edited."""
-        return {name: getattr(self, name) for name in _TEXTS}
+        return {name: self[name] for name in EDITABLE if name not in set(Lookup)}
 
     @property
     def asked(self) -> ProposedTrustedIssuer:
         """Return the registration request. Raises `Invalid`."""
-        return ProposedTrustedIssuer(slug=self.slug or None, preset=self.preset, kind=self.kind, **self._values())
+        return ProposedTrustedIssuer(slug=self["slug"] or None, preset=self["preset"], kind=self.kind, **self.changes)
 
     @property
-    def changes(self) -> TrustedIssuerEdit:
+    def changes(self) -> dict[str, Any]:
         """Return the edit request. Raises `Invalid`."""
-        return TrustedIssuerEdit(**self._values())
-
-    def _values(self) -> dict[str, Any]:
-        given = self.keys_from == KeysFrom.GIVEN
+        given, by_url = self["keys_from"] == KeysFrom.GIVEN, self["keys_from"] == KeysFrom.URL
+        others = () if self.kind == TrustedIssuerKind.KUBERNETES else CLUSTER_TERMS
         return {
-            "name": self.name,
-            "issuer": self.issuer,
-            "keys_from": self.keys_from,
+            **{name: self[name] for name in EDITABLE if name not in others},
             # What belongs to another choice may still stand in the form, where script does not hide it.
-            "keys_url": self.keys_url if self.keys_from == KeysFrom.URL else "",
+            "keys_url": self["keys_url"] if by_url else "",
             "given_keys": self._keys() if given else None,
-            "ca": "" if given else self.ca,
-            "audience": self.audience,
+            "ca": "" if given else self["ca"],
             "claims": self._claims(),
-            **{name: getattr(self, name) for name in _OF_CLUSTER if self.kind == TrustedIssuerKind.KUBERNETES},
         }
 
     def _keys(self) -> Mapping[str, Any]:
-        if not self.given_keys:
+        if not self["given_keys"]:
             raise Invalid("given_keys", "Keys are to be pasted, and there are none.", "Paste the JWK Set.")
-        if holds_private_key(self.given_keys):
+        if holds_private_key(self["given_keys"]):
             raise Invalid("given_keys", f"This is a PRIVATE key, or holds one. {EXPOSED}", "Paste the public JWK Set.")
         try:
-            keys = strict_json.loads(self.given_keys.encode(), max_bytes=MOST_KEYS)
+            keys = strict_json.loads(self["given_keys"].encode(), max_bytes=MOST_KEYS)
         except strict_json.StrictJsonError as error:
             raise Invalid("given_keys", f"This is not JSON: {error}.", 'A JWK Set begins with {"keys": [') from None
         if not isinstance(keys, dict):
@@ -128,16 +97,9 @@ class TypedTrustedIssuer:
 
     def _claims(self) -> dict[str, str]:
         claims: dict[str, str] = {}
-        for line in filter(None, (line.strip() for line in self.claims.split("\n"))):
+        for line in filter(None, (line.strip() for line in self["claims"].split("\n"))):
             selector, equals, claim = (part.strip() for part in line.partition("="))
             if not (selector and equals and claim):
                 raise Invalid("claims", f"{line[:60]!r} is no line such as github:repository = repository.")
             claims[selector] = claim
         return claims
-
-
-def _of_cluster(cluster: ClusterApi | None) -> dict[str, Any]:
-    if cluster is None:
-        return {}
-    said = (cluster.url, cluster.ca, cluster.credentials, cluster.reviews, cluster.pods)
-    return dict(zip(_OF_CLUSTER, said, strict=True))

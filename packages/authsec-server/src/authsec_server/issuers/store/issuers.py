@@ -23,9 +23,10 @@ from sqlalchemy import (
     update,
 )
 
+from authsec_server.db import rows
 from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.issuers.model import ClusterApi, KeysFrom, TrustedIssuer, TrustedIssuerKind
+from authsec_server.issuers.model import CLUSTER_TERMS, TERMS, TrustedIssuer, TrustedIssuerKind, plain_terms
 from authsec_server.naming import is_uuid
 
 trusted_issuers = Table(
@@ -43,23 +44,18 @@ trusted_issuers = Table(
     Column("changed_at", Instant),
     Column("changed_by", Text),
 )
+_CONFIGURED = [name for name in TERMS if name not in trusted_issuers.c and name not in CLUSTER_TERMS]
 
 
 def add(connection: Connection, trusted_issuer: TrustedIssuer) -> None:
     """Insert the trusted issuer."""
-    fixed = {
-        "id": trusted_issuer.id,
-        "slug": trusted_issuer.slug,
-        "kind": trusted_issuer.kind,
-        "created_at": trusted_issuer.created_at,
-    }
-    connection.execute(insert(trusted_issuers).values(fixed | _changing(trusted_issuer)))
+    connection.execute(insert(trusted_issuers), _row_of(trusted_issuer))
 
 
 def save(connection: Connection, trusted_issuer: TrustedIssuer) -> None:
-    """Update the columns that a change can affect."""
+    """Update the row of the trusted issuer."""
     connection.execute(
-        update(trusted_issuers).where(trusted_issuers.c.id == trusted_issuer.id).values(_changing(trusted_issuer))
+        update(trusted_issuers).where(trusted_issuers.c.id == trusted_issuer.id), _row_of(trusted_issuer)
     )
 
 
@@ -106,48 +102,18 @@ def page(connection: Connection, *, text: str, after: str, limit: int) -> list[T
     return _loaded(connection, behind)
 
 
-def _changing(trusted_issuer: TrustedIssuer) -> dict[str, Any]:
-    return {
-        "name": trusted_issuer.name,
-        "issuer": trusted_issuer.issuer,
-        "configuration": {
-            "keys_from": trusted_issuer.keys_from,
-            "keys_url": trusted_issuer.keys_url,
-            "given_keys": trusted_issuer.given_keys,
-            "ca": trusted_issuer.ca,
-            "audience": trusted_issuer.audience,
-            "claims": dict(trusted_issuer.claims),
-            "cluster": None if trusted_issuer.cluster is None else asdict(trusted_issuer.cluster),
-        },
-        "revision": trusted_issuer.revision,
-        "enabled": trusted_issuer.enabled,
-        "changed_at": trusted_issuer.changed_at,
-        "changed_by": trusted_issuer.changed_by or None,
-    }
-
-
 def _loaded(connection: Connection, statement: Select[Any]) -> list[TrustedIssuer]:
     return list(map(_trusted_issuer, connection.execute(statement)))
 
 
+def _row_of(trusted_issuer: TrustedIssuer) -> dict[str, Any]:
+    its, cluster = plain_terms(trusted_issuer), trusted_issuer.cluster
+    configuration = {name: its[name] for name in _CONFIGURED}
+    configuration["cluster"] = None if cluster is None else asdict(cluster)
+    return rows.write(trusted_issuers, trusted_issuer, configuration=configuration)
+
+
 def _trusted_issuer(row: Row[Any]) -> TrustedIssuer:
-    its = row.configuration
-    return TrustedIssuer(
-        id=row.id,
-        slug=row.slug,
-        name=row.name,
-        kind=TrustedIssuerKind(row.kind),
-        issuer=row.issuer,
-        keys_from=KeysFrom(its["keys_from"]),
-        keys_url=its["keys_url"],
-        given_keys=its["given_keys"],
-        ca=its["ca"],
-        audience=its["audience"],
-        claims=its["claims"],
-        cluster=ClusterApi(**cluster) if (cluster := its.get("cluster")) else None,  # older rows do not know of it
-        enabled=row.enabled,
-        created_at=row.created_at,
-        revision=row.revision,
-        changed_at=row.changed_at,
-        changed_by=row.changed_by or "",
-    )
+    cluster = row.configuration.get("cluster") or {}  # older rows do not know of it
+    terms = {name: cluster[its] for name, its in CLUSTER_TERMS.items() if cluster}
+    return rows.read_values(TrustedIssuer, {**row._mapping, **row.configuration, **terms})

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Integer,
-    Row,
     String,
     Table,
     Text,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.issuers.model import KeptKeys, TrustedIssuer
 from authsec_server.issuers.store.issuers import trusted_issuers
@@ -116,7 +116,7 @@ def find(connection: Connection, trusted_issuer: TrustedIssuer) -> KeptKeys | No
         _its.trusted_issuer_id == trusted_issuer.id, _its.revision == trusted_issuer.revision
     )
     row = connection.execute(statement).first()
-    return None if row is None else _kept(row)
+    return None if row is None else rows.read(KeptKeys, row)
 
 
 def _insert(connection: Connection, trusted_issuer: TrustedIssuer, row: Mapping[str, Any]) -> Any:
@@ -126,13 +126,3 @@ def _insert(connection: Connection, trusted_issuer: TrustedIssuer, row: Mapping[
         trusted_issuers.c.id == trusted_issuer.id, trusted_issuers.c.revision == trusted_issuer.revision
     )
     return upsert(trusted_issuer_keys).from_select(["trusted_issuer_id", "revision", *row], current)
-
-
-def _kept(row: Row[Any]) -> KeptKeys:
-    return KeptKeys(
-        jwks=row.jwks,
-        fetched_at=row.fetched_at,
-        refresh_seconds=row.refresh_seconds,
-        failed_at=row.failed_at,
-        failure=row.failure or "",
-    )
