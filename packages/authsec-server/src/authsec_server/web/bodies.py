@@ -83,9 +83,12 @@ class Changes(Body):
 C = TypeVar("C", bound=Changes)
 
 
-def changes_of(described: type[Any]) -> Callable[[type[C]], type[C]]:
-    """Add the members of this TypedDict to the class of edits below, each as one that may be omitted."""
-    members: dict[str, Any] = {name: (its, LEFT_OUT) for name, its in get_type_hints(described).items()}
+def changes_of(described: type[Any], **sent: Any) -> Callable[[type[C]], type[C]]:
+    """Add the members of this TypedDict to the class of edits below, each as one that may be omitted.
+
+    `sent` are the types of members that a request writes in another form than the answer.
+    """
+    members: dict[str, Any] = {name: (its, LEFT_OUT) for name, its in (get_type_hints(described) | sent).items()}
 
     def add(kind: type[C]) -> type[C]:
         return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, __module__=kind.__module__, **members)
