@@ -175,8 +175,8 @@ def test_a_viewer_edits_nothing_and_may_see_what_an_edit_would_do(estate: Any, d
 
 
 def test_an_action_that_the_role_has_lost_may_stay_but_not_come_back(estate: Any, delegated: Delegation) -> None:
-    lost = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read", "orders:read"]}
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", **lost))
+    lost = {"name": "Support", "description": "", "actions": ["customers:read", "orders:read"]}
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=lost))
     kept = edit(estate, delegated, description="For the pilot")
     assert kept.actions == ("customers:delete", "customers:read")
     without = edit(estate, kept, actions=("customers:read",))

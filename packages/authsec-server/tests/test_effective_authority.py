@@ -21,8 +21,8 @@ READ = Action(action="customers:read", description="See customers")
 
 def shrink(estate: Any) -> None:
     """The role loses customers:delete."""
-    values = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read"]}
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", **values))
+    values = {"name": "Support", "description": "", "actions": ["customers:read"]}
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=values))
 
 
 def test_each_action_is_traced_to_its_delegation(estate: Any) -> None:

@@ -113,7 +113,7 @@ def set_up(tx: Tx, act: Act, delegated: list[dict[str, Any]], role_has: tuple[st
         standing = service.create(tx, act, proposal, TERMS)
         if off:
             service.disable(tx, act, standing.delegation.id, TERMS)
-    roles.edit(tx, act, role.id, revision=1, name=name, description="", actions=role_has)
+    roles.edit(tx, act, role.id, revision=1, changes={"name": name, "description": "", "actions": role_has})
     return client.id
 
 

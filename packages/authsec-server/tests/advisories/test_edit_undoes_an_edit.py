@@ -31,7 +31,8 @@ def saving(estate: Any, what: str) -> tuple[Save, Callable[[], tuple[str, ...]]]
     api = estate.do(lambda tx, act: apis.create(tx, act, name="A", identifier="a-api", actions=described))
 
     def save_role(tx: Tx, act: Act, actions: tuple[str, ...], description: str) -> None:
-        roles.edit(tx, act, role.id, revision=1, name=role.name, description=description, actions=actions)
+        values = {"name": role.name, "description": description, "actions": actions}
+        roles.edit(tx, act, role.id, revision=1, changes=values)
 
     def save_api(tx: Tx, act: Act, actions: tuple[str, ...], description: str) -> None:
         its = [each for each in described if each.action in actions]

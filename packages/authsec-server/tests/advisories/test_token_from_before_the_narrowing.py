@@ -55,7 +55,7 @@ NARROWER: dict[str, Callable[[Any, Act, str, str], Any]] = {
         tx, act, id_, an_edit(audiences=("payments",)), TERMS, revision=1
     ),
     "a role without the action": lambda tx, act, _id, role: roles.edit(
-        tx, act, role, revision=1, name="Role of Open", description="", actions=("customers:read",)
+        tx, act, role, revision=1, changes={"actions": ("customers:read",)}
     ),
 }
 

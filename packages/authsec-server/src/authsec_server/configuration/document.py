@@ -12,6 +12,7 @@ from pydantic import Field
 
 from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.clients.shapes import ClientDescriptionBody
+from authsec_server.roles.shapes import RoleDescriptionBody
 from authsec_server.web.bodies import Body
 
 
@@ -46,12 +47,8 @@ class ApiShape(Body):
     actions: dict[str, str] = Field(default_factory=dict, description="Action: what it lets a caller do.")
 
 
-class RoleShape(Body):
+class RoleShape(RoleDescriptionBody):
     """A role in a document: a named set of actions."""
-
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
-    description: str = ""
-    actions: list[str] = Field(description="resource:action, e.g. customers:read")
 
 
 class ProofShape(Body):

@@ -36,14 +36,7 @@ async def create(visit: PageRequest) -> Response:
     typed = typed_role(visit.form)
 
     def work(tx: Tx, act: Act) -> RoleDefinition:
-        return roles.create(
-            tx,
-            act,
-            name=typed.name,
-            actions=typed.actions,
-            slug=typed.slug or None,
-            description=typed.description,
-        )
+        return roles.create(tx, act, slug=typed.texts["slug"] or None, **typed.changes)
 
     try:
         role = await visit.change(work)
@@ -71,13 +64,7 @@ async def change(visit: PageRequest) -> Response:
             return review
         role = await visit.change(
             lambda tx, act: roles.edit(
-                tx,
-                act,
-                visit.request.path_params["role"],
-                revision=revision,
-                name=typed.name,
-                description=typed.description,
-                actions=typed.actions,
+                tx, act, visit.request.path_params["role"], revision=revision, changes=typed.changes
             )
         )
     except Invalid as failure:
@@ -117,9 +104,7 @@ async def _edit(visit: PageRequest, typed: TypedRole, problem: Failure | None = 
     role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
     known = {}
     if isinstance(problem, Outdated):
-        now = {"name": role.name, "description": role.description or "nothing", "actions": ", ".join(role.actions)}
-        mine = {"name": typed.name, "description": typed.description or "nothing"}
-        mine["actions"] = ", ".join(sorted(set(typed.actions)))
+        now, mine = stored_role(role, offered).readable, typed.readable
         known = {field: value for field, value in now.items() if value != mine[field]}
     return visit.render(
         "roles/edit.html",
