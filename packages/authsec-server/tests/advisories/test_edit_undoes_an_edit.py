@@ -37,7 +37,7 @@ def saving(estate: Any, what: str) -> tuple[Save, Callable[[], tuple[str, ...]]]
     def save_api(tx: Tx, act: Act, actions: tuple[str, ...], description: str) -> None:
         its = [each for each in described if each.action in actions]
         values = {"name": api.name, "identifier": api.identifier, "description": description, "actions": its}
-        apis.edit(tx, act, api.id, revision=1, **values)
+        apis.edit(tx, act, api.id, revision=1, changes=values)
 
     def save_delegation(tx: Tx, act: Act, actions: tuple[str, ...], description: str) -> None:
         wanted = DelegationEdit(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from authsec_server.apis.shapes import ApiDescriptionBody
 from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.clients.shapes import ClientDescriptionBody
 from authsec_server.roles.shapes import RoleDescriptionBody
@@ -37,13 +38,9 @@ class TrustedIssuerShape(Body):
     enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
 
 
-class ApiShape(Body):
+class ApiShape(ApiDescriptionBody):
     """A protected API, or an MCP server that agents call, in a document."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
-    kind: Literal["api", "mcp_server"] = "api"
-    identifier: str = Field(description="Its audience: a URL or a registered name.")
-    description: str = ""
     actions: dict[str, str] = Field(default_factory=dict, description="Action: what it lets a caller do.")
 
 
