@@ -20,7 +20,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import consequences, live_tokens, service
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.impact import ImpactProvider
-from authsec_server.delegations.model import Delegation, DelegationEdit
+from authsec_server.delegations.model import Delegation
 from authsec_server.failures import NotFound
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer
@@ -142,14 +142,14 @@ def test_what_is_off_for_good_still_has_tokens_out(estate: Any, helper: Client) 
         assert (found.delegations, found.live_tokens, found.out_until) == ((), 0, until)
 
 
-def an_edit(**what: Any) -> DelegationEdit:
+def an_edit(**what: Any) -> dict[str, Any]:
     same: dict[str, Any] = {
         "target_type": "AutoGen AI agent",
         "max_duration": 3600,
         "actions": ("customers:read",),
         "owner": "local operator",
     }
-    return DelegationEdit(**{**same, **what})
+    return {**same, **what}
 
 
 def test_of_an_edit_only_narrowing_stops_something(estate: Any, helper: Client) -> None:

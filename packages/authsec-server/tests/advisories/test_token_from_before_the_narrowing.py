@@ -10,7 +10,7 @@ import pytest
 from authsec.jose import parse_compact
 from authsec_server.delegations import editing
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import DelegationEdit, Terms
+from authsec_server.delegations.model import Terms
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Revocation
@@ -60,14 +60,14 @@ NARROWER: dict[str, Callable[[Any, Act, str, str], Any]] = {
 }
 
 
-def an_edit(**what: Any) -> DelegationEdit:
+def an_edit(**what: Any) -> dict[str, Any]:
     same: dict[str, Any] = {
         "target_type": "AutoGen AI agent",
         "max_duration": 3600,
         "actions": ("customers:delete", "customers:read"),
         "owner": "local operator",
     }
-    return DelegationEdit(**{**same, **what})
+    return {**same, **what}
 
 
 @pytest.mark.parametrize("narrower", NARROWER)
