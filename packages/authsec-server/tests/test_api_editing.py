@@ -29,10 +29,9 @@ def edit(estate: Any, api: Api, **what: Any) -> Api:
         "identifier": api.identifier,
         "description": api.description,
         "actions": api.actions,
-        "revision": api.revision,
         **what,
     }
-    edited: Api = estate.do(lambda tx, act: service.edit(tx, act, api.id, **values))
+    edited: Api = estate.do(lambda tx, act: service.edit(tx, act, api.id, revision=api.revision, changes=values))
     return edited
 
 

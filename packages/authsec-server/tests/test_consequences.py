@@ -20,7 +20,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import consequences, live_tokens, service
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.impact import ImpactProvider
-from authsec_server.delegations.model import Delegation, DelegationEdit
+from authsec_server.delegations.model import Delegation
 from authsec_server.failures import NotFound
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer
@@ -117,8 +117,8 @@ def test_tokens_that_have_ended_already_are_not_counted(estate: Any, helper: Cli
         estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
         estate.do(lambda tx, act: clients.enable(tx, act, helper.id))
     else:
-        values = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read"]}
-        estate.do(lambda tx, act: roles.edit(tx, act, "support", **values))
+        values = {"name": "Support", "description": "", "actions": ["customers:read"]}
+        estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=values))
     for question, what in ((consequences.of_delegation, delegation.id), (consequences.of_client, helper.id)):
         found = asked(estate, question, what)
         assert (found.live_tokens, found.out_until) == (0, until), "ended, yet out"
@@ -142,14 +142,14 @@ def test_what_is_off_for_good_still_has_tokens_out(estate: Any, helper: Client) 
         assert (found.delegations, found.live_tokens, found.out_until) == ((), 0, until)
 
 
-def an_edit(**what: Any) -> DelegationEdit:
+def an_edit(**what: Any) -> dict[str, Any]:
     same: dict[str, Any] = {
         "target_type": "AutoGen AI agent",
         "max_duration": 3600,
         "actions": ("customers:read",),
         "owner": "local operator",
     }
-    return DelegationEdit(**{**same, **what})
+    return {**same, **what}
 
 
 def test_of_an_edit_only_narrowing_stops_something(estate: Any, helper: Client) -> None:
@@ -176,8 +176,8 @@ def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Cli
     larger = asked(estate, consequences.of_role_edit, "support", ["customers:delete", "customers:read", "orders:read"])
     assert larger == Consequences(), "what a role gains, no delegation allows yet"
 
-    values = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read"]}
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", **values))
+    values = {"name": "Support", "description": "", "actions": ["customers:read"]}
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=values))
     back = asked(estate, consequences.of_role_edit, "support", ["customers:delete", "customers:read"])
     assert [each.id for each in back.gains] == [whole.id], "it allowed the action all the time"
     assert (back.delegations, back.live_tokens) == ((), 0)
@@ -313,11 +313,11 @@ def test_of_more_agents_than_are_looked_at_it_is_said_that_there_are_more(
     fewer = ["customers:delete"]
     assert told(estate, consequences.of_trusted_issuer, trusted_issuer.slug).more is more
     assert asked(estate, consequences.of_role_edit, role.slug, fewer).more is more
-    values: dict[str, Any] = {"revision": 1, "name": role.name, "description": "", "actions": fewer}
+    values: dict[str, Any] = {"name": role.name, "description": "", "actions": fewer}
     assert (
         rehearsed(estate, lambda tx, act: bindings.disable_trusted_issuer(tx, act, trusted_issuer.id))["more"] is more
     )
-    assert rehearsed(estate, lambda tx, act: roles.edit(tx, act, role.id, **values))["more"] is more
+    assert rehearsed(estate, lambda tx, act: roles.edit(tx, act, role.id, revision=1, changes=values))["more"] is more
 
 
 def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(

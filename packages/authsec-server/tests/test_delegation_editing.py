@@ -11,7 +11,7 @@ from authsec_server.apis import service as apis
 from authsec_server.audit.model import Named
 from authsec_server.clients.model import ClientKind
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.model import Delegation, DelegationEdit, Proposal, Standing, TargetType, Terms
+from authsec_server.delegations.model import Delegation, Proposal, Standing, TargetType, Terms
 from authsec_server.failures import Conflict, Invalid, NotPermitted, Outdated
 from authsec_server.principal import Role
 from authsec_server.revocations.model import SubjectKind
@@ -31,7 +31,7 @@ def delegated(estate: Any) -> Delegation:
     return delegation
 
 
-def as_edit(delegation: Delegation, **what: Any) -> DelegationEdit:
+def as_edit(delegation: Delegation, **what: Any) -> dict[str, Any]:
     """An edit that changes only `what`."""
     same = {
         "target_type": delegation.target_type.value,
@@ -43,7 +43,7 @@ def as_edit(delegation: Delegation, **what: Any) -> DelegationEdit:
         "owner": delegation.owner,
         "description": delegation.description,
     }
-    return DelegationEdit(**{**same, **what})
+    return {**same, **what}
 
 
 def edit(estate: Any, delegation: Delegation, **what: Any) -> Delegation:
@@ -175,8 +175,8 @@ def test_a_viewer_edits_nothing_and_may_see_what_an_edit_would_do(estate: Any, d
 
 
 def test_an_action_that_the_role_has_lost_may_stay_but_not_come_back(estate: Any, delegated: Delegation) -> None:
-    lost = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read", "orders:read"]}
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", **lost))
+    lost = {"name": "Support", "description": "", "actions": ["customers:read", "orders:read"]}
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=lost))
     kept = edit(estate, delegated, description="For the pilot")
     assert kept.actions == ("customers:delete", "customers:read")
     without = edit(estate, kept, actions=("customers:read",))

@@ -15,7 +15,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding, ProofKind
 from authsec_server.db import Database, Tx
 from authsec_server.delegations import editing, search, service
-from authsec_server.delegations.model import DelegationEdit, DelegationState, Proposal, Standing, TargetType, Terms
+from authsec_server.delegations.model import DelegationState, Proposal, Standing, TargetType, Terms
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
@@ -55,16 +55,16 @@ def create(database: Database, act: Act, **what: Any) -> Standing:
 
 
 def edited(tx: Tx, act: Act, id_: str, terms: Terms) -> Standing:
-    wanted = DelegationEdit(
-        target_type="MCP server",
-        actions=("customers:delete",),
-        max_duration=60,
-        audiences=("crm",),
-        excluded_proofs=(),
-        ends_at=NOW + timedelta(days=1),
-        owner="Me",
-        description="Another",
-    )
+    wanted = {
+        "target_type": "MCP server",
+        "actions": ("customers:delete",),
+        "max_duration": 60,
+        "audiences": ("crm",),
+        "excluded_proofs": (),
+        "ends_at": NOW + timedelta(days=1),
+        "owner": "Me",
+        "description": "Another",
+    }
     return editing.edit(tx, act, id_, wanted, terms, revision=1)
 
 

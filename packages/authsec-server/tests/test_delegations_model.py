@@ -12,7 +12,6 @@ from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (
     Delegation,
     DelegationState,
-    Proposal,
     TargetType,
     grants_the_same,
     live_twin,
@@ -46,10 +45,6 @@ DELEGATION = Delegation(
     description="",
     created_at=NOW,
 )
-
-
-def proposal(**what: Any) -> Proposal:
-    return Proposal(**{"role": "r", "client": "c", "target_type": "Other AI agent", "max_duration": 3600, **what})
 
 
 def client(kind: ProofKind = ProofKind.KEY_PAIR, *, enabled: bool = True) -> Client:
@@ -111,7 +106,7 @@ actions = st.lists(st.one_of(st.sampled_from(ROLE.actions), st.sampled_from(["a:
 @given(actions, st.booleans())
 def test_never_more_than_the_role_and_never_nothing(wanted: list[str], everything: bool) -> None:
     try:
-        allowed = rules.allowed_actions(proposal(actions=tuple(wanted), all_actions=everything), ROLE)
+        allowed = rules.allowed_actions(wanted, ROLE, all_actions=everything)
     except Invalid:
         assert everything == bool(wanted) or not set(wanted) <= set(ROLE.actions)
         return
@@ -125,12 +120,12 @@ def test_an_action_outside_the_role_is_told_the_nearest_and_all() -> None:
     with pytest.raises(
         Invalid, match=r"'customers:raed' is not .* role 'Support'; the nearest is customers:read\."
     ) as e:
-        rules.allowed_actions(proposal(actions=("tickets:write", "customers:raed")), ROLE)
+        rules.allowed_actions(("tickets:write", "customers:raed"), ROLE)
     assert e.value.field == "actions.1"
     assert e.value.remedy == "The role has: customers:delete, customers:read, tickets:write"
     large = replace(ROLE, actions=tuple(f"a:a{number:03}" for number in range(100)))
     with pytest.raises(Invalid) as e:
-        rules.allowed_actions(proposal(actions=("x" * 10_000,)), large)
+        rules.allowed_actions(("x" * 10_000,), large)
     assert e.value.remedy.endswith("and 88 more")
     assert len(e.value.message) < 250
 

@@ -12,7 +12,6 @@ from authsec_server.apis.model import Action, Api
 from authsec_server.clients import service as clients
 from authsec_server.delegations import editing, service
 from authsec_server.delegations.effective import ApiCaller, Effective, effective, who_may_call
-from authsec_server.delegations.model import DelegationEdit
 from authsec_server.failures import NotFound
 from authsec_server.roles import service as roles
 
@@ -21,8 +20,8 @@ READ = Action(action="customers:read", description="See customers")
 
 def shrink(estate: Any) -> None:
     """The role loses customers:delete."""
-    values = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read"]}
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", **values))
+    values = {"name": "Support", "description": "", "actions": ["customers:read"]}
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=values))
 
 
 def test_each_action_is_traced_to_its_delegation(estate: Any) -> None:
@@ -95,13 +94,13 @@ def test_an_edited_delegation_is_found_under_its_new_audience_only(estate: Any) 
     estate.role()
     estate.agent()
     delegation = estate.delegate(audiences=("customers-api",)).delegation
-    wanted = DelegationEdit(
-        target_type="AutoGen AI agent",
-        max_duration=3600,
-        actions=("customers:read",),
-        audiences=("payments",),
-        owner="Team",
-    )
+    wanted = {
+        "target_type": "AutoGen AI agent",
+        "max_duration": 3600,
+        "actions": ("customers:read",),
+        "audiences": ("payments",),
+        "owner": "Team",
+    }
     estate.do(lambda tx, act: editing.edit(tx, act, delegation.id, wanted, estate.terms, revision=1))
     assert callers(estate, customers) == []
     assert [each.delegation.id for each in callers(estate, payments)] == [delegation.id]

@@ -11,7 +11,6 @@ import pytest
 from authsec_server.delegations import editing, grants
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.grants import Hand
-from authsec_server.delegations.model import DelegationEdit
 from authsec_server.failures import NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.revocations.model import SubjectKind
@@ -55,8 +54,7 @@ def changed_since(estate: Estate, who: Principal) -> set[str]:
 def edit(estate: Estate, delegation: Any, **changes: Any) -> None:
     def work(tx: Any, act: Act) -> None:
         now = delegations.get(tx, act, delegation.id, estate.terms).delegation
-        kept = {name: getattr(now, name) for name in DelegationEdit.__dataclass_fields__ if hasattr(now, name)}
-        editing.edit(tx, act, delegation.id, DelegationEdit(**kept | changes), estate.terms, revision=now.revision)
+        editing.edit(tx, act, delegation.id, changes, estate.terms, revision=now.revision)
 
     estate.do(work)
 

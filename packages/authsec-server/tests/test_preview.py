@@ -15,7 +15,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.model import DelegationEdit, Proposal, Standing, Terms
+from authsec_server.delegations.model import Proposal, Standing, Terms
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.roles import service as roles
@@ -113,7 +113,7 @@ def set_up(tx: Tx, act: Act, delegated: list[dict[str, Any]], role_has: tuple[st
         standing = service.create(tx, act, proposal, TERMS)
         if off:
             service.disable(tx, act, standing.delegation.id, TERMS)
-    roles.edit(tx, act, role.id, revision=1, name=name, description="", actions=role_has)
+    roles.edit(tx, act, role.id, revision=1, changes={"name": name, "description": "", "actions": role_has})
     return client.id
 
 
@@ -254,9 +254,12 @@ def test_an_edit_is_previewed_in_place_of_what_is_stored(estate: Any) -> None:
     estate.role()
     estate.agent()
     delegation = estate.delegate().delegation
-    wanted = DelegationEdit(
-        target_type="AutoGen AI agent", max_duration=60, actions=("customers:delete",), owner=delegation.owner
-    )
+    wanted = {
+        "target_type": "AutoGen AI agent",
+        "max_duration": 60,
+        "actions": ("customers:delete",),
+        "owner": delegation.owner,
+    }
     standing, _ = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegation.id, wanted, estate.terms))
     seen = look_at(estate, standing)
     assert isinstance(seen, Preview)

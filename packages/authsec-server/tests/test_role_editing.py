@@ -18,8 +18,9 @@ NEW = {"name": "Support", "description": "", "actions": ("customers:delete", "cu
 
 
 def edit(estate: Any, role: RoleDefinition, **what: Any) -> RoleDefinition:
-    values = {**NEW, "revision": role.revision, **what}
-    edited: RoleDefinition = estate.do(lambda tx, act: service.edit(tx, act, role.id, **values))
+    edited: RoleDefinition = estate.do(
+        lambda tx, act: service.edit(tx, act, role.id, revision=role.revision, changes=NEW | what)
+    )
     return edited
 
 
@@ -79,6 +80,12 @@ def test_every_error_names_its_field_and_leaves_the_role_as_it_was(estate: Any) 
             edit(estate, role, **what)
         assert caught.value.field == field
     assert estate.see(lambda tx, act: service.get(tx, act, role.id)) == role
+
+
+def test_an_edit_of_a_field_that_no_role_has_is_refused(estate: Any) -> None:
+    role = estate.role()
+    with pytest.raises(TypeError, match=r"No such field: nmae\. The fields are name, description, actions\."):
+        edit(estate, role, nmae="Helpdesk")
 
 
 def test_a_viewer_edits_and_deletes_nothing(estate: Any) -> None:

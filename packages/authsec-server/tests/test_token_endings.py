@@ -54,7 +54,7 @@ def ended(its: House) -> dict[int, datetime]:
 
 def narrow(tx: Tx, act: Act, token: Any) -> None:
     role = roles.get(tx, act, token.roles[0].id)
-    roles.edit(tx, act, role.id, revision=role.revision, name=role.name, description="", actions=["customers:read"])
+    roles.edit(tx, act, role.id, revision=role.revision, changes={"actions": ["customers:read"]})
 
 
 ENDINGS: dict[str, End] = {

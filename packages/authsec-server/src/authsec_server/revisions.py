@@ -98,7 +98,12 @@ Fields = Mapping[str, Editable]
 
 
 def checked(fields: Fields, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values after their checks, in the order of the fields. Raises `Invalid`, which names the field."""
+    """Return the values after their checks, in the order of the fields. Raises `Invalid`, which names the field.
+
+    Raises `TypeError` for a value that no field takes: the caller would lose the value without a word.
+    """
+    if unknown := values.keys() - fields.keys():
+        raise TypeError(f"No such field: {', '.join(sorted(unknown))}. The fields are {', '.join(fields)}.")
     return {name: its.check(name, values[name]) for name, its in fields.items() if name in values}
 
 

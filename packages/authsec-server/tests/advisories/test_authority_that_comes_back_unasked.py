@@ -19,7 +19,7 @@ def test_whoever_gives_it_back_is_told_who_gets_it(estate: Any) -> None:
         estate.agent(name)
     estate.delegate()
     forgotten = estate.delegate(client="forgotten", actions=tuple(BOTH)).delegation
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, **LESS))
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=LESS))
     found = estate.see(lambda tx, act: consequences.of_role_edit(tx, act, "support", BOTH, estate.terms))
     assert [each.name for each in found.gains] == ["Support → Forgotten"]
     dormant = [row for row in estate.see(lambda tx, act: effective(tx, act, "forgotten", estate.terms)) if row.dormant]
@@ -33,6 +33,6 @@ def test_a_role_that_grows_gives_nothing_to_delegations_of_all_its_actions(estat
     estate.delegate(actions=(), all_actions=True)
     more = [*BOTH, "payments:send"]
     assert estate.see(lambda tx, act: consequences.of_role_edit(tx, act, "support", more, estate.terms)).gains == ()
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, name="Support", description="", actions=more))
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes={"actions": more}))
     rows = estate.see(lambda tx, act: effective(tx, act, "helper", estate.terms))
     assert [row.action for row in rows] == BOTH

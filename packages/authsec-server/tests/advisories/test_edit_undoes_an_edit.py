@@ -14,7 +14,6 @@ from authsec_server.apis.model import Action
 from authsec_server.db import Tx
 from authsec_server.delegations import editing
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import DelegationEdit
 from authsec_server.failures import Outdated
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
@@ -31,21 +30,22 @@ def saving(estate: Any, what: str) -> tuple[Save, Callable[[], tuple[str, ...]]]
     api = estate.do(lambda tx, act: apis.create(tx, act, name="A", identifier="a-api", actions=described))
 
     def save_role(tx: Tx, act: Act, actions: tuple[str, ...], description: str) -> None:
-        roles.edit(tx, act, role.id, revision=1, name=role.name, description=description, actions=actions)
+        values = {"name": role.name, "description": description, "actions": actions}
+        roles.edit(tx, act, role.id, revision=1, changes=values)
 
     def save_api(tx: Tx, act: Act, actions: tuple[str, ...], description: str) -> None:
         its = [each for each in described if each.action in actions]
         values = {"name": api.name, "identifier": api.identifier, "description": description, "actions": its}
-        apis.edit(tx, act, api.id, revision=1, **values)
+        apis.edit(tx, act, api.id, revision=1, changes=values)
 
     def save_delegation(tx: Tx, act: Act, actions: tuple[str, ...], description: str) -> None:
-        wanted = DelegationEdit(
-            target_type=delegation.target_type,
-            max_duration=delegation.max_duration,
-            actions=actions,
-            owner=delegation.owner,
-            description=description,
-        )
+        wanted = {
+            "target_type": delegation.target_type,
+            "max_duration": delegation.max_duration,
+            "actions": actions,
+            "owner": delegation.owner,
+            "description": description,
+        }
         editing.edit(tx, act, delegation.id, wanted, estate.terms, revision=1)
 
     def of_delegation(tx: Tx, act: Act) -> tuple[str, ...]:

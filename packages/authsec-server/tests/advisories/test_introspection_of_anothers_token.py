@@ -35,7 +35,7 @@ def test_an_api_that_takes_another_audience_asks_for_that_one_only(house: Callab
 
     def rename(tx: Tx) -> None:
         act = operator(its)
-        apis.edit(tx, act, "crm", revision=1, name="CRM", identifier=f"{CRM}/v2", description="", actions=())
+        apis.edit(tx, act, "crm", revision=1, changes={"identifier": f"{CRM}/v2"})
 
     its.authority.database.change(rename)
     answer = ask(its.door(), token, crm)

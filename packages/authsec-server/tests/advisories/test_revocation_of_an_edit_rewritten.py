@@ -42,8 +42,8 @@ def sealed(estate: Any) -> Sealed:
 
 
 def _edit(estate: Any, revision: int, description: str, actions: tuple[str, ...]) -> None:
-    what = {"revision": revision, "name": "Support", "description": description, "actions": actions}
-    estate.do(lambda tx, act: roles.edit(tx, act, "support", **what))
+    what = {"name": "Support", "description": description, "actions": actions}
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=revision, changes=what))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -10,7 +10,7 @@ import pytest
 from authsec.jose import parse_compact
 from authsec_server.delegations import editing
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import DelegationEdit, Terms
+from authsec_server.delegations.model import Terms
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Revocation
@@ -55,19 +55,19 @@ NARROWER: dict[str, Callable[[Any, Act, str, str], Any]] = {
         tx, act, id_, an_edit(audiences=("payments",)), TERMS, revision=1
     ),
     "a role without the action": lambda tx, act, _id, role: roles.edit(
-        tx, act, role, revision=1, name="Role of Open", description="", actions=("customers:read",)
+        tx, act, role, revision=1, changes={"actions": ("customers:read",)}
     ),
 }
 
 
-def an_edit(**what: Any) -> DelegationEdit:
+def an_edit(**what: Any) -> dict[str, Any]:
     same: dict[str, Any] = {
         "target_type": "AutoGen AI agent",
         "max_duration": 3600,
         "actions": ("customers:delete", "customers:read"),
         "owner": "local operator",
     }
-    return DelegationEdit(**{**same, **what})
+    return {**same, **what}
 
 
 @pytest.mark.parametrize("narrower", NARROWER)

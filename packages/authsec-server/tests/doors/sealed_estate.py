@@ -20,7 +20,6 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import service
 from authsec_server.db import Tx
 from authsec_server.delegations import editing
-from authsec_server.delegations.model import DelegationEdit
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Role
@@ -85,9 +84,13 @@ def sealed_estate(estate: Any) -> Sealed:
     estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=2, changes={"owner": "team"}))
     estate.delegate(slug="first")
     given = estate.delegate(client="payments", slug="second").delegation
-    wanted = DelegationEdit(
-        target_type=given.target_type, owner="team", max_duration=60, actions=given.actions, slug="other"
-    )
+    wanted = {
+        "target_type": given.target_type,
+        "owner": "team",
+        "max_duration": 60,
+        "actions": given.actions,
+        "slug": "other",
+    }
     estate.do(lambda tx, act: editing.edit(tx, act, "second", wanted, estate.terms, revision=1))
     for name in ("ann", "bob"):
         estate.do(lambda tx, act, n=name: accounts.create(tx, act, name=f"{n}-key", role=Role.VIEWER))

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import cast
 
 from pydantic import Field
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
 from authsec_server.apis import service
-from authsec_server.apis.model import Action, Api, ApiKind
+from authsec_server.apis.model import EDITABLE, Action, Api, ApiKind
+from authsec_server.apis.shapes import ApiChanges, ApiDescription, ApiDescriptionBody, DescribedAction
 from authsec_server.db import Tx
 from authsec_server.principal import Act
+from authsec_server.revisions import plain
 from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.subscribers import Following, Seen
-from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
 Followed = Mapping[str, Seen]
-
-
-class ActionShown(TypedDict):
-    """An action and its description by the API, as the admin API returns them."""
-
-    action: str
-    description: str
 
 
 class FollowingShown(TypedDict):
@@ -39,16 +33,12 @@ class FollowingShown(TypedDict):
     seen_at: str | None
 
 
-class ApiShown(TypedDict):
+class ApiShown(ApiDescription):
     """A protected API as the admin API returns it."""
 
     id: str
     slug: str
-    name: str
     kind: str
-    identifier: str
-    description: str
-    actions: list[ActionShown]
     created_at: str
     revision: int
     changed_at: str | None
@@ -59,14 +49,13 @@ def as_json(api: Api, followed: Followed, now: datetime) -> ApiShown:
     """Return the API as the admin API shows it. `followed` maps audiences to reads of the revocation feed."""
     seen = followed.get(api.identifier)
     following = seen.at(now) if seen else Following.NO
+    actions = [{"action": each.action, "description": each.description} for each in api.actions]
+    described = cast("ApiDescription", {**plain(EDITABLE, api), "actions": actions})
     return {
         "id": api.id,
         "slug": api.slug,
-        "name": api.name,
         "kind": api.kind,
-        "identifier": api.identifier,
-        "description": api.description,
-        "actions": [{"action": each.action, "description": each.description} for each in api.actions],
+        **described,
         "created_at": rfc3339(api.created_at),
         "revision": api.revision,
         "changed_at": rfc3339(api.changed_at),
@@ -83,34 +72,12 @@ ONE = PATH + "/{api}"
 Found = tuple[Api, Followed]
 
 
-class DescribedAction(Body):
-    """An action and its description by the API, as a request sends them."""
-
-    action: str
-    description: str
-
-
-class NewApi(Body):
+class NewApi(ApiDescriptionBody):
     """Request to register an API."""
 
     name: str
-    identifier: str
-    kind: Literal["api", "mcp_server"] = "api"
     slug: str | None = None
-    description: str = ""
     actions: list[DescribedAction] = Field(default_factory=list)
-
-
-class ApiChanges(Changes):
-    """The editable fields of an API. `actions` replaces the whole list.
-
-    A new identifier is a new audience. Trust delegations name audiences, so they keep the old one.
-    """
-
-    name: str = LEFT_OUT
-    identifier: str = LEFT_OUT
-    description: str = LEFT_OUT
-    actions: list[DescribedAction] = LEFT_OUT
 
 
 @operation("GET", PATH, "listApis", query=PAGING)
@@ -151,8 +118,7 @@ async def edit(call: Call[ApiChanges]) -> ApiShown:
     def work(tx: Tx, act: Act) -> Found:
         api = service.get(tx, act, call.of("api"))
         revision = call.matched(api, "This API")
-        now: dict[str, Any] = {name: getattr(api, name) for name in ApiChanges.model_fields}
-        return _followed(tx, service.edit(tx, act, api.id, revision=revision, **now | given))
+        return _followed(tx, service.edit(tx, act, api.id, revision=revision, changes=given))
 
     return as_json(*await call.change(work), call.act.now)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
-    Row,
     String,
     Table,
     Text,
@@ -23,6 +21,7 @@ from sqlalchemy import (
 
 from authsec_server.apis import store
 from authsec_server.apis.credential import Credential, Holder
+from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 
 api_credentials = Table(
@@ -42,16 +41,7 @@ _columns = api_credentials.c
 
 def add(connection: Connection, credential: Credential, secret_sha256: str) -> None:
     """Insert the credential."""
-    connection.execute(
-        insert(api_credentials).values(
-            id=credential.id,
-            api_id=credential.api_id,
-            name=credential.name,
-            secret_sha256=secret_sha256,
-            created_at=credential.created_at,
-            expires_at=credential.expires_at,
-        )
-    )
+    connection.execute(insert(api_credentials), rows.write(api_credentials, credential, secret_sha256=secret_sha256))
 
 
 def set_revoked(connection: Connection, credential_id: str, now: datetime) -> None:
@@ -67,10 +57,8 @@ def set_used(connection: Connection, credential_id: str, now: datetime, *, at_mo
 
 def of_api(connection: Connection, api_id: str) -> list[Credential]:
     """Return the API's credentials, the oldest first, with expired and revoked ones."""
-    rows = connection.execute(
-        select(api_credentials).where(_columns.api_id == api_id).order_by(_columns.created_at, _columns.id)
-    )
-    return [_credential(row) for row in rows]
+    held = select(api_credentials).where(_columns.api_id == api_id).order_by(_columns.created_at, _columns.id)
+    return [rows.read(Credential, row) for row in connection.execute(held)]
 
 
 def by_hash(connection: Connection, secret_sha256: str) -> Holder | None:
@@ -83,9 +71,7 @@ def by_hash(connection: Connection, secret_sha256: str) -> Holder | None:
     ).first()
     if row is None:
         return None
-    return Holder(
-        api_id=row.api_id, slug=row.slug, name=row.api_name, identifier=row.identifier, credential=_credential(row)
-    )
+    return rows.read(Holder, row, name=row.api_name, credential=rows.read(Credential, row))
 
 
 def forget(connection: Connection, api_id: str, ended_before: datetime) -> None:
@@ -94,15 +80,3 @@ def forget(connection: Connection, api_id: str, ended_before: datetime) -> None:
         _columns.revoked_at < ended_before, and_(_columns.expires_at.is_not(None), _columns.expires_at < ended_before)
     )
     connection.execute(delete(api_credentials).where(_columns.api_id == api_id, ended))
-
-
-def _credential(row: Row[Any]) -> Credential:
-    return Credential(
-        id=row.id,
-        api_id=row.api_id,
-        name=row.name,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        last_used_at=row.last_used_at,
-        revoked_at=row.revoked_at,
-    )

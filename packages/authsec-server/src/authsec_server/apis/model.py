@@ -10,7 +10,8 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from authsec_server.failures import Invalid
-from authsec_server.naming import name, quoted
+from authsec_server.naming import name, quoted, text
+from authsec_server.revisions import Editable, Fields
 
 MAX_IDENTIFIER = 255
 MAX_ACTIONS = 200
@@ -44,8 +45,8 @@ class Api:
     name: str
     kind: ApiKind
     identifier: str
-    description: str
-    actions: tuple[Action, ...]  # sorted
+    description: str = ""
+    actions: tuple[Action, ...] = ()  # sorted
     created_at: datetime
     revision: int = 1
     changed_at: datetime | None = None
@@ -144,3 +145,18 @@ def _url_fault(text: str) -> str:
     if not parts.hostname or parts.netloc != parts.netloc.lower():
         return "it has no host" if not parts.hostname else "its host must be in lower case"
     return "it has a user name in it" if "@" in parts.netloc else ""
+
+
+EDITABLE: Fields = {
+    "name": Editable(name),
+    "identifier": Editable(lambda field, given: parse_identifier(given, field=field)),
+    "description": Editable(text),
+    "actions": Editable(
+        lambda _, given: parse_described(given), plain=lambda its: {each.action: each.description for each in its}
+    ),
+}
+"""The fields of an API that an edit can change.
+
+Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
+`apis/fields.html` and the command line the inputs.
+"""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from authsec_server import naming
 from authsec_server.apis import store
-from authsec_server.apis.model import Action, Api, ApiKind, Described, parse_described, parse_identifier
+from authsec_server.apis.model import EDITABLE, Action, Api, ApiKind, Described
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.revisions import checked, edited, plain, require_current
 from authsec_server.suggest import nearest
 
 FEW = 500  # actions or audiences that are asked for one by one
@@ -26,20 +26,19 @@ def create(
     identifier: str,
     kind: ApiKind = ApiKind.API,
     slug: str | None = None,
-    description: str = "",
     actions: Sequence[Action] = (),
+    **described: object,
 ) -> Api:
-    """Register an API under its audience. Raises `Invalid`, or `Conflict` when slug or audience is taken."""
+    """Register an API under its audience. `described` are unverified values of the other fields in `EDITABLE`.
+
+    Raises `Invalid`, or `Conflict` when slug or audience is taken.
+    """
     act.principal.require(Role.OPERATOR)
-    name = naming.name("name", name)
     api = Api(
         id=act.new_id(),
-        slug=naming.chosen_slug(slug, name),
-        name=name,
+        slug=naming.chosen_slug(slug, naming.name("name", name)),
         kind=kind,
-        identifier=parse_identifier(identifier),
-        description=naming.text("description", description),
-        actions=parse_described(actions),
+        **checked(EDITABLE, {"name": name, "identifier": identifier, "actions": actions, **described}),
         created_at=act.now,
     )
     _refuse_taken(tx, api)
@@ -54,41 +53,25 @@ def create(
     return api
 
 
-def edit(
-    tx: Tx,
-    act: Act,
-    id_or_slug: str,
-    *,
-    revision: int,
-    name: str,
-    identifier: str,
-    description: str,
-    actions: Sequence[Action],
-) -> Api:
-    """Set these values on the API. An edit that changes nothing is not recorded.
+def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[str, object]) -> Api:
+    """Edit the API. An edit that changes nothing is not recorded. `revision` is the revision that the editor read.
+
+    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are.
 
     A new `identifier` is a new audience. Delegations name audiences, not APIs: delegations with the old
-    audience keep it. `delegations.consequences.of_api` lists them. `revision` is the revision that the editor
-    read. Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
+    audience keep it. `delegations.consequences.of_api` lists them. Raises `Invalid`, `NotFound`, `Conflict` or
+    `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
     api = get(tx, act, id_or_slug)
     require_current(api, revision, "This API")
-    edited = changed(
-        api,
-        act,
-        name=naming.name("name", name),
-        identifier=parse_identifier(identifier),
-        description=naming.text("description", description),
-        actions=parse_described(actions),
-    )
-    detail = edit_detail(edited.revision, _as_edited(api), _as_edited(edited))
+    after, detail = edited(api, act, EDITABLE, changes)
     if not detail:
         return api
-    _refuse_taken(tx, edited)
-    store.save(tx.connection, edited)
-    audit.record_act(tx, act, EventKind.API_EDITED, subject=Named(id=api.id, name=edited.name), detail=detail)
-    return edited
+    _refuse_taken(tx, after)
+    store.save(tx.connection, after)
+    audit.record_act(tx, act, EventKind.API_EDITED, subject=Named(id=api.id, name=after.name), detail=detail)
+    return after
 
 
 def delete(tx: Tx, act: Act, id_or_slug: str) -> Api:
@@ -100,7 +83,7 @@ def delete(tx: Tx, act: Act, id_or_slug: str) -> Api:
     act.principal.require(Role.OPERATOR)
     api = get(tx, act, id_or_slug)
     store.remove(tx.connection, api.id)
-    detail = {"slug": api.slug, "kind": api.kind, **_as_edited(api)}
+    detail = {"slug": api.slug, "kind": api.kind, **plain(EDITABLE, api)}
     audit.record_act(tx, act, EventKind.API_DELETED, subject=Named(id=api.id, name=api.name), detail=detail)
     return api
 
@@ -220,12 +203,3 @@ def _refuse_taken(tx: Tx, api: Api) -> None:
             f"Give another {what}.",
             field=what,
         )
-
-
-def _as_edited(api: Api) -> dict[str, object]:
-    return {
-        "name": api.name,
-        "identifier": api.identifier,
-        "description": api.description,
-        "actions": {each.action: each.description for each in api.actions},
-    }

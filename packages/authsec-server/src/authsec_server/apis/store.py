@@ -21,7 +21,8 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.apis.model import Action, Api, ApiKind, Described
+from authsec_server.apis.model import Action, Api, Described
+from authsec_server.db import rows
 from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
@@ -52,34 +53,13 @@ api_actions = Table(
 
 def add(connection: Connection, api: Api) -> None:
     """Insert the API and the actions that it describes."""
-    connection.execute(
-        insert(apis).values(
-            id=api.id,
-            slug=api.slug,
-            name=api.name,
-            kind=api.kind,
-            identifier=api.identifier,
-            description=api.description,
-            created_at=api.created_at,
-        )
-    )
+    connection.execute(insert(apis), rows.write(apis, api))
     _add_actions(connection, api)
 
 
 def save(connection: Connection, api: Api) -> None:
-    """Save the editable fields of the API, and its actions."""
-    connection.execute(
-        update(apis)
-        .where(apis.c.id == api.id)
-        .values(
-            name=api.name,
-            identifier=api.identifier,
-            description=api.description,
-            revision=api.revision,
-            changed_at=api.changed_at,
-            changed_by=api.changed_by,
-        )
-    )
+    """Update the row of the API, and its actions."""
+    connection.execute(update(apis).where(apis.c.id == api.id), rows.write(apis, api))
     connection.execute(delete(api_actions).where(api_actions.c.api_id == api.id))
     _add_actions(connection, api)
 
@@ -90,9 +70,9 @@ def remove(connection: Connection, api_id: str) -> None:
 
 
 def _add_actions(connection: Connection, api: Api) -> None:
-    rows = [{"api_id": api.id, "action": each.action, "description": each.description} for each in api.actions]
-    if rows:
-        connection.execute(insert(api_actions), rows)
+    described = [{"api_id": api.id, "action": each.action, "description": each.description} for each in api.actions]
+    if described:
+        connection.execute(insert(api_actions), described)
 
 
 def find(connection: Connection, id_or_slug: str) -> Api | None:
@@ -158,24 +138,9 @@ def identifier_of(connection: Connection, name: str) -> str | None:
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[Api]:
-    rows = connection.execute(statement).all()
-    held: dict[str, list[Action]] = {row.id: [] for row in rows}
+    found = connection.execute(statement).all()
+    held: dict[str, list[Action]] = {row.id: [] for row in found}
     if held:
         for row in connection.execute(select(api_actions).where(api_actions.c.api_id.in_(held))):
             held[row.api_id].append(Action(action=row.action, description=row.description))
-    return [
-        Api(
-            id=row.id,
-            slug=row.slug,
-            name=row.name,
-            kind=ApiKind(row.kind),
-            identifier=row.identifier,
-            description=row.description,
-            actions=tuple(sorted(held[row.id], key=lambda each: each.action)),
-            created_at=row.created_at,
-            revision=row.revision,
-            changed_at=row.changed_at,
-            changed_by=row.changed_by or "",
-        )
-        for row in rows
-    ]
+    return [rows.read(Api, row, actions=tuple(sorted(held[row.id], key=lambda each: each.action))) for row in found]

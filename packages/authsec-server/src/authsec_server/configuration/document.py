@@ -10,9 +10,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from authsec_server.apis.shapes import ApiDescriptionBody
 from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.clients.shapes import ClientDescriptionBody
+from authsec_server.delegations.shapes import DelegationBody
 from authsec_server.issuers.shapes import TrustedIssuerTermsBody
+from authsec_server.roles.shapes import RoleDescriptionBody
 from authsec_server.web.bodies import Body
 
 
@@ -24,22 +27,14 @@ class TrustedIssuerShape(TrustedIssuerTermsBody):
     enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
 
 
-class ApiShape(Body):
+class ApiShape(ApiDescriptionBody):
     """A protected API, or an MCP server that agents call, in a document."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
-    kind: Literal["api", "mcp_server"] = "api"
-    identifier: str = Field(description="Its audience: a URL or a registered name.")
-    description: str = ""
     actions: dict[str, str] = Field(default_factory=dict, description="Action: what it lets a caller do.")
 
 
-class RoleShape(Body):
+class RoleShape(RoleDescriptionBody):
     """A role in a document: a named set of actions."""
-
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
-    description: str = ""
-    actions: list[str] = Field(description="resource:action, e.g. customers:read")
 
 
 class ProofShape(Body):
@@ -66,7 +61,7 @@ class AgentShape(ClientDescriptionBody):
     )
 
 
-class DelegationShape(Body):
+class DelegationShape(DelegationBody):
     """A trust delegation in a document. An edit cannot change its role or its agent."""
 
     agent: str
@@ -74,11 +69,6 @@ class DelegationShape(Body):
     target_type: str = "AutoGen AI agent"
     actions: list[str]
     max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d; or seconds.")
-    audiences: list[str] = Field(default_factory=list, description="APIs, by slug, URL or registered name.")
-    excluded_proofs: list[str] = Field(default_factory=list)
-    ends_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
-    owner: str | None = Field(default=None, description="Left out, it stays; of a new one, who applies.")
-    description: str = ""
     enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
 
 

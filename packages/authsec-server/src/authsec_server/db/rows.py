@@ -18,8 +18,8 @@ _Convert = Callable[[Any], Any]
 def read(kind: type[T], row: Row[Any], **others: Any) -> T:
     """Return a dataclass of this kind with the values of the row. `others` are the fields without a column.
 
-    A NULL is an empty text where the field is a `str`. Texts become enums, and JSON lists become tuples, as the
-    fields say.
+    A NULL is an empty text where the field is a `str`. Texts become enums, and JSON lists become tuples (of enums),
+    as the fields say.
     """
     return read_values(kind, row._mapping, **others)
 
@@ -51,9 +51,9 @@ def _readers(kind: type[Any]) -> tuple[tuple[str, _Convert], ...]:
 def _reader(hint: Any) -> _Convert:
     if hint is str:
         return lambda value: value or ""
-    if get_origin(hint) is tuple:
-        return tuple
     enum = next((each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, Enum)), None)
+    if get_origin(hint) is tuple:
+        return tuple if enum is None else lambda values: tuple(map(enum, values))
     if enum is None:
         return _same
     if NoneType in get_args(hint):

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from authsec_server import naming
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, search, service
 from authsec_server.delegations.model import (
-    Delegation,
-    DelegationEdit,
     DelegationFilters,
     DelegationSort,
     DelegationState,
-    Proposal,
     Standing,
     TargetType,
     Terms,
 )
 from authsec_server.delegations.resolve import client_called, role_called
+from authsec_server.delegations.shapes import DelegationChanges, NewDelegation
 from authsec_server.delegations.shown import DelegationShown, as_json
 from authsec_server.principal import Act
-from authsec_server.web.bodies import LEFT_OUT, Body, Changes
-from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 from authsec_server.web.params import one_of, read_one_of
@@ -46,76 +40,6 @@ FILTERS = (
     one_of(
         "sort", "The order: the newest first (so unless this is given), the oldest, or what ends first.", DelegationSort
     ),
-)
-
-
-class NewDelegation(Body):
-    """Request to create a trust delegation; see `Proposal`. `ends_at` is RFC 3339, `max_duration` in seconds."""
-
-    role: str
-    client: str
-    target_type: str
-    max_duration: int
-    actions: list[str] = Field(default_factory=list)
-    all_actions: bool = False
-    audiences: list[str] = Field(default_factory=list)
-    excluded_proofs: list[str] = Field(default_factory=list)
-    ends_at: str | None = None
-    owner: str | None = None
-    description: str = ""
-    slug: str | None = None
-
-    def proposal(self) -> Proposal:
-        """Return the request as a `Proposal`."""
-        return Proposal(
-            role=self.role,
-            client=self.client,
-            target_type=self.target_type,
-            max_duration=self.max_duration,
-            actions=tuple(self.actions),
-            all_actions=self.all_actions,
-            audiences=tuple(self.audiences),
-            excluded_proofs=tuple(self.excluded_proofs),
-            ends_at=None if self.ends_at is None else parse_instant("ends_at", self.ends_at),
-            owner=self.owner,
-            description=self.description,
-            slug=self.slug,
-        )
-
-
-class DelegationChanges(Changes):
-    """Request to edit a trust delegation. An edit that narrows the delegation revokes its tokens.
-
-    Send at most one of `actions` and `all_actions`. With `ends_at` null, the delegation has no end date.
-    """
-
-    target_type: str = LEFT_OUT
-    max_duration: int = LEFT_OUT
-    actions: list[str] = LEFT_OUT
-    all_actions: bool = LEFT_OUT
-    audiences: list[str] = LEFT_OUT
-    excluded_proofs: list[str] = LEFT_OUT
-    ends_at: str | None = LEFT_OUT
-    owner: str = LEFT_OUT
-    description: str = LEFT_OUT
-    slug: str = LEFT_OUT
-
-    def applied(self, its: Delegation) -> DelegationEdit:
-        """Return the edit of the delegation that these changes make."""
-        given = self.given()
-        now = {name: getattr(its, name) for name in _EDITABLE}
-        if given.get("all_actions"):
-            now["actions"] = ()
-        if isinstance(given.get("ends_at"), str):
-            given["ends_at"] = parse_instant("ends_at", given["ends_at"])
-        for name in ("actions", "audiences", "excluded_proofs"):
-            if name in given:
-                given[name] = tuple(given[name])
-        return DelegationEdit(**now | given)
-
-
-_EDITABLE = (
-    *("target_type", "max_duration", "actions", "audiences", "excluded_proofs", "ends_at", "owner", "description"),
 )
 
 
@@ -159,7 +83,7 @@ class DelegationOperations:
         def work(tx: Tx, act: Act) -> Standing:
             its = service.get(tx, act, call.of("delegation"), self.terms).delegation
             revision = call.matched(its, "This delegation")
-            return editing.edit(tx, act, its.id, call.body.applied(its), self.terms, revision=revision)
+            return editing.edit(tx, act, its.id, call.body.changes(), self.terms, revision=revision)
 
         return as_json(await call.change(work), call.act.now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from authsec_server.apis import service as apis
 from authsec_server.audit.model import Event, Named
@@ -16,7 +17,7 @@ from authsec_server.delegations import live_tokens as delegations_live_tokens
 from authsec_server.delegations import store
 from authsec_server.delegations.editing import proposed_edit
 from authsec_server.delegations.live_tokens import TokensAtApi, TokensOut
-from authsec_server.delegations.model import Delegation, DelegationEdit, DelegationState, Terms, state, title
+from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
 from authsec_server.delegations.resolve import stored
 from authsec_server.issuers import service as issuers
 from authsec_server.keys import service as keys
@@ -77,9 +78,9 @@ def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequ
     return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_live(others, act.now))
 
 
-def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: DelegationEdit, terms: Terms) -> Consequences:
+def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], terms: Terms) -> Consequences:
     """Return the impact of this edit of the delegation. Raises the errors that the edit would raise."""
-    _, rows = proposed_edit(tx, act, delegation_id, wanted, terms)
+    _, rows = proposed_edit(tx, act, delegation_id, changes, terms)
     live = _live([stored(tx, delegation_id)], act.now)
     narrower = live if any(row.narrows for row in rows) else []
     wider = live if any(row.widens for row in rows) else []

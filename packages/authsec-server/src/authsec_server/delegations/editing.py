@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from authsec_server import naming
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
 from authsec_server.delegations import service, store
 from authsec_server.delegations import validation as rules
-from authsec_server.delegations.model import OVER, Delegation, DelegationEdit, Standing, Terms
-from authsec_server.delegations.resolve import as_granted, audience, misspelt_audiences, record, tied
+from authsec_server.delegations.model import DESCRIBED, OVER, Delegation, Standing, Terms, as_granted
+from authsec_server.delegations.resolve import audience, misspelt_audiences, record, tied
 from authsec_server.delegations.service import get
-from authsec_server.delegations.validation import TermChange, changes, narrows
+from authsec_server.delegations.validation import TermChange, narrows
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.revisions import Editable, changed, checked, edit_detail, plain, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
 
-def edit(tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms, *, revision: int) -> Standing:
+def edit(tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: Terms, *, revision: int) -> Standing:
     """Edit the delegation. A narrower delegation loses its tokens. An edit that changes nothing is not recorded.
 
-    `revision` is the revision that the editor has read. Raises `Invalid`, `NotFound` or `Outdated`. Raises
-    `Conflict` if the delegation has ended or was revoked, or if another delegation has the slug.
+    `changes` has unverified values of fields of a `Proposal`, except role and client, which cannot change. The other
+    fields stay as they are. `revision` is the revision that the editor has read. Raises `Invalid`, `NotFound` or
+    `Outdated`. Raises `Conflict` if the delegation has ended or was revoked, or if another delegation has the slug.
     """
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, id_or_slug, terms)
     before = standing.delegation
     require_current(before, revision, "This delegation")
-    after = _checked(tx, act, standing, wanted, terms)
+    after = _checked(tx, act, standing, changes, terms)
     detail = edit_detail(after.revision, _as_edited(before), _as_edited(after))
     if not detail:
         return standing
@@ -46,41 +48,38 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms
 
 
 def proposed_edit(
-    tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms
+    tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: Terms
 ) -> tuple[Standing, tuple[TermChange, ...]]:
     """Return the delegation as `edit` would store it, and the changed values. Raises like `edit`; stores nothing."""
     act.principal.require(Role.VIEWER)
     standing = get(tx, act, id_or_slug, terms)
-    after = _checked(tx, act, standing, wanted, terms)
-    rows = changes(standing.delegation, after, default_audience=terms.default_audience)
+    after = _checked(tx, act, standing, changes, terms)
+    rows = rules.changes(standing.delegation, after, default_audience=terms.default_audience)
     return _edited(tx, act, standing, after, terms), rows
 
 
-def _checked(tx: Tx, act: Act, standing: Standing, wanted: DelegationEdit, terms: Terms) -> Delegation:
+def _checked(tx: Tx, act: Act, standing: Standing, changes: Mapping[str, Any], terms: Terms) -> Delegation:
     """Return the delegation with validated new values. Unchanged values need not satisfy newer rules."""
     before = standing.delegation
     if standing.state in OVER:
         raise Conflict(
             f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
         )
-    kept = wanted.max_duration == before.max_duration
-    return changed(
-        before,
-        act,
-        slug=before.slug if wanted.slug in (None, before.slug) else service.chosen_slug(tx, act, wanted.slug),
-        target_type=rules.target_type(wanted.target_type),
-        actions=rules.allowed_actions(wanted, standing.role, already=before.actions),
-        max_duration=wanted.max_duration if kept else rules.max_duration(wanted.max_duration, terms.max_token_lifetime),
-        audiences=rules.audiences(
+    values = dict(changes)
+    if all_actions := values.pop("all_actions", False):
+        values.setdefault("actions", ())
+    if "audiences" in values:
+        values["audiences"] = (
             # What it has keeps its meaning, even if an API has since been given a slug that reads the same.
             text if text in before.audiences else audience(tx, index, text)
-            for index, text in enumerate(wanted.audiences)
-        ),
-        excluded_proofs=rules.excluded_proofs(wanted.excluded_proofs),
-        ends_at=rules.end(wanted.ends_at, act.now),
-        owner=naming.name("owner", wanted.owner),
-        description=naming.text("description", wanted.description),
-    )
+            for index, text in enumerate(values["audiences"])
+        )
+    fields = {
+        "slug": Editable(lambda _, slug: slug if slug == before.slug else service.chosen_slug(tx, act, slug)),
+        **rules.granted_fields(standing.role, terms, act.now, all_actions=all_actions, held=before),
+        **DESCRIBED,
+    }
+    return changed(before, act, **checked(fields, values))
 
 
 def _edited(tx: Tx, act: Act, before: Standing, after: Delegation, terms: Terms) -> Standing:
@@ -94,9 +93,4 @@ def _edited(tx: Tx, act: Act, before: Standing, after: Delegation, terms: Terms)
 
 
 def _as_edited(delegation: Delegation) -> dict[str, object]:
-    return {
-        "slug": delegation.slug,
-        **as_granted(delegation),
-        "owner": delegation.owner,
-        "description": delegation.description,
-    }
+    return {"slug": delegation.slug, **as_granted(delegation), **plain(DESCRIBED, delegation)}

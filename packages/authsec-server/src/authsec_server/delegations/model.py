@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from authsec_server import naming
 from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.clients.model import Client, ProofKind
+from authsec_server.revisions import Editable, Fields
 from authsec_server.roles.model import RoleDefinition
 
 
@@ -106,23 +108,16 @@ class Proposal:
     slug: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelegationEdit:
-    """The new values of a delegation, not validated yet. Role and client cannot change.
+DESCRIBED: Fields = {
+    "owner": Editable(naming.name),
+    "description": Editable(naming.text),
+}
+"""The fields that describe a delegation. No permission uses them.
 
-    The fields have the same meaning as in `Proposal`. Without `slug` the delegation keeps its slug.
-    """
-
-    target_type: str
-    max_duration: int
-    actions: tuple[str, ...] = ()
-    all_actions: bool = False
-    audiences: tuple[str, ...] = ()
-    excluded_proofs: tuple[str, ...] = ()
-    ends_at: datetime | None = None
-    owner: str
-    description: str = ""
-    slug: str | None = None
+Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
+`delegations/fields.html` and the command line the inputs. The fields that grant authority are in `as_granted`, and
+`validation.granted_fields` has their checks.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +154,19 @@ def state(delegation: Delegation, now: datetime) -> DelegationState:
 
 def grants_the_same(one: Delegation, other: Delegation) -> bool:
     """Return whether both grant the same authority to the same client. Owner and description are ignored."""
-    return _granted(one) == _granted(other)
+    return (one.role_id, one.client_id, as_granted(one)) == (other.role_id, other.client_id, as_granted(other))
+
+
+def as_granted(delegation: Delegation) -> dict[str, object]:
+    """Return the authority that the delegation grants to its client in its role, in JSON types."""
+    return {
+        "target_type": delegation.target_type.value,
+        "actions": list(delegation.actions),
+        "max_duration": delegation.max_duration,
+        "audiences": list(delegation.audiences),
+        "excluded_proofs": [kind.value for kind in delegation.excluded_proofs],
+        "ends_at": None if delegation.ends_at is None else delegation.ends_at.isoformat(),
+    }
 
 
 def live_twin(new: Delegation, held: Iterable[Delegation], now: datetime) -> Delegation | None:
@@ -169,19 +176,6 @@ def live_twin(new: Delegation, held: Iterable[Delegation], now: datetime) -> Del
     """
     return next(
         (each for each in held if grants_the_same(each, new) and state(each, now) is DelegationState.LIVE), None
-    )
-
-
-def _granted(its: Delegation) -> tuple[object, ...]:
-    return (
-        its.role_id,
-        its.client_id,
-        its.target_type,
-        its.actions,
-        its.max_duration,
-        its.audiences,
-        its.excluded_proofs,
-        its.ends_at,
     )
 
 

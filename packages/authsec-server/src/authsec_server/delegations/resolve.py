@@ -32,7 +32,7 @@ def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
     found: dict[str, Delegation] = {}
     for some in in_batches(sorted(filter(naming.is_slug, slugs))):
         called = select(store.delegations).where(store.delegations.c.slug.in_(some))
-        found |= {each.slug: each for each in map(store.delegation, tx.connection.execute(called))}
+        found |= {each.slug: each for each in store.load(tx.connection, called)}
     return found
 
 
@@ -183,15 +183,3 @@ def record(tx: Tx, act: Act, kind: EventKind, standing: Standing, **detail: obje
         delegations=(named(standing.delegation, role, client),),
         detail=detail,
     )
-
-
-def as_granted(delegation: Delegation) -> dict[str, object]:
-    """Return the authority that the delegation grants, in JSON types."""
-    return {
-        "target_type": delegation.target_type,
-        "actions": list(delegation.actions),
-        "max_duration": delegation.max_duration,
-        "audiences": list(delegation.audiences),
-        "excluded_proofs": list(delegation.excluded_proofs),
-        "ends_at": None if delegation.ends_at is None else delegation.ends_at.isoformat(),
-    }

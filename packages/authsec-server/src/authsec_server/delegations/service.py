@@ -18,6 +18,7 @@ from authsec_server.db.matching import in_batches
 from authsec_server.delegations import store
 from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (
+    DESCRIBED,
     MAX_DELEGATIONS,
     OVER,
     Delegation,
@@ -25,11 +26,11 @@ from authsec_server.delegations.model import (
     Proposal,
     Standing,
     Terms,
+    as_granted,
     live_twin,
     state,
 )
 from authsec_server.delegations.resolve import (
-    as_granted,
     audience,
     by_slugs,
     client_called,
@@ -46,7 +47,7 @@ from authsec_server.delegations.resolve import (
 from authsec_server.delegations.validation import repeated
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import changed, edit_detail
+from authsec_server.revisions import changed, checked, edit_detail
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
@@ -195,6 +196,10 @@ def _checked(
     tx: Tx, act: Act, proposal: Proposal, terms: Terms, role: RoleDefinition, client: Client, *, delegation_id: str
 ) -> Delegation:
     audiences = rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences))
+    fields = {**rules.granted_fields(role, terms, act.now, all_actions=proposal.all_actions), **DESCRIBED}
+    given = {name: getattr(proposal, name) for name in fields} | {"audiences": audiences}
+    if proposal.owner is None:
+        given["owner"] = act.principal.name
     return Delegation(
         id=delegation_id,
         slug=(
@@ -204,14 +209,7 @@ def _checked(
         ),
         role_id=role.id,
         client_id=client.id,
-        target_type=rules.target_type(proposal.target_type),
-        actions=rules.allowed_actions(proposal, role),
-        max_duration=rules.max_duration(proposal.max_duration, terms.max_token_lifetime),
-        audiences=audiences,
-        excluded_proofs=rules.excluded_proofs(proposal.excluded_proofs),
-        ends_at=rules.end(proposal.ends_at, act.now),
-        owner=act.principal.name if proposal.owner is None else naming.name("owner", proposal.owner),
-        description=naming.text("description", proposal.description),
+        **checked(fields, given),
         created_at=act.now,
     )
 

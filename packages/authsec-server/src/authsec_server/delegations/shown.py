@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.clients.model import ProofKind
-from authsec_server.delegations.model import DelegationState, Standing, TargetType
+from authsec_server.delegations.model import DESCRIBED, DelegationState, Standing, TargetType
+from authsec_server.delegations.shapes import DelegationDescription
+from authsec_server.revisions import plain
 from authsec_server.web.instants import rfc3339
 
 
@@ -35,7 +38,7 @@ class Warned(TypedDict):
     message: str
 
 
-class DelegationShown(TypedDict):
+class DelegationShown(DelegationDescription):
     """A delegation with its role and client. `slug` is null once a later delegation has taken the slug."""
 
     id: str
@@ -50,8 +53,6 @@ class DelegationShown(TypedDict):
     ends_at: str | None
     state: DelegationState
     revoked_at: str | None
-    owner: str
-    description: str
     created_at: str
     revision: int
     changed_at: str | None
@@ -62,6 +63,7 @@ class DelegationShown(TypedDict):
 def as_json(standing: Standing, now: datetime) -> DelegationShown:
     """Return the delegation as the admin API shows it."""
     delegation, role, client = standing.delegation, standing.role, standing.client
+    described = cast("DelegationDescription", plain(DESCRIBED, delegation))
     return {
         "id": delegation.id,
         "slug": delegation.slug or None,
@@ -80,8 +82,7 @@ def as_json(standing: Standing, now: datetime) -> DelegationShown:
         "ends_at": rfc3339(delegation.ends_at),
         "state": standing.state,
         "revoked_at": rfc3339(delegation.revoked_at),
-        "owner": delegation.owner,
-        "description": delegation.description,
+        **described,
         "created_at": rfc3339(delegation.created_at),
         "revision": delegation.revision,
         "changed_at": rfc3339(delegation.changed_at),

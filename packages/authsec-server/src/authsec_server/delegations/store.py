@@ -15,7 +15,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    Row,
     Select,
     String,
     Table,
@@ -33,7 +32,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.audit.counts import Used
-from authsec_server.clients.model import ProofKind
+from authsec_server.db import rows
 from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.delegations.model import (
@@ -41,7 +40,6 @@ from authsec_server.delegations.model import (
     DelegationFilters,
     DelegationSort,
     DelegationState,
-    TargetType,
     Uses,
 )
 from authsec_server.naming import is_uuid, only_one
@@ -92,13 +90,14 @@ NO_AUDIENCE = ""
 
 def add(connection: Connection, delegation: Delegation) -> None:
     """Insert the delegation."""
-    connection.execute(insert(delegations), _row_of(delegation))
+    connection.execute(insert(delegations), rows.write(delegations, delegation))
     _add_audiences(connection, delegation)
 
 
 def save(connection: Connection, delegation: Delegation) -> None:
     """Update the delegation's row. `save_audiences` updates the audiences by which lists find it."""
-    connection.execute(update(delegations).where(delegations.c.id == delegation.id), _row_of(delegation))
+    row = rows.write(delegations, delegation)
+    connection.execute(update(delegations).where(delegations.c.id == delegation.id), row)
 
 
 def save_audiences(connection: Connection, delegation: Delegation) -> None:
@@ -110,8 +109,7 @@ def save_audiences(connection: Connection, delegation: Delegation) -> None:
 def find(connection: Connection, id_or_slug: str) -> Delegation | None:
     """Return the delegation with this id or slug."""
     column = delegations.c.id if is_uuid(id_or_slug) else delegations.c.slug
-    row = only_one(connection.execute(select(delegations).where(column == id_or_slug)).all(), id_or_slug)
-    return None if row is None else delegation(row)
+    return only_one(load(connection, select(delegations).where(column == id_or_slug)), id_or_slug)
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
@@ -122,25 +120,25 @@ def slugs_near(connection: Connection, slug: str) -> list[str]:
 def by_ids(connection: Connection, ids: Collection[str]) -> list[Delegation]:
     """Return the delegations with these ids, sorted by id, without unknown ones."""
     statement = select(delegations).where(delegations.c.id.in_(ids)).order_by(delegations.c.id)
-    return [delegation(row) for row in connection.execute(statement)]
+    return load(connection, statement)
 
 
 def of_client(connection: Connection, client_id: str) -> list[Delegation]:
     """Return the client's delegations, in any state, sorted by id."""
     statement = select(delegations).where(delegations.c.client_id == client_id).order_by(delegations.c.id)
-    return [delegation(row) for row in connection.execute(statement)]
+    return load(connection, statement)
 
 
 def of_clients(connection: Connection, client_ids: Collection[str]) -> list[Delegation]:
     """Return the delegations of these clients, in any state, sorted by id."""
     statement = select(delegations).where(delegations.c.client_id.in_(client_ids)).order_by(delegations.c.id)
-    return [delegation(row) for row in connection.execute(statement)]
+    return load(connection, statement)
 
 
 def of_role(connection: Connection, role_id: str) -> list[Delegation]:
     """Return the delegations of the role, in any state, sorted by id."""
     statement = select(delegations).where(delegations.c.role_id == role_id).order_by(delegations.c.id)
-    return [delegation(row) for row in connection.execute(statement)]
+    return load(connection, statement)
 
 
 def remove_of_client(connection: Connection, client_id: str) -> None:
@@ -153,60 +151,15 @@ def remove_of_role(connection: Connection, role_id: str) -> None:
     connection.execute(delete(delegations).where(delegations.c.role_id == role_id))
 
 
-def delegation(row: Row[Any]) -> Delegation:
-    """Convert the row to a `Delegation`."""
-    return Delegation(
-        id=row.id,
-        slug=row.slug or "",
-        role_id=row.role_id,
-        client_id=row.client_id,
-        target_type=TargetType(row.target_type),
-        actions=tuple(row.actions),
-        max_duration=row.max_duration,
-        audiences=tuple(row.audiences),
-        excluded_proofs=tuple(ProofKind(kind) for kind in row.excluded_proofs),
-        ends_at=row.ends_at,
-        enabled=row.enabled,
-        revoked_at=row.revoked_at,
-        owner=row.owner,
-        description=row.description,
-        created_at=row.created_at,
-        revision=row.revision,
-        changed_at=row.changed_at,
-        changed_by=row.changed_by or "",
-    )
+def load(connection: Connection, statement: Select[Any]) -> list[Delegation]:
+    """Return the delegations that the statement selects, in its order."""
+    return [rows.read(Delegation, row) for row in connection.execute(statement)]
 
 
 def _add_audiences(connection: Connection, delegation: Delegation) -> None:
     named = delegation.audiences or (NO_AUDIENCE,)
-    rows = [
-        {"delegation_id": delegation.id, "audience": audience, "created_at": delegation.created_at}
-        for audience in named
-    ]
-    connection.execute(insert(delegation_audiences), rows)
-
-
-def _row_of(delegation: Delegation) -> dict[str, Any]:
-    return {
-        "id": delegation.id,
-        "slug": delegation.slug or None,
-        "role_id": delegation.role_id,
-        "client_id": delegation.client_id,
-        "target_type": delegation.target_type,
-        "actions": list(delegation.actions),
-        "max_duration": delegation.max_duration,
-        "audiences": list(delegation.audiences),
-        "excluded_proofs": list(delegation.excluded_proofs),
-        "ends_at": delegation.ends_at,
-        "enabled": delegation.enabled,
-        "revoked_at": delegation.revoked_at,
-        "owner": delegation.owner,
-        "description": delegation.description,
-        "created_at": delegation.created_at,
-        "revision": delegation.revision,
-        "changed_at": delegation.changed_at,
-        "changed_by": delegation.changed_by,
-    }
+    its = {"delegation_id": delegation.id, "created_at": delegation.created_at}
+    connection.execute(insert(delegation_audiences), [{**its, "audience": audience} for audience in named])
 
 
 _NEWEST = (delegations.c.created_at.desc(), delegations.c.id.desc())
@@ -242,28 +195,28 @@ def page(
         fitting = fitting.where(_behind(after, sort, created, id_))
     wanted = select(delegations).where(columns.id.in_(fitting.order_by(*_order(sort, created, id_))))
     in_order = wanted.order_by(*_order(sort, columns.created_at, columns.id))
-    return [delegation(row) for row in connection.execute(in_order)]
+    return load(connection, in_order)
 
 
 def live_of_role(connection: Connection, role_id: str, *, limit: int, now: datetime) -> list[Delegation]:
     """Return the newest live delegations of the role."""
     live = select(delegations).where(delegations.c.role_id == role_id, _is(DelegationState.LIVE, now))
-    return [delegation(row) for row in connection.execute(live.order_by(*_NEWEST).limit(limit))]
+    return load(connection, live.order_by(*_NEWEST).limit(limit))
 
 
 def live_for(connection: Connection, audience: str, *, by_default: bool, limit: int, now: datetime) -> list[Delegation]:
     """Return the newest live delegations that name the audience; with `by_default` also those that name none."""
-    found = _live_for(connection, audience, limit, now)
+    live = _live_for(connection, audience, limit, now)
     if by_default:
-        found = [*found, *_live_for(connection, NO_AUDIENCE, limit, now)]
-    return sorted(found, key=lambda each: (each.created_at, each.id), reverse=True)[:limit]
+        live += _live_for(connection, NO_AUDIENCE, limit, now)
+    return sorted(live, key=lambda each: (each.created_at, each.id), reverse=True)[:limit]
 
 
 def _live_for(connection: Connection, audience: str, limit: int, now: datetime) -> list[Delegation]:
     names = delegation_audiences.c
     live = select(delegations).join(delegation_audiences).where(names.audience == audience)
     newest = live.where(_is(DelegationState.LIVE, now)).order_by(names.created_at.desc(), names.delegation_id.desc())
-    return [delegation(row) for row in connection.execute(newest.limit(limit))]
+    return load(connection, newest.limit(limit))
 
 
 def uses_by_role(connection: Connection, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
@@ -300,10 +253,10 @@ def number_for(connection: Connection, audiences: Collection[str], now: datetime
     """Return the number of live delegations that name one of the audiences. `NO_AUDIENCE` means naming none."""
     names = delegation_audiences.c
     live = select(func.count(func.distinct(names.delegation_id))).select_from(delegation_audiences).join(delegations)
-    found: int = connection.execute(
+    number: int = connection.execute(
         live.where(names.audience.in_(audiences), _is(DelegationState.LIVE, now))
     ).scalar_one()
-    return found
+    return number
 
 
 def _number(state: DelegationState, now: datetime) -> ColumnElement[int]:

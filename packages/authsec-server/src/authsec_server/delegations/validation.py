@@ -8,17 +8,18 @@ from datetime import datetime
 
 from authsec_server.clients.model import Client, ClientKind, ProofKind
 from authsec_server.delegations.model import (
+    DESCRIBED,
     OVER,
     Caution,
     Delegation,
-    DelegationEdit,
     DelegationState,
-    Proposal,
     TargetType,
+    Terms,
     state,
 )
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
+from authsec_server.revisions import Editable, Fields
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.suggest import nearest
 
@@ -29,24 +30,43 @@ _SHOWN = 12  # actions named in a message
 _LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
 
 
+def granted_fields(
+    role: RoleDefinition, terms: Terms, now: datetime, *, all_actions: bool = False, held: Delegation | None = None
+) -> Fields:
+    """Return the fields that grant authority, with their checks: for a new delegation, or an edit of `held`.
+
+    The check of `audiences` takes identifiers. What `held` has may stay, although it does not satisfy newer rules.
+    """
+    already, length = (held.actions, held.max_duration) if held else ((), None)
+    cap = terms.max_token_lifetime
+    return {
+        "target_type": Editable(lambda _, text: target_type(text)),
+        "actions": Editable(lambda _, asked: allowed_actions(asked, role, all_actions=all_actions, already=already)),
+        "max_duration": Editable(lambda _, seconds: seconds if seconds == length else max_duration(seconds, cap)),
+        "audiences": Editable(lambda _, resolved: audiences(resolved)),
+        "excluded_proofs": Editable(lambda _, kinds: excluded_proofs(kinds)),
+        "ends_at": Editable(lambda _, ends_at: end(ends_at, now)),
+    }
+
+
 def allowed_actions(
-    asked: Proposal | DelegationEdit, role: RoleDefinition, *, already: Collection[str] = ()
+    asked: Sequence[str], role: RoleDefinition, *, all_actions: bool = False, already: Collection[str] = ()
 ) -> tuple[str, ...]:
     """Return the allowed actions, sorted: never more than the role has, and never none. Raises `Invalid`.
 
     `all_actions` is stored as the role's current actions, so a larger role does not widen the delegation
     silently. Actions in `already` may stay although the role has lost them: they grant nothing.
     """
-    if asked.all_actions:
-        if asked.actions:
+    if all_actions:
+        if asked:
             raise Invalid("actions", "Both actions and all_actions are given.", "Give one of them.")
         return role.actions
-    if not asked.actions:
+    if not asked:
         raise Invalid("actions", "No actions are given: they would grant nothing.", "Name some, or set all_actions.")
-    for index, action in enumerate(asked.actions):
+    for index, action in enumerate(asked):
         if action not in role.actions and action not in already:
             raise _not_in_role(f"actions.{index}", action, role)
-    return tuple(sorted(set(asked.actions)))
+    return tuple(sorted(set(asked)))
 
 
 def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
@@ -259,9 +279,7 @@ def changes(before: Delegation, after: Delegation, *, default_audience: str) -> 
         _end(before, after),
         _audiences(before, after, default_audience),
         _excluded(before, after),
-        TermChange(field="slug", label="Slug", before=before.slug, after=after.slug),
-        TermChange(field="owner", label="Owner", before=before.owner, after=after.owner),
-        TermChange(field="description", label="Description", before=before.description, after=after.description),
+        *(_text(name, before, after) for name in ("slug", *DESCRIBED)),
     )
     return tuple(row for row in rows if row.before != row.after or row.narrows or row.widens)
 
@@ -326,6 +344,11 @@ def _excluded(before: Delegation, after: Delegation) -> TermChange:
         narrows=_loses(after.excluded_proofs, before.excluded_proofs),  # what is excluded is what cannot be used
         widens=_loses(before.excluded_proofs, after.excluded_proofs),
     )
+
+
+def _text(name: str, before: Delegation, after: Delegation) -> TermChange:
+    label = name.replace("_", " ").capitalize()
+    return TermChange(field=name, label=label, before=getattr(before, name), after=getattr(after, name))
 
 
 def _loses(before: Collection[str], after: Collection[str]) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from typing_extensions import TypedDict
+from typing import cast
 
 from authsec_server import naming
 from authsec_server.db import Tx
 from authsec_server.principal import Act
+from authsec_server.revisions import plain
 from authsec_server.roles import service
-from authsec_server.roles.model import RoleDefinition
-from authsec_server.web.bodies import LEFT_OUT, Body, Changes
+from authsec_server.roles.model import EDITABLE, RoleDefinition
+from authsec_server.roles.shapes import RoleChanges, RoleDescription, RoleDescriptionBody
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
@@ -22,31 +22,18 @@ ONE = PATH + "/{role}"
 Delete = Callable[[Tx, Act, str], RoleDefinition]
 
 
-class NewRole(Body):
+class NewRole(RoleDescriptionBody):
     """Request to create a role."""
 
     name: str
-    actions: list[str]
     slug: str | None = None
-    description: str = ""
 
 
-class RoleChanges(Changes):
-    """The editable fields of a role. Removing an action revokes the role's tokens."""
-
-    name: str = LEFT_OUT
-    description: str = LEFT_OUT
-    actions: list[str] = LEFT_OUT
-
-
-class RoleShown(TypedDict):
+class RoleShown(RoleDescription):
     """A role as the admin API returns it."""
 
     id: str
     slug: str
-    name: str
-    description: str
-    actions: list[str]
     created_at: str
     revision: int
     changed_at: str | None
@@ -80,8 +67,7 @@ class RoleOperations:
         def work(tx: Tx, act: Act) -> RoleDefinition:
             role = service.get(tx, act, call.of("role"))
             revision = call.matched(role, "This role")
-            now = {"name": role.name, "description": role.description, "actions": role.actions}
-            return service.edit(tx, act, role.id, revision=revision, **now | call.body.given())
+            return service.edit(tx, act, role.id, revision=revision, changes=call.body.given())
 
         return as_json(await call.change(work))
 
@@ -109,12 +95,11 @@ def operations(delete: Delete) -> list[AnyOperation]:
 
 def as_json(role: RoleDefinition) -> RoleShown:
     """Return the role as the admin API shows it."""
+    described = cast("RoleDescription", plain(EDITABLE, role))
     return {
         "id": role.id,
         "slug": role.slug,
-        "name": role.name,
-        "description": role.description,
-        "actions": list(role.actions),
+        **described,
         "created_at": rfc3339(role.created_at),
         "revision": role.revision,
         "changed_at": rfc3339(role.changed_at),

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from authsec_server import naming
 from authsec_server.apis.model import parse_action
 from authsec_server.failures import Invalid
+from authsec_server.revisions import Editable, Fields
 
 MAX_ACTIONS = 200
 
@@ -22,7 +24,7 @@ class RoleDefinition:
     id: str
     slug: str
     name: str
-    description: str
+    description: str = ""
     actions: tuple[str, ...]
     created_at: datetime
     revision: int = 1
@@ -46,3 +48,15 @@ def parse_actions(texts: Iterable[str]) -> tuple[str, ...]:
     if len(set(actions)) > MAX_ACTIONS:
         raise Invalid("actions", f"There are more than {MAX_ACTIONS} actions.", "Split them over several roles.")
     return tuple(sorted(set(actions)))
+
+
+EDITABLE: Fields = {
+    "name": Editable(naming.name),
+    "description": Editable(naming.text),
+    "actions": Editable(lambda _, texts: parse_actions(texts), plain=list),
+}
+"""The fields of a role that an edit can change.
+
+Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
+`roles/fields.html` and the command line the inputs.
+"""

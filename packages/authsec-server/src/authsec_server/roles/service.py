@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Select
 
@@ -12,25 +12,25 @@ from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.revisions import checked, edited, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import store
-from authsec_server.roles.model import RoleDefinition, parse_actions
+from authsec_server.roles.model import EDITABLE, RoleDefinition
 
 
 def create(
-    tx: Tx, act: Act, *, name: str, actions: Sequence[str], slug: str | None = None, description: str = ""
+    tx: Tx, act: Act, *, name: str, actions: Sequence[str], slug: str | None = None, **described: object
 ) -> RoleDefinition:
-    """Create a role. Raises `Invalid`, or `Conflict` when the slug is taken."""
+    """Create a role. `described` are unverified values of the other fields in `EDITABLE`.
+
+    Raises `Invalid`, or `Conflict` when the slug is taken.
+    """
     act.principal.require(Role.OPERATOR)
-    name = naming.name("name", name)
     role = RoleDefinition(
         id=act.new_id(),
-        slug=naming.chosen_slug(slug, name),
-        name=name,
-        description=naming.text("description", description),
-        actions=parse_actions(actions),
+        slug=naming.chosen_slug(slug, naming.name("name", name)),
+        **checked(EDITABLE, {"name": name, "actions": actions, **described}),
         created_at=act.now,
     )
     if taken := store.find(tx.connection, role.slug):
@@ -50,33 +50,24 @@ def create(
     return role
 
 
-def edit(
-    tx: Tx, act: Act, id_or_slug: str, *, revision: int, name: str, description: str, actions: Sequence[str]
-) -> RoleDefinition:
-    """Set these values on the role. Removing an action revokes the role's tokens.
+def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[str, object]) -> RoleDefinition:
+    """Edit the role. Removing an action revokes the role's tokens. `revision` is the revision that the editor read.
 
-    An edit that changes nothing is not recorded. `revision` is the revision that the editor read. Raises
-    `Invalid`, `NotFound` or `Outdated`.
+    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are. An edit that changes
+    nothing is not recorded. Raises `Invalid`, `NotFound` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
     role = get(tx, act, id_or_slug)
     require_current(role, revision, "This role")
-    edited = changed(
-        role,
-        act,
-        name=naming.name("name", name),
-        description=naming.text("description", description),
-        actions=parse_actions(actions),
-    )
-    detail = edit_detail(edited.revision, _as_edited(role), _as_edited(edited))
+    after, detail = edited(role, act, EDITABLE, changes)
     if not detail:
         return role
-    store.save(tx.connection, edited)
-    narrows = not set(role.actions) <= set(edited.actions)
+    store.save(tx.connection, after)
+    narrows = not set(role.actions) <= set(after.actions)
     ended = [revocations.end(tx, SubjectKind.ROLE, role.slug, act.now)] if narrows else []
     detail |= revocations.as_detail(*ended)
-    audit.record_act(tx, act, EventKind.ROLE_EDITED, roles=(Named(id=role.id, name=edited.name),), detail=detail)
-    return edited
+    audit.record_act(tx, act, EventKind.ROLE_EDITED, roles=(Named(id=role.id, name=after.name),), detail=detail)
+    return after
 
 
 def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, ...]) -> None:
@@ -151,7 +142,3 @@ def held(tx: Tx, among: Collection[str]) -> frozenset[str]:
 def ids_matching(text: str) -> Select[tuple[str]]:
     """Return a subquery of the ids that `page` finds for the text. For other packages of the server."""
     return store.ids_matching(text)
-
-
-def _as_edited(role: RoleDefinition) -> dict[str, object]:
-    return {"name": role.name, "description": role.description, "actions": list(role.actions)}

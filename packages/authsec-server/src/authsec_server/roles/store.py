@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from authsec_server.db import rows
 from authsec_server.db.matching import in_batches, matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid, only_one
@@ -52,27 +53,13 @@ role_actions = Table(
 
 def add(connection: Connection, role: RoleDefinition) -> None:
     """Insert the role and its actions."""
-    connection.execute(
-        insert(roles).values(
-            id=role.id, slug=role.slug, name=role.name, description=role.description, created_at=role.created_at
-        )
-    )
+    connection.execute(insert(roles), rows.write(roles, role))
     _add_actions(connection, role)
 
 
 def save(connection: Connection, role: RoleDefinition) -> None:
-    """Save the editable fields of the role, and its actions."""
-    connection.execute(
-        update(roles)
-        .where(roles.c.id == role.id)
-        .values(
-            name=role.name,
-            description=role.description,
-            revision=role.revision,
-            changed_at=role.changed_at,
-            changed_by=role.changed_by,
-        )
-    )
+    """Update the row of the role, and its actions."""
+    connection.execute(update(roles).where(roles.c.id == role.id), rows.write(roles, role))
     connection.execute(delete(role_actions).where(role_actions.c.role_id == role.id))
     _add_actions(connection, role)
 
@@ -135,18 +122,8 @@ def _loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefiniti
     found: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(joined.order_by(wanted.c.slug)):
         found.setdefault(row.id, []).append(row)
-    return [_role(rows) for rows in found.values()]
+    return [rows.read(RoleDefinition, its[0], actions=_actions(its)) for its in found.values()]
 
 
-def _role(rows: list[Row[Any]]) -> RoleDefinition:
-    return RoleDefinition(
-        id=rows[0].id,
-        slug=rows[0].slug,
-        name=rows[0].name,
-        description=rows[0].description,
-        actions=tuple(sorted(row.action for row in rows if row.action is not None)),
-        created_at=rows[0].created_at,
-        revision=rows[0].revision,
-        changed_at=rows[0].changed_at,
-        changed_by=rows[0].changed_by or "",
-    )
+def _actions(joined: list[Row[Any]]) -> tuple[str, ...]:
+    return tuple(sorted(row.action for row in joined if row.action is not None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import NoneType
 from typing import Any, Final, TypeVar, get_args, get_type_hints
@@ -84,15 +84,19 @@ class Changes(Body):
 C = TypeVar("C", bound=Changes)
 
 
-def changes_of(described: type[Any], *, without: Collection[str] = ()) -> Callable[[type[C]], type[C]]:
+def changes_of(
+    described: type[Any], *, without: Collection[str] = (), sent: Mapping[str, Any] | None = None
+) -> Callable[[type[C]], type[C]]:
     """Add the members of this TypedDict or `Body` to the class of edits below, each as one that may be omitted.
 
     A member of a `Body` that may be None there may only be omitted here. `without` are members that no edit changes.
+    `sent` are the types of members that a request writes in another form than the answer.
     """
     if issubclass(described, Body):
         its = {name: _not_none(member.annotation) for name, member in described.model_fields.items()}
     else:
         its = get_type_hints(described)
+    its |= sent or {}
     members: dict[str, Any] = {name: (hint, LEFT_OUT) for name, hint in its.items() if name not in without}
 
     def add(kind: type[C]) -> type[C]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from authsec_server import naming
 from authsec_server.apis import service
-from authsec_server.apis.model import Action, Api, ApiKind, parse_described, parse_identifier
+from authsec_server.apis.model import EDITABLE, Action, Api, ApiKind
 from authsec_server.configuration.document import ApiShape
 from authsec_server.configuration.immutables import new_slug, require_kind
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled
 from authsec_server.configuration.steps import PlannedStep, PlanTurn, making, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act
+from authsec_server.revisions import checked, plain
 
 
 def exported(api: Api) -> Facts:
@@ -22,25 +23,17 @@ def exported(api: Api) -> Facts:
 
 def facts(api: Api) -> Facts:
     """Return the API's values for the comparison with a document."""
-    its = {"name": api.name, "kind": api.kind.value, "identifier": api.identifier, "description": api.description}
-    return filled({**its, "actions": {each.action: each.description for each in api.actions}})
+    return filled({"name": api.name, "kind": api.kind.value, **plain(EDITABLE, api)})
 
 
 def step(slug: str, shape: ApiShape, held: Api | None) -> PlannedStep | None:
     """Plan the change that makes the API match the document; None if it matches already. Raises `Invalid`."""
     if held is not None:
         require_kind(held.kind, shape.kind, told=f"registered as {held.kind}")
-    wanted = Api(
-        id="",
-        slug=slug if held else new_slug(slug),
-        name=naming.name("name", slug if shape.name is None else shape.name),
-        kind=ApiKind(shape.kind),
-        identifier=parse_identifier(shape.identifier),
-        description=naming.text("description", shape.description),
-        actions=parse_described(Action(action=each, description=its) for each, its in shape.actions.items()),
-        created_at=UNMADE,
-    )
-    before, do = (facts(held), partial(_edit, held, wanted)) if held else (None, partial(_create, wanted))
+    said = _said(slug, shape)
+    slug = slug if held else new_slug(slug)
+    wanted = Api(id="", slug=slug, kind=ApiKind(shape.kind), **checked(EDITABLE, said), created_at=UNMADE)
+    before, do = (facts(held), partial(_edit, held, said)) if held else (None, partial(_create, wanted, said))
     return making(Section.APIS, slug, before, facts(wanted), turn=PlanTurn.APIS, do=do)
 
 
@@ -50,27 +43,16 @@ def removal_step(held: Api) -> PlannedStep:
     return removing(Section.APIS, held.slug, facts(held), turn=PlanTurn.DELETE_APIS, do=do)
 
 
-def _create(wanted: Api, tx: Tx, act: Act) -> object:
-    return service.create(
-        tx,
-        act,
-        kind=wanted.kind,
-        slug=wanted.slug,
-        name=wanted.name,
-        identifier=wanted.identifier,
-        description=wanted.description,
-        actions=wanted.actions,
-    )
+def _said(slug: str, shape: ApiShape) -> dict[str, Any]:
+    """Return the editable fields as the document gives them, unverified."""
+    its = {field: getattr(shape, field) for field in EDITABLE}
+    actions = [Action(action=each, description=text) for each, text in shape.actions.items()]
+    return {**its, "name": slug if shape.name is None else shape.name, "actions": actions}
 
 
-def _edit(held: Api, wanted: Api, tx: Tx, act: Act) -> object:
-    return service.edit(
-        tx,
-        act,
-        held.id,
-        revision=held.revision,
-        name=wanted.name,
-        identifier=wanted.identifier,
-        description=wanted.description,
-        actions=wanted.actions,
-    )
+def _create(wanted: Api, said: dict[str, Any], tx: Tx, act: Act) -> object:
+    return service.create(tx, act, slug=wanted.slug, kind=wanted.kind, **said)
+
+
+def _edit(held: Api, said: dict[str, Any], tx: Tx, act: Act) -> object:
+    return service.edit(tx, act, held.id, revision=held.revision, changes=said)

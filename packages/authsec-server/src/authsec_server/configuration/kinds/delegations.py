@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from authsec_server import naming
 from authsec_server.configuration.document import DelegationShape
@@ -15,9 +16,18 @@ from authsec_server.configuration.reading import Present
 from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service, validation
-from authsec_server.delegations.model import OVER, Delegation, DelegationEdit, DelegationState, Proposal, state
+from authsec_server.delegations.model import (
+    DESCRIBED,
+    OVER,
+    Delegation,
+    DelegationState,
+    Proposal,
+    as_granted,
+    state,
+)
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act
+from authsec_server.revisions import checked, plain
 from authsec_server.web.instants import parse_instant, rfc3339
 
 Resolve = Callable[[str, str], str]
@@ -104,20 +114,16 @@ def _facts(delegation: Delegation, present: Present) -> dict[str, object]:
     return {
         "agent": present.slugs[delegation.client_id],
         "role": present.slugs[delegation.role_id],
-        "target_type": delegation.target_type.value,
-        "actions": list(delegation.actions),
+        **as_granted(delegation),
         "max_duration": as_typed(delegation.max_duration),
-        "audiences": list(delegation.audiences),
-        "excluded_proofs": [each.value for each in delegation.excluded_proofs],
         "ends_at": rfc3339(delegation.ends_at),
-        "owner": delegation.owner,
-        "description": delegation.description,
+        **plain(DESCRIBED, delegation),
         "enabled": delegation.enabled,
     }
 
 
 def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -> dict[str, object]:
-    owner = (held.owner if held else None) if shape.owner is None else naming.name("owner", shape.owner)
+    described = checked(DESCRIBED, _described(shape))
     kept = held.audiences if held else ()
     named = [each if each in kept else resolve(f"audiences.{n}", each) for n, each in enumerate(shape.audiences)]
     its = {
@@ -129,8 +135,8 @@ def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -
         "audiences": list(validation.audiences(named)),
         "excluded_proofs": [each.value for each in validation.excluded_proofs(shape.excluded_proofs)],
         "ends_at": rfc3339(_end(shape)),
-        "owner": owner,
-        "description": naming.text("description", shape.description),
+        "owner": held.owner if held else None,
+        **described,
     }
     return filled(its)
 
@@ -177,35 +183,34 @@ def _require_fixed(held: Delegation, shape: DelegationShape, present: Present) -
 
 
 def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:
-    asked = Proposal(
-        slug=slug,
-        role=shape.role,
-        client=shape.agent,
-        target_type=shape.target_type,
-        max_duration=_seconds(shape),
-        actions=tuple(shape.actions),
-        audiences=_texts(wanted, "audiences"),
-        excluded_proofs=_texts(wanted, "excluded_proofs"),
-        ends_at=_end(shape),
-        owner=shape.owner,
-        description=shape.description,
-    )
+    asked = Proposal(slug=slug, role=shape.role, client=shape.agent, **_values(shape, wanted))
     return service.create(tx, act, asked, setting.terms)
 
 
 def _edit(held: Delegation, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:
-    same_end = rfc3339(held.ends_at) == wanted.get("ends_at")  # a document tells no fractions of seconds
-    asked = DelegationEdit(
-        target_type=shape.target_type,
-        max_duration=_seconds(shape),
-        actions=tuple(shape.actions),
-        audiences=_texts(wanted, "audiences"),
-        excluded_proofs=_texts(wanted, "excluded_proofs"),
-        ends_at=held.ends_at if same_end else _end(shape),
-        owner=held.owner if shape.owner is None else shape.owner,
-        description=shape.description,
-    )
-    return editing.edit(tx, act, held.id, asked, setting.terms, revision=held.revision)
+    changes = _values(shape, wanted)
+    if rfc3339(held.ends_at) == wanted.get("ends_at"):  # a document tells no fractions of seconds
+        del changes["ends_at"]
+    return editing.edit(tx, act, held.id, changes, setting.terms, revision=held.revision)
+
+
+def _values(shape: DelegationShape, wanted: Facts) -> dict[str, Any]:
+    """Return the values that the document gives a new or existing delegation, unverified."""
+    return {
+        "target_type": shape.target_type,
+        "max_duration": _seconds(shape),
+        "actions": tuple(shape.actions),
+        "audiences": _texts(wanted, "audiences"),
+        "excluded_proofs": _texts(wanted, "excluded_proofs"),
+        "ends_at": _end(shape),
+        **_described(shape),
+    }
+
+
+def _described(shape: DelegationShape) -> dict[str, Any]:
+    """Return the description that the document gives, unverified. An owner that is left out stays."""
+    its = {field: getattr(shape, field) for field in DESCRIBED}
+    return {field: value for field, value in its.items() if value is not None}
 
 
 def _revoke(held: Delegation, setting: Setting, tx: Tx, act: Act) -> object:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
-from authsec_server.apis.model import MAX_ACTIONS, Action, Api, ApiKind
+from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.forms import Form
@@ -20,17 +21,15 @@ from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 
 SPARE_ROWS = 3
+TEXTS = ("slug", *(name for name in EDITABLE if name != "actions"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedApi:
     """The form of an API, filled with typed or stored values."""
 
-    name: str = ""
-    slug: str = ""
+    texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TEXTS, ""))
     kind: str = ApiKind.API
-    identifier: str = ""
-    description: str = ""
     actions: Sequence[tuple[str, ...]] = ()
     spare: int = SPARE_ROWS
 
@@ -38,11 +37,8 @@ class TypedApi:
     def of(cls, api: Api) -> TypedApi:
         """Return the form filled with the stored API."""
         return cls(
-            name=api.name,
-            slug=api.slug,
+            texts={name: getattr(api, name) for name in TEXTS},
             kind=api.kind,
-            identifier=api.identifier,
-            description=api.description,
             actions=[(each.action, each.description) for each in api.actions],
         )
 
@@ -52,30 +48,23 @@ class TypedApi:
         actions = form.rows("action", "action_description")
         empty = len(form.all("action")) - len(actions)
         return cls(
-            name=form.text("name"),
-            slug=form.text("slug"),
+            texts={name: form.text(name).replace("\r\n", "\n") for name in TEXTS},
             kind=form.text("kind", ApiKind.API),
-            identifier=form.text("identifier"),
-            description=form.text("description").replace("\r\n", "\n"),
             actions=actions,
             spare=SPARE_ROWS + (min(empty, MAX_ACTIONS) if form.ticked("more") else 0),
         )
 
     @property
-    def described(self) -> list[Action]:
-        """Return the actions as `Action` objects."""
-        return [Action(action=action, description=description) for action, description in self.actions]
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that an edit can change. They are not validated yet."""
+        actions = [Action(action=action, description=description) for action, description in self.actions]
+        return {**{name: text for name, text in self.texts.items() if name != "slug"}, "actions": actions}
 
     @property
-    def texts(self) -> dict[str, str]:
+    def readable(self) -> dict[str, str]:
         """Return each field that can be edited as one line of text."""
         actions = "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
-        return {
-            "name": self.name,
-            "identifier": self.identifier,
-            "description": self.description,
-            "actions": actions,
-        }
+        return {**self.changes, "actions": actions}
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -105,16 +94,7 @@ async def create(visit: PageRequest) -> Response:
         return await form(visit)
 
     def work(tx: Tx, act: Act) -> Api:
-        return apis.create(
-            tx,
-            act,
-            name=typed.name,
-            identifier=typed.identifier,
-            kind=_kind(typed.kind),
-            slug=typed.slug or None,
-            description=typed.description,
-            actions=typed.described,
-        )
+        return apis.create(tx, act, kind=_kind(typed.kind), slug=typed.texts["slug"] or None, **typed.changes)
 
     try:
         api = await visit.change(work)
@@ -134,7 +114,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
         problem=problem,
         typed=typed,
         api=api,
-        known=stored_meanwhile(problem, stored.texts, typed.texts),
+        known=stored_meanwhile(problem, stored.readable, typed.readable),
         revision=revision_of(visit, api, problem),
     )
 
@@ -147,16 +127,7 @@ async def edit(visit: PageRequest) -> Response:
         return await edit_form(visit)
 
     def work(tx: Tx, act: Act) -> Api:
-        return apis.edit(
-            tx,
-            act,
-            reference,
-            revision=read,
-            name=typed.name,
-            identifier=typed.identifier,
-            description=typed.description,
-            actions=typed.described,
-        )
+        return apis.edit(tx, act, reference, revision=read, changes=typed.changes)
 
     try:
         api = await visit.change(work)

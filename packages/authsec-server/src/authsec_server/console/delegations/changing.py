@@ -10,16 +10,16 @@ from starlette.routing import BaseRoute
 from authsec_server.clients.model import ProofKind
 from authsec_server.console.delegations import steps
 from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
-from authsec_server.console.delegations.typed import amount_and_unit, instant, seconds, shown_instant, units_offered
+from authsec_server.console.delegations.typed import amount_and_unit, shown_instant, units_offered
 from authsec_server.console.edit_form import revision_of
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, editing
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import Delegation, DelegationEdit, Standing, TargetType
+from authsec_server.delegations.model import DESCRIBED, Delegation, Standing, TargetType
 from authsec_server.failures import Failure, Invalid, Outdated
 from authsec_server.principal import Role
-from authsec_server.revisions import require_current
+from authsec_server.revisions import plain, require_current
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -135,27 +135,19 @@ def draft_of(its: Delegation) -> Draft:
         ends_at=shown_instant(its.ends_at),
         audiences=its.audiences,
         excluded_proofs=tuple(its.excluded_proofs),
-        owner=its.owner,
-        description=its.description,
+        described=plain(DESCRIBED, its),
     )
 
 
-def edit_of(draft: Draft, its: Delegation) -> DelegationEdit:
-    """Return the edit request. Raises `Invalid` for a value that cannot be parsed.
+def edit_of(draft: Draft, its: Delegation) -> dict[str, Any]:
+    """Return the edit's values. Raises `Invalid` for a value that cannot be parsed.
 
     The form shows the end to the second. An end that is not edited keeps its exact stored value.
     """
-    untouched = draft.ends_at == shown_instant(its.ends_at)
-    return DelegationEdit(
-        target_type=draft.target_type,
-        max_duration=seconds(draft.amount, draft.unit),
-        actions=draft.actions,
-        audiences=draft.audiences,
-        excluded_proofs=draft.excluded_proofs,
-        ends_at=its.ends_at if untouched else instant(draft.ends_at),
-        owner=draft.owner,
-        description=draft.description,
-    )
+    values = draft.values()
+    if draft.ends_at == shown_instant(its.ends_at):
+        del values["ends_at"]
+    return values
 
 
 def _stored(tx: Tx, visit: PageRequest) -> Standing:

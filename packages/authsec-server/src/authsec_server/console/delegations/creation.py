@@ -101,7 +101,7 @@ def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invali
 async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to: DraftStep) -> Response:
     """Create the role and show the step `to` with it. The other chosen values stay."""
     try:
-        role = await visit.change(lambda tx, act: roles.create(tx, act, name=typed.name, actions=typed.actions))
+        role = await visit.change(lambda tx, act: roles.create(tx, act, **typed.changes))
     except (Invalid, Conflict) as failure:
         problem = at_fields(typed, failure, NEW_ROLE)
         if problem.field == f"{NEW_ROLE}slug":  # the one that the name makes: here it has no field of its own

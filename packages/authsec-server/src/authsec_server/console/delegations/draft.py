@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +13,7 @@ from authsec_server.console.forms import Form
 from authsec_server.console.words import duration
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import Proposal, TargetType, Terms
+from authsec_server.delegations.model import DESCRIBED, Proposal, TargetType, Terms
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act
 
@@ -41,7 +41,7 @@ DURATION = DraftStep(
     key="duration",
     title="Set duration",
     path="/delegations/new/duration",
-    fields=("amount", "unit", "ends_at", "audiences", "excluded_proofs", "owner", "description"),
+    fields=("amount", "unit", "ends_at", "audiences", "excluded_proofs", *DESCRIBED),
 )
 REVIEW = DraftStep(key="review", title="Review", path="/delegations/new/review", fields=())
 STEPS = (CONTEXT, ACTIONS, DURATION, REVIEW)
@@ -65,8 +65,7 @@ class Draft:
     ends_at: str = ""
     audiences: tuple[str, ...] = ()
     excluded_proofs: tuple[str, ...] = ()
-    owner: str = ""
-    description: str = ""
+    described: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(DESCRIBED, ""), hash=False)
     whole: bool = False
 
     def pairs(self, leaving: DraftStep | None = None) -> list[tuple[str, str]]:
@@ -74,10 +73,14 @@ class Draft:
         found = []
         for step in STEPS:
             for name in step.fields if step is not leaving else ():
-                value = getattr(self, name)
-                if value != getattr(OFFERED, name):
+                value = self._value(name)
+                if value != OFFERED._value(name):
                     found += [(name, each) for each in ((value,) if isinstance(value, str) else value)]
         return found
+
+    def _value(self, name: str) -> str | tuple[str, ...]:
+        value: str | tuple[str, ...] = self.described[name] if name in DESCRIBED else getattr(self, name)
+        return value
 
     def at(self, step: DraftStep, **besides: str) -> str:
         """Return the path of the step with these values in its query. With `check="1"`, the step shows its problem."""
@@ -87,23 +90,27 @@ class Draft:
 
     def until(self, step: DraftStep) -> Draft:
         """Return a draft with the values up to this step; later fields have their defaults."""
-        later: dict[str, Any] = {name: getattr(OFFERED, name) for each in STEPS[step.number :] for name in each.fields}
-        return replace(self, **later)
+        later = {name for each in STEPS[step.number :] for name in each.fields}
+        offered: dict[str, Any] = {name: getattr(OFFERED, name) for name in later - DESCRIBED.keys()}
+        described = {name: "" if name in later else text for name, text in self.described.items()}
+        return replace(self, **offered, described=described)
+
+    def values(self) -> dict[str, Any]:
+        """Return what creating and editing share, as unverified values. Raises `Invalid` if one cannot be parsed."""
+        return {
+            "target_type": self.target_type,
+            "max_duration": seconds(self.amount, self.unit),
+            "actions": self.actions,
+            "audiences": self.audiences,
+            "excluded_proofs": self.excluded_proofs,
+            "ends_at": instant(self.ends_at),
+            **self.described,
+        }
 
     def proposal(self) -> Proposal:
         """Return the proposal for the delegations service. Raises `Invalid` for a value that cannot be parsed."""
-        return Proposal(
-            role=self.role,
-            client=self.client,
-            target_type=self.target_type,
-            max_duration=seconds(self.amount, self.unit),
-            actions=self.actions,
-            audiences=self.audiences,
-            excluded_proofs=self.excluded_proofs,
-            ends_at=instant(self.ends_at),
-            owner=self.owner or None,
-            description=self.description,
-        )
+        values = self.values()
+        return Proposal(role=self.role, client=self.client, **{**values, "owner": values["owner"] or None})
 
 
 OFFERED = Draft()
@@ -121,8 +128,7 @@ def typed_draft(form: Form) -> Draft:
         ends_at=form.text("ends_at"),
         audiences=_several(form, "audiences"),
         excluded_proofs=_several(form, "excluded_proofs"),
-        owner=form.text("owner"),
-        description=form.text("description"),
+        described={name: form.text(name) for name in DESCRIBED},
     )
 
 

@@ -46,14 +46,7 @@ async def create(visit: PageRequest) -> Response:
     typed = typed_role(visit.form)
 
     def work(tx: Tx, act: Act) -> RoleDefinition:
-        return roles.create(
-            tx,
-            act,
-            name=typed.name,
-            actions=typed.actions,
-            slug=typed.slug or None,
-            description=typed.description,
-        )
+        return roles.create(tx, act, slug=typed.texts["slug"] or None, **typed.changes)
 
     try:
         role = await visit.change(work)
@@ -74,7 +67,7 @@ async def edit_form(visit: PageRequest, typed: TypedRole | None = None, problem:
         role=role,
         typed=typed,
         offered=offered,
-        known=stored_meanwhile(problem, stored.texts, typed.texts),
+        known=stored_meanwhile(problem, stored.readable, typed.readable),
         revision=revision_of(visit, role, problem),
     )
 
@@ -88,15 +81,7 @@ async def edit(visit: PageRequest) -> Response:
         if not visit.form.ticked("save") and (review := await _review(visit, typed, revision)):
             return review
         role = await visit.change(
-            lambda tx, act: roles.edit(
-                tx,
-                act,
-                visit.named("role"),
-                revision=revision,
-                name=typed.name,
-                description=typed.description,
-                actions=typed.actions,
-            )
+            lambda tx, act: roles.edit(tx, act, visit.named("role"), revision=revision, changes=typed.changes)
         )
     except Invalid as failure:
         return await edit_form(visit, typed, at_fields(typed, failure))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import Described, parse_action
@@ -12,8 +13,9 @@ from authsec_server.console.forms import Form
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act
-from authsec_server.roles.model import RoleDefinition
+from authsec_server.roles.model import EDITABLE, RoleDefinition
 
+TEXTS = ("slug", *(name for name in EDITABLE if name != "actions"))
 MOST = 1000  # actions offered; others are written
 
 
@@ -29,9 +31,7 @@ class Offered:
 class TypedRole:
     """The form of a role, filled with typed or stored values. `written` is the text field for other actions."""
 
-    name: str = ""
-    slug: str = ""
-    description: str = ""
+    texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TEXTS, ""))
     ticked: Sequence[str] = ()
     written: str = ""
 
@@ -41,23 +41,26 @@ class TypedRole:
         return [*self.ticked, *(text for _, text in _lines(self.written))]
 
     @property
-    def texts(self) -> dict[str, str]:
-        """Return each field that can be edited as one line of text."""
-        actions = ", ".join(sorted(set(self.actions)))
-        return {"name": self.name, "description": self.description or "nothing", "actions": actions}
-
-    @property
     def begun(self) -> bool:
         """Whether a name or an action is filled in."""
-        return bool(self.name or self.actions)
+        return bool(self.texts["name"] or self.actions)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that an edit can change. They are not validated yet."""
+        return {**{name: text for name, text in self.texts.items() if name != "slug"}, "actions": self.actions}
+
+    @property
+    def readable(self) -> dict[str, str]:
+        """Return the fields that an edit can change, each in one line for a person."""
+        listed = self.changes | {"actions": ", ".join(sorted(set(self.actions)))}
+        return {name: text or "nothing" for name, text in listed.items()}
 
 
 def typed_role(form: Form, prefix: str = "") -> TypedRole:
     """Read the form of a role. The names of its fields begin with `prefix`."""
     return TypedRole(
-        name=form.text(f"{prefix}name"),
-        slug=form.text(f"{prefix}slug"),
-        description=form.text(f"{prefix}description"),
+        texts={name: form.text(f"{prefix}{name}") for name in TEXTS},
         ticked=[text.strip() for text in form.all(f"{prefix}actions") if text.strip()],
         written=form.exact(f"{prefix}other_actions"),
     )
@@ -67,9 +70,7 @@ def stored_role(role: RoleDefinition, offered: Sequence[Offered]) -> TypedRole:
     """Return the form filled with the stored role."""
     known = {action for group in offered for action in group.actions}
     return TypedRole(
-        name=role.name,
-        slug=role.slug,
-        description=role.description,
+        texts={name: getattr(role, name) for name in TEXTS},
         ticked=[action for action in role.actions if action in known],
         written="\n".join(action for action in role.actions if action not in known),
     )

@@ -1,0 +1,50 @@
+"""The JSON of an API's description: in requests, documents and answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict  # as in `web.paging`
+
+from authsec_server.web.bodies import Body, Changes, changes_of
+
+
+class ActionShown(TypedDict):
+    """An action and its description by the API, as the admin API returns them."""
+
+    action: str
+    description: str
+
+
+class DescribedAction(Body):
+    """An action and its description by the API, as a request sends them."""
+
+    action: str
+    description: str
+
+
+class ApiDescription(TypedDict):
+    """The fields that describe an API, in an answer."""
+
+    name: str
+    identifier: str
+    description: str
+    actions: list[ActionShown]
+
+
+class ApiDescriptionBody(Body):
+    """The fields that describe an API, in a request or document. Each of the two writes the actions in its own form."""
+
+    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    kind: Literal["api", "mcp_server"] = "api"
+    identifier: str = Field(description="Its audience: a URL or a registered name.")
+    description: str = ""
+
+
+@changes_of(ApiDescription, sent={"actions": list[DescribedAction]})
+class ApiChanges(Changes):
+    """The editable fields of an API. `actions` replaces the whole list.
+
+    A new identifier is a new audience. Trust delegations name audiences, so they keep the old one.
+    """
