@@ -23,7 +23,7 @@ API = "/authsec/api/v1"
     [
         ("roles", {}, "name", "name is missing.", ""),
         ("roles", {"nam": "Ops"}, "nam", "There is no 'nam' here.", "The nearest is name."),
-        ("roles", {"zzz": 1}, "zzz", "There is no 'zzz' here.", "There are: name, actions, slug, description"),
+        ("roles", {"zzz": 1}, "zzz", "There is no 'zzz' here.", "There are: name, description, actions, slug"),
         ("roles", [], "body", "The body has to be a map, and is a list.", ""),
         ("roles", {"name": "A", "actions": "a:b"}, "actions", "actions has to be a list of texts, and is a text.", ""),
         ("roles", {"name": None, "actions": []}, "name", "name has to be a text, and is empty.", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from audit_answers import LATER, fill
@@ -42,3 +43,17 @@ def test_a_value_of_another_type_is_a_finding(database: Database, change: str) -
     log = fill(database)
     database.append(lambda tx: tx.connection.exec_driver_sql(change) and None)
     assert database.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER)).findings
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_column_whose_name_is_no_text_is_a_finding(database: Database, database_url: str) -> None:
+    log = fill(database)
+    database.close()
+    path = Path(database_url.removeprefix("sqlite:///"))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"description TEXT", data.index(b"CREATE TABLE roles"))
+    data[at] = 0x80
+    path.write_bytes(data)
+    with closing(open_database(database_url)) as again:
+        report = again.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
+    assert any("roles" in each for each in report.findings), report.findings

@@ -132,9 +132,9 @@ class Scan:
 
     def digested(self, name: str, its: Digested) -> Iterator[Mapping[str, Any]]:
         """Yield the digested columns of each row of a table that belongs to a package above this one."""
-        names = [
-            each["name"] for each in inspect(self._connection).get_columns(name) if each["name"] not in its.without
-        ]
+        known = [each["name"] for each in inspect(self._connection).get_columns(name)]
+        # A name that is no UTF-8 can stand in no statement. The comparison of the schema reports it.
+        names = [each for each in known if each not in its.without and each.isprintable()]
         source = text(name if self._postgresql else f"{name} NOT INDEXED")
         statement = stored(self._connection, name, names, source=source).add_columns(has_long(self._connection, names))
         streamed = statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
