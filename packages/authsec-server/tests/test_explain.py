@@ -12,7 +12,7 @@ from attesting import HELPER
 from authsec.jose import PrivateKey
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.model import StepName
-from authsec_server.attestation.explain.service import A_MINUTE, Trials
+from authsec_server.attestation.explain.service import A_MINUTE, TokenExplainer
 from authsec_server.attestation.model import Evidence, Scheme
 from authsec_server.attestation.workload_tokens import CLAIM_CHECKS
 from authsec_server.clients import service as clients
@@ -320,9 +320,9 @@ def trust_and_look_up(its: Any, issuer: Issuer) -> None:
     issuer.trusted_issuer = its.authority.database.change(lambda tx: issuers.create(tx, act, new, may_look_up=True))
 
 
-def trials(its: Any, issuer: Issuer, *, clusters: Any = None, find_key: Any = None) -> Trials:
+def trials(its: Any, issuer: Issuer, *, clusters: Any = None, find_key: Any = None) -> TokenExplainer:
     """As the authority has them, but for its keys and its clusters."""
-    return Trials(
+    return TokenExplainer(
         its.authority.database,
         find_key or (lambda _trusted_issuer, kid: issuer.key.public if kid == issuer.kid else None),
         clusters=clusters,

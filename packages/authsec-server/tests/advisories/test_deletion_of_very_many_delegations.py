@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from authsec_server.audit.event_shape import MAX_LISTED, MAX_NAMED
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.service import record_act
-from authsec_server.audit.shape import MAX_LISTED, MAX_NAMED
 from authsec_server.db import Tx, metadata
 from authsec_server.delegations import service
 from authsec_server.delegations import service as delegations_service

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit import export
+from authsec_server.audit.event_shape import MAX_NUMBER, OPTIONAL_TEXTS, TEXTS, is_event
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.audit.shape import MAX_NUMBER, OPTIONAL_TEXTS, TEXTS, is_event
 from authsec_server.audit.store import recorded
 from authsec_server.audit.views import as_json
 from authsec_server.cli import audit as listing

@@ -16,12 +16,12 @@ from audit_answers import ANN, CLIENTS, LATER, answers, fill, readers
 from authsec_server.audit import counts, pages
 from authsec_server.audit import live_tokens as audit_live_tokens
 from authsec_server.audit import service as audit
+from authsec_server.audit.event_shape import MAX_ACTION, MAX_ID, MAX_LISTED, MAX_NAME, OPTIONAL_TEXTS, TEXTS
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.audit.shape import MAX_ACTION, MAX_ID, MAX_LISTED, MAX_NAME, OPTIONAL_TEXTS, TEXTS
 from authsec_server.audit.store import daily_uses, events, last_uses
 from authsec_server.audit.views import as_json
 from authsec_server.db import Database, Tx

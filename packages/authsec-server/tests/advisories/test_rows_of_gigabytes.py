@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from audit_answers import ANN, LATER, SealedLog, fill
-from authsec_server.audit import export, reading
+from authsec_server.audit import export, unreadable_rows
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.rollup import roll_up
@@ -88,7 +88,7 @@ def test_a_list_shows_them_as_unreadable(database: Database, log: SealedLog) -> 
 
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_BYTES", 2000)
+    monkeypatch.setattr(unreadable_rows, "MOST_BYTES", 2000)
     return
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from authsec_server.app.restoration import VERSIONS, open_restoration
+from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.sealing.outside import Lost
-from authsec_server.audit.shape import MAX_NUMBER
 from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings

@@ -6,7 +6,7 @@ from authsec_server.accounts import known
 from authsec_server.accounts.model import KeyRefusal, SignInRefusal
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.apis.credential import CredentialRefusal
-from authsec_server.audit.asking import Names
+from authsec_server.audit.query_parameters import Names
 from authsec_server.clients import service as clients
 from authsec_server.clients.enrolment import EnrolmentRefusal as EnrolmentReason
 from authsec_server.db import Tx

@@ -15,7 +15,7 @@ from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe
 from authsec_server.app.runtime import Runtime
 from authsec_server.attestation.cluster import Clusters
-from authsec_server.attestation.explain.service import Trials
+from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveAuditLog
@@ -72,7 +72,7 @@ class Trust:
     key_sets: KeySets
     cluster_apis: ClusterApis
     workloads: Workloads
-    trials: Trials
+    trials: TokenExplainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +264,7 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
         key_sets=key_sets,
         cluster_apis=cluster_apis,
         workloads=Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain, clusters=clusters),
-        trials=Trials(
+        trials=TokenExplainer(
             database,
             key_sets.find,
             clusters=Clusters(cluster_apis, seconds=0, monotonic=monotonic),  # asked anew each time, and not kept

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from authsec_server.audit import service
-from authsec_server.audit.asking import PARAMETERS, Names, read_filter
 from authsec_server.audit.filters import AuditLogPage
+from authsec_server.audit.query_parameters import PARAMETERS, Names, read_filter
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid

@@ -28,12 +28,12 @@ from sqlalchemy import (
 )
 
 from authsec_server.audit.counting import NEVER, LastUse, Outcome, counts_of, day_of, hour_of
+from authsec_server.audit.event_shape import MAX_OCCURRENCES
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.reading import read_content, readable
 from authsec_server.audit.rollup import is_not_counted, progress_of
-from authsec_server.audit.shape import MAX_OCCURRENCES
 from authsec_server.audit.store import REFUSED, client_counts, daily_uses, events, hourly_counts
 from authsec_server.audit.store import last_uses as kept_uses
+from authsec_server.audit.unreadable_rows import read_content, readable
 from authsec_server.db import Instant, Tx
 from authsec_server.db.database import Access
 

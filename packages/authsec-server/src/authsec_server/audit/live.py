@@ -19,7 +19,7 @@ import structlog
 
 from authsec_server.audit import pages
 from authsec_server.audit.model import Recorded
-from authsec_server.audit.reading import numbers_fitting
+from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, false, func, select
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.reading import read_content, readable
 from authsec_server.audit.store import events
+from authsec_server.audit.unreadable_rows import read_content, readable
 from authsec_server.db import Tx
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 

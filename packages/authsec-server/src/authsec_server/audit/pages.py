@@ -29,11 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit import number_ranges
+from authsec_server.audit.event_shape import MAX_NUMBER, is_event
 from authsec_server.audit.filters import AuditLogPage, EventFilter
 from authsec_server.audit.merkle_tree import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
-from authsec_server.audit.reading import Size, fitting, read_events, sizes_of
-from authsec_server.audit.shape import MAX_NUMBER, is_event
 from authsec_server.audit.store import (
     ACT,
     DENIED,
@@ -44,6 +43,7 @@ from authsec_server.audit.store import (
     stand_in,
     unreadable,
 )
+from authsec_server.audit.unreadable_rows import Size, fitting, read_events, sizes_of
 from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.failures import Conflict
 

@@ -23,10 +23,10 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.counting import Counts, Outcome, minute_of
+from authsec_server.audit.event_shape import MAX_NUMBER, is_event
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.reading import events_one_by_one
-from authsec_server.audit.shape import MAX_NUMBER, is_event
 from authsec_server.audit.store import client_counts, counted, daily_uses, events, hourly_counts, last_uses
+from authsec_server.audit.unreadable_rows import events_one_by_one
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Fault, Unavailable
 

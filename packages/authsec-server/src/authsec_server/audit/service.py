@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import select
 
 from authsec_server.audit import pages, partitions, store
+from authsec_server.audit.event_shape import MAX_NAMED
 from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
 from authsec_server.audit.model import EDITS, Event, EventKind, Recorded, Refusal, Tally
-from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.audit.store import events, recorded
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound, NotPermitted

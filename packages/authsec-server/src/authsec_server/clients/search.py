@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Select, select
 
 from authsec_server import naming
-from authsec_server.clients import queries, store
+from authsec_server.clients import search_sql, store
 from authsec_server.clients.filters import (
     MAX_COUNTED,
     ClientFilters,
@@ -45,7 +45,9 @@ def page_of(
     act.principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
     after = read_cursor(sort, cursor) if cursor else None
-    ids = queries.page(tx.connection, filters, act.now, sort=sort, descending=descending, after=after, limit=limit + 1)
+    ids = search_sql.page(
+        tx.connection, filters, act.now, sort=sort, descending=descending, after=after, limit=limit + 1
+    )
     known = store.by_ids(tx.connection, ids[:limit])
     found = [known[each] for each in ids[:limit]]
     return found, write_cursor(sort, position(found[-1], sort)) if len(ids) > limit else None
@@ -54,7 +56,7 @@ def page_of(
 def count(tx: Tx, act: Act, filters: ClientFilters = ALL) -> Count:
     """Count the matching clients. Above 10,000, the result only says that there are more."""
     act.principal.require(Role.VIEWER)
-    number = queries.count(tx.connection, filters, act.now)
+    number = search_sql.count(tx.connection, filters, act.now)
     return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
 
 
@@ -65,18 +67,18 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
 
 def ids_of_name(tx: Tx, name: str) -> list[str]:
     """Return at most two client_ids of clients with exactly this name, ignoring case. No principal is checked."""
-    return queries.called(tx.connection, name, 2)
+    return search_sql.called(tx.connection, name, 2)
 
 
 def owners(tx: Tx, act: Act) -> list[str]:
     """List at most `MAX_OWNERS` owners of clients, in name order."""
     act.principal.require(Role.VIEWER)
-    return queries.owners(tx.connection, MAX_OWNERS)
+    return search_sql.owners(tx.connection, MAX_OWNERS)
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
     """Return a query for the client_ids that a list finds for the text, as a subquery. For the packages above."""
-    return queries.ids_matching(text)
+    return search_sql.ids_matching(text)
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn
 from authsec_server.accounts.sign_in import SignIn
-from authsec_server.attestation.explain.service import Trials
+from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.audit.live import LiveAuditLog
 from authsec_server.console import guard, navigation
 from authsec_server.console.errors import FailedPage, answered
@@ -174,7 +174,7 @@ class Console:
     live: LiveAuditLog
     key_sets: KeySets
     cluster_apis: ClusterApis
-    trials: Trials
+    trials: TokenExplainer
     older: Callable[[], str | None] = lambda: None  # why the database is older than its outside checkpoints
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))

@@ -18,7 +18,7 @@ from authsec_server.delegations.model import (
 )
 from authsec_server.delegations.resolve import client_called, role_called
 from authsec_server.delegations.shapes import DelegationChanges, NewDelegation
-from authsec_server.delegations.shown import DelegationShown, as_json
+from authsec_server.delegations.views import DelegationShown, as_json
 from authsec_server.principal import Act
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged

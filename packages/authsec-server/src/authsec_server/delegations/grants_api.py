@@ -12,7 +12,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
 from authsec_server.delegations.model import Standing, Terms
 from authsec_server.delegations.resolve import standings
-from authsec_server.delegations.shown import DelegationShown, as_json
+from authsec_server.delegations.views import DelegationShown, as_json
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.operations import API, AnyOperation, Call, declared, operation

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from authsec_server import naming
-from authsec_server.audit.shape import MAX_NAMED
+from authsec_server.audit.event_shape import MAX_NAMED
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.revisions import Editable, Fields
 from authsec_server.roles.model import RoleDefinition

@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
-from authsec_server.issuers.jwks import KeySet, as_document, read_key_set
 from authsec_server.issuers.key_fetch import LIMITS, NotFetched, fetch_key_set, trust_of
+from authsec_server.issuers.key_set_parsing import KeySet, as_document, read_key_set
 from authsec_server.issuers.model import KeptKeys, KeysUnavailable, TrustedIssuer
 from authsec_server.issuers.store import keys as store
 from authsec_server.outbound import Outbound, OutboundLimits

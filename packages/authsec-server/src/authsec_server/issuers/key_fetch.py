@@ -8,7 +8,7 @@ from typing import Any
 
 from authsec.safe_text import plain
 
-from authsec_server.issuers.jwks import KeySet, UnusableKeys, read_key_set
+from authsec_server.issuers.key_set_parsing import KeySet, UnusableKeys, read_key_set
 from authsec_server.issuers.model import KeysFrom, TrustedIssuer, TrustedIssuerKind
 from authsec_server.outbound import Answer, Outbound, OutboundFailed, OutboundLimits
 

@@ -10,9 +10,9 @@ from typing import Protocol
 from authsec.jose import PublicKey
 
 from authsec_server.db import Database
-from authsec_server.issuers.jwks import read_key_set
 from authsec_server.issuers.key_cache import Condition, FetchedKeys, KeysState, Waiters
 from authsec_server.issuers.key_fetch import LIMITS
+from authsec_server.issuers.key_set_parsing import read_key_set
 from authsec_server.issuers.model import KeysUnavailable, TrustedIssuer
 from authsec_server.outbound import Outbound, OutboundLimits
 

@@ -12,7 +12,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.issuers import validation
 from authsec_server.issuers.cluster_validation import cluster_detail, fingerprints
-from authsec_server.issuers.jwks import read_key_set
+from authsec_server.issuers.key_set_parsing import read_key_set
 from authsec_server.issuers.model import (
     CLUSTER_TERMS,
     EDITABLE,

@@ -13,7 +13,7 @@ from authsec_server.failures import Invalid
 from authsec_server.issuers.addresses import parse_audience, parse_issuer, parse_url
 from authsec_server.issuers.claims import parse_claims
 from authsec_server.issuers.cluster_validation import parse_ca, parse_cluster
-from authsec_server.issuers.jwks import UnusableKeys, as_document, read_key_set
+from authsec_server.issuers.key_set_parsing import UnusableKeys, as_document, read_key_set
 from authsec_server.issuers.model import (
     CLUSTER_TERMS,
     EDITABLE,

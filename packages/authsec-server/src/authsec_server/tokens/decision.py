@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from authsec_server.attestation.model import Failed, Miss, Proved
-from authsec_server.audit.shape import fits
+from authsec_server.audit.event_shape import fits
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
 from authsec_server.issuers.model import TrustedIssuer

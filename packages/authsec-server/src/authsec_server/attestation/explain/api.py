@@ -6,8 +6,17 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict  # as in `web.paging`
 
-from authsec_server.attestation.explain.model import Nearest, Said, Satisfied, Shown, Step, StepName, StepState, Trial
-from authsec_server.attestation.explain.service import Trials
+from authsec_server.attestation.explain.model import (
+    Nearest,
+    Said,
+    Satisfied,
+    Shown,
+    Step,
+    StepName,
+    StepState,
+    TokenExplanation,
+)
+from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.issuers.api import ONE
 from authsec_server.issuers.model import Provenance
 from authsec_server.principal import Role
@@ -83,7 +92,7 @@ class TrialShown(TypedDict):
     more: bool
 
 
-def operations(trials: Trials) -> list[AnyOperation]:
+def operations(trials: TokenExplainer) -> list[AnyOperation]:
     """Return the operation that tests a token."""
 
     @operation("POST", ONE + "/try", "tryToken", least=Role.OPERATOR, private=True, question=True)
@@ -97,7 +106,7 @@ def operations(trials: Trials) -> list[AnyOperation]:
     return declared(try_token)
 
 
-def as_json(trial: Trial) -> TrialShown:
+def as_json(trial: TokenExplanation) -> TrialShown:
     """Convert the result of the test to JSON."""
     return {
         "trusted_issuer": trial.trusted_issuer.slug,

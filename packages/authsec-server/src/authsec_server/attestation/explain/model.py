@@ -94,7 +94,7 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class TokenExplanation:
     """Result of a token test. Of the token, it contains only `Said` and the selectors.
 
     `compared` is the number of the trusted issuer's proofs that were compared. `more` says that there are further

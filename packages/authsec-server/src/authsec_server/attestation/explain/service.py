@@ -1,4 +1,4 @@
-"""`Trials`: an administrator pastes a workload's token at a trusted issuer, and sees the result of each check."""
+"""`TokenExplainer`: an administrator pastes a workload's token at a trusted issuer, and sees each check's result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from authsec_server.attestation.explain.model import (
     Step,
     StepName,
     StepState,
-    Trial,
+    TokenExplanation,
     visible,
     what_it_says,
 )
@@ -58,7 +58,7 @@ _FIRST = "What comes before has to hold first."
 _NAMED = 3  # trusted issuers
 
 
-class Hearing:
+class TokenSteps:
     """A token test in progress; `steps` has the steps so far.
 
     `audience` is the audience that tokens of the trusted issuer must have. `others` are further trusted issuers
@@ -196,7 +196,7 @@ class _Candidates:
     more: bool
 
 
-class Trials:
+class TokenExplainer:
     """Tests of tokens. Never call inside a transaction: a test may fetch keys and ask a cluster.
 
     The methods block their thread. `clusters` must not cache answers.
@@ -219,7 +219,7 @@ class Trials:
         self._trust_domain = trust_domain
         self._throttle = Throttle(A_MINUTE, "Too many tokens were tried in a minute.", monotonic=monotonic)
 
-    def try_token(self, act: Act, id_or_slug: str, pasted: str) -> Trial:
+    def try_token(self, act: Act, id_or_slug: str, pasted: str) -> TokenExplanation:
         """Test the token, and record the test before the result is returned. Raises `NotFound` or `TooOften`."""
         act.principal.require(Role.OPERATOR)
         self._throttle.charge(f"{act.principal.kind} {act.principal.id}")
@@ -231,14 +231,14 @@ class Trials:
         )
         return trial
 
-    def _tried(self, found: _Candidates, text: str, now: datetime) -> Trial:
+    def _tried(self, found: _Candidates, text: str, now: datetime) -> TokenExplanation:
         pasted = read_pasted(text)
         if isinstance(pasted, NoToken):
             step = Step(name=StepName.FORM, state=StepState.FAILS, said=f"{pasted.said} {pasted.remedy}")
-            return Trial(trusted_issuer=found.trusted_issuer, steps=(step,))
+            return TokenExplanation(trusted_issuer=found.trusted_issuer, steps=(step,))
         audience = found.trusted_issuer.audience or self._issuer
-        hearing = Hearing(found.trusted_issuer, found.others, audience=audience, now=now)
-        trial = Trial(trusted_issuer=found.trusted_issuer, notes=pasted.notes)
+        hearing = TokenSteps(found.trusted_issuer, found.others, audience=audience, now=now)
+        trial = TokenExplanation(trusted_issuer=found.trusted_issuer, notes=pasted.notes)
         token = self._parsed(hearing, pasted, found.trusted_issuer)
         if token is None:
             return replace(trial, steps=tuple(hearing.steps))
@@ -251,7 +251,7 @@ class Trials:
             trial = self._compared(trial, verified, found)
         return replace(trial, steps=tuple(hearing.steps))
 
-    def _parsed(self, hearing: Hearing, pasted: Pasted, trusted_issuer: TrustedIssuer) -> UnverifiedJws | None:
+    def _parsed(self, hearing: TokenSteps, pasted: Pasted, trusted_issuer: TrustedIssuer) -> UnverifiedJws | None:
         """Parse the token and add the first step, which says what is wrong with its form. None if it is no token."""
         try:
             token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
@@ -280,7 +280,7 @@ class Trials:
             )
         return ""
 
-    def _compared(self, trial: Trial, verified: Verified, found: _Candidates) -> Trial:
+    def _compared(self, trial: TokenExplanation, verified: Verified, found: _Candidates) -> TokenExplanation:
         outcomes = [(each, self._held_against(each, found.trusted_issuer, verified)) for each in found.held]
         satisfied = [each for each, outcome in outcomes if not isinstance(outcome, Miss)][:_LISTED]
         misses = [Nearest(client=each.client, miss=miss) for each, miss in outcomes if isinstance(miss, Miss)]

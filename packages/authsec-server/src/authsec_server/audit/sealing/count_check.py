@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 
 from authsec_server.audit.count_rows import LAST, TABLES, CountTable, Mark, Value, missing_columns, read_mark
 from authsec_server.audit.counting import Outcome
+from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.recount import CountDifference, Recount
 from authsec_server.audit.sealing.dropped import DropRecord
-from authsec_server.audit.shape import MAX_NUMBER
 
 MOST: Final = 10  # findings of one table that are told one by one
 _PLAIN: Final = re.compile(r"[\w.:/@ -]{0,80}", re.ASCII)

@@ -33,13 +33,13 @@ from authsec_server.audit.count_rows import (
     read_mark,
     stored_row,
 )
+from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.recount import CountDifference, Recount, decided
 from authsec_server.audit.rollup import highest_number, later_uses
 from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.count_check import BEGINNING, sentence
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.audit.shape import MAX_NUMBER
 from authsec_server.audit.store import (
     client_counts,
     counted,

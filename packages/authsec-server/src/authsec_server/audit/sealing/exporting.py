@@ -16,7 +16,6 @@ from typing import Any
 
 from authsec_server.audit.merkle_tree import event_text, text_hash
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in
 from authsec_server.audit.sealing.dropped import believed, drop_of
@@ -25,6 +24,7 @@ from authsec_server.audit.sealing.lines import NotAnExport, checkpoint_line, exa
 from authsec_server.audit.sealing.restores import believed_restores, restore_of
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
+from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
 

@@ -29,10 +29,10 @@ from sqlalchemy import (
     text,
 )
 
+from authsec_server.audit.event_shape import MAX_NAME
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
-from authsec_server.audit.reading import any_text
-from authsec_server.audit.shape import MAX_NAME
 from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
+from authsec_server.audit.unreadable_rows import any_text
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
 from authsec_server.db.table_digests import Digested, has_long, stored
 

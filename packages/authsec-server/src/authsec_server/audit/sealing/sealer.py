@@ -24,10 +24,10 @@ from authsec.jose import PrivateKey
 from sqlalchemy import Row
 
 from authsec_server.audit import number_ranges, pages
+from authsec_server.audit.event_shape import MAX_NUMBER, is_event, is_number
 from authsec_server.audit.merkle_tree import Tree, event_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
-from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import (
     Checkpoint,
@@ -37,7 +37,7 @@ from authsec_server.audit.sealing.checkpoints import (
     sign_checkpoint,
 )
 from authsec_server.audit.sealing.succession import Succession, succession
-from authsec_server.audit.shape import MAX_NUMBER, is_event, is_number
+from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 

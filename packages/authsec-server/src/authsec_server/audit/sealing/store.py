@@ -35,10 +35,10 @@ from sqlalchemy import (
 )
 
 from authsec_server.audit.model import COUNTED, EventKind
-from authsec_server.audit.reading import events_one_by_one, read_events
 from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
 from authsec_server.audit.sealing.succession import is_replacement
 from authsec_server.audit.store import ACT, checkpoints, events, sealed_events
+from authsec_server.audit.unreadable_rows import events_one_by_one, read_events
 from authsec_server.db.locks import SEALING_LOCK
 from authsec_server.db.schema import LONGEST_JSON
 

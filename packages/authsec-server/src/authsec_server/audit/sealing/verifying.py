@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy.exc import DatabaseError
 
 from authsec_server.audit.counting import Outcome, hour_of
+from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
@@ -42,7 +43,6 @@ from authsec_server.audit.sealing.table_check import TableCheck
 from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail
 from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
-from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity

@@ -14,8 +14,8 @@ from authsec_server.console.clients import (
     listing,
     onboarding,
     proofs,
+    request_preview,
     secret,
-    trial,
 )
 from authsec_server.console.site import Console
 from authsec_server.principal import Role
@@ -33,7 +33,7 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/clients/{client}/connect", connect.connect),
         console.page("/clients/{client}/enrol", laptop.form, post=laptop.make, least=operator),
         console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=laptop.take_back, least=operator),
-        console.page("/clients/{client}/test", trial.test),
+        console.page("/clients/{client}/test", request_preview.test),
         console.page("/clients/{client}/edit", editing.form, post=editing.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
         proofs.REMOVE.route(console),

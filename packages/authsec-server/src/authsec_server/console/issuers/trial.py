@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.attestation.explain.model import Trial
+from authsec_server.attestation.explain.model import TokenExplanation
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
@@ -31,5 +31,5 @@ async def try_token(visit: PageRequest) -> Response:
     return _page(visit, trial.trusted_issuer, trial)
 
 
-def _page(visit: PageRequest, trusted_issuer: TrustedIssuer, trial: Trial | None) -> Response:
+def _page(visit: PageRequest, trusted_issuer: TrustedIssuer, trial: TokenExplanation | None) -> Response:
     return visit.render("issuers/tried.html", title="Try a token", trusted_issuer=trusted_issuer, trial=trial)

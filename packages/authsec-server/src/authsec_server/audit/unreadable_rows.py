@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, String, literal_column, select
 from sqlalchemy.exc import DataError, OperationalError
 
-from authsec_server.audit.shape import is_content
+from authsec_server.audit.event_shape import is_content
 from authsec_server.audit.store import events
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, read_canonical_json
 

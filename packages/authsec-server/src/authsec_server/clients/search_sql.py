@@ -1,4 +1,4 @@
-"""SQL for lists of clients: filters, order and cursor."""
+"""SQL of the search for clients: filters, order and cursor."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from authsec_server.tokens.request import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TypedTrial:
+class TypedRequest:
     """The typed token request. An empty `proof` means the client's best proof."""
 
     proof: str
@@ -33,7 +33,7 @@ class TypedTrial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialResult:
+class PreviewResult:
     """The result of the test, and the actions and audiences that the client can request.
 
     `unproved`: this authority cannot verify the assumed proof. Today it refuses with `attestation_required`, and
@@ -62,73 +62,73 @@ class TrialResult:
 
 async def test(visit: PageRequest) -> Response:
     """Show the form and the result. The form uses GET, because a test changes nothing."""
-    trial = read_trial(visit.query)
-    tried = await visit.read(lambda tx: _tried(tx, visit, trial))
+    asked = read_request(visit.query)
+    tried = await visit.read(lambda tx: _tried(tx, visit, asked))
     return visit.render(
         "clients/test.html",
         title=tried.client.name,
         client=tried.client,
         silent=await silent_among(visit, tried.client.trusted_issuer_ids),
-        trial=trial,
+        asked=asked,
         tried=tried,
     )
 
 
-def read_trial(query: Form) -> TypedTrial:
+def read_request(query: Form) -> TypedRequest:
     """Read the typed token request. Spaces separate several resources."""
     resources = tuple(query.text("resource").split())
-    return TypedTrial(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
+    return TypedRequest(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
 
 
-def _tried(tx: Tx, visit: PageRequest, trial: TypedTrial) -> TrialResult:
+def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
     client = found(tx, visit)
     outcome = preview(
         tx,
         visit.act,
         visit.console.tokens.issuance,
         client.id,
-        scope=trial.scope,
-        resources=trial.resources,
-        proof_id=trial.proof or None,
+        scope=asked.scope,
+        resources=asked.resources,
+        proof_id=asked.proof or None,
     )
     held, now = effective(tx, visit.act, client.id, visit.console.terms), visit.act.now
-    return TrialResult(
+    return PreviewResult(
         client=client,
         outcome=outcome,
-        remedy=_remedy(outcome, trial) if isinstance(outcome, Denied) else None,
-        unproved=_unproved(client, outcome, trial, now),
+        remedy=_remedy(outcome, asked) if isinstance(outcome, Denied) else None,
+        unproved=_unproved(client, outcome, asked, now),
         way_out=None if _gets_in(client, now) else remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False),
         actions=sorted({each.action for each in held if not each.dormant}),
         audiences=sorted({audience for each in held for audience in each.audiences}),
     )
 
 
-def _remedy(denied: Denied, trial: TypedTrial) -> Remedy:
+def _remedy(denied: Denied, asked: TypedRequest) -> Remedy:
     detail = {
         "missing": list(denied.missing),
         "unknown": list(denied.unknown),
         "smaller": list(denied.smaller),
-        "resources": list(trial.resources),
+        "resources": list(asked.resources),
     }
     return remedy(denied.reason, detail, can_prove=False)
 
 
-def _unproved(client: Client, outcome: Preview | Denied, trial: TypedTrial, now: datetime) -> bool:
+def _unproved(client: Client, outcome: Preview | Denied, asked: TypedRequest, now: datetime) -> bool:
     """Whether the endpoint would refuse today with `attestation_required`, because it cannot verify the proof.
 
     The endpoint checks in this order: malformed request, proof, everything else.
     """
     if not isinstance(outcome, Denied):
         return not outcome.provable
-    if outcome.reason is Reason.ATTESTATION_REQUIRED or _malformed(client, trial):
+    if outcome.reason is Reason.ATTESTATION_REQUIRED or _malformed(client, asked):
         return False
-    if not trial.proof:
+    if not asked.proof:
         return not _gets_in(client, now)
-    return not any(proof.id == trial.proof and _can_be_checked(proof, now) for proof in client.proofs)
+    return not any(proof.id == asked.proof and _can_be_checked(proof, now) for proof in client.proofs)
 
 
-def _malformed(client: Client, trial: TypedTrial) -> bool:
-    query = [("client_id", client.id), ("scope", trial.scope), *(("resource", each) for each in trial.resources)]
+def _malformed(client: Client, asked: TypedRequest) -> bool:
+    query = [("client_id", client.id), ("scope", asked.scope), *(("resource", each) for each in asked.resources)]
     return isinstance(parse(query, [], [], address="", request_id=""), Denied)
 
 
