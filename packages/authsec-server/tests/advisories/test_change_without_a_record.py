@@ -95,8 +95,7 @@ def test_whatever_changes_anything_is_recorded(office: Office) -> None:
     ]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_looking_changes_nothing(office: Office, method: str) -> None:
+def test_looking_changes_nothing(office: Office) -> None:
     signed_in = office.admin(ADDRESSES[0])
     for address in ADDRESSES:
         if not address.looks:
@@ -107,7 +106,8 @@ def test_looking_changes_nothing(office: Office, method: str) -> None:
         before = office.kept()
         joint = "&" if "?" in path else "?"
         for way in (path, f"{path}{joint}{body}&_method=POST"):
-            door.request(method, way, headers={"X-HTTP-Method-Override": "POST"}, follow_redirects=False)
+            for method in ("GET", "HEAD"):
+                door.request(method, way, headers={"X-HTTP-Method-Override": "POST"}, follow_redirects=False)
         assert office.kept() == before, address.path
 
 
