@@ -85,7 +85,7 @@ def test_the_way_back_is_on_every_page_that_the_frame_does_not_lead_to(opened: H
     top = {entry.path for group in SIDEBAR for entry in (group, *group.below)} | {"/console/search", "/console/account"}
     shown = set()
     for address in ADDRESSES:
-        answer = operator.get(company.example(address).way, follow_redirects=False)
+        answer = operator.get(company.example_to_look_at(address).way, follow_redirects=False)
         if answer.status_code == 200 and 'aria-label="Console"' in answer.text:
             shown.add(address.path)
             needed = address.path.removesuffix("/password") not in top and "<dialog" not in answer.text

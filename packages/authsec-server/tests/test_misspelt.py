@@ -13,7 +13,10 @@ import click
 import pytest
 from authsec_server.cli import register
 from authsec_server.clients import service as clients
+from authsec_server.clients.model import Onboarding
+from authsec_server.db import Tx
 from authsec_server.failures import NotFound
+from authsec_server.principal import Act
 from authsec_server.suggest import nearest
 from click.testing import CliRunner, Result
 
@@ -188,8 +191,11 @@ def test_a_signing_key_that_was_copied_wrong(authsec: Authsec) -> None:
 
 
 def test_of_many_those_around_it_are_compared(estate: Any) -> None:
-    for number in range(230):
-        estate.agent(f"agent-{number:03}-billing")
+    def create(tx: Tx, act: Act) -> None:
+        for number in range(230):
+            clients.create(tx, act, Onboarding(name=f"agent-{number:03}-billing", platform="unattested"))
+
+    estate.do(create)
 
     def told(asked: str) -> str:
         with pytest.raises(NotFound) as caught:

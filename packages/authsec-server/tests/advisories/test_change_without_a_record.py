@@ -100,7 +100,7 @@ def test_looking_changes_nothing(office: Office) -> None:
     for address in ADDRESSES:
         if not address.looks:
             continue
-        example = office.company.example(address)
+        example = office.company.example_to_look_at(address)
         path, body = example.way, example.body if address.sends else ""
         door = office.admin(address) if "{password}" in address.typed.values() else signed_in
         before = office.kept()
@@ -114,7 +114,7 @@ def test_looking_changes_nothing(office: Office) -> None:
 def test_nor_does_it_without_a_session(office: Office) -> None:
     for address in ADDRESSES:
         if address.looks == ANYBODY:
-            way = office.company.example(address).way
+            way = office.company.example_to_look_at(address).way
             before = office.kept()
             office.its.door().get(way, follow_redirects=False)
             assert office.kept() == before, address.path
