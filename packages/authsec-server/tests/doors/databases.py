@@ -102,7 +102,7 @@ def _rows(tx: Tx) -> Mapping[str, bytes]:
 
 def _sequences(tx: Tx) -> Mapping[str, int]:
     used = "SELECT sequencename, last_value FROM pg_sequences WHERE last_value IS NOT NULL"
-    return dict(tx.connection.exec_driver_sql(used).tuples().all())
+    return {row.sequencename: row.last_value for row in tx.connection.exec_driver_sql(used)}
 
 
 def _write(tx: Tx, rows: Mapping[str, bytes], sequences: Mapping[str, int]) -> None:
