@@ -56,13 +56,11 @@ class _Conversation:
     """One request and its answer (ASGI 3). The client stays connected until the answer is complete."""
 
     def __init__(self, content: bytes) -> None:
-        self.status, self.headers, self.body = 0, [], []
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body: list[bytes] = []
         self._content: bytes | None = content
         self._complete = anyio.Event()
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: list[bytes]
 
     async def receive(self) -> Message:
         if self._content is None:

@@ -214,7 +214,7 @@ def _types(handler: Callable[[Call[Any]], Awaitable[Any]]) -> tuple[Any, Any]:
 
     The function keeps them, because reading annotations is slow. A cache would keep closures and their services alive.
     """
-    function = getattr(handler, "__func__", handler)
+    function: Any = getattr(handler, "__func__", handler)
     if not hasattr(function, "__types__"):
         hints = get_type_hints(function)
         (body,) = (get_args(hint)[0] for name, hint in hints.items() if name != "return")
