@@ -13,16 +13,18 @@ import psycopg
 import pytest
 from compiled_once import share_compiled_statements
 from hypothesis import settings
+from one_hop import answer_in_one_hop
 from reused_postgresql import ReusedDatabase
 
 # Tests have no deadline: a busy machine is no failure. Full runs try 100 examples unless a test names another number.
 settings.register_profile("full", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("quick")
 
 ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
 
 share_compiled_statements()
+answer_in_one_hop()
 
 
 def pytest_configure(config: pytest.Config) -> None:

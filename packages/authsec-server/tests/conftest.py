@@ -7,11 +7,13 @@ import importlib.util
 import secrets
 import shutil
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -59,6 +61,32 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     opened.migrate()
     opened.close()
     return path
+
+
+@pytest.fixture(scope="session")
+def rsa_keys() -> dict[int, list[PrivateKey]]:
+    """The keys that this run has made for its tests, by their size."""
+    return defaultdict(list)
+
+
+@pytest.fixture(autouse=True)
+def ready_rsa_keys(rsa_keys: dict[int, list[PrivateKey]]) -> Iterator[None]:
+    """Each test takes the same RSA keys, one after the other. A new authority makes two: a tenth of all time, once.
+
+    A key of a fixture with a wider scope is its own: such fixtures are set up before this one.
+    """
+    genuine, taken, lock = PrivateKey.generate_rsa, Counter[int](), Lock()
+
+    def ready(bits: int = 2048) -> PrivateKey:
+        with lock:
+            if taken[bits] == len(rsa_keys[bits]):
+                rsa_keys[bits].append(genuine(bits))
+            taken[bits] += 1
+            return rsa_keys[bits][taken[bits] - 1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PrivateKey, "generate_rsa", ready)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,30 @@
 """A process of its own that stops inside a transaction, for the test to freeze it there.
 
-    frozen_writer.py record|append|change|rehearse DATABASE_URL
+    frozen_writer.py record|append|change|rehearse DATABASE_URL GO
 
-Prints "inside" once its transaction has written and holds its lock. After a line on stdin it goes on, and prints what
-became of it.
+Prints "inside" once its transaction has written and holds its lock. When the file GO is there it goes on, and prints
+what became of it.
 """
 
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 
 from authsec_server.db import Tx, open_database
 from authsec_server.failures import Unavailable
 from sqlalchemy import text
 
 
-def main(verb: str, url: str) -> None:
+def main(verb: str, url: str, go: str) -> None:
     database = open_database(url)
 
     def work(tx: Tx) -> None:
         tx.connection.execute(text("UPDATE authority SET issuer = 'frozen'"))
         print("inside", flush=True)
-        sys.stdin.readline()
+        while not Path(go).exists():
+            time.sleep(0.01)
 
     try:
         getattr(database, verb)(work)

@@ -18,6 +18,7 @@ from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.signer import Signer
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.settings import Settings
+from processes import wait_for_the_others
 
 
 class Dying(Custodian):
@@ -32,8 +33,7 @@ class Dying(Custodian):
 def main(how: str, database_url: str, data: str, master_key_file: str) -> None:
     settings = Settings(data=Path(data), master_key_file=Path(master_key_file) if master_key_file else None)
     database = open_database(database_url)
-    print("ready", flush=True)
-    sys.stdin.readline()
+    wait_for_the_others()
     database.migrate()
     master_key = load_master_key(settings, database, secrets.token_bytes)
     kind = Dying if how == "die" else Custodian

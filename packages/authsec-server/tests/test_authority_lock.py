@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 
+import processes
 import pytest
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.audit.pages import above
@@ -20,33 +19,17 @@ from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 
 CONTENDER = Path(__file__).with_name("contender.py")
-SECONDS = 1.5
+SECONDS = 0.7
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 
 
 def compete(roles: list[str], database_url: str, data: Path, client_id: str, delegation_id: str) -> list[int]:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, CONTENDER, role, database_url, data, str(SECONDS), client_id, delegation_id],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for role in roles
+    programs = [
+        [str(CONTENDER), role, database_url, str(data), str(SECONDS), client_id, delegation_id] for role in roles
     ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    counts = []
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        counts.append(int(out))
-    return counts
+    ended = processes.run_at_once(programs, data)
+    assert [each.returncode for each in ended] == [0] * len(roles)
+    return [int(each.stdout) for each in ended]
 
 
 @pytest.fixture
@@ -70,10 +53,14 @@ def test_no_token_is_recorded_after_what_ends_it(
 ) -> None:
     (tmp_path / "master.key").write_bytes(base64.b64encode(secrets.token_bytes(32)))
     (tmp_path / "master.key").chmod(0o600)
-    toggled, *issued = compete(["toggle", "issue", "issue", "issue"], database_url, tmp_path, *delegated)
-    assert sum(issued) > 10, "nothing was contended"
-    assert toggled > 2, "nothing was contended"
+    toggled, *issued = compete(["toggle", "issue", "issue"], database_url, tmp_path, *delegated)
     events = database.read(lambda tx: above(tx.connection, 0, 1_000_000))
+    kinds = [each.event.kind for each in events]
+    assert kinds.count(EventKind.TOKEN_ISSUED) == sum(issued)
+    last = len(kinds) - kinds[::-1].index(EventKind.DELEGATION_ENABLED)
+    between = kinds[kinds.index(EventKind.DELEGATION_DISABLED) : last]
+    assert between.count(EventKind.TOKEN_ISSUED) > 3, "nothing was contended"
+    assert between.count(EventKind.DELEGATION_DISABLED) == toggled / 2
     assert violations(events) == []
 
 

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.sqlite_suffices
+
 API = "/authsec/api/v1"
 TOKENS = "/authsec/uflow/sdk/delegation-token"
 POD = {"platform": "kubernetes", "selectors": [{"key": "k8s:ns", "value": "production"}]}

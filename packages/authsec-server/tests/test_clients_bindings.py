@@ -21,6 +21,8 @@ from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
 from selector_proofs import OURS, SEEN, actions, cluster, onboard, our_spire
 
+pytestmark = pytest.mark.sqlite_suffices
+
 T = TypeVar("T")
 CANNOT_PROVE = ClientFilters(attention=Attention.CANNOT_PROVE)
 REPOSITORY = (("github:repository", "example/agent"),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from base64 import urlsafe_b64encode
+from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Invalid
 from authsec_server.naming import folded
 from authsec_server.principal import Act
+from databases import FilledOnce
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
@@ -52,9 +54,15 @@ OPEN_UNTIL = {3: -1, 9: 0, 18: 1, 1: 1, 4: -1}  # hours from now: those that are
 SECRET_UNTIL = {2: 1, 3: 1, 6: None, 7: -1, 10: 0}  # the same for those that have a secret, be it without an end
 
 
+_filled: dict[int, FilledOnce[list[Client]]] = defaultdict(FilledOnce)
+
+
 def fill(database: Database, act: Act, number: int = 39) -> list[Client]:
     """Clients of every sort, many of them alike but for their ids; every fifth is off, some proofs have an end."""
+    return list(_filled[number].fill(database, lambda: _made(database, act, number)))
 
+
+def _made(database: Database, act: Act, number: int) -> list[Client]:
     def work(tx: Tx) -> list[Client]:
         return [one(tx, index) for index in range(number)]
 

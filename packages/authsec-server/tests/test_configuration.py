@@ -25,6 +25,8 @@ from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Estate = Any  # conftest's
 
 SETTING = Setting(

@@ -22,11 +22,21 @@ from authsec_server.delegations.model import (
     state,
 )
 from authsec_server.failures import Invalid
+from databases import FilledOnce
+
+_crowd: FilledOnce[list[Standing]] = FilledOnce()
 
 
 @pytest.fixture
 def crowd(estate: Any) -> list[Standing]:
     """Delegations of all kinds, some made at the same moment."""
+    later = _at(estate, estate.act.now + timedelta(hours=20))
+    made = _crowd.fill(estate.database, lambda: _made(estate))
+    estate.act = later
+    return list(made)
+
+
+def _made(estate: Any) -> list[Standing]:
     chance = random.Random(7)  # noqa: S311 - the same each time
     for name in ("Support", "Sales 100%"):
         estate.role(name)

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from examples import examples
+
 SLUGS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).filter(naming.is_slug)
 
 
@@ -158,7 +160,7 @@ def test_two_slugs_that_read_as_an_id_together_get_a_number() -> None:
     assert service.made_slug("12345678-1234-1234-1234", "123456789012", lambda some: some).endswith("-2")
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["make", "choose", "revoke", "rename"]), st.integers(0, 3)), max_size=10)
 )

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.sqlite_suffices
+
 API = "/authsec/api/v1"
 PATH = f"{API}/delegations"
 TOKENS = "/authsec/uflow/sdk/delegation-token"

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laptops import CLIENTS, ENROL, Laptop, code_for, pod_of
 
+pytestmark = pytest.mark.sqlite_suffices
+
 House = Any
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import processes
 import pytest
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx, open_database
@@ -37,17 +39,23 @@ def version(tx: Tx) -> int:
 @contextmanager
 def frozen_in(verb: str, url: str) -> Iterator[Callable[[], str]]:
     """A process that is frozen inside a transaction of this kind. Calling thaws it: what became of the transaction."""
-    command = [sys.executable, WRITER, verb, url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with tempfile.TemporaryDirectory() as folder:
+        go, output = Path(folder) / "go", Path(folder) / "output"
+        command = [sys.executable, str(WRITER), verb, url, str(go)]
+        process = processes.start(command, env=os.environ, cwd=Path(folder), output=output, fork=True)
         try:
-            assert process.stdout.readline() == "inside\n"
+            until = time.monotonic() + 30
+            while output.read_text("utf-8") != "inside\n":
+                assert process.poll() is None, output.read_text("utf-8")
+                assert time.monotonic() < until
+                time.sleep(0.01)
             process.send_signal(signal.SIGSTOP)
 
             def thaw() -> str:
+                go.touch()
                 process.send_signal(signal.SIGCONT)
-                said, _ = process.communicate("go on\n", timeout=30)
-                return said.strip()
+                process.wait(30)
+                return output.read_text("utf-8").removeprefix("inside\n").strip()
 
             yield thaw
         finally:

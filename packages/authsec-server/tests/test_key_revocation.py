@@ -11,6 +11,8 @@ from authsec_server.principal import LOCAL_OPERATOR
 from authsec_server.tokens.revocation import revoked
 from databases import settings_for
 
+pytestmark = pytest.mark.sqlite_suffices
+
 House = Any
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 KEYS = "/authsec/api/v1/keys"

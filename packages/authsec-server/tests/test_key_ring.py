@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import secrets
 import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 from authsec.jose import PrivateKey, PublicKey
 from authsec_server.db import Database
@@ -229,25 +228,8 @@ def master_key_file(database: Database, data: Path) -> str:
 
 
 def start(how: str, count: int, database_url: str, data: Path, master: str) -> list[int]:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, STARTER, how, database_url, data, master],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(count)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate(timeout=60)
-    return [process.returncode for process in processes]
+    program = [str(STARTER), how, database_url, str(data), master]
+    return [ended.returncode for ended in processes.run_at_once([program] * count, data)]
 
 
 def test_servers_that_start_at_once_agree_on_their_keys(

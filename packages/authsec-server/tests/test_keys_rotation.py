@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from examples import examples
+
 MAX_AGE = timedelta(days=30)
 MAX_TOKEN_LIFETIME = timedelta(days=1)
 ORDER = list(KeyState)
@@ -127,6 +129,6 @@ class Rotation(RuleBasedStateMachine):
 
 
 Rotation.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(20), stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow]
 )
 TestRotation = Rotation.TestCase

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from authsec_server.cli import register
 from authsec_server.clients import service as clients
+from authsec_server.clients.model import Onboarding
+from authsec_server.db import Tx
 from authsec_server.failures import NotFound
+from authsec_server.principal import Act
 from authsec_server.suggest import nearest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 Authsec = Callable[..., Result]
 
@@ -27,12 +34,25 @@ ONE_OF_EVERYTHING = (
 )
 
 
-@pytest.fixture
-def furnished(authsec: Authsec) -> Authsec:
-    """The command, on an authority in which there is one of everything."""
-    for line in ONE_OF_EVERYTHING:
-        made = authsec(*shlex.split(line))
+def filled(data: Path, lines: Iterable[str]) -> Path:
+    """The data, on which these commands were run."""
+    group = click.Group("authsec")
+    register(group)
+    for line in lines:
+        made = CliRunner().invoke(group, [*shlex.split(line), "--data", str(data)], env={"AUTHSEC_ADMIN_KEY": None})
         assert made.exit_code == 0, made.output
+    return data
+
+
+@pytest.fixture(scope="module")
+def furnished_data(tmp_path_factory: pytest.TempPathFactory, begun_today: Path) -> Path:
+    return filled(shutil.copytree(begun_today, tmp_path_factory.mktemp("data") / "furnished"), ONE_OF_EVERYTHING)
+
+
+@pytest.fixture
+def furnished(authsec: Authsec, tmp_path: Path, furnished_data: Path) -> Authsec:
+    """The command, on an authority in which there is one of everything."""
+    shutil.copytree(furnished_data, tmp_path, dirs_exist_ok=True)
     return authsec
 
 
@@ -91,11 +111,9 @@ def test_an_edit_may_name_an_audience_that_no_api_has(furnished: Authsec, audien
 
 
 @pytest.fixture
-def without_apis(authsec: Authsec) -> Authsec:
+def without_apis(authsec: Authsec, tmp_path: Path) -> Authsec:
     """The command, on an authority with an agent and its delegation, and no registered API."""
-    for line in ONE_OF_EVERYTHING:
-        if not line.startswith("apis"):
-            assert authsec(*shlex.split(line)).exit_code == 0, line
+    filled(tmp_path, [line for line in ONE_OF_EVERYTHING if line.startswith(("roles", "agents", "delegations"))])
     return authsec
 
 
@@ -173,8 +191,11 @@ def test_a_signing_key_that_was_copied_wrong(authsec: Authsec) -> None:
 
 
 def test_of_many_those_around_it_are_compared(estate: Any) -> None:
-    for number in range(230):
-        estate.agent(f"agent-{number:03}-billing")
+    def create(tx: Tx, act: Act) -> None:
+        for number in range(230):
+            clients.create(tx, act, Onboarding(name=f"agent-{number:03}-billing", platform="unattested"))
+
+    estate.do(create)
 
     def told(asked: str) -> str:
         with pytest.raises(NotFound) as caught:

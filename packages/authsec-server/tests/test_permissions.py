@@ -1,4 +1,4 @@
-"""Who may do what at the admin API: every operation with every credential, on both databases.
+"""Who may do what at the admin API: every operation with every credential; in long runs on both databases.
 
 Each is called with what it would take to succeed, and rehearsed where it changes something: what refuses it is the
 role. An operation whose body is missing in doors/one_of_everything.py fails.
@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from admin_api import AT_THE_MACHINE, NOT_YET, ROLES, Estate, estate_of
+
+pytestmark = pytest.mark.sqlite_suffices
 
 
 @pytest.fixture

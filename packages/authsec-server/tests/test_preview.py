@@ -28,6 +28,8 @@ from hypothesis import strategies as st
 
 from examples import examples
 
+pytestmark = pytest.mark.sqlite_suffices
+
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 NEVER_REACHED = {"address_limit": 10**6, "unproved_limit": 10**6, "client_limit": 10**6}
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")

@@ -18,6 +18,8 @@ from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Role
 from authsec_server.revocations.model import SubjectKind
 
+pytestmark = pytest.mark.sqlite_suffices
+
 PLACE = {"platform": "unix", "selectors": (("unix:uid", "1"),)}
 
 

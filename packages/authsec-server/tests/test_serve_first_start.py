@@ -8,10 +8,12 @@ import re
 import select
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
+import processes
 import pytest
 from authsec_server.accounts.model import BrowserCaller
 from authsec_server.app import open_authority
@@ -31,17 +33,26 @@ def not_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def said(data: Path, until: bytes, *, terminal: bool) -> bytes:
     """What the server says, as far as `until` and in the moment after, or until it ends."""
-    ours, theirs = pty.openpty() if terminal else os.pipe()
-    process = subprocess.Popen([*COMMAND, "--data", str(data)], stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    heard = b""
-    try:
-        while part := next_part(ours, 0.5 if until in heard else 30):
-            heard += part
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-        os.close(ours)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if terminal:
+            ours, theirs = pty.openpty()
+            output = Path(os.ttyname(theirs))
+        else:
+            output = Path(folder) / "log"
+            os.mkfifo(output)
+            ours, theirs = (os.open(output, way | os.O_NONBLOCK) for way in (os.O_RDONLY, os.O_WRONLY))
+        stack.callback(os.close, ours)
+        command = [*COMMAND, "--data", str(data)]
+        process = processes.start(command, env=os.environ, cwd=data, output=output, fork=True)
+        heard = b""
+        try:
+            heard += next_part(ours, 30)
+            os.close(theirs)  # from here on, the server alone can write
+            while part := next_part(ours, 0.5 if until in heard else 30):
+                heard += part
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
     return heard
 
 

@@ -13,6 +13,8 @@ from authsec_server.tokens.revocation import revoked
 from authsec_server.tokens.revocation_api import PATH, REVOKE
 from databases import settings_for
 
+pytestmark = pytest.mark.sqlite_suffices
+
 House = Any
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 

@@ -54,6 +54,7 @@ def test_a_workload_gets_a_token_that_says_how_it_was_proved(its: Any, make: Any
     assert shows(its, client_id, issuer.token()).status_code == 200, "the same evidence may be shown again"
 
 
+@pytest.mark.sqlite_suffices
 def test_the_clients_own_svid_stands_for_what_spire_enforces(its: Any) -> None:
     issuer = spire()
     trust(its, issuer)
@@ -65,6 +66,7 @@ def test_the_clients_own_svid_stands_for_what_spire_enforces(its: Any) -> None:
     assert (said["method"], said["selectors"], said["source"]) == ("spiffe", ["spiffe:id"], id_)
 
 
+@pytest.mark.sqlite_suffices
 def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -100,6 +102,7 @@ def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:
 WHO = "system:serviceaccount:a:b"
 
 
+@pytest.mark.sqlite_suffices
 def test_the_order_of_the_checks(its: Any) -> None:
     """Proof before what it may do, and a limit that is charged to the client only by itself."""
     issuer = kubernetes()
@@ -124,6 +127,7 @@ def test_strangers_do_not_use_up_the_clients_limit(house: Callable[..., Any]) ->
     assert [shows(its, client_id, issuer.token()).status_code for _ in range(3)] == [200, 200, 429]
 
 
+@pytest.mark.sqlite_suffices
 def test_without_evidence_proof_is_required(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -132,6 +136,7 @@ def test_without_evidence_proof_is_required(its: Any) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_required")
 
 
+@pytest.mark.sqlite_suffices
 def test_the_automounted_token_is_answered_with_the_volume_that_helps(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -141,6 +146,7 @@ def test_the_automounted_token_is_answered_with_the_volume_that_helps(its: Any) 
     assert f'audience: "{US}"\n' in answer.json()["details"]
 
 
+@pytest.mark.sqlite_suffices
 def test_a_delegation_may_exclude_proofs_by_selectors(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -148,6 +154,7 @@ def test_a_delegation_may_exclude_proofs_by_selectors(its: Any) -> None:
     assert shows(its, client_id, issuer.token()).json()["reason"] == "proof_not_accepted"
 
 
+@pytest.mark.sqlite_suffices
 def test_a_disabled_trusted_issuer_proves_nothing_not_even_what_it_proved_before(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -160,6 +167,7 @@ def test_a_disabled_trusted_issuer_proves_nothing_not_even_what_it_proved_before
     assert shows(its, client_id, token).status_code == 200
 
 
+@pytest.mark.sqlite_suffices
 def test_keys_that_cannot_be_had_are_503_and_no_refusal(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
@@ -193,6 +201,7 @@ def test_of_ten_misses_in_a_minute_each_is_told_apart_and_the_rest_count_on(its:
     assert [each.count for each in refusals(its)][10:] == [1]
 
 
+@pytest.mark.sqlite_suffices
 def test_which_step_a_signed_token_failed_is_for_the_operator_alone(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -268,6 +277,7 @@ def request(client_id: str, token: str) -> Any:
     return parse([("client_id", client_id)], [], [f"Bearer {token}"], address="192.0.2.1", request_id="req_real")
 
 
+@pytest.mark.sqlite_suffices
 def test_the_operator_is_told_what_differs(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -279,6 +289,7 @@ def test_the_operator_is_told_what_differs(its: Any) -> None:
     assert found.place is Place.PROOFS
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("make", [kubernetes, spire, github], ids=["kubernetes", "spiffe", "oidc"])
 def test_a_preview_is_the_token_that_is_given_then(its: Any, make: Any) -> None:
     issuer = make()
@@ -297,6 +308,7 @@ def look(its: Any, client_id: str) -> Any:
     return its.authority.database.read(lambda tx: preview(tx, operator(its), issuance, client_id))
 
 
+@pytest.mark.sqlite_suffices
 def test_a_preview_of_what_the_trusted_issuer_can_never_tell(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -305,6 +317,7 @@ def test_a_preview_of_what_the_trusted_issuer_can_never_tell(its: Any) -> None:
     assert not seen.provable
 
 
+@pytest.mark.sqlite_suffices
 def test_a_preview_with_a_disabled_trusted_issuer(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
@@ -315,6 +328,7 @@ def test_a_preview_with_a_disabled_trusted_issuer(its: Any) -> None:
     assert denied.reason is Reason.ATTESTATION_INVALID
 
 
+@pytest.mark.sqlite_suffices
 def test_no_evidence_is_in_the_audit_log(its: Any) -> None:
     issuer = github(claims={"x:canary": "canary"})
     trust(its, issuer)
@@ -327,6 +341,7 @@ def test_no_evidence_is_in_the_audit_log(its: Any) -> None:
         assert part not in kept
 
 
+@pytest.mark.sqlite_suffices
 def test_a_client_whose_selectors_a_trusted_issuer_proves_can_prove_itself(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)

@@ -14,6 +14,8 @@ from databases import settings_for
 from pages import get
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.sqlite_suffices
+
 API = "/authsec/api/v1/"
 TOKENS = "/authsec/uflow/sdk/delegation-token"
 CRM, BILLING, CHAT = "https://crm.example", "billing", "chat"

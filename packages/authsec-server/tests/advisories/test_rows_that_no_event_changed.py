@@ -24,6 +24,7 @@ from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuerKin
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.principal import Act
+from databases import FilledOnce
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import text
 
@@ -58,9 +59,17 @@ def new_keys() -> Iterator[NewKey]:
         yield NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
 
 
+_with_a_row_in_each_table: FilledOnce[None] = FilledOnce()
+
+
 @pytest.fixture
 def sealed(estate: Any) -> Sealed:
     """An estate with a row in each table."""
+    _with_a_row_in_each_table.fill(estate.database, lambda: fill(estate))
+    return Sealed.of(estate)
+
+
+def fill(estate: Any) -> None:
     its = sealed_estate(estate)
     its.estate.agent("Labelled", labels={"team": "a"})
     read = (Action(action="customers:read", description="Read a customer"),)
@@ -79,18 +88,21 @@ def sealed(estate: Any) -> Sealed:
     its.estate.do(lambda tx, act: keys.ensure(tx, act, new_keys()))
     its.seal()
     assert its.findings() == ()
-    return its
 
 
 def test_every_table_has_a_digest_or_a_reason() -> None:
     assert set(metadata.tables) - VOLATILE == set(DIGESTED) == set(CHANGED)
 
 
-@pytest.mark.parametrize("table", DIGESTED)
-def test_a_changed_row_is_found(sealed: Sealed, table: str) -> None:
-    key = DIGESTED[table].key[0]
-    _, found = sealed.after(f"UPDATE {table} SET {CHANGED[table]} WHERE {key} = {ONE.format(key, table)}")
-    assert f"Rows of {table} were changed in the database after event" in found
+def test_a_changed_row_of_any_table_is_found(sealed: Sealed) -> None:
+    missed = {}
+    for table, digested in DIGESTED.items():
+        key = digested.key[0]
+        _, found = sealed.after(f"UPDATE {table} SET {CHANGED[table]} WHERE {key} = {ONE.format(key, table)}")
+        if f"Rows of {table} were changed in the database after event" not in found:
+            missed[table] = found
+    assert missed == {}
+    assert sealed.findings() == (), "each change was undone"
 
 
 @pytest.mark.parametrize("table", ["clients", "delegations", "admin_keys"])

@@ -23,6 +23,8 @@ from pages import get
 from people import first_administrator, invited
 from sqlalchemy import Connection
 
+pytestmark = pytest.mark.sqlite_suffices
+
 House = Any
 WANTED = {"name": "mine", "role": "admin"}
 

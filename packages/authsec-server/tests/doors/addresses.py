@@ -23,6 +23,7 @@ ANYBODY, VIEWER, OPERATOR, ADMIN = "anybody", "viewer", "operator", "admin"
 ROLES = (VIEWER, OPERATOR, ADMIN)
 FORM = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
 
+_NAMED = r"\{([a-z_: ]+)\}"
 Typed = Mapping[str, str | list[str]]
 
 
@@ -239,16 +240,28 @@ def _as_expression(pattern: str) -> str:
     return "".join(".*" if part == "{path:path}" else "[^/]+" if "{" in part else re.escape(part) for part in parts)
 
 
+# What addresses that somebody only looks at may have in common: no look at one changes another.
+SHARED = {"api", "client", "delegation", "event", "issued event", "jti", "key", "mark", "proof", "role"} | {
+    *("administrator", "credential", "trusted_issuer"),
+}
+
+
 class Company:
-    """Makes what an address needs to lead somewhere, anew for each. `mark` is part of every text that can hold it."""
+    """Makes what an address needs to lead somewhere. `mark` is part of every text that can hold it."""
 
     def __init__(self, operator: TestClient, mark: str = "", *, password: str = "", session: str = "") -> None:
         self.operator, self.mark, self.password, self.session = operator, mark, password, session
         self.numbers = count(1)
+        self._shared = next(self.numbers), dict[str, Any]()
 
     def example(self, address: Address) -> Example:
-        """Where the address leads, this time."""
-        return Example(self, address)
+        """Where the address leads, this time: to things of its own, which a form may change."""
+        return Example(self, address, next(self.numbers), {})
+
+    def example_to_look_at(self, address: Address) -> Example:
+        """Where the address leads, to things that others look at too, if it needs no particular ones."""
+        named = set(re.findall(_NAMED, address.path + address.query))
+        return Example(self, address, *self._shared) if named <= SHARED else self.example(address)
 
     def post(self, noun: str, **what: Any) -> dict[str, Any]:
         """Ask the admin API for something new, or for a change."""
@@ -261,9 +274,8 @@ class Company:
 class Example:
     """One address filled in. What it names is made when it is first asked for."""
 
-    def __init__(self, company: Company, address: Address) -> None:
-        self._company, self._address, self._made = company, address, dict[str, Any]()
-        self._number = next(company.numbers)
+    def __init__(self, company: Company, address: Address, number: int, made: dict[str, Any]) -> None:
+        self._company, self._address, self._number, self._made = company, address, number, made
 
     @property
     def path(self) -> str:
@@ -301,7 +313,7 @@ class Example:
         return next((each.fields for each in here or found), [])
 
     def _filled(self, text: str, written: Callable[[str], str] = str) -> str:
-        return re.sub(r"\{([a-z_: ]+)\}", lambda found: written(self._named(found[1])), text)
+        return re.sub(_NAMED, lambda found: written(self._named(found[1])), text)
 
     def _named(self, what: str) -> str:
         if what not in self._made:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,7 +27,7 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.tokens.revocation import revoked
-from databases import raise_version_to
+from databases import FilledOnce, raise_version_to
 from sqlalchemy import insert
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -49,84 +47,12 @@ class SealedLog:
     answers: Mapping[str, Any] = field(repr=False)  # of all readers
 
 
-@dataclass(frozen=True, slots=True)
-class _OnSqlite:
-    """A filled SQLite database, in memory, and its log."""
-
-    database: sqlite3.Connection
-    log: SealedLog
-
-
-@dataclass(frozen=True, slots=True)
-class _OnPostgresql:
-    """The rows of a filled PostgreSQL database, and its log."""
-
-    rows: Mapping[str, bytes]
-    log: SealedLog
-
-
-_sqlite: list[_OnSqlite] = []  # by this process, and made once
-_postgresql: list[_OnPostgresql] = []
+_log: FilledOnce[SealedLog] = FilledOnce()
 
 
 def fill(database: Database) -> SealedLog:
     """Record, count and seal some thirty events of two hours."""
-    return _fill_sqlite(database) if database.dialect == "sqlite" else _fill_postgresql(database)
-
-
-def _fill_sqlite(database: Database) -> SealedLog:
-    with closing(sqlite3.connect(_file_of(database))) as there:
-        if _sqlite:
-            _sqlite[0].database.backup(there)
-            return _sqlite[0].log
-        copy = _OnSqlite(sqlite3.connect(":memory:", check_same_thread=False), _fill(database))
-        there.backup(copy.database)
-        _sqlite.append(copy)
-        return copy.log
-
-
-def _fill_postgresql(database: Database) -> SealedLog:
-    if database.read(_has_numbered):
-        return _fill(database)  # a test has written before, or wants other numbers
-    if _postgresql:
-        database.append(lambda tx: _write(tx, _postgresql[0].rows))
-    else:
-        log = _fill(database)
-        _postgresql.append(_OnPostgresql(database.read(_rows), log))
-    return _postgresql[0].log
-
-
-def _has_numbered(tx: Tx) -> bool:
-    return bool(tx.connection.exec_driver_sql("SELECT is_called FROM events_id_seq").scalar_one())
-
-
-def _rows(tx: Tx) -> Mapping[str, bytes]:
-    cursor = _cursor(tx)
-    rows = {}
-    for name in metadata.tables:
-        with cursor.copy(f"COPY (SELECT * FROM {name}) TO STDOUT") as copy:
-            rows[name] = b"".join(copy)
-    return {name: each for name, each in rows.items() if each}
-
-
-def _write(tx: Tx, rows: Mapping[str, bytes]) -> None:
-    cursor = _cursor(tx)
-    for table in metadata.sorted_tables:
-        if table.name in rows:
-            cursor.execute(f"DELETE FROM {table.name}")
-            with cursor.copy(f"COPY {table.name} FROM STDIN") as copy:
-                copy.write(rows[table.name])
-    cursor.execute("SELECT setval(pg_get_serial_sequence('events', 'id'), (SELECT max(id) FROM events))")
-
-
-def _cursor(tx: Tx) -> Any:
-    """The driver's own: SQLAlchemy knows no COPY."""
-    return tx.connection.connection.cursor()
-
-
-def _file_of(database: Database) -> str:
-    row = database.read(lambda tx: tx.connection.exec_driver_sql("PRAGMA database_list").one())
-    return str(row.file)
+    return _log.fill(database, lambda: _fill(database))
 
 
 def _fill(database: Database) -> SealedLog:

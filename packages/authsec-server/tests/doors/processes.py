@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Final, Protocol
 
 _FORKED: Final = str(Path(__file__).with_name("forked.py"))
 AUTHSEC: Final = (sys.executable, str(Path(sys.executable).with_name("authsec")))
+_GO: Final = "go"
 _COMMANDS: Final = ("admin", "audit", "audit_showing", "audit_verify", "backup", "restore", "serve")
 IMPORTED: Final = (  # what a command and a server import, and what they import only once they need it
     "authsec.cli",
@@ -114,3 +116,39 @@ def run(
             process.wait()
             raise
         return subprocess.CompletedProcess(command, status, output.read_text("utf-8"), errors.read_text("utf-8"))
+
+
+def run_at_once(
+    programs: Sequence[Sequence[str]], folder: Path, *, timeout: float = 60
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run programs that get ready, say so, and wait for the others: see `wait_for_the_others`."""
+    go, outputs = folder / _GO, [folder / f"output-{number}" for number in range(len(programs))]
+    go.unlink(missing_ok=True)
+    env = {**os.environ, "AT_ONCE": str(go)}
+    started = [
+        start([sys.executable, *program], env=env, cwd=folder, output=output, fork=True)
+        for program, output in zip(programs, outputs, strict=True)
+    ]
+    try:
+        until = time.monotonic() + timeout
+        while not all("ready\n" in output.read_text("utf-8") for output in outputs):
+            assert time.monotonic() < until, [output.read_text("utf-8") for output in outputs]
+            assert all(process.poll() is None for process in started), [each.read_text("utf-8") for each in outputs]
+            time.sleep(0.005)
+        go.touch()
+        ended = [process.wait(timeout) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    said = [output.read_text("utf-8").partition("ready\n")[2] for output in outputs]
+    for output in outputs:
+        output.unlink()
+    return [subprocess.CompletedProcess(*each) for each in zip(programs, ended, said, strict=True)]
+
+
+def wait_for_the_others() -> None:
+    """In a program of `run_at_once`: return when all of them have come here."""
+    go = Path(os.environ["AT_ONCE"])
+    print("ready", flush=True)
+    while not go.exists():
+        time.sleep(0.002)

@@ -23,6 +23,7 @@ from authsec_server.delegations import editing
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Role
+from databases import FilledOnce
 from sqlalchemy import text
 
 
@@ -36,6 +37,11 @@ class Sealed:
 
     estate: Any
     keys: SealingKeys
+
+    @classmethod
+    def of(cls, estate: Any) -> Sealed:
+        """The estate, with the keys that its database has or gets."""
+        return cls(estate, SealingKeys(estate.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes))
 
     def seal(self) -> None:
         sealed_at = self.estate.act.now + timedelta(minutes=10)
@@ -75,8 +81,17 @@ def swapped(table: str, column: str, one: str, other: str) -> tuple[str, ...]:
     return tuple(f"UPDATE {table} SET {column} = '{new}' WHERE {column} = '{old}'" for old, new in pairs)
 
 
+_estate: FilledOnce[None] = FilledOnce()
+
+
 def sealed_estate(estate: Any) -> Sealed:
-    """Two of each thing that readers find by a name, some of them edited."""
+    """Two of each thing that readers find by a name, some of them edited. The estate was empty."""
+    assert estate.events() == []
+    _estate.fill(estate.database, lambda: _fill(estate))
+    return Sealed.of(estate)
+
+
+def _fill(estate: Any) -> None:
     estate.role()
     estate.agent("Helper")
     estate.agent("Payments", slug="money")
@@ -99,9 +114,7 @@ def sealed_estate(estate: Any) -> Sealed:
         estate.do(
             lambda tx, act, e=email, n=name: administrators.change_email(tx, act, e, f"{n}@example.com", revision=1)
         )
-    keys = SealingKeys(estate.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-    keys.keep(estate.act.now)
-    its = Sealed(estate, keys)
+    its = Sealed.of(estate)
+    its.keys.keep(estate.act.now)
     its.seal()
     assert its.findings() == ()
-    return its

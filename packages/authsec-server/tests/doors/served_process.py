@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import signal
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ import httpx2
 import processes
 from processes import AUTHSEC, Process
 
+_TRUST = ssl.create_default_context()  # made once: many clients ask, and each would load the system's certificates
 TOKEN = "/authsec/uflow/sdk/delegation-token"
 
 
@@ -30,7 +32,7 @@ class Served:
 
     def get(self, path: str, *, seconds: float = 30, **query: str) -> httpx2.Response:
         """GET, on a connection of its own."""
-        return httpx2.get(self.url + path, params=query, timeout=seconds, trust_env=False)
+        return httpx2.get(self.url + path, params=query, timeout=seconds, trust_env=False, verify=_TRUST)
 
     def token(self, client_id: str, *, seconds: float = 30) -> httpx2.Response:
         """Ask for a token in the name of an unattested agent."""

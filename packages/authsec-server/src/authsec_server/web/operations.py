@@ -193,8 +193,7 @@ def declared(*handlers: Callable[[Call[Any]], Awaitable[Any]]) -> list[AnyOperat
 
 def _declared(handler: Callable[[Call[Any]], Awaitable[Any]]) -> AnyOperation:
     method, path, operation_id, extras = handler.__operation__  # type: ignore[attr-defined] # set by `operation`
-    hints = get_type_hints(handler)
-    (body,) = (get_args(hint)[0] for name, hint in hints.items() if name != "return")
+    body, answer = _types(handler)
     summary, *rest = inspect.cleandoc(handler.__doc__ or "").split("\n\n")
     changes = method != "GET" and not extras.get("question", False)
     return Operation(
@@ -205,9 +204,23 @@ def _declared(handler: Callable[[Call[Any]], Awaitable[Any]]) -> AnyOperation:
         description=" ".join(map(_line, rest)),
         handler=handler,
         body=body,
-        answer=hints["return"],
+        answer=answer,
         **{"least": Role.OPERATOR if changes else Role.VIEWER, **extras},
     )
+
+
+def _types(handler: Callable[[Call[Any]], Awaitable[Any]]) -> tuple[Any, Any]:
+    """Return the types of the body and of the answer.
+
+    The function keeps them, because reading annotations is slow. A cache would keep closures and their services alive.
+    """
+    function: Any = getattr(handler, "__func__", handler)
+    if not hasattr(function, "__types__"):
+        hints = get_type_hints(function)
+        (body,) = (get_args(hint)[0] for name, hint in hints.items() if name != "return")
+        function.__types__ = body, hints["return"]
+    types: tuple[Any, Any] = function.__types__
+    return types
 
 
 def _line(paragraph: str) -> str:
