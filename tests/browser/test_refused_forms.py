@@ -124,6 +124,7 @@ CASES = [
     Case(*SET_UP, "Password", "A password", {"Password": "short", "Password again": "short"}),
 ]
 ONLY_THE_FORM = {PASSWORD[0], SET_UP[0]}  # these have no summary
+FIRST = {case.path: case for case in reversed(CASES)}  # whichever field is wrong, the form says it in the same markup
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,8 @@ def test_a_form_says_what_is_wrong_where_it_is_wrong(place: Any, names: Any, bro
     for label, text in case.typed.items():
         if named(page, label).get_attribute("type") != "password":  # these are never sent back
             expect(named(page, label)).to_have_value(text)
-    assert axe(page) == []
+    if case is FIRST[case.path]:
+        assert axe(page) == []
     if case.path not in ONLY_THE_FORM:
         summary = page.get_by_role("alert").filter(has_text=case.says)
         expect(summary).to_be_focused()

@@ -1,4 +1,4 @@
-"""Programs for the shells of tests: `authsec`, `python` and `uvicorn` that a process forks which has imported everything.
+"""Programs for the shells of tests: `authsec`, `python`, `uvicorn`, forked from a process that has imported everything.
 
 An interpreter of its own imports for a second before a command works for a tenth of that. A forked program has the same
 arguments, variables, folder, files and signals. Some tests start the real programs: only these show a missing import.
