@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from authsec_server.app import open_authority
@@ -42,18 +42,29 @@ def walk(page: Page, routes: list[Route], starts: Iterable[str]) -> Iterator[str
 
     That of a link that leads nowhere is `NOWHERE`; of these, every one is shown.
     """
-    ways, been = [*starts], set[str]()
-    while ways:
-        way = ways.pop(0)
+
+    def visit(way: str) -> list[str]:
+        page.goto(way)
+        links: list[str] = page.locator("a[href]").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+        return links
+
+    return (pattern for _, pattern in ways(visit, routes, starts))
+
+
+def ways(
+    visit: Callable[[str], Iterable[str]], routes: list[Route], starts: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """One address of every page that links lead to, and its pattern. `visit` answers the links of an address."""
+    ahead, been = [*starts], set[str]()
+    while ahead:
+        way = ahead.pop(0)
         pattern = _pattern(way, routes)
         mark = way if pattern == NOWHERE else pattern
         if mark in been or pattern in NO_PAGES:
             continue
         been.add(mark)
-        page.goto(way)
-        links: list[str] = page.locator("a[href]").evaluate_all("all => all.map(a => a.getAttribute('href'))")
-        ways += [link.partition("#")[0] for link in links if link.startswith("/console")]
-        yield pattern
+        ahead += [link.partition("#")[0] for link in visit(way) if link.startswith("/console")]
+        yield way, pattern
 
 
 def _pattern(way: str, routes: list[Route]) -> str:

@@ -25,6 +25,7 @@ from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.cli import register
 from click.testing import CliRunner
 from processes import AUTHSEC, Process
+from ready_programs import ready_programs
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -147,6 +148,13 @@ def serve(database_option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def serving() -> Callable[[Path, str], AbstractContextManager[Serve]]:
     """For authorities that several tests share: `with serving(folder, database_option) as serve:`."""
     return _serving
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
+    """A folder for the beginning of a shell's PATH: `authsec`, `python` and `uvicorn`, which start at once."""
+    with ready_programs() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

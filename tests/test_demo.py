@@ -1,4 +1,4 @@
-"""`authsec demo` as a newcomer runs it: the whole story in a process of its own, on real servers."""
+"""`authsec demo` as a newcomer runs it: the whole story in an interpreter of its own, on real servers."""
 
 from __future__ import annotations
 
@@ -94,8 +94,9 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
     }
 
 
-def tell(*options: str, env: dict[str, str]) -> Told:
-    done = subprocess.run([AUTHSEC, "demo", *options], env=env, capture_output=True, text=True, timeout=A_WHILE)
+def tell(programs: Path, *options: str, env: dict[str, str]) -> Told:
+    command = [programs / "authsec", "demo", *options]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=A_WHILE)
     return Told(status=done.returncode, out=done.stdout, err=done.stderr)
 
 
@@ -116,9 +117,9 @@ def staying_up(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str
             process.terminate()
 
 
-def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(tmp_path: Path) -> None:
+def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(tmp_path: Path, programs: Path) -> None:
     """`authsec demo --kubernetes --exit`; nothing is handed over that ends at once."""
-    in_cluster = tell("--kubernetes", "--exit", env=environment(tmp_path, KUBECONFIG="/nowhere/kubeconfig"))
+    in_cluster = tell(programs, "--kubernetes", "--exit", env=environment(tmp_path, KUBECONFIG="/nowhere/kubeconfig"))
     assert list(tmp_path.iterdir()) == []
     assert in_cluster.status == 0, in_cluster.out + in_cluster.err
     assert in_cluster.err == ""
@@ -154,7 +155,8 @@ def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(tmp_path: Path) -
         assert re.search(line, told), f"{line}\n{in_cluster.out}"
 
 
-def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Path) -> None:
+def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Path, programs: Path) -> None:
+    """The demo in an interpreter of its own; the programs that its lines name are ready ones."""
     env = environment(tmp_path)
     with staying_up(env) as (process, printed):
         for line in TOLD:
@@ -172,9 +174,10 @@ def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Pat
             "OPENAI_MODEL",
         }
         newcomer = {name: value for name, value in env.items() if not name.startswith("AUTHSEC_")} | exports
-        smoke = subprocess.run([AUTHSEC, "smoke"], env=newcomer, capture_output=True, text=True, timeout=A_WHILE)
+        authsec, python = programs / "authsec", programs / "python"
+        smoke = subprocess.run([authsec, "smoke"], env=newcomer, capture_output=True, text=True, timeout=A_WHILE)
         assert smoke.returncode == 0, smoke.stdout + smoke.stderr
-        example = [sys.executable, EXAMPLE]
+        example = [python, EXAMPLE]
         unproxied = newcomer | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}  # as the client of openai wants it
         talk = subprocess.run(example, env=unproxied, cwd=tmp_path, capture_output=True, text=True, timeout=A_WHILE)
         assert "Customer 42 is Ada Lovelace, ada@example.com." in talk.stdout, talk.stdout + talk.stderr
@@ -182,7 +185,7 @@ def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Pat
         assert signed_in(sign_in) == "Dashboard"
         for_another = shlex.split(*re.findall(r" authsec (admin setup-url .+)", printed))
         another = subprocess.run(
-            [AUTHSEC, *for_another], env=newcomer, capture_output=True, text=True, timeout=A_WHILE, check=True
+            [authsec, *for_another], env=newcomer, capture_output=True, text=True, timeout=A_WHILE, check=True
         )
         assert signed_in(another.stdout.strip()) == "Dashboard"
         assert re.search(r"\$env:AUTHSEC_AGENT_CLIENT_ID = '[0-9a-f-]{36}'\n", printed)
@@ -196,7 +199,7 @@ def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Pat
     assert not answers(exports["DOWNSTREAM_URL"])
 
 
-def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp_path: Path) -> None:
+def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp_path: Path, programs: Path) -> None:
     """A live model that never calls the tool: nothing is fetched, and the demo must not pretend that it was."""
     idle = {"role": "assistant", "content": "TERMINATE"}
     answer = {
@@ -211,7 +214,7 @@ def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp
         return JSONResponse(answer)
 
     with serving(Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])) as url:
-        told = tell("--exit", "--live-model", env=environment(tmp_path, OPENAI_BASE_URL=f"{url}/v1"))
+        told = tell(programs, "--exit", "--live-model", env=environment(tmp_path, OPENAI_BASE_URL=f"{url}/v1"))
     assert told.status == 1
     assert re.search(rf"✓  model +LIVE: .* at {url}/v1", told.out)
     assert re.search(r"✗  expected +the tool to return .*Ada Lovelace", told.out)

@@ -23,13 +23,13 @@ END_OF_STEP = "=== end of step ==="
 )
 @pytest.mark.parametrize("page", ["endpoint.md", "admin-api.md"])
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)  # what the pages show is the same on both
-def test_every_command_of_the_page_answers_what_it_says(page: str, serve: Any, tmp_path: Path) -> None:
+def test_every_command_of_the_page_answers_what_it_says(page: str, serve: Any, programs: Path, tmp_path: Path) -> None:
     its = serve()
     steps = STEP.findall((DOCS / page).read_text("utf-8"))
     option, place = its.where
     environment = os.environ | {
         "AUTHSEC": its.url,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
         f"AUTHSEC_SERVER_{option.removeprefix('--').upper()}": place,
         "no_proxy": "127.0.0.1",
     }

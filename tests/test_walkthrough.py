@@ -36,18 +36,18 @@ def exports(lines: str) -> list[str]:
 
 
 class Clone:
-    """A reader's clone, in which `uv run` finds what is installed here."""
+    """A reader's clone, in which `uv run` finds the programs of a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        programs = folder / "programs"
-        programs.mkdir()
-        uv = programs / "uv"
+    def __init__(self, folder: Path, programs: Path) -> None:
+        beside = folder / "beside"
+        beside.mkdir()
+        uv = beside / "uv"
         uv.write_text('#!/bin/sh\ntest "$1" = run && shift && UV_RUN_RECURSION_DEPTH=1 exec "$@"\n', "utf-8")
         uv.chmod(0o755)
         (folder / "examples").symlink_to(ROOT / "examples")
         foreign = ("AUTHSEC", "OPENAI", "UV_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+        path = os.pathsep.join([str(beside), str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
         self._folder, self._environment = (
             folder,
             {**kept, "PATH": path, "NO_PROXY": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
@@ -90,9 +90,9 @@ class Clone:
                 process.terminate()
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Clone:
-    return Clone(tmp_path)
+@pytest.fixture(params=["ready", pytest.param("installed", marks=pytest.mark.soak)])
+def clone(request: pytest.FixtureRequest, tmp_path: Path, programs: Path) -> Clone:
+    return Clone(tmp_path, programs if request.param == "ready" else Path(sys.executable).parent)
 
 
 @pytest.fixture
@@ -120,6 +120,7 @@ def test_the_short_path_ends_with_a_token_and_then_with_a_refusal(clone: Clone, 
     assert "delegation_ended" in clone.paste(as_agent, status=1)
 
 
+@pytest.mark.soak  # test_printed_lines.py has an unattested agent onboarded and tried
 def test_an_unattested_agent_needs_no_line_for_a_key_file(clone: Clone, authority: str) -> None:
     commands = block("uv run authsec keygen")
     unattested = commands.replace("--platform key --public-key agent-key.pem.pub", "--platform unattested")

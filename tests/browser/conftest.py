@@ -7,19 +7,19 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from authsec_server.settings import load_settings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, ViewportSize
 
 HERE = Path(__file__).parent
 HAS_PLAYWRIGHT = find_spec("playwright") is not None
@@ -29,6 +29,7 @@ collect_ignore = (
     [] if HAS_PLAYWRIGHT else [str(file) for file in HERE.glob("test_*.py") if file != SAYS_WHAT_IS_MISSING]
 )
 
+KEPT = 6  # windows that no test uses now
 TIMEOUT = 15_000  # milliseconds: for a machine that runs other tests beside this one
 # Chromium's own words for what is judged by `_response`, which knows whether it was a page or a part of one.
 LOADED_WITH_STATUS = "Failed to load resource: the server responded with a status"
@@ -49,9 +50,9 @@ def do_without(missing: str) -> NoReturn:
     give_up(f"NOTHING IS CHECKED IN A BROWSER: {missing}")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One a module, not one a run: while Playwright is started, its event loop is in the way of other tests' loops."""
+@pytest.fixture(scope="package")
+def windows() -> Iterator[Windows]:
+    """Not for a whole run: while Playwright is started, its event loop is in the way of the loops of other tests."""
     if not HAS_PLAYWRIGHT:
         do_without("Playwright is not installed. Run: uv sync --group browser")
     import chromium
@@ -63,40 +64,43 @@ def browser() -> Iterator[Browser]:
             started = stack.enter_context(chromium.started())
         except chromium.NoChromium as missing:
             do_without(str(missing))
-        yield started
+        yield Windows(started)
 
 
-class Browse:
-    """Opens pages, each as a person of its own, and notes in `problems` what goes wrong in them."""
+class Window:
+    """A page in a context of its own. `problems` are those of the test that has it, and `origins` where it may ask."""
 
-    def __init__(self, browser: Browser, stack: ExitStack) -> None:
+    def __init__(self, browser: Browser, **options: Any) -> None:
         self.problems: list[str] = []
-        self._browser = browser
-        self._stack = stack
+        self.origins: list[str] = []
+        self.context = browser.new_context(
+            permissions=["clipboard-read", "clipboard-write"], reduced_motion="reduce", **options
+        )
+        self.context.set_default_timeout(TIMEOUT)
+        self.context.on("console", self._console)
+        self.context.on("weberror", lambda error: self.problems.append(f"script failed: {error.error}"))
+        self.context.on("request", self._request)
+        self.context.on("requestfailed", self._failed)
+        self.context.on("response", self._response)
+        self.page = self.context.new_page()
 
-    def __call__(self, url: str, *, besides: str = "", **options: Any) -> Page:
-        """A blank page before the server at `url`; `options` are Playwright's, of `Browser.new_context`.
-
-        Its pages may lead to `besides`, too: the origin of somebody else's server.
-        """
-        told = {"base_url": url, "viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options
-        context = self._browser.new_context(permissions=["clipboard-read", "clipboard-write"], **told)
-        self._stack.callback(context.close)
-        context.set_default_timeout(TIMEOUT)
-        context.on("console", self._console)
-        context.on("weberror", lambda error: self.problems.append(f"script failed: {error.error}"))
-        context.on("request", lambda request: self._request(request, [url, *filter(None, [besides])]))
-        context.on("requestfailed", self._failed)
-        context.on("response", self._response)
-        return context.new_page()
+    def empty(self) -> None:
+        """Leave its page and forget its cookies; nothing of what it still says concerns the next test."""
+        for page in self.context.pages:
+            if page is not self.page:
+                page.close()
+        self.page.goto("about:blank")
+        self.page.mouse.move(0, 0)
+        self.context.clear_cookies()
+        self.problems = []
 
     def _console(self, message: ConsoleMessage) -> None:
         """Errors and warnings; among them is every violation of the Content Security Policy."""
         if message.type in {"error", "warning"} and not message.text.startswith(LOADED_WITH_STATUS):
             self.problems.append(f"console: {message.text}")
 
-    def _request(self, request: Request, origins: list[str]) -> None:
-        if not any(f"{request.url}/".startswith(f"{origin}/") for origin in origins):
+    def _request(self, request: Request) -> None:
+        if not any(f"{request.url}/".startswith(f"{origin}/") for origin in self.origins):
             self.problems.append(f"asked another host: {request.url}")
 
     def _failed(self, request: Request) -> None:
@@ -110,11 +114,70 @@ class Browse:
             self.problems.append(f"status {response.status}: {response.url}")
 
 
+class Windows:
+    """Windows that tests use one after the other: in one that is there, a page costs a quarter."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self._free: list[tuple[dict[str, Any], Window]] = []
+
+    @contextmanager
+    def opened(self, *, reused: bool, **options: Any) -> Iterator[Window]:
+        """An empty window with these options of `Browser.new_context`."""
+        there = next((each for each in self._free if each[0] == options), None) if reused else None
+        if there:
+            self._free.remove(there)
+        window = there[1] if there else Window(self.browser, **options)
+        yield window
+        if not reused:
+            window.context.close()
+            return
+        window.empty()
+        self._free.append((options, window))
+        if len(self._free) > KEPT:
+            self._free.pop(0)[1].context.close()
+
+
+class Browse:
+    """Opens pages, each as a person of its own, and notes in `problems` what goes wrong in them."""
+
+    def __init__(self, windows: Windows, stack: ExitStack) -> None:
+        self.problems: list[str] = []
+        self._windows = windows
+        self._stack = stack
+
+    def __call__(
+        self,
+        url: str,
+        *,
+        besides: str = "",
+        reused: bool = True,
+        storage_state: dict[str, Any] | None = None,
+        viewport: ViewportSize | None = None,
+        color_scheme: Literal["light", "dark"] = "light",
+        java_script_enabled: bool = True,
+    ) -> Page:
+        """A blank page before the server at `url`; most options are Playwright's, of `Browser.new_context`.
+
+        Its pages may lead to `besides`, too: the origin of somebody else's server. A test that changes more than
+        pages and cookies, such as the clock, wants a window that is not `reused`.
+        """
+        opened = self._windows.opened(reused=reused, base_url=url, java_script_enabled=java_script_enabled)
+        window = self._stack.enter_context(opened)
+        window.problems = self.problems
+        window.origins = [url, *filter(None, [besides])]
+        if storage_state:
+            window.context.add_cookies(storage_state["cookies"])
+        window.page.set_viewport_size(viewport or {"width": 1280, "height": 800})
+        window.page.emulate_media(color_scheme=color_scheme)
+        return window.page
+
+
 @pytest.fixture
-def browse(browser: Browser) -> Iterator[Browse]:
+def browse(windows: Windows) -> Iterator[Browse]:
     """`page = browse(its.url)`; without script: `browse(its.url, java_script_enabled=False)`."""
     with ExitStack() as stack:
-        its = Browse(browser, stack)
+        its = Browse(windows, stack)
         yield its
     assert its.problems == []
 

@@ -7,20 +7,25 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from console_pages import NOWHERE, console_routes, pages, walk
+from console_pages import NOWHERE, console_routes, pages, ways
+from offered import offered, signed_in
 from sample_company import RETIRED_CLUSTER
 
 ROUTES = console_routes()
 TOKENS = "/authsec/uflow/sdk/delegation-token"
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 320, "height": 700}
 BETWEEN = (1024, 900, 768, 320)
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-OF_COLOURS = ["color-contrast", "link-in-text-block"]  # what the other rules ask is the same in the light and the dark
 OPEN = "document.querySelectorAll('details.more').forEach(each => { each.open = true; })"
-# What lies beside the edge of a table's box is found by nobody who does not know of it.
-CUT = """() => [...document.querySelectorAll(".table")]
-  .map((box) => [box.getAttribute("aria-label"), box.scrollWidth - box.clientWidth])
-  .filter(([, hidden]) => hidden > 0)"""
+# How much wider than the window the page is; and the tables with what is hidden of them beside the edge of their box,
+# where nobody finds it who does not know of it.
+BESIDE = """() => [
+  document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  [...document.querySelectorAll(".table")]
+    .map((box) => [box.getAttribute("aria-label"), box.scrollWidth - box.clientWidth])
+    .filter(([, hidden]) => hidden > 0),
+]"""
+SCHEMES = ("light", "dark")
+PARTS = 3  # so that no test is a long one
 
 
 def live_token(its: Any, clients: list[dict[str, Any]]) -> int:
@@ -60,31 +65,45 @@ def starts(its: Any) -> list[str]:
     ]
 
 
+@pytest.fixture(scope="module")
+def found(company: Any) -> list[tuple[str, str]]:
+    """The addresses of all pages, with their patterns, found without a browser."""
+    with signed_in(company.url, company.mary) as http:
+        return [*ways(lambda way: offered(http, way).links, ROUTES, starts(company.its))]
+
+
+def test_links_lead_to_every_page_and_none_leads_nowhere(found: list[tuple[str, str]]) -> None:
+    assert [way for way, pattern in found if pattern == NOWHERE] == []
+    assert {pattern for _, pattern in found} == pages(ROUTES)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(
-    "viewport", [pytest.param(WIDE, id="wide"), pytest.param(NARROW, id="narrow", marks=pytest.mark.soak)]
+    ("viewport", "in_both"),
+    [
+        pytest.param(WIDE, False, id="wide"),
+        pytest.param(WIDE, True, id="wide in both schemes", marks=pytest.mark.soak),
+        pytest.param(NARROW, True, id="narrow", marks=pytest.mark.soak),
+    ],
 )
-def test_every_page(company: Any, browse: Any, axe: Any, viewport: dict[str, int]) -> None:
-    page = browse(company.its.url, storage_state=company.mary, viewport=viewport)
-    seen, faults = set[str](), defaultdict[str, list[str]](list)
-    for pattern in walk(page, ROUTES, starts(company.its)):
-        if pattern == NOWHERE:
-            faults["a link leads nowhere"].append(page.url)
-            continue
-        seen.add(pattern)
-        for scheme, rules in (("light", None), ("dark", OF_COLOURS)):
+def test_every_page(
+    company: Any, found: list[tuple[str, str]], browse: Any, axe: Any, viewport: Any, in_both: bool, part: int
+) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport=viewport)
+    faults = defaultdict[str, list[str]](list)
+    for number, (way, pattern) in enumerate(found[part::PARTS]):
+        page.goto(way)
+        for scheme in SCHEMES if in_both else [SCHEMES[number % 2]]:
             page.emulate_media(color_scheme=scheme)
-            for fault in axe(page, rules):
+            for fault in axe(page):
                 faults[f"{scheme}: {fault}"].append(pattern)
-        widths = (viewport["width"], *(BETWEEN if viewport is WIDE else ()))
-        for width in widths:
-            page.set_viewport_size(viewport | {"width": width})
-            if (wider := page.evaluate(OVERFLOW)) > 0:
-                faults["wider than the window"].append(f"{pattern} by {wider} px at {width}")
         page.evaluate(OPEN)
-        for width in widths:
+        for width in (viewport["width"], *(BETWEEN if viewport is WIDE else ())):
             page.set_viewport_size(viewport | {"width": width})
-            for table, hidden in page.evaluate(CUT):
+            wider, cut = page.evaluate(BESIDE)
+            if wider > 0:
+                faults["wider than the window"].append(f"{pattern} by {wider} px at {width}")
+            for table, hidden in cut:
                 faults["a table is cut"].append(f"{pattern}: {table} by {hidden} px at {width}")
         page.set_viewport_size(viewport)
     assert not faults, "\n\n".join(f"{fault}\n{', '.join(places)}" for fault, places in faults.items())
-    assert seen == pages(ROUTES)

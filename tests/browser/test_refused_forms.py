@@ -77,6 +77,11 @@ def delegation(form: tuple[str, str]) -> list[Case]:
     ]
 
 
+def once_more(cases: list[Case]) -> list[Any]:
+    """Cases of a form that another page has, too: here, one shows that the form is the same."""
+    return [cases[0], *(pytest.param(case, marks=pytest.mark.soak) for case in cases[1:])]
+
+
 STEP, CHOSEN = "/console/delegations/new", "role=paying&client=payer"
 ROLE = ("/console/roles/new", "Create role")
 NEW_ROLE = (STEP, "Create this role and use it")
@@ -91,26 +96,26 @@ PASSWORD = ("/console/account", "Change password")
 SET_UP = ("/console/set-up?code={code}", "Set password and sign in")
 FILTER = ("/console/activity", "Filter")
 AGENT = "AI Agent Name"
-CASES = [
+CASES: list[Any] = [
     *role(ROLE),
     Case(*ROLE, "Slug", "lower-case", {"Name": "Fine", "Slug": "Not One"}),
-    *role(("/console/roles/paying/edit", "Save")),
+    *once_more(role(("/console/roles/paying/edit", "Save"))),
     *api(("/console/apis/new", "Register")),
-    *api(("/console/apis/payroll/edit", "Save")),
+    *once_more(api(("/console/apis/payroll/edit", "Save"))),
     *proof(ONBOARD, {AGENT: "Fine"}),
     Case(*ONBOARD, AGENT, HIDDEN, {AGENT: UNSEEN}, choose="Unattested"),
     Case(*ONBOARD, "Labels", "is no label", {AGENT: "Fine", "Labels": "team"}, choose="Unattested"),
     Case(*CLIENT, AGENT, HIDDEN, {AGENT: UNSEEN}),
     Case(*CLIENT, "Slug", "lower-case", {"Slug": "Not One"}),
     Case(*CLIENT, "Labels", "no name for a label", {"Labels": "TEAM=a"}),
-    *proof(ADD_PROOF, {}),
+    *once_more(proof(ADD_PROOF, {})),
     Case(*ADD_PROOF, "Ends", "cannot have expired", {"Public key": KEY, "Ends": PAST}, choose="Key pair"),
     Case(*NEW_ROLE, "Role name", HIDDEN, {"Role name": UNSEEN, "Other actions": "a:b"}),
     Case(*NEW_ROLE, "Other actions", "is not an action", {"Role name": "Fine", "Other actions": "payroll"}),
     Case(STEP, "Continue to permissions", "Role", "No role is chosen"),
     Case(f"{STEP}/actions?{CHOSEN}", "Continue to duration", "Allowed Actions", "No action is chosen"),
     *delegation(DURATION),
-    *delegation(EDIT),
+    *once_more(delegation(EDIT)),
     Case(*EDIT, "Allowed Actions", "No actions are given", first="Select none"),
     Case(*INVITE, "Name", HIDDEN, {"Name": UNSEEN, "E-mail": "new@example.com"}),
     Case(*INVITE, "E-mail", "e-mail address", {"Name": "New", "E-mail": "nobody"}),
@@ -124,6 +129,8 @@ CASES = [
     Case(*SET_UP, "Password", "A password", {"Password": "short", "Password again": "short"}),
 ]
 ONLY_THE_FORM = {PASSWORD[0], SET_UP[0]}  # these have no summary
+# Whichever field is wrong, a form says it in the same markup.
+FIRST = {case.path: case for case in reversed(CASES) if isinstance(case, Case)}
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +175,8 @@ def test_a_form_says_what_is_wrong_where_it_is_wrong(place: Any, names: Any, bro
     for label, text in case.typed.items():
         if named(page, label).get_attribute("type") != "password":  # these are never sent back
             expect(named(page, label)).to_have_value(text)
-    assert axe(page) == []
+    if case is FIRST[case.path]:
+        assert axe(page) == []
     if case.path not in ONLY_THE_FORM:
         summary = page.get_by_role("alert").filter(has_text=case.says)
         expect(summary).to_be_focused()

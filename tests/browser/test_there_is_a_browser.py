@@ -5,5 +5,5 @@ from __future__ import annotations
 from typing import Any
 
 
-def test_there_is_a_browser(browser: Any) -> None:
-    assert browser.version
+def test_there_is_a_browser(windows: Any) -> None:
+    assert windows.browser.version

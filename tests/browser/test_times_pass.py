@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 def test_a_counted_refusal_is_told_as_of_the_end_of_its_minute(place: Any, browse: Any) -> None:
     client = place.its.post("clients", name="Clockwork", platform="unattested")["client_id"]
     place.its.http.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client})
-    page: Page = browse(place.url, storage_state=place.mary)
+    page: Page = browse(place.url, storage_state=place.mary, reused=False)
     page.goto(f"/console/clients/{client}")
     time = page.get_by_role("region", name="Last tokens and refusals").get_by_role("time")
     minute = datetime.fromisoformat(time.get_attribute("datetime") or "")

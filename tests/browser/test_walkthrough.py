@@ -32,17 +32,17 @@ SELECTORS = {
 
 
 class Shell:
-    """Where the agent runs: a clone, in which `uv run` and the environment of Step 3 find what is installed here."""
+    """Where the agent runs: a clone, in which `uv run` and the environment of Step 3 find the programs of a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self._folder = folder
-        programs = folder / "programs"
-        programs.mkdir()
-        uv = programs / "uv"
+        beside = folder / "beside"
+        beside.mkdir()
+        uv = beside / "uv"
         uv.write_text('#!/bin/sh\ntest "$1" = run && shift && exec "$@"\n', "utf-8")
         uv.chmod(0o755)
         (folder / "examples").symlink_to(ROOT / "examples")
-        self._path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+        self._path = os.pathsep.join([str(beside), str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
 
     def run(self, lines: str) -> subprocess.CompletedProcess[str]:
         """Paste the lines, and see what is printed."""
@@ -156,6 +156,11 @@ def token_is_accepted(its: Any, client_id: str, key: KeyFile | None = None) -> N
 
 
 @pytest.fixture
+def agent(tmp_path: Path, programs: Path) -> Shell:
+    return Shell(tmp_path, programs)
+
+
+@pytest.fixture
 def reader(browse: Any, password: str) -> Callable[..., Reader]:
     """`reader(its)` has set the authority up."""
 
@@ -168,21 +173,12 @@ def reader(browse: Any, password: str) -> Callable[..., Reader]:
     return begin
 
 
-def test_an_unattested_agent_gets_a_token(serve: Any, reader: Callable[..., Reader], tmp_path: Path) -> None:
-    its = serve()
-    person = reader(its)
-    client_id = person.register("Unattested")
-    person.delegate()
-    token_is_accepted(its, client_id)
-    done = Shell(tmp_path).run(person.connection())
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_an_agent_with_a_key_pair_reads_a_customer(serve: Any, reader: Callable[..., Reader], tmp_path: Path) -> None:
+def test_an_agent_with_a_key_pair_reads_a_customer(
+    serve: Any, reader: Callable[..., Reader], agent: Shell, tmp_path: Path
+) -> None:
     """By the very lines that the console and `authsec demo-api` show, from one to the next."""
     its = serve()
     person = reader(its)
-    agent = Shell(tmp_path)
     client_id = person.register("Key pair", agent)
     person.delegate()
     token_is_accepted(its, client_id, KeyFile(tmp_path / "agent-key.pem"))
@@ -195,7 +191,7 @@ def test_an_agent_with_a_key_pair_reads_a_customer(serve: Any, reader: Callable[
 
 
 def test_an_agent_on_kubernetes_is_told_what_is_missing(
-    serve: Any, reader: Callable[..., Reader], tmp_path: Path
+    serve: Any, reader: Callable[..., Reader], agent: Shell
 ) -> None:
     person = reader(serve())
     fields: dict[str, str] = {}
@@ -206,7 +202,7 @@ def test_an_agent_on_kubernetes_is_told_what_is_missing(
     for key, value in SELECTORS.items():
         expect(person.page.get_by_text(re.compile(f"{key}.*{value}")).first).to_be_visible()
     person.delegate()
-    done = Shell(tmp_path).run(person.connection())
+    done = agent.run(person.connection())
     assert done.returncode == 1
     assert "attestation_required" in done.stdout
 
@@ -221,9 +217,11 @@ def test_without_script(serve: Any, reader: Callable[..., Reader]) -> None:
 
 
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
-def test_with_the_keyboard_alone(serve: Any, reader: Callable[..., Reader]) -> None:
+def test_with_the_keyboard_alone(serve: Any, reader: Callable[..., Reader], agent: Shell) -> None:
     its = serve()
     person = reader(its, Keyboard)
     client_id = person.register("Unattested")
     person.delegate()
     token_is_accepted(its, client_id)
+    done = agent.run(person.connection())
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ async def icon(_request: Request) -> Response:
     return Response(status_code=204)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     routes = [Route("/", page), Route("/favicon.ico", icon), *(Route(path, script) for path in SCRIPTS)]
     with serving(Starlette(routes=routes)) as url:

@@ -29,6 +29,7 @@ from .databases import Cluster, Kind
 
 AUTHSEC = (sys.executable, "-c", "from authsec.cli import main; main()")
 WITH_A_CLOCK = (sys.executable, str(Path(__file__).with_name("server_with_a_clock.py")))
+IMPATIENT = (sys.executable, str(Path(__file__).with_name("impatient_server.py")))
 ADMIN_API = "/authsec/api/v1/"
 TOKENS = "/authsec/uflow/sdk/delegation-token"
 STARTING = 40.0  # seconds for a server to become ready

@@ -79,7 +79,7 @@ def kill_postgresql(scene: Scene) -> Over:
     """SIGKILL of the postmaster; started again after a moment."""
     begin = time.monotonic()
     _cluster(scene).kill()
-    time.sleep(scene.lasts(0.5, 2.0))
+    time.sleep(scene.lasts(0.3, 2.0))
     _cluster(scene).start()
     _cluster(scene).await_answer()
     return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
@@ -90,7 +90,7 @@ def silence_postgresql(scene: Scene) -> Over:
     assert scene.its.proxy is not None
     begin = time.monotonic()
     scene.its.proxy.silence()
-    time.sleep(scene.lasts(5.0, 20.0))
+    time.sleep(scene.lasts(3.0, 20.0))
     scene.its.proxy.speak()
     return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
 
@@ -121,9 +121,9 @@ def freeze_a_server(scene: Scene) -> Over:
     _stop(scene, port)
     begin = time.monotonic()
     if others:
-        change_meanwhile(scene, others[0], begin, scene.lasts(5.0, 20.0))
+        change_meanwhile(scene, others[0], begin, scene.lasts(3.0, 20.0))
     else:
-        time.sleep(scene.lasts(3.0, 10.0))
+        time.sleep(scene.lasts(1.5, 10.0))
     scene.its.servers[port].signal(signal.SIGCONT)
     return Over(begin=begin, end=time.monotonic(), ports=[port])
 
@@ -151,7 +151,7 @@ def freeze_a_writer(scene: Scene) -> Over:
         begin = time.monotonic()
         writer.send_signal(signal.SIGSTOP)
         assert held == "held\n"
-        time.sleep(scene.lasts(7.0, 15.0))
+        time.sleep(scene.lasts(3.0, 15.0))
         writer.kill()
     return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
 
@@ -161,7 +161,7 @@ def fill_the_disk(scene: Scene) -> Over:
     assert scene.disk is not None
     begin = time.monotonic()
     with full(scene.disk):
-        time.sleep(scene.lasts(3.0, 15.0))
+        time.sleep(scene.lasts(1.5, 15.0))
     if scene.its.cluster is not None:
         scene.its.cluster.revive()
     return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
@@ -181,7 +181,7 @@ def _moved(scene: Scene, *, away: int, back: int) -> Over:
     port = DICE.choice(list(scene.its.servers))
     begin = time.monotonic()
     scene.its.servers[port].signal(away)
-    time.sleep(scene.lasts(2.5, 12.0))
+    time.sleep(scene.lasts(1.5, 12.0))
     scene.its.servers[port].signal(back)
     return Over(begin=begin, end=time.monotonic(), ports=[port])
 
@@ -192,7 +192,7 @@ def _cluster(scene: Scene) -> Cluster:
 
 
 FAULTS: Final = (
-    Fault(name="kill", what="`kill -9` of a server", inject=kill_a_server, rounds=(2, 60)),
+    Fault(name="kill", what="`kill -9` of a server", inject=kill_a_server, rounds=(1, 60)),
     Fault(
         name="kill-backend",
         what="`kill -9` of a PostgreSQL backend",

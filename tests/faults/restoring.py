@@ -29,14 +29,14 @@ def damage_a_file(scene: Scene) -> Over:
         copy_sqlite(its.sqlite_file, copy)
         backed_up = time.monotonic()
         _overwrite(its.sqlite_file)
-    time.sleep(scene.lasts(2.5, 10.0))
+    time.sleep(scene.lasts(1.0, 10.0))
     with scene.load.paused():
         its.servers[port].signal(signal.SIGTERM)
         its.servers[port].process.wait(30)
     without = _without_a_trace(scene, backed_up)
     scene.seen.unexpected += [f"token {jti} left no trace in the damaged files" for jti in without]
     its.launch(port)  # which may refuse to start, and must not answer 500
-    time.sleep(scene.lasts(2.0, 5.0))
+    time.sleep(scene.lasts(1.0, 5.0))
     its.servers[port].stop()
     _put_back_sqlite(its, copy)
     return _restored(scene, backed_up)
@@ -50,7 +50,7 @@ def restore_a_backup(scene: Scene) -> Over:
         its.keep_checkpoints()
         _back_up(its, backup)
         backed_up = time.monotonic()
-    time.sleep(scene.lasts(2.5, 10.0))
+    time.sleep(scene.lasts(1.0, 10.0))
     for server in its.servers.values():
         server.kill()
     if its.cluster is None:
@@ -70,7 +70,7 @@ def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
     if refuses:
         for port in list(its.servers):
             its.launch(port)
-        time.sleep(scene.lasts(4.0, 10.0))
+        time.sleep(scene.lasts(2.0, 10.0))
         scene.seen.unasked += [
             f"token {token.jti} was issued by an older database" for token in scene.seen.tokens if token.sent > started
         ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .databases import Cluster, Kind, cluster, small_disk
-from .deployment import AUTHSEC, WITH_A_CLOCK, Deployment, deployment
+from .deployment import AUTHSEC, IMPATIENT, WITH_A_CLOCK, Deployment, deployment
 from .faults import Fault
 from .invariants import TITLES, Event, slowest_refusal, violations
 from .load import Load
@@ -24,7 +24,6 @@ HEALTHY, CHANGED = 3, 3  # agents; every other one has a key pair
 RECOVERY = 60.0  # seconds after which a server or an API that does not work is not waited for
 SEALED = 30.0  # seconds after which the last events of a run have their seal, on a busy machine too
 NOT_ALL_CHECKED = 6  # exit status of `audit verify`
-SETTLING = 1.0  # seconds of work before the first fault and after the last recovery
 DISK = {"sqlite": 24, "postgresql": 160}  # megabytes
 
 
@@ -86,7 +85,8 @@ def run(
 ) -> Result:
     """Run faults on a database, one after the other. Raises `PermissionError` where the machine cannot have a fault.
 
-    `forks`: processes are forked from one that has imported everything, so recovery times are not those of a user.
+    `forks`: servers are forked from a process that has imported everything, and wait less long for locks and for
+    PostgreSQL, so recovery times are not those of a user.
     """
     with ExitStack() as stack:
         disk, database = None, shared if kind == "postgresql" else None
@@ -104,7 +104,7 @@ def run(
                 database,
                 servers=2 if database else 1,
                 proxied=any(fault.proxied for fault in faults),
-                program=program or (WITH_A_CLOCK if any(fault.clock for fault in faults) else AUTHSEC),
+                program=program or _program(faults, forks=forks),
                 forks=forks,
             )
         )
@@ -118,19 +118,25 @@ def run(
         return _judged(scene, faults, recoveries)
 
 
+def _program(faults: Sequence[Fault], *, forks: bool) -> Sequence[str]:
+    if any(fault.clock for fault in faults):
+        return WITH_A_CLOCK
+    return IMPATIENT if forks else AUTHSEC
+
+
 def _work(scene: Scene, faults: Sequence[Fault]) -> list[Recovery]:
     """Load, and the faults one after the other, each with the recovery."""
     recoveries = []
     scene.load.start()
     scene.apis.start()
     try:
-        time.sleep(SETTLING)
+        time.sleep(scene.lasts(0.5, 1.0))  # of work before the first fault, and after the last recovery
         for fault in faults:
             scene.wait_a_moment()
             over = fault.inject(scene)
             recoveries.append(recovery(scene, over, stays_unready=fault.stays_unready))
             scene.seen.faults.append(Window(begin=over.begin, end=time.monotonic()))
-        time.sleep(SETTLING)
+        time.sleep(scene.lasts(0.5, 1.0))
     finally:
         scene.load.stop()
         scene.apis.stop()

@@ -31,7 +31,7 @@ class Scene:
 
     def wait_a_moment(self) -> None:
         """Some work between two faults, so that the next one comes at a random moment of it."""
-        time.sleep(DICE.uniform(0.4, 1.2))
+        time.sleep(DICE.uniform(0.4, 1.2) * self.lasts(0.5, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

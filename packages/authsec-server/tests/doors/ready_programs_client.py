@@ -1,0 +1,25 @@
+"""What a shell starts as `authsec`: hands its arguments, variables and files to the server, and waits for the end.
+
+It imports from the standard library alone, and as little as it can.
+"""
+
+import array
+import json
+import os
+import signal
+import socket
+import sys
+
+address, *command = sys.argv[1:]
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(address)
+request = json.dumps({"command": command, "folder": os.getcwd(), "variables": dict(os.environ)}).encode()
+files = array.array("i", [0, 1, 2])
+connection.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+connection.sendall(request)
+answers = connection.makefile("rb")
+pid = int(answers.readline())
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+status = int(answers.readline() or 1)
+sys.exit(status if status >= 0 else 128 - status)
