@@ -95,6 +95,17 @@ def test_without_script(site: str, browse: Any) -> None:
     expect(window.get_by_text("without script")).to_be_visible()
 
 
+def test_a_window_that_is_used_again_knows_nothing_of_before(site: str, windows: Any) -> None:
+    with windows.opened(reused=True, base_url=site) as before:
+        before.origins = [site]
+        show(before.page)
+        before.context.add_cookies([{"name": "session", "value": "of another test", "url": site}])
+    with windows.opened(reused=True, base_url=site) as window:
+        assert window is before
+        assert window.page.url == "about:blank"
+        assert window.context.cookies() == []
+
+
 def test_a_browser_that_is_named_and_not_there_is_not_replaced_by_another() -> None:
     with pytest.raises(chromium.NoChromium, match="AUTHSEC_CHROMIUM names /nowhere"):
         chromium.find({"AUTHSEC_CHROMIUM": "/nowhere"})
