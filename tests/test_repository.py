@@ -176,6 +176,18 @@ def test_modules_that_the_architecture_names_exist() -> None:
     assert [name for name in named if name not in furniture and not any((root / name).exists() for root in roots)] == []
 
 
+def test_modules_that_the_table_of_a_package_names_exist() -> None:
+    cells = [
+        (package.parent, cell)
+        for package in tracked("*/__init__.py")
+        for cell in re.findall(r"^\| (`.+?) \|", package.read_text("utf-8"), re.MULTILINE)
+    ]
+    named = [(folder, name) for folder, cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    assert named
+    files = [folder / (name if Path(name).suffix or name.endswith("/") else f"{name}.py") for folder, name in named]
+    assert [str(file.relative_to(ROOT)) for file in files if not file.exists()] == []
+
+
 def test_no_two_classes_of_the_server_have_one_name() -> None:
     names: dict[str, list[str]] = {}
     for module in (ROOT / "packages/authsec-server/src").rglob("*.py"):

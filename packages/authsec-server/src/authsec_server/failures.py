@@ -1,7 +1,7 @@
 """Failures of requests and of the start, as exceptions that do not depend on HTTP.
 
 Services raise these exceptions, and `web/errors.py` turns them into responses. A *decision* about a token is
-not a failure: a decision is a value with a reason (`tokens/model.py`).
+not a failure: a decision is a value with a reason (`tokens/decision.py`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,29 @@
 
 Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier` (extra `verify`) verifies
 them.
+
+| module | owns |
+|---|---|
+| `client`, `config` | the methods of `AuthSecClient`; settings and variables, and their errors |
+| `credentials/` | how an agent proves its identity |
+| `tokens` | the fields of `DelegationToken`; checks of the authority's answer |
+| `cache`, `single_flight` | when a token is renewed, kept or dropped; one request for many callers |
+| `issued_tokens`, `token_search`, `redaction` | tokens in what a tool returns or raises: which, found where, removed |
+| `authority`, `transport`, `http_client` | endpoints and retries; errors of the connection; limits, TLS and proxy |
+| `refusals`, `errors`, `safe_text` | the sentence for each reason of the authority; the exceptions; text from outside |
+| `delegated`, `tool_signature` | the decorator; the function's signature, from which frameworks build a schema |
+| `denials`, `grant_url` | a denial as a tool's result; the console page where a person grants what is missing |
+| `outgoing/`, `mcp_client` | tokens on an agent's requests with `requests` and httpx; an agent's MCP client |
+| `verifier/` | whether a token is valid; keys, revocations |
+| `gate`, `resource_metadata` | an API's decision, status and challenge; its metadata (RFC 9728) |
+| `asgi`, `wsgi`, `flask`, `django`, `fastapi`, `mcp` | the same gate in one stack each |
+| `verify_server/` | the same gate for a proxy |
+| `jose/`, `strict_json` | JWT signatures and keys; refused JSON |
+| `cli`, `lazy_commands`, `exit_status`, `terminal` | the script `authsec`: commands, exit statuses, format |
+| `smoke`, `doctor/`, `token_report` | test an agent's set-up; how claims are printed |
+| `keygen`, `enrol` | make a key; register a key by a one-time code |
+| `enrolment_code`, `client_secret`, `api_credential` | the form of each secret, which the server reads as well |
+| `testing/` | a throwaway authority for tests |
 """
 
 from __future__ import annotations

@@ -1,7 +1,14 @@
 """The composition root: it builds the authority from the settings. Only this package imports every room.
 
-`lifecycle` opens the authority and runs its maintenance while it serves. `services` builds the objects that
-the rooms need. `routes` combines the routes of all rooms.
+| module | owns |
+|---|---|
+| `services` | which objects the rooms get, and from which settings; notes for `/readyz` |
+| `routes`, `console_pages` | which rooms are served over HTTP; the console's routes |
+| `lifecycle` | start and close; the order of middleware; accepted hosts; what runs once a minute |
+| `readiness_probe` | when `/readyz` fails: database, clock, lock, sealing (the endpoint itself is in `web/health.py`) |
+| `older_database`, `restoration` | detect a restored backup; `authsec admin restored`, after which it is served |
+| `audit_names` | names in audit filters: which room looks up agents, delegations, administrators and reasons |
+| `runtime` | clocks, randomness and password hashing, which tests replace |
 """
 
 from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve

@@ -1,5 +1,19 @@
 """Verify evidence and return the selectors that the evidence proves; one module for each kind of evidence.
 
-`clients` decides which proofs a client may use. Another package manages the trusted issuers. This package
+`clients` decides which proofs a client may use. `issuers` manages the trusted issuers. This package
 does not decide what a client may do.
+
+| module | owns |
+|---|---|
+| `service` | which kind of evidence a request has; what a caller without evidence gets |
+| `key_pair`, `client_secret` | proof without a trusted issuer: a signed assertion, a secret |
+| `workloads`, `workload_tokens` | the kinds of workload tokens; checks of form, signature, issuer, audience and times |
+| `kubernetes`, `spiffe`, `oidc` | which selectors the claims of a token prove, for each kind of issuer |
+| `cluster` | what a cluster says about a token and its pod, and for how long the answer is cached |
+| `matching` | whether a workload has all selectors of a proof; the words for the nearest miss |
+| `evidence_cache` | when a token needs no second signature check |
+| `store` | used assertions, so that each works once |
+| `model` | evidence, results, and reasons for a refusal |
+| `explain/service`, `explain/model` | "Try a token": the steps, their order and their wording |
+| `explain/pasted`, `explain/api` | find the token in pasted text; the operation |
 """

@@ -64,7 +64,7 @@ def run(settings: Settings) -> None:
             authority.app,
             http=BoundedProtocol,
             lifespan="on",
-            proxy_headers=False,  # forwarded addresses are read in one place: web/context.py
+            proxy_headers=False,  # forwarded addresses are read in one place: web/request_context.py
             server_header=False,
             access_log=False,  # ours logs no query strings
             log_config=None,

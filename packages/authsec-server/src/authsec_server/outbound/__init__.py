@@ -3,6 +3,13 @@
 The attack: somebody makes this server fetch a URL of the attacker's choice (server-side request forgery).
 Such a request must reach nothing that the attacker could not reach directly. The calling package interprets
 the answer. The package `web` handles incoming requests.
+
+| module | owns |
+|---|---|
+| `ssrf` | which URLs, hosts and addresses are refused; exceptions of the settings |
+| `client` | default limits, headers, trusted certificates |
+| `transport` | one exchange: connect, also by a proxy; deadline, size of the answer |
+| `failure` | the reasons and texts of failures |
 """
 
 from __future__ import annotations

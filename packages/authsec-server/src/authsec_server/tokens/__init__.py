@@ -1,4 +1,20 @@
 """Delegation tokens for agents: decide about a request, record the decision, sign the token, answer.
 
 `attestation` authenticates the caller. `delegations` and `roles` define the caller's permissions.
+
+| module | owns |
+|---|---|
+| `request` | syntax and limits of a token request |
+| `decision` | every reason to refuse; granted actions, audience and lifetime |
+| `issue` | rate limits, loading of facts, the transaction, the recorded event |
+| `claims` | header and claims of a token |
+| `api` | the endpoint: what the agent reads after a refusal, status codes, headers |
+| `hints` | what the operator reads about a refusal: the remedy and its console page |
+| `events_api` | one audit event with its request and its remedy |
+| `preview` | what a request would get, for the Test tab and for new delegations |
+| `introspection`, `introspection_api` | whether a token is valid now (RFC 7662); the endpoint |
+| `revocation`, `revocation_api` | revoke one token, by operator or holder; the endpoints |
+| `own_tokens` | whether a pasted token is of this authority |
+| `oauth_api` | the refusal of `/oauth/token` |
+| `metrics` | Prometheus counters |
 """

@@ -22,6 +22,16 @@ The authority accepts that only for an agent that an administrator made *unattes
 
 No environment variable contains a token. Child processes inherit the environment, `docker inspect` and crash
 reports show it, and it never changes while a program runs. Workload tokens live for an hour.
+
+| module | owns |
+|---|---|
+| `source` | the interface of a source; the first source with a proof |
+| `token_file`, `kubernetes`, `spiffe`, `github` | a platform's token: where it is, and what a refusal means |
+| `workload_token` | the form of such a token, and early checks of its claims |
+| `svid_process` | the process that asks the SPIFFE Workload API |
+| `key_file` | the agent's own key: where it is, life of an assertion, enrolled keys |
+| `secret_file` | the client secret |
+| `files` | read a file safely: size, permissions, a secret in place of a path |
 """
 
 from __future__ import annotations
