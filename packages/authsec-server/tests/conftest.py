@@ -437,10 +437,16 @@ def peer(peers: Any) -> Iterator[Callable[..., Any]]:
         yield lambda say, **options: stack.enter_context(peers.Peer(say, **options))
 
 
+@pytest.fixture(scope="session")
+def counted_audit_logs() -> ModuleType:
+    """What counted_audit_log.py has: the first log of each kind of database is filled, the others are copies."""
+    return _load("counted_audit_log")
+
+
 @pytest.fixture
-def counted_audit_log(database: Database) -> Any:
-    """An audit log of three months, sealed and counted, once per kind of database: counted_long_log.py."""
-    return _load("counted_audit_log").Counted(database)
+def counted_audit_log(database: Database, counted_audit_logs: Any) -> Any:
+    """An audit log of three months, sealed and counted, once per kind of database."""
+    return counted_audit_logs.Counted(database)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
+from databases import FilledOnce
 from sqlalchemy import text
 
 JUNE = datetime(2026, 6, 10, 12, tzinfo=UTC)
@@ -30,23 +31,29 @@ AUGUST = datetime(2026, 8, 1, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
+_log: FilledOnce[datetime] = FilledOnce()
+
+
 class Counted:
     """An audit log of June, July and November, sealed and counted."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.now = JUNE
         database.append(lambda tx: partitions.prepare_months(tx.connection, JUNE))
-        keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-        keys.keep(JUNE)
-        self.key, self.keys, self.sealing_keyring = keys.signing_key(), keys.by_kid(), keys
+        self.sealing_keyring = keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         self.restart()
+        self.now = _log.fill(database, self._fill)
+        self.key, self.keys = keys.signing_key(), keys.by_kid()
+
+    def _fill(self) -> datetime:
+        self.sealing_keyring.keep(JUNE)
         for at in (JUNE, JULY, NOVEMBER):
             self.now = at
             for number in range(3):
                 self.token(at + timedelta(seconds=number))
             self.refusal(at + timedelta(seconds=5))
             self.settle()
+        return self.now
 
     def restart(self) -> None:
         keys = self.sealing_keyring

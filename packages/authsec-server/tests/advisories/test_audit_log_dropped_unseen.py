@@ -40,6 +40,7 @@ from authsec_server.failures import Conflict, Invalid
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
+from databases import FilledOnce
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -53,30 +54,36 @@ NO_COUNTS = dict.fromkeys((table.name for table in TABLES), "00" * 32)  # digest
 UNSAID: dict[str, Any] = {"counts": NO_COUNTS, "tables": {}, "authority_version": 1}
 
 
+_old: FilledOnce[tuple[datetime, list[str], list[str], Head | None]] = FilledOnce()
+
+
 class Old:
     """An audit log with events of June, July and November, all of them sealed, and an export of it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.now = JUNE
         database.append(lambda tx: audit_partitions.prepare_months(tx.connection, JUNE))
         keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-        keys.keep(JUNE)
-        self.key, self.keys = keys.signing_key(), keys.by_kid()
         sealer = Sealer(
             database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: self.now
         )
         self.sealer = sealer
         self.dropper = Dropper(database=database, sealer=sealer, issuer="https://a", keys=keys.by_kid)
+        self.now, early, lines, self.kept = _old.fill(database, lambda: self._fill(keys))
+        self.early, self.lines = [*early], [*lines]
+        self.key, self.keys = keys.signing_key(), keys.by_kid()
+
+    def _fill(self, keys: SealingKeys) -> tuple[datetime, list[str], list[str], Head | None]:
+        keys.keep(JUNE)
+        early: list[str] = []
         for at in (JUNE, JUNE + timedelta(days=30), NOVEMBER):
             self.now = at
             for number in range(4):
                 self.record(at + timedelta(seconds=number))
             self.settle()
-            if at == JUNE:
-                self.early = list(export(database))
-        self.lines = list(export(database))
-        self.kept = self.report().last
+            early = early or list(export(self.database))
+        last = self.database.read(lambda tx: verify_log(tx, keys.by_kid())).last
+        return self.now, early, list(export(self.database)), last
 
     def record(self, at: datetime, kind: EventKind = EventKind.TOKEN_ISSUED, **what: Any) -> int:
         client = Named(id="c1", name="Agent")
@@ -99,8 +106,8 @@ class Old:
 
     def report(self, *lines: list[str]) -> Report:
         files = [Given("old.jsonl", each) for each in lines]
-        kept = [self.kept] if getattr(self, "kept", None) else []
-        return self.database.read(lambda tx: verify_log(tx, self.keys, [each for each in kept if each], files))
+        kept = [self.kept] if self.kept else []
+        return self.database.read(lambda tx: verify_log(tx, self.keys, kept, files))
 
     def numbers(self) -> list[int]:
         return self.database.read(lambda tx: list(tx.connection.execute(select(events.c.id).order_by("id")).scalars()))
