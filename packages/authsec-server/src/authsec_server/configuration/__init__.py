@@ -7,9 +7,9 @@ documents from files: see `cli`.
 | module | owns |
 |---|---|
 | `document` | which members a document may have, their types and defaults |
-| `kinds/` | one kind of thing: which members are exported, compared, created and edited |
+| `kinds/` | one kind of thing: what is exported, compared, created and edited; its notes and warnings |
 | `kinds/agents`, `kinds/proofs` | an agent; which proofs of the document match the agent's present proofs |
-| `planning` | which things change and which are removed; unknown references; notes; the limit of one document |
+| `planning` | which things change and which are removed; unknown references; the limit of one document |
 | `steps` | the order in which changes are made; the place in the document that an error names |
 | `model` | the difference of one thing, field by field |
 | `reading`, `exporting` | load the present configuration; the order of an export |

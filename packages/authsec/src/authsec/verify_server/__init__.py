@@ -2,8 +2,8 @@
 
 The proxy sends the Authorization header, and passes on the answer: the caller in headers, or a refusal. The
 proxy's configuration says which actions a request needs. `decision` reads that configuration and calls
-`authsec.gate`. Proxies connect over HTTP (`http`); Apache connects over FastCGI (`fastcgi`). `server` runs
-both. `command` has the options.
+`authsec.gate`, which owns statuses and texts of refusals. Proxies connect over HTTP (`http`); Apache connects
+over FastCGI (`fastcgi`). `server` runs both. `command` has the options.
 """
 
 from __future__ import annotations
