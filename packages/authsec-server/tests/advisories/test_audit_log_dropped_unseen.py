@@ -54,7 +54,7 @@ NO_COUNTS = dict.fromkeys((table.name for table in TABLES), "00" * 32)  # digest
 UNSAID: dict[str, Any] = {"counts": NO_COUNTS, "tables": {}, "authority_version": 1}
 
 
-_old: FilledOnce[tuple[datetime, list[str], list[str], Head | None]] = FilledOnce()
+_old: FilledOnce[tuple[datetime, list[str], list[str], Checkpoint | None]] = FilledOnce()
 
 
 class Old:
@@ -73,7 +73,7 @@ class Old:
         self.early, self.lines = [*early], [*lines]
         self.key, self.keys = keys.signing_key(), keys.by_kid()
 
-    def _fill(self, keys: SealingKeys) -> tuple[datetime, list[str], list[str], Head | None]:
+    def _fill(self, keys: SealingKeys) -> tuple[datetime, list[str], list[str], Checkpoint | None]:
         keys.keep(JUNE)
         early: list[str] = []
         for at in (JUNE, JUNE + timedelta(days=30), NOVEMBER):

@@ -16,7 +16,7 @@ them.
 | `denials`, `grant_url` | a denial as a tool's result; the console page where a person grants what is missing |
 | `outgoing/`, `mcp_client` | tokens on an agent's requests with `requests` and httpx; an agent's MCP client |
 | `verifier/` | whether a token is valid; keys, revocations |
-| `gate`, `resource_metadata` | an API's decision, HTTP status and challenge, for every stack below; its metadata (RFC 9728) |
+| `gate`, `resource_metadata` | an API's decision, status and challenge, for all below; its metadata (RFC 9728) |
 | `asgi`, `wsgi`, `flask`, `django`, `fastapi`, `mcp` | the same gate in one stack each |
 | `verify_server/` | the same gate for a proxy |
 | `jose/`, `strict_json` | JWT signatures and keys, with their algorithms (`jose/keys`); refused JSON |

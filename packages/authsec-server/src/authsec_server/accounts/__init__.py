@@ -15,7 +15,7 @@ The sign-in pages are in `console`. `principal.py` defines what a principal may 
 | `admin_keys`, `admin_keys_api` | create, revoke and find admin keys; the bootstrap key |
 | `links`, `links_api`, `local_links` | one-time links; those that only the operator at the server makes |
 | `model/passwords` | which new passwords are too short or too easy to guess |
-| `model/links`, `model/sessions`, `model/admin_keys` | when a link, a session or a key has expired; the lifetimes are in `settings` |
+| `model/links`, `model/sessions`, `model/admin_keys` | when each has expired (lifetimes: `settings`) |
 | `model/secret` | length and stored hash of session cookies, links and admin keys |
 | `found`, `known` | find an administrator by id or email; find the person or key that an audit filter names |
 | `standing` | whether the creator of an enrolment code is still permitted, when a machine uses the code |

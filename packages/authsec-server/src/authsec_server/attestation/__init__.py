@@ -6,7 +6,7 @@ does not decide what a client may do.
 | module | owns |
 |---|---|
 | `service` | which kind of evidence a request has; what a caller without evidence gets |
-| `key_pair`, `client_secret` | proof without a trusted issuer: an assertion (algorithms: `authsec.jose.keys`), a secret |
+| `key_pair`, `client_secret` | proof without an issuer: an assertion (algorithms: `authsec.jose.keys`), a secret |
 | `workloads`, `workload_tokens` | the kinds of workload tokens; checks of form, signature, issuer, audience and times |
 | `kubernetes`, `spiffe`, `oidc` | which selectors the claims of a token prove, for each kind of issuer |
 | `cluster` | what a cluster says about a token and its pod, and for how long the answer is cached |

@@ -1,6 +1,7 @@
 """Clients (MCP Servers / AI Agents): the list, the onboarding dialog and the pages of one client.
 
-The templates are in `templates/clients/`: `frame.html` has the name and the tabs of one client.
+The templates are in `templates/clients/`: `frame.html` has the name and the tabs of one client, and `parts.html`
+what several pages show: the state, the alert "Cannot prove itself yet", inputs and facts.
 
 | module | owns |
 |---|---|
@@ -8,7 +9,6 @@ The templates are in `templates/clients/`: `frame.html` has the name and the tab
 | `onboarding` | the dialog, and the answer while selectors are typed (`onboard.html`, `outlook.html`) |
 | `forms` | what a person typed as a request to the service; the feedback on each selector row |
 | `detail`, `near_misses` | the Overview tab; how a refused workload differed from each proof (`overview.html`) |
-| `templates/clients/parts.html` | what several pages show: state, "Cannot prove itself yet", inputs, facts |
 | `connect`, `lines` | the Connect tab; its commands and program code (`connect.html`) |
 | `laptop` | enrolment codes and their hours (`enrol.html`, `enrolment_code.html`) |
 | `request_preview` | the Test tab (`test.html`) |
