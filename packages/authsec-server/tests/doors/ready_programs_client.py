@@ -10,6 +10,8 @@ import signal
 import socket
 import sys
 
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until they can be passed on
 address, *command = sys.argv[1:]
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(address)
@@ -19,7 +21,8 @@ connection.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socke
 connection.sendall(request)
 answers = connection.makefile("rb")
 pid = int(answers.readline())
-for number in (signal.SIGINT, signal.SIGTERM):
+for number in SIGNALS:
     signal.signal(number, lambda number, _: os.kill(pid, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 status = int(answers.readline() or 1)
 sys.exit(status if status >= 0 else 128 - status)
