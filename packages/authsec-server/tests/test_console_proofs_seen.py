@@ -50,10 +50,10 @@ def test_one_workload_that_could_come_as_two(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     first, door = agent(its, issuer, *HELPER, name="First"), its.door()
-    assert "one workload can come as either" not in get(door, f"/console/clients/{first}").text
+    assert "a workload can get tokens as either" not in get(door, f"/console/clients/{first}").text
     second = agent(its, issuer, *HELPER[::-1], name="Second")
     page = get(door, f"/console/clients/{first}")
-    assert "Second has these selectors at this trusted issuer, too: one workload can come as either" in page.text
+    assert "Second has the same selectors at this trusted issuer: a workload can get tokens as either" in page.text
     assert page.links["Second"] == f"/console/clients/{second}"
 
 
@@ -65,7 +65,7 @@ def test_the_story_of_a_refusal_says_which_step_failed_and_of_an_outage_what(its
     door = its.door()
     for trusted_issuer, spoilt, told in (
         (issuer, {"exp": 1}, "A token that cluster-a signed is invalid: It has expired"),
-        (away, {}, "Nothing could be checked, so nothing was proved. The keys of the trusted issuer 'away' (away)"),
+        (away, {}, "The proof could not be checked. The keys of the trusted issuer 'away' (away)"),
     ):
         client_id = agent(its, trusted_issuer, *HELPER, name=trusted_issuer.trusted_issuer.name)
         assert shows(its, client_id, trusted_issuer.token(**spoilt), door=door).status_code in {401, 503}

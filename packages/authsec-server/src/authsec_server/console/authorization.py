@@ -19,7 +19,7 @@ from authsec_server.web.request_context import context_of
 
 _REFUSED = FailedPage(
     status=400,
-    message="The app that sent you here wants you to sign in with OAuth. This authority does not support that yet.",
+    message="An app sent you here to sign in with OAuth. This authority does not support that yet.",
     remedy="Nothing was granted. You can close this page.",
 )
 
