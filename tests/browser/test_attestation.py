@@ -89,7 +89,7 @@ def test_a_token_is_tried_and_an_agent_s_closest_miss_is_seen(
 
     assert place.its.ask(agent, proof=token(place, cluster, "customer-support")).status_code == 403
     page.goto(f"/console/clients/{agent.client_id}")
-    expect(page.get_by_role("paragraph").filter(has_text="Closest miss:")).to_contain_text(NEAR)
+    expect(page.get_by_role("paragraph").filter(has_text="Closest mismatch:")).to_contain_text(NEAR)
     assert axe(page) == []
     page.get_by_role("link", name="1 time, last").click()
     expect(page.get_by_text("selectors_mismatch").first).to_be_visible()

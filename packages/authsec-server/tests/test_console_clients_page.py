@@ -99,7 +99,7 @@ def test_effective_actions_are_traced_to_role_and_delegation(door: TestClient, o
     page = get(door, f"{LIST}/{client_id}")
     assert "1 trust delegation that grants nothing now" in page.text
     door.post(f"{API}/clients/{client_id}/disable")
-    assert "It is disabled. Once enabled, it could do this:" in get(door, f"{LIST}/{client_id}").text
+    assert "The client is disabled. Once enabled, it could do this:" in get(door, f"{LIST}/{client_id}").text
 
 
 def test_who_has_no_delegation_is_led_to_one(door: TestClient) -> None:
@@ -127,7 +127,7 @@ def test_refusals_show_reason_closest_miss_and_remedy(door: TestClient, opened: 
 
 def test_requests_are_charted_with_a_table_beside(door: TestClient, opened: House) -> None:
     client_id = opened.delegated_name("Open")
-    assert "It has not requested a token in this period." in get(door, f"{LIST}/{client_id}").text
+    assert "The client has not requested a token in this period." in get(door, f"{LIST}/{client_id}").text
     door.get(f"{TOKEN}?client_id={client_id}")
     door.get(f"{TOKEN}?client_id={client_id}")
     door.get(f"{TOKEN}?client_id={client_id}&scope=a:b")
@@ -209,7 +209,7 @@ def test_the_example_reads_and_asks_for_nothing_else(door: TestClient, actions: 
     page = get(door, f"{LIST}/open/connect")
     (line,) = [line for code in codes(page) for line in code.splitlines() if line.startswith("register_function(")]
     assert line.endswith(f"authsec=authsec{wanted}")
-    assert "It gets no token now" not in page.text
+    assert "This client gets no token now" not in page.text
 
 
 def connection(**values: Any) -> Connection:
@@ -350,7 +350,7 @@ def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, p
     allow(door, pod)
     page = get(door, pod)
     assert "What it may do right now" in page.text
-    assert "Nothing yet. Once it can prove itself:" in page.text
+    assert "Nothing yet. Once the client can prove itself, it can do this:" in page.text
     assert "No trusted issuer yet." in page.text
     assert "comes with trusted issuers" not in page.text
 

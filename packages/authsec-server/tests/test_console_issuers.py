@@ -166,7 +166,7 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("turn", "after"), [("disable", "Its tokens prove nothing"), ("remove", "The trusted issuer is removed")]
+    ("turn", "after"), [("disable", "Tokens of this issuer prove nothing"), ("remove", "The trusted issuer is removed")]
 )
 def test_before_it_is_turned_off_or_away_it_says_who_is_kept_out(door: TestClient, turn: str, after: str) -> None:
     register(door)
@@ -182,7 +182,7 @@ def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:
     register(door)
     get(door, f"{PAGE}/production/disable").form().send()
     page = get(door, f"{PAGE}/production")
-    assert "It is disabled" in page.text
+    assert "Disabled Tokens of this issuer" in page.text
     assert "enabled again" in get(door, page.links["Enable"]).form().send().follow().text
 
 

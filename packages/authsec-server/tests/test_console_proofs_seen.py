@@ -32,18 +32,18 @@ def test_the_closest_of_recent_misses_with_when_and_how_often(its: Any) -> None:
     trust(its, issuer)
     client_id, door = agent(its, issuer, *HELPER), its.door()
     page = f"/console/clients/{client_id}"
-    assert "Closest miss" not in get(door, page).text
+    assert "Closest mismatch" not in get(door, page).text
     for account, namespace in (("support", "production"), ("support", "staging"), ("support", "production")):
         assert shows(its, client_id, as_account(issuer, account, namespace), door=door).status_code == 403
         its.clock.at += timedelta(minutes=2)
     seen = get(door, page)
-    assert f"Closest miss: {NEAR} . 2 times, last" in seen.text
-    assert 'small-text warn-text"><strong>Closest miss' in seen.html
+    assert f"Closest mismatch: {NEAR} . 2 times, last" in seen.text
+    assert 'small-text warn-text"><strong>Closest mismatch' in seen.html
     issuer.now = its.clock.at
     assert shows(its, client_id, issuer.token(), door=door).status_code == 200
-    assert 'small-text soft"><strong>Closest miss' in get(door, page).html, "it has come in since"
+    assert 'small-text soft"><strong>Closest mismatch' in get(door, page).html, "it has come in since"
     its.clock.at += timedelta(days=8)
-    assert "Closest miss" not in get(door, page).text, "nobody looks for that any more"
+    assert "Closest mismatch" not in get(door, page).text, "nobody looks for that any more"
 
 
 def test_one_workload_that_could_come_as_two(its: Any) -> None:

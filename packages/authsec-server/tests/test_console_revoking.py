@@ -112,7 +112,7 @@ def test_all_that_somebody_delegated_is_revoked(door: TestClient, opened: House,
     assert "The trust delegations are permanently revoked" in done.text
     states = [each["state"] for each in door.get(f"{API}/delegations").json()["items"]]
     assert sorted(states) == ["live", "revoked"]
-    assert "No trust delegations." in get(door, f"/console/administrators/keys/{key['id']}/grants").text
+    assert "has no trust delegations to revoke." in get(door, f"/console/administrators/keys/{key['id']}/grants").text
 
 
 def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
@@ -126,7 +126,7 @@ def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
     opened.clock.at += timedelta(minutes=1)
     door.post(f"{path}/disable")
     page = get(door, f"/console/administrators/keys/{key['id']}/grants")
-    assert "No trust delegations." in page.text
+    assert "has no trust delegations to revoke." in page.text
     assert "Later changed by others" in page.text
     assert "Changed last by" in page.text
     assert "Disabled local operator" in page.text
@@ -141,5 +141,5 @@ def test_an_administrator_has_the_page_too(door: TestClient) -> None:
     person = get(door, f"/console/administrators/{invited['id']}")
     page = get(door, person.links["What they delegated…"])
     assert "Mo still has access" in page.text
-    assert "No trust delegations." in page.text
+    assert "has no trust delegations to revoke." in page.text
     assert post(door, f"/console/administrators/{invited['id']}/grants", []).status == 303

@@ -34,7 +34,7 @@ def route(console: Console) -> Route:
             request,
             "unsupported_response_type",
             error="This authorization endpoint supports no response type.",
-            details=f"For a delegation token ask GET {console.settings.issuer}{DELEGATION_TOKEN_PATH}, "
+            details=f"To get a delegation token, send GET {console.settings.issuer}{DELEGATION_TOKEN_PATH}, "
             "as AuthSecClient does.",
         )
 

@@ -135,7 +135,7 @@ def _sorted(apis: Sequence[Api]) -> tuple[list[Api], list[Api], list[Api]]:
 
 def _takes(api: Api, as_of: datetime) -> str:
     if not api["until"]:
-        return "has none of these tokens"
+        return "receives none of these tokens"
     return f"may accept these tokens until {clock(api['until'], as_of)}"
 
 
