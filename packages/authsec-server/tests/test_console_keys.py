@@ -146,4 +146,4 @@ def test_a_rotation_is_in_the_trail_under_the_name_of_who_did_it(door: TestClien
     get(door, ROTATE).form().send(force="yes")
     (event,) = [each.event for each in opened.events() if each.event.kind == "key.rotated"]
     assert event.principal.name == "local operator"
-    assert "local operator rotated to the signing key" in get(door, "/console/activity?what=keys").text
+    assert "local operator activated the signing key" in get(door, "/console/activity?what=keys").text

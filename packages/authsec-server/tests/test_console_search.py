@@ -139,7 +139,7 @@ def test_a_request_id_that_nothing_has_may_be_of_a_refusal_that_was_counted(door
     first, second = (door.get("/authsec/uflow/sdk/delegation-token", params=asked).json() for _ in range(2))
     assert "Token refused 2 times to Plain" in find(door, first["request_id"]).follow().text
     page = find(door, second["request_id"])
-    assert "counted by the minute, and only the first request id of the minute is kept" in page.text
+    assert "keeps only the first request id of each minute" in page.text
     assert "Token refused 2 times to Plain" in get(door, page.links["refused token requests"]).text
     assert "counted by the minute" not in find(door, "something else").text
 

@@ -46,7 +46,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.DELEGATION_ENABLED: "enabled the trust delegation",
     EventKind.DELEGATION_REVOKED: "revoked the trust delegation",
     EventKind.KEY_CREATED: "prepared the signing key",
-    EventKind.KEY_ROTATED: "rotated to the signing key",
+    EventKind.KEY_ROTATED: "activated the signing key",
     EventKind.KEY_GONE: "removed the retired signing key",
     EventKind.KEY_REVOKED: "revoked the signing key",
     EventKind.FEED_KEY_CREATED: "created a key for the revocation feed,",
