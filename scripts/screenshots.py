@@ -104,7 +104,7 @@ def _review(page: Page, its: Shown) -> None:
 
 def _activity(page: Page, _its: Shown) -> None:
     page.goto("/console/activity")
-    page.get_by_text("New events appear by themselves.").wait_for()
+    page.get_by_text("New events appear automatically.").wait_for()
 
 
 CHOSEN: tuple[tuple[Scheme, str, Callable[[Page, Shown], None]], ...] = (

@@ -50,10 +50,10 @@ def test_from_onboarding_to_the_rotation(place: Any, browse: Any, axe: Any) -> N
     browse.problems.clear()
 
     page.goto("/console/clients/legacy-host")
-    page.get_by_role("link", name="Rotate the secret").click()
-    page.get_by_label("Secrets from before").select_option(
-        label="end at once, with their tokens: somebody has seen one"
+    page.get_by_role("link", name="Rotate secret").click()
+    page.get_by_label("Earlier secrets").select_option(
+        label="stop working now, with their tokens (a secret was leaked)"
     )
-    page.get_by_role("button", name="Rotate the secret").click()
+    page.get_by_role("button", name="Rotate secret").click()
     second = copied(page)
     assert (lets_in(place.its, first), lets_in(place.its, second)) == (False, True)

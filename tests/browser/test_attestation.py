@@ -56,7 +56,7 @@ def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     value = page.get_by_label("Value of selector 2").filter(visible=True)
     expect(value).to_have_accessible_description(re.compile("^✗ .* cannot be proved by this trusted issuer$"))
     expect(value).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_text("As it stands, it would be refused")).to_be_visible()
+    expect(page.get_by_text("These values would be refused")).to_be_visible()
     assert axe(page) == []
     fill(page, 2, "k8s:sa", "customer-support-sa")
     expect(value).to_have_accessible_description("✓ the pod's service account · proved by the token")
@@ -78,7 +78,7 @@ def test_a_token_is_tried_and_an_agent_s_closest_miss_is_seen(
     page.goto("/console/issuers/production")
     page.get_by_label("Token").fill(f"Bearer {token(place, cluster, 'customer-support')}")
     page.get_by_role("button", name="Try this token").click()
-    expect(page.get_by_role("heading", name="no agent is registered as this workload")).to_be_visible()
+    expect(page.get_by_role("heading", name="no agent is registered for this workload")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="Refund Desk")).to_contain_text(NEAR)
     expect(page.get_by_label("Token")).to_have_value("")
     assert axe(page) == []
@@ -89,7 +89,7 @@ def test_a_token_is_tried_and_an_agent_s_closest_miss_is_seen(
 
     assert place.its.ask(agent, proof=token(place, cluster, "customer-support")).status_code == 403
     page.goto(f"/console/clients/{agent.client_id}")
-    expect(page.get_by_role("paragraph").filter(has_text="Closest miss:")).to_contain_text(NEAR)
+    expect(page.get_by_role("paragraph").filter(has_text="Closest mismatch:")).to_contain_text(NEAR)
     assert axe(page) == []
     page.get_by_role("link", name="1 time, last").click()
     expect(page.get_by_text("selectors_mismatch").first).to_be_visible()

@@ -88,6 +88,6 @@ def test_after_back_the_same_is_not_created_again(page: Page, role: str, agent: 
     again = page.get_by_role("button", name="Create Trust Delegation")
     if again.is_visible():  # as the browser kept it
         again.click()
-        expect(page.get_by_role("alert")).to_contain_text("Nothing was created.")
-    page.get_by_role("link", name="Open the one there is").click()
+        expect(page.get_by_role("alert")).to_contain_text("Nothing was created")
+    page.get_by_role("link", name="Open the existing one").click()
     expect(page).to_have_url(re.compile(r"/console/delegations/[0-9a-f-]{36}$"))

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 SOON = 5_000  # milliseconds
-SAYS_SO = "New events appear by themselves."
+SAYS_SO = "New events appear automatically."
 
 
 def watching(page: Page, query: str = "") -> Locator:

@@ -71,8 +71,8 @@ def proof(form: tuple[str, str], typed: dict[str, str]) -> list[Case]:
 
 def delegation(form: tuple[str, str]) -> list[Case]:
     return [
-        Case(*form, "Maximum Duration", "must be 1 minute to", {"Maximum Duration": "99999"}),
-        Case(*form, "Ends", "lies ahead", {"Ends": PAST}),
+        Case(*form, "Maximum Duration", "must be from 1 minute to", {"Maximum Duration": "99999"}),
+        Case(*form, "Ends", "must be a future date", {"Ends": PAST}),
         Case(*form, "Owner", HIDDEN, {"Owner": UNSEEN}),
     ]
 
@@ -89,9 +89,9 @@ DURATION = (f"{STEP}/duration?{CHOSEN}&actions=payroll:read", "Continue to revie
 EDIT = ("/console/delegations/{delegation}/edit", "Review the changes")
 ONBOARD = ("/console/clients/onboard", "+ Onboard")
 CLIENT = ("/console/clients/{client}/edit", "Save")
-ADD_PROOF = ("/console/clients/{client}/proofs/add", "Add the proof")
+ADD_PROOF = ("/console/clients/{client}/proofs/add", "Add proof")
 INVITE = ("/console/administrators/invite", "Invite")
-NEW_KEY = ("/console/administrators/keys/new", "Make the key")
+NEW_KEY = ("/console/administrators/keys/new", "Create key")
 PASSWORD = ("/console/account", "Change password")
 SET_UP = ("/console/set-up?code={code}", "Set password and sign in")
 FILTER = ("/console/activity", "Filter")
@@ -104,7 +104,7 @@ CASES: list[Any] = [
     *once_more(api(("/console/apis/payroll/edit", "Save"))),
     *proof(ONBOARD, {AGENT: "Fine"}),
     Case(*ONBOARD, AGENT, HIDDEN, {AGENT: UNSEEN}, choose="Unattested"),
-    Case(*ONBOARD, "Labels", "is no label", {AGENT: "Fine", "Labels": "team"}, choose="Unattested"),
+    Case(*ONBOARD, "Labels", "is not a label", {AGENT: "Fine", "Labels": "team"}, choose="Unattested"),
     Case(*CLIENT, AGENT, HIDDEN, {AGENT: UNSEEN}),
     Case(*CLIENT, "Slug", "lower-case", {"Slug": "Not One"}),
     Case(*CLIENT, "Labels", "no name for a label", {"Labels": "TEAM=a"}),
@@ -123,7 +123,7 @@ CASES: list[Any] = [
     Case(*NEW_KEY, "Name", HIDDEN, {"Name": UNSEEN}),
     Case(*NEW_KEY, "Days until it expires", "1 to 3650", {"Name": "New", "Days until it expires": "4000"}),
     Case(*FILTER, "Client", "No client has this name", {"Client": "nobody"}),
-    Case(*FILTER, "Reason", "Nothing can have", {"Reason": "Why?"}),
+    Case(*FILTER, "Reason", "This is not a valid", {"Reason": "Why?"}),
     Case(*PASSWORD, "Current password", "not your present password", {"Current password": "wrong"}),
     Case(*PASSWORD, "New password again", "differ", {"New password again": "other"}),
     Case(*SET_UP, "Password", "A password", {"Password": "short", "Password again": "short"}),

@@ -52,7 +52,7 @@ def is_told(page: Page, field: str, text: str) -> None:
     """That Mary was first, what she wrote, and that what was typed is kept."""
     told = page.get_by_role("alert").filter(has_text="meanwhile")
     expect(told).to_contain_text("Mary")
-    expect(told).to_contain_text("What you typed is kept.")
+    expect(told).to_contain_text("Your entries are kept.")
     expect(told).to_be_focused()
     expect(page.get_by_label(field)).to_have_value(text)
     expect(page.get_by_text("Now: The first one's")).to_be_visible()

@@ -20,7 +20,7 @@ def test_a_warning_that_is_a_hint_is_amber(company: Any, browse: Any, scheme: st
     page = browse(company.url, storage_state=company.mary, color_scheme=scheme)
     chosen = {"role": "reporting", "client": "claims-triage", "actions": "customers:read"}
     page.goto(f"/console/delegations/new/duration?{urlencode(chosen)}")
-    warning = page.get_by_text("If none is chosen, tokens are for the shared audience")
+    warning = page.get_by_text("If you choose none, tokens are for the shared audience")
     assert warning.evaluate(COLOUR) != page.locator("#field-amount-hint").evaluate(COLOUR)
     amber = warning.evaluate(COLOUR)
     page.goto("/console/clients?attention=cannot_prove")

@@ -221,7 +221,7 @@ def test_a_rehearsal_says_what_would_differ_and_what_would_stop(authsec: Authsec
     assert done.stdout.splitlines()[:2] == ["Nothing was changed. This would happen:", "  role edited: Helpers"]
     assert "    name     Role of Helper → Helpers" in done.stdout.splitlines(), done.stdout
     assert "    actions  - customers:delete" in done.stdout.splitlines()
-    assert "What stops: tokens of 1 agent that goes on (Helper), 1 live token until" in done.stderr
+    assert "What stops: tokens of 1 agent that keeps working (Helper), 1 live token until" in done.stderr
     program = authsec(*edit, "--dry-run", "--json")
     assert (json.loads(program.stdout)["would_answer"]["name"], program.stderr) == ("Helpers", "")
     assert authsec(*edit).exit_code == 0

@@ -51,8 +51,11 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
         0,
         "The tokens of helper are revoked. It gets new ones when it asks.\n",
     )
-    assert first.stderr.startswith(WHAT.replace("1 agent", "tokens of 1 agent that goes on"))
-    assert "no API has followed the feed for the audience authsec-api yet (an API there may accept " in first.stderr
+    assert first.stderr.startswith(WHAT.replace("1 agent", "tokens of 1 agent that keeps working"))
+    assert (
+        "no API has ever followed the revocation feed for the audience authsec-api (an API there may accept "
+        in first.stderr
+    )
     for command in (
         ("delegations", "disable", delegation),
         ("agents", "proofs", "remove", "helper", proof, "--yes"),
@@ -61,7 +64,7 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
     ):
         done = authsec(*command)
         assert done.exit_code == 0, done.output
-        assert "no live token (those that have ended are out until " in done.stderr, command
+        assert "no live token (the last revoked token expires at " in done.stderr, command
 
 
 def test_tokens_that_an_api_may_still_accept_are_not_said_to_have_ended(authsec: Authsec, agent: Any) -> None:

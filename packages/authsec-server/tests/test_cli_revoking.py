@@ -43,7 +43,7 @@ def test_a_token_by_its_jti(authsec: Authsec, its: House) -> None:
     assert f"\n  token revoked: {jti} of Customer Support\n" in rehearsed.stdout
     ended = authsec("revoke", "token", jti, "--reason", "Seen in a chat")
     assert ended.stdout.startswith(f"The token {jti} of Customer Support is revoked. {STILL_ACCEPTED} the token until ")
-    assert "What stops: tokens of 1 agent that goes on (Customer Support), 1 live token until" in ended.stderr
+    assert "What stops: tokens of 1 agent that keeps working (Customer Support), 1 live token until" in ended.stderr
     again = authsec("revoke", "token", jti)
     assert (again.exit_code, again.stderr) == (0, "")
     assert again.stdout.startswith(f"The token {jti} of Customer Support had ended already, at ")
@@ -95,7 +95,7 @@ def test_a_key_is_revoked_once_it_is_meant(authsec: Authsec, its: House) -> None
     asked = authsec("keys", "revoke", kid)
     assert asked.exit_code == 1
     assert "Nobody was there to answer, so nothing was done.\n  To do it without asking: --yes" in asked.stderr
-    assert "What stops: tokens of 1 agent that goes on (Customer Support), 1 live token until" in asked.stderr
+    assert "What stops: tokens of 1 agent that keeps working (Customer Support), 1 live token until" in asked.stderr
     assert f"Revoke the key {kid} for good?" in asked.stderr
     done = authsec("keys", "revoke", kid, "--yes", "--reason", "Lost")
     assert (done.exit_code, done.stdout) == (0, f"The key {kid} is revoked: nothing that it signed is believed.\n")

@@ -42,17 +42,17 @@ def secret_on(page: Page) -> str:
 
 
 def test_it_is_shown_on_the_answer_and_on_no_page_after_it(its: Any, door: TestClient) -> None:
-    assert "It has none." in get(door, HOME).text
+    assert "No credentials." in get(door, HOME).text
     answer = make(door, name="first", days="90")
     secret = secret_on(answer)
-    assert "is shown this once" in answer.text
+    assert "is shown only once" in answer.text
     assert 'revocations="introspect"' in answer.text
     assert ask(door, token_for(its, CRM), secret).json()["active"] is True
     home = get(door, answer.links["Done"])
     assert "first Active" in home.text
     for path in (HOME, NEW, "/console/activity", "/console/apis"):
         assert secret not in get(door, path).html
-    assert "made a credential of the API CRM" in get(door, "/console/activity").text
+    assert "created a credential for the API CRM" in get(door, "/console/activity").text
 
 
 def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
@@ -65,8 +65,8 @@ def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
     links = re.findall(rf"{HOME}/credentials/[0-9a-f-]+/revoke", get(door, HOME).html)
     assert len(links) == 2
     question = get(door, links[0])
-    assert "It ends no token" in question.text
-    assert "another that counts: new" in question.text
+    assert "No token is revoked" in question.text
+    assert "another valid credential: new" in question.text
     answer = get(door, question.form(links[0]).send().location)
     assert "The credential is revoked" in answer.text
     assert "old Revoked" in answer.text
@@ -76,7 +76,7 @@ def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
 def test_likely_mistakes(door: TestClient) -> None:
     for typed, said in (
         ({"name": ""}, "Name must not be empty"),
-        ({"days": "5000"}, "lives 1 to 3650 days"),
+        ({"days": "5000"}, "can live 1 to 3650 days"),
         ({"days": "soon"}, "Days must be a whole number"),
     ):
         refused = make(door, **typed)

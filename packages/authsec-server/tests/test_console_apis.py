@@ -62,7 +62,7 @@ def codes(page: Page) -> list[str]:
 
 def test_an_empty_list_says_what_an_api_is(door: TestClient) -> None:
     page = get(door, LIST)
-    assert "An API is what agents call." in page.text
+    assert "Agents call APIs." in page.text
     assert page.links["Register an API"] == f"{LIST}/new"
     assert "Filter" not in page.text
 
@@ -124,7 +124,7 @@ def test_an_api_is_registered(door: TestClient) -> None:
         ({"identifier": ""}, 400, "identifier", "is no audience"),
         ({"identifier": "customers.example.com/x y"}, 400, "identifier", "neither a URL nor a name"),
         ({"identifier": "https://x.example/#part"}, 400, "identifier", "has no fragment"),
-        ({"kind": "king"}, 400, "kind", "no kind of API"),
+        ({"kind": "king"}, 400, "kind", "not a kind of API"),
         ({"description": "d" * 2001}, 400, "description", "at most 2000"),
         ({"action": ["customers:read", "all"]}, 400, "actions.1.action", "it has no colon"),
         ({"action": ["customers:*", "x:z"]}, 400, "actions.0.action", "there are no wildcards"),
@@ -178,8 +178,8 @@ def test_its_page_says_what_it_is(door: TestClient, api: str) -> None:
     page = get(door, api)
     for said in (URL, "All of them", "customers:read Read a customer", "customers:write Change a customer"):
         assert said in page.text
-    assert "Nobody: no live trust delegation names this audience." in page.text
-    assert "Not known: this version verifies tokens offline" in page.text
+    assert "No agent: no live trust delegation names this audience." in page.text
+    assert "Not recorded. APIs verify tokens offline in this version" in page.text
     assert "This is the shared audience" not in page.text
     assert (page.links["Edit"], page.links["Delete"]) == (f"{api}/edit", f"{api}/delete")
 
@@ -264,7 +264,7 @@ def test_it_is_edited(door: TestClient, api: str) -> None:
     now = stored(door)
     assert (now["name"], now["identifier"], now["description"], now["actions"]) == ("CRM", "crm", "", [READ])
     page = get(door, f"{api}/edit").form().send().follow()
-    assert "Nothing was different, so nothing was changed." in page.text
+    assert "There were no changes to save." in page.text
 
 
 @pytest.mark.parametrize(
@@ -321,8 +321,8 @@ def test_whoever_was_told_of_a_mistake_is_still_told_of_others_changes(door: Tes
 def test_deleting_says_what_goes_and_what_stays(door: TestClient, api: str) -> None:
     made = delegate(door, "Reader", "customers:read")
     page = get(door, f"{api}/delete")
-    assert "Deleting Customer API removes its name and the descriptions of its actions" in page.text
-    assert "It ends no delegation and no token" in page.text
+    assert "Deleting Customer API removes its name, the descriptions of its actions" in page.text
+    assert "It revokes no delegation and no token" in page.text
     assert "1 live delegation names it" in page.text
     assert page.links["Role of Reader → Reader"] == f"/console/delegations/{made['id']}"
     page = page.form().send().follow()

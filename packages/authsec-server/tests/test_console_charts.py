@@ -99,5 +99,5 @@ def test_where_nothing_is_drawn_there_is_neither_legend_nor_table(opened: House,
         assert '<svg class="chart"' not in page.html, path
         assert "As a table" not in page.text, path
         assert 'class="legend"' not in page.html, path
-    assert "No token was refused in this time." in get(door, f"{TRAIL}?what=refused").text
-    assert "No token was asked for in this time." in get(door, "/console").text
+    assert "No token was refused in this period." in get(door, f"{TRAIL}?what=refused").text
+    assert "No token was requested in this period." in get(door, "/console").text

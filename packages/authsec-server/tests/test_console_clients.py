@@ -104,7 +104,7 @@ def test_an_mcp_server_with_a_key_pair_and_all_details(door: TestClient) -> None
 
 
 def test_unattested_is_red_wherever_it_is_seen(door: TestClient) -> None:
-    assert "Anybody who knows its Client ID gets its tokens." in get(door, ONBOARD).text
+    assert "Anybody who knows its Client ID can get its tokens." in get(door, ONBOARD).text
     page = fill(door, name="Open", platform="unattested").follow()
     assert '<div class="alert bad" role="alert">' in page.html
     assert '<span class="badge bad"' in get(door, LIST).html
@@ -135,8 +135,8 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
         ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
         ({"slug": "taken"}, "The slug taken belongs to"),
         ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
-        ({"labels": "team"}, "The line 'team' is no label."),
-        ({"labels": "team=a\nteam=b"}, "The label 'team' is given twice."),
+        ({"labels": "team"}, "The line 'team' is not a label."),
+        ({"labels": "team=a\nteam=b"}, "The label 'team' appears twice."),
         ({"labels": "TEAM=a"}, "'TEAM' is no name for a label."),
     ],
 )
@@ -279,7 +279,7 @@ def test_half_a_key_is_told_how_to_go_on(door: TestClient) -> None:
 def test_the_dialog_says_where_the_key_comes_from(door: TestClient) -> None:
     page = get(door, ONBOARD)
     assert "<code>uv run authsec keygen agent-key.pem</code>" in page.html
-    assert "Make a pair in a clone of AuthSec where the agent runs" in page.text
+    assert "Run this command where the agent runs, in a clone of AuthSec" in page.text
 
 
 def test_a_row_says_how_its_client_fares(door: TestClient, opened: House) -> None:
@@ -298,13 +298,13 @@ def test_many_are_disabled_after_being_asked(door: TestClient, opened: House) ->
     door.get(f"/authsec/uflow/sdk/delegation-token?client_id={busy}")
     chosen = [("client", each) for each in (busy, idle, off, "0" * 36, busy)]
     page = get(door, f"{LIST}/disable?{urlencode(chosen)}")
-    assert "2 clients get no token from that moment on" in page.text
+    assert "2 clients get no new token until somebody enables them" in page.text
     assert "1 live token ends" in page.text
     assert "2026-11-25 13:00:00 UTC" in page.text
     assert "Disabled already: Off." in page.text
     assert stored(door, "busy")["enabled"]
     page = page.form().send(client=page.form().values("client")).follow()
-    assert "They are disabled" in page.text
+    assert "The clients are disabled" in page.text
     assert not stored(door, "busy")["enabled"]
     assert not stored(door, "idle")["enabled"]
 

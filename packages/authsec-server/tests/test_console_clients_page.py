@@ -97,9 +97,9 @@ def test_effective_actions_are_traced_to_role_and_delegation(door: TestClient, o
     assert '<span class="badge warn" title="The shared default' in page.html
     door.post(f"{API}/delegations/{second['id']}/disable")
     page = get(door, f"{LIST}/{client_id}")
-    assert "1 trust delegation that gives nothing now" in page.text
+    assert "1 trust delegation that grants nothing now" in page.text
     door.post(f"{API}/clients/{client_id}/disable")
-    assert "It is disabled: this is what it could do once enabled." in get(door, f"{LIST}/{client_id}").text
+    assert "The client is disabled. Once enabled, it could do this:" in get(door, f"{LIST}/{client_id}").text
 
 
 def test_who_has_no_delegation_is_led_to_one(door: TestClient) -> None:
@@ -118,16 +118,16 @@ def test_refusals_show_reason_closest_miss_and_remedy(door: TestClient, opened: 
     door.get(f"{TOKEN}?client_id={agent.client_id}")
     page = get(door, f"{LIST}/{agent.client_id}")
     assert "action_not_allowed" in page.text
-    assert "Closest that would pass: scope=customers:read" in page.text
+    assert "Closest allowed request: scope=customers:read" in page.text
     assert "Allow it in a trust delegation" in page.text
     assert page.links["Its trust delegations"] == f"/console/delegations?client={agent.client_id}"
     assert "attestation_required" in page.text
-    assert page.links["All its activity"] == f"/console/activity?client={agent.client_id}"
+    assert page.links["All activity"] == f"/console/activity?client={agent.client_id}"
 
 
 def test_requests_are_charted_with_a_table_beside(door: TestClient, opened: House) -> None:
     client_id = opened.delegated_name("Open")
-    assert "It has not asked for a token in this time." in get(door, f"{LIST}/{client_id}").text
+    assert "The client has not requested a token in this period." in get(door, f"{LIST}/{client_id}").text
     door.get(f"{TOKEN}?client_id={client_id}")
     door.get(f"{TOKEN}?client_id={client_id}")
     door.get(f"{TOKEN}?client_id={client_id}&scope=a:b")
@@ -190,7 +190,7 @@ def test_who_has_no_key_forgets_that_of_another_agent(door: TestClient, opened: 
     assert bash.splitlines()[-1] == f"unset {' '.join(others)}"
     named = ", ".join(f"Env:{name}" for name in others)
     assert powershell.splitlines()[-1] == f"Remove-Item {named} -ErrorAction SilentlyContinue"
-    assert "with that one's proof, this one would be refused" in page.text
+    assert "With them, this agent would be refused" in page.text
     assert "uv run authsec keygen agent-key.pem" in codes(page)
 
 
@@ -209,7 +209,7 @@ def test_the_example_reads_and_asks_for_nothing_else(door: TestClient, actions: 
     page = get(door, f"{LIST}/open/connect")
     (line,) = [line for code in codes(page) for line in code.splitlines() if line.startswith("register_function(")]
     assert line.endswith(f"authsec=authsec{wanted}")
-    assert "It gets no token at present" not in page.text
+    assert "This client gets no token now" not in page.text
 
 
 def connection(**values: Any) -> Connection:
@@ -267,7 +267,7 @@ def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClie
     wanted = {"name": "Pod", "platform": "kubernetes", "selectors": [{"key": k, "value": v} for k, v in named.items()]}
     client_id = door.post("/authsec/api/v1/clients", json=wanted).json()["client_id"]
     page = get(door, f"{LIST}/{client_id}/connect")
-    assert "Write the agent's image in place of IMAGE" in page.text
+    assert "Replace IMAGE with the agent's image" in page.text
     (text,) = [code for code in codes(page) if "serviceAccountToken" in code]
     assert text.startswith("# The proof asks for this too, and it is not in here:\n#   k8s:pod-name = support-0: ")
     assert "# In a pod, http://127.0.0.1:7468 is the pod itself" in text
@@ -350,7 +350,7 @@ def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, p
     allow(door, pod)
     page = get(door, pod)
     assert "What it may do right now" in page.text
-    assert "Nothing, until it can prove itself; then:" in page.text
+    assert "Nothing yet. Once the client can prove itself, it can do this:" in page.text
     assert "No trusted issuer yet." in page.text
     assert "comes with trusted issuers" not in page.text
 

@@ -92,7 +92,7 @@ def test_an_empty_server_leads_through_the_two_steps(door: TestClient) -> None:
     assert "Needs attention" not in page.text
     client = agent(door)
     page = get(door, DASHBOARD)
-    assert "Register the AI agent It gives the agent an identity, and you its Client ID. Done" in page.text
+    assert "Register the AI agent The agent gets an identity, and you get its Client ID. Done" in page.text
     assert "Onboard New Client" not in page.links
     assert get(door, page.links["Create trust delegation"]).status == 200
     delegate(door, client)
@@ -101,11 +101,11 @@ def test_an_empty_server_leads_through_the_two_steps(door: TestClient) -> None:
 
 def test_an_agent_that_waits_for_a_trusted_issuer_leads_to_one(door: TestClient) -> None:
     agent(door)
-    assert "register a trusted issuer" not in get(door, DASHBOARD).links
+    assert "Register a trusted issuer" not in get(door, DASHBOARD).links
     agent(door, "Pod", "kubernetes", selectors=[{"key": "k8s:ns", "value": "a"}])
     page = get(door, DASHBOARD)
     assert "The agent gets no token without a trusted issuer" in page.text
-    assert get(door, page.links["register a trusted issuer"]).status == 200
+    assert get(door, page.links["Register a trusted issuer"]).status == 200
 
 
 def test_a_viewer_is_not_offered_what_a_viewer_may_not_do(house: Callable[..., House]) -> None:
@@ -166,7 +166,7 @@ def test_nothing_needs_attention_where_all_is_well(door: TestClient) -> None:
 
 
 def test_a_audit_log_that_nobody_seals_needs_attention(opened: House, door: TestClient) -> None:
-    text = "The audit trail is not sealed any further"
+    text = "New events of the audit log are not sealed"
     opened.clock.at += timedelta(minutes=9)
     assert text not in matters(door)
     opened.clock.at += timedelta(minutes=2)
@@ -276,13 +276,13 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
     assert get(door, around["First"]).links["Open client"] == "/console/clients/first"
     assert get(door, around["Support"]).links["Open role"] == "/console/roles/support"
     assert get(door, around[AUDIENCE]).links["Open API"] == "/console/apis/customer-api"
-    assert "an audience that no API has" in get(door, around[SHARED]).text
+    assert "an audience without a registered API" in get(door, around[SHARED]).text
     assert boxes(get(door, f"{PICTURE}?api=customer-api")).keys() == boxes(get(door, around[AUDIENCE])).keys()
 
 
 def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:
     delegate(door, agent(door, "Open One", "unattested"), owner="Ann", all_actions=True, actions=[])
-    told = get(door, DASHBOARD).text.partition("In words Owner Role Trust delegation Agent APIs ")[2]
+    told = get(door, DASHBOARD).text.partition("Picture as a table Owner Role Trust delegation Agent APIs ")[2]
     assert told.startswith(f"Ann Support customers:read, customers:write 1 hour at most Open One Unattested {AUDIENCE}")
 
 
@@ -303,7 +303,7 @@ def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
         "Off, disabled: gets no token": "off",
         "customers:read, 1 hour 30 minutes": "",
     }.items() <= drawn.items()
-    told = page.text.partition("In words")[2]
+    told = page.text.partition("Picture as a table")[2]
     for name, mark in (("In a pod", "cannot prove itself yet"), ("For All", "Unattested"), ("Off", "Disabled")):
         assert f"{name} {mark}" in told, name
 
@@ -330,7 +330,7 @@ def test_a_large_picture_shows_the_newest_and_says_so(
     assert page.links["Newest 2 of 4: show more"] == PICTURE
     for path in (PICTURE, f"{PICTURE}?api=authsec-api", f"{PICTURE}?role=support"):
         picture = get(door, path)
-        assert "these are the newest 3" in picture.text, path
+        assert "the newest 3." in picture.text, path
         assert "Agent 0" not in boxes(picture), path
 
 

@@ -108,9 +108,12 @@ def test_the_page_that_a_refusal_names_is_filled_in(door: TestClient, role: str,
 
 def test_a_role_that_does_not_hold_what_is_asked_for_is_said_to_be_one(door: TestClient, role: str, agent: str) -> None:
     asked = f"{NEW}?client={agent}&actions=customers:delete&actions=tickets:close"
-    assert "Asked for is customers:delete , tickets:close ." in get(door, asked).text
+    assert "Requested: customers:delete , tickets:close ." in get(door, asked).text
     text = get(door, f"{asked}&role={role}").text
-    assert "It does not hold customers:delete , asked for here: choose a role that does, or edit it first." in text
+    assert (
+        "It does not have customers:delete , which was requested: choose a role that has it, or edit this role first."
+        in text
+    )
     assert "asked for" not in get(door, f"{NEW}?client={agent}&role={role}&actions=all").text.lower()
 
 
@@ -118,12 +121,12 @@ def test_a_role_that_does_not_hold_what_is_asked_for_is_said_to_be_one(door: Tes
     ("other", "field", "says"),
     [
         ({"client": ""}, "client", "No client is chosen."),
-        ({"client": "gone"}, "client", "There is no such client"),
+        ({"client": "gone"}, "client", "This client does not exist"),
         ({"role_name": ""}, "role_name", "Name must"),
         ({"role_other_actions": ""}, "role_other_actions", "There are no actions."),
         ({"role_other_actions": "reports"}, "role_other_actions", "is not an action"),
         ({"role_name": "Support"}, "role_name", "belongs to the role"),
-        ({"role": "support"}, "role", "A role is chosen, and a new one is typed below."),
+        ({"role": "support"}, "role", "You chose a role and also typed a new one below."),
     ],
 )
 def test_whatever_keeps_a_new_role_from_being_used_all_that_was_typed_stays(
@@ -238,14 +241,14 @@ def test_the_same_is_not_created_twice_by_going_back(door: TestClient, role: str
     (made,) = delegations(door)
     page = before.form().send()  # the page as the browser kept it
     assert page.status == 409
-    assert "Nothing was created." in page.text
+    assert "Nothing was created" in page.text
     assert page.links["Support → Customer Support"] == f"{LIST}/{made['id']}"
     assert page.html.count('id="problem"') == 1
     assert len(delegations(door)) == 1
     page = get(door, review)  # and as it is loaded anew
     assert page.status == 200
     assert "It exists already The same trust delegation is live: Support → Customer Support" in page.text
-    assert page.links["Open the one there is"] == f"{LIST}/{made['id']}"
+    assert page.links["Open the existing one"] == f"{LIST}/{made['id']}"
     assert "Create Trust Delegation" not in page.text
     door.post(f"{API}/delegations/{made['id']}/revoke")
     assert "is live" not in get(door, review).text
@@ -280,7 +283,7 @@ def test_what_the_review_shows_is_what_the_token_says_but_for_values_in_parenthe
 ) -> None:
     page = get(door, f"{NEW}/review?role={role}&client={agent}&actions=customers:read")
     shown = claims(page)
-    assert "Values in parentheses are not settled yet." in page.text
+    assert "Values in parentheses are not known yet." in page.text
     assert "random id" not in page.text
     page.form().send()
     (made,) = delegations(door)
@@ -296,9 +299,11 @@ def test_the_review_says_what_the_random_id_will_settle(door: TestClient, role: 
     make(door, "roles", name="Reading", actions=["customers:read"])
     delegate(door, "reading", agent, max_duration=same_for)
     page = get(door, f"{NEW}/review?role={role}&client={agent}&actions=customers:read")
-    assert ("It gets a random id" in page.text) is (same_for == 3600), "which counts, where both give it equally long"
+    assert ("The new trust delegation gets a random id." in page.text) is (same_for == 3600), (
+        "which counts, where both give it equally long"
+    )
     page = get(door, f"{NEW}/review?role={role}&client={agent}&actions=customers:write&actions=tickets:close")
-    assert "It gets a random id" in page.text, "their order"
+    assert "The new trust delegation gets a random id." in page.text, "their order"
 
 
 def test_many_undescribed_actions_are_no_wall_of_names(door: TestClient, large: list[str], agent: str) -> None:

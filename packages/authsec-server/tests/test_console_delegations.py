@@ -89,7 +89,7 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     assert "Create Trust Delegation" in page.text
     page = page.form().send().follow()
     assert page.path == LIST
-    assert "The trust delegation is created, and counts from now on." in page.text
+    assert "The trust delegation is created and active." in page.text
     (made,) = door.get(f"{API}/delegations").json()["items"]
     assert f'<tr class="new">\n    <td><a class="clip" href="{LIST}/{made["id"]}"' in page.html
     assert (made["actions"], made["max_duration"], made["owner"]) == (["customers:read"], 3600, "local operator")
@@ -138,8 +138,8 @@ def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, age
     [
         ("actions", "", "", "No role is chosen."),
         ("actions", "role={role}", "", "No client is chosen."),
-        ("actions", "role=gone&client={agent}", "", "There is no such role"),
-        ("review", "role={role}&client=gone&actions=customers:read", "", "There is no such client"),
+        ("actions", "role=gone&client={agent}", "", "This role does not exist"),
+        ("review", "role={role}&client=gone&actions=customers:read", "", "This client does not exist"),
         ("duration", "role={role}&client={agent}&target_type=Toaster&actions=customers:read", "", "is no target type"),
         ("duration", "role={role}&client={agent}", "actions", "No action is chosen"),
         ("review", "role={role}&client={agent}&actions=customers:delete", "actions", "is not an action of the role"),
@@ -150,18 +150,18 @@ def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, age
             "1 minute to 1 day",
         ),
         ("review", "role={role}&client={agent}&actions=customers:read&amount=x", "duration", "must be a whole number"),
-        ("review", "role={role}&client={agent}&actions=customers:read&unit=eras", "duration", "The unit is none"),
+        ("review", "role={role}&client={agent}&actions=customers:read&unit=eras", "duration", "The unit is unknown"),
         (
             "review",
             "role={role}&client={agent}&actions=customers:read&ends_at=soon",
             "duration",
-            "This is no date and time.",
+            "This is not a date and time.",
         ),
         (
             "review",
             "role={role}&client={agent}&actions=customers:read&ends_at=2020-01-01T00:00",
             "duration",
-            "lies ahead",
+            "must be a future date",
         ),
         (
             "review",
@@ -230,7 +230,7 @@ def test_actions_say_what_they_mean_where_and_whether_they_are_used(
     assert door.get(f"/authsec/uflow/sdk/delegation-token?client_id={agent}").status_code == 200
     text = get(door, f"{NEW}/actions?role={role}&client={agent}").text
     assert "customers:read Read customer records at Customer API In 1 token of this client in the last 30 days" in text
-    assert "tickets:close No registered API describes it. Not used by this client in the last 30 days" in text
+    assert "tickets:close No registered API describes this action. Not used by this client in the last 30 days" in text
 
 
 def test_apis_are_offered_as_audiences_and_none_means_the_shared_one(
@@ -361,7 +361,7 @@ def test_what_was_never_used_is_found(opened: House, door: TestClient, role: str
 
 def test_the_dashboard_says_what_is_there_when_nothing_is(door: TestClient) -> None:
     assert "No trust delegations yet" in get(door, LIST).text
-    assert "Nothing matches. Ask for less" in get(door, f"{LIST}?state=live").text
+    assert "Nothing matches. Use fewer filters" in get(door, f"{LIST}?state=live").text
 
 
 def test_the_dashboard_shows_the_last_use(door: TestClient, role: str, agent: str) -> None:

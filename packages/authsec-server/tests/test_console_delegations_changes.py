@@ -73,7 +73,7 @@ def test_the_page_shows_what_it_grants_and_the_tokens_minted_under_it(door: Test
     assert f"Slug {made['slug']}" in page.text
     assert get(door, f"{LIST}/{made['slug']}").text == page.text
     assert "customers:read Read customer records at Customer API not used" in page.text
-    assert "tickets:close No registered API describes it. not used" in page.text
+    assert "tickets:close No registered API describes this action. not used" in page.text
     assert "None yet." in page.text
     assert mint(door, made) == 200
     page = get(door, f"{LIST}/{made['id']}")
@@ -143,14 +143,14 @@ def test_the_review_of_an_edit_names_the_api_that_may_have_been_meant(door: Test
 
 def test_an_edit_that_takes_nothing_away_ends_no_token(door: TestClient, made: dict[str, Any]) -> None:
     page = edited(door, made, ends_at="")
-    assert "No token ends. New tokens can do more from that moment on." in page.text
+    assert "No token is revoked. New tokens can do more." in page.text
     page.form().send(save="1")
     assert stored(door, made)["ends_at"] is None
 
 
 def test_an_edit_of_nothing_changes_nothing(door: TestClient, made: dict[str, Any]) -> None:
     page = edited(door, made).follow()
-    assert "Nothing was different" in page.text
+    assert "There were no changes to save" in page.text
     assert stored(door, made)["revision"] == 1
 
 
@@ -171,9 +171,9 @@ def test_select_all_in_the_edit_works_without_script(door: TestClient, made: dic
     [
         ({"actions": []}, "actions", "No actions are given"),
         ({"actions": ["customers:delete"]}, "actions", "is not an action of the role"),
-        ({"amount": "9", "unit": "days"}, "amount", "must be 1 minute to 1 day"),
+        ({"amount": "9", "unit": "days"}, "amount", "must be from 1 minute to 1 day"),
         ({"amount": ""}, "amount", "must be a whole number"),
-        ({"ends_at": "2020-01-01T00:00"}, "ends_at", "lies ahead"),
+        ({"ends_at": "2020-01-01T00:00"}, "ends_at", "must be a future date"),
         ({"owner": ""}, "owner", "Owner must not be empty"),
         ({"target_type": "Toaster"}, "target_type", "is no target type"),
         ({"audiences": ["Not one"]}, "audiences", "is no audience"),
@@ -223,14 +223,14 @@ def test_a_delegation_is_disabled_enabled_and_revoked_after_being_asked(door: Te
     assert "1 agent: Night Owl" in page.text
     assert "1 live token" in page.text
     assert stored(door, made)["state"] == "live"
-    assert "no new token is given under it" in page.form().send().follow().text
+    assert "No new token is issued under it" in page.form().send().follow().text
     assert mint(door, made) == 404
     page = get(door, get(door, f"{LIST}/{made['id']}").links["Enable"])
     assert "What it grants again" in page.text
     page.form().send()
     assert mint(door, made) == 200
     page = get(door, get(door, f"{LIST}/{made['id']}").links["Revoke"]).form().send().follow()
-    assert "revoked, for good" in page.text
+    assert "permanently revoked" in page.text
     assert mint(door, made) == 410
     assert {"Edit", "Disable", "Enable", "Revoke"}.isdisjoint(page.links)
     assert get(door, f"{LIST}/{made['id']}/edit").status == 409

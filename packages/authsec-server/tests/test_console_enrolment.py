@@ -46,7 +46,7 @@ def test_from_the_page_to_the_token(its: House, door: TestClient) -> None:
     assert form.options["hours"] == ["1", "4", "8", "24", "72", "168"]
     assert form.value("hours") == "8"
     page = form.send(hours="24")
-    assert "It is good once" in page.text
+    assert "It works once" in page.text
     assert "for 24 hours" in page.text
     assert laptop.enrols(pod, shown_code(page)).json()["expires_at"] == "2026-11-26T12:00:00Z"
     assert laptop.asks(pod).status_code == 200
@@ -55,7 +55,7 @@ def test_from_the_page_to_the_token(its: House, door: TestClient) -> None:
         assert words in overview.text
     activity = get(door, "/console/activity").text
     assert "Token issued to Support on a laptop" in activity
-    assert "had a machine enrolled as Support" in activity
+    assert "enrolled a machine as Support" in activity
     assert "1 agent on a laptop" in get(door, "/console").text
     pod_of(its, "Other")
     listed = get(door, "/console/clients?attention=enrolled")
@@ -86,9 +86,9 @@ def test_the_code_is_on_no_other_page_and_is_taken_back(its: House, door: TestCl
     for path in ("", "/connect", "/enrol"):
         again = get(door, f"{home}{pod}{path}")
         assert code not in again.html
-        assert "A code by local operator is open" in again.text
+        assert "local operator created a code that is still valid" in again.text
     (back,) = [each for each in get(door, f"{home}{pod}").forms if each.action.endswith("/take-back")]
-    assert "enrols nothing any more" in back.send().follow().text
+    assert "Nobody can use it any more" in back.send().follow().text
     assert Laptop(its).enrols(pod, code).status_code == 403
     assert back.send().status == 404
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_made_says_why_on_the_form(its: House, door: TestClient) 
     full = enrol_form(door, pod).send()
     assert (full.status, "5 open codes" in full.text) == (409, True)
     post(door, f"/console/clients/{pod}/disable", [])
-    assert "no code can be made" in get(door, f"/console/clients/{pod}/connect").text
+    assert "no code can be created" in get(door, f"/console/clients/{pod}/connect").text
     assert post(door, f"/console/clients/{pod}/enrol", [("hours", "8")]).status == 409
 
 
@@ -112,7 +112,7 @@ def test_a_code_is_not_kept_by_the_browser_and_not_offered_to_viewers(its: House
     viewer = invited(served, admin, "viewer")
     page = get(viewer, f"/console/clients/{pod}/connect")
     assert not [each for each in page.forms if each.action.endswith("/enrol")]
-    assert "An operator makes the code" in page.text
+    assert "An operator can create the code" in page.text
     assert post(viewer, f"/console/clients/{pod}/enrol", [("hours", "8")]).status == 403
     headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
     answer = admin.post(f"/console/clients/{pod}/enrol", content="hours=8", headers=headers)

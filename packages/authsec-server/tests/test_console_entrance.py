@@ -318,5 +318,5 @@ def test_a_form_that_is_none_is_refused(opened: House) -> None:
 def test_the_trail_says_who_came_in_first_and_by_what(opened: House) -> None:
     door = first_administrator(opened)
     trail = get(door, "/console/activity").text
-    assert "made a one-time link for the first administrator" in trail
+    assert "created a one-time link for the first administrator" in trail
     assert "Ada Admin set up their account" in trail

@@ -205,11 +205,11 @@ def test_the_cookie_of_a_single_sign_on_under_way(house: Callable[..., House], p
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
     [
-        ({"json": {}}, 415, "This was no form This address takes forms only."),
-        ({"headers": FORM, "content": "x=" + "y" * 70_000}, 413, "The form is larger than this server reads"),
+        ({"json": {}}, 415, "The request is not a form This address takes forms only."),
+        ({"headers": FORM, "content": "x=" + "y" * 70_000}, 413, "The form is too large"),
         ({"headers": FORM, "content": "x=%ff"}, 400, "The form could not be read. Send it again."),
         ({"headers": FORM, "content": "&".join("x=1" for _ in range(3000))}, 400, "The form could not be read."),
-        ({"headers": FORM, "content": "name=a&name=b"}, 400, "name is given 2 times. Give it once."),
+        ({"headers": FORM, "content": "name=a&name=b"}, 400, "name was sent 2 times. Send it once."),
     ],
 )
 def test_what_is_no_form_is_said_on_a_page(opened: House, sent: dict[str, Any], status: int, said: str) -> None:

@@ -39,8 +39,8 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     door = its.door()
     known = {"name": "Production", "issuer": issuer.trusted_issuer.issuer, "given_keys": json.dumps(issuer.jwks)}
     page = get(door, f"{NEW}?kind=kubernetes").form(NEW).send(**known).follow()
-    assert "The cluster is not asked" in page.text
-    assert "without pod look-up, this trusted issuer cannot prove them" in page.text
+    assert "AuthSec does not ask the cluster" in page.text
+    assert "Without pod look-up, this trusted issuer cannot prove them" in page.text
     form = get(door, page.links["Turn on token review or pod look-up"]).form(f"{PAGE}/production/edit")
     typed = {"api_server": server.url, "api_ca": server.ca, "credentials": CREDENTIALS}
     wrong = form.send(**typed | {"credentials": "../token"}, token_review="yes", pod_lookup="yes")
@@ -51,9 +51,9 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     silent = again.send(credentials=CREDENTIALS)
     assert "The cluster does not answer, so nothing was saved" in silent.text
     assert "may not get pods" in silent.text
-    assert "The cluster is not asked" in get(door, f"{PAGE}/production").text
+    assert "AuthSec does not ask the cluster" in get(door, f"{PAGE}/production").text
     again = silent.form(f"{PAGE}/production/edit")
-    assert "Turn on although it does not answer" in silent.text
+    assert "Turn on even though it does not answer" in silent.text
     page = again.send(anyway="yes").follow()
     assert "Look-ups Not asked yet" in page.text
     assert "k8s:pod-label:<key> proved by look-up" in page.text
@@ -79,7 +79,7 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     its.clock.at += timedelta(minutes=1)
     assert shows(its, client_id, issuer.token()).status_code == 401
     assert (
-        "The cluster says that the token is no longer valid"
+        "The cluster reports that the token is no longer valid"
         in get(door, f"/console/activity/{its.events()[-1].id}").text
     )
     its.clock.at += timedelta(minutes=1)
@@ -92,7 +92,7 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
 
     form = get(door, f"{PAGE}/production/edit").form(f"{PAGE}/production/edit")
     page = form.send(token_review=[], pod_lookup=[], api_server="", api_ca="", credentials="").follow()
-    assert "The cluster is not asked" in page.text
+    assert "AuthSec does not ask the cluster" in page.text
 
 
 def test_without_a_folder_the_form_says_what_that_means(house: Callable[..., Any]) -> None:
@@ -104,5 +104,5 @@ def test_without_a_folder_the_form_says_what_that_means(house: Callable[..., Any
     issuer = kubernetes()
     known = {"name": "Production", "issuer": issuer.trusted_issuer.issuer, "given_keys": json.dumps(issuer.jwks)}
     made = page.form(NEW).send(**known).follow()
-    assert "this server needs a folder of credentials first" in made.text
+    assert "this server needs a folder of credentials: set" in made.text
     assert "Turn on token review or pod look-up" not in made.links

@@ -82,9 +82,9 @@ PRIVATE = json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0LXNlY3JldA", "kid": 
     [
         ({"name": ""}, "name", "Name must not be empty"),
         ({"issuer": "cluster"}, "issuer", ""),
-        ({"given_keys": ""}, "given_keys", "Keys are to be pasted, and there are none."),
+        ({"given_keys": ""}, "given_keys", "No keys were pasted."),
         ({"given_keys": "{"}, "given_keys", "This is not JSON"),
-        ({"given_keys": "[]"}, "given_keys", "This is no JWK Set."),
+        ({"given_keys": "[]"}, "given_keys", "This is not a JWK Set."),
         ({"given_keys": PRIVATE}, "given_keys", ""),
         ({"keys_from": "url"}, "keys_url", ""),
         ({"keys_from": "url", "keys_url": "https://k.example.com", "ca": "none"}, "ca", ""),
@@ -117,7 +117,7 @@ def test_a_private_key_is_named_one_and_not_shown_again(door: TestClient, pasted
     assert "c2VjcmV0" not in page.html
     if field == "given_keys":
         problem = page.html.partition('id="field-given_keys-problem">')[2].partition("</p>")[0]
-        assert "This is a PRIVATE key" in problem
+        assert "This contains a PRIVATE key" in problem
         assert "consider it exposed, and replace it" in problem
 
 
@@ -136,7 +136,7 @@ def test_an_edit_is_stored_and_the_second_editor_is_told(door: TestClient) -> No
     assert "Now: Production EU" in page.text
     assert "Saved." in page.form(form).send().follow().text, "who has seen it may go on"
     unchanged = get(door, form)
-    assert "Nothing was different" in unchanged.form(form).send().follow().text
+    assert "There were no changes to save" in unchanged.form(form).send().follow().text
 
 
 def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
@@ -155,25 +155,25 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
     made = onboard(door, "Pod", ("k8s:ns", "production"), ("k8s:sa", "support"))
     onboard(door, "Labelled", ("k8s:pod-label:app", "support"))
     page = register(door).follow()
-    waiting = page.text.partition("Agents that wait for it")[2].partition("Who rests on it")[0]
+    waiting = page.text.partition("Agents that wait for this trusted issuer")[2].partition("Clients that use it")[0]
     assert "Pod: k8s:ns=production k8s:sa=support" in waiting
     assert "Labelled" not in waiting, "this trusted issuer could never prove that"
     chosen = [each["id"] for each in made["proofs"]]
     after = page.form(f"{PAGE}/production/bind").send(proof=chosen).follow()
     assert "The proofs are bound to this trusted issuer." in after.text
-    assert "1 proof of 1 client. Nothing else lets in Pod." in after.text
-    assert "Agents that wait for it" not in after.text
+    assert "1 proof of 1 client. Without it, these clients get no token: Pod." in after.text
+    assert "Agents that wait for this trusted issuer" not in after.text
 
 
 @pytest.mark.parametrize(
-    ("turn", "after"), [("disable", "Its tokens prove nothing"), ("remove", "The trusted issuer is removed")]
+    ("turn", "after"), [("disable", "Tokens of this issuer prove nothing"), ("remove", "The trusted issuer is removed")]
 )
 def test_before_it_is_turned_off_or_away_it_says_who_is_kept_out(door: TestClient, turn: str, after: str) -> None:
     register(door)
     onboard(door, "Pod", ("k8s:ns", "production"))
     page = get(door, f"{PAGE}/production/{turn}")
-    assert "1 proof of 1 client counts no more" in page.text
-    assert "Nothing else lets in Pod: they get no token from then on." in page.text
+    assert "1 proof of 1 client stops working" in page.text
+    assert "These clients have no other proof and get no new token: Pod." in page.text
     assert after in page.form().send().follow().text
     assert "cannot prove itself" in get(door, "/console/clients?attention=cannot_prove").text
 
@@ -182,7 +182,7 @@ def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:
     register(door)
     get(door, f"{PAGE}/production/disable").form().send()
     page = get(door, f"{PAGE}/production")
-    assert "It is disabled" in page.text
+    assert "Disabled Tokens of this issuer" in page.text
     assert "enabled again" in get(door, page.links["Enable"]).form().send().follow().text
 
 
@@ -191,4 +191,4 @@ def test_keys_that_cannot_be_fetched_are_told_with_the_reason(door: TestClient) 
     assert "Not fetched yet" in page.text
     after = page.form(f"{PAGE}/production/refresh").send().follow()
     assert "Cannot be fetched" in after.text
-    assert "The last try failed" in after.text
+    assert "The last attempt failed" in after.text

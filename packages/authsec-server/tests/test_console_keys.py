@@ -47,7 +47,7 @@ def test_the_list_says_which_key_signs_and_which_comes_next(door: TestClient) ->
     page = get(door, KEYS)
     assert sorted(states(page).values()) == ["Active", "Prepared"]
     assert set(states(page)) == published(door)
-    assert "The active key is rotated by itself after 30 days." in page.text
+    assert "The active key rotates automatically after 30 days." in page.text
     for path in ("jwks.json", "oauth-authorization-server"):
         assert f"http://127.0.0.1:7468/.well-known/{path}" in page.text
     assert page.links["Rotate…"] == ROTATE
@@ -68,9 +68,9 @@ def test_a_rotation_is_asked_for_first(door: TestClient, opened: House) -> None:
     opened.clock.at += PUBLISH_AHEAD
     before = states(get(door, KEYS))
     page = get(door, ROTATE)
-    assert f"The prepared key {kid_in(get(door, KEYS), 'Prepared')} signs from that moment on." in page.text
+    assert f"The prepared key {kid_in(get(door, KEYS), 'Prepared')} becomes active." in page.text
     assert "no token becomes invalid" in page.text
-    assert "by force" not in page.text
+    assert "Force the rotation now" not in page.text
     assert states(get(door, KEYS)) == before
 
 
@@ -80,7 +80,7 @@ def test_a_rotation_moves_each_key_on(door: TestClient, opened: House) -> None:
     active, prepared = kid_in(listed, "Active"), kid_in(listed, "Prepared")
     page = get(door, ROTATE).form().send().follow()
     assert page.path == KEYS
-    assert "The prepared key signs now." in page.text
+    assert "The prepared key is now active." in page.text
     now = states(page)
     assert (now[active], now[prepared]) == ("Retired", "Active")
     assert kid_in(page, "Prepared") not in (active, prepared)
@@ -91,9 +91,12 @@ def test_a_rotation_moves_each_key_on(door: TestClient, opened: House) -> None:
 def test_how_long_a_retired_key_stays_published_is_said_before_and_kept(door: TestClient, opened: House) -> None:
     """As long as any setting lets a token live, and an hour for clocks: the setting of today may be lower."""
     opened.clock.at += PUBLISH_AHEAD
-    assert "A retired key stays published for 7 days 1 hour: longer than any token lives" in get(door, KEYS).text
+    assert (
+        "A retired key stays published for 7 days 1 hour, which is longer than the maximum lifetime of any token."
+        in get(door, KEYS).text
+    )
     page = get(door, ROTATE)
-    assert "it stays published for 7 days 1 hour more, longer than any token lives" in page.text
+    assert "It stays published for 7 days 1 hour, longer than any token lives" in page.text
     shown = page.form().send().follow().html
     assert f'title="{opened.clock.at + timedelta(days=7, hours=1):%Y-%m-%d %H:%M:%S} UTC"' in shown
 
@@ -103,7 +106,7 @@ def test_too_early_it_says_when_and_does_nothing(door: TestClient, opened: House
     before = states(get(door, KEYS))
     page = get(door, ROTATE)
     assert "Verifiers may not have seen the prepared key yet" in page.text
-    assert "It can be rotated safely in 1 minute 30 seconds." in page.text
+    assert "You can rotate safely in 1 minute 30 seconds." in page.text
     page = page.form().send()
     assert page.status == 409
     assert "published so recently that verifiers may not know it yet" in page.text
@@ -143,4 +146,4 @@ def test_a_rotation_is_in_the_trail_under_the_name_of_who_did_it(door: TestClien
     get(door, ROTATE).form().send(force="yes")
     (event,) = [each.event for each in opened.events() if each.event.kind == "key.rotated"]
     assert event.principal.name == "local operator"
-    assert "local operator rotated to the signing key" in get(door, "/console/activity?what=keys").text
+    assert "local operator activated the signing key" in get(door, "/console/activity?what=keys").text

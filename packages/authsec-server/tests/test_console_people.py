@@ -36,11 +36,11 @@ def page_of(door: TestClient, name: str) -> str:
 def test_before_somebody_is_disabled_it_says_what_ends_and_what_stays(its: Any, door: TestClient) -> None:
     theirs = invited(its, door, "viewer")
     page = get(door, page_of(door, "Vic") + "/disable")
-    assert "1 session of theirs ends at once" in page.text
-    assert "What they have made stays" in page.text
+    assert "Their 1 session ends at once" in page.text
+    assert "Everything that they created stays" in page.text
     assert get(theirs, "/console").status == 200, "asking has ended nothing"
     after = page.form().send().follow()
-    assert "They cannot sign in any more" in after.text
+    assert "The administrator is disabled and cannot sign in." in after.text
     assert get(theirs, "/console").status == 303
 
 
@@ -82,7 +82,7 @@ def test_who_came_in_by_a_link_alone_is_not_called_invited(its: Any, door: TestC
 def test_a_role_says_what_it_does_not_see(door: TestClient, its: Any) -> None:
     vic = invited(its, door, "viewer")
     for path in ("/console/administrators/invite", "/console/administrators/keys/new", page_of(door, "Vic")):
-        assert "viewer: sees everything but settings and others' sessions" in get(door, path).text, path
+        assert "viewer: can see everything except settings and other people's sessions" in get(door, path).text, path
     assert "Settings" not in get(vic, "/console").links
     assert "Sessions" not in get(vic, page_of(door, "Ada Admin")).text
 

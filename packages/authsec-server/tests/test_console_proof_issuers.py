@@ -42,14 +42,14 @@ def fill(door: TestClient, **what: Any) -> Page:
 def test_without_any_there_is_nothing_to_choose(door: TestClient) -> None:
     page = get(door, ONBOARD)
     assert "kubernetes-trusted-issuer" not in page.html
-    assert "No trusted issuer knows Kubernetes workloads yet." in page.text
+    assert "No trusted issuer for Kubernetes workloads is registered yet." in page.text
 
 
 def test_the_only_one_is_taken_and_the_page_says_how_it_proves(door: TestClient) -> None:
     id_ = register(door, "prod")
     page = get(door, ONBOARD)
-    assert "No trusted issuer knows Kubernetes workloads yet." not in page.text
-    assert "No trusted issuer knows Docker workloads yet." in page.text
+    assert "No trusted issuer for Kubernetes workloads is registered yet." not in page.text
+    assert "No trusted issuer for Docker workloads is registered yet." in page.text
     page = fill(door).follow()
     assert "How it is proved" in page.text
     assert "proved by the token" in page.text

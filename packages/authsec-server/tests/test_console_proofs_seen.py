@@ -32,28 +32,28 @@ def test_the_closest_of_recent_misses_with_when_and_how_often(its: Any) -> None:
     trust(its, issuer)
     client_id, door = agent(its, issuer, *HELPER), its.door()
     page = f"/console/clients/{client_id}"
-    assert "Closest miss" not in get(door, page).text
+    assert "Closest mismatch" not in get(door, page).text
     for account, namespace in (("support", "production"), ("support", "staging"), ("support", "production")):
         assert shows(its, client_id, as_account(issuer, account, namespace), door=door).status_code == 403
         its.clock.at += timedelta(minutes=2)
     seen = get(door, page)
-    assert f"Closest miss: {NEAR} . 2 times, last" in seen.text
-    assert 'small-text warn-text"><strong>Closest miss' in seen.html
+    assert f"Closest mismatch: {NEAR} . 2 times, last" in seen.text
+    assert 'small-text warn-text"><strong>Closest mismatch' in seen.html
     issuer.now = its.clock.at
     assert shows(its, client_id, issuer.token(), door=door).status_code == 200
-    assert 'small-text soft"><strong>Closest miss' in get(door, page).html, "it has come in since"
+    assert 'small-text soft"><strong>Closest mismatch' in get(door, page).html, "it has come in since"
     its.clock.at += timedelta(days=8)
-    assert "Closest miss" not in get(door, page).text, "nobody looks for that any more"
+    assert "Closest mismatch" not in get(door, page).text, "nobody looks for that any more"
 
 
 def test_one_workload_that_could_come_as_two(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)
     first, door = agent(its, issuer, *HELPER, name="First"), its.door()
-    assert "one workload can come as either" not in get(door, f"/console/clients/{first}").text
+    assert "a workload can get tokens as either" not in get(door, f"/console/clients/{first}").text
     second = agent(its, issuer, *HELPER[::-1], name="Second")
     page = get(door, f"/console/clients/{first}")
-    assert "Second has these selectors at this trusted issuer, too: one workload can come as either" in page.text
+    assert "Second has the same selectors at this trusted issuer: a workload can get tokens as either" in page.text
     assert page.links["Second"] == f"/console/clients/{second}"
 
 
@@ -65,7 +65,7 @@ def test_the_story_of_a_refusal_says_which_step_failed_and_of_an_outage_what(its
     door = its.door()
     for trusted_issuer, spoilt, told in (
         (issuer, {"exp": 1}, "A token that cluster-a signed is invalid: It has expired"),
-        (away, {}, "Nothing could be checked, so nothing was proved. The keys of the trusted issuer 'away' (away)"),
+        (away, {}, "The proof could not be checked. The keys of the trusted issuer 'away' (away)"),
     ):
         client_id = agent(its, trusted_issuer, *HELPER, name=trusted_issuer.trusted_issuer.name)
         assert shows(its, client_id, trusted_issuer.token(**spoilt), door=door).status_code in {401, 503}

@@ -45,7 +45,7 @@ def test_a_token_is_ended_from_its_event(door: TestClient, opened: House, token:
     issued = opened.events()[-1]
     story = get(door, f"/console/activity/{issued.id}")
     asked = get(door, story.links["End this token…"])
-    assert "tokens of 1 agent that goes on: Customer Support" in asked.text
+    assert "tokens of 1 agent that keeps working: Customer Support" in asked.text
     assert "1 live token" in asked.text
     assert "token.revoked" not in kinds(opened)
     done = asked.form(f"/console/activity/{issued.id}/end-token").send(reason="Seen in a chat").follow()
@@ -62,7 +62,7 @@ def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClien
     form = get(door, get(door, "/console/activity").links["End a token…"]).form()
     for pasted in (f"Authorization: Bearer {token[:60]}\r\n{token[60:]}", opened.events()[-1].event.jti):
         assert form.send(token=pasted).location == f"/console/activity/{number}/end-token"
-    wrong = {token[:-3]: "no token of this authority", "0" * 32: "knows no token", "": "Nothing was pasted"}
+    wrong = {token[:-3]: "or another issuer signed it", "0" * 32: "knows no token", "": "Nothing was pasted"}
     for pasted, said in wrong.items():
         refused = form.send(token=pasted)
         assert (refused.status in {400, 404}, said in refused.text) == (True, True), refused.text
@@ -73,7 +73,7 @@ def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClien
 
 def test_what_the_holder_has_ended_is_told(door: TestClient, opened: House, token: str) -> None:
     opened.door("198.51.100.7").post("/authsec/v1/revoke", data={"token": token})
-    assert "Token of Customer Support ended by whoever held it" in get(door, "/console/activity").text
+    assert "Token of Customer Support revoked by its holder" in get(door, "/console/activity").text
 
 
 def test_a_signing_key_is_revoked(door: TestClient, opened: House, token: str) -> None:
@@ -82,15 +82,15 @@ def test_a_signing_key_is_revoked(door: TestClient, opened: House, token: str) -
     path = f"/console/keys/{keys['active']}/revoke"
     assert path in get(door, "/console/keys").html
     asked = get(door, path)
-    assert f"The prepared key {keys['prepared']} signs in its place at once" in asked.text
-    assert "some verifiers may not know it yet: they refuse its tokens for 5 minutes at most" in asked.text
-    assert "tokens of 1 agent that goes on: Customer Support" in asked.text
+    assert f"The prepared key {keys['prepared']} becomes active at once" in asked.text
+    assert "They refuse its tokens until they fetch the key set again, within 5 minutes." in asked.text
+    assert "tokens of 1 agent that keeps working: Customer Support" in asked.text
     assert "key.revoked" not in kinds(opened)
     done = asked.form().send(reason="Lost").follow()
     assert "The key is revoked" in done.text
     assert f"Revoked {keys['active']}" in done.text
     assert f"Active {keys['prepared']}" in done.text
-    assert "is revoked already" in get(door, path).text
+    assert "is already revoked" in get(door, path).text
     assert get(door, "/console/keys/nonsense/revoke").status == 404
 
 
@@ -103,16 +103,16 @@ def test_all_that_somebody_delegated_is_revoked(door: TestClient, opened: House,
     pipeline.post(f"{API}/delegations", json=asked | {"actions": ["customers:delete"]})
     revoke = get(door, f"/console/administrators/keys/{key['id']}/revoke")
     page = get(door, revoke.links["see what it delegated"])
-    assert "Pipeline can still come in" in page.text
+    assert "Pipeline still has access" in page.text
     assert page.text.count("→ Customer Support") == 1
     revoke.form().send()
     page = get(door, f"/console/administrators/keys/{key['id']}/grants")
-    assert "can still come in" not in page.text
+    assert "still has access" not in page.text
     done = page.form().send().follow()
-    assert "All that they had delegated is revoked" in done.text
+    assert "The trust delegations are permanently revoked" in done.text
     states = [each["state"] for each in door.get(f"{API}/delegations").json()["items"]]
     assert sorted(states) == ["live", "revoked"]
-    assert "There are none." in get(door, f"/console/administrators/keys/{key['id']}/grants").text
+    assert "has no trust delegations to revoke." in get(door, f"/console/administrators/keys/{key['id']}/grants").text
 
 
 def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
@@ -126,13 +126,13 @@ def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
     opened.clock.at += timedelta(minutes=1)
     door.post(f"{path}/disable")
     page = get(door, f"/console/administrators/keys/{key['id']}/grants")
-    assert "There are none." in page.text
-    assert "Changed by others since" in page.text
+    assert "has no trust delegations to revoke." in page.text
+    assert "Later changed by others" in page.text
     assert "Changed last by" in page.text
     assert "Disabled local operator" in page.text
     page = get(door, page.links["revoke these as well…"])
-    assert "whoever changed them since" in page.text
-    assert "All that they had delegated is revoked" in page.form().send().follow().text
+    assert "others may have changed some of them later" in page.text
+    assert "The trust delegations are permanently revoked" in page.form().send().follow().text
     assert door.get(path).json()["state"] == "revoked"
 
 
@@ -140,6 +140,6 @@ def test_an_administrator_has_the_page_too(door: TestClient) -> None:
     invited = door.post(f"{API}/administrators", json={"email": "m@example.com", "name": "Mo", "role": "admin"}).json()
     person = get(door, f"/console/administrators/{invited['id']}")
     page = get(door, person.links["What they delegated…"])
-    assert "Mo can still come in" in page.text
-    assert "There are none." in page.text
+    assert "Mo still has access" in page.text
+    assert "has no trust delegations to revoke." in page.text
     assert post(door, f"/console/administrators/{invited['id']}/grants", []).status == 303

@@ -68,7 +68,7 @@ def test_the_list_shows_actions_and_live_delegations(door: TestClient, delegatio
     assert "Support support customers:read, customers:write, tickets:close 1" in page.text
     assert "Reports reports reports:read none" in page.text
     assert "Support" not in get(door, f"{LIST}?q=REP").links
-    assert "Nothing matches. Look for another part of a name." in get(door, f"{LIST}?q=%00").text
+    assert "Nothing matches. Search for another part of the name." in get(door, f"{LIST}?q=%00").text
 
 
 def test_the_list_comes_in_pages(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_a_role_says_what_its_actions_mean_and_who_has_it(door: TestClient, dele
     page = get(door, f"{LIST}/support")
     meaning = "customers:read See whom an invoice is for at Billing Read customer records at Customer API in 1 token"
     assert meaning in page.text
-    assert "tickets:close No registered API describes it. not used" in page.text
+    assert "tickets:close No registered API describes this action. not used" in page.text
     assert page.links["Night Owl"] == f"/console/clients/{delegation['client']['id']}"
     assert "Unattested" in page.text
     assert page.links["Create trust delegation"] == "/console/delegations/new?role=support"
@@ -141,7 +141,7 @@ def test_an_action_that_two_apis_describe_is_ticked_once(door: TestClient, role:
 def test_a_change_of_actions_says_first_who_loses_by_it(door: TestClient, delegation: dict[str, Any]) -> None:
     door.get(f"{TOKEN}?client_id={delegation['client']['id']}")
     page = get(door, f"{LIST}/support/edit").form().send(actions=["customers:read"], name="First line")
-    assert "Taken away Takes away customers:write These trust delegations allow it" in page.text
+    assert "Removed Takes away customers:write These trust delegations allow a removed action" in page.text
     assert page.links["Support → Night Owl"] == f"/console/delegations/{delegation['id']}"
     assert "1 live token" in page.text
     assert "Its name becomes First line" in page.text
@@ -160,10 +160,10 @@ def test_a_change_of_actions_says_first_who_gains_by_it(door: TestClient, delega
     edit = f"{LIST}/support/edit"
     get(door, edit).form().send(actions=["customers:read"]).form().send(save="1")
     page = get(door, edit).form().send(actions=["customers:read", "customers:write"], other_actions="tickets:close x:y")
-    assert "Added Gives more customers:write , x:y Some agents get it at once" in page.text
+    assert "Added Gives more customers:write , x:y Some agents get the added actions at once" in page.text
     assert "Support → Night Owl" in page.links
     page = get(door, edit).form().send(other_actions="tickets:close x:y")
-    assert "No trust delegation allows it yet, so nobody gets it by this." in page.text
+    assert "No trust delegation allows the added actions yet, so no agent gets them now." in page.text
 
 
 def test_an_edit_that_changes_no_action_is_saved_at_once(door: TestClient, role: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ def test_an_edit_that_changes_no_action_is_saved_at_once(door: TestClient, role:
     assert "Saved." in page.follow().text
     assert stored(door, role)["description"] == "Mended"
     page = get(door, f"{LIST}/support/edit").form().send()
-    assert "Nothing was different" in page.follow().text
+    assert "There were no changes to save" in page.follow().text
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_from_the_review_back_to_the_form_others_changes_are_not_lost(door: Test
 
 def test_a_role_in_use_is_not_deleted(door: TestClient, delegation: dict[str, Any]) -> None:
     page = get(door, get(door, f"{LIST}/support").links["Delete"])
-    assert "It is in use" in page.text
+    assert "The role is in use" in page.text
     assert page.links["Support → Night Owl"] == f"/console/delegations/{delegation['id']}"
     assert "Delete role" not in page.text
     page = post(door, f"{LIST}/support/delete", [])  # it was free when somebody asked, and is not now
@@ -230,7 +230,7 @@ def test_a_role_in_use_is_not_deleted(door: TestClient, delegation: dict[str, An
 def test_a_role_that_nobody_uses_goes_with_what_is_over(door: TestClient, delegation: dict[str, Any]) -> None:
     door.post(f"{API}/delegations/{delegation['id']}/revoke")
     page = get(door, f"{LIST}/support/delete")
-    assert "1 trust delegation in it that is over goes with it" in page.text
+    assert "1 ended or revoked trust delegation in this role is deleted, too" in page.text
     page = page.form().send().follow()
     assert page.path == LIST
     assert "The role is deleted." in page.text

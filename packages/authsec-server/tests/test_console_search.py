@@ -139,8 +139,8 @@ def test_a_request_id_that_nothing_has_may_be_of_a_refusal_that_was_counted(door
     first, second = (door.get("/authsec/uflow/sdk/delegation-token", params=asked).json() for _ in range(2))
     assert "Token refused 2 times to Plain" in find(door, first["request_id"]).follow().text
     page = find(door, second["request_id"])
-    assert "counted by the minute, and only the first one's request id is kept" in page.text
-    assert "Token refused 2 times to Plain" in get(door, page.links["the refusals"]).text
+    assert "keeps only the first request id of each minute" in page.text
+    assert "Token refused 2 times to Plain" in get(door, page.links["refused token requests"]).text
     assert "counted by the minute" not in find(door, "something else").text
 
 
@@ -149,7 +149,7 @@ def test_of_a_client_that_was_deleted_the_audit_log_still_tells(door: TestClient
     assert get(door, f"/console/clients/{client['client_id']}/delete").form().send().status == 303
     for text in (client["client_id"], client["client_id"].upper()):
         page = find(door, text)
-        assert "No client has this Client ID any more." in page.text
+        assert "The client with this Client ID was deleted." in page.text
         assert "deleted Former" in get(door, page.links["events of Former"]).text
     assert "audit log" not in find(door, "00000000-0000-4000-8000-000000000000").text
     assert "audit log" not in find(door, "Former").text
@@ -181,7 +181,7 @@ def test_of_very_many_the_first_are_shown_and_it_says_so(door: TestClient) -> No
         make(door, "roles", name=f"Role {number}", actions=["customers:read"])
     page = find(door, "role")
     assert page.html.count('<li><a href="/console/roles/') == EACH
-    assert "These are the first 8; a longer text finds fewer." in page.text
+    assert "Only the first 8 are shown. Enter more text to narrow the search." in page.text
 
 
 @on_sqlite

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 API = "/authsec/api/v1"
 ONBOARD = "/console/clients/onboard"
-WEAK = "Whoever reads it once has it until it is rotated"
+WEAK = "Anybody who has read the secret can use it until it is rotated"
 
 
 @pytest.fixture
@@ -63,11 +63,11 @@ def test_the_secret_is_shown_on_the_answer_to_onboarding_and_on_no_page_after_it
     assert WEAK in form.text
     answer = form.form(ONBOARD).send(name="Legacy Host", platform="secret")
     secret = secret_on(answer)
-    assert "shown this once" in answer.text
+    assert "shown only once" in answer.text
     assert WEAK in answer.text
     assert lets_in(door, secret)
     home = answer.links["Done"]
-    assert "If they end at once No token is left to revoke." in get(door, f"{home}/secret").text
+    assert "If they stop working now There are no live tokens to revoke." in get(door, f"{home}/secret").text
     for path in (home, f"{home}/connect", f"{home}/test", f"{home}/secret", "/console/clients", "/console/activity"):
         assert "authsec_cs_" not in get(door, path).html.replace("authsec_cs_…", "")
 
@@ -124,7 +124,7 @@ def test_a_secret_is_added_beside_another_proof(door: TestClient) -> None:
 def test_rotating_shows_a_new_secret_and_ends_the_old_one_later(its: Any, door: TestClient) -> None:
     first = onboard(door)
     home = "/console/clients/legacy-host"
-    way = get(door, home).links["Rotate the secret"]
+    way = get(door, home).links["Rotate secret"]
     its.clock.at = its.clock.at.replace(hour=14)
     second = secret_on(get(door, way).form().send())
     old, new = held(door)
@@ -141,7 +141,7 @@ def test_what_cannot_be_rotated_says_why(door: TestClient) -> None:
     page = get(door, "/console/clients/legacy-host/secret").form().send(overlap="999999999999")
     assert (page.status, "0 to 7 days" in page.text) == (400, True)
     door.post(f"{API}/clients", json={"name": "Keyless", "platform": "unattested"})
-    assert "Rotate the secret" not in get(door, "/console/clients/keyless").links
+    assert "Rotate secret" not in get(door, "/console/clients/keyless").links
     page = get(door, "/console/clients/keyless/secret").form().send()
     assert (page.status, "no secret that counts" in page.text) == (409, True)
     assert len(held(door)) == 1

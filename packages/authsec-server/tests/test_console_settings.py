@@ -42,7 +42,7 @@ def test_every_setting_is_there_with_its_meaning(house: Callable[..., House]) ->
         assert field.description
         assert field.description in text
     assert "The issuer of every token is http://127.0.0.1:7468" in text
-    assert "Settings are changed where the server is started" in text
+    assert "To change a setting, change the server's configuration" in text
 
 
 def test_where_each_value_comes_from(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_it_shows_no_secret(house: Callable[..., House], tmp_path: Path, provide
     its = house(local_operator=True, database=database, oidc_client_secret_file=secret, **provider.settings)
     door = its.door()
     found = rows(door)
-    assert found["AUTHSEC_SERVER_DATABASE"] == ("set, and not shown", "command-line option")
+    assert found["AUTHSEC_SERVER_DATABASE"] == ("set, but hidden", "command-line option")
     assert found["AUTHSEC_SERVER_OIDC_CLIENT_SECRET_FILE"] == (str(secret), "command-line option")
     html = get(door, PAGE).html
     assert "elsewhere" not in html
@@ -125,7 +125,7 @@ def test_it_shows_no_secret(house: Callable[..., House], tmp_path: Path, provide
 @pytest.mark.parametrize("url", [f"postgresql://u:{SECRET}@db.example/x", f"postgresql://db/x?password={SECRET}"])
 def test_nothing_of_a_database_that_may_have_a_password_is_shown(url: str) -> None:
     settings = load_settings(database=url)
-    assert value_of(settings, "database") == "set, and not shown"
+    assert value_of(settings, "database") == "set, but hidden"
     assert not any(SECRET in value_of(settings, name) for name in Settings.model_fields)
 
 

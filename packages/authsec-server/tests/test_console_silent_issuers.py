@@ -36,7 +36,7 @@ def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[.
     trust(its, issuer, may_look_up=True, **server.asked_for())
     door, client_id = its.door(), agent(its, issuer, *SELECTORS)
     pages = ("/console", f"/console/clients/{client_id}", f"/console/clients/{client_id}/test")
-    said = "production cannot be asked"
+    said = "production does not answer look-ups"
     assert shows(its, client_id, issuer.token(), door=door).status_code == 200
     assert not any(said in get(door, page).text for page in pages)
     assert "It can prove itself" in typed(door, issuer.trusted_issuer.id)
@@ -45,8 +45,8 @@ def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[.
     assert shows(its, client_id, issuer.token(), door=door).status_code == 503
     assert all(said in get(door, page).text for page in pages)
     board = get(door, pages[0])
-    assert board.links[f"{said}: 1 client that rests on it gets 503"] == "/console/issuers/production"
-    assert "As this server sees it: https://" in board.text
+    assert board.links[f"{said}: 1 client that depends on it gets 503"] == "/console/issuers/production"
+    assert "This server reports: https://" in board.text
     assert "may not create tokenreviews" in board.text
     outlook = typed(door, issuer.trusted_issuer.id)
     assert said in outlook
@@ -56,12 +56,12 @@ def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[.
 def test_keys_that_cannot_be_had_show_too_and_only_where_somebody_rests_on_them(house: Callable[..., Any]) -> None:
     its, issuer = house(local_operator=True), kubernetes("production")
     trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
-    door, said = its.door(), "The keys of production cannot be had"
+    door, said = its.door(), "The keys of production are unavailable"
     assert said not in get(door, "/console").text, "nobody has asked yet"
     client_id = agent(its, issuer, *SELECTORS)
     other = its.delegated_agent().client_id
     assert shows(its, client_id, issuer.token(), door=door).status_code == 503
-    assert f"{said}: 1 client that rests on it gets 503" in get(door, "/console").text
+    assert f"{said}: 1 client that depends on it gets 503" in get(door, "/console").text
     assert said in get(door, f"/console/clients/{client_id}").text
     assert said not in get(door, f"/console/clients/{other}").text
 
@@ -73,6 +73,6 @@ def test_a_look_up_of_pods_that_fails_concerns_those_who_need_it(house: Callable
     agent(its, issuer, *SELECTORS, name="Other")
     client_id = agent(its, issuer, *SELECTORS, ("k8s:pod-label:app", "customer-support"))
     assert shows(its, client_id, issuer.token(), door=door).status_code == 503
-    said = "2 clients that rest on it get 503 where a pod has to be looked up"
-    assert f"production cannot be asked: {said}" in get(door, "/console").text
+    said = "2 clients that depend on it get 503 if a pod look-up is needed"
+    assert f"production does not answer look-ups: {said}" in get(door, "/console").text
     assert "with selectors that need a pod look-up" in get(door, f"/console/clients/{client_id}").text

@@ -360,7 +360,7 @@ def test_the_page_says_it_step_by_step(its: Any) -> None:
     agent(its, issuer, HELPER[0], ("k8s:sa", "billing"), name="Billing")
     form = f"/console/issuers/{issuer.trusted_issuer.slug}/try"
     page = get(its.door(), form.removesuffix("/try")).form(form).send(token=issuer.token())
-    assert "It is good, but no agent is registered as this workload" in page.text
+    assert "It is valid, but no agent is registered for this workload" in page.text
     assert "Billing : namespace matches; service account is customer-support-sa , registered billing" in page.text
     old = issuer.token(exp=SECONDS - 10_800, iat=SECONDS - 14_400, nbf=SECONDS - 14_400)
     page = page.form(form).send(token=old)

@@ -125,11 +125,11 @@ def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> No
     never = typing(door, *TYPED)
     assert [each["wrong"] for each in never["rows"]] == [False, True, True]
     assert never["rows"][0]["text"] == "✓ the pod's namespace · proved by the token"
-    assert "As it stands, it would be refused" in never["outlook"]
+    assert "These values would be refused" in never["outlook"]
     sent = send(door, *TYPED)
     assert sent.status == 400
     assert "✗ the value of a label of the pod · cannot be proved by this trusted issuer" in sent.text
-    assert sent.text.count("As it stands, it would be refused") == 1
+    assert sent.text.count("These values would be refused") == 1
 
     register(door, spire(key=EC, issuer=OURS), "Our SPIRE")
     choice = typing(door, TYPED[0])
@@ -146,7 +146,7 @@ def test_without_script_another_row_shows_it_as_well(door: TestClient) -> None:
     register(door, kubernetes(), "Production")
     page = send(door, *TYPED[:2]).form(ONBOARD).send(add="kubernetes")
     assert "✓ the pod's namespace · proved by the token" in page.text
-    assert "As it stands, it would be refused" in page.text
+    assert "These values would be refused" in page.text
 
 
 def test_a_disabled_trusted_issuer_is_said_to_be_disabled(door: TestClient) -> None:

@@ -133,10 +133,10 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
         assert client.get(f"{API}/roles").json()["items"] == []
         assert "older than a checkpoint" in client.get(f"{API}/events/checkpoint").json()["older"]
         page = client.get("/console")
-        assert "Nothing is issued and nothing is changed" in page.text
+        assert "AuthSec issues no tokens and makes no changes" in page.text
         for path in ("/console/sign-in", "/console/set-up?code=unknown"):
             entrance = client.get(path)
-            assert "Nothing is issued and nothing is changed" in entrance.text, path
+            assert "AuthSec issues no tokens and makes no changes" in entrance.text, path
             assert "older than a checkpoint it signed at" in entrance.text, path
         form = client.post("/console/roles/create", headers={"Origin": "http://127.0.0.1"}, data={"name": "Other"})
         assert form.status_code == 503

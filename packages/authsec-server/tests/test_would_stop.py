@@ -110,9 +110,12 @@ def test_the_pages_say_who_learns_of_it_and_who_does_not(its: House, door: TestC
     ending = get(door, f"/console/clients/{agent}/disable").text
     for page in (ending, get(door, f"/console/clients/disable?client={agent}").text):
         assert "3 live tokens end." in page
-        assert "Billing does not follow the feed (never seen): it may accept these tokens until 13:00 UTC." in page
-        assert "1 API says that it follows the feed, without proof: Chat." in page
-        assert "1 API follows the feed, proved by its own credential: CRM. What has ended is refused there" in page
+        assert (
+            "Billing does not follow the revocation feed (never seen): it may accept these tokens until 13:00 UTC."
+            in page
+        )
+        assert "1 API says that it follows the revocation feed, without proof: Chat." in page
+        assert "1 API follows the revocation feed, proved by its own credential: CRM. It refuses revoked tokens" in page
     listed = get(door, "/console/apis").text
     assert "Billing billing API billing 0 Does not follow never seen" in listed
     assert "CRM crm API https://crm.example 0 Follows seen just now" in listed
@@ -153,10 +156,10 @@ FOLLOWS, SAYS = an_api("Desk", following=True, proved=True), an_api("Chat", foll
 TAKES, TAKES_NONE = an_api("Billing"), an_api("CRM", until=None)
 SHARED = an_api("authsec-api") | {"api": None}
 NO_API = (
-    "no API has followed the feed for the audience authsec-api yet "
+    "no API has ever followed the revocation feed for the audience authsec-api "
     "(an API there may accept these tokens until 14:05 UTC)"
 )
-NOT = "1 API does not follow the feed (Billing: may accept these tokens until 14:05 UTC)"
+NOT = "1 API does not follow the revocation feed (Billing: may accept these tokens until 14:05 UTC)"
 
 
 @pytest.mark.parametrize(
@@ -164,26 +167,27 @@ NOT = "1 API does not follow the feed (Billing: may accept these tokens until 14
     [
         ([], NONE, [], "nothing"),
         ([], NONE, [TAKES_NONE, FOLLOWS], "nothing"),
-        (ON[:1], NONE, [TAKES_NONE], "nothing: no live token is out, and 1 agent goes on (A)"),
-        (ON, NONE, [FOLLOWS, SAYS], "nothing: no live token is out, and 2 agents go on (A, C)"),
+        (ON[:1], NONE, [TAKES_NONE], "nothing: there is no live token, and 1 agent keeps working (A)"),
+        (ON, NONE, [FOLLOWS, SAYS], "nothing: there is no live token, and 2 agents keep working (A, C)"),
         (ENDS, NONE, [TAKES_NONE, FOLLOWS], "1 agent (B), no live token"),
-        (ENDS + ON, NONE, [TAKES_NONE], "1 agent (B), no live token; 2 agents go on (A, C)"),
-        ([], ENDED_BEFORE, [], "no agent, no live token (those that have ended are out until 2026-11-26 00:30 UTC)"),
-        (ON, ENDED_BEFORE, [TAKES], "2 agents go on (A, C), no live token (those that have ended are out until "
+        (ENDS + ON, NONE, [TAKES_NONE], "1 agent (B), no live token; 2 agents keep working (A, C)"),
+        ([], ENDED_BEFORE, [], "no agent, no live token (the last revoked token expires at 2026-11-26 00:30 UTC)"),
+        (ON, ENDED_BEFORE, [TAKES], "2 agents keep working (A, C), no live token (the last revoked token expires at "
          f"2026-11-26 00:30 UTC), {NOT}"),
-        (ENDS, ENDED_BEFORE, [FOLLOWS], "1 agent (B), no live token (those that have ended are out until "
-         "2026-11-26 00:30 UTC), 1 API follows the feed (Desk)"),
+        (ENDS, ENDED_BEFORE, [FOLLOWS], "1 agent (B), no live token (the last revoked token expires at "
+         "2026-11-26 00:30 UTC), 1 API follows the revocation feed (Desk)"),
         ([], ONE, [TAKES], f"no agent, 1 live token until 14:05 UTC, {NOT}"),
-        (ON[:1], ONE, [], "tokens of 1 agent that goes on (A), 1 live token until 14:05 UTC"),
-        (ENDS, ONE, [FOLLOWS], "1 agent (B), 1 live token until 14:05 UTC, 1 API follows the feed (Desk)"),
-        (ENDS, ONE, [SAYS], "1 agent (B), 1 live token until 14:05 UTC, 1 API says that it follows the feed (Chat)"),
+        (ON[:1], ONE, [], "tokens of 1 agent that keeps working (A), 1 live token until 14:05 UTC"),
+        (ENDS, ONE, [FOLLOWS], "1 agent (B), 1 live token until 14:05 UTC, 1 API follows the revocation feed (Desk)"),
+        (ENDS, ONE, [SAYS], "1 agent (B), 1 live token until 14:05 UTC, 1 API says that it follows the revocation feed "
+         "(Chat)"),
         (ENDS, ONE, [TAKES, TAKES_NONE], f"1 agent (B), 1 live token until 14:05 UTC, {NOT}"),
         (ENDS, ONE, [TAKES_NONE], "1 agent (B), 1 live token until 14:05 UTC"),
-        (ENDS + ON, {}, [TAKES, FOLLOWS], "1 agent (B), tokens of 2 agents that go on (A, C), 17 live tokens until "
-         f"14:05 UTC, 1 API follows the feed (Desk), {NOT.replace('the feed', 'it')}"),
+        (ENDS + ON, {}, [TAKES, FOLLOWS], "1 agent (B), tokens of 2 agents that keep working (A, C), 17 live tokens "
+         f"until 14:05 UTC, 1 API follows the revocation feed (Desk), {NOT.replace('the revocation feed', 'it')}"),
         (ENDS, ONE, [TAKES, SHARED], f"1 agent (B), 1 live token until 14:05 UTC, {NOT}, {NO_API}"),
         (ENDS, ONE, [SHARED | {"seen_at": "2026-11-25T11:00:00Z"}], "1 agent (B), 1 live token until 14:05 UTC, "
-         f"{NO_API.replace('has followed', 'follows').replace('yet', 'now')}"),
+         f"{NO_API.replace('has ever followed', 'follows').replace('authsec-api', 'authsec-api now')}"),
         (ENDS, {"more": True}, [], "1 agent (B), at least 17 live tokens until 14:05 UTC"),
     ],
 )  # fmt: skip
@@ -193,5 +197,5 @@ def test_all_of_it_in_one_line(agents: Any, tokens: Any, apis: Any, sentence: st
 
 def test_of_many_apis_some_are_named() -> None:
     many = said(apis=[an_api(f"api {number}") for number in range(7)])
-    assert "7 APIs do not follow the feed (api 0" in many
+    assert "7 APIs do not follow the revocation feed (api 0" in many
     assert many.endswith("api 4: may accept these tokens until 14:05 UTC; and 2 more)")

@@ -18,7 +18,7 @@ def test_no_page_is_shown(house: Callable[..., Any], path: str) -> None:
     app = house(public_url="http://authsec.example.com").authority.app
     page = TestClient(app, base_url="http://authsec.example.com").get(path, follow_redirects=False)
     assert page.status_code == 403
-    assert "not served over plain http" in page.text
+    assert "does not work over plain http" in page.text
     assert "AUTHSEC_SERVER_PUBLIC_URL" in page.text
     assert "set-cookie" not in page.headers
 

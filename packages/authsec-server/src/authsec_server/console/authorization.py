@@ -19,7 +19,7 @@ from authsec_server.web.request_context import context_of
 
 _REFUSED = FailedPage(
     status=400,
-    message="The app that sent you here wants you to sign in with OAuth. This authority does not support that yet.",
+    message="An app sent you here to sign in with OAuth. This authority does not support that yet.",
     remedy="Nothing was granted. You can close this page.",
 )
 
@@ -34,7 +34,7 @@ def route(console: Console) -> Route:
             request,
             "unsupported_response_type",
             error="This authorization endpoint supports no response type.",
-            details=f"For a delegation token ask GET {console.settings.issuer}{DELEGATION_TOKEN_PATH}, "
+            details=f"To get a delegation token, send GET {console.settings.issuer}{DELEGATION_TOKEN_PATH}, "
             "as AuthSecClient does.",
         )
 

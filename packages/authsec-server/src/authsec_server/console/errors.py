@@ -24,17 +24,17 @@ log = structlog.get_logger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 TITLES = {
-    400: "This could not be understood",
+    400: "Invalid request",
     403: "Not permitted",
-    404: "There is nothing here",
-    405: "Not possible here",
-    408: "The form did not arrive in time",
-    409: "That contradicts what exists",
+    404: "Page not found",
+    405: "Method not allowed",
+    408: "The form took too long to arrive",
+    409: "Conflict with existing data",
     412: "Changed in the meantime",
-    413: "The form is larger than this server reads",
-    415: "This was no form",
-    429: "Too often",
-    503: "Not possible at the moment",
+    413: "The form is too large",
+    415: "The request is not a form",
+    429: "Too many requests",
+    503: "Temporarily unavailable",
 }
 
 
@@ -71,7 +71,10 @@ def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]
         except Exception as error:  # noqa: BLE001 - a person gets a page, the operator the place where it happened
             request_id = context_of(request.scope).request_id
             log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
-            return show(request, FailedPage(status=500, message="The server failed at this page."))
+            return show(
+                request,
+                FailedPage(status=500, message="The server could not show this page because of an internal error."),
+            )
 
     return answer
 

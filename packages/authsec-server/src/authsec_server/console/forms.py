@@ -26,7 +26,7 @@ class Form:
         """Return the field's text exactly as typed, for passwords. Raises `Invalid` if the field is sent twice."""
         values = self._values.get(name, [])
         if len(values) > 1:
-            raise Invalid(name, f"{name} is given {len(values)} times.", "Give it once.")
+            raise Invalid(name, f"{name} was sent {len(values)} times.", "Send it once.")
         return values[0] if values else default
 
     def optional(self, name: str) -> str | None:
@@ -57,7 +57,7 @@ class Form:
         """
         columns: list[Sequence[str]] = [self._values.get(name, ()) for name in names]
         if len({len(column) for column in columns}) > 1:
-            raise Invalid(names[0], "The rows are incomplete.", "Send the form again.")
+            raise Invalid(names[0], "Some rows of the form are missing.", "Send the form again.")
         rows = [tuple(value.strip() for value in row) for row in zip(*columns, strict=True)]
         return [row for row in rows if any(row)]
 

@@ -39,9 +39,9 @@ def refuse_plain_http(issuer: str) -> None:
     parts = urlsplit(issuer)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise NotPermitted(
-            "The console is not served over plain http: whoever is on the way could read the sign-in.",
-            f"Give this authority an https:// address in {ENV_PREFIX}PUBLIC_URL, by {ENV_PREFIX}TLS_CERT and TLS_KEY "
-            "or by a proxy in front that ends TLS.",
+            "The console does not work over plain http, because others on the network could read your password.",
+            f"Set {ENV_PREFIX}PUBLIC_URL to an https:// address. Then set {ENV_PREFIX}TLS_CERT and TLS_KEY, or use a "
+            "proxy that terminates TLS.",
         )
 
 
@@ -62,7 +62,7 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
         or any(o not in ours for o in origins)
     ):
         raise NotPermitted(
-            "This did not come from a page of this console, so nothing was done.", "Open the page here and try again."
+            "The request did not come from this console, so it was refused.", "Open the page here and try again."
         )
 
 

@@ -22,7 +22,7 @@ def summary(stops: Mapping[str, Any]) -> str:
     if _nothing_is_out(stops):
         ends, on = _by_fate(stops)
         if not ends:
-            return f"nothing: no live token is out, and {found[0]}" if on else "nothing"
+            return f"nothing: there is no live token, and {found[0]}" if on else "nothing"
         return f"{found[0]}, no live token{f'; {found[1]}' if on else ''}"
     as_of = datetime.fromisoformat(stops["as_of"])
     return ", ".join([*(found or ["no agent"]), tokens(stops, as_of), *_of_apis(stops["apis"], as_of)])
@@ -33,13 +33,13 @@ def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
     proved, said, others = _sorted(apis)
     parts = []
     if proved:
-        parts.append(f"{_apis(proved)} {_follow(proved)} the feed ({_names(proved)})")
+        parts.append(f"{_apis(proved)} {_follow(proved)} the revocation feed ({_names(proved)})")
     if said:
-        parts.append(f"{_apis(said)} {_say(said)} the feed ({_names(said)})")
+        parts.append(f"{_apis(said)} {_say(said)} the revocation feed ({_names(said)})")
     taking = [each for each in others if each["until"]]
     if registered := [each for each in taking if each["api"]]:
         until = "; ".join(f"{each['name']}: {_takes(each, as_of)}" for each in registered[:MOST])
-        what = "it" if proved or said else "the feed"
+        what = "it" if proved or said else "the revocation feed"
         parts.append(f"{_apis(registered)} {_do(registered)} not follow {what} ({until}{_and_more(registered)})")
     unregistered = [each for each in taking if not each["api"]]
     parts += [f"no {_unregistered(each)} (an API there {_takes(each, as_of)})" for each in unregistered[:MOST]]
@@ -65,8 +65,8 @@ def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     found = [(plural(len(ends), "agent"), ends)] if ends else []
     if not on:
         return found
-    many, go = plural(len(on), "agent"), "goes" if len(on) == 1 else "go"
-    return [*found, (f"tokens of {many} that {go} on" if stops["live_tokens"] else f"{many} {go} on", on)]
+    many, keep = plural(len(on), "agent"), "keeps" if len(on) == 1 else "keep"
+    return [*found, (f"tokens of {many} that {keep} working" if stops["live_tokens"] else f"{many} {keep} working", on)]
 
 
 def _by_fate(stops: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -81,9 +81,10 @@ def _nothing_is_out(stops: Mapping[str, Any]) -> bool:
 
 def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
     """Describe how many tokens end, and until when APIs without the revocation feed can accept the last one."""
-    until = f" until {clock(stops['until'], as_of)}" if stops["until"] else ""
+    last = clock(stops["until"], as_of) if stops["until"] else ""
     if not stops["live_tokens"]:
-        return f"no live token (those that have ended are out{until})" if until else "no live token"
+        return f"no live token (the last revoked token expires at {last})" if last else "no live token"
+    until = f" until {last}" if last else ""
     return f"{'at least ' if stops['more'] else ''}{plural(stops['live_tokens'], 'live token')}{until}"
 
 
@@ -95,19 +96,19 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
     if proved:
         theirs = "its own credential" if len(proved) == 1 else "their own credentials"
         lines.append(
-            f"{_apis(proved)} {_follow(proved)} the feed, proved by {theirs}: {_names(proved)}. What has ended is "
-            "refused there within a second or so."
+            f"{_apis(proved)} {_follow(proved)} the revocation feed, proved by {theirs}: {_names(proved)}. "
+            f"{'It refuses' if len(proved) == 1 else 'They refuse'} revoked tokens within about a second."
         )
     if said:
-        lines.append(f"{_apis(said)} {_say(said)} the feed, without proof: {_names(said)}.")
+        lines.append(f"{_apis(said)} {_say(said)} the revocation feed, without proof: {_names(said)}.")
     lines += [
-        f"{each['name']} does not follow the feed ({seen(each, as_of)}): it {_takes(each, as_of)}."
+        f"{each['name']} does not follow the revocation feed ({seen(each, as_of)}): it {_takes(each, as_of)}."
         if each["api"]
         else f"No {_unregistered(each)}: an API there {_takes(each, as_of)}."
         for each in others[:MOST]
     ]
     if len(others) > MOST:
-        lines.append(f"{len(others) - MOST} more APIs do not follow the feed.")
+        lines.append(f"{len(others) - MOST} more APIs do not follow the revocation feed.")
     return lines
 
 
@@ -134,15 +135,15 @@ def _sorted(apis: Sequence[Api]) -> tuple[list[Api], list[Api], list[Api]]:
 
 def _takes(api: Api, as_of: datetime) -> str:
     if not api["until"]:
-        return "has no token to take"
+        return "receives none of these tokens"
     return f"may accept these tokens until {clock(api['until'], as_of)}"
 
 
 def _unregistered(audience: Api) -> str:
     """An audience that no registered API has, such as the shared one, is no API: any number of APIs may have it."""
     if audience["seen_at"]:
-        return f"API follows the feed for the audience {audience['name']} now"
-    return f"API has followed the feed for the audience {audience['name']} yet"
+        return f"API follows the revocation feed for the audience {audience['name']} now"
+    return f"API has ever followed the revocation feed for the audience {audience['name']}"
 
 
 def _apis(apis: Sequence[Api]) -> str:

@@ -63,7 +63,7 @@ def value_of(settings: Settings, name: str) -> str:
     if name in IN_FORCE and not value:
         return str(IN_FORCE[name][0](settings))
     if not Settings.model_fields[name].repr:
-        return "set, and not shown" if value else ""
+        return "set, but hidden" if value else ""
     if name in DURATIONS:
         return f"{duration(value)} ({value:.12g} s)" if value >= MINUTE else f"{value:.12g} s"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)

@@ -21,7 +21,7 @@ from authsec_server.principal import PrincipalKind
 GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "issued": ("Tokens issued", frozenset({EventKind.TOKEN_ISSUED})),
     "refused": ("Tokens refused", frozenset({EventKind.TOKEN_REFUSED})),
-    "revoked": ("Tokens ended one by one", frozenset({EventKind.TOKEN_REVOKED})),
+    "revoked": ("Tokens revoked one by one", frozenset({EventKind.TOKEN_REVOKED})),
     "clients": (
         "Clients and proofs",
         frozenset(k for k in EventKind if k.startswith(("client.", "proof.", "enrolment."))),
@@ -32,7 +32,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "issuers": ("Trusted issuers", frozenset(k for k in EventKind if k.startswith("issuer."))),
     "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "seal_key.")))),
     "trail": (
-        "Audit trail",
+        "Audit log",
         frozenset(k for k in EventKind if k.startswith(("event", "counts.", "digests.", "authority."))),
     ),
     "administration": (
@@ -90,7 +90,7 @@ def read(tx: Tx, query: Form) -> ActivityQuery:
         until=_instant("until", typed["until"], days=1),
     )
     if wanted.since and wanted.until and wanted.since >= wanted.until:
-        raise Invalid("until", "This is before From: nothing can have happened then.", "Choose a later day, or none.")
+        raise Invalid("until", "To must not be before From.", "Choose a later day, or leave To empty.")
     return ActivityQuery(wanted=wanted, typed=typed)
 
 
@@ -101,7 +101,7 @@ def _kinds(what: str) -> frozenset[EventKind]:
         return GROUPS[what][1]
     if what in set(EventKind):
         return frozenset({EventKind(what)})
-    raise Invalid("what", "There is no such kind of event.", "Choose one of the list.")
+    raise Invalid("what", "There is no such kind of event.", "Choose a kind from the list.")
 
 
 def _client(tx: Tx, text: str) -> str:
@@ -115,9 +115,11 @@ def _client(tx: Tx, text: str) -> str:
     client = clients.find(tx, text)
     ids = [client.id] if client else search.ids_of_name(tx, text)
     if len(ids) > 1:
-        raise Invalid("client", "Several clients are called so.", "Give the slug or the Client ID.")
+        raise Invalid("client", "Several clients have this name.", "Enter the slug or the Client ID.")
     if not ids:
-        raise Invalid("client", "No client has this name, slug or Client ID.", "One that was deleted: its Client ID.")
+        raise Invalid(
+            "client", "No client has this name, slug or Client ID.", "To find a deleted client, enter its Client ID."
+        )
     return ids[0]
 
 
@@ -129,7 +131,9 @@ def _delegation(tx: Tx, text: str) -> tuple[str, str]:
     if not text:
         return "", ""
     if not naming.is_uuid(text):
-        raise Invalid("delegation", "This is no id of a trust delegation.", "Copy it from its page.")
+        raise Invalid(
+            "delegation", "This is not the id of a trust delegation.", "Copy the id from the delegation's page."
+        )
     return text, delegations.client_of(tx, text) or ""
 
 
@@ -142,13 +146,15 @@ def _principal(text: str) -> tuple[PrincipalKind, str] | None:
         return None
     kind, _, id_ = text.partition(":")
     if kind not in set(PrincipalKind) or (id_ and not naming.is_uuid(id_)):
-        raise Invalid("by", "This names nobody who could have acted.", "Follow the link on a person's page.")
+        raise Invalid(
+            "by", "This is not an administrator or an admin key.", "Follow the link on an administrator's page."
+        )
     return PrincipalKind(kind), id_
 
 
 def _matching(field: str, text: str, form: re.Pattern[str], example: str) -> str:
     if text and not form.fullmatch(text):
-        raise Invalid(field, f"Nothing can have this {field.replace('_', ' ')}.", example)
+        raise Invalid(field, f"This is not a valid {field.replace('_', ' ')}.", example)
     return text
 
 
@@ -162,8 +168,8 @@ def _instant(field: str, text: str, *, days: int = 0) -> datetime | None:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise Invalid(field, "This is no date.", "e.g. 2026-11-25") from None
+        raise Invalid(field, "This is not a date.", "e.g. 2026-11-25") from None
     if instant.year not in _YEARS:
-        raise Invalid(field, "The audit log has nothing of that year.", "e.g. 2026-11-25")
+        raise Invalid(field, "The audit log has no events from that year.", "e.g. 2026-11-25")
     instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return instant + timedelta(days=days) if len(text) <= len("2026-11-25") else instant

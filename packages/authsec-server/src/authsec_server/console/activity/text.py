@@ -21,9 +21,9 @@ _DID: Mapping[EventKind, str] = {
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
     EventKind.PROOF_BOUND: "chose the trusted issuer of a proof of",
-    EventKind.PROOF_ENROLLED: "had a machine enrolled as",
+    EventKind.PROOF_ENROLLED: "enrolled a machine as",
     EventKind.PROOF_REMOVED: "removed a proof from",
-    EventKind.ENROLMENT_MADE: "made an enrolment code for",
+    EventKind.ENROLMENT_MADE: "created an enrolment code for",
     EventKind.ENROLMENT_TAKEN_BACK: "took back an enrolment code of",
     EventKind.PROOF_ROTATED: "rotated the secret of",
     EventKind.ROLE_CREATED: "created the role",
@@ -32,7 +32,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.API_CREATED: "registered the API",
     EventKind.API_EDITED: "edited the API",
     EventKind.API_DELETED: "deleted the API",
-    EventKind.API_CREDENTIAL_CREATED: "made a credential of the API",
+    EventKind.API_CREDENTIAL_CREATED: "created a credential for the API",
     EventKind.API_CREDENTIAL_REVOKED: "revoked a credential of the API",
     EventKind.ISSUER_CREATED: "registered the trusted issuer",
     EventKind.ISSUER_EDITED: "edited the trusted issuer",
@@ -46,17 +46,17 @@ _DID: Mapping[EventKind, str] = {
     EventKind.DELEGATION_ENABLED: "enabled the trust delegation",
     EventKind.DELEGATION_REVOKED: "revoked the trust delegation",
     EventKind.KEY_CREATED: "prepared the signing key",
-    EventKind.KEY_ROTATED: "rotated to the signing key",
-    EventKind.KEY_GONE: "let go of the signing key",
+    EventKind.KEY_ROTATED: "activated the signing key",
+    EventKind.KEY_GONE: "removed the retired signing key",
     EventKind.KEY_REVOKED: "revoked the signing key",
-    EventKind.FEED_KEY_CREATED: "made a key of the revocation feed,",
-    EventKind.FEED_KEY_GONE: "let go of a key of the revocation feed,",
-    EventKind.SEAL_KEY_CREATED: "made the key that seals the audit trail,",
-    EventKind.SEAL_KEY_REPLACED: "replaced the key that seals the audit trail by",
-    EventKind.EVENTS_DROPPED: "dropped old events of the audit trail",
+    EventKind.FEED_KEY_CREATED: "created a key for the revocation feed,",
+    EventKind.FEED_KEY_GONE: "removed a retired key of the revocation feed,",
+    EventKind.SEAL_KEY_CREATED: "created the key that seals the audit log,",
+    EventKind.SEAL_KEY_REPLACED: "replaced the key that seals the audit log with",
+    EventKind.EVENTS_DROPPED: "deleted old events from the audit log",
     EventKind.COUNTS_REBUILT: "rebuilt the counts of tokens and uses",
     EventKind.AUTHORITY_RESTORED: "recorded that the database was restored from a backup",
-    EventKind.ADMIN_KEY_CREATED: "made the admin key",
+    EventKind.ADMIN_KEY_CREATED: "created the admin key",
     EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",
     EventKind.ADMINISTRATOR_INVITED: "invited",
     EventKind.ADMINISTRATOR_SET_UP: "set up",
@@ -64,7 +64,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_DISABLED: "disabled the administrator",
     EventKind.ADMINISTRATOR_ENABLED: "enabled the administrator",
     EventKind.ADMINISTRATOR_RESET: "reset the password of",
-    EventKind.LINK_MADE: "made a one-time link for",
+    EventKind.LINK_MADE: "created a one-time link for",
     EventKind.SESSION_ENDED: "ended a session of",
 }
 _NAMELESS: Mapping[str, str] = {
@@ -77,7 +77,7 @@ _NAMELESS: Mapping[str, str] = {
 _TO_THEMSELVES: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_SET_UP: "set up their account",
     EventKind.ADMINISTRATOR_CHANGED: "changed their own account",
-    EventKind.SESSION_ENDED: "ended a session of their own",
+    EventKind.SESSION_ENDED: "ended one of their own sessions",
 }
 
 _PLACES: Mapping[str, str] = {
@@ -100,7 +100,7 @@ def sentence(recorded: Recorded) -> str:
     if event.kind is EventKind.TOKEN_ISSUED:
         return f"Token issued to {_name(event)}"
     if event.kind is EventKind.TOKEN_REVOKED and event.principal is None:
-        return f"Token of {_name(event)} ended by whoever held it"
+        return f"Token of {_name(event)} revoked by its holder"
     if event.kind is EventKind.ADMIN_SIGN_IN:
         return f"{_who(event)} signed in"
     if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _TO_THEMSELVES:

@@ -41,7 +41,7 @@ async def create(visit: PageRequest) -> Response:
     try:
         role = Role.__members__.get(typed.text("role").upper())
         if role is None:
-            raise Invalid("role", "Choose one of the roles.")
+            raise Invalid("role", "Choose a role from the list.")
         life = timedelta(days=min(typed.number("days"), 100_000)) if typed.text("days") else None
         key, text = await visit.change(
             lambda tx, act: admin_keys.create(tx, act, name=typed.text("name"), role=role, life=life)
@@ -49,7 +49,9 @@ async def create(visit: PageRequest) -> Response:
     except (Invalid, Conflict) as failure:
         field = {"expires_in": "days"}
         if isinstance(failure, Invalid) and failure.field in field:
-            failure = Invalid(field[failure.field], "An admin key lives 1 to 3650 days.", "Leave it empty for no end.")
+            failure = Invalid(
+                field[failure.field], "An admin key can live 1 to 3650 days.", "Leave the field empty for no expiry."
+            )
         return await form(visit, failure)
     return visit.render("administrators/key.html", title="Admin key", key=key, text=text)
 

@@ -69,7 +69,7 @@ def _revocation(path: str, find: Callable[[Tx, Act, str], Whose]) -> Confirmatio
     return Confirmation(
         path=path,
         template="administrators/grants.html",
-        heading="Revoke all that {} delegated?",
+        heading="Revoke everything that {} delegated?",
         button="Revoke",
         least=Role.ADMIN,
         look=look,

@@ -40,7 +40,7 @@ async def invite(visit: PageRequest) -> Response:
     try:
         role = Role.__members__.get(typed.text("role").upper())
         if role is None:
-            raise Invalid("role", "Choose one of the roles.")
+            raise Invalid("role", "Choose a role from the list.")
         person, link = await visit.change(
             lambda tx, act: administrators.invite(
                 tx, act, email=typed.text("email"), name=typed.text("name"), role=role

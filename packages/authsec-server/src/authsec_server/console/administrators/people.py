@@ -93,7 +93,7 @@ async def edit(visit: PageRequest) -> Response:
             person = administrators.change_email(tx, act, reference, form.text("email"), revision=person.revision)
         role = Role.__members__.get(form.text("role").upper())
         if role is None:
-            raise Invalid("role", "Choose one of the roles.")
+            raise Invalid("role", "Choose a role from the list.")
         if role is person.role:
             return person
         return administrators.change_role(tx, act, reference, role, revision=person.revision)

@@ -160,4 +160,4 @@ def _kind(text: str) -> ApiKind:
     try:
         return ApiKind(text)
     except ValueError:
-        raise Invalid("kind", "This is no kind of API.", "Choose one of them.") from None
+        raise Invalid("kind", "This is not a kind of API.", "Choose API or MCP Server.") from None

@@ -36,7 +36,7 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
         *((_mcp(verifier, action),) if is_address else ()),
         Snippet(
             title="Any Python",
-            note="Without a framework: it returns who calls and what they may do, or raises.",
+            note="Without a framework: the call returns the caller and its actions, or raises an error.",
             code=(
                 "from authsec import TokenVerifier\n\n"
                 f"verifier = {verifier}\n"
@@ -46,8 +46,8 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
         ),
         Snippet(
             title="Any other language",
-            note="Any JWT library can check: RS256 only, the issuer, the audience and the expiry, with keys from here. "
-            "It cannot know of revocations: what it accepts counts until it expires.",
+            note="With any JWT library and these keys, verify the signature (RS256 only), the issuer, the audience and "
+            "the expiry. A JWT library does not check revocations: it accepts a revoked token until the token expires.",
             code=f"issuer    {issuer}\naudience  {api.identifier}\nkeys      {issuer}/.well-known/jwks.json",
         ),
     )
@@ -56,7 +56,7 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
 def _asgi(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="Starlette, any ASGI",
-        note="One line lets in only requests with a token for this API; each handler says what it needs.",
+        note="One line refuses requests without a token for this API. Each handler names the action that it requires.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.asgi import BearerAuth, identity_of\n\n"
@@ -71,7 +71,7 @@ def _asgi(verifier: str, action: str) -> Snippet:
 def _fastapi(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="FastAPI",
-        note="The same line; what each endpoint needs is also in the API's OpenAPI document.",
+        note="The same line. The API's OpenAPI document also shows the action that each endpoint requires.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.asgi import BearerAuth\n"
@@ -88,7 +88,7 @@ def _fastapi(verifier: str, action: str) -> Snippet:
 def _flask(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="Flask",
-        note="One line, and each view says what it needs.",
+        note="One line. Each view names the action that it requires.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.flask import identity_of, protect\n"
@@ -105,7 +105,7 @@ def _flask(verifier: str, action: str) -> Snippet:
 def _django(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="Django",
-        note="The first two lines are for the settings, the rest for a view.",
+        note="The first two lines belong in the settings, the others in a view.",
         code=(
             f'MIDDLEWARE.insert(0, "authsec.django.BearerAuth")\n'
             f'AUTHSEC = {{"verifier": {verifier}}}  # from authsec import TokenVerifier\n\n'
@@ -120,7 +120,7 @@ def _django(verifier: str, action: str) -> Snippet:
 def _mcp(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="MCP server",
-        note="The audience must be the server's address, with its path. In version 1 of mcp its class is FastMCP.",
+        note="The audience must be the server's address with its path. In mcp version 1, the class is named FastMCP.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.asgi import BearerAuth\n"

@@ -120,7 +120,7 @@ def _blank(platform: Platform) -> Rows:
 def _rows(form: Form, platform: Platform) -> Rows:
     keys, values = form.all(f"{platform}-key"), form.all(f"{platform}-value")
     if len(keys) != len(values):
-        raise Invalid("selectors", "The rows are incomplete.", "Send the form again.")
+        raise Invalid("selectors", "Some rows of the form are missing.", "Send the form again.")
     return tuple((key.strip(), value.strip()) for key, value in zip(keys, values, strict=True)) or _blank(platform)
 
 
@@ -142,7 +142,7 @@ class TypedClient:
     def at_field(self, problem: Invalid | Conflict) -> Invalid | Conflict:
         """Move the problem to its form field. A conflict of a slug that was made from the name belongs to `name`."""
         if isinstance(problem, Conflict) and problem.field == "slug" and not self.texts.get("slug"):
-            return Conflict(problem.message, "Give this one another name, or a slug of its own.", field="name")
+            return Conflict(problem.message, "Choose another name, or enter a slug.", field="name")
         return at_field(problem)
 
     def onboarding(self) -> Onboarding:
@@ -192,9 +192,9 @@ def parse_label_lines(text: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, joint, value = (part.strip() for part in line.partition("="))
         if not joint:
-            raise Invalid("labels", f"The line {line[:80]!r} is no label.", "Write name=value, one label a line.")
+            raise Invalid("labels", f"The line {line[:80]!r} is not a label.", "Write one name=value on each line.")
         if name in labels:
-            raise Invalid("labels", f"The label {name[:80]!r} is given twice.", "Give each label once.")
+            raise Invalid("labels", f"The label {name[:80]!r} appears twice.", "Enter each label once.")
         labels[name] = value
     return labels
 

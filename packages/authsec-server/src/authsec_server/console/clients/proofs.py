@@ -82,14 +82,14 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
                     "caution": removal_caution(client, each.proof, visit.act.now),
                 },
             )
-    raise NotFound(f"{client.name} holds no such proof.", "Look at the proofs that it holds now.")
+    raise NotFound(f"{client.name} does not have this proof.", "See the client's page for its current proofs.")
 
 
 REMOVE = Confirmation(
     path="/clients/{client}/proofs/{proof}/remove",
     template="clients/remove_proof.html",
     heading="Remove this proof?",
-    button="Remove the proof",
+    button="Remove proof",
     look=_look,
     change=once(lambda tx, act, visit: held_proofs.remove_proof(tx, act, visit.named("client"), visit.named("proof"))),
     after=redirect_to("/console/clients/{client}", done="proof_removed"),

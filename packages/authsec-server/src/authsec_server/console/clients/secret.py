@@ -18,10 +18,10 @@ from authsec_server.delegations import consequences
 from authsec_server.principal import Act
 
 OVERLAPS: Mapping[str, str] = {
-    "0": "end at once, with their tokens: somebody has seen one",
-    "3600": "count for 1 hour yet",
-    "86400": "count for 24 hours yet",
-    "604800": "count for 7 days yet",
+    "0": "stop working now, with their tokens (a secret was leaked)",
+    "3600": "work for 1 more hour",
+    "86400": "work for 24 more hours",
+    "604800": "work for 7 more days",
 }
 
 _DEFAULT = int(OVERLAP.total_seconds())
@@ -62,8 +62,8 @@ def _rotate(tx: Tx, act: Act, visit: PageRequest) -> Client:
 ROTATE = Confirmation(
     path="/clients/{client}/secret",
     template="clients/rotate_secret.html",
-    heading="Rotate the secret",
-    button="Rotate the secret",
+    heading="Rotate secret",
+    button="Rotate secret",
     danger=False,
     look=_look,
     change=once(_rotate),

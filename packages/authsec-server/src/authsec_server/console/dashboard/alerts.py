@@ -26,8 +26,8 @@ REPEATED = 10
 
 _ATTENTION = "/console/clients?status=enabled&attention="
 _WEAK = (
-    (Attention.SECRET, "with a secret", "Whoever reads a secret once has it until it is rotated."),
-    (Attention.ENROLLED, "on a laptop", "Somebody enrolled it for some hours."),
+    (Attention.SECRET, "with a secret", "Anybody who has read the secret can use it until it is rotated."),
+    (Attention.ENROLLED, "on a laptop", "An enrolled laptop can act as the agent for some hours."),
 )
 
 
@@ -59,9 +59,9 @@ def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     if sealing.so_far(tx, visit.act.principal, visit.act.now).is_overdue:
         yield Matter(
             tone="bad",
-            text="The audit trail is not sealed any further",
+            text="New events of the audit log are not sealed",
             path="/console/activity",
-            more="No server seals it, or its log is broken: authsec audit verify, on the server's machine, says which.",
+            more="No server is sealing, or the log is damaged. Run authsec audit verify on the server's machine.",
         )
 
 
@@ -71,10 +71,10 @@ def _outages(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence])
         if resting:
             yield Matter(
                 tone="bad",
-                text=f"{each.what}: {plural(resting, 'client')} that {'rests' if resting == 1 else 'rest'} on it "
-                f"{'gets' if resting == 1 else 'get'} 503{' where a pod has to be looked up' if each.some else ''}",
+                text=f"{each.what}: {plural(resting, 'client')} that {'depends' if resting == 1 else 'depend'} on it "
+                f"{'gets' if resting == 1 else 'get'} 503{' if a pod look-up is needed' if each.some else ''}",
                 path=f"/console/issuers/{each.trusted_issuer.slug}",
-                more=f"As this server sees it: {each.failure or 'the last ones are more than 24 hours old'}.",
+                more=f"This server reports: {each.failure or 'the last keys are more than 24 hours old'}.",
             )
 
 
@@ -85,7 +85,7 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
             tone="bad",
             text=f"{unattested} unattested {'agent' if unattested.number == 1 else 'agents'}",
             path=f"{_ATTENTION}unattested",
-            more="Anybody who knows the Client ID gets the tokens.",
+            more="Anybody who knows the Client ID can get tokens.",
         )
     unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
     if unable.number:
@@ -94,7 +94,7 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
             tone="warn",
             text=f"{unable} {'agent that cannot prove itself' if one else 'agents that cannot prove themselves'} yet",
             path=f"{_ATTENTION}cannot_prove",
-            more="An agent gets no token before it has a trusted issuer.",
+            more="Without a trusted issuer or a key pair, an agent gets no token.",
         )
 
 

@@ -92,7 +92,9 @@ def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[Standin
         found, more = delegations.live_for(
             tx, act, terms, known.identifier if known else audience, limit=IN_ITS_OWN_PICTURE
         )
-        name, path = (known.name, f"/console/apis/{known.slug}") if known else ("an audience that no API has", "")
+        name, path = (
+            (known.name, f"/console/apis/{known.slug}") if known else ("an audience without a registered API", "")
+        )
         return Focus(kind="API", name=name, path=path), found, more
     focus, filters = _around(tx, visit)
     found, following = delegations.page(tx, act, terms, filters, limit=IN_ITS_OWN_PICTURE)

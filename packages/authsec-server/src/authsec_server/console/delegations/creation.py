@@ -93,8 +93,8 @@ def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invali
         found = fault(tx, visit.act, draft, visit.console.terms)
         return found.problem if found and found.step is CONTEXT else None
     if draft.role:
-        message = "A role is chosen, and a new one is typed below."
-        return Invalid("role", message, "Take the choice back to use the new one, or empty the new one's fields.")
+        message = "You chose a role and also typed a new one below."
+        return Invalid("role", message, "Deselect the role to use the new one, or clear the fields of the new one.")
     return client_fault(tx, draft)
 
 
@@ -105,7 +105,7 @@ async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to:
     except (Invalid, Conflict) as failure:
         problem = at_fields(typed, failure, NEW_ROLE)
         if problem.field == f"{NEW_ROLE}slug":  # the one that the name makes: here it has no field of its own
-            problem = Invalid(f"{NEW_ROLE}name", problem.message, "Give it another name.")
+            problem = Invalid(f"{NEW_ROLE}name", problem.message, "Choose another name.")
         return await show_context(visit, draft, problem)
     return visit.redirect(replace(draft, role=role.slug, actions=(), whole=False).at(to), done="role_created")
 

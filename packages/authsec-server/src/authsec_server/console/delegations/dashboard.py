@@ -32,7 +32,7 @@ PAGE = 50
 SORTS = (
     (DelegationSort.NEWEST, "Newest first"),
     (DelegationSort.OLDEST, "Oldest first"),
-    (DelegationSort.ENDS, "What ends first"),
+    (DelegationSort.ENDS, "Ends first"),
 )
 UNUSED = "unused"
 """Asked for like a state: live for a month, and never used."""

@@ -23,7 +23,7 @@ from authsec_server.tokens.decision import Denied
 from authsec_server.tokens.preview import preview_delegation
 from authsec_server.tokens.revocation import revoked
 
-VERSION = "(the authority's version when the token is asked for)"
+VERSION = "(the authority version when the token is requested)"
 """Creating a delegation is a change of authority, so that the version of now is none that its tokens can have."""
 _LAST = "~"  # as an id: behind all that can be given, as NOT_YET is before them
 

@@ -136,7 +136,7 @@ def _several(form: Form, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.strip() for text in form.all(name) if text.strip()))
 
 
-NOT_YET = "(given when it is created)"
+NOT_YET = "(set when the delegation is created)"
 """Stands where the delegation's id will be."""
 
 
@@ -169,12 +169,14 @@ def client_fault(tx: Tx, draft: Draft) -> Invalid | None:
 
 def _growing(draft: Draft) -> Iterator[Proposal]:
     if not draft.role:
-        raise Invalid("role", "No role is chosen.", "Choose one, or make a new one here.")
+        raise Invalid("role", "No role is chosen.", "Choose a role, or create one here.")
     if not draft.client:
         raise _no_client()
     yield replace(draft.until(CONTEXT).proposal(), all_actions=True)
     if not draft.actions:
-        raise Invalid("actions", "No action is chosen: this would grant nothing.", "Choose at least one.")
+        raise Invalid(
+            "actions", "No action is chosen, so the delegation would grant nothing.", "Choose at least one action."
+        )
     yield draft.until(ACTIONS).proposal()
     yield draft.proposal()
 
@@ -194,21 +196,21 @@ def reworded(invalid: Invalid, terms: Terms) -> Invalid:
     if field == "max_duration":
         return Invalid(
             "amount",
-            f"Maximum Duration must be 1 minute to {duration(terms.max_token_lifetime)}.",
+            f"Maximum Duration must be from 1 minute to {duration(terms.max_token_lifetime)}.",
             invalid.remedy,
         )
     if field == "ends_at":
         return Invalid(
             "ends_at",
-            "The end must be a date and time that lies ahead, in UTC.",
-            "Such as 2027-01-31T18:00; or leave it empty: then it does not end by itself.",
+            "The end must be a future date and time in UTC.",
+            "For example 2027-01-31T18:00. Leave it empty for no end date.",
         )
     return Invalid(field, invalid.message, invalid.remedy)
 
 
 def _no_client() -> Invalid:
-    return Invalid("client", "No client is chosen.", "Choose the agent that is to have this authority.")
+    return Invalid("client", "No client is chosen.", "Choose the agent that gets this authority.")
 
 
 def _gone(noun: str) -> Invalid:
-    return Invalid(noun, f"There is no such {noun} (any more).", "Choose one of those offered.")
+    return Invalid(noun, f"This {noun} does not exist or was deleted.", f"Choose a {noun} from the list.")

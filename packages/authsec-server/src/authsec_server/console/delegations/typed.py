@@ -13,9 +13,9 @@ LONGEST_AMOUNT = 9  # digits
 def seconds(amount: str, unit: str) -> int:
     """Convert the typed duration to seconds. Raises `Invalid` for the amount or the unit."""
     if unit not in UNITS:
-        raise Invalid("amount", "The unit is none of those offered.", "Choose minutes, hours or days.")
+        raise Invalid("amount", "The unit is unknown.", "Choose minutes, hours or days.")
     if not (amount.isascii() and amount.isdigit() and len(amount) <= LONGEST_AMOUNT):
-        raise Invalid("amount", "Maximum Duration must be a whole number.", "1 Hour is a good beginning.")
+        raise Invalid("amount", "Maximum Duration must be a whole number.", "Start with 1 Hour.")
     return int(amount) * UNITS[unit]
 
 
@@ -38,7 +38,7 @@ def instant(text: str) -> datetime | None:
         typed = datetime.fromisoformat(text)
         return typed.replace(tzinfo=UTC) if typed.tzinfo is None else typed.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Invalid("ends_at", "This is no date and time.", "Such as 2027-01-31T18:00.") from None
+        raise Invalid("ends_at", "This is not a date and time.", "Enter one such as 2027-01-31T18:00.") from None
 
 
 def shown_instant(end: datetime | None) -> str:

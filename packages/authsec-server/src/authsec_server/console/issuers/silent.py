@@ -60,7 +60,7 @@ def _silence(console: Console, trusted_issuer: TrustedIssuer) -> TrustedIssuerSi
     except (KeysUnavailable, LookupUnavailable):  # changed a moment ago: nothing is known of it yet
         return None
     if keys.condition is Condition.DEAD or (keys.condition is Condition.NONE and keys.failure):
-        what = f"The keys of {trusted_issuer.name} cannot be had"
+        what = f"The keys of {trusted_issuer.name} are unavailable"
         return TrustedIssuerSilence(
             trusted_issuer=trusted_issuer, what=what, failure=keys.failure, failed_at=keys.failed_at
         )
@@ -68,7 +68,7 @@ def _silence(console: Console, trusted_issuer: TrustedIssuer) -> TrustedIssuerSi
         if state.failing:
             return TrustedIssuerSilence(
                 trusted_issuer=trusted_issuer,
-                what=f"{trusted_issuer.name} cannot be asked",
+                what=f"{trusted_issuer.name} does not answer look-ups",
                 failure=state.failure,
                 failed_at=state.failed_at,
                 some=lookup is Lookup.POD_LOOKUP,

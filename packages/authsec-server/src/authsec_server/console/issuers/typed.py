@@ -84,15 +84,15 @@ class TypedTrustedIssuer:
 
     def _keys(self) -> Mapping[str, Any]:
         if not self["given_keys"]:
-            raise Invalid("given_keys", "Keys are to be pasted, and there are none.", "Paste the JWK Set.")
+            raise Invalid("given_keys", "No keys were pasted.", "Paste the JWK Set.")
         if holds_private_key(self["given_keys"]):
-            raise Invalid("given_keys", f"This is a PRIVATE key, or holds one. {EXPOSED}", "Paste the public JWK Set.")
+            raise Invalid("given_keys", f"This contains a PRIVATE key. {EXPOSED}", "Paste the public JWK Set.")
         try:
             keys = strict_json.loads(self["given_keys"].encode(), max_bytes=MOST_KEYS)
         except strict_json.StrictJsonError as error:
             raise Invalid("given_keys", f"This is not JSON: {error}.", 'A JWK Set begins with {"keys": [') from None
         if not isinstance(keys, dict):
-            raise Invalid("given_keys", "This is no JWK Set.", 'A JWK Set begins with {"keys": [')
+            raise Invalid("given_keys", "This is not a JWK Set.", 'A JWK Set begins with {"keys": [')
         return keys
 
     def _claims(self) -> dict[str, str]:
@@ -100,6 +100,6 @@ class TypedTrustedIssuer:
         for line in filter(None, (line.strip() for line in self["claims"].split("\n"))):
             selector, equals, claim = (part.strip() for part in line.partition("="))
             if not (selector and equals and claim):
-                raise Invalid("claims", f"{line[:60]!r} is no line such as github:repository = repository.")
+                raise Invalid("claims", f"{line[:60]!r} is not a line such as github:repository = repository.")
             claims[selector] = claim
         return claims
