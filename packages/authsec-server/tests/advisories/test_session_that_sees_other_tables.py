@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import psycopg
@@ -135,9 +135,11 @@ def test_nothing_that_is_set_for_a_session_and_taken_back_changes_an_answer(plac
         place.run(*EVIL, *statements)
         server = place.opened()
         try:
-            during = place.said(server)
+            with suppress(Unavailable) if "trigger" in way else nullcontext():  # no server opens a session beside one
+                if place.said(server) != genuine:
+                    misled[way] = "other answers in the meantime"
             place.run(*TAKE_BACK)
-            if during != genuine or place.said(server) != genuine:
+            if place.said(server) != genuine:
                 misled[way] = "other answers"
         except Exception as error:  # noqa: BLE001 - a reader that fails for good is misled as well
             misled[way] = repr(error)

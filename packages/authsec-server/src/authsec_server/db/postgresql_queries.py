@@ -6,8 +6,8 @@ of `pg_constraint` since version 18. The column definitions include NOT NULL.
 
 from __future__ import annotations
 
-FIRST_UNPINNED = 12000  # PostgreSQL's FirstUnpinnedObjectId: lower ones are the same in every server of a version
-FIRST_NORMAL = 16384  # PostgreSQL's FirstNormalObjectId: lower ones are made by initdb, or by hand
+from authsec_server.db.foreign_code import FIRST_NORMAL, FIRST_UNPINNED
+
 _OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '->', '->>'"
 
 
@@ -217,15 +217,11 @@ WHERE s.oid >= {FIRST_UNPINNED} AND s.opcintype < {FIRST_NORMAL} AND (s.opcdefau
 
 OBJECTS_OF_PATH = (FUNCTIONS, OPERATORS, TYPES)
 
-# Of event triggers only those at sign-in can change what a session reads. Some providers have others of their own.
 CASTS = f"""
 SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype) AS name,
     concat_ws(' ', s.castcontext::text, s.castmethod::text) AS definition
 FROM pg_cast s WHERE s.oid >= {FIRST_UNPINNED} AND (
     {_no_member("pg_cast", "s.oid")} OR (s.castsource < {FIRST_NORMAL} AND s.casttarget < {FIRST_NORMAL}))
-UNION ALL
-SELECT format('event trigger %s', e.evtname), e.evtevent::text
-FROM pg_event_trigger e WHERE e.evtevent = 'login'
 """  # noqa: S608 - of constants
 
 # PostgreSQL's own comparisons and conversions, which a superuser can replace: the planner takes the body of an SQL

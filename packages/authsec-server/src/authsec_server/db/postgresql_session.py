@@ -16,6 +16,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
+from authsec_server.db.foreign_code import foreign_code
+
 SCHEMA: Final = "schema"  # the parameter of a database URL that names the schema
 OPTIONS: Final = {
     "timezone": "UTC",
@@ -67,6 +69,7 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> str:
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
+    _refuse_foreign_code(driver)
     own = _value(driver, "SELECT pg_catalog.current_schema()")  # a new database gets its tables there
     driver.execute("SET search_path = pg_catalog")
     _compare_settings(driver)
@@ -88,14 +91,21 @@ def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
     """Whether an idle session, and a new one as well, would use the database and schema that `pin` returned.
 
     The attack: while a session opens, a database or schema has the name of another one. Then each gets its own
-    name back.
+    name back. Nor may the database have code that runs in sessions by now (see `foreign_code`).
     """
     before, driver.autocommit = driver.autocommit, True
     try:
+        if next(foreign_code(driver, briefly=True), None):
+            return False  # opening another session says why
         homes = [schema] if schema else [row[0] for row in driver.execute(_HOMES)]
         return _value(driver, _WHERE) == where and (not homes or where.endswith(f".{homes[0]}"))
     finally:
         driver.autocommit = before
+
+
+def _refuse_foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> None:
+    if found := next(foreign_code(driver, briefly=briefly), None):
+        raise OtherSession(found.finding, found.remedy)
 
 
 def _home(driver: psycopg.Connection[Any]) -> str:
