@@ -34,12 +34,12 @@ WAYS = {
     "extended statistics on events": (
         "CREATE STATISTICS evil.planned ON (kind || evil.trap('x')) FROM public.events",
         "DROP STATISTICS evil.planned",
-        "The database has extended statistics, planned: PostgreSQL runs their expressions while it plans.",
+        "The extended statistics planned have an expression, which PostgreSQL runs while it plans.",
     ),
     "extended statistics on a catalog": (
         "CREATE STATISTICS evil.planned ON (relname::text || evil.trap('x')) FROM pg_catalog.pg_class",
         "DROP STATISTICS evil.planned",
-        "The database has extended statistics, planned",
+        "The extended statistics planned have an expression",
     ),
     "an event trigger": (
         "CREATE EVENT TRIGGER beside ON ddl_command_end EXECUTE FUNCTION evil.at_ddl()",
@@ -170,7 +170,7 @@ def test_a_session_that_is_open_ends_once_there_is_such_a_place(place: Place, mo
         place.run(*BEGIN, WAYS["extended statistics on events"][0])
         passed = postgresql_connection.monotonic() + postgresql_connection.HOME_SECONDS
         monkeypatch.setattr(postgresql_connection, "monotonic", lambda: passed)
-        with pytest.raises(Unavailable, match="The database has extended statistics"):
+        with pytest.raises(Unavailable, match="The extended statistics planned have an expression"):
             server.read(lambda tx: tx.version)
     finally:
         server.close()

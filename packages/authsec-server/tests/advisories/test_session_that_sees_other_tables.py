@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from audit_answers import LATER, SealedLog, answers, fill
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.db import Database, open_database, postgresql_connection
+from authsec_server.db import Database, Tx, open_database, postgresql_connection
 from authsec_server.failures import Fault, Unavailable
 from sqlalchemy import make_url
 from sqlalchemy.exc import ProgrammingError
@@ -223,6 +223,34 @@ def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions compare where they are again."""
     passed = postgresql_connection.monotonic() + postgresql_connection.HOME_SECONDS
     monkeypatch.setattr(postgresql_connection, "monotonic", lambda: passed)
+
+
+def test_a_search_path_that_code_of_others_sets_ends_with_its_transaction(place: Place) -> None:
+    server = place.opened()
+    place.run(*EVIL)
+    try:
+        genuine = server.read(lambda tx: _numbers(tx.connection))
+        server.append(
+            lambda tx: tx.connection.exec_driver_sql("SELECT set_config('search_path', 'evil, public', false)")
+        )
+        assert server.read(lambda tx: _numbers(tx.connection)) == genuine
+    finally:
+        server.close()
+        place.run("DROP SCHEMA evil CASCADE")
+
+
+def test_a_session_with_temporary_tables_is_closed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def has_temporary_tables(tx: Tx) -> bool:
+        return bool(tx.connection.exec_driver_sql("SELECT pg_my_temp_schema() <> 0").scalar())
+
+    server = place.opened()
+    try:
+        server.append(lambda tx: tx.connection.exec_driver_sql("CREATE TEMP VIEW events AS TABLE public.events"))
+        assert server.read(has_temporary_tables)
+        later(monkeypatch)
+        assert not server.read(has_temporary_tables)
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("kind", ["VIEW", "TABLE"])

@@ -18,8 +18,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import generators
 
-FIRST_UNPINNED: Final = 12000  # PostgreSQL's FirstUnpinnedObjectId: lower ones are the same in all servers of a version
-FIRST_NORMAL: Final = 16384  # PostgreSQL's FirstNormalObjectId: lower ones are made by initdb, or by hand
+from authsec_server.db.postgresql_queries import FIRST_UNPINNED
+
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 _NO_VALUE: Final = 0xFFFFFFFF
@@ -87,8 +87,8 @@ def _is_catalog(field: bytes | None) -> bool:
 
 def _statistics(row: _Fields) -> ForeignCode:
     return ForeignCode(
-        f"The database has extended statistics, {_name(row[0])}: PostgreSQL runs their expressions while it plans.",
-        "Run DROP STATISTICS for each row of pg_statistic_ext, also if an operator made them on purpose.",
+        f"The extended statistics {_name(row[0])} have an expression, which PostgreSQL runs while it plans.",
+        "Run DROP STATISTICS, also if an operator made them on purpose. Statistics of plain columns may stay.",
     )
 
 
@@ -113,8 +113,8 @@ def _name(field: bytes | None) -> str:
     return (field or b"").decode("utf-8", "backslashreplace")
 
 
-_WHOLE: Final = (  # one row is enough, so no function of a type can hide it
-    _Check("pg_statistic_ext", "stxname", lambda _: True, _statistics),
+_IN_ANY_PLACE: Final = (
+    _Check("pg_statistic_ext", "stxname, stxexprs", lambda row: row[1] is not None, _statistics),
     _Check("pg_event_trigger", "evtname", lambda _: True, _event_trigger),
 )
 _ON_CATALOGS: Final = (
@@ -150,7 +150,7 @@ def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> I
                 "Find who changed it, and restore a backup.",
             )
             return
-    for check in _WHOLE if briefly else (*_WHOLE, *_ON_CATALOGS):
+    for check in _IN_ANY_PLACE if briefly else (*_IN_ANY_PLACE, *_ON_CATALOGS):
         try:
             rows = [_fields(row) for row in copied_rows(driver, check.catalog, check.columns)]
         except psycopg.errors.InsufficientPrivilege:

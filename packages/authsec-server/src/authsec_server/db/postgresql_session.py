@@ -37,11 +37,14 @@ EXPECTED: Final = {
 }
 _AS_CONNECTED: Final = "SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; RESET ALL"
 _HOMES: Final = """
-SELECT n.nspname::text FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND 3 = (SELECT count(*) FROM pg_class c
-    WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+SELECT n.nspname::text FROM pg_namespace n WHERE 3 = (SELECT count(*) FROM pg_class c
+    WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND c.relname IN ('alembic_version', 'authority', 'events')) ORDER BY 1
 """
-_WHERE: Final = "SELECT pg_catalog.current_database() || '.' || pg_catalog.current_schema()"
+_WHERE: Final = """
+SELECT CASE WHEN pg_catalog.pg_my_temp_schema() <> 0 THEN 'temporary tables of ' ELSE '' END
+    || pg_catalog.current_database() || '.' || pg_catalog.current_schema()
+"""
 
 
 class OtherSession(psycopg.OperationalError):
@@ -62,10 +65,10 @@ def with_schema_apart(url: URL) -> tuple[URL, str]:
     return url.difference_update_query([SCHEMA]), named if isinstance(named, str) else named[-1]
 
 
-def pin(driver: psycopg.Connection[Any], schema: str) -> str:
+def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
     """Pin a session that was just opened to `schema`; if `schema` is empty, to the schema with AuthSec's tables.
 
-    Return the names of the database and the schema, in the form that `is_pinned` compares. Raises `OtherSession`.
+    Return the schema, and the place that `is_pinned` compares. Raises `OtherSession`.
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
@@ -74,8 +77,7 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> str:
     driver.execute("SET search_path = pg_catalog")
     _compare_settings(driver)
     schema = schema or _home(driver) or own or "public"
-    # Temporary tables come last: unless the path names them, they come first.
-    driver.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
+    _set_path(driver, schema)
     path = _value(driver, "SELECT pg_catalog.current_schemas(true)")
     if path[:2] != ["pg_catalog", schema]:
         raise OtherSession(
@@ -84,14 +86,32 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> str:
         )
     where: str = _value(driver, _WHERE)
     driver.autocommit = before
-    return where
+    return schema, where
+
+
+def lead_back(driver: psycopg.Connection[Any], schema: str) -> None:
+    """Set the search path of an idle session to the schema of its `pin` again, without a statement to plan.
+
+    The attack: a function that ran in an earlier transaction has set another path.
+    """
+    before, driver.autocommit = driver.autocommit, True
+    try:
+        _set_path(driver, schema)
+    finally:
+        driver.autocommit = before
+
+
+def _set_path(driver: psycopg.Connection[Any], schema: str) -> None:
+    # Temporary tables come last: unless the path names them, they come first.
+    driver.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
 
 
 def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
     """Whether an idle session, and a new one as well, would use the database and schema that `pin` returned.
 
     The attack: while a session opens, a database or schema has the name of another one. Then each gets its own
-    name back. Nor may the database have code that runs in sessions by now (see `foreign_code`).
+    name back. The session may have no temporary tables, and the database no code that runs in sessions (see
+    `foreign_code`).
     """
     before, driver.autocommit = driver.autocommit, True
     try:

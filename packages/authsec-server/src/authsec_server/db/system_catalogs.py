@@ -22,9 +22,10 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.foreign_code import FIRST_NORMAL, FIRST_UNPINNED, copied_rows, foreign_code
+from authsec_server.db.foreign_code import copied_rows, foreign_code
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import driver_of
+from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 
 MOST_NAMES: Final = 3  # rows that a finding names
 _LISTING: Final = "postgresql-{version}-system.json"
