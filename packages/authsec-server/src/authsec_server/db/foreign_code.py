@@ -10,8 +10,9 @@ description of a statement that is never executed has the oid of each catalog, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from struct import unpack_from
 from typing import Any, Final
 
@@ -51,11 +52,6 @@ _OIDS: Final = {
     "pg_trigger": ("oid", 2620),
     "pg_type": ("oid", 1247),
 }
-_NEVER_EXECUTED: Final = (
-    f"SELECT {', '.join(f'{name}.{column}' for name, (column, _) in _OIDS.items())}"  # noqa: S608 - of constants
-    f" FROM {', '.join(f'pg_catalog.{name}' for name in _OIDS)}"
-).encode()
-
 _Fields = Sequence[bytes | None]
 
 
@@ -68,7 +64,7 @@ class ForeignCode:
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
+class _Place:
     """A catalog: the columns to read, and whether a row with these columns is a place for code of others."""
 
     catalog: str
@@ -114,21 +110,21 @@ def _name(field: bytes | None) -> str:
 
 
 _IN_ANY_PLACE: Final = (
-    _Check("pg_statistic_ext", "stxname, stxexprs", lambda row: row[1] is not None, _statistics),
-    _Check("pg_event_trigger", "evtname", lambda _: True, _event_trigger),
+    _Place("pg_statistic_ext", "stxname, stxexprs", lambda row: row[1] is not None, _statistics),
+    _Place("pg_event_trigger", "evtname", lambda _: True, _event_trigger),
 )
 _ON_CATALOGS: Final = (
-    _Check(
+    _Place(
         "pg_index",
         "indrelid, indexrelid, indexprs, indpred",
         lambda row: _is_catalog(row[0]) and (not _is_catalog(row[1]) or (row[2], row[3]) != (None, None)),
         _on_catalog("an index"),
     ),
-    _Check("pg_attrdef", "adrelid", lambda row: _is_catalog(row[0]), _on_catalog("a default")),
-    _Check("pg_rewrite", "ev_class", lambda row: _is_catalog(row[0]), _on_catalog("a rule")),
-    _Check("pg_inherits", "inhparent", lambda row: _is_catalog(row[0]), _on_catalog("a child table")),
-    _Check("pg_trigger", "tgrelid", lambda row: _is_catalog(row[0]), _on_catalog("a trigger")),
-    _Check(
+    _Place("pg_attrdef", "adrelid", lambda row: _is_catalog(row[0]), _on_catalog("a default")),
+    _Place("pg_rewrite", "ev_class", lambda row: _is_catalog(row[0]), _on_catalog("a rule")),
+    _Place("pg_inherits", "inhparent", lambda row: _is_catalog(row[0]), _on_catalog("a child table")),
+    _Place("pg_trigger", "tgrelid", lambda row: _is_catalog(row[0]), _on_catalog("a trigger")),
+    _Place(
         "pg_constraint",
         "conrelid, contype",
         lambda row: _is_catalog(row[0]) and row[1] not in _HARMLESS,
@@ -143,14 +139,11 @@ def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> I
     `briefly` leaves out the places on PostgreSQL's own catalogs. After an error about a missing right, the caller's
     transaction can only be rolled back.
     """
-    for name, oid in catalog_oids(driver).items():
-        if oid != _OIDS[name][1]:
-            yield ForeignCode(
-                f"PostgreSQL's own catalog {name} was replaced: the table of this name has the oid {oid}.",
-                "Find who changed it, and restore a backup.",
-            )
-            return
-    for check in _IN_ANY_PLACE if briefly else (*_IN_ANY_PLACE, *_ON_CATALOGS):
+    checks = _IN_ANY_PLACE if briefly else (*_IN_ANY_PLACE, *_ON_CATALOGS)
+    if replaced := next(replaced_catalogs(driver, tuple(check.catalog for check in checks)), None):
+        yield replaced
+        return
+    for check in checks:
         try:
             rows = [_fields(row) for row in copied_rows(driver, check.catalog, check.columns)]
         except psycopg.errors.InsufficientPrivilege:
@@ -162,11 +155,22 @@ def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> I
         yield from (check.describe(row) for row in rows if check.is_foreign(row))
 
 
-def catalog_oids(driver: psycopg.Connection[Any]) -> Mapping[str, int]:
-    """Return the oid of the table that each name of a catalog leads to, without planning a statement."""
-    driver.wait(_described(driver, driver.pgconn.send_prepare, b"", _NEVER_EXECUTED))
+def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = tuple(_OIDS)) -> Iterator[ForeignCode]:
+    """Find each of these catalogs whose name leads to another table, without planning a statement."""
+    driver.wait(_described(driver, driver.pgconn.send_prepare, b"", _never_executed(names)))
     described = driver.wait(_described(driver, driver.pgconn.send_describe_prepared, b""))
-    return {name: described.ftable(column) for column, name in enumerate(_OIDS)}
+    for column, name in enumerate(names):
+        if (oid := described.ftable(column)) != _OIDS[name][1]:
+            yield ForeignCode(
+                f"PostgreSQL's own catalog {name} was replaced: the table of this name has the oid {oid}.",
+                "Find who changed it, and restore a backup.",
+            )
+
+
+@cache
+def _never_executed(names: tuple[str, ...]) -> bytes:
+    columns = ", ".join(f"{name}.{_OIDS[name][0]}" for name in names)
+    return f"SELECT {columns} FROM {', '.join(f'pg_catalog.{name}' for name in names)}".encode()  # noqa: S608 - of constants
 
 
 def _described(driver: psycopg.Connection[Any], send: Callable[..., None], *arguments: bytes) -> Any:

@@ -10,6 +10,7 @@ So both programs pin their sessions. Options of the connection override settings
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import psycopg
@@ -102,8 +103,13 @@ def lead_back(driver: psycopg.Connection[Any], schema: str) -> None:
 
 
 def _set_path(driver: psycopg.Connection[Any], schema: str) -> None:
-    # Temporary tables come last: unless the path names them, they come first.
-    driver.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
+    driver.execute(_path_statement(schema))
+
+
+@cache
+def _path_statement(schema: str) -> bytes:
+    quoted = schema.replace('"', '""')
+    return f'SET search_path = "{quoted}", pg_temp'.encode()  # unless the path names temporary tables, they come first
 
 
 def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
@@ -133,7 +139,7 @@ def _home(driver: psycopg.Connection[Any]) -> str:
     if len(homes) > 1:
         raise OtherSession(
             f"Several schemas of the database have AuthSec's tables: {', '.join(homes)}.",
-            f"Name the right one in the database URL, as in postgresql://…?{SCHEMA}={homes[0]}.",
+            f"Find who made the others. Name the right one in the database URL: postgresql://…?{SCHEMA}=NAME.",
         )
     return homes[0] if homes else ""
 

@@ -22,7 +22,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.foreign_code import copied_rows, foreign_code
+from authsec_server.db.foreign_code import copied_rows, foreign_code, replaced_catalogs
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import driver_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
@@ -156,7 +156,8 @@ class CatalogComparison:
 def compare_system_catalogs(connection: Connection) -> CatalogComparison:
     """Compare the catalogs with the package's digests for the same version. PostgreSQL only."""
     savepoint = connection.begin_nested()
-    foreign = tuple(each.finding for each in foreign_code(driver_of(connection)))
+    driver = driver_of(connection)
+    foreign = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
     savepoint.rollback()
     version = major_version(connection)
     expected = _reference(version)
