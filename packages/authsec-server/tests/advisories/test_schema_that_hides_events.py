@@ -333,11 +333,6 @@ NAMED = {
         "The type timestamp with time zone is not the one that AuthSec makes: timestamptz_in timestamptz_out"
         " timestamptz_recv byteasend",
     ),
-    "an event trigger": (
-        "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$",
-        "CREATE EVENT TRIGGER more ON login EXECUTE FUNCTION f()",
-        "The event trigger more is not one",
-    ),
     "a search path of a role": (
         "CREATE SCHEMA evil",
         "CREATE TABLE evil.events (id int)",

@@ -6,6 +6,7 @@ writes to the file takes an index out of its schema, changes a row, and puts the
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -77,3 +78,54 @@ def test_an_entry_that_leads_to_another_row_is_found(
         report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
     assert 4 in {each.id for each in shown}, "the attack works: the list has an event of somebody else"
     assert f"The database file is damaged: {finding.format(index)}." in report.findings
+
+
+def store_fractions(url: str, table: str, column: str) -> None:
+    """Let the entries of the table's key have fractions, where its rows have integers."""
+    key = f"sqlite_autoindex_{table}_1"
+    with closing(sqlite3.connect(Path(url.removeprefix("sqlite:///")), isolation_level=None)) as connection:
+        execute = connection.execute
+        execute(WRITABLE)
+        ((genuine,),) = execute("SELECT sql FROM sqlite_master WHERE name = ?", [table]).fetchall()
+        ((root, number),) = execute("SELECT rootpage, rowid FROM sqlite_master WHERE name = ?", [key]).fetchall()
+        loose = re.sub(rf"\b{column} (BIGINT|INTEGER)", f"{column} BLOB", genuine)
+        keyless = re.sub(rf",\s*CONSTRAINT \w+ (PRIMARY KEY|UNIQUE) \({column}[\w, ]*\)", "", loose)
+        assert genuine != loose != keyless
+
+        def become(definition: str) -> None:
+            execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", [definition, table])
+
+        become(loose)
+        execute("PRAGMA writable_schema = reset")
+        execute(f"UPDATE {table} SET {column} = CAST({column} AS REAL)")
+        execute(WRITABLE)
+        become(keyless)
+        execute("DELETE FROM sqlite_master WHERE name = ?", [key])
+        execute("PRAGMA writable_schema = reset")
+        execute(f"UPDATE {table} SET {column} = CAST({column} AS INTEGER)")
+        execute(WRITABLE)
+        become(genuine)
+        execute(
+            "INSERT INTO sqlite_master (rowid, type, name, tbl_name, rootpage) VALUES (?, 'index', ?, ?, ?)",
+            [number, key, table, root],
+        )
+        execute("PRAGMA writable_schema = reset")
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("revocations", "sequence"), ("sealed_events", "event_id"), ("checkpoints", "size")]
+)
+def test_an_entry_with_a_fraction_in_place_of_an_integer_is_found(
+    log: SealedLog, database_url: str, table: str, column: str
+) -> None:
+    store_fractions(database_url, table, column)
+    with closing(sqlite3.connect(Path(database_url.removeprefix("sqlite:///")))) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        shown = connection.execute(f"SELECT typeof({column}) FROM {table} ORDER BY {column}").fetchone()
+        assert shown == ("real",), "the attack works: a reader gets another number"
+    with closing(open_database(database_url)) as database:
+        report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
+    assert (
+        f"The index sqlite_autoindex_{table}_1 is damaged: it has a number in another form than its table."
+        in report.findings
+    )

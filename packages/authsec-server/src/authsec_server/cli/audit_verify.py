@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,8 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.app import Runtime
 from authsec_server.audit.sealing import exporting, verifying
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
+from authsec_server.audit.sealing.database_check import damage
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli.audit_files import (
     Exported,
@@ -156,14 +158,18 @@ def verify_database(
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
     url, kept = caller.reach.settings.database_url, KeptCheckpoints()
+
+    def read_kept(reached: Keys) -> Sequence[Checkpoint]:
+        nonlocal kept
+        kept = read_checkpoints(checkpoint_files, reached)
+        return kept.checkpoints
+
     with _opened(url) as database, readable():
         try:
-            reached = database.check(partial(verifying.keys_of, keys=known))
-            kept = read_checkpoints(checkpoint_files, reached)
             check = partial(
                 verifying.verify,
                 keys=known,
-                kept=kept.checkpoints,
+                kept=read_kept,
                 given=[read_given(path) for path in with_files],
                 ends=ends,
                 now=Runtime().now(),
@@ -185,7 +191,7 @@ def _damaged(url: str) -> Report | None:
     """
     found: list[Report | None] = []
     with closing(open_database(url)) as database, suppress(Unavailable, DatabaseError):  # even the end may fail
-        database.check(lambda tx: found.append(verifying.damage(tx)))
+        database.check(lambda tx: found.append(damage(tx)))
     return found[0] if found else None
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from authsec_server.db import postgresql_catalog
 from authsec_server.db.migrate import newest_revision, revision_of
-from authsec_server.db.postgresql_catalog import MONTH, SCHEMA, Listing, SchemaObject
+from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, Listing, SchemaObject
 
 OBJECTS = "objects"
 LONGEST = 300  # characters of a definition in a finding
@@ -30,14 +30,17 @@ _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
 
 
 def schema_findings(connection: Connection) -> list[str]:
-    """Return a sentence for each object that is missing, unexpected or different from the migrations' schema."""
+    """Return a sentence for each object that is missing, unexpected or different from the migrations' schema.
+
+    No table of AuthSec is read before its objects are listed: the planner runs functions of an index's condition.
+    """
+    found = listing_of(connection)
     revision = revision_of(connection) or "none"
     if revision != newest_revision():
         return [
             f"The schema is of version {revision}, and this program can check version {newest_revision()} only:"
             " start the server on this database first, or verify with the program of that version."
         ]
-    found = listing_of(connection)
     reference = reference_listing(connection.dialect.name)
     findings = [*found.findings, *_differences(found.objects, reference[OBJECTS])]
     for partition, objects in sorted(found.months.items()):
@@ -85,7 +88,7 @@ def conditions_of_indexes() -> frozenset[str]:
     """Return the conditions of the partial indexes that the migrations make on PostgreSQL."""
     objects = reference_listing("postgresql")[OBJECTS]
     return frozenset(
-        definition.partition(" WHERE ")[2]
+        definition.partition(" WHERE ")[2].partition(CALLING)[0]
         for name, definition in objects.items()
         if name.startswith("index ") and " WHERE " in definition
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError, DBAPIError
@@ -26,6 +26,9 @@ from authsec_server.db.postgresql_catalog import (
     skipped_sentences,
     sqlstate,
 )
+
+if TYPE_CHECKING:
+    from authsec_server.db.system_catalogs import CatalogComparison
 
 MOST = 100  # findings of one check
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"}
@@ -49,18 +52,26 @@ class Integrity:
     skipped: tuple[str, ...] = ()
 
 
-def integrity(connection: Connection, *, deep: bool = False) -> Integrity:
+def integrity(connection: Connection, *, deep: bool = False, catalogs: CatalogComparison | None = None) -> Integrity:
     """Run the database's own check of its tables and indexes, in the caller's transaction.
 
-    On PostgreSQL, the check first compares the system catalogs, because every other check depends on them. With
-    `deep`, the check also follows each path through an index; meanwhile, no transaction can write to the table.
+    On PostgreSQL, the check first compares the system catalogs, because every other check depends on them. A caller
+    that has compared them gives the result as `catalogs`. With `deep`, the check also follows each path through an
+    index; meanwhile, no transaction can write to the table.
 
     The check reads the whole database, so the caller must allow long statements. Raises the driver's errors when
     the database is unreachable or busy.
     """
     if connection.dialect.name == "postgresql":
-        return _of_postgresql(connection, deep=deep)
+        return _of_postgresql(connection, catalogs or compare_catalogs(connection), deep=deep)
     return Integrity(findings=tuple(_of_sqlite(connection)))
+
+
+def compare_catalogs(connection: Connection) -> CatalogComparison:
+    """Compare PostgreSQL's own catalogs with those of a fresh server. No table of AuthSec is read."""
+    from authsec_server.db.system_catalogs import compare_system_catalogs  # servers on SQLite do without the driver
+
+    return compare_system_catalogs(connection)
 
 
 def _of_sqlite(connection: Connection) -> Iterator[str]:
@@ -74,12 +85,41 @@ def _of_sqlite(connection: Connection) -> Iterator[str]:
     for row in rows:
         if row != "ok":
             yield f"The database file is damaged: {' '.join(str(row).split())}."
+    if rows == ["ok"]:
+        yield from _fractions_in_indexes(connection)
 
 
-def _of_postgresql(connection: Connection, *, deep: bool) -> Integrity:
-    from authsec_server.db.system_catalogs import compare_system_catalogs
+def _fractions_in_indexes(connection: Connection) -> Iterator[str]:
+    """Find index entries that have 5.0 where the row has 5: SQLite's check takes both for equal, and readers do not.
 
-    catalogs = compare_system_catalogs(connection)
+    No column of AuthSec has fractions. A partial index has no other column of numbers than the row's own, which
+    SQLite never reads from the index.
+    """
+    named = connection.exec_driver_sql(
+        "SELECT m.name, l.name FROM sqlite_master m JOIN pragma_index_list(m.name) l"
+        " WHERE m.type = 'table' AND NOT l.partial AND EXISTS (SELECT 1 FROM pragma_index_xinfo(l.name) WHERE cid = -1)"
+    ).all()
+    for table, index in named:
+        columns = connection.exec_driver_sql(
+            "SELECT i.name FROM pragma_index_info(?) i JOIN pragma_table_xinfo(?) c ON c.cid = i.cid"
+            " WHERE NOT (c.type LIKE '%CHAR%' OR c.type LIKE '%TEXT%' OR c.type LIKE '%BLOB%')",
+            (index, table),
+        ).scalars()
+        fractions = " OR ".join(f"typeof({_quoted(column)}) = 'real'" for column in columns)
+        if (
+            fractions
+            and connection.exec_driver_sql(
+                f"SELECT EXISTS (SELECT 1 FROM {_quoted(table)} INDEXED BY {_quoted(index)} WHERE {fractions})"  # noqa: S608 - quoted names
+            ).scalar()
+        ):
+            yield f"The index {index} is damaged: it has a number in another form than its table."
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _of_postgresql(connection: Connection, catalogs: CatalogComparison, *, deep: bool) -> Integrity:
     not_compared = (catalogs.not_compared,) if catalogs.not_compared else ()
     savepoint = connection.begin_nested()
     try:
@@ -142,9 +182,9 @@ def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Ski
         try:
             there = connection.execute(text(statement)).scalars().all()
         except DBAPIError as error:
+            savepoint.rollback()
             if sqlstate(error) != NO_RIGHT:
                 raise
-            savepoint.rollback()
             unread.append(Skipped(row.relname, reason_of(error)))
             continue
         savepoint.commit()

@@ -63,7 +63,6 @@ class PostgreSQL(Database):
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
-            pool_pre_ping=True,
             pool_recycle=SESSION_SECONDS,
             hide_parameters=True,  # values never reach an exception text
             connect_args={"options": session_options(), **connect_arguments(address)},

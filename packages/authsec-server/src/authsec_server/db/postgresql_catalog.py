@@ -14,9 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from authsec_server.db.postgresql_queries import (
     DATABASE_WIDE,
     FIRST_OF_PATH,
+    FIRST_UNPINNED,
     HOME,
     LACKED_FUNCTIONS,
     LACKED_TABLES,
+    NAMES_OF_OIDS,
     OBJECTS_OF_PATH,
     OBJECTS_OF_SCHEMA,
     ROLE_SETTINGS,
@@ -24,10 +26,15 @@ from authsec_server.db.postgresql_queries import (
 )
 
 MONTH = "YYYY_MM"
+CALLING = ", calling "  # in definitions, before the names that a stored expression does not show
 SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a company chooses its name
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
 _CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
 _MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
+_FUNCTION = re.compile(r":(?:func|opfunc|hashfunc|negfunc|aggfno|winfno)id ([1-9][0-9]*)")
+_OPERATOR = re.compile(r":opno ([1-9][0-9]*)")
+_OPERATORS = re.compile(r":opnos \(o ([0-9 ]+)\)")
+_TYPE = re.compile(r":\w*type(?:id)? ([1-9][0-9]*)")
 _OF_ITS_MONTH = "for the month of its name"
 # Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it; nor are hash and
 # sort functions of types, which are easily bent.
@@ -94,12 +101,32 @@ def month_of(partition: str) -> str:
 def home(connection: Connection) -> tuple[int, str] | None:
     """Return the oid and name of the schema with AuthSec's tables, or with most of them.
 
-    The search covers the schemas of this session's search path.
+    The schema to which the session is pinned comes first, then those of its search path.
     """
-    path = list(connection.execute(text("SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))")).scalars())
-    with careful(connection):
-        found = connection.execute(text(HOME), {"path": path}).one_or_none()
-    return None if found is None else (found[0], found[1])
+    for path in ([_pinned(connection)], _path(connection)):
+        with careful(connection):
+            found = connection.execute(text(HOME), {"path": path}).one_or_none()
+        if found:
+            return found[0], found[1]
+    return None
+
+
+def _path(connection: Connection) -> list[str]:
+    return list(connection.execute(text("SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))")).scalars())
+
+
+def _pinned(connection: Connection) -> str:
+    from authsec_server.db.postgresql_connection import driver_of  # servers on SQLite do without the driver
+
+    return driver_of(connection).schema
+
+
+def led_away(connection: Connection) -> str:
+    """Return a finding if the session is no longer where it was pinned, else an empty text."""
+    pinned, path = _pinned(connection), _path(connection)
+    if not pinned or path == ["pg_catalog", pinned]:
+        return ""
+    return f"The search path of this session became {', '.join(path)} while the tables were read."
 
 
 def listing(connection: Connection) -> Listing:
@@ -107,7 +134,7 @@ def listing(connection: Connection) -> Listing:
     ours = home(connection)
     if ours is None:
         return Listing(findings=["The table events is missing."])
-    path = list(connection.execute(text("SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))")).scalars())
+    path = _path(connection)
     with careful(connection):
         paths = [("This session", path), *_paths_of_roles(connection, ours[0])]
         findings = [each for who, names in paths for each in _path_findings(connection, who, names, ours)]
@@ -131,10 +158,11 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
     rows: list[Any] = []
     for query in OBJECTS_OF_SCHEMA:
         rows += connection.execute(text(query), {"ours": ours[0]}).all()
-    months = _months(rows, ours[1])
-    for row in rows:
+    months, called = _months(rows, ours[1]), _called(connection, [row.tree or "" for row in rows])
+    for row, names in zip(rows, called, strict=True):
         monthly = months.get(row.owner)
-        name, definition = row.name, as_created(_unqualified(row.definition or "", ours[1]))
+        calling = f"{CALLING}{', '.join(names)}" if names else ""
+        name, definition = row.name, as_created(_unqualified(f"{row.definition or ''}{calling}", ours[1]))
         if monthly is None:
             found.objects.append(SchemaObject(name, definition))
             continue
@@ -150,6 +178,27 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
                 SchemaObject(_unqualified(row.name, ours[1]), _unqualified(row.definition or "", ours[1]))
             )
     return found
+
+
+def _called(connection: Connection, trees: Sequence[str]) -> list[list[str]]:
+    """Return the names of the functions, operators and foreign types in each stored expression, sorted.
+
+    The attack: another function in place of the one that the expression's text names.
+    """
+    keys = [sorted(_oids(tree)) for tree in trees]
+    oids: dict[str, list[int]] = {kind: [] for kind in ("function", "operator", "type")}
+    for kind, oid in {key for each in keys for key in each}:
+        oids[kind].append(oid)
+    rows = connection.execute(text(NAMES_OF_OIDS), {f"{kind}s": numbers for kind, numbers in oids.items()})
+    names = {row.key: row.name for row in rows}
+    return [sorted(f"{kind} {names[f'{kind} {oid}']}" for kind, oid in each) for each in keys]
+
+
+def _oids(tree: str) -> Iterator[tuple[str, int]]:
+    yield from (("function", int(oid)) for oid in _FUNCTION.findall(tree))
+    yield from (("operator", int(oid)) for oid in _OPERATOR.findall(tree))
+    yield from (("operator", int(oid)) for oids in _OPERATORS.findall(tree) for oid in oids.split())
+    yield from (("type", int(oid)) for oid in _TYPE.findall(tree) if int(oid) >= FIRST_UNPINNED)
 
 
 def _months(rows: Sequence[Any], schema: str) -> dict[str, str]:

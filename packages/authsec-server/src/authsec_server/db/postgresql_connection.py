@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import URL, Connection, Engine, event, text
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 
 from authsec_server.db.database import Access
-from authsec_server.db.postgresql_session import OPTIONS, is_pinned, pin
+from authsec_server.db.postgresql_session import OPTIONS, is_pinned, lead_back, pin
 from authsec_server.failures import Fault, Unavailable
 
 PING_SECONDS: Final = 2.0  # for a connection out of the pool to say that it is alive
@@ -97,6 +97,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     seconds = PING_SECONDS
+    schema = ""  # to which it is pinned
     where = ""  # its database and schema
     look_at = 0.0  # when they are compared again, monotonic
     is_silent: Callable[[], bool] = staticmethod(lambda: False)
@@ -147,7 +148,8 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
         connection.is_silent = is_silent
         try:
             if schema is not None:
-                connection.where, connection.look_at = pin(connection, schema), monotonic() + HOME_SECONDS
+                connection.schema, connection.where = pin(connection, schema)
+                connection.look_at = monotonic() + HOME_SECONDS
         except BaseException:
             connection.close()
             raise
@@ -155,7 +157,13 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
 
     @event.listens_for(engine, "checkout")
     def _look(driver: Any, _record: Any, _proxy: Any) -> None:
-        if schema is not None and monotonic() >= driver.look_at:
+        if schema is None:
+            return
+        try:
+            lead_back(driver, driver.schema)  # which also shows whether the session is alive
+        except psycopg.Error as error:
+            raise InvalidatePoolError("the session was lost") from error
+        if monotonic() >= driver.look_at:
             driver.look_at = monotonic() + HOME_SECONDS
             try:
                 pinned = is_pinned(driver, driver.where, schema)

@@ -2,6 +2,9 @@
 
 PostgreSQL 15 to 18 must return the same text. So the queries leave out NOT NULL constraints, which are rows
 of `pg_constraint` since version 18. The column definitions include NOT NULL.
+
+A `tree` is an expression as PostgreSQL stores it: with the oids of its functions. Its text in a definition has
+names only, and may leave a function out.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ SELECT c.relname AS owner,
         CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
         (SELECT format('%s from %s by %s between %s and %s%s', format_type(seqtypid, NULL), seqstart, seqincrement,
             seqmin, seqmax, CASE WHEN seqcycle THEN ', over again' END) FROM pg_sequence WHERE seqrelid = c.oid)
-    ) AS definition
+    ) AS definition,
+    (SELECT partexprs::text FROM pg_partitioned_table WHERE partrelid = c.oid) AS tree
 FROM pg_class c WHERE c.relnamespace = :ours AND c.relkind NOT IN ('i', 'I', 't')
     AND (c.relkind NOT IN ('v', 'S', 'f', 'm') OR NO_MEMBER) AND (c.relkind <> 'c' OR NO_TYPE_OF_AN_EXTENSION)
 """.replace("NO_MEMBER", _no_member("pg_class", "c.oid")).replace(
@@ -62,7 +66,8 @@ SELECT c.relname AS owner, format('column %s.%s', c.relname, a.attname) AS name,
         CASE a.attgenerated WHEN '' THEN NULL ELSE 'GENERATED ' || a.attgenerated::text END,
         (SELECT 'DEFAULT ' || pg_get_expr(f.adbin, f.adrelid) FROM pg_attrdef f
             WHERE f.adrelid = c.oid AND f.adnum = a.attnum)
-    ) AS definition
+    ) AS definition,
+    (SELECT f.adbin::text FROM pg_attrdef f WHERE f.adrelid = c.oid AND f.adnum = a.attnum) AS tree
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
 WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 """
@@ -73,7 +78,11 @@ SELECT c.relname AS owner,
     format('constraint %s of %s', coalesce((SELECT p.conname FROM pg_constraint p WHERE p.oid = k.conparentid),
         k.conname), c.relname) AS name,
     concat_ws(', ', pg_get_constraintdef(k.oid), CASE WHEN NOT k.convalidated THEN 'not validated' END,
-        CASE WHEN k.connoinherit AND k.contype = 'c' THEN 'not inherited' END) AS definition
+        CASE WHEN k.connoinherit AND k.contype = 'c' THEN 'not inherited' END,
+        (SELECT 'compared by ' || string_agg(equal::regoperator::text, ' ' ORDER BY number)
+            FROM unnest(k.conpfeqop || k.conppeqop || k.conffeqop || k.conexclop)
+            WITH ORDINALITY AS each (equal, number))) AS definition,
+    k.conbin::text AS tree
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE c.relnamespace = :ours AND k.contype <> 'n'
 """
@@ -98,7 +107,8 @@ SELECT c.relname AS owner,
         CASE WHEN NOT i.indisvalid THEN 'not valid' END, CASE WHEN NOT i.indisready THEN 'not ready' END,
         CASE WHEN NOT i.indislive THEN 'not live' END, CASE WHEN NOT i.indimmediate THEN 'deferred' END,
         CASE WHEN i.indisexclusion THEN 'exclusion' END
-    ) AS definition
+    ) AS definition,
+    concat(i.indexprs::text, i.indpred::text) AS tree
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
 WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p', 'm')
 """
@@ -135,13 +145,14 @@ ORDER BY 2
 
 TRIGGERS = """
 SELECT c.relname AS owner, format('trigger %s of %s', g.tgname, c.relname) AS name,
-    concat_ws(' ', pg_get_triggerdef(g.oid), CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition
+    concat_ws(' ', pg_get_triggerdef(g.oid), CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition,
+    g.tgqual::text AS tree
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE c.relnamespace = :ours AND NOT g.tgisinternal
 UNION ALL
 SELECT c.relname, format('trigger %s of %s for constraint %s', p.proname, c.relname,
         coalesce((SELECT coalesce(p.conname, k.conname) FROM pg_constraint k
             LEFT JOIN pg_constraint p ON p.oid = k.conparentid WHERE k.oid = g.tgconstraint), 'none')),
-    concat_ws(' ', n.nspname, g.tgtype, CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END)
+    concat_ws(' ', n.nspname, g.tgtype, CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END), g.tgqual::text
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
     JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE c.relnamespace = :ours AND g.tgisinternal
@@ -149,12 +160,13 @@ WHERE c.relnamespace = :ours AND g.tgisinternal
 
 RULES = """
 SELECT c.relname AS owner, format('rule %s of %s', r.rulename, c.relname) AS name,
-    concat_ws(' ', pg_get_ruledef(r.oid), CASE r.ev_enabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition
+    concat_ws(' ', pg_get_ruledef(r.oid), CASE r.ev_enabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition,
+    NULL AS tree
 FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
 WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p', 'f')
 UNION ALL
 SELECT c.relname, format('policy %s of %s', p.polname, c.relname),
-    concat_ws(' ', p.polcmd::text, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+    concat_ws(' ', p.polcmd::text, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), NULL
 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = :ours
 """
 
@@ -164,10 +176,20 @@ SELECT c.relname AS owner,
         END) AS name,
     concat_ws(' ', h.inhparent::regclass::text, pg_get_expr(c.relpartbound, c.oid),
         CASE WHEN NOT c.relispartition THEN 'by inheritance' END,
-        CASE WHEN to_jsonb(h) ->> 'inhdetachpending' = 'true' THEN 'being detached' END) AS definition
+        CASE WHEN to_jsonb(h) ->> 'inhdetachpending' = 'true' THEN 'being detached' END) AS definition,
+    c.relpartbound::text AS tree
 FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_class p ON p.oid = h.inhparent
 WHERE :ours IN (p.relnamespace, c.relnamespace) AND p.relkind IN ('r', 'p', 'f')
+"""
+
+# The names of functions, operators and types: of each, only the oid stands in an expression.
+NAMES_OF_OIDS = """
+SELECT 'function ' || number AS key, number::oid::regprocedure::text AS name
+    FROM unnest(CAST(:functions AS bigint[])) AS number
+UNION ALL SELECT 'operator ' || number, number::oid::regoperator::text
+    FROM unnest(CAST(:operators AS bigint[])) AS number
+UNION ALL SELECT 'type ' || number, number::oid::regtype::text FROM unnest(CAST(:types AS bigint[])) AS number
 """
 
 OBJECTS_OF_SCHEMA = (RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
@@ -217,15 +239,11 @@ WHERE s.oid >= {FIRST_UNPINNED} AND s.opcintype < {FIRST_NORMAL} AND (s.opcdefau
 
 OBJECTS_OF_PATH = (FUNCTIONS, OPERATORS, TYPES)
 
-# Of event triggers only those at sign-in can change what a session reads. Some providers have others of their own.
 CASTS = f"""
 SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype) AS name,
     concat_ws(' ', s.castcontext::text, s.castmethod::text) AS definition
 FROM pg_cast s WHERE s.oid >= {FIRST_UNPINNED} AND (
     {_no_member("pg_cast", "s.oid")} OR (s.castsource < {FIRST_NORMAL} AND s.casttarget < {FIRST_NORMAL}))
-UNION ALL
-SELECT format('event trigger %s', e.evtname), e.evtevent::text
-FROM pg_event_trigger e WHERE e.evtevent = 'login'
 """  # noqa: S608 - of constants
 
 # PostgreSQL's own comparisons and conversions, which a superuser can replace: the planner takes the body of an SQL
@@ -299,19 +317,22 @@ _SETTINGS = """(VALUES ('session_replication_role', 'origin'), ('transform_null_
     ('standard_conforming_strings', 'on'), ('zero_damaged_pages', 'off'), ('ignore_checksum_failure', 'off'),
     ('ignore_system_indexes', 'off')) AS wanted (name, expected)"""
 SESSION_SETTINGS = f"""
-SELECT s.name, s.setting, wanted.expected FROM pg_settings s JOIN {_SETTINGS} ON wanted.name = s.name
-WHERE s.setting <> wanted.expected
+SELECT wanted.name, current_setting(wanted.name) AS setting, wanted.expected FROM {_SETTINGS}
+WHERE current_setting(wanted.name) <> wanted.expected
 """  # noqa: S608 - of constants
 # Of everybody, of this database, and of each role that may write events; superusers only where they own the tables.
+# No view of PostgreSQL is read: its definition may be another one. Only a superuser may write to pg_authid.
 ROLE_SETTINGS = f"""
-SELECT CASE WHEN r.rolname IS NULL THEN 'the database' ELSE 'the role ' || r.rolname END AS who,
-    coalesce(r.rolname, current_user) AS role, split_part(setting, '=', 1) AS name,
+SELECT CASE s.setrole WHEN 0 THEN 'the database' ELSE 'the role ' || pg_get_userbyid(s.setrole) END AS who,
+    CASE s.setrole WHEN 0 THEN current_user ELSE pg_get_userbyid(s.setrole) END AS role,
+    split_part(setting, '=', 1) AS name,
     substr(setting, strpos(setting, '=') + 1) AS value
-FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS setting LEFT JOIN pg_roles r ON r.oid = s.setrole
+FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS setting
 WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-    AND (s.setrole = 0 OR r.rolname = current_user OR EXISTS (SELECT FROM pg_class c
-        WHERE c.relnamespace = :ours AND c.relname = 'events'
-        AND (c.relowner = r.oid OR (NOT r.rolsuper AND has_table_privilege(r.oid, c.oid, 'INSERT')))))
+    AND (s.setrole = 0 OR pg_get_userbyid(s.setrole) = current_user OR EXISTS (SELECT FROM pg_class c
+        WHERE c.relnamespace = :ours AND c.relname = 'events' AND (c.relowner = s.setrole
+            OR (has_table_privilege(s.setrole, c.oid, 'INSERT')
+                AND NOT has_table_privilege(s.setrole, 'pg_authid'::regclass, 'INSERT')))))
     AND (split_part(setting, '=', 1) IN ('search_path', 'role')
         OR EXISTS (SELECT FROM {_SETTINGS} WHERE wanted.name = split_part(setting, '=', 1)
             AND wanted.expected <> substr(setting, strpos(setting, '=') + 1)))

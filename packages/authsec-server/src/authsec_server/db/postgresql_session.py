@@ -10,11 +10,14 @@ So both programs pin their sessions. Options of the connection override settings
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import URL
+
+from authsec_server.db.foreign_code import foreign_code
 
 SCHEMA: Final = "schema"  # the parameter of a database URL that names the schema
 OPTIONS: Final = {
@@ -35,11 +38,14 @@ EXPECTED: Final = {
 }
 _AS_CONNECTED: Final = "SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; RESET ALL"
 _HOMES: Final = """
-SELECT n.nspname::text FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND 3 = (SELECT count(*) FROM pg_class c
-    WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+SELECT n.nspname::text FROM pg_namespace n WHERE 3 = (SELECT count(*) FROM pg_class c
+    WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND c.relname IN ('alembic_version', 'authority', 'events')) ORDER BY 1
 """
-_WHERE: Final = "SELECT pg_catalog.current_database() || '.' || pg_catalog.current_schema()"
+_WHERE: Final = """
+SELECT CASE WHEN pg_catalog.pg_my_temp_schema() <> 0 THEN 'temporary tables of ' ELSE '' END
+    || pg_catalog.current_database() || '.' || pg_catalog.current_schema()
+"""
 
 
 class OtherSession(psycopg.OperationalError):
@@ -60,19 +66,19 @@ def with_schema_apart(url: URL) -> tuple[URL, str]:
     return url.difference_update_query([SCHEMA]), named if isinstance(named, str) else named[-1]
 
 
-def pin(driver: psycopg.Connection[Any], schema: str) -> str:
+def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
     """Pin a session that was just opened to `schema`; if `schema` is empty, to the schema with AuthSec's tables.
 
-    Return the names of the database and the schema, in the form that `is_pinned` compares. Raises `OtherSession`.
+    Return the schema, and the place that `is_pinned` compares. Raises `OtherSession`.
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
+    _refuse_foreign_code(driver)
     own = _value(driver, "SELECT pg_catalog.current_schema()")  # a new database gets its tables there
     driver.execute("SET search_path = pg_catalog")
     _compare_settings(driver)
     schema = schema or _home(driver) or own or "public"
-    # Temporary tables come last: unless the path names them, they come first.
-    driver.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
+    _set_path(driver, schema)
     path = _value(driver, "SELECT pg_catalog.current_schemas(true)")
     if path[:2] != ["pg_catalog", schema]:
         raise OtherSession(
@@ -81,21 +87,51 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> str:
         )
     where: str = _value(driver, _WHERE)
     driver.autocommit = before
-    return where
+    return schema, where
+
+
+def lead_back(driver: psycopg.Connection[Any], schema: str) -> None:
+    """Set the search path of an idle session to the schema of its `pin` again, without a statement to plan.
+
+    The attack: a function that ran in an earlier transaction has set another path.
+    """
+    before, driver.autocommit = driver.autocommit, True
+    try:
+        _set_path(driver, schema)
+    finally:
+        driver.autocommit = before
+
+
+def _set_path(driver: psycopg.Connection[Any], schema: str) -> None:
+    driver.execute(_path_statement(schema))
+
+
+@cache
+def _path_statement(schema: str) -> bytes:
+    quoted = schema.replace('"', '""')
+    return f'SET search_path = "{quoted}", pg_temp'.encode()  # unless the path names temporary tables, they come first
 
 
 def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
     """Whether an idle session, and a new one as well, would use the database and schema that `pin` returned.
 
     The attack: while a session opens, a database or schema has the name of another one. Then each gets its own
-    name back.
+    name back. The session may have no temporary tables, and the database no code that runs in sessions (see
+    `foreign_code`).
     """
     before, driver.autocommit = driver.autocommit, True
     try:
+        if next(foreign_code(driver, briefly=True), None):
+            return False  # opening another session says why
         homes = [schema] if schema else [row[0] for row in driver.execute(_HOMES)]
         return _value(driver, _WHERE) == where and (not homes or where.endswith(f".{homes[0]}"))
     finally:
         driver.autocommit = before
+
+
+def _refuse_foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> None:
+    if found := next(foreign_code(driver, briefly=briefly), None):
+        raise OtherSession(found.finding, found.remedy)
 
 
 def _home(driver: psycopg.Connection[Any]) -> str:
@@ -103,7 +139,7 @@ def _home(driver: psycopg.Connection[Any]) -> str:
     if len(homes) > 1:
         raise OtherSession(
             f"Several schemas of the database have AuthSec's tables: {', '.join(homes)}.",
-            f"Name the right one in the database URL, as in postgresql://…?{SCHEMA}={homes[0]}.",
+            f"Find who made the others. Name the right one in the database URL: postgresql://…?{SCHEMA}=NAME.",
         )
     return homes[0] if homes else ""
 

@@ -3,7 +3,8 @@
 The attack: a superuser replaces a built-in function, operator or cast by a change of its catalog row. A query
 cannot detect the change reliably, because the query itself uses operators that may be changed. So this module
 reads each catalog whole with `COPY`, which has neither plan nor condition. The binary format shows each oid,
-not a name that may be false. Python selects, sorts and hashes the rows.
+not a name that may be false. Python selects, sorts and hashes the rows. `foreign_code` shows that no other table
+has the name of a catalog.
 """
 
 from __future__ import annotations
@@ -21,14 +22,13 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from authsec_server.db.foreign_code import copied_rows, foreign_code, replaced_catalogs
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import driver_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 
 MOST_NAMES: Final = 3  # rows that a finding names
 _LISTING: Final = "postgresql-{version}-system.json"
-_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_END: Final = b"\xff\xff"
 _NO_RIGHT: Final = "42501"
 
 
@@ -155,14 +155,19 @@ class CatalogComparison:
 
 def compare_system_catalogs(connection: Connection) -> CatalogComparison:
     """Compare the catalogs with the package's digests for the same version. PostgreSQL only."""
+    savepoint = connection.begin_nested()
+    driver = driver_of(connection)
+    foreign = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
+    savepoint.rollback()
     version = major_version(connection)
     expected = _reference(version)
     if expected is None:
         return CatalogComparison(
-            not_compared=f"PostgreSQL's own catalogs were not compared: those of version {version} are not known."
+            findings=foreign,
+            not_compared=f"PostgreSQL's own catalogs were not compared: those of version {version} are not known.",
         )
     with careful(connection):
-        return CatalogComparison(findings=tuple(_differences(connection, expected)))
+        return CatalogComparison(findings=(*foreign, *_differences(connection, expected)))
 
 
 def system_catalogs_text(connection: Connection) -> str:
@@ -208,24 +213,19 @@ def _differences(connection: Connection, expected: Mapping[str, str]) -> Iterato
 def _digest(connection: Connection, name: str) -> str:
     catalog = _CATALOGS[name]
     digest = sha256()
-    for row in sorted(filter(catalog.is_own, _rows(connection, f"COPY pg_catalog.{name} ({catalog.columns})"))):
+    for row in sorted(filter(catalog.is_own, _rows(connection, name))):
         digest.update(len(row).to_bytes(4))
         digest.update(row)
     return digest.hexdigest()
 
 
-def _rows(connection: Connection, copying: str) -> Iterator[bytes]:
-    """Yield each row as PostgreSQL sends it: the number of fields, then each field after its length."""
+def _rows(connection: Connection, name: str) -> Iterator[bytes]:
     driver = driver_of(connection)
     try:
-        with driver.cursor() as cursor, cursor.copy(f"{copying} TO STDOUT (FORMAT binary)".encode()) as copy:
-            for block in copy:
-                row = bytes(block).removeprefix(_HEADER)
-                if row and row != _END:
-                    yield row
+        yield from copied_rows(driver, name, _CATALOGS[name].columns)
     except psycopg.Error as error:
         raise DBAPIError.instance(
-            copying, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
+            name, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
         ) from error
 
 

@@ -4,21 +4,21 @@ Each leaf must be the hash of its event.
 The leaves must lead to each checkpoint in the database and to each checkpoint kept elsewhere.
 Checkpoints kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
 
-First the database checks its own indexes, and its schema is compared with the result of the migrations.
-Readers depend on both. Then each table is read once, whole (`scan`), into a private database (`scratch`).
-So no index, statistic or count of the audited database is trusted.
+First the schema is compared with the result of the migrations, and the database checks its own indexes
+(`database_check`). Readers depend on both. Then each table is read once, whole (`scan`), into a private database
+(`scratch`). So no index, statistic or count of the audited database is trusted.
 
 Findings about events and rows come first in the report, because readers look for these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy.exc import DatabaseError
 
@@ -29,6 +29,7 @@ from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck
+from authsec_server.audit.sealing.database_check import DatabaseCheck
 from authsec_server.audit.sealing.dropped import STAYING, DropRecord, believed
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.last_use_check import LastUseCheck
@@ -44,9 +45,6 @@ from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail
 from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.db import Tx
-from authsec_server.db.catalog import schema_findings
-from authsec_server.db.integrity import integrity
-from authsec_server.db.migrate import is_current
 from authsec_server.db.versions import MAX_VERSION
 
 _BATCH = 1000  # links of events to delegations
@@ -54,11 +52,14 @@ _HASH_BYTES = 32
 _NOTHING = (1, 0)  # a range without a number
 _RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED})
 
+# Checkpoints, or a function that reads them with the keys to which the log leads.
+Kept: TypeAlias = Sequence[Checkpoint] | Callable[[Keys], Sequence[Checkpoint]]
+
 
 def verify(
     tx: Tx,
     keys: Keys,
-    kept: Sequence[Checkpoint] = (),
+    kept: Kept = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
     *,
@@ -79,17 +80,18 @@ def verify(
     Raises `Unavailable` if the temporary folder is full.
     """
     store.be_patient(tx.connection)
-    checked = integrity(tx.connection, deep=deep)
-    of_database = list(checked.findings)
-    explained = bool(of_database)
+    database = DatabaseCheck(tx.connection)
     try:
-        of_database += schema_findings(tx.connection)
-        explained |= len(of_database) > 0 and is_current(tx.connection)
+        database.run(deep=deep)
+        if callable(kept):
+            kept = kept(keys_of(tx, keys))
         report = verify_log(tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
+        database.end()
     except DatabaseError as error:
-        if not explained or error.connection_invalidated:
+        if not database.explains_errors or error.connection_invalidated:
             raise
-        return _unreadable(of_database)
+        return database.unreadable()
+    of_database, checked = database.findings, database.checked
     return replace(
         report,
         findings=(*report.findings, *of_database[:MOST]),  # those about events come first
@@ -143,22 +145,6 @@ def _drop_records(tx: Tx, keys: Keys) -> list[DropRecord]:
     """
     records = store.records(tx.connection, EventKind.EVENTS_DROPPED)
     return believed((signed for _, signed in records), keys_of(tx, keys))
-
-
-def damage(tx: Tx) -> Report | None:
-    """Return a report on a damaged database that cannot be read completely; None if indexes and schema are intact."""
-    found = [*integrity(tx.connection).findings]
-    with suppress(DatabaseError):  # of a damaged file even the schema may be unreadable
-        if is_current(tx.connection):
-            found += schema_findings(tx.connection)
-    return _unreadable(found) if found else None
-
-
-def _unreadable(findings: Sequence[str]) -> Report:
-    """Return the report on a damaged database that cannot be read any further."""
-    more = max(0, len(findings) - MOST)
-    findings = (*findings[:MOST], "The tables could not be read to the end.")
-    return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
