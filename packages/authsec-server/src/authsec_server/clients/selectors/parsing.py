@@ -136,7 +136,7 @@ class RowCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorCheck:
-    """The checks of all rows, in the order typed, and a problem of the whole set, if any."""
+    """The check of each row, in the order typed. `problem` is about all rows together; it is empty if there is none."""
 
     rows: tuple[RowCheck, ...]
     problem: str = ""
