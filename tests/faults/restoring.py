@@ -16,6 +16,7 @@ from .observations import Window
 from .scene import Over, Scene
 
 PAGE: Final = 4096  # bytes of SQLite
+SEALED: Final = 30.0  # seconds after which a busy machine has sealed what was written
 SPARED: Final = 1  # pages at the beginning, so that the file still looks like a database
 
 
@@ -51,6 +52,7 @@ def restore_a_backup(scene: Scene) -> Over:
         _back_up(its, backup)
         backed_up = time.monotonic()
     time.sleep(scene.lasts(1.0, 10.0))
+    _await_checkpoints(its)
     for server in its.servers.values():
         server.kill()
     if its.cluster is None:
@@ -58,6 +60,15 @@ def restore_a_backup(scene: Scene) -> Over:
     else:
         its.cluster.restore(its.database, backup)
     return _restored(scene, backed_up, refuses=True)
+
+
+def _await_checkpoints(its: Deployment) -> None:
+    """Wait for two more outside checkpoints: the last one covers work after the backup, so that its age shows."""
+    deadline = time.monotonic() + SEALED
+    for _ in range(2):
+        size = its.checkpoints.stat().st_size
+        while its.checkpoints.stat().st_size == size and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:

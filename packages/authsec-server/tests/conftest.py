@@ -85,7 +85,7 @@ def ready_rsa_keys(rsa_keys: dict[int, list[PrivateKey]]) -> Iterator[None]:
             return rsa_keys[bits][taken[bits] - 1]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(PrivateKey, "generate_rsa", ready)
+        patched.setattr(PrivateKey, "generate_rsa", staticmethod(ready))
         yield
 
 

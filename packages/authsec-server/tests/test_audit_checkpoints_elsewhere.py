@@ -47,9 +47,9 @@ def test_a_file_gets_a_line_for_each_checkpoint_behind_what_is_there(tmp_path: P
     for size in (1, 2, 2, 3):
         checkpoints.give(checkpoint(size))
     assert checkpoints.deliver()
-    assert path.read_text() == "checkpoint.of.1\nhead.of.2\nhead.of.3\n"
+    assert path.read_text() == "checkpoint.of.1\ncheckpoint.of.2\ncheckpoint.of.3\n"
     assert path.stat().st_mode & 0o777 == 0o600
-    path.write_text("checkpoint.of.1\nhead.o")  # killed while it wrote, or the disk was full
+    path.write_text("checkpoint.of.1\ncheckpoint.o")  # killed while it wrote, or the disk was full
     again = to_file(path)
     again.give(checkpoint(4))
     assert again.deliver()
@@ -71,7 +71,7 @@ def test_what_was_not_taken_is_told_of_and_tried_again_in_order(
     folder.mkdir()
     assert checkpoints.deliver()
     assert checkpoints.standing().undelivered_since is None
-    assert (folder / "checkpoints").read_text() == "checkpoint.of.1\nhead.of.2\n"
+    assert (folder / "checkpoints").read_text() == "checkpoint.of.1\ncheckpoint.of.2\n"
     folder.rename(tmp_path / "gone")
     for size in range(3, MOST + 10):
         checkpoints.give(checkpoint(size))

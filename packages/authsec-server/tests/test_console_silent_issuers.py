@@ -75,4 +75,4 @@ def test_a_look_up_of_pods_that_fails_concerns_those_who_need_it(house: Callable
     assert shows(its, client_id, issuer.token(), door=door).status_code == 503
     said = "2 clients that depend on it get 503 if a pod look-up is needed"
     assert f"production does not answer look-ups: {said}" in get(door, "/console").text
-    assert "with selectors that need a pod look-up" in get(door, f"/console/clients/{client_id}").text
+    assert "whose selectors need a pod look-up" in get(door, f"/console/clients/{client_id}").text
