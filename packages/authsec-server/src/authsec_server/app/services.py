@@ -169,7 +169,7 @@ def services_of(
         now=now,
         give=give,
         token_keys=keys.signing_kids,
-        # A checkpoint of a clock that is ahead would make servers whose clocks are right unready.
+        # A fast clock would date a checkpoint in the future, and make servers with a right clock unready.
         paused=lambda: comparison.problem is not None or probe.clock_differs(),
     )
     return Services(

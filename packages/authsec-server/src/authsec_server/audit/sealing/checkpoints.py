@@ -18,7 +18,7 @@ _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
 KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 Keys = Mapping[str, PublicKey]
-"""The keys whose checkpoints are believed, by `kid`."""
+"""The trusted keys, by `kid`. A checkpoint is accepted only with the signature of one of them."""
 
 
 class CheckpointRefused(Exception):
