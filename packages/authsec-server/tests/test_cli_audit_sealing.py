@@ -12,13 +12,17 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from authsec.jose import PrivateKey, sign_compact
 from authsec_server.app import Runtime, open_authority
+from authsec_server.audit.sealing import store, verifying
 from authsec_server.audit.sealing.checkpoints import TYPE
+from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli import register
+from authsec_server.db import Tx
 from authsec_server.settings import load_settings
 from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
@@ -314,6 +318,26 @@ def test_a_file_of_many_checkpoints_is_checked_checkpoint_by_checkpoint(
     checkpoints.write_text(first + sealed_checkpoint(served, authsec))
     whole = authsec("audit", "verify", *keys, "--checkpoint", str(checkpoints))
     assert (whole.exit_code, "all 2 checkpoints that you kept" in whole.stdout) == (0, True)
+
+
+def test_a_checkpoint_that_a_server_adds_during_the_check_is_not_taken_for_a_cut_log(
+    served: Path, authsec: Authsec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.write_text((served / "checkpoint").read_text())
+    verify = verifying.verify
+
+    def seal_then_verify(tx: Tx, *given: Any, **named: Any) -> Report:
+        store.replacements(tx.connection)  # from here on, `tx` sees nothing that others write
+        with checkpoints.open("a") as file:
+            file.write(sealed_checkpoint(served, authsec))
+        return verify(tx, *given, **named)
+
+    monkeypatch.setattr(verifying, "verify", seal_then_verify)
+    check = ("audit", "verify", "--key", str(served / "keys"), "--checkpoint", str(checkpoints))
+    told = authsec(*check)
+    assert (told.exit_code, "It leads to the checkpoint that you kept." in told.stdout) == (0, True), told.output
+    assert len(checkpoints.read_text().splitlines()) == 2
 
 
 def test_a_torn_line_among_the_checkpoints_is_named_and_the_others_are_checked(

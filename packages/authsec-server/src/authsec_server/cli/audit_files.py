@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
+from typing import Self
 
 import click
 from authsec import strict_json
@@ -109,9 +110,22 @@ def read_given(path: Path) -> Given:
         return Given(str(path), Exported(path))
 
 
-def read_checkpoints(paths: Sequence[Path], known: Keys) -> KeptCheckpoints:
+@dataclass(frozen=True, slots=True)
+class CheckpointFile:
+    """A file of checkpoints as it was when it was read: servers append to it all the time."""
+
+    path: Path
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file. Raises `CallFailed`."""
+        return cls(path, read_named(path, at_most=_MAX_CHECKPOINTS, remedy=_HOW_CHECKPOINT))
+
+
+def checkpoints_in(files: Sequence[CheckpointFile], known: Keys) -> KeptCheckpoints:
     """Read the checkpoints in the files, one checkpoint on each line. Raises `CallFailed`."""
-    each = [_checkpoints_in(path, known) for path in paths]
+    each = [_checkpoints_in(file, known) for file in files]
     return KeptCheckpoints(
         checkpoints=tuple(checkpoint for file in each for checkpoint in file.checkpoints),
         refused=tuple(sentence for file in each for sentence in file.refused),
@@ -121,8 +135,8 @@ def read_checkpoints(paths: Sequence[Path], known: Keys) -> KeptCheckpoints:
     )
 
 
-def _checkpoints_in(path: Path, known: Keys) -> KeptCheckpoints:
-    lines = read_named(path, at_most=_MAX_CHECKPOINTS, remedy=_HOW_CHECKPOINT).decode("utf-8", "replace").splitlines()
+def _checkpoints_in(file: CheckpointFile, known: Keys) -> KeptCheckpoints:
+    path, lines = file.path, file.content.decode("utf-8", "replace").splitlines()
     checkpoints, torn, refused = list[Checkpoint](), list[int](), list[str]()
     for number, line in enumerate(map(str.strip, lines), 1):
         try:

@@ -20,11 +20,12 @@ from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.database_check import damage
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli.audit_files import (
+    CheckpointFile,
     Exported,
     KeptCheckpoints,
     Month,
     an_export,
-    read_checkpoints,
+    checkpoints_in,
     read_given,
     read_keys,
     readable,
@@ -159,9 +160,12 @@ def verify_database(
     assert isinstance(caller.reach, InProcess)  # a local command's is
     url, kept = caller.reach.settings.database_url, KeptCheckpoints()
 
+    # Servers go on sealing: a file read after the database would have checkpoints that this database does not have yet.
+    files = [CheckpointFile.read(path) for path in checkpoint_files]
+
     def read_kept(reached: Keys) -> Sequence[Checkpoint]:
         nonlocal kept
-        kept = read_checkpoints(checkpoint_files, reached)
+        kept = checkpoints_in(files, reached)
         return kept.checkpoints
 
     with _opened(url) as database, readable():
@@ -218,7 +222,8 @@ def verify_exported(
     """Verify the output of `export-sealed`, on any machine. The exit status is the same as for `verify`."""
     known, ends = read_keys(key_file)
     with readable(), an_export(file):
-        kept = read_checkpoints(checkpoint_files, exporting.keys_of(Exported(file), known) if checkpoint_files else {})
+        files = [CheckpointFile.read(path) for path in checkpoint_files]
+        kept = checkpoints_in(files, exporting.keys_of(Exported(file), known) if files else {})
         given = [read_given(path) for path in with_files]
         report = exporting.verify_export(Exported(file), known, kept.checkpoints, given, ends, now=Runtime().now())
     tell(open_output(as_json=as_json), report, kept, with_files)
