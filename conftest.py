@@ -27,6 +27,13 @@ share_compiled_statements()
 answer_in_one_hop()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For a run on a second Python."""
+    parser.addoption(
+        "--one-database", action="store_true", help="run a test on SQLite alone, unless it is for PostgreSQL alone"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Try all examples in long runs. Let Ctrl-C be heard: scripts ignore it in the background, as do their children."""
     if "soak" in config.getoption("markexpr"):
@@ -48,10 +55,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _is_second_database(item):
             item.add_marker("soak")
-    left_out = [item for item in items for name in ON_DEMAND if _is_left_out(item, name, config)]
+    left_out = {item for item in items for name in ON_DEMAND if _is_left_out(item, name, config)}
+    if config.getoption("--one-database"):
+        on_sqlite = {_function(item) for item in items if "sqlite" in _words(item)}
+        left_out |= {item for item in items if "postgresql" in _words(item) and _function(item) in on_sqlite}
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
+
+
+def _function(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _words(item: pytest.Item) -> set[str]:
+    """The words among the parameters with which a test runs."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return {value for value in params.values() if isinstance(value, str)}
 
 
 def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
