@@ -19,6 +19,8 @@ The stores of the other packages define the tables of those packages.
 | `durable_write` | the small write by which a server proves that it can record |
 | `served` | issuer and checkpoint file of the server that started last, for commands |
 | `catalog`, `postgresql_catalog`, `postgresql_queries` | compare the schema with the files in `listings/` |
+| `foreign_code`, `namesakes` | code of others that PostgreSQL would run in a session of AuthSec |
+| `catalog_copy` | how PostgreSQL's catalogs are read without a query |
 | `system_catalogs` | compare PostgreSQL's own catalogs with those of a fresh server |
 | `integrity`, `index_walk` | damaged pages and indexes; index entries that lead to another row |
 | `table_digests` | which tables have a digest, and how it is computed |

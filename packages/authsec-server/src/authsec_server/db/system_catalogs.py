@@ -22,7 +22,8 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.foreign_code import copied_rows, foreign_code, replaced_catalogs
+from authsec_server.db.catalog_copy import copied_rows, copied_texts, replaced_catalogs
+from authsec_server.db.foreign_code import foreign_code
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import driver_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
@@ -30,6 +31,23 @@ from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 MOST_NAMES: Final = 3  # rows that a finding names
 _LISTING: Final = "postgresql-{version}-system.json"
 _NO_RIGHT: Final = "42501"
+# The types of the columns that are read in binary form, each with the function that sends its values.
+_SENDERS: Final = {
+    "_char": "array_send",
+    "_oid": "array_send",
+    "_text": "array_send",
+    "bool": "boolsend",
+    "char": "charsend",
+    "int2": "int2send",
+    "int2vector": "int2vectorsend",
+    "int4": "int4send",
+    "name": "namesend",
+    "oid": "oidsend",
+    "oidvector": "oidvectorsend",
+    "pg_node_tree": "pg_node_tree_send",
+    "regproc": "regprocsend",
+    "text": "textsend",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,7 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
     savepoint = connection.begin_nested()
     driver = driver_of(connection)
     foreign = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
+    foreign = foreign or tuple(_senders_replaced(driver))
     savepoint.rollback()
     version = major_version(connection)
     expected = _reference(version)
@@ -168,6 +187,18 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
         )
     with careful(connection):
         return CatalogComparison(findings=(*foreign, *_differences(connection, expected)))
+
+
+def _senders_replaced(driver: psycopg.Connection[Any]) -> Iterator[str]:
+    """Report types whose values a function of others sends.
+
+    The attack: `ALTER TYPE regproc SET (SEND = …)`. The digests below read binary values, as such a function sends
+    them. This check reads texts.
+    """
+    for oid, name, function in copied_texts(driver, "pg_type", "oid, typname, typsend"):
+        own = _SENDERS.get(name) if int(oid) < FIRST_UNPINNED else None
+        if own and function.removeprefix("pg_catalog.") != own:
+            yield f"Values of PostgreSQL's own type {name} are sent by the function {function}, which is not its own."
 
 
 def system_catalogs_text(connection: Connection) -> str:

@@ -1,0 +1,146 @@
+"""Read PostgreSQL's catalogs with `COPY`, which PostgreSQL neither plans nor filters.
+
+A query would use functions and operators that an attacker may have replaced. The description of a statement that is
+never executed has the oid of each catalog. So no other table can take the name of a catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from struct import unpack_from
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg import generators
+
+_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_END: Final = b"\xff\xff"
+_NO_VALUE: Final = 0xFFFFFFFF
+# The catalogs that checks read with COPY, each with a column of it and its oid.
+_OIDS: Final = {
+    "pg_aggregate": ("aggfnoid", 2600),
+    "pg_am": ("oid", 2601),
+    "pg_amop": ("oid", 2602),
+    "pg_amproc": ("oid", 2603),
+    "pg_attrdef": ("oid", 2604),
+    "pg_attribute": ("attrelid", 1249),
+    "pg_cast": ("oid", 2605),
+    "pg_class": ("oid", 1259),
+    "pg_collation": ("oid", 3456),
+    "pg_constraint": ("oid", 2606),
+    "pg_conversion": ("oid", 2607),
+    "pg_event_trigger": ("oid", 3466),
+    "pg_index": ("indexrelid", 2610),
+    "pg_inherits": ("inhrelid", 2611),
+    "pg_language": ("oid", 2612),
+    "pg_namespace": ("oid", 2615),
+    "pg_opclass": ("oid", 2616),
+    "pg_operator": ("oid", 2617),
+    "pg_opfamily": ("oid", 2753),
+    "pg_proc": ("oid", 1255),
+    "pg_range": ("rngtypid", 3541),
+    "pg_rewrite": ("oid", 2618),
+    "pg_statistic_ext": ("oid", 3381),
+    "pg_trigger": ("oid", 2620),
+    "pg_type": ("oid", 1247),
+}
+
+Fields: TypeAlias = Sequence[bytes | None]  # of a row; None is NULL
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCode:
+    """A place where PostgreSQL would run code of others: a sentence, and how to mend it."""
+
+    finding: str
+    remedy: str
+
+
+def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = tuple(_OIDS)) -> Iterator[ForeignCode]:
+    """Find each of these catalogs whose name leads to another table, without planning a statement."""
+    driver.wait(_described(driver, driver.pgconn.send_prepare, b"", _never_executed(names)))
+    described = driver.wait(_described(driver, driver.pgconn.send_describe_prepared, b""))
+    for column, name in enumerate(names):
+        if (oid := described.ftable(column)) != _OIDS[name][1]:
+            yield ForeignCode(
+                f"PostgreSQL's own catalog {name} was replaced: the table of this name has the oid {oid}.",
+                "Find who changed it, and restore a backup.",
+            )
+
+
+@cache
+def _never_executed(names: tuple[str, ...]) -> bytes:
+    columns = ", ".join(f"{name}.{_OIDS[name][0]}" for name in names)
+    return f"SELECT {columns} FROM {', '.join(f'pg_catalog.{name}' for name in names)}".encode()  # noqa: S608 - of constants
+
+
+def _described(driver: psycopg.Connection[Any], send: Callable[..., None], *arguments: bytes) -> Any:
+    send(*arguments)
+    (result,) = yield from generators.execute(driver.pgconn)
+    if result.status not in {psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.TUPLES_OK}:
+        raise psycopg.errors.error_from_result(result)
+    return result
+
+
+class CatalogDenied(psycopg.errors.InsufficientPrivilege):
+    """The role of this session may not read the `catalog`."""
+
+    def __init__(self, catalog: str) -> None:
+        super().__init__(catalog)
+        self.catalog = catalog
+
+
+def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> Iterator[bytes]:
+    """Yield each row of the catalog as `COPY` sends it: the number of fields, then each field after its length.
+
+    Raises `CatalogDenied`. Then the caller's transaction can only be rolled back.
+    """
+    for block in _copied(driver, catalog, f"COPY pg_catalog.{catalog} ({columns}) TO STDOUT (FORMAT binary)"):
+        row = block.removeprefix(_HEADER)
+        if row and row != _END:
+            yield row
+
+
+def copied_texts(driver: psycopg.Connection[Any], catalog: str, columns: str) -> Iterator[Sequence[str]]:
+    """Yield the fields of each row of the catalog as texts. No field may contain a tab, a backslash or a line break.
+
+    PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. Raises
+    `CatalogDenied`.
+    """
+    for block in _copied(driver, catalog, f"COPY pg_catalog.{catalog} ({columns}) TO STDOUT"):
+        yield block.decode("utf-8", "backslashreplace").rstrip("\n").split("\t")
+
+
+def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> Iterator[bytes]:
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            yield from map(bytes, copy)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CatalogDenied(catalog) from error
+
+
+def fields_of(row: bytes) -> Fields:
+    """Return the fields of a row from `copied_rows`."""
+    found: list[bytes | None] = []
+    place = 2
+    while place < len(row):
+        (length,) = unpack_from(">I", row, place)
+        place += 4
+        if length == _NO_VALUE:
+            found.append(None)
+            continue
+        found.append(row[place : place + length])
+        place += length
+    return found
+
+
+def oid_of(field: bytes | None) -> int:
+    """Return the number in a field of the type `oid`; 0 for NULL."""
+    return int.from_bytes(field or b"")
+
+
+def name_of(field: bytes | None) -> str:
+    """Return the text in a field of the type `name`."""
+    return (field or b"").decode("utf-8", "backslashreplace")

@@ -1,0 +1,155 @@
+"""Find objects that PostgreSQL would choose instead of its own for a statement of AuthSec.
+
+The attack: several functions or operators may have one name, and PostgreSQL chooses among them by the types of the
+arguments. With `=` for `varchar`, an attacker takes the place of the built-in `=` for `text`, and a filter leaves
+events out. A function that lies about the catalogs hides itself from `verify`.
+
+PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in these two schemas nobody may add a
+function or operator that has the name of a built-in one, and that takes values of a built-in type. In addition,
+nobody may add an implicit cast from a built-in type, or a default operator class for a built-in type. An object that
+belongs to an extension is no exception: one statement makes any object a member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from struct import unpack_from
+from typing import Any, Final
+
+import psycopg
+
+from authsec_server.db.catalog_copy import ForeignCode, copied_rows, fields_of, name_of, oid_of
+from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
+
+CATALOGS: Final = ("pg_cast", "pg_class", "pg_namespace", "pg_opclass", "pg_operator", "pg_proc", "pg_type")
+_PG_CATALOG: Final = 11  # the oid of this schema
+_OF_AUTHSEC: Final = b"sealed_events"  # a table that only AuthSec has
+_SORTING: Final = frozenset({403, 405})  # the oids of the access methods btree and hash, whose classes compare values
+_REMEDY: Final = (
+    "Find who made it, and drop it. If an extension has it, move the extension to a schema that is not AuthSec's:"
+    " ALTER EXTENSION name SET SCHEMA other."
+)
+
+
+# The operators of AuthSec's statements. For `+` and `-`, PostgreSQL always has one for exactly the types of AuthSec.
+_OPERATORS_USED: Final = frozenset(b"= <> < <= > >= ~~ !~~ ~~* !~~* || -> ->>".split())
+# In all other calls, the first argument has a type: no text that could become a value of any type.
+_BEGIN_WITH_A_TEXT: Final = frozenset(b"concat_ws current_setting format set_config timezone".split())
+
+
+def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
+    """Find each object that PostgreSQL would choose instead of its own for a statement of AuthSec."""
+    schemas = {_PG_CATALOG, *_schemas_of_authsec(driver)}
+    added = [*_added_operators(driver, schemas), *_added_functions(driver, schemas)]
+    if added:  # in few databases: so the types and schemas are seldom read
+        names = {row[0]: row[1] for row in map(fields_of, copied_rows(driver, "pg_namespace", "oid, nspname"))}
+        own = _types_of_built_in_values(driver)
+        for each in added:
+            if each.takes(own):
+                yield ForeignCode(
+                    f"The {each.what} {name_of(names.get(each.schema))}.{name_of(each.name)} has the name of one of"
+                    " PostgreSQL's own, so PostgreSQL may choose it for a statement of AuthSec.",
+                    _REMEDY,
+                )
+    yield from _casts(driver)
+    yield from _operator_classes(driver)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Added:
+    """A function or operator that was added to one of the two schemas.
+
+    `arguments` are the oids of the types that decide whether PostgreSQL may choose it.
+    """
+
+    what: str
+    schema: bytes | None
+    name: bytes | None
+    arguments: Sequence[int]
+
+    def takes(self, own: frozenset[int]) -> bool:
+        """Whether PostgreSQL may choose it for values of these types."""
+        return any(each in own for each in self.arguments)
+
+
+def _schemas_of_authsec(driver: psycopg.Connection[Any]) -> Iterator[int]:
+    for row in map(fields_of, copied_rows(driver, "pg_class", "relnamespace, relname")):
+        if row[1] == _OF_AUTHSEC:
+            yield oid_of(row[0])
+
+
+def _added_operators(driver: psycopg.Connection[Any], schemas: set[int]) -> Iterator[_Added]:
+    for row in _new_rows(driver, "pg_operator", "oid, oprnamespace, oprname, oprleft, oprright", schemas)[0]:
+        _, schema, name, left, right = fields_of(row)
+        if name in _OPERATORS_USED:
+            first = oid_of(left) or oid_of(right)
+            yield _Added(what="operator", schema=schema, name=name, arguments=[first])
+
+
+def _added_functions(driver: psycopg.Connection[Any], schemas: set[int]) -> Iterator[_Added]:
+    new, others = _new_rows(driver, "pg_proc", "oid, pronamespace, proname, proargtypes", schemas)
+    built_in = {fields_of(row)[2] for row in others} if new else set()
+    for row in new:
+        _, schema, name, types = fields_of(row)
+        if name in built_in:
+            arguments = _oids(types or b"")
+            decisive = arguments if name in _BEGIN_WITH_A_TEXT else arguments[:1]
+            yield _Added(what="function", schema=schema, name=name, arguments=decisive)
+
+
+def _new_rows(
+    driver: psycopg.Connection[Any], catalog: str, columns: str, schemas: set[int]
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the rows of objects in these schemas: those that were added, and those of PostgreSQL itself.
+
+    The first two columns must be the oid of the object and that of its schema.
+    """
+    new, own = list[bytes](), list[bytes]()
+    for row in copied_rows(driver, catalog, columns):
+        oid, _, schema = unpack_from(">III", row, 6)
+        if schema in schemas:
+            (new if oid >= FIRST_UNPINNED else own).append(row)
+    return new, own
+
+
+def _oids(vector: bytes) -> list[int]:
+    """Return the oids in a field of the type `oidvector`: a header of 20 bytes, then each oid after its length."""
+    return [unpack_from(">I", vector, place + 4)[0] for place in range(20, len(vector), 8)]
+
+
+def _types_of_built_in_values(driver: psycopg.Connection[Any]) -> frozenset[int]:
+    """Return the oids of the built-in types, and of the domains and arrays of them."""
+    others = dict[int, int]()
+    for row in copied_rows(driver, "pg_type", "oid, typbasetype, typelem"):
+        oid, base, element = map(oid_of, fields_of(row))
+        if oid >= FIRST_NORMAL:
+            others[oid] = base or element
+
+    def is_own(oid: int) -> bool:
+        while oid >= FIRST_NORMAL:  # a domain of a domain, an array of a domain
+            oid = others.get(oid, 0)
+        return oid > 0
+
+    return frozenset({*range(1, FIRST_NORMAL), *filter(is_own, others)})
+
+
+def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
+    for row in map(fields_of, copied_rows(driver, "pg_cast", "oid, castsource, casttarget, castcontext")):
+        oid, source, target = map(oid_of, row[:3])
+        implicit = row[3] == b"i" or (row[3] == b"a" and target < FIRST_NORMAL)
+        if oid >= FIRST_UNPINNED and source < FIRST_NORMAL and implicit:
+            yield ForeignCode(
+                f"The cast with the oid {oid} converts values of a type of PostgreSQL's own without being asked.",
+                f"The row {oid} of pg_cast shows the cast. Find who made it, and run DROP CAST. If an extension needs"
+                " it, give AuthSec a database of its own.",
+            )
+
+
+def _operator_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
+    for row in map(fields_of, copied_rows(driver, "pg_opclass", "oid, opcmethod, opcintype, opcdefault, opcname")):
+        oid, method, of_type = map(oid_of, row[:3])
+        if oid >= FIRST_UNPINNED and method in _SORTING and of_type < FIRST_NORMAL and row[3] == b"\x01":
+            yield ForeignCode(
+                f"The operator class {name_of(row[4])} compares a type of PostgreSQL's own in another way.", _REMEDY
+            )
