@@ -11,12 +11,11 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from authsec_server import settings_errors
 from authsec_server.failures import StartupRefused
@@ -28,7 +27,7 @@ MAX_TOKEN_LIFETIME_CAP = 7 * DAY
 
 _HOST = re.compile(r"[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*")  # a name, or an IPv4 address
 
-CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+CommaSeparated = tuple[str, ...]
 
 
 class Origin(StrEnum):
@@ -39,10 +38,10 @@ class Origin(StrEnum):
     DEFAULT = "default"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings of this authority. Durations are in seconds, rates in requests per minute."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
     data: Path = Field(Path("authsec-data"), description="Folder of the embedded database and of the master key file.")
     database: str = Field("", repr=False, description="postgresql://… ; empty means SQLite in the data folder.")
@@ -276,13 +275,19 @@ def load_settings(**given: Any) -> Settings:
             f"In the environment, {'; '.join(unknown)}.", "Rename or unset it: docs/settings.md has all that there are."
         )
     try:
-        settings = Settings(**options)
+        settings = Settings(**{**_of_environment(), **options})
     except ValidationError as error:
         raise _refused(error) from None
     settings._origins = {
         name: Origin.OPTION if name in options else Origin.ENVIRONMENT for name in settings.model_fields_set
     }
     return settings
+
+
+def _of_environment() -> dict[str, str]:
+    """Return the values in the environment, by the names of the settings."""
+    names = {f"{ENV_PREFIX}{name.upper()}": name for name in Settings.model_fields}
+    return {names[name.upper()]: value for name, value in os.environ.items() if name.upper() in names}
 
 
 def _refused(error: ValidationError) -> StartupRefused:
