@@ -138,7 +138,7 @@ def test_the_platform_key_needs_one_and_the_others_take_none() -> None:
         with pytest.raises(Invalid, match="has no public key") as caught:
             made(platform, *pairs, public_key=PUBLIC)
         assert caught.value.field == "public_key"
-    with pytest.raises(Invalid, match="has no selectors"):
+    with pytest.raises(Invalid, match="takes no selectors"):
         made(Platform.KEY, ("unix:uid", "1"), public_key=PUBLIC)
 
 

@@ -86,7 +86,7 @@ def test_the_set_has_rules_of_its_own() -> None:
     for platform in (Platform.KEY, Platform.UNATTESTED):
         assert check_selectors(platform, [("", "")]).ok
         none_known = check_selectors(platform, [("made:up", "x"), ("k8s:ns", "x")])
-        assert none_known.problem == f"{platform.shown} has no selectors."
+        assert none_known.problem == f"{platform.shown} takes no selectors."
         assert [row.nearest for row in none_known.rows] == ["", ""]
 
 

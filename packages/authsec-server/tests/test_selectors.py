@@ -173,7 +173,7 @@ def test_nothing_to_check_means_no(platform: Platform) -> None:
 @pytest.mark.parametrize("platform", [Platform.KEY, Platform.UNATTESTED])
 def test_platforms_without_selectors_take_none(platform: Platform) -> None:
     assert parse_selectors(platform, []) == ()
-    with pytest.raises(Invalid, match="has no selectors") as caught:
+    with pytest.raises(Invalid, match="takes no selectors") as caught:
         parse_selectors(platform, [("k8s:ns", "production")])
     assert caught.value.field == "selectors"
 

@@ -145,7 +145,8 @@ class AuthSecClient:
 
         `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. A denied tool raises the error by default.
         With `on_denied="tell_model"` it returns the denial to the model in the framework's form. With
-        `on_denied=function` it returns `function(text)`, or raises the exception that `function` returns.
+        `on_denied=function` it calls `function(text)` and returns the result. It raises the result if that is an
+        exception.
 
         A tool is denied if the authority refuses the agent. It is also denied if the API answers 401 or 403 and the
         function lets its HTTP client raise that error. After a 401 the next call gets another token. Tokens are

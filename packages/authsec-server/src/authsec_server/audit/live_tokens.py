@@ -30,8 +30,8 @@ def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
 class Alike:
     """A group of tokens of one client that depend on the same things; the last one expires at `until`.
 
-    `version` is the authority version of their decisions. `taken_back`: each token was revoked by itself.
-    A value that the event lacks is empty.
+    `version` is the authority version at which the server decided to issue them. `taken_back`: each of them was
+    revoked on its own. A value that the event lacks is empty.
     """
 
     client_id: str

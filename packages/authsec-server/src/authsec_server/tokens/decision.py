@@ -326,9 +326,9 @@ def _life(authority: GrantedAuthority, now: datetime) -> int:
 
 
 def _proof_life(client: Client, proved: Proved, now: datetime) -> list[int]:
-    """Return the seconds until the proof expires, because a token must not outlive its proof.
+    """Return a list with the seconds until the proof expires; it is empty if the proof has no expiry.
 
-    The list is empty if the proof has no expiry.
+    A token must not outlive its proof.
     """
     return [
         _seconds_until(proof.expires_at, now)

@@ -16,7 +16,7 @@ NAME = "dry_run"
 
 
 class Stopping(TypedDict):
-    """An agent whose tokens would end. `goes_on`: the agent could still get other tokens."""
+    """An agent. The change would revoke its tokens. `goes_on`: the agent could still get new tokens."""
 
     client_id: str
     name: str
@@ -24,7 +24,7 @@ class Stopping(TypedDict):
 
 
 class StoppingDelegation(TypedDict):
-    """A trust delegation whose tokens would end."""
+    """A trust delegation. The change would revoke its tokens."""
 
     id: str
     name: str

@@ -57,7 +57,7 @@ class Unauthenticated(Exception):
 
 
 class PreconditionRequired(Exception):
-    """An edit without the revision that it changes (no If-Match)."""
+    """An edit that does not name the revision on which it is based (no If-Match)."""
 
 
 class TooOften(Exception):

@@ -1,4 +1,4 @@
-"""Query parameters that filter lists: one of several words, or `true` and `false`."""
+"""Query parameters that filter lists. Each takes one word of a fixed set, or `true` or `false`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ OF_ANOTHER_AUTHORITY: Final = (
 
 
 class MismatchLog:
-    """Logs `line` with our name and the last token's name, at most once a minute. Callable from any thread."""
+    """Logs `line` with the name that this API expects and the name in the last token, at most once a minute.
+
+    Callable from any thread.
+    """
 
     def __init__(self, line: str, clock: Clock) -> None:
         self._line = line

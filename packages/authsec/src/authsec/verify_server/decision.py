@@ -105,7 +105,7 @@ def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate:
 
 
 def with_refusal_header(answer: Response) -> Response:
-    """Add the refusal as a header: `json.dumps` escapes line breaks and non-ASCII characters."""
+    """Add the refusal as a header. `json.dumps` escapes line breaks and non-ASCII characters, so it is safe there."""
     told = (REFUSAL, answer.content.decode("ascii"))
     return Response(status=answer.status, body=answer.body, headers=(*answer.headers, told))
 

@@ -89,7 +89,7 @@ def new(
     issuer: str = "",
     subject: str = "",
 ) -> Administrator:
-    """Return a new administrator without a password or sign-in. Raises `Invalid`."""
+    """Return a new administrator, who has no password yet and has never signed in. Raises `Invalid`."""
     return Administrator(
         id=administrator_id,
         email=checked_email("email", email),

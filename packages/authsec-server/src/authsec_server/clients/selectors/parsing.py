@@ -45,7 +45,7 @@ def require_fitting_number(platform: Platform, number: int) -> None:
     known = KEYS.get(platform, ())
     if not known and number:
         raise Invalid(
-            "selectors", f"{platform.shown} has no selectors.", "Leave out the selectors, or name the platform."
+            "selectors", f"{platform.shown} takes no selectors.", "Leave out the selectors, or choose another platform."
         )
     if known and not number:
         raise Invalid(
@@ -94,7 +94,7 @@ def nearest_key(platform: Platform, key: str) -> SelectorKey:
 
 def _unknown(field: str, platform: Platform, key: str) -> Invalid:
     if platform not in KEYS:
-        return Invalid(field, f"{platform.shown} has no selectors.", "Leave it out.")
+        return Invalid(field, f"{platform.shown} takes no selectors.", "Leave it out.")
     for other, keys in KEYS.items():
         if other is not platform and any(each.fits(key) for each in keys):
             return Invalid(field, f"{quoted(key)} is a selector of {other.shown}, not of {platform.shown}.")
@@ -138,7 +138,7 @@ class RowCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorCheck:
-    """The checks of all rows, in the order typed, and a problem of the whole set, if any."""
+    """The check of each row, in the order typed. `problem` is about all rows together; it is empty if there is none."""
 
     rows: tuple[RowCheck, ...]
     problem: str = ""

@@ -27,7 +27,7 @@ _DESCRIBED: Fields = {name: its for name, its in EDITABLE.items() if name != "sl
 
 
 def exported(client: Client, present: Present) -> Facts:
-    """Return the agent as a document contains it."""
+    """Return the agent as a configuration document writes it."""
     its = {
         "name": client.name,
         "kind": client.kind.value if client.kind is not ClientKind.AI_AGENT else None,

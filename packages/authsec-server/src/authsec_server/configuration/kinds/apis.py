@@ -17,7 +17,7 @@ from authsec_server.revisions import checked, plain
 
 
 def exported(api: Api) -> Facts:
-    """Return the API as a document contains it."""
+    """Return the API as a configuration document writes it."""
     return {field: its for field, its in facts(api).items() if field != "kind" or api.kind is not ApiKind.API}
 
 

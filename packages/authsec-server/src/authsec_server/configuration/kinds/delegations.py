@@ -35,7 +35,10 @@ Resolve = Callable[[str, str], str]
 
 
 def exported(delegation: Delegation, present: Present) -> Facts:
-    """Return the delegation as a document contains it. An audience is an API's slug where the slug is unambiguous."""
+    """Return the delegation as a configuration document writes it.
+
+    An audience becomes its API's slug if the slug is unambiguous.
+    """
     by_identifier = {api.identifier: slug for slug, api in present.apis.items() if slug not in delegation.audiences}
     its = {**_facts(delegation, present), "enabled": None if delegation.enabled else False}
     return filled({**its, "audiences": [by_identifier.get(each, each) for each in delegation.audiences]})

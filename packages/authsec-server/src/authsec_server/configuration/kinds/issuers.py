@@ -25,7 +25,7 @@ _LONG: Final = ("given_keys", "ca", "api_ca")  # many lines in a file, so they c
 
 
 def exported(trusted_issuer: TrustedIssuer) -> Facts:
-    """Return the trusted issuer as a document contains it."""
+    """Return the trusted issuer as a configuration document writes it."""
     long = {name: getattr(trusted_issuer, name) for name in _LONG}
     return filled({**_short(trusted_issuer), **long, "enabled": None if trusted_issuer.enabled else False})
 

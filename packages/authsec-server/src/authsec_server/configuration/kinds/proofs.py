@@ -59,7 +59,7 @@ class ComparedProofs:
 
 
 def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Facts]:
-    """Return the proofs as a document contains them, without expired ones."""
+    """Return the proofs as a configuration document writes them, without expired ones."""
     standing = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.stands(now)]
     return [*standing, {"platform": SECRET}] if client.holds_secret(now) else standing
 

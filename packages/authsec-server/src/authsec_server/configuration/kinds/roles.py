@@ -18,7 +18,7 @@ from authsec_server.roles.model import EDITABLE, RoleDefinition
 
 
 def exported(role: RoleDefinition) -> Facts:
-    """Return the role as a document contains it."""
+    """Return the role as a configuration document writes it."""
     return facts(role)
 
 
