@@ -23,7 +23,7 @@ def test_the_key_is_alone_on_stdout(authsec: Authsec) -> None:
     assert created.exit_code == 0, created.output
     assert re.fullmatch(r"authsec_[A-Za-z0-9_-]{43}\n", created.stdout)
     assert "The admin key ci (admin) is good until it is revoked." in created.stderr
-    assert "for good: --role operator and --expires 30d" in created.stderr
+    assert "limited key: --role operator --expires 30d" in created.stderr
     assert "AUTHSEC_BASE_URL" in created.stderr
     assert 'AUTHSEC_ADMIN_KEY="authsec_…"' in created.stderr.replace(" = ", "=")
     assert created.stdout.strip() not in created.stderr, "what is logged must not hold it"

@@ -52,7 +52,7 @@ def test_every_screen_says_that_an_agent_is_unattested(authsec: Authsec) -> None
     created = authsec("agents", "create", "Plain", "--platform", "unattested")
     for result in (created, authsec("agents", "show", "plain"), authsec("agents", "list")):
         assert "UNATTESTED" in result.stdout
-    assert "anybody who knows its client_id gets its authority" in created.stdout
+    assert "anybody who knows its client_id can get its tokens" in created.stdout
 
 
 def test_ids_are_copied_whole_from_a_narrow_terminal(authsec: Authsec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +97,8 @@ def test_files_that_are_no_key(authsec: Authsec, tmp_path: Path) -> None:
     large.write_bytes(b"-----BEGIN PUBLIC KEY-----" + b"x" * 20_000)
     nonsense.write_bytes(b"\xff\x00")
     for file, message in (
-        (large, "is no public key"),
-        (nonsense, "is no public key"),
+        (large, "is not a public key"),
+        (nonsense, "is not a public key"),
         (tmp_path / "absent", "No such file"),
     ):
         refused = authsec("agents", "create", "Billing", "--platform", "key", "--public-key", str(file))
@@ -159,7 +159,7 @@ def test_an_agent_has_the_description_that_its_creation_gives_it(authsec: Authse
 def test_turning_off_and_on(authsec: Authsec) -> None:
     authsec("agents", "create", "Plain", "--platform", "unattested")
     disabled = authsec("agents", "disable", "plain").stdout
-    assert disabled == "plain is disabled: it gets no more tokens.\n"
+    assert disabled == "plain is disabled and gets no more tokens.\n"
     assert "disabled" in authsec("agents", "list").stdout
     assert "plain is enabled" in authsec("agents", "enable", "plain").stdout
     assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True

@@ -125,16 +125,16 @@ roles: {{r: {{actions: [a:b]}}}}
         ("agents:\n  x:\n    proof: []\n    proofs: []\n", 3, "There is no 'proof' here", "nearest is proofs"),
         ("agent: {}\n", 1, "There is no 'agent' here", "nearest is agents"),
         ("agents:\n", 1, "agents has nothing in it", "agents: {}"),
-        ("agents:\n  x: {name: 12, proofs: []}\n", 2, "name has to be a text, and is a number", 'name: "12"'),
+        ("agents:\n  x: {name: 12, proofs: []}\n", 2, "name must be a text, but is a number", 'name: "12"'),
         ("agents:\n  x:\n    name: true\n    proofs: []\n", 3, "and is a truth value", 'name: "true"'),
         ("agents:\n  x:\n    name: 1.10\n    proofs: []\n", "3:11", "1.10 is a number", '"1.10"'),
         ("agents:\n  x:\n    proofs: []\n    enabled: yes\n", 4, "true or false", "without quotes"),
         ("agents:\n  x:\n    name: X\n", 2, "proofs is missing", "All of them"),
-        ("agents:\n  x:\n    proofs: [{platform: k8s}]\n", 3, "platform has to be 'kubernetes'", ""),
-        ("agents:\n  x:\n    proofs: {}\n", 3, "has to be a list", "hyphen"),
-        ("agents:\n  x: {}\n  x: {}\n", "3:3", "stands there twice", "one of the two"),
-        ("agents: &a\n  x: *a\n", "1:9", "Anchors and aliases", "Write out"),
-        ("agents:\n  <<: {}\n", "2:3", "Nothing is merged", "Write out"),
+        ("agents:\n  x:\n    proofs: [{platform: k8s}]\n", 3, "platform must be 'kubernetes'", ""),
+        ("agents:\n  x:\n    proofs: {}\n", 3, "must be a list", "hyphen"),
+        ("agents:\n  x: {}\n  x: {}\n", "3:3", "occurs twice", "one of the two"),
+        ("agents: &a\n  x: *a\n", "1:9", "Anchors and aliases", "Write the value out"),
+        ("agents:\n  <<: {}\n", "2:3", "Merge keys", "Write the value out"),
         ("agents: !!python/object:os.system {}\n", "1:9", "The tag !!python/object:os.system is not", "Leave it out"),
         ("agents: [\n", "2:1", "This is not YAML", "indented"),
         ("agents: {x: {proofs: [{platform: key, public_key: '-BEGIN PRIVATE KEY-----'}]}}\n", 1, "PRIVATE", "keygen"),
@@ -146,10 +146,10 @@ roles: {{r: {{actions: [a:b]}}}}
         (UNITLESS.format("8 hours"), 2, "'8 hours' is no duration", "Write 8h."),
         (UNITLESS.format("1h30m"), 2, "'1h30m' is no duration", "Write 90m."),
         (UNITLESS.format("PT0.5H"), 2, "'PT0.5H' is no duration", "Write 30m."),
-        ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is no slug", "Write sales-team in its place, and"),
+        ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is not a slug", "Write sales-team in its place, and"),
         ("roles:\n\tr: {actions: [a:b]}\n", "2:1", "here is a tab", "spaces"),
         ("roles: {r: {actions: [\ta:b]}}\nagents:\n  \tx: {}\n", "3:3", "here is a tab", "spaces"),
-        ("", "", "This file says nothing", "Begin with one of: issuers"),
+        ("", "", "This file is empty", "Start with one of: issuers"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
@@ -208,7 +208,7 @@ def test_what_others_change_meanwhile_is_not_overrun(
     named = file(THREE.replace("customers:delete", "orders:read"))
     monkeypatch.setattr(where, meanwhile("roles", "create", "Another", "--action", "a:b"))
     overtaken = authsec("apply", "-f", named, "--yes", "--prune")
-    assert (overtaken.exit_code, "Others changed something meanwhile" in overtaken.stderr) == (4, True)
+    assert (overtaken.exit_code, "Somebody else made changes meanwhile" in overtaken.stderr) == (4, True)
     assert "- another" not in overtaken.stdout, "what was not shown is not removed"
     assert authsec("roles", "show", "another").exit_code == 0
 

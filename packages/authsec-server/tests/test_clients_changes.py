@@ -179,7 +179,7 @@ def test_many_are_disabled_in_one_change(database: Database, act: Act) -> None:
 def test_too_many_or_none_are_refused(database: Database, act: Act) -> None:
     onboard(database, act)
     for ids in ([], [f"{number}" for number in range(service.MAX_AT_ONCE + 1)]):
-        with pytest.raises(Invalid, match=f"{len(ids)} clients are chosen") as caught:
+        with pytest.raises(Invalid, match=f"{len(ids)} clients are selected") as caught:
             database.change(lambda tx, ids=ids: service.disable_many(tx, act, ids))
         assert caught.value.remedy == "Choose 1 to 200."
 

@@ -93,7 +93,7 @@ def test_the_same_selectors_at_another_trusted_issuer_are_another_proof(database
     client = onboard(database, act, trusted_issuer="cluster-a")
     held = add(database, act, client, "kubernetes", "cluster-b", selectors=SEEN)
     assert len({each.trusted_issuer_id for each in held.proofs}) == 2
-    with pytest.raises(Conflict, match="holds this proof already"):
+    with pytest.raises(Conflict, match="already has this proof"):
         add(database, act, client, "kubernetes", "cluster-b", selectors=SEEN[::-1])
 
 

@@ -135,10 +135,10 @@ def test_the_platform_key_needs_one_and_the_others_take_none() -> None:
     with pytest.raises(Invalid, match="needs the agent's public key"):
         made(Platform.KEY)
     for platform, pairs in ((Platform.UNATTESTED, ()), (Platform.UNIX, (("unix:uid", "1"),))):
-        with pytest.raises(Invalid, match="takes no public key") as caught:
+        with pytest.raises(Invalid, match="has no public key") as caught:
             made(platform, *pairs, public_key=PUBLIC)
         assert caught.value.field == "public_key"
-    with pytest.raises(Invalid, match="has no selectors"):
+    with pytest.raises(Invalid, match="takes no selectors"):
         made(Platform.KEY, ("unix:uid", "1"), public_key=PUBLIC)
 
 

@@ -203,7 +203,7 @@ def test_a_section_that_is_left_out_is_left_alone(estate: Estate) -> None:
     assert do(estate, prune=True).changes == ()
     plan = look(estate, prune=True, agents={"open": WHOLE["agents"]["open"]})
     assert brief(plan) == [("remove", "helper")]
-    assert plan.changes[0].notes == ("With it these delegations are revoked: helper-reads",)
+    assert plan.changes[0].notes == ("These delegations will be revoked as well: helper-reads",)
     with pytest.raises(Conflict, match=r"role support: .*uses the role") as refused:
         do(estate, prune=True, roles={})
     assert refused.value.field == "roles.support"
@@ -247,7 +247,7 @@ def test_a_document_neither_holds_nor_makes_a_secret(estate: Estate) -> None:
     with_secret = edited(agents={"open": {"proofs": [{"platform": "secret"}]}})
     told = look(estate, **with_secret)
     assert "agents proofs add open --platform secret" in told.notes[-1].text
-    with pytest.raises(Invalid, match="a secret is not made of a document"):
+    with pytest.raises(Invalid, match="a document cannot create a secret"):
         look(estate, agents={"new": {"proofs": [{"platform": "secret"}]}})
     made = estate.do(lambda tx, act: held_proofs.add_proof(tx, act, "open", NewProof(platform="secret")))
     assert fields(look(estate, **with_secret).changes[0]) == {"proofs": ((), ("unattested",))}

@@ -43,7 +43,7 @@ def test_an_api_s_names(door: TestClient, changes: dict[str, str], field: str) -
     assert get(door, APIS).form().send(**first).follow().status == 200
     page = get(door, APIS).form().send(**{"name": "Further", "identifier": "further"} | changes)
     assert page.status == 409
-    assert "already names the API" in problem_at(page, field)
+    assert "already belongs to the API" in problem_at(page, field)
     assert page.form().value("name") == "Further"
 
 

@@ -71,10 +71,10 @@ def test_an_edit_warns_of_an_added_audience_that_no_api_has(its: House) -> None:
         return [each["message"] for each in warnings if each["code"] == "audience_misspelt"]
 
     early = warned(audiences=["https://crm.example", "crm", "mail"])
-    assert early == ["No API is registered, and crm, mail are no URLs."]
+    assert early == ["No API is registered under this audience, and crm, mail are no URLs."]
     door.post(f"{API}/apis", json={"name": "CRM", "identifier": "https://crm.example"})
     assert warned(audiences=[]) == warned(audiences=["crm"]) == []
-    assert warned(audiences=["crm", "crn"]) == ["No API is called crn; the nearest is crm."]
+    assert warned(audiences=["crm", "crn"]) == ["There is no API crn; the nearest is crm."]
     assert warned(audiences=["https://crm.example", "crn"], description="Mine") == []
 
 

@@ -104,7 +104,7 @@ def test_postgresql_wants_one_to_be_named(database: Database, tmp_path: Path) ->
     if database.dialect == "sqlite":
         load_master_key(Settings(data=tmp_path), database, secrets.token_bytes)
         return
-    with pytest.raises(StartupRefused, match="PostgreSQL needs a master key") as refused:
+    with pytest.raises(StartupRefused, match="a master key is needed") as refused:
         load_master_key(Settings(data=tmp_path), database, secrets.token_bytes)
     assert "openssl rand -base64 32" in refused.value.remedy
     assert "AUTHSEC_SERVER_MASTER_KEY_FILE=" in refused.value.remedy
@@ -204,7 +204,7 @@ def test_a_wrong_key_is_refused_and_changes_nothing(
     before = snapshot(database)
     with pytest.raises(StartupRefused, match=r"other\.key is not the one that sealed") as refused:
         load(database, write(tmp_path / "other.key"))
-    assert "nothing here makes new ones" in refused.value.remedy
+    assert "does not replace them" in refused.value.remedy
     assert snapshot(database) == before
 
 

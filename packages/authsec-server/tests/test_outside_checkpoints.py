@@ -147,7 +147,7 @@ def test_an_older_database_is_found_by_its_events_and_by_its_version(kept: Kept)
     kept.put_back(size, later)
     assert f"covers {after} events, the database has {size} sealed ones" in (kept.problem() or "")
     kept.put_back(size, version)
-    assert "older than a checkpoint it signed at 2026-11-25 12:02:00 UTC" in (kept.problem() or "")
+    assert "older than a checkpoint that it signed at 2026-11-25 12:02:00 UTC" in (kept.problem() or "")
 
 
 @pytest.mark.parametrize("leaves_at_once", [1, 10_000])

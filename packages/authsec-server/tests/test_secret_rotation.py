@@ -127,7 +127,7 @@ def test_without_an_overlap_the_old_ones_and_their_tokens_end_at_once(estate: An
 
 def test_one_without_a_secret_that_counts_is_given_none(estate: Any) -> None:
     client = estate.agent(**PLACE)
-    with pytest.raises(Conflict, match="no secret that counts") as caught:
+    with pytest.raises(Conflict, match="no valid secret") as caught:
         rotated(estate, client)
     assert "agents proofs add helper --platform secret" in caught.value.remedy
     wanted = NewProof(platform="secret", expires_at=estate.act.now + timedelta(hours=1))

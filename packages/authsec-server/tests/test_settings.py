@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_value_is_said_plainly(
     monkeypatch.setenv(f"AUTHSEC_SERVER_{name.upper()}", value)
     with pytest.raises(StartupRefused) as refused:
         load_settings()
-    assert refused.value.message == f"These settings cannot work. {said}"
+    assert refused.value.message == f"These settings are not valid. {said}"
 
 
 @pytest.mark.parametrize("given", [{}, {"port": 7468}])

@@ -55,7 +55,7 @@ def test_a_counted_event_that_no_server_counts_is_found(estate: Any, planted: Ma
 
     number = database.append(plant)
     sealed.seal()
-    assert any(each.startswith(f"Event {number} is not one that AuthSec writes") for each in sealed.findings())
+    assert any(each.startswith(f"Event {number} has a form that AuthSec does not write") for each in sealed.findings())
 
 
 class Overtaken(Sealer):

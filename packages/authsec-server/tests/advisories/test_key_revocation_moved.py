@@ -76,7 +76,7 @@ def test_the_last_row_of_the_key_is_missed_when_others_are_forgotten(sealed: Sea
     estate.database.append(lambda tx: revocations.forget(tx, later))
     assert sealed.findings() == ()
     _, found = sealed.after("DELETE FROM revocations WHERE subject_kind = 'key'")
-    assert "was revoked, and revocations has no row of the key" in found
+    assert "was revoked, but revocations has no row of the key" in found
 
 
 def test_a_row_of_a_key_that_no_event_revoked_is_found(sealed: Sealed) -> None:
