@@ -47,7 +47,7 @@ def test_a_file_gets_a_line_for_each_checkpoint_behind_what_is_there(tmp_path: P
     for size in (1, 2, 2, 3):
         checkpoints.give(checkpoint(size))
     assert checkpoints.deliver()
-    assert path.read_text() == "checkpoint.of.1\nhead.of.2\nhead.of.3\n"
+    assert path.read_text() == "checkpoint.of.1\ncheckpoint.of.2\ncheckpoint.of.3\n"
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_text("checkpoint.of.1\nhead.o")  # killed while it wrote, or the disk was full
     again = to_file(path)
@@ -71,7 +71,7 @@ def test_what_was_not_taken_is_told_of_and_tried_again_in_order(
     folder.mkdir()
     assert checkpoints.deliver()
     assert checkpoints.standing().undelivered_since is None
-    assert (folder / "checkpoints").read_text() == "checkpoint.of.1\nhead.of.2\n"
+    assert (folder / "checkpoints").read_text() == "checkpoint.of.1\ncheckpoint.of.2\n"
     folder.rename(tmp_path / "gone")
     for size in range(3, MOST + 10):
         checkpoints.give(checkpoint(size))
@@ -91,13 +91,15 @@ def test_a_pipe_or_a_device_never_blocks_and_takes_nothing(tmp_path: Path) -> No
     assert not checkpoints.deliver()  # nobody reads
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     assert not checkpoints.deliver()
-    assert checkpoints.standing() == SinkState(sent=True, undelivered_since=NOW, problem=f"{path} is no regular file")
+    assert checkpoints.standing() == SinkState(
+        sent=True, undelivered_since=NOW, problem=f"{path} is not a regular file"
+    )
     assert os.read(reader, 100) == b""
     os.close(reader)
     path.unlink()
     path.symlink_to("/dev/null")
     assert not checkpoints.deliver()
-    with pytest.raises(StartupRefused, match="cannot be a regular file"):
+    with pytest.raises(StartupRefused, match="is not a regular file"):
         checkpoints.check()
     path.unlink()
     assert checkpoints.deliver()
@@ -120,7 +122,7 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
     assert checkpoints.deliver()
     told.append(checkpoints.standing())
     assert [its.undelivered_since for its in told] == [None, NOW, None]
-    assert "no answer" in told[1].problem
+    assert "without an answer" in told[1].problem
 
 
 ENDING = """

@@ -123,7 +123,7 @@ class Resource:
         def run(caller: Caller, output: Output, yes: bool, **arguments: str) -> None:
             where, named = self.at(arguments), arguments[self._arguments()[-1]]
             before(caller, output, where)
-            ask_for_good(caller, output, where, f"Delete {named} for good?", yes=yes, send=deleting(caller))
+            ask_for_good(caller, output, where, f"Delete {named} permanently?", yes=yes, send=deleting(caller))
             gone = caller.delete(where)
             output.result(gone, done.format_map(gone))
 
