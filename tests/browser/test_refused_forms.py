@@ -53,7 +53,7 @@ def api(form: tuple[str, str]) -> list[Case]:
     action, meaning = "Action 1", "What action 1 lets an agent do"
     return [
         Case(*form, "Name", HIDDEN, good | {"Name": UNSEEN}),
-        Case(*form, "Audience", "is not an audience", good | {"Audience": "no audience"}),
+        Case(*form, "Audience", "is not an audience", good | {"Audience": "not an audience"}),
         Case(*form, action, "is not an action", good | {action: "payroll", meaning: "Pays"}),
         Case(*form, meaning, "must not be empty", good | {action: "a:b", meaning: ""}),
     ]

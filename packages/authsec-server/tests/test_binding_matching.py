@@ -77,7 +77,7 @@ def test_what_the_trusted_issuer_can_never_prove_is_refused_with_what_would() ->
     assert "turn on pod look-up" in caught.value.remedy
     assert "--pod-lookup --from-kubeconfig --credentials FILE_NAME" in caught.value.remedy
     unmapped = Selector(key="github:actor_id", value="1")
-    with pytest.raises(Invalid, match="does not prove github:actor_id") as caught:
+    with pytest.raises(Invalid, match="is not set up to prove github:actor_id") as caught:
         require_suitable(Platform.OIDC, [unmapped], GITHUB, OURS)
     assert "Map a claim to github:actor_id" in caught.value.remedy
 

@@ -72,7 +72,7 @@ def test_a_lost_password_and_a_sign_in(authsec: Authsec) -> None:
         )
     once = authsec("admin", "setup-url", "--email", "ann@example.com", "--sign-in")
     assert URL.fullmatch(once.stdout)
-    assert "lets ann@example.com in" in once.stderr
+    assert "signs ann@example.com in" in once.stderr
 
 
 def test_what_cannot_be_made(authsec: Authsec) -> None:

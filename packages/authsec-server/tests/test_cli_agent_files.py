@@ -130,7 +130,7 @@ def test_an_agent_with_a_proof_of_its_own_needs_no_manifest(authsec: Authsec) ->
     done(authsec("agents", "create", "Own", "--platform", "secret"))
     refused = authsec("agents", "manifest", "own")
     assert refused.exit_code == 1
-    assert "own proves itself by a secret" in refused.stderr
+    assert "own authenticates with a secret" in refused.stderr
     assert "AUTHSEC_AGENT_SECRET_FILE" in refused.stderr
     assert "another platform" not in refused.stderr
 

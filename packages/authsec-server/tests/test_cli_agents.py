@@ -35,7 +35,7 @@ def test_the_walk_throughs_agent(authsec: Authsec) -> None:
     assert any(line.split() == ["client_id", agent["client_id"]] for line in lines)
     assert any(line.split() == ["spiffe_id", agent["spiffe_id"]] for line in lines)
     assert "k8s:pod-label:app = customer-support" in created.stdout
-    assert "cannot prove itself yet" in created.stdout
+    assert "cannot authenticate yet" in created.stdout
     assert "authsec delegations create --role ROLE --agent customer-support" in created.stdout
     assert "--action ACTION" in created.stdout, "the usual example gives no more than one action"
     assert f'AUTHSEC_AGENT_CLIENT_ID="{agent["client_id"]}"' in created.stdout.replace(" = ", "=")
@@ -140,7 +140,7 @@ def test_a_value_may_hold_an_equals_sign(authsec: Authsec) -> None:
 def test_a_name_in_place_of_the_slug_is_told_the_slug(authsec: Authsec) -> None:
     authsec("agents", "create", "Customer Support", "--platform", "unattested")
     refused = authsec("agents", "show", "Customer Support")
-    assert (refused.exit_code, "its slug is customer-support." in refused.stderr) == (1, True)
+    assert (refused.exit_code, "the slug is customer-support." in refused.stderr) == (1, True)
     assert "authsec agents list" in authsec("agents", "show", "Nobody").stderr
 
 

@@ -27,7 +27,7 @@ def test_it_is_shown_once_alone_on_stdout(crm: Authsec) -> None:
     secret = made.stdout.strip()
     assert is_api_credential(secret)
     assert secret not in made.stderr
-    assert "The credential first of crm is good until" in made.stderr
+    assert "The credential first of crm is valid until" in made.stderr
     assert "export AUTHSEC_API_CREDENTIAL=" in made.stderr
     listed = crm("apis", "credentials", "crm")
     assert secret not in listed.output

@@ -234,7 +234,7 @@ def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -
     for line, said in (
         (("--reason", "foo"), "No refusal has the reason 'foo'."),
         (("--reason", "no_delegaton"), "The nearest is no_delegation."),
-        (("--kind", "token.refusd"), "There is no event kind 'token.refusd' of event. The nearest is token.refused."),
+        (("--kind", "token.refusd"), "There is no event kind 'token.refusd'. The nearest is token.refused."),
         (("--agent", "opne"), "There is no agent or MCP server 'opne'. The nearest is open."),
         (
             ("--agent", "opne"),

@@ -94,7 +94,7 @@ def test_an_event_that_was_changed_is_not_shown_as_if_it_were_what_was_sealed(se
     assert "place 1, leaf " in authsec("audit", "show", "2").stdout
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
     shown = authsec("audit", "show", "2").stdout
-    assert "It does not match its seal in place 1: it was changed." in shown
+    assert "This event was changed: it does not match its seal in place 1." in shown
     assert "leaf" not in shown
     exported = map(json.loads, authsec("audit", "export").stdout.splitlines())
     assert [(each["id"], each["as_sealed"]) for each in exported] == [(1, True), (2, False), (3, True), (4, True)]
@@ -196,12 +196,12 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert "Delete all events" not in mistyped.stderr, "nobody is asked for nothing"
     file.write_text(authsec("audit", "export-sealed").stdout)
     next_month = (datetime.now(UTC).replace(day=1) + timedelta(days=32)).strftime("%Y-%m")
-    assert "not over" in authsec(*drop, next_month, "--yes").stderr
+    assert "before it is over" in authsec(*drop, next_month, "--yes").stderr
     assert "nothing to drop" in authsec(*drop, "2020-01", "--yes").stderr
     assert authsec(*drop, "2020-13").exit_code == 2
     (tmp_path / "checkpoints").write_text((served / "checkpoint").read_text())
     other = authsec("audit", "drop", "--export", str(tmp_path / "checkpoints"), "--before", "2026-01", "--yes")
-    assert (other.exit_code, "checkpoints is no sealed export" in other.stderr) == (1, True), other.output
+    assert (other.exit_code, "checkpoints is not a sealed export" in other.stderr) == (1, True), other.output
     assert authsec(*drop, "2020-01").exit_code == 1  # asked, and not answered
     year_old(served)
     file.write_text(authsec("audit", "export-sealed").stdout)
@@ -233,7 +233,7 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert (told["in_files"], told["export_is_given"]) == (3, False)
     assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout
     wrong = authsec("audit", "verify", *keys, "--with", str(tmp_path / "checkpoints"))
-    assert (wrong.exit_code, "checkpoints is no sealed export" in wrong.stderr) == (1, True)
+    assert (wrong.exit_code, "checkpoints is not a sealed export" in wrong.stderr) == (1, True)
     after = tmp_path / "after.jsonl"
     after.write_text(authsec("audit", "export-sealed").stdout)
     assert "The given files contain none of them." in authsec("audit", "verify", *keys, "--with", str(after)).stdout
@@ -261,7 +261,7 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
 ) -> None:
     for options in ((), ("--json",)):
         assert (
-            "so nothing was done.\n  To run without the question: --yes"
+            "because nobody could answer the question.\n  To run without the question: --yes"
             in authsec("audit", "rotate-key", *options).stderr
         )
     present = json.loads((served / "keys").read_text())["keys"][0]["kid"]
@@ -357,7 +357,7 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_checkpoints(
     keys.write_text(json.dumps({"keys": [other.public.to_jwk()]}))
     told = authsec("audit", "verify", "--key", str(keys))
     assert told.exit_code == 3
-    assert "4 events sealed, but no checkpoint is signed by these keys: they are another authority's" in told.stdout
+    assert "4 events sealed, but no checkpoint is signed by these keys: the keys are another authority's" in told.stdout
 
 
 def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Path) -> None:

@@ -283,7 +283,9 @@ def test_agents_apis_delegations_and_people_are_edited(authsec: Authsec, company
     assert told(authsec, *its[:2], "less", "--no-end")["ends_at"] is None
     authsec("admin", "invite", "bob@example.com", "--name", "Bob", "--role", "operator")
     assert told(authsec, "admin", "change-role", "bob@example.com", "viewer")["role"] == "viewer"
-    assert authsec("admin", "rename", "bob@example.com", "Robert").stdout == "bob@example.com is called Robert.\n"
+    assert (
+        authsec("admin", "rename", "bob@example.com", "Robert").stdout == "bob@example.com now has the name Robert.\n"
+    )
     for noun, slug in (("apis", "crm"), ("roles", "spare"), ("agents", "aide")):
         assert authsec(noun, "delete", slug, "--yes").exit_code == 0
         assert authsec(noun, "show", slug).exit_code == 1

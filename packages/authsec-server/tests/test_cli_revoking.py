@@ -63,7 +63,7 @@ def test_a_token_from_stdin_and_never_from_the_arguments(
     monkeypatch.setattr(CliRunner, "invoke", _with_input(token[:-1]))
     damaged = authsec("revoke", "token", "-")
     assert (damaged.exit_code, damaged.stdout) == (1, "")
-    assert "no token of this authority" in damaged.stderr
+    assert "not from this authority" in damaged.stderr
     assert token[:30] not in damaged.output + ended.output
 
 
@@ -82,7 +82,7 @@ def test_likely_slips(authsec: Authsec) -> None:
     for arguments, code, said in (
         (("revoke", "token", "nothing"), 1, "has no token"),
         (("keys", "revoke", "-A" + "a" * 41, "--yes"), 1, "There is no signing key"),
-        (("admin", "revoke-grants"), 2, "Whose?"),
+        (("admin", "revoke-grants"), 2, "Give either an administrator's EMAIL"),
         (("admin", "revoke-grants", "nobody@example.com"), 1, "There is no administrator"),
     ):
         result = authsec(*arguments)
@@ -99,7 +99,7 @@ def test_a_key_is_revoked_once_it_is_meant(authsec: Authsec, its: House) -> None
         in asked.stderr
     )
     assert "What stops: tokens of 1 agent that keeps working (Customer Support), 1 live token until" in asked.stderr
-    assert f"Revoke the key {kid} for good?" in asked.stderr
+    assert f"Revoke the key {kid} permanently?" in asked.stderr
     done = authsec("keys", "revoke", kid, "--yes", "--reason", "Lost")
     assert (done.exit_code, done.stdout) == (0, f"The key {kid} is revoked: its signatures are no longer accepted.\n")
     states = {key["kid"]: key["state"] for key in told(authsec, "keys", "list")["items"]}
@@ -120,7 +120,7 @@ def test_grants_are_listed_and_then_revoked(authsec: Authsec, its: House, house:
     assert "Revoke it permanently?" in shown.stderr
     done = authsec("admin", "revoke-grants", "--key", key["id"], "--yes")
     assert (done.exit_code, done.stdout) == (0, "1 trust delegation revoked.\n")
-    assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are none.\n"
+    assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are none to revoke.\n"
     assert told(authsec, "delegations", "show", made["id"])["state"] == "revoked"
 
 

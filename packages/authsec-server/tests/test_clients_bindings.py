@@ -104,7 +104,11 @@ def test_what_the_trusted_issuer_cannot_prove_is_not_bound(its: House) -> None:
     docker = onboard(its.database, its.act, "Docker", platform="docker", selectors=(("docker:image_id", "a"),))
     keyless = onboard(its.database, its.act, "Open", platform="unattested", selectors=())
     trusted_issuer = cluster(its.database, its.act)
-    for client, says in ((labelled, "does not prove k8s:pod-label:app"), (docker, "knows no"), (keyless, "needs no")):
+    for client, says in (
+        (labelled, "is not set up to prove k8s:pod-label:app"),
+        (docker, "cannot prove"),
+        (keyless, "needs no"),
+    ):
         with pytest.raises(Invalid, match=says) as caught:
             its.bind(trusted_issuer, client.proofs[0].id)
         assert caught.value.field == "proofs"

@@ -112,7 +112,7 @@ def test_spire_proves_docker(database: Database, act: Act) -> None:
 
 def test_a_selector_that_the_trusted_issuer_can_never_prove_is_refused(database: Database, act: Act) -> None:
     cluster(database, act)
-    with pytest.raises(Invalid, match="does not prove k8s:container-name") as caught:
+    with pytest.raises(Invalid, match="is not set up to prove k8s:container-name") as caught:
         onboard(database, act, selectors=(*SEEN, ("k8s:container-name", "agent")))
     assert caught.value.field == "selectors.2"
     assert database.read(lambda tx: service.page(tx, act))[0] == []

@@ -128,7 +128,7 @@ def test_proofs_have_a_number(database: Database, act: Act) -> None:
     client = onboard(database, act, platform="unix", selectors=[("unix:uid", "0")])
     for number in range(1, MAX_PROOFS):
         add(database, act, client, "unix", selectors=(("unix:uid", str(number)),))
-    with pytest.raises(Conflict, match="holds 16 proofs"):
+    with pytest.raises(Conflict, match="has 16 proofs"):
         add(database, act, client, "key", public_key=pem())
 
 

@@ -238,7 +238,7 @@ def test_what_is_over_is_delegated_anew_only_where_somebody_says_so(estate: Esta
     assert brief(do(estate, renew=True, **WHOLE)) == [("create", "helper-reads")]
     year = replace(estate, act=replace(estate.act, now=estate.act.now + timedelta(days=400)))
     assert look(year, **WHOLE).changes == ()  # it ended as the document says
-    assert "It ended on 2027-01-01T00:00:00Z" in look(year, **WHOLE).notes[-1].text
+    assert "It expired on 2027-01-01T00:00:00Z" in look(year, **WHOLE).notes[-1].text
     assert "helper-reads" not in export(year)["delegations"]
 
 
@@ -299,7 +299,7 @@ def test_an_agent_under_another_slug_is_told_how_to_keep_what_it_was_given(estat
     do(estate, **WHOLE)
     agents = {"assistant": WHOLE["agents"]["helper"], "open": WHOLE["agents"]["open"]}
     its = {"helper-reads": {**WHOLE["delegations"]["helper-reads"], "agent": "assistant"}}
-    with pytest.raises(Invalid, match="of the agent helper, and that is fixed") as refused:
+    with pytest.raises(Invalid, match="agent is helper, which cannot be changed") as refused:
         look(estate, prune=True, agents=agents, delegations=its)
     assert "rename it first: authsec agents edit helper --slug assistant" in refused.value.remedy
     with pytest.raises(Invalid) as refused:  # that one is there already
@@ -330,7 +330,7 @@ def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_n
             "no agent",
         ),
         ({"delegations": {"d": {"agent": "helper", "role": "r", "actions": ["a:b"]}}}, "delegations.d.role", "no role"),
-        ({"agents": {"helper": {"kind": "mcp_server", "proofs": []}}}, "agents.helper.kind", "fixed"),
+        ({"agents": {"helper": {"kind": "mcp_server", "proofs": []}}}, "agents.helper.kind", "cannot be changed"),
         (
             {
                 "agents": {
@@ -347,7 +347,7 @@ def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_n
             "already belongs",
         ),
         ({"agents": {"x": {"proofs": []}}}, "agents.x.proofs", "needs a proof"),
-        ({"apis": {"x": {"identifier": "Customers API"}}}, "apis.x.identifier", "no audience"),
+        ({"apis": {"x": {"identifier": "Customers API"}}}, "apis.x.identifier", "not an audience"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_names_its_place_and_nothing_is_done(

@@ -333,7 +333,7 @@ def test_the_story_of_a_client_that_cannot_prove_itself_leads_to_a_proof(opened:
     assert ask(door, client).json()["reason"] == "attestation_required"
     path = f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}"
     page = get(door, path)
-    assert "It has no proof that this authority can check" in page.text
+    assert "The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"/console/clients/{client}/proofs/add"
     assert get(door, "/console/clients/pod/delete").form().send().status == 303
     page = get(door, path)

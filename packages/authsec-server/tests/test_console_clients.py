@@ -91,7 +91,7 @@ def test_without_a_trusted_issuer_it_succeeds_and_says_what_is_missing(door: Tes
     page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
     assert "cannot prove itself yet" in page.text
     assert "No trusted issuer yet." in page.text
-    assert "cannot prove itself yet" in get(door, LIST).text
+    assert "cannot authenticate yet" in get(door, LIST).text
 
 
 def test_an_mcp_server_with_a_key_pair_and_all_details(door: TestClient) -> None:
@@ -133,7 +133,7 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
         ({"platform": "key"}, "A key pair needs the agent's public key."),
         ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
         ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
-        ({"slug": "taken"}, "The slug taken belongs to"),
+        ({"slug": "taken"}, "The slug taken already belongs to"),
         ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
         ({"labels": "team"}, "The line 'team' is not a label."),
         ({"labels": "team=a\nteam=b"}, "The label 'team' appears twice."),
@@ -264,7 +264,7 @@ def test_to_be_unattested_is_no_proof(door: TestClient) -> None:
 
 def test_code_in_a_message_is_shown_as_code_and_nothing_else_is_markup(door: TestClient) -> None:
     page = fill(door, name="No Key", platform="key", public_key="")
-    assert "Make a pair with authsec keygen FILE" in page.text
+    assert "Create a key pair with authsec keygen FILE" in page.text
     assert "<code>authsec keygen FILE</code>" in page.html
     page = fill(door, name="Odd", platform="kubernetes", **rows("kubernetes", {"`<b>x</b>`": "y"}))
     assert "<code>&lt;b&gt;x&lt;/b&gt;</code>" in page.html

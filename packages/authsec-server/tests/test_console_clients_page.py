@@ -318,7 +318,7 @@ def test_who_cannot_prove_itself_is_answered_that_first_in_the_test(door: TestCl
     page = get(door, f"{pod}/test")
     today, then = (page.text.index(f"It would be refused: {why}") for why in ("attestation_required", "no_delegation"))
     assert today < page.text.index("Once it can prove itself:") < then
-    assert "It has no proof that this authority can check" in page.text
+    assert "The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"{pod}/proofs/add"
 
     allow(door, pod)
@@ -360,7 +360,7 @@ def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, p
 def test_its_refusals_lead_to_a_proof_and_not_to_connect(door: TestClient, pod: str) -> None:
     door.get(TOKEN, params={"client_id": pod.removeprefix(f"{LIST}/")})
     page = get(door, pod)
-    assert "attestation_required It has no proof that this authority can check" in page.text
+    assert "attestation_required The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"{pod}/proofs/add"
     assert "as Connect shows" not in page.text
 

@@ -91,7 +91,10 @@ def test_a_person_is_sent_to_people_and_not_to_keys(door: TestClient, its: Any) 
     vic = invited(its, door, "viewer")
     page = get(vic, "/console/settings")
     assert page.status == 403
-    assert "Vic has the role viewer; this action needs admin. Ask an administrator who has that role." in page.text
+    assert (
+        "Vic has the role viewer; this action needs the role admin. Ask an administrator who has that role."
+        in page.text
+    )
     assert "use a key" not in page.text
 
 

@@ -31,7 +31,7 @@ def test_a_slug_is_blamed_on_the_name_that_makes_it(door: TestClient, slug: str,
     assert post(door, ONBOARD, asked).follow().status == 200
     page = post(door, ONBOARD, asked)
     assert page.status == 409
-    assert "The slug support belongs to" in problem_at(page, field)
+    assert "The slug support already belongs to" in problem_at(page, field)
     assert (page.form(ONBOARD).value("name"), page.form(ONBOARD).value("slug")) == ("Support", slug)
 
 

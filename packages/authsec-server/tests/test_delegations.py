@@ -238,7 +238,7 @@ def test_what_has_ended_cannot_be_enabled(database: Database, act: Act, role: Ro
     assert (
         database.read(lambda tx: service.get(tx, later, standing.delegation.id, TERMS)).state is DelegationState.ENDED
     )
-    with pytest.raises(Conflict, match="ended, and that is for good"):
+    with pytest.raises(Conflict, match="ended, which cannot be undone"):
         turn(database, later, service.enable, standing)
 
 

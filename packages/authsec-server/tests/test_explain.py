@@ -136,7 +136,7 @@ def test_an_expired_token_for_the_cluster_itself_is_still_explained(its: Any) ->
     assert f'audience: "{US}"' in said(trial)
     assert trial["claims"]["expires_at"] == "2026-11-25T09:00:00Z"
     assert [each["client_id"] for each in trial["satisfies"]] == [client_id], (
-        "if it were good, it could act as this agent's"
+        "if it were good, it would be this agent's"
     )
 
 
@@ -159,7 +159,7 @@ def test_what_is_another_trusted_issuer_s_is_sent_there(its: Any) -> None:
     assert "Test it with the trusted issuer 'staging' (staging)." in said(attempt(door, "production", staging.token()))
     assert "Test it with the trusted issuer 'mesh' (mesh)." in said(attempt(door, "production", mesh.token()))
     unknown = said(attempt(door, "mesh", spire("other", issuer="example.com").token(sub="spiffe://example.com/x")))
-    assert unknown.strip() == "It says that it is of `spiffe://example.com/x`; this trusted issuer is `example.org`."
+    assert unknown.strip() == "Its issuer is `spiffe://example.com/x`; this trusted issuer is `example.org`."
 
 
 def test_a_disabled_trusted_issuer_is_believed_by_nobody(its: Any) -> None:

@@ -95,7 +95,7 @@ def test_rotation(database: Database, act: Act) -> None:
 def test_a_prepared_key_that_nobody_may_have_seen_yet_does_not_sign(database: Database, act: Act) -> None:
     ensure(database, act)
     before = by_state(database)
-    with pytest.raises(Conflict, match="so recently") as refused:
+    with pytest.raises(Conflict, match="published recently") as refused:
         rotate(database, act, later(seconds=200.5))
     assert refused.value.remedy.startswith("Rotate in 100 seconds, or force the rotation")
     assert by_state(database) == before

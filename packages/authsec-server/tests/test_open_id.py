@@ -147,7 +147,7 @@ def test_every_key_type_and_its_at_hash(provider: Any) -> None:
 
 LIES: list[tuple[str, dict[str, Any]]] = [
     ("another audience", {"aud": "other"}),
-    ("no audience", {"aud": None}),
+    ("not an audience", {"aud": None}),
     ("an empty list", {"aud": []}),
     ("an audience inside another", {"aud": [["authsec"]]}),
     ("several audiences and no azp", {"aud": ["authsec", "other"]}),

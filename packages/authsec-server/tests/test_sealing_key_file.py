@@ -224,7 +224,7 @@ def test_public_keys_are_printed_without_the_private_key(tmp_path: Path) -> None
     assert CliRunner().invoke(commands(), ["audit", "rotate-key", *rotate]).exit_code == 0
     assert keys().stdout == keys("--sealing-key-file", str(new)).stdout
     replaced = keys("--sealing-key-file", str(path))
-    assert (replaced.exit_code, f"the key {kid_in(new)} seals" in replaced.stderr) == (5, True)
+    assert (replaced.exit_code, f"the key {kid_in(new)} now seals" in replaced.stderr) == (5, True)
 
 
 NEEDY = (
@@ -242,7 +242,7 @@ def test_a_command_that_needs_the_key_says_how_to_name_its_file(tmp_path: Path, 
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
         "✗ The audit log of this database is sealed with a key in a file, but no such file is set.\n"
-        "  Name that file: --sealing-key-file FILE, or AUTHSEC_SERVER_SEALING_KEY_FILE=FILE\n"
+        "  Set that file: --sealing-key-file FILE, or AUTHSEC_SERVER_SEALING_KEY_FILE=FILE\n"
     )
 
 

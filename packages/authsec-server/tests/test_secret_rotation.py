@@ -159,7 +159,7 @@ def test_rotating_again_and_again_heaps_up_no_secrets(estate: Any) -> None:
     for _ in range(MAX_PROOFS - 1):
         later(estate, minutes=1)
         rotated(estate, client)
-    with pytest.raises(Conflict, match="holds 16 proofs"):
+    with pytest.raises(Conflict, match="has 16 proofs"):
         rotated(estate, client)
     assert len(rotated(estate, client, overlap=timedelta(0)).proofs) == 1
     later(estate, days=1)

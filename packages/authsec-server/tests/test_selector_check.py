@@ -34,7 +34,7 @@ def test_half_a_row_says_what_is_missing() -> None:
     no_value, no_key = check_selectors(K8S, [("k8s:ns", ""), ("", "production")]).rows
     assert no_value.state is no_key.state is RowState.INCOMPLETE
     assert no_value.problem == "Give the value of k8s:ns."
-    assert no_value.remedy.startswith("It is an RFC 1123 label")
+    assert no_value.remedy.startswith("Give an RFC 1123 label")
     assert no_value.identifies == "the pod's namespace", "explained as soon as the key is known"
     assert no_key.problem == "Choose a key for this value."
     assert no_key.remedy == "The grey text is only an example."

@@ -142,7 +142,7 @@ def test_a_value_that_could_never_match_is_refused(key: str, value: str) -> None
     platform = Platform.UNIX if key.startswith("unix") else Platform.KUBERNETES
     with pytest.raises(Invalid, match=f"is not a valid value of {key}") as caught:
         parse_selectors(platform, [(key, value)])
-    assert caught.value.remedy.startswith("It is ")
+    assert caught.value.remedy.startswith("Give ")
 
 
 @pytest.mark.parametrize("value", ["", " ", " a", "a ", "a\n", "a\0", "\x1b[2J", "a\u202eb", "\ud800", "x" * 256])
@@ -248,7 +248,7 @@ def test_every_selector_that_a_preset_makes_is_offered_and_explained() -> None:
     offered = {each.key: each.identifies for each in KEYS[Platform.OIDC] if not each.parameter}
     assert set(offered) == made
     assert all(offered.values())
-    assert "never given twice" in offered["github:repository_id"]
+    assert "never reused" in offered["github:repository_id"]
 
 
 @pytest.mark.parametrize("key", ["github:repository", "oidc:sub", "ci:job.name", "9:x", "kube:ns"])

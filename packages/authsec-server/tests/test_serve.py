@@ -86,7 +86,7 @@ def test_a_busy_metrics_port(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refused(start("--data", str(tmp_path / "file" / "data"), "--port", "0"), "cannot be written", "--data DIR")
+    refused(start("--data", str(tmp_path / "file" / "data"), "--port", "0"), "is not writable", "--data DIR")
 
 
 def test_off_loopback_without_a_public_url(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_half_a_tls_pair(tmp_path: Path) -> None:
-    refused(start("--data", str(tmp_path), "--port", "0", "--tls-cert", "x.pem"), "must match the certificate")
+    refused(start("--data", str(tmp_path), "--port", "0", "--tls-cert", "x.pem"), "must be set together")
 
 
 def test_a_tls_pair_that_cannot_be_read(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_what_cannot_be_ended_is_said_and_nothing_is_written(its: House) -> None
     for body, status, said in (
         ({"jti": "0" * 32}, 404, "has no token with this jti"),
         ({"jti": "é x"}, 404, "has no token with this jti"),
-        ({"token": token[:-4]}, 400, "no token of this authority"),
+        ({"token": token[:-4]}, 400, "not from this authority"),
         ({"token": "authsec_" + "a" * 43}, 400, "an admin key or a client secret"),
         ({}, 400, "Give the jti of the token"),
         ({"jti": jti, "token": token}, 400, "Give the jti of the token"),

@@ -90,7 +90,7 @@ def test_no_count_is_made_anew_from_what_only_an_unsealed_event_says(estate: Any
     owner = {"owner": "nobody"}
     estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=3, changes=owner))
     later = replace(estate.act, now=estate.act.now + timedelta(minutes=10))
-    with pytest.raises(Conflict, match=r"nothing is counted from it\. Only event"):
+    with pytest.raises(Conflict, match=r"its events cannot be counted\. Only event"):
         foresee_rebuild(estate.database, later, sealed.keys.by_kid())
     sealed.seal()
     assert not foresee_rebuild(estate.database, later, sealed.keys.by_kid()).rows["daily_uses"]

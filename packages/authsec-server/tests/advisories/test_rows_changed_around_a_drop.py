@@ -144,7 +144,7 @@ def test_a_product_that_raw_sql_wrote_is_found_and_nothing_is_dropped(year: Year
     """The event of the drop once left the table out, and the next change took the rows as they were."""
     wrong = text("UPDATE table_digests SET product = :product WHERE name = 'roles'").bindparams(product=product)
     year.database.append(lambda tx: tx.connection.execute(wrong))
-    assert year.report().findings == ("table_digests does not match the rows of roles : raw SQL wrote it.",)
+    assert year.report().findings == ("table_digests does not match the rows of roles: raw SQL wrote it.",)
     with pytest.raises(Conflict, match="changed after it was sealed"):
         year.drop(7)
 

@@ -154,7 +154,7 @@ def _private(read: Configuration, value: Any, path: str) -> Iterator[FileProblem
         if "PRIVATE KEY-----" in value:
             yield FileProblem(
                 place=read.place(path),
-                message="This is a PRIVATE key. It was not sent, but it is in a file: consider it exposed.",
+                message="This is a PRIVATE key. It was not sent, but it is in a file: consider the key exposed.",
                 remedy="Create a new pair: authsec keygen FILE. Only the content of FILE.pub belongs here.",
             )
     elif isinstance(value, dict | list):

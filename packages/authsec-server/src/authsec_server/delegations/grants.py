@@ -86,7 +86,7 @@ def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms, *, also_changed_
     Delegations that others have changed since are kept, unless `also_changed_since` is true.
     """
     act.principal.require(Role.ADMIN)
-    because = f"everything that {hand.called} delegated was revoked"
+    because = f"all that {hand.called} delegated was revoked"
     given = given_by(tx, act, hand)
     given = given.with_changed() if also_changed_since else given
     return [service.revoke(tx, act, each.id, terms, because=because) for each in given.held]

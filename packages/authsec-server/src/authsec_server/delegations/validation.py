@@ -207,11 +207,7 @@ def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
     if not names:
         return ()
     are = "is not a URL" if len(names) == 1 else "are not URLs"
-    return (
-        Caution(
-            code="audience_misspelt", message=f"No API is registered under this audience, and {_some(names)} {are}."
-        ),
-    )
+    return (Caution(code="audience_misspelt", message=f"No API is registered yet, and {_some(names)} {are}."),)
 
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:

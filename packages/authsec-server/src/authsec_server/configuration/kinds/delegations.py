@@ -181,7 +181,7 @@ def _require_fixed(held: Delegation, shape: DelegationShape, present: Present) -
         its = present.slugs[id_]
         if asked != its:
             other = "Use another slug for the new one, and remove this one from the document: --prune revokes it."
-            renamed = f" To rename {its} to {asked}, first run: authsec agents edit {its} --slug {asked}"
+            renamed = f" To give {its} the slug {asked}, rename it first: authsec agents edit {its} --slug {asked}"
             is_new = field == "agent" and asked not in present.agents
             raise Invalid(field, f"Its {field} is {its}, which cannot be changed.", other + (renamed if is_new else ""))
 
