@@ -1,4 +1,4 @@
-"""Jobs prove themselves by a real OpenID Connect issuer, whose keys are found by discovery and followed as they change.
+"""Jobs authenticate with a real OpenID Connect issuer, whose keys are found by discovery and followed as they change.
 
 The issuer makes the tokens by its own code, with the claims that GitHub Actions gives a job.
 """

@@ -168,7 +168,7 @@ def test_a_database_file_that_another_process_has_locked_is_said_to_be(
     with closing(sqlite3.connect(data / "authsec.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         said = failed(run("keys", "list", "--data", str(data)), status=5)
-    assert "Another process holds the write lock of the database file.\n  Retry shortly." in said
+    assert "Another process has the write lock of the database file.\n  Retry shortly." in said
     assert f"lsof {data / 'authsec.sqlite3'}" in said
     assert "Check the data folder" not in said
 

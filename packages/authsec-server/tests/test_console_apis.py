@@ -244,7 +244,7 @@ def test_a_caller_that_cannot_prove_itself_is_marked(door: TestClient, api: str)
     client = make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)["client_id"]
     what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "all_actions": True, "audiences": [URL]}
     make(door, "delegations", role=role, client=client, **what)
-    assert "Pod cannot prove itself yet Support" in get(door, api).text
+    assert "Pod cannot authenticate yet Support" in get(door, api).text
 
 
 def test_the_shared_audience_is_pointed_out(door: TestClient) -> None:

@@ -89,7 +89,7 @@ def test_the_walk_through_finds_its_words_and_its_client_id(door: TestClient) ->
 
 def test_without_a_trusted_issuer_it_succeeds_and_says_what_is_missing(door: TestClient) -> None:
     page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
-    assert "cannot prove itself yet" in page.text
+    assert "cannot authenticate yet" in page.text
     assert "No trusted issuer yet." in page.text
     assert "cannot authenticate yet" in get(door, LIST).text
 

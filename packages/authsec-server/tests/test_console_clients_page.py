@@ -176,7 +176,7 @@ def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient) -> None:
     selectors = [{"key": "k8s:ns", "value": "production"}]
     make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)
     page = get(door, f"{LIST}/pod/connect")
-    assert "It cannot prove itself yet" in page.text
+    assert "The client cannot authenticate yet" in page.text
     assert "attestation_required" in page.text
     assert "uv run authsec keygen agent-key.pem" in codes(page)
     assert page.links["add a proof"] == f"{LIST}/pod/proofs/add"
@@ -317,7 +317,7 @@ def test_who_cannot_prove_itself_is_answered_that_first_in_the_test(door: TestCl
     assert asked["reason"] == "attestation_required"
     page = get(door, f"{pod}/test")
     today, then = (page.text.index(f"It would be refused: {why}") for why in ("attestation_required", "no_delegation"))
-    assert today < page.text.index("Once it can prove itself:") < then
+    assert today < page.text.index("Once it can authenticate:") < then
     assert "The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"{pod}/proofs/add"
 
@@ -352,7 +352,7 @@ def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, p
     allow(door, pod)
     page = get(door, pod)
     assert "What it may do right now" in page.text
-    assert "Nothing yet. Once the client can prove itself, it can do this:" in page.text
+    assert "Nothing yet. Once the client can authenticate, it can do this:" in page.text
     assert "No trusted issuer yet." in page.text
     assert "comes with trusted issuers" not in page.text
 

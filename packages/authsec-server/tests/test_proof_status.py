@@ -45,7 +45,7 @@ def client(*proofs: Proof) -> Client:
         (
             ProofKind.SELECTORS,
             ProofState.CANNOT_PROVE,
-            "Cannot prove itself yet",
+            "Cannot authenticate yet",
             "No trusted issuer yet.",
         ),
         (ProofKind.SECRET, ProofState.WEAK, "Weak: a secret", ""),

@@ -212,7 +212,7 @@ def test_what_is_dropped_swapped_or_inserted_is_named(sealed: Sealed) -> None:
     assert "Event -7 has no seal" in sealed.spoiled(copy_of(VICTIM, id=-7))
     if sealed.database.dialect == "postgresql":  # whose numbers are unique only together with the time
         told = sealed.spoiled(copy_of(VICTIM, at=NOW))
-        assert told == f"Event {VICTIM} is there 2 times, but was sealed once."
+        assert told == f"Event {VICTIM} occurs 2 times, but was sealed once."
 
 
 def reseal(connection: Connection) -> None:
@@ -266,7 +266,7 @@ def test_the_log_itself_is_no_better_protected_from_being_found(sealed: Sealed) 
     assert "Event 4 has no seal" in gap
     assert "not covered by a signed checkpoint" in sealed.spoiled(run(delete(checkpoints)))
     everything = in_turn(run(delete(checkpoints)), run(delete(sealed_events)))
-    assert sealed.spoiled(everything) == "None of the 10 events is sealed: nothing can be shown."
+    assert sealed.spoiled(everything) == "None of the 10 events is sealed, so none can be verified."
 
 
 def test_a_seal_or_a_checkpoint_that_is_none_any_more_is_found_and_hides_nothing(sealed: Sealed) -> None:

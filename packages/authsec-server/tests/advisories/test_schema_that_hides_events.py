@@ -123,7 +123,7 @@ HIDING = {
     ),
     "an operator for exactly the types of our statements": (
         FALSE_FOR_IT,
-        "The operator public.=(character varying,character varying) is not one that AuthSec makes",
+        "The operator public.=(character varying,character varying) is unknown to AuthSec",
     ),
     "the same operator as a member of an extension": (
         (
@@ -132,7 +132,7 @@ HIDING = {
             "ALTER EXTENSION intagg ADD FUNCTION public.hidden(varchar, varchar)",
             "ALTER EXTENSION intagg ADD OPERATOR public.= (varchar, varchar)",
         ),
-        "The operator public.=(character varying,character varying) is not one that AuthSec makes",
+        "The operator public.=(character varying,character varying) is unknown to AuthSec",
     ),
     "a search path with pg_catalog at its end": (
         (
@@ -148,7 +148,7 @@ HIDING = {
             "CREATE OR REPLACE FUNCTION pg_catalog.texteq(text, text) RETURNS bool LANGUAGE sql IMMUTABLE AS"
             " $$ SELECT $1 LIKE $2 AND $1 NOT LIKE 'jti-4' $$",
         ),
-        "The operator =(text,text) is not the one that AuthSec makes",
+        "The operator =(text,text) is not what AuthSec expects",
     ),
     "an index that was left out of writes for a while": (
         (
@@ -185,22 +185,22 @@ HIDING = {
             "SET LOCAL ROLE reader",
             "SET LOCAL row_security = on",
         ),
-        "The policy nobody of events is not one that AuthSec makes",
+        "The policy nobody of events is unknown to AuthSec",
     ),
     "a view in place of the table": (
         (
             "ALTER TABLE events RENAME TO kept",
             "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> 'jti-4'",
         ),
-        "The view events is not one that AuthSec makes",
+        "The view events is unknown to AuthSec",
     ),
     "a partition that is detached": (
         ("ALTER TABLE events DETACH PARTITION events_2026_11",),
-        "The table events_2026_11 is not one that AuthSec makes",
+        "The table events_2026_11 is unknown to AuthSec",
     ),
     "a catalog that says that there are no partitions": (
         ("UPDATE pg_class SET relhassubclass = false WHERE oid = 'events'::regclass",),
-        "The table events is not the one that AuthSec makes",
+        "The table events is not what AuthSec expects",
     ),
 }
 
@@ -217,7 +217,7 @@ NAMED = {
     "a trigger": (
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
         "CREATE TRIGGER gone BEFORE INSERT ON events_2026_11 FOR EACH ROW EXECUTE FUNCTION f()",
-        "The trigger gone of events_2026_11 is not one that AuthSec makes",
+        "The trigger gone of events_2026_11 is unknown to AuthSec",
     ),
     "a trigger of a foreign key that is off": (
         "ALTER TABLE api_actions DISABLE TRIGGER ALL",
@@ -229,7 +229,7 @@ NAMED = {
     ),
     "row security that is forced": (
         "ALTER TABLE sealed_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-        "The table sealed_events is not the one that AuthSec makes: permanent, stored by heap, with row security",
+        "The table sealed_events is not what AuthSec expects: permanent, stored by heap, with row security",
     ),
     "an index of some rows": (
         "DROP INDEX ix_events_jti",
@@ -238,8 +238,7 @@ NAMED = {
     ),
     "an index that is not valid": (
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_2026_11_jti_idx'::regclass",
-        "The index ix_events_jti of events_2026_11 is not the one that AuthSec makes: btree (jti text_ops default)"
-        " not valid",
+        "The index ix_events_jti of events_2026_11 is not what AuthSec expects: btree (jti text_ops default) not valid",
     ),
     "an index that is missing": ("DROP INDEX ix_events_client_id_id", "The index ix_events_client_id_id of events is"),
     "an index besides": (
@@ -248,11 +247,11 @@ NAMED = {
     ),
     "a generated column": (
         "ALTER TABLE sealed_events ADD COLUMN more int GENERATED ALWAYS AS (1) STORED",
-        "The column sealed_events.more is not one that AuthSec makes: integer GENERATED s DEFAULT 1",
+        "The column sealed_events.more is unknown to AuthSec: integer GENERATED s DEFAULT 1",
     ),
     "another collation": (
         'ALTER TABLE checkpoints ALTER COLUMN signed TYPE text COLLATE "C"',
-        "The column checkpoints.signed is not the one that AuthSec makes: text COLLATE pg_catalog.C NOT NULL",
+        "The column checkpoints.signed is not what AuthSec expects: text COLLATE pg_catalog.C NOT NULL",
     ),
     "a collation": (
         'CREATE COLLATION other FROM "C"',
@@ -274,15 +273,15 @@ NAMED = {
     "a child table": (
         "CREATE SCHEMA other",
         "CREATE TABLE other.more () INHERITS (sealed_events)",
-        "The partition other.more is not one that AuthSec makes",
+        "The partition other.more is unknown to AuthSec",
     ),
     "a partition of other bounds": (
         "CREATE TABLE events_2025_01 PARTITION OF events FOR VALUES FROM ('2025-01-02') TO ('2025-02-01')",
-        "The partition events_2025_01 is not the one that AuthSec makes",
+        "The partition events_2025_01 is not what AuthSec expects",
     ),
     "a partition with another name": (
         "CREATE TABLE more PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2025-02-01')",
-        "The partition more is not one that AuthSec makes",
+        "The partition more is unknown to AuthSec",
     ),
     "a materialised view": ("CREATE MATERIALIZED VIEW more AS SELECT 1", "The materialised view more is not one"),
     "an aggregate": (
@@ -305,7 +304,7 @@ NAMED = {
     "a column of a type of the same name": (
         "CREATE DOMAIN public.text AS pg_catalog.text",
         "ALTER TABLE checkpoints ALTER signed TYPE public.text",
-        "The column checkpoints.signed is not the one that AuthSec makes: public.text",
+        "The column checkpoints.signed is not what AuthSec expects: public.text",
     ),
     "an operator class": (
         "CREATE OPERATOR CLASS public.mine FOR TYPE int8 USING btree AS OPERATOR 3 =, FUNCTION 1 btint8cmp(int8, int8)",
@@ -318,19 +317,19 @@ NAMED = {
     ),
     "another operator behind an operator class": (
         "UPDATE pg_operator SET oprcode = 'textne'::regproc WHERE oid = '=(text,text)'::regoperator",
-        "The operator =(text,text) is not the one that AuthSec makes: textne",
+        "The operator =(text,text) is not what AuthSec expects: textne",
     ),
     "another conversion of texts": (
         "UPDATE pg_cast SET castcontext = 'e' WHERE castsource = 'varchar'::regtype AND casttarget = 'text'::regtype",
-        "The cast from character varying to text is not the one that AuthSec makes: e b",
+        "The cast from character varying to text is not what AuthSec expects: e b",
     ),
     "another count": (
         "UPDATE pg_aggregate SET aggtransfn = 'int8dec'::regproc WHERE aggfnoid = 'count()'::regprocedure",
-        "The aggregate count() is not the one that AuthSec makes: int8dec",
+        "The aggregate count() is not what AuthSec expects: int8dec",
     ),
     "another way to send times": (
         "UPDATE pg_type SET typsend = 'byteasend'::regproc WHERE oid = 'timestamptz'::regtype",
-        "The type timestamp with time zone is not the one that AuthSec makes: timestamptz_in timestamptz_out"
+        "The type timestamp with time zone is not what AuthSec expects: timestamptz_in timestamptz_out"
         " timestamptz_recv byteasend",
     ),
     "a search path of a role": (
@@ -339,7 +338,7 @@ NAMED = {
         "CREATE ROLE server",
         "GRANT INSERT ON events TO server",
         "ALTER ROLE server SET search_path = evil, public",
-        "The role server finds evil.events in place of public.events: the search path names it first.",
+        "The role server finds evil.events instead of public.events: its schema comes first in the search path.",
     ),
     "a search path of the database, whose schema has an operator": (
         "CREATE SCHEMA evil",
@@ -474,7 +473,7 @@ HIDING_ON_SQLITE = {
             "ALTER TABLE events RENAME TO kept",
             "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> 'jti-4'",
         ),
-        "The view events of events is not one that AuthSec makes",
+        "The view events of events is unknown to AuthSec",
     ),
     "a table with another collation": (
         (
@@ -485,7 +484,7 @@ HIDING_ON_SQLITE = {
             "PRAGMA writable_schema = reset",
             "REINDEX",
         ),
-        "The table events is not the one that AuthSec makes",
+        "The table events is not what AuthSec expects",
     ),
 }
 
@@ -504,22 +503,22 @@ NAMED_ON_SQLITE = {
     "an index of some rows": (
         "DROP INDEX ix_events_jti",
         "CREATE INDEX ix_events_jti ON events (jti) WHERE id != 4",
-        "The index ix_events_jti of events is not the one that AuthSec makes: CREATE INDEX ix_events_jti ON events(jti)"
+        "The index ix_events_jti of events is not what AuthSec expects: CREATE INDEX ix_events_jti ON events(jti)"
         "WHERE id != 4",
     ),
-    "statistics": ("ANALYZE", "The table sqlite_stat1 is not one that AuthSec makes"),
+    "statistics": ("ANALYZE", "The table sqlite_stat1 is unknown to AuthSec"),
     "a trigger": (
         "CREATE TRIGGER gone BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
-        "The trigger gone of events is not one that AuthSec makes",
+        "The trigger gone of events is unknown to AuthSec",
     ),
     "an index that is missing": ("DROP INDEX ix_events_jti", "The index ix_events_jti of events is missing"),
     "a generated column": (
         "ALTER TABLE events ADD COLUMN more TEXT GENERATED ALWAYS AS (jti) VIRTUAL",
-        "The table events is not the one that AuthSec makes",
+        "The table events is not what AuthSec expects",
     ),
     "an index on an expression": (
         "CREATE INDEX more ON events (lower(jti))",
-        "The index more of events is not one that AuthSec makes",
+        "The index more of events is unknown to AuthSec",
     ),
     "a definition that is no text": (
         "PRAGMA writable_schema = on",
@@ -551,4 +550,4 @@ def test_a_database_file_in_another_encoding_is_named(file: Path) -> None:
     with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(other)) as target:
         target.execute("PRAGMA encoding = 'UTF-16le'")
         target.executescript("\n".join(line for line in source.iterdump() if "sqlite_sequence" not in line))
-    assert "The encoding is not the one that AuthSec makes: UTF-16le" in seen_in(other).findings
+    assert "The encoding is not what AuthSec expects: UTF-16le" in seen_in(other).findings

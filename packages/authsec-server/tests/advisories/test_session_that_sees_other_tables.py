@@ -164,7 +164,7 @@ def test_row_security_makes_a_reader_fail_and_hides_nothing(place: Place) -> Non
         report = server.read(lambda tx: verify(tx, place.log.keys, [place.log.checkpoint], now=LATER))
     finally:
         server.close()
-    assert "The policy hiding of events is not one that AuthSec makes" in "\n".join(report.findings)
+    assert "The policy hiding of events is unknown to AuthSec" in "\n".join(report.findings)
 
 
 REFUSED = {

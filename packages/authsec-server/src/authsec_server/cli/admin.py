@@ -56,7 +56,7 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 @yes_option
 @change_command
 def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
-    """Revoke an admin key for good. KEY is its name or id, as `list-keys` shows them."""
+    """Revoke an admin key permanently. KEY is its name or id, as `list-keys` shows them."""
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way
         raise click.UsageError("This is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
     where = path("admin-keys", key_, "revoke")

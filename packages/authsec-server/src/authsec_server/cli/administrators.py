@@ -70,7 +70,7 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
 def revoke_grants(
     caller: Caller, output: Output, email: str | None, key_id: str | None, also_changed_since: bool, yes: bool
 ) -> None:
-    """Revoke, for good, all trust delegations of a compromised administrator or admin key.
+    """Revoke permanently all trust delegations of a compromised administrator or admin key.
 
     The command revokes each delegation that the administrator created. It also revokes each delegation that the
     administrator edited or enabled and that nobody has changed since. A delegation that somebody else changed

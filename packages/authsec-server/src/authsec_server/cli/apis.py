@@ -216,7 +216,7 @@ for command in (
     list_credentials,
     _CREDENTIAL.verb_command(
         "revoke",
-        """Revoke a credential of an API for good.
+        """Revoke a credential of an API permanently.
 
         ID is the id of the credential, as `credentials` shows it. No token is revoked.
         """,

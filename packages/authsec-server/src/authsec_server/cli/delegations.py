@@ -236,7 +236,7 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @change_command
 def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """Revoke a delegation and its tokens for good. DELEGATION is its slug or id.
+    """Revoke a delegation and its tokens permanently. DELEGATION is its slug or id.
 
     The delegation allows no new tokens. The command shows the impact first. APIs that do not follow revocations
     accept an issued token until the token expires.

@@ -143,7 +143,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if never:  # the trusted issuer was edited since
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Cannot prove itself",
+            heading="Cannot authenticate",
             explanation=f"{name} is not set up to prove {never}, and all of these selectors must be proved.",
             missing=what_proves([never], trusted_issuer),
             selectors=shown,
@@ -159,7 +159,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if not proof.trusted_issuer_enabled:  # it is enabled, so it was edited: its workloads are others by now
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Cannot prove itself",
+            heading="Cannot authenticate",
             explanation=f"{name} was edited since then, and can no longer prove such a workload.",
             missing="Add a proof with a trusted issuer that can prove it, and remove this one.",
             selectors=shown,
@@ -176,7 +176,7 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     platform = platform_of(proof)
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
-        heading="Cannot prove itself yet",
+        heading="Cannot authenticate yet",
         explanation=f"{platform.shown} can prove that the workload has all of these selectors.",
         missing=f"No trusted issuer yet. {what_fits(platform)}. Until then, the agent can use a key pair to get "
         "tokens.",

@@ -90,7 +90,7 @@ def _statistics(row: _Fields) -> ForeignCode:
 
 def _event_trigger(row: _Fields) -> ForeignCode:
     return ForeignCode(
-        f"The database has the event trigger {_name(row[0])}: it runs code of others in the sessions of AuthSec.",
+        f"The database has the event trigger {_name(row[0])}: it runs foreign code in the sessions of AuthSec.",
         "Run DROP EVENT TRIGGER for each row of pg_event_trigger, or give AuthSec a database of its own.",
     )
 
@@ -98,7 +98,7 @@ def _event_trigger(row: _Fields) -> ForeignCode:
 def _on_catalog(what: str) -> Callable[[_Fields], ForeignCode]:
     def describe(row: _Fields) -> ForeignCode:
         return ForeignCode(
-            f"PostgreSQL's own catalog with the oid {_oid(row[0])} has {what} that PostgreSQL does not make.",
+            f"PostgreSQL's own catalog with the oid {_oid(row[0])} has {what} that PostgreSQL does not create.",
             f"SELECT {_oid(row[0])}::regclass names the catalog. Find who changed it, and restore a backup.",
         )
 
@@ -148,7 +148,7 @@ def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> I
             rows = [_fields(row) for row in copied_rows(driver, check.catalog, check.columns)]
         except psycopg.errors.InsufficientPrivilege:
             yield ForeignCode(
-                f"PostgreSQL's own catalog {check.catalog} cannot be read: this role was denied it.",
+                f"PostgreSQL's own catalog {check.catalog} cannot be read: this role lacks the permission.",
                 f"Run as a superuser: GRANT SELECT ON pg_catalog.{check.catalog} TO PUBLIC.",
             )
             return
@@ -162,7 +162,7 @@ def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = 
     for column, name in enumerate(names):
         if (oid := described.ftable(column)) != _OIDS[name][1]:
             yield ForeignCode(
-                f"PostgreSQL's own catalog {name} was replaced: the table of this name has the oid {oid}.",
+                f"PostgreSQL's own catalog {name} was replaced: the table with this name has the oid {oid}.",
                 "Find who changed it, and restore a backup.",
             )
 

@@ -69,7 +69,7 @@ def copy_database(source: Path, target: Path) -> None:
     except FileExistsError:
         raise Conflict(f"{target} already exists and is not overwritten.", "Name a new file.") from None
     except (OSError, sqlite3.Error) as error:
-        raise Unavailable(f"{target} cannot be written: {error}.", "Name a file on a disk with room.") from error
+        raise Unavailable(f"{target} cannot be written: {error}.", "Name a file on a disk with space.") from error
 
 
 def _copy(source: Path, draft: Path) -> None:

@@ -135,7 +135,7 @@ class TableCheck(ScratchCheck):
         if found > MOST:
             yield f"Rows of {name} were changed {found - MOST:,} more times."
         if last is None:
-            yield f"No event says the digest of {name}."
+            yield f"No event records the digest of {name}."
         elif last[2] != computed:
             yield f"Rows of {name} were changed in the database after event {last[0]}, but no event says so."
         elif self._kept.get(name, computed) != computed:
@@ -149,7 +149,7 @@ class TableCheck(ScratchCheck):
             " (SELECT 1 FROM told t WHERE t.name = o.name AND t.version <= o.version) ORDER BY number LIMIT ?",
             (name, MOST),
         ):
-            yield f"Event {number} of a drop says no digest of {name}: rows that were changed since may go unnoticed."
+            yield f"Event {number} of a drop records no digest of {name}: later changes of its rows may be undetected."
 
     def _not_signed(self, records: Mapping[str, DropRecord]) -> Iterator[str]:
         """Report events of drops with digests that the signed record does not have.
@@ -165,7 +165,7 @@ class TableCheck(ScratchCheck):
             if record is None or record.version != version or canonical_json(its) != digests:
                 found += 1
                 if found <= MOST:
-                    yield f"Event {number} of a drop says digests that no record of a sealing key has."
+                    yield f"Event {number} of a drop has digests that no record of a sealing key has."
         if found > MOST:
             yield f"{found - MOST:,} more events of drops have this fault."
 
