@@ -46,7 +46,7 @@ def test_who_calls_is_told_and_who_may_not_is_refused(estate: Any, proxy: str) -
     forgotten = estate.ask(proxy, "/forgotten/42", token)  # its operator did not say which action
     assert _reason(forgotten) == ((503, None) if proxy == "envoy" else (500, "proxy_misconfigured"))
     assert "authsec-refusal" not in forgotten.headers
-    assert "configuration for /forgotten/42 cannot be followed" in estate.log.read_text()
+    assert "configuration for /forgotten/42 is not valid" in estate.log.read_text()
     for path in (
         "/customers/own-refusal",
         "/open/own-refusal",

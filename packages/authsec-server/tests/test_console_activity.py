@@ -1,4 +1,4 @@
-"""Activity in the console: the audit trail by its filters, an event's story, and the files to take away."""
+"""Activity in the console: the audit log by its filters, an event's story, and the files to take away."""
 
 from __future__ import annotations
 

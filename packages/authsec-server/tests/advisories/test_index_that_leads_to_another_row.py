@@ -120,7 +120,7 @@ def test_an_index_is_followed_whatever_its_statistics_say(database: Database, sq
     mislead(sql, EVENTS, "id, at", "id = 3", {"id": "12"})
     sql("UPDATE pg_class SET reltuples = 1, relpages = 1000000 WHERE relname LIKE '%events_default%'")
     report = verified(database, log)
-    assert "is damaged: an entry leads to another row" in "\n".join(report.findings)
+    assert "is damaged: an entry leads to a wrong row" in "\n".join(report.findings)
     assert not any("does not follow" in each for each in report.unchecked)
 
 
@@ -130,5 +130,5 @@ def test_no_event_is_shown_for_another(database: Database, database_url: str, sq
     for setting in ("enable_seqscan = off", "enable_bitmapscan = off"):
         sql(f"ALTER DATABASE {make_url(database_url).database} SET {setting}")
     database.close()  # the sessions that are open keep their settings
-    with pytest.raises(Conflict, match="another event than that of event 12"):
+    with pytest.raises(Conflict, match="another event instead of the one of event 12"):
         database.read(lambda tx: audit.event(tx, ANN, 12))

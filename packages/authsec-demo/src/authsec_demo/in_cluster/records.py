@@ -29,7 +29,7 @@ Event = Mapping[str, Any]
 def audit(stage: Stage, admin: Administrator) -> None:
     """Show and check the events of this story, and the details about proofs in these events."""
     why = "Which requests were accepted, on which proof; which were refused, and what differed."
-    with stage.step("The audit trail", why):
+    with stage.step("The audit log", why):
         events = admin.events()
         show_events(stage, events, MUST_BE_THERE)
         _show_how_it_was_proved(stage, events)

@@ -145,7 +145,7 @@ def _chosen(client: Client, proof_id: str) -> Proof:
     for proof in client.proofs:
         if proof.id == proof_id:
             return proof
-    raise NotFound(f"{client.name} no longer has this proof.", "Choose a proof on its page.")
+    raise NotFound(f"{client.name} does not have this proof.", "Choose a proof on the client's page.")
 
 
 def _best(client: Client, now: datetime) -> Proof | None:

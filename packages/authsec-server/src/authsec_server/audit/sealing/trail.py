@@ -184,9 +184,8 @@ class Trail:
             return ""
         self._advised.add(file.name)
         return (
-            " The file may be an export from the time that a restore lost, with a last checkpoint newer than the "
-            "record. `authsec admin restored --checkpoint` accepts such a checkpoint when the restore is "
-            "recorded."
+            " The file may be an export from the time that a restore lost, with a last checkpoint newer than the"
+            " record. `authsec admin restored --checkpoint` accepts such a checkpoint when the restore is recorded."
         )
 
     def refuse_late(self, number: int) -> None:
@@ -306,10 +305,7 @@ class Trail:
         elif beyond:
             self.find(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
         if size and not self.broken and (self.last is None or self.last.size < size):
-            self.find(
-                f"The last {size - (self.last.size if self.last else 0):,} seals are not covered by a signed "
-                "checkpoint."
-            )
+            self.find(f"The last {size - (self.last.size if self.last else 0):,} seals have no signed checkpoint.")
 
         for dropping in self._droppings:
             self._settle(dropping)
@@ -332,8 +328,7 @@ class Trail:
             return "dropped nothing. To finish a drop that was interrupted: authsec audit drop"
         if its.overtaken_at and its.sealed_at and its.sealed_at - its.overtaken_at > CLOCKS:
             return (
-                "its checkpoint was not the last one at that time: another was signed at "
-                f"{shown_time(its.overtaken_at)}, and"
+                f"its checkpoint was not the last one: another was signed at {shown_time(its.overtaken_at)}, and"
                 f" the first checkpoint that covers the record at {shown_time(its.sealed_at)}."
             )
         return ""
@@ -361,9 +356,7 @@ class Trail:
         if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
             self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
         if dropping.missing and (limit := self._is_dated_after(dropping)):
-            self.find(
-                f"{what} were dropped, but the record of the drop is dated {shown_time(record.at)}, after {limit}."
-            )
+            self.find(f"{what} were dropped, but the record is dated {shown_time(record.at)}, after {limit}.")
         if dropping.given not in {0, dropping.missing}:
             self.find(f"{what} were dropped, but the given files contain only {dropping.given:,} of them.")
 
