@@ -137,7 +137,7 @@ def test_decision() -> None:
 
 def test_how_a_tried_token_went() -> None:
     tried = {"kind": "issuer.tried", "detail": {"holds": True, "failed": [], "satisfied": 1}}
-    assert decision(event(**tried)).plain == "holds"
+    assert decision(event(**tried)).plain == "valid"
     tried["detail"] = {"holds": False, "failed": ["audience", "times"], "satisfied": 0}
     assert decision(event(**tried)).plain == "fails: audience times"
 

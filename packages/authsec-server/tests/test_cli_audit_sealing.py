@@ -63,7 +63,7 @@ def test_all_is_as_it_was_sealed_and_what_a_command_did_waits(served: Path, auth
     first = authsec("audit", "verify", *key, *checkpoint)
     assert first.exit_code == 0, first.output
     assert "4 events sealed, and all match their seals." in first.stdout
-    assert "It agrees with the checkpoint that you kept." in first.stdout
+    assert "The log matches the checkpoint that you kept." in first.stdout
     assert (
         authsec("audit", "verify", *key, *checkpoint, "--deep").stdout == first.stdout
     )  # of PostgreSQL alone more is checked
@@ -423,7 +423,7 @@ def test_the_checkpoints_that_were_compared_are_counted_where_something_is_found
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
     check = ("audit", "verify", "--key", str(served / "keys"))
     found = authsec(*check, "--checkpoint", str(served / "checkpoint"))
-    assert (found.exit_code, "It was compared with the checkpoint that you kept." in found.stdout) == (3, True), (
+    assert (found.exit_code, "The log was compared with the checkpoint that you kept." in found.stdout) == (3, True), (
         found.output
     )
     assert "compared" not in authsec(*check).stdout

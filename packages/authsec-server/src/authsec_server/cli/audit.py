@@ -247,5 +247,5 @@ def why(event: Mapping[str, Any]) -> Text:
 def _tried(detail: Mapping[str, Any]) -> Text:
     """Render the result of a tested token."""
     if detail.get("holds"):
-        return styled("holds", "green")
-    return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "does not hold", "red")
+        return styled("valid", "green")
+    return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "not valid", "red")

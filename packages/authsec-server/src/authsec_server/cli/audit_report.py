@@ -111,11 +111,11 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     ]
     checkpoints = "the checkpoint" if kept == 1 else f"all {kept:,} checkpoints"
     if report.as_sealed:
-        fits = [f"It agrees with {checkpoints} that you kept."] if kept else []
+        fits = [f"The log matches {checkpoints} that you kept."] if kept else []
         if report.skipped or _of_other_exports(report, digests):
             return [styled(f"{events}, and no problem was found{yet}.", "yellow"), *dropped, last, *fits]
         return [styled(f"{events}, and all match their seals{yet}.", "green"), *dropped, last, *fits]
-    compared = [f"It was compared with {checkpoints} that you kept."] if kept else []
+    compared = [f"The log was compared with {checkpoints} that you kept."] if kept else []
     more = [f"And {report.more:,} more."] if report.more else []
     if report.sealed and report.last is None:
         unsigned = (
