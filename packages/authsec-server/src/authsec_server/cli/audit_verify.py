@@ -107,7 +107,7 @@ def _not_compared(caller: Caller, why: str) -> str:
         return f"The server did not compare its database with outside checkpoints: {why}."
     told = (
         f"The database was not compared with outside checkpoints: {why}. So it is unknown whether the database is "
-        "older than they are."
+        "older than such checkpoints."
     )
     return f"{told} Set their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
