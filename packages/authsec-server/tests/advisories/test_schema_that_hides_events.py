@@ -115,11 +115,11 @@ FALSE_FOR_IT = (
 HIDING = {
     "a view in a schema that the search path names first": (
         ("CREATE SCHEMA evil", f"CREATE VIEW evil.events AS {EVERYTHING_BUT}", "SET LOCAL search_path = evil, public"),
-        "This session finds evil.events in place of",
+        "This session finds evil.events instead of",
     ),
     "a view in pg_catalog": (
         ("SET LOCAL allow_system_table_mods = on", f"CREATE VIEW pg_catalog.events AS {EVERYTHING_BUT}"),
-        "This session finds pg_catalog.events in place of public.events",
+        "This session finds pg_catalog.events instead of public.events",
     ),
     "an operator for exactly the types of our statements": (
         FALSE_FOR_IT,
@@ -221,11 +221,11 @@ NAMED = {
     ),
     "a trigger of a foreign key that is off": (
         "ALTER TABLE api_actions DISABLE TRIGGER ALL",
-        "The trigger RI_FKey_check_ins of api_actions for constraint fk_api_actions_api_id is not the one",
+        "The trigger RI_FKey_check_ins of api_actions for constraint fk_api_actions_api_id is not what AuthSec expects",
     ),
     "a rule": (
         "CREATE RULE gone AS ON INSERT TO checkpoints DO INSTEAD NOTHING",
-        "The rule gone of checkpoints is not one",
+        "The rule gone of checkpoints is unknown to AuthSec",
     ),
     "row security that is forced": (
         "ALTER TABLE sealed_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
@@ -234,7 +234,7 @@ NAMED = {
     "an index of some rows": (
         "DROP INDEX ix_events_jti",
         "CREATE INDEX ix_events_jti ON events (jti) WHERE id <> 4",
-        "The index ix_events_jti of events_2026_11 is not the one",
+        "The index ix_events_jti of events_2026_11 is not what AuthSec expects",
     ),
     "an index that is not valid": (
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_2026_11_jti_idx'::regclass",
@@ -243,7 +243,7 @@ NAMED = {
     "an index that is missing": ("DROP INDEX ix_events_client_id_id", "The index ix_events_client_id_id of events is"),
     "an index besides": (
         "CREATE INDEX more ON events_2026_11 (jti) WHERE id <> 4",
-        "The index more of events_2026_11 is not one",
+        "The index more of events_2026_11 is unknown to AuthSec",
     ),
     "a generated column": (
         "ALTER TABLE sealed_events ADD COLUMN more int GENERATED ALWAYS AS (1) STORED",
@@ -255,20 +255,23 @@ NAMED = {
     ),
     "a collation": (
         'CREATE COLLATION other FROM "C"',
-        "The collation public.other is not one",
+        "The collation public.other is unknown to AuthSec",
     ),
     "a column that may be empty": (
         "ALTER TABLE events ALTER jti DROP NOT NULL",
-        "The column events.jti is not the one",
+        "The column events.jti is not what AuthSec expects",
     ),
-    "another default": ("ALTER TABLE events ALTER jti SET DEFAULT ''", "The column events.jti is not the one"),
+    "another default": (
+        "ALTER TABLE events ALTER jti SET DEFAULT ''",
+        "The column events.jti is not what AuthSec expects",
+    ),
     "a constraint that is missing": (
         "ALTER TABLE sealed_events DROP CONSTRAINT uq_sealed_events_event_id",
         "The constraint uq_sealed_events_event_id of sealed_events is missing",
     ),
     "a constraint that is not validated": (
         "ALTER TABLE events ADD CONSTRAINT ck CHECK (jti <> 'jti-4') NOT VALID",
-        "The constraint ck of events is not one",
+        "The constraint ck of events is unknown to AuthSec",
     ),
     "a child table": (
         "CREATE SCHEMA other",
@@ -283,24 +286,27 @@ NAMED = {
         "CREATE TABLE more PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2025-02-01')",
         "The partition more is unknown to AuthSec",
     ),
-    "a materialised view": ("CREATE MATERIALIZED VIEW more AS SELECT 1", "The materialised view more is not one"),
+    "a materialised view": (
+        "CREATE MATERIALIZED VIEW more AS SELECT 1",
+        "The materialised view more is unknown to AuthSec",
+    ),
     "an aggregate": (
         "CREATE AGGREGATE public.max(varchar) (SFUNC = pg_catalog.text_larger, STYPE = text)",
-        "The function public.max(character varying) is not one",
+        "The function public.max(character varying) is unknown to AuthSec",
     ),
     "a cast": (
         "CREATE TYPE mine AS ENUM ('a')",
         "CREATE CAST (varchar AS mine) WITH INOUT AS IMPLICIT",
-        "The cast from character varying to public.mine is not one",
+        "The cast from character varying to public.mine is unknown to AuthSec",
     ),
     "a cast between PostgreSQL's own types as a member of an extension": (
         "CREATE FUNCTION f(text) RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE CAST (text AS int) WITH FUNCTION f(text) AS IMPLICIT",
         "CREATE EXTENSION intagg",
         "ALTER EXTENSION intagg ADD CAST (text AS int)",
-        "The cast from text to integer is not one",
+        "The cast from text to integer is unknown to AuthSec",
     ),
-    "a type": ("CREATE DOMAIN public.text AS pg_catalog.text", "The type public.text is not one"),
+    "a type": ("CREATE DOMAIN public.text AS pg_catalog.text", "The type public.text is unknown to AuthSec"),
     "a column of a type of the same name": (
         "CREATE DOMAIN public.text AS pg_catalog.text",
         "ALTER TABLE checkpoints ALTER signed TYPE public.text",
@@ -308,12 +314,12 @@ NAMED = {
     ),
     "an operator class": (
         "CREATE OPERATOR CLASS public.mine FOR TYPE int8 USING btree AS OPERATOR 3 =, FUNCTION 1 btint8cmp(int8, int8)",
-        "The operator class public.mine is not one",
+        "The operator class public.mine is unknown to AuthSec",
     ),
     "a function in pg_catalog": (
         "SET LOCAL allow_system_table_mods = on",
         "CREATE FUNCTION pg_catalog.max(varchar, varchar) RETURNS text LANGUAGE sql AS 'SELECT $1'",
-        "The function max(character varying,character varying) is not one",
+        "The function max(character varying,character varying) is unknown to AuthSec",
     ),
     "another operator behind an operator class": (
         "UPDATE pg_operator SET oprcode = 'textne'::regproc WHERE oid = '=(text,text)'::regoperator",
@@ -345,7 +351,7 @@ NAMED = {
         "CREATE FUNCTION evil.f(varchar, varchar) RETURNS bool LANGUAGE sql AS 'SELECT true'",
         "CREATE OPERATOR evil.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = evil.f)",
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I SET search_path = public, evil', current_database()); END $$",
-        "The operator evil.=(character varying,character varying) is not one",
+        "The operator evil.=(character varying,character varying) is unknown to AuthSec",
     ),
     "a setting that changes what statements mean": (
         "SET LOCAL transform_null_equals = on",
@@ -524,7 +530,7 @@ NAMED_ON_SQLITE = {
         "PRAGMA writable_schema = on",
         "UPDATE sqlite_master SET sql = CAST(sql AS BLOB) WHERE name = 'ix_events_jti'",
         "PRAGMA writable_schema = off",
-        "The index ix_events_jti of events is not the one",
+        "The index ix_events_jti of events is not what AuthSec expects",
     ),
     "a number that only the unique index has": (
         "DROP INDEX uq_events_at_count_key",

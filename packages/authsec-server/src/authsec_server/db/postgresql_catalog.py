@@ -301,8 +301,8 @@ def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Ski
     denied = sorted({table for tables in left.values() for table in tables if table in unreadable})
     if denied:
         yield (
-            f"The role {rows[0].role} has no permission to read {', '.join(denied)}, so these tables were not compared"
-            f" with their indexes and months. {_grants([unreadable[name] for name in denied])}"
+            f"The role {rows[0].role} has no permission to read {', '.join(denied)}. Unreadable tables were not"
+            f" compared with their indexes and months. {_grants([unreadable[name] for name in denied])}"
         )
     for reason, tables in left.items():
         if others := sorted(tables - unreadable.keys()):
