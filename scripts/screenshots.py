@@ -87,7 +87,7 @@ def _onboarding(page: Page, _its: Shown) -> None:
         page.get_by_role("textbox", name=f"Value of selector {number}").fill(value)
     page.get_by_role("button", name="+ Onboard").focus()
     page.get_by_text("by look-up: the pod has such a container").wait_for()
-    page.get_by_text("It can prove itself").wait_for()
+    page.get_by_text("The client can authenticate").wait_for()
 
 
 def _client(page: Page, _its: Shown) -> None:

@@ -118,7 +118,7 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
 
     cluster.delete_pod("production", "agent")
     assert refused("agent") == "attestation_invalid"
-    assert tried("agent")["review"].startswith("fails: The cluster says that this token counts no longer")
+    assert tried("agent")["review"].startswith("fails: The cluster says that this token is no longer valid")
     token = (tmp_path / "agent").read_text()
     runs("agent")
     assert gets_in("agent").client_id == agent.client_id

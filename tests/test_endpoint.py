@@ -84,11 +84,11 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     assert body["grantable"]
     assert body["grant_at"].endswith(f"/console/delegations/new?client={keyed.client_id}&actions=customers%3Adelete")
     assert body["details"] == (
-        "Not delegated: customers:delete. scope=customers:read would pass. Delegated: customers:read."
+        "Not delegated: customers:delete. scope=customers:read would be granted. Delegated: customers:read."
     )
     body = refused(its.ask(keyed, scope="customers:raed"), 403, "action_not_allowed")
     assert body["details"] == (
-        "No role and no API has customers:raed; the nearest that is delegated is customers:read. "
+        "No role and no API has the action customers:raed; the nearest that is delegated is customers:read. "
         "Delegated: customers:read."
     )
     assert body["missing_actions"] == ["customers:raed"]
@@ -103,11 +103,11 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     body = refused(its.ask(open_), 400, "invalid_target")
     assert (body["error"], body["details"]) == (
         "This client's delegations are for different APIs, and the request names no resource.",
-        "Ask for a resource among: https://a.example, or https://b.example.",
+        "Request one of these resources: https://a.example, or https://b.example.",
     )
     body = refused(its.ask(open_, resource="https://c.example"), 400, "invalid_target")
     assert (body["error"], body["details"]) == (
-        "What is asked for is not delegated for the requested resource.",
+        "The requested actions are not delegated for the requested resource.",
         "Nothing is delegated for https://c.example. Delegated for: https://a.example, or https://b.example.",
     )
 

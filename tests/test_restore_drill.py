@@ -147,7 +147,7 @@ def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
 
         del its.environment["AUTHSEC_SERVER_AUDIT_CHECKPOINTS"]  # a command knows the file by the server that ran last
         assert "older than a checkpoint" in its.cli("audit", "checkpoint", "--json")
-        with pytest.raises(AssertionError, match="nothing is changed"):
+        with pytest.raises(AssertionError, match="changes nothing"):
             its.cli("roles", "create", "Other", "--action", "a:b")
         assert "The newest outside checkpoint was signed at" in its.cli(
             "admin", "restored", "--yes", "--disable", "after"
@@ -175,6 +175,6 @@ def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
         assert state(its) == "ready"
         wait_until(checkpoints.exists, "no checkpoint went out")
     check = ("audit", "verify", "--key", str(tmp_path / "keys.json"), "--checkpoint")
-    assert "It leads to" in its.cli(*check, str(checkpoints))
-    with pytest.raises(AssertionError):  # what was lost is found for good
+    assert "The log matches" in its.cli(*check, str(checkpoints))
+    with pytest.raises(AssertionError):  # the lost events are found
         its.cli(*check, str(tmp_path / "checkpoints-before"))

@@ -10,7 +10,7 @@ local IDENTITY = {
     "authsec-agent", "authsec-client-id", "authsec-permissions", "authsec-delegations",
     "authsec-roles", "authsec-attestation", "authsec-token-id", "authsec-expires",
 }
-local UNREACHABLE = '{"error": "Tokens cannot be verified at the moment.", "reason": "verify_server_unreachable", '
+local UNREACHABLE = '{"error": "Tokens cannot be verified right now.", "reason": "verify_server_unreachable", '
     .. '"details": "authsec verify-server must be reachable from the proxy.", "retryable": true}'
 
 -- The values of a header, of which there may be several.

@@ -60,7 +60,7 @@ def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     assert axe(page) == []
     fill(page, 2, "k8s:sa", "customer-support-sa")
     expect(value).to_have_accessible_description("✓ the pod's service account · proved by the token")
-    expect(page.get_by_text("It can prove itself")).to_be_visible()
+    expect(page.get_by_text("The client can authenticate")).to_be_visible()
     button = page.get_by_role("button", name="+ Onboard")
     button.focus()
     expect(page.get_by_role("heading", name="Onboard New Client").filter(visible=True)).to_be_in_viewport()

@@ -46,7 +46,7 @@ def test_who_calls_is_told_and_who_may_not_is_refused(estate: Any, proxy: str) -
     forgotten = estate.ask(proxy, "/forgotten/42", token)  # its operator did not say which action
     assert _reason(forgotten) == ((503, None) if proxy == "envoy" else (500, "proxy_misconfigured"))
     assert "authsec-refusal" not in forgotten.headers
-    assert "configuration for /forgotten/42 cannot be followed" in estate.log.read_text()
+    assert "configuration for /forgotten/42 is not valid" in estate.log.read_text()
     for path in (
         "/customers/own-refusal",
         "/open/own-refusal",
@@ -69,7 +69,7 @@ def test_what_cannot_stand_in_an_address_is_said(estate: Any) -> None:
     for path in ("/spaced/42", "/cut-off/42"):
         refused = estate.ask("nginx", path, token)
         assert (refused.status_code, refused.json()["reason"]) == (500, "proxy_misconfigured")
-        assert f"for {path} cannot be followed: require holds 'several_are_joined_by_commas_" in estate.log.read_text()
+        assert f"for {path} is not valid: require has 'several_are_joined_by_commas_" in estate.log.read_text()
 
 
 def test_a_revocation_ends_a_token(estate: Any, proxy: str, record_property: pytest.RecordProperty) -> None:

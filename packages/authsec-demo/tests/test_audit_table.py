@@ -1,4 +1,4 @@
-"""The audit trail as the demo shows it."""
+"""The audit log as the demo shows it."""
 
 from __future__ import annotations
 

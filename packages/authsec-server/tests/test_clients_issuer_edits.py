@@ -35,7 +35,7 @@ def edit(database: Database, act: Act, trusted_issuer: TrustedIssuer, **what: An
 
 
 def seen(database: Database, act: Act, client: Client) -> tuple[bool, ProofState]:
-    """Whether it can prove itself, as lists have it; and what its page says of its proof. They must agree."""
+    """Whether it can authenticate, as lists have it; and what its page says of its proof. They must agree."""
     wanted = ClientFilters(attention=Attention.CANNOT_PROVE)
     found = database.read(lambda tx: service.load(tx, client.id))
     assert found is not None

@@ -198,7 +198,7 @@ def test_unattested_agents_need_attention(door: TestClient) -> None:
 def test_agents_that_cannot_prove_themselves_need_attention(door: TestClient) -> None:
     agent(door, "In a pod", "kubernetes", selectors=[{"key": "k8s:ns", "value": "production"}])
     path = "/console/clients?status=enabled&attention=cannot_prove"
-    assert matters(door) == {"1 agent that cannot prove itself yet": ("warn", path)}
+    assert matters(door) == {"1 agent that cannot authenticate yet": ("warn", path)}
     assert "In a pod" in get(door, path).text
 
 
@@ -287,7 +287,7 @@ def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:
 
 
 def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
-    """A live delegation alone gives nothing: its agent must be enabled, and able to prove itself."""
+    """A live delegation alone gives nothing: its agent must be enabled, and able to authenticate."""
     selectors = [{"key": "k8s:ns", "value": "production"}]
     delegate(door, agent(door, "Able"), max_duration=5400)
     delegate(door, agent(door, "In a pod", "kubernetes", selectors=selectors))
@@ -298,13 +298,13 @@ def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
     drawn = {title: tone for tone, title in re.findall(r'class="picture-box (\w*)"><title>(.*?)</title>', page.html)}
     assert {
         "Able": "",
-        "In a pod, cannot prove itself yet": "warn",
+        "In a pod, cannot authenticate yet": "warn",
         "For All, unattested": "bad",
         "Off, disabled: gets no token": "off",
         "customers:read, 1 hour 30 minutes": "",
     }.items() <= drawn.items()
     told = page.text.partition("Picture as a table")[2]
-    for name, mark in (("In a pod", "cannot prove itself yet"), ("For All", "Unattested"), ("Off", "Disabled")):
+    for name, mark in (("In a pod", "cannot authenticate yet"), ("For All", "Unattested"), ("Off", "Disabled")):
         assert f"{name} {mark}" in told, name
 
 

@@ -51,7 +51,7 @@ def test_from_the_page_to_the_token(its: House, door: TestClient) -> None:
     assert laptop.enrols(pod, shown_code(page)).json()["expires_at"] == "2026-11-26T12:00:00Z"
     assert laptop.asks(pod).status_code == 200
     overview = get(door, f"/console/clients/{pod}")
-    for words in ("on a laptop", "Enrolled for some hours", "The machine 'ada-laptop' made itself this key"):
+    for words in ("on a laptop", "Enrolled for some hours", "The machine 'ada-laptop' created this key"):
         assert words in overview.text
     activity = get(door, "/console/activity").text
     assert "Token issued to Support on a laptop" in activity
@@ -96,7 +96,7 @@ def test_the_code_is_on_no_other_page_and_is_taken_back(its: House, door: TestCl
 def test_what_cannot_be_made_says_why_on_the_form(its: House, door: TestClient) -> None:
     pod = pod_of(its)
     wrong = enrol_form(door, pod).send(hours="0")
-    assert (wrong.status, "0 hours are not possible" in wrong.text) == (400, True)
+    assert (wrong.status, "0 hours are out of range" in wrong.text) == (400, True)
     for _ in range(5):
         code_for(its, pod)
     full = enrol_form(door, pod).send()

@@ -42,7 +42,7 @@ def test_none_yet_says_what_that_means(door: TestClient) -> None:
     assert "refused with attestation_required" in page.text
     assert page.links["New trusted issuer"] == NEW
     onboard(door, "Pod", ("k8s:ns", "production"))
-    assert "Pod" in get(door, page.links["Agents that cannot prove themselves"]).links
+    assert "Pod" in get(door, page.links["Agents that cannot authenticate"]).links
 
 
 def test_each_kind_says_what_it_proves_and_leads_to_its_form(door: TestClient) -> None:
@@ -147,7 +147,7 @@ def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
     page = get(door, f"/console/clients/{pod}")
     assert "The trusted issuer 'Production' can prove it" in page.text
     assert page.links["Trusted issuers"] == PAGE
-    never = "does not prove k8s:pod-label:app and k8s:container-name"
+    never = "is not set up to prove k8s:pod-label:app and k8s:container-name"
     assert never in get(door, f"/console/clients/{labelled}").text
 
 
@@ -175,7 +175,7 @@ def test_before_it_is_turned_off_or_away_it_says_who_is_kept_out(door: TestClien
     assert "1 proof of 1 client stops working" in page.text
     assert "These clients have no other proof and get no new token: Pod." in page.text
     assert after in page.form().send().follow().text
-    assert "cannot prove itself" in get(door, "/console/clients?attention=cannot_prove").text
+    assert "cannot authenticate" in get(door, "/console/clients?attention=cannot_prove").text
 
 
 def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:

@@ -115,7 +115,7 @@ def test_a_role_is_made_of_ticked_and_written_actions(door: TestClient, role: di
         ({"description": "d" * 2001}, "description", "at most 2000"),
         ({"other_actions": ""}, "other_actions", "There are no actions."),
         ({"other_actions": "a:b\nWrong\n\nx:*"}, "other_actions", "Line 2: 'Wrong' is not an action: it has no colon."),
-        ({"other_actions": "a:b\nWrong\n\nx:*"}, "other_actions", "Line 4: 'x:*' is not an action: there are no wild"),
+        ({"other_actions": "a:b\nWrong\n\nx:*"}, "other_actions", "Line 4: 'x:*' is not an action: wildcards are not"),
         ({"other_actions": "\n".join(f"a:b{i}" for i in range(201))}, "other_actions", "more than 200 actions"),
     ],
 )

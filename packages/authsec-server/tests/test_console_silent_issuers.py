@@ -39,7 +39,7 @@ def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[.
     said = "production does not answer look-ups"
     assert shows(its, client_id, issuer.token(), door=door).status_code == 200
     assert not any(said in get(door, page).text for page in pages)
-    assert "It can prove itself" in typed(door, issuer.trusted_issuer.id)
+    assert "The client can authenticate" in typed(door, issuer.trusted_issuer.id)
     its.clock.at += timedelta(minutes=1)
     server.fails = "403 Forbidden"
     assert shows(its, client_id, issuer.token(), door=door).status_code == 503

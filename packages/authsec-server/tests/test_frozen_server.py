@@ -179,7 +179,7 @@ def test_a_server_answers_503_while_another_process_is_frozen_with_the_write_loc
             answer = its.token(client_id, seconds=sqlite_module.START_SECONDS + MARGIN)
             assert (answer.status_code, answer.json()["retryable"]) == (503, True)
             assert answer.headers["retry-after"] == "1"
-            assert "Another process holds the write lock" in answer.json()["error"]
+            assert "Another process has the write lock" in answer.json()["error"]
             thaw()
         assert its.token(client_id).status_code == 200
 

@@ -58,7 +58,7 @@ def test_each_selector_says_how_the_only_trusted_issuer_proves_it(
     seen = foresee(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [trusted_issuer], trust_domain=OURS)
     assert (seen.outlook, [each.shown for each in seen.selectors]) == (outlook, shown)
     if outlook is Outlook.REFUSED:
-        assert "does not prove k8s:pod-label:app and k8s:container-name" in seen.problem
+        assert "is not set up to prove k8s:pod-label:app and k8s:container-name" in seen.problem
         assert seen.remedy
 
 
@@ -117,7 +117,7 @@ def send(door: TestClient, *rows: tuple[str, str], trusted_issuer: str = "") -> 
 
 def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> None:
     waits = typing(door, *TYPED)
-    assert "It cannot prove itself yet" in waits["outlook"]
+    assert "The client cannot authenticate yet" in waits["outlook"]
     assert "/console/issuers/new?kind=kubernetes" in waits["outlook"]
     assert [each["tone"] for each in waits["rows"]] == ["hint warn-text"] * 3
 

@@ -200,7 +200,7 @@ def test_the_proof_is_the_best_or_the_chosen_one(estate: Any) -> None:
         "selectors": ["k8s:ns", "k8s:sa"],
         "proof": client.proofs[0].id,
     }
-    with pytest.raises(NotFound, match="no such proof"):
+    with pytest.raises(NotFound, match="does not have this proof"):
         look(estate, "cluster", proof_id="another")
     with pytest.raises(NotFound):
         look(estate, "nobody")

@@ -41,7 +41,7 @@ def test_its_creation_is_in_the_audit_log(database: Database, act: Act) -> None:
 
 def test_a_taken_slug_names_who_has_it(database: Database, act: Act) -> None:
     role = create(database, act)
-    with pytest.raises(Conflict, match=f"slug support belongs to the role 'Support' \\({role.id}\\)"):
+    with pytest.raises(Conflict, match=f"slug support already belongs to the role 'Support' \\({role.id}\\)"):
         create(database, act, "support")
     assert len(database.read(lambda tx: service.page(tx, act))[0]) == 1
     assert len(database.read(lambda tx: audit.page(tx, act.principal).items)) == 1

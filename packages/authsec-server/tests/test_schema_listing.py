@@ -97,13 +97,13 @@ def test_a_database_of_an_older_version_is_told_in_one_sentence(database: Databa
     database.append(partial(execute_one, "UPDATE alembic_version SET version_num = '0013'"))
     (finding,) = database.read(lambda tx: schema_findings(tx.connection))
     database.append(partial(execute_one, f"UPDATE alembic_version SET version_num = '{newest}'"))
-    assert finding.startswith(f"The schema is of version 0013, and this program can check version {newest} only")
+    assert finding.startswith(f"The schema has version 0013, but this program can check only version {newest}")
 
 
 def test_a_database_without_its_version_is_told_so(database: Database) -> None:
     def work(tx: Tx) -> None:
         execute(tx, "ALTER TABLE alembic_version RENAME TO kept")
-        assert schema_findings(tx.connection)[0].startswith("The schema is of version none, ")
+        assert schema_findings(tx.connection)[0].startswith("The schema has version none, ")
         raise Undone
 
     with pytest.raises(Undone):
@@ -175,7 +175,7 @@ def test_tables_in_a_schema_of_another_name_have_no_findings(undone: Callable[..
 
     assert undone(work) == [
         [],
-        ["The index more of checkpoints is not one that AuthSec makes: btree (at timestamptz_ops)"],
+        ["The index more of checkpoints is unknown to AuthSec: btree (at timestamptz_ops)"],
     ]
 
 

@@ -72,7 +72,7 @@ def test_a_plain_copy_of_a_stopped_server_beside_the_newer_log_is_refused(authse
     shutil.copy(settings.database_file, tmp_path / "backup")
     keep_wal(settings, tmp_path / "kept-wal")
     put_back(settings, tmp_path / "backup", tmp_path / "kept-wal")
-    with pytest.raises(StartupRefused, match="lacks pages that the log builds on"), open_authority(settings):
+    with pytest.raises(StartupRefused, match="lacks pages that the log needs"), open_authority(settings):
         pass
 
 

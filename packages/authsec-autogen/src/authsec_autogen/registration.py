@@ -45,7 +45,7 @@ def register_function(
     description = description or inspect.getdoc(tool)
     if not description:
         raise ConfigError(
-            f"The model must be told what {name} is for: give it a docstring, or pass description='…'.",
+            f"The model needs a description of {name}: add a docstring, or pass description='…'.",
             reason="description_missing",
         )
     caller.register_for_llm(name=name, description=description)(tool)

@@ -73,4 +73,4 @@ def _json_value(value: Any) -> Any:
         return dataclasses.asdict(value)
     if callable(getattr(value, "model_dump", None)):
         return value.model_dump(mode="json")
-    raise TypeError(f"the tool returned a {type(value).__name__}, which is not JSON; let it return a dict or text")
+    raise TypeError(f"the tool returned a {type(value).__name__}, which is not JSON; return a dict or text instead")

@@ -31,8 +31,10 @@ def register(group: click.Group) -> None:
 
 
 @click.command()
-@click.option("--exit", "leave", is_flag=True, help="End after the story, with status 1 if a step failed.")
-@click.option("--kubernetes", is_flag=True, help="The agent runs in a (stand-in) Kubernetes cluster, and proves it.")
+@click.option("--exit", "leave", is_flag=True, help="Exit after the last step, with status 1 if a step failed.")
+@click.option(
+    "--kubernetes", is_flag=True, help="Run the agent in a simulated Kubernetes cluster, and authenticate it there."
+)
 @click.option("--live-model", is_flag=True, help="Use a real model: OPENAI_API_KEY, OPENAI_BASE_URL. It costs money.")
 @click.option("--model", default="gpt-5-mini", show_default=True, envvar="OPENAI_MODEL", help="Its name.")
 def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
@@ -54,15 +56,15 @@ def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
 @click.command("demo-api")
 @click.option(
     "--issuer", default="http://127.0.0.1:7468", show_default=True, envvar="AUTHSEC_BASE_URL", show_envvar=True,
-    metavar="URL", help="The authority whose tokens the API accepts, exactly as it calls itself.",
+    metavar="URL", help="The authority whose tokens the API accepts: its exact issuer.",
 )  # fmt: skip
 @click.option(
     "--audience", default="authsec-api", show_default=True,
-    help="The API's identifier. The default is that of delegations that name no API.",
+    help="The API's identifier. The default is the audience of delegations that name no API.",
 )  # fmt: skip
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=DEMO_API_PORT, show_default=True,
-    help="Loopback port to listen on; 0 takes a free one.",
+    help="Loopback port to listen on; 0 picks a free port.",
 )  # fmt: skip
 def demo_api(issuer: str, audience: str, port: int) -> None:
     """Run a sample API and a scripted model for agents of your own authority.
@@ -89,7 +91,7 @@ def demo_api(issuer: str, audience: str, port: int) -> None:
             threading.Event().wait()
     except KeyboardInterrupt:
         stage.line()
-        stage.line("Stopped. Its data is gone.")
+        stage.line("Stopped. Its data is deleted.")
 
 
 def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int:
@@ -105,7 +107,7 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
         sys.stdout.reconfigure(errors="replace")  # a model may say what this terminal cannot show
     stage = Stage()
     stage.line("AuthSec demo", style="bold")
-    stage.note("The whole way, once, on this machine. All of it is gone when the demo ends.")
+    stage.note("Every step once, on this machine. Everything is deleted when the demo ends.")
     status = _INTERRUPTED
     try:
         with (
@@ -115,17 +117,17 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
             status = 0
             stage.line()
             if leave:
-                stage.line("All steps did what they should. With --exit, everything stops now.")
+                stage.line("All steps succeeded. With --exit, everything stops now.")
             else:
                 stage.line("All of this stays up until you press Ctrl-C.")
                 threading.Event().wait()
     except StoryEnded:
         stage.line()
-        stage.line("The story ends here: a step did not do what it should.", style="bold red")
+        stage.line("The demo stops here: a step failed.", style="bold red")
         status = 1
     except KeyboardInterrupt:
         stage.line()
-        stage.line("Stopped. Servers and data are gone.")
+        stage.line("Stopped. Servers and data are deleted.")
     return status
 
 
@@ -144,7 +146,7 @@ def _require_autogen() -> None:
         version = ".".join(map(str, sys.version_info[:2]))
         raise click.ClickException(
             "The demo needs AutoGen (autogen[openai]>=0.14,<1), which is not installed here.\n"
-            f"AutoGen supports Python 3.11 to 3.13; this is Python {version}. Run it with one that it supports:\n"
+            f"AutoGen supports Python 3.11 to 3.13; this is Python {version}. Run it with a supported version:\n"
             "    uv run --python 3.13 authsec demo"
         )
 

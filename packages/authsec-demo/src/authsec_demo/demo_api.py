@@ -26,7 +26,7 @@ _UNDER_V1: Final = "The model is under /v1: OPENAI_BASE_URL ends in /v1."
 _ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
 _MOST_BYTES: Final = 4_096
 _OTHER_DEMO_API: Final = (
-    "A demo-api answers there already. Use that one, stop it (if it is for another authority or audience), or choose "
+    "A demo-api already runs there. Use it, stop it (if it is for another authority or audience), or choose "
     "another port: --port."
 )
 
@@ -48,7 +48,7 @@ def demo_api_running(stage: Stage, folder: Path, *, issuer: str, audience: str, 
         stage.fact("model", "SCRIPTED, by fixed rules, whatever OPENAI_MODEL says")
         _check_authority(stage, verifier)
         stage.line()
-        stage.note("Set these beside the variables of your agent.")
+        stage.note("Set these in addition to the variables of your agent.")
         show_exports(stage, {"DOWNSTREAM_URL": url, **model_exports(scripted_endpoint(url))}, EXAMPLE)
         yield
 
@@ -59,7 +59,7 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
     except OSError as error:
         other = _OTHER_DEMO_API if _is_demo_api(port) else taken_by(HOST, port)
         raise ConfigError(
-            f"{HOST} port {port} cannot be listened on: {os.strerror(error.errno or 0)}. {other}",
+            f"Cannot listen on {HOST} port {port}: {os.strerror(error.errno or 0)}. {other}",
             reason="listen_failed",
         ) from None
 
@@ -98,7 +98,7 @@ def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
         verifier.check_ready()
     except VerificationUnavailable as error:
         stage.warning("accepts", f"no token yet. {error}")
-        remedy = "Start the authority, or name another" if error.retryable else "Name the authority as it calls itself"
+        remedy = "Start the authority, or set another one" if error.retryable else "Set the authority's exact issuer"
         stage.warning("", f"{remedy} with --issuer.")
     else:
         stage.fact("accepts", f"tokens of {issuer} for the audience {verifier.audience}")

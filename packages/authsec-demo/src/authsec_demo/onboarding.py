@@ -43,14 +43,14 @@ def sdk_client(authority_url: str, client_id: str, credential: CredentialSource)
 
 def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
     """Register the agent "Customer Support" with a new key pair."""
-    why = "It proves itself with a key pair. Its client_id is a name, not a secret."
+    why = "It authenticates with a key pair. Its client_id is a name, not a secret."
     with stage.step('Onboard the agent "Customer Support"', why):
         key_file = folder / "customer-support.pem"
         public_key = write_key_pair(key_file, "ed25519").read_text(encoding="ascii")
         client = admin.onboard_agent("Customer Support", public_key)
         check(
             client["can_prove_itself"] and not client["unattested"],
-            expected="an agent that must prove itself",
+            expected="an agent that must authenticate",
             came=json.dumps(client),
         )
         stage.fact("client_id", client["client_id"])
@@ -62,7 +62,7 @@ def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
 def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str, Any]:
     """Create the API, the role and the trust delegation. Return the delegation."""
     why = "The role may read and delete; this agent, in that role, may only read."
-    with stage.step("Delegate: who may do what, where and for how long", why):
+    with stage.step("Delegate: who can do what, where and for how long", why):
         described = {READ: "Read a customer's data", DELETE: "Delete a customer"}
         api = admin.register_api("Customers API", API_IDENTIFIER, described)
         stage.fact("API", f"{api['name']}, audience {api['identifier']}")

@@ -57,7 +57,7 @@ def start(
     settings: Mapping[str, str] | None = None,
 ) -> Servers:
     """Start the authority (with these `settings`), the sample API and the model. Closing `running` stops all."""
-    with stage.step("Start the servers", "Real ones, on free loopback ports, with throwaway data."):
+    with stage.step("Start the servers", "Real servers, on free loopback ports, with temporary data."):
         authority = running.enter_context(running_authority(folder, settings or {}))
         import autogen  # noqa: F401 - takes a second, which the authority needs to start in any case
 

@@ -24,7 +24,7 @@ class StepFailed(Exception):
     """A step failed. `expected` is the correct result, `came` is the actual result."""
 
     def __init__(self, *, expected: str, came: str) -> None:
-        super().__init__(f"expected {expected}; came {came}")
+        super().__init__(f"expected {expected}; got {came}")
         self.expected = expected
         self.came = came
 

@@ -126,7 +126,7 @@ class OutcomeUnknown(Unavailable):
     """The connection or the disk failed during the commit, so the change may have been made."""
 
     def __init__(self, message: str, *, fault: Fault = Fault.UNKNOWN) -> None:
-        super().__init__(message, "The change may have been made. Look before you repeat it.", fault=fault)
+        super().__init__(message, "The change may have been made. Check before you repeat it.", fault=fault)
 
 
 class StartupRefused(Failure):

@@ -62,7 +62,7 @@ def slug_of(field: str, display_name: str) -> str:
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-")
     if not made or is_uuid(made):
         raise Invalid(
-            field, f"No slug can be made of {display_name!r}.", "Give one: lower-case letters, digits, hyphens."
+            field, f"No slug can be made from {display_name!r}.", "Give a slug: lower-case letters, digits and hyphens."
         )
     return made
 
@@ -82,7 +82,9 @@ def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) ->
     except Invalid:  # nothing that a slug could be mistyped as, such as an id
         return otherwise
     slugs = near(slug)
-    return f"Names are not looked up: its slug is {slug}." if slug in slugs else told_nearest(slug, slugs, otherwise)
+    return (
+        f"Names are not accepted here; the slug is {slug}." if slug in slugs else told_nearest(slug, slugs, otherwise)
+    )
 
 
 def is_slug(value: str) -> bool:
@@ -103,7 +105,7 @@ def only_one(found: Sequence[T], called: str) -> T | None:
     if len(found) > 1:
         raise Conflict(
             f"The slug {quoted(called)} belongs to {len(found)} rows of the database.",
-            "Give the id. `authsec audit verify` names the rows.",
+            "Give the id. `authsec audit verify` lists the rows.",
         )
     return next(iter(found), None)
 

@@ -49,7 +49,7 @@ class Principal:
         """Raise `RoleTooSmall` unless this principal's role includes `role`."""
         if self.role < role:
             raise RoleTooSmall(
-                f"{self.name} has the role {self.role.name.lower()}; this needs {role.name.lower()}.",
+                f"{self.name} has the role {self.role.name.lower()}; this action needs the role {role.name.lower()}.",
                 "Ask an administrator, or use a key with that role.",
             )
 

@@ -46,7 +46,7 @@ def require_current(thing: Revised, revision: int, what: str) -> None:
     if thing.revision != revision:
         raise Outdated(
             f"{what} was changed meanwhile{f' by {thing.changed_by}' if thing.changed_by else ''}.",
-            "Look at it as it is now, then make your change again.",
+            "Read the current version, then make your change again.",
             by=thing.changed_by,
             at=thing.changed_at or thing.created_at,
             thing=thing.id,
@@ -62,8 +62,8 @@ def require_same(thing: Revised, same: bool, what: str) -> None:
     """
     if not same:
         raise Outdated(
-            f"{what} is not the one that was read: that is gone, and this was made under the same name.",
-            "Look at it as it is now, then make your change again.",
+            f"{what} is not the one that you read: that one was deleted, and a new one has the same name.",
+            "Read the current version, then make your change again.",
             by="",
             at=thing.created_at,
             thing=thing.id,

@@ -44,56 +44,56 @@ WAYS = {
     "an event trigger": (
         "CREATE EVENT TRIGGER beside ON ddl_command_end EXECUTE FUNCTION evil.at_ddl()",
         "DROP EVENT TRIGGER beside",
-        "The database has the event trigger beside: it runs code of others in the sessions of AuthSec.",
+        "The database has the event trigger beside: it runs foreign code in the sessions of AuthSec.",
     ),
     "an index on a catalog": (
         "CREATE INDEX planned ON pg_catalog.pg_namespace (nspname) WHERE nspname <> evil.trap('x')::name",
         "DROP INDEX pg_catalog.planned",
-        f"{OWN} 2615 has an index that PostgreSQL does not make.",
+        f"{OWN} 2615 has an index that PostgreSQL does not create.",
     ),
     "a condition of PostgreSQL's own index": (
         "UPDATE pg_index SET indpred = (SELECT adbin FROM pg_attrdef LIMIT 1)"
         " WHERE indexrelid = 'pg_policy_oid_index'::regclass",
         "UPDATE pg_index SET indpred = NULL WHERE indexrelid = 'pg_policy_oid_index'::regclass",
-        f"{OWN} 3256 has an index that PostgreSQL does not make.",
+        f"{OWN} 3256 has an index that PostgreSQL does not create.",
     ),
     "a default on a catalog": (
         "INSERT INTO pg_attrdef SELECT 4000000000, 'pg_policy'::regclass, 2, adbin FROM pg_attrdef LIMIT 1",
         "DELETE FROM pg_attrdef WHERE oid = 4000000000",
-        f"{OWN} 3256 has a default that PostgreSQL does not make.",
+        f"{OWN} 3256 has a default that PostgreSQL does not create.",
     ),
     "a rule on a catalog": (
         "INSERT INTO pg_rewrite SELECT 4000000000, rulename, 'pg_policy'::regclass, ev_type, ev_enabled, is_instead,"
         " ev_qual, ev_action FROM pg_rewrite WHERE ev_class = 'evil.events'::regclass",
         "DELETE FROM pg_rewrite WHERE oid = 4000000000",
-        f"{OWN} 3256 has a rule that PostgreSQL does not make.",
+        f"{OWN} 3256 has a rule that PostgreSQL does not create.",
     ),
     "a child of a catalog": (
         "INSERT INTO pg_inherits VALUES ('pg_seclabel'::regclass, 'pg_policy'::regclass, 1, false)",
         "DELETE FROM pg_inherits WHERE inhparent = 'pg_policy'::regclass",
-        f"{OWN} 3256 has a child table that PostgreSQL does not make.",
+        f"{OWN} 3256 has a child table that PostgreSQL does not create.",
     ),
     "a trigger on a catalog": (
         "CREATE TRIGGER planned AFTER INSERT ON pg_catalog.pg_policy EXECUTE FUNCTION evil.at_change()",
         "DROP TRIGGER planned ON pg_catalog.pg_policy",
-        f"{OWN} 3256 has a trigger that PostgreSQL does not make.",
+        f"{OWN} 3256 has a trigger that PostgreSQL does not create.",
     ),
     "a constraint on a catalog": (
         "ALTER TABLE pg_catalog.pg_policy ADD CONSTRAINT planned CHECK (polname <> 'x')",
         "ALTER TABLE pg_catalog.pg_policy DROP CONSTRAINT planned",
-        f"{OWN} 3256 has a constraint that PostgreSQL does not make.",
+        f"{OWN} 3256 has a constraint that PostgreSQL does not create.",
     ),
     "another table with the name of a catalog": (
         "ALTER TABLE pg_catalog.pg_statistic_ext RENAME TO pg_statistic_away;"
         "CREATE TABLE pg_catalog.pg_statistic_ext AS TABLE pg_catalog.pg_statistic_away;"
         "GRANT SELECT ON pg_catalog.pg_statistic_ext TO PUBLIC",
         "DROP TABLE pg_catalog.pg_statistic_ext;ALTER TABLE pg_catalog.pg_statistic_away RENAME TO pg_statistic_ext",
-        "PostgreSQL's own catalog pg_statistic_ext was replaced: the table of this name has the oid",
+        "PostgreSQL's own catalog pg_statistic_ext was replaced: the table with this name has the oid",
     ),
     "a catalog that the role may not read": (
         "REVOKE SELECT ON pg_catalog.pg_event_trigger FROM PUBLIC",
         "GRANT SELECT ON pg_catalog.pg_event_trigger TO PUBLIC",
-        "PostgreSQL's own catalog pg_event_trigger cannot be read: this role was denied it.",
+        "PostgreSQL's own catalog pg_event_trigger cannot be read: this role lacks the permission.",
     ),
 }
 # These leave nothing behind in the database of the tests once they are taken away.

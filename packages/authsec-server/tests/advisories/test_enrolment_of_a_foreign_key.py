@@ -1,6 +1,6 @@
 """Somebody with a code registers the public key of another machine, which they do not hold.
 
-What that machine signs for its own agent would count for theirs too, and the audit trail could not tell them apart. So
+What that machine signs for its own agent would count for theirs too, and the audit log could not tell them apart. So
 whoever brings a key shows that its private half is there: now, for this code, this client and this authority.
 """
 

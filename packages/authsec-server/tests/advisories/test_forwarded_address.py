@@ -1,4 +1,4 @@
-"""A caller writes X-Forwarded-For itself, to be somebody else in the audit trail and to leave its limits behind."""
+"""A caller writes X-Forwarded-For itself, to be somebody else in the audit log and to leave its limits behind."""
 
 from __future__ import annotations
 

@@ -54,31 +54,31 @@ TRICKS = {
     "a call around a default": (
         f"UPDATE pg_attrdef SET adbin = ({call('evil.trap(bigint)', 20, 'adbin::text')})::pg_node_tree"
         f" WHERE {OF_EVENTS}",
-        "The column events.id is not the one that AuthSec makes: bigint NOT NULL DEFAULT"
+        "The column events.id is not what AuthSec expects: bigint NOT NULL DEFAULT"
         " nextval('public.events_id_seq'::regclass), calling function evil.trap(bigint), function nextval(regclass)",
     ),
     "a domain around a default": (
         f"UPDATE pg_attrdef SET adbin = ({DOMAIN})::pg_node_tree WHERE {OF_EVENTS}",
-        "The column events.id is not the one that AuthSec makes: bigint NOT NULL DEFAULT"
+        "The column events.id is not what AuthSec expects: bigint NOT NULL DEFAULT"
         " nextval('public.events_id_seq'::regclass), calling function nextval(regclass), type evil.checked",
     ),
     "another function of an operator in a constraint": (
         "UPDATE pg_constraint SET conbin = replace(conbin::text, ':opfuncid 65', ':opfuncid '"
         " || 'evil.eqi(int, int)'::regprocedure::oid)::pg_node_tree WHERE conname = 'ck_authority_one_row'",
-        "The constraint ck_authority_one_row of authority is not the one that AuthSec makes: CHECK ((id = 1)), calling"
+        "The constraint ck_authority_one_row of authority is not what AuthSec expects: CHECK ((id = 1)), calling"
         " function evil.eqi(integer,integer), operator =(integer,integer)",
     ),
     "another function of an operator in the condition of an index": (
         "UPDATE pg_index i SET indpred = replace(indpred::text, ':opfuncid 67', ':opfuncid '"
         " || 'evil.eqt(text, text)'::regprocedure::oid)::pg_node_tree FROM pg_class c"
         " WHERE c.oid = i.indexrelid AND c.relname = 'ix_client_counts_refused_hour'",
-        "The index ix_client_counts_refused_hour of client_counts is not the one that AuthSec makes: btree (hour"
+        "The index ix_client_counts_refused_hour of client_counts is not what AuthSec expects: btree (hour"
         " timestamptz_ops) WHERE ((kind)::text = 'token.refused'::text), calling function evil.eqt(text,text)",
     ),
     "another operator of a foreign key": (
         "UPDATE pg_constraint SET conpfeqop = ARRAY['evil.=(text, text)'::regoperator::oid]"
         " WHERE conname = 'fk_role_actions_role_id'",
-        "The constraint fk_role_actions_role_id of role_actions is not the one that AuthSec makes: FOREIGN KEY"
+        "The constraint fk_role_actions_role_id of role_actions is not what AuthSec expects: FOREIGN KEY"
         " (role_id) REFERENCES public.roles(id) ON DELETE CASCADE, compared by evil.=(text,text)",
     ),
     "a condition of a trigger that PostgreSQL made": (

@@ -1,4 +1,4 @@
-"""A name that shows as another, or writes to the terminal of whoever reads the audit trail: escape sequences, line
+"""A name that shows as another, or writes to the terminal of whoever reads the audit log: escape sequences, line
 breaks that forge a second row, and the invisible characters that turn text around.
 """
 

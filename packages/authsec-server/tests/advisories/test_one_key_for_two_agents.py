@@ -1,5 +1,5 @@
 """Somebody registers a key that is another agent's already: its holder could then be either, and take the authority
-of the one while the audit trail names the other.
+of the one while the audit log names the other.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def test_a_redirect_is_not_followed_but_named(peer: Any, peers: Any, status: str
     with pytest.raises(OutboundFailed) as failed:
         peers.outbound("127.0.0.1").get(f"{public.url}/jwks?secret=x", headers={"Authorization": "Bearer abc"})
     assert failed.value.reason == "redirect"
-    assert str(failed.value) == f"{public.url}/jwks redirects to {private.url}/latest, and redirects are not followed"
+    assert str(failed.value) == f"{public.url}/jwks redirected to {private.url}/latest, and redirects are not followed"
     assert private.requests == []
 
 

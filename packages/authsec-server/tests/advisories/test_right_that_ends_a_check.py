@@ -78,7 +78,7 @@ def test_a_partition_of_which_the_role_may_read_each_column_alone_is_named(datab
     )
     (skipped,) = report.skipped
     assert report.findings == ()
-    assert skipped.startswith("The role auditor has no right to read events_2026_11: ")
+    assert skipped.startswith("The role auditor has no permission to read events_2026_11. ")
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor; ALTER DEFAULT PRIVILEGES FOR ROLE" in skipped
 
 
@@ -86,7 +86,7 @@ def test_a_partition_that_a_server_made_after_the_grant_is_named(database: Datab
     report = verified(database, log, "REVOKE SELECT ON events_2027_01 FROM auditor")
     (skipped,) = report.skipped
     assert report.findings == ()
-    assert skipped.startswith("The role auditor has no right to read events_2027_01: ")
+    assert skipped.startswith("The role auditor has no permission to read events_2027_01. ")
 
 
 @pytest.fixture
@@ -109,6 +109,6 @@ def test_the_command_ends_with_a_status_of_its_own(
     keys.write_text(json.dumps({"keys": [key.to_jwk() for key in log.keys.values()]}))
     checked = authsec("audit", "verify", "--database", auditor_url, "--key", str(keys))
     assert checked.exit_code == 6, checked.output
-    assert "events sealed, and nothing wrong was found" in checked.stdout
-    assert "all as sealed" not in checked.stdout
+    assert "events sealed, and no problem was found" in checked.stdout
+    assert "all match their seals" not in checked.stdout
     assert "GRANT EXECUTE ON FUNCTION" in checked.stdout

@@ -34,4 +34,4 @@ def test_a_comment_of_open_quotations_is_read_once(database: Database, mark: str
     comment = f"{mark} " * 300_001
     database.append(lambda tx: tx.connection.exec_driver_sql(f"CREATE TABLE evil (x /* {comment} */)") and None)
     report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
-    assert "The table evil is not one that AuthSec makes" in "\n".join(report.findings)
+    assert "The table evil is unknown to AuthSec" in "\n".join(report.findings)

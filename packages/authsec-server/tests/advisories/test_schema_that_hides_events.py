@@ -115,15 +115,15 @@ FALSE_FOR_IT = (
 HIDING = {
     "a view in a schema that the search path names first": (
         ("CREATE SCHEMA evil", f"CREATE VIEW evil.events AS {EVERYTHING_BUT}", "SET LOCAL search_path = evil, public"),
-        "This session finds evil.events in place of",
+        "This session finds evil.events instead of",
     ),
     "a view in pg_catalog": (
         ("SET LOCAL allow_system_table_mods = on", f"CREATE VIEW pg_catalog.events AS {EVERYTHING_BUT}"),
-        "This session finds pg_catalog.events in place of public.events",
+        "This session finds pg_catalog.events instead of public.events",
     ),
     "an operator for exactly the types of our statements": (
         FALSE_FOR_IT,
-        "The operator public.=(character varying,character varying) is not one that AuthSec makes",
+        "The operator public.=(character varying,character varying) is unknown to AuthSec",
     ),
     "the same operator as a member of an extension": (
         (
@@ -132,7 +132,7 @@ HIDING = {
             "ALTER EXTENSION intagg ADD FUNCTION public.hidden(varchar, varchar)",
             "ALTER EXTENSION intagg ADD OPERATOR public.= (varchar, varchar)",
         ),
-        "The operator public.=(character varying,character varying) is not one that AuthSec makes",
+        "The operator public.=(character varying,character varying) is unknown to AuthSec",
     ),
     "a search path with pg_catalog at its end": (
         (
@@ -148,7 +148,7 @@ HIDING = {
             "CREATE OR REPLACE FUNCTION pg_catalog.texteq(text, text) RETURNS bool LANGUAGE sql IMMUTABLE AS"
             " $$ SELECT $1 LIKE $2 AND $1 NOT LIKE 'jti-4' $$",
         ),
-        "The operator =(text,text) is not the one that AuthSec makes",
+        "The operator =(text,text) is not what AuthSec expects",
     ),
     "an index that was left out of writes for a while": (
         (
@@ -185,22 +185,22 @@ HIDING = {
             "SET LOCAL ROLE reader",
             "SET LOCAL row_security = on",
         ),
-        "The policy nobody of events is not one that AuthSec makes",
+        "The policy nobody of events is unknown to AuthSec",
     ),
     "a view in place of the table": (
         (
             "ALTER TABLE events RENAME TO kept",
             "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> 'jti-4'",
         ),
-        "The view events is not one that AuthSec makes",
+        "The view events is unknown to AuthSec",
     ),
     "a partition that is detached": (
         ("ALTER TABLE events DETACH PARTITION events_2026_11",),
-        "The table events_2026_11 is not one that AuthSec makes",
+        "The table events_2026_11 is unknown to AuthSec",
     ),
     "a catalog that says that there are no partitions": (
         ("UPDATE pg_class SET relhassubclass = false WHERE oid = 'events'::regclass",),
-        "The table events is not the one that AuthSec makes",
+        "The table events is not what AuthSec expects",
     ),
 }
 
@@ -217,120 +217,125 @@ NAMED = {
     "a trigger": (
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
         "CREATE TRIGGER gone BEFORE INSERT ON events_2026_11 FOR EACH ROW EXECUTE FUNCTION f()",
-        "The trigger gone of events_2026_11 is not one that AuthSec makes",
+        "The trigger gone of events_2026_11 is unknown to AuthSec",
     ),
     "a trigger of a foreign key that is off": (
         "ALTER TABLE api_actions DISABLE TRIGGER ALL",
-        "The trigger RI_FKey_check_ins of api_actions for constraint fk_api_actions_api_id is not the one",
+        "The trigger RI_FKey_check_ins of api_actions for constraint fk_api_actions_api_id is not what AuthSec expects",
     ),
     "a rule": (
         "CREATE RULE gone AS ON INSERT TO checkpoints DO INSTEAD NOTHING",
-        "The rule gone of checkpoints is not one",
+        "The rule gone of checkpoints is unknown to AuthSec",
     ),
     "row security that is forced": (
         "ALTER TABLE sealed_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-        "The table sealed_events is not the one that AuthSec makes: permanent, stored by heap, with row security",
+        "The table sealed_events is not what AuthSec expects: permanent, stored by heap, with row security",
     ),
     "an index of some rows": (
         "DROP INDEX ix_events_jti",
         "CREATE INDEX ix_events_jti ON events (jti) WHERE id <> 4",
-        "The index ix_events_jti of events_2026_11 is not the one",
+        "The index ix_events_jti of events_2026_11 is not what AuthSec expects",
     ),
     "an index that is not valid": (
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_2026_11_jti_idx'::regclass",
-        "The index ix_events_jti of events_2026_11 is not the one that AuthSec makes: btree (jti text_ops default)"
-        " not valid",
+        "The index ix_events_jti of events_2026_11 is not what AuthSec expects: btree (jti text_ops default) not valid",
     ),
     "an index that is missing": ("DROP INDEX ix_events_client_id_id", "The index ix_events_client_id_id of events is"),
     "an index besides": (
         "CREATE INDEX more ON events_2026_11 (jti) WHERE id <> 4",
-        "The index more of events_2026_11 is not one",
+        "The index more of events_2026_11 is unknown to AuthSec",
     ),
     "a generated column": (
         "ALTER TABLE sealed_events ADD COLUMN more int GENERATED ALWAYS AS (1) STORED",
-        "The column sealed_events.more is not one that AuthSec makes: integer GENERATED s DEFAULT 1",
+        "The column sealed_events.more is unknown to AuthSec: integer GENERATED s DEFAULT 1",
     ),
     "another collation": (
         'ALTER TABLE checkpoints ALTER COLUMN signed TYPE text COLLATE "C"',
-        "The column checkpoints.signed is not the one that AuthSec makes: text COLLATE pg_catalog.C NOT NULL",
+        "The column checkpoints.signed is not what AuthSec expects: text COLLATE pg_catalog.C NOT NULL",
     ),
     "a collation": (
         'CREATE COLLATION other FROM "C"',
-        "The collation public.other is not one",
+        "The collation public.other is unknown to AuthSec",
     ),
     "a column that may be empty": (
         "ALTER TABLE events ALTER jti DROP NOT NULL",
-        "The column events.jti is not the one",
+        "The column events.jti is not what AuthSec expects",
     ),
-    "another default": ("ALTER TABLE events ALTER jti SET DEFAULT ''", "The column events.jti is not the one"),
+    "another default": (
+        "ALTER TABLE events ALTER jti SET DEFAULT ''",
+        "The column events.jti is not what AuthSec expects",
+    ),
     "a constraint that is missing": (
         "ALTER TABLE sealed_events DROP CONSTRAINT uq_sealed_events_event_id",
         "The constraint uq_sealed_events_event_id of sealed_events is missing",
     ),
     "a constraint that is not validated": (
         "ALTER TABLE events ADD CONSTRAINT ck CHECK (jti <> 'jti-4') NOT VALID",
-        "The constraint ck of events is not one",
+        "The constraint ck of events is unknown to AuthSec",
     ),
     "a child table": (
         "CREATE SCHEMA other",
         "CREATE TABLE other.more () INHERITS (sealed_events)",
-        "The partition other.more is not one that AuthSec makes",
+        "The partition other.more is unknown to AuthSec",
     ),
     "a partition of other bounds": (
         "CREATE TABLE events_2025_01 PARTITION OF events FOR VALUES FROM ('2025-01-02') TO ('2025-02-01')",
-        "The partition events_2025_01 is not the one that AuthSec makes",
+        "The partition events_2025_01 is not what AuthSec expects",
     ),
     "a partition with another name": (
         "CREATE TABLE more PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2025-02-01')",
-        "The partition more is not one that AuthSec makes",
+        "The partition more is unknown to AuthSec",
     ),
-    "a materialised view": ("CREATE MATERIALIZED VIEW more AS SELECT 1", "The materialised view more is not one"),
+    "a materialised view": (
+        "CREATE MATERIALIZED VIEW more AS SELECT 1",
+        "The materialised view more is unknown to AuthSec",
+    ),
     "an aggregate": (
         "CREATE AGGREGATE public.max(varchar) (SFUNC = pg_catalog.text_larger, STYPE = text)",
-        "The function public.max(character varying) is not one",
+        "The function public.max(character varying) is unknown to AuthSec",
     ),
     "a cast": (
         "CREATE TYPE mine AS ENUM ('a')",
         "CREATE CAST (varchar AS mine) WITH INOUT AS IMPLICIT",
-        "The cast from character varying to public.mine is not one",
+        "The cast from character varying to public.mine is unknown to AuthSec",
     ),
     "a cast between PostgreSQL's own types as a member of an extension": (
         "CREATE FUNCTION f(text) RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE CAST (text AS int) WITH FUNCTION f(text) AS IMPLICIT",
         "CREATE EXTENSION intagg",
         "ALTER EXTENSION intagg ADD CAST (text AS int)",
-        "The cast from text to integer is not one",
+        "The cast from text to integer is unknown to AuthSec",
     ),
-    "a type": ("CREATE DOMAIN public.text AS pg_catalog.text", "The type public.text is not one"),
+    "a type": ("CREATE DOMAIN public.text AS pg_catalog.text", "The type public.text is unknown to AuthSec"),
     "a column of a type of the same name": (
         "CREATE DOMAIN public.text AS pg_catalog.text",
         "ALTER TABLE checkpoints ALTER signed TYPE public.text",
-        "The column checkpoints.signed is not the one that AuthSec makes: public.text",
+        "The column checkpoints.signed is not what AuthSec expects: public.text",
     ),
     "an operator class": (
         "CREATE OPERATOR CLASS public.mine FOR TYPE int8 USING btree AS OPERATOR 3 =, FUNCTION 1 btint8cmp(int8, int8)",
-        "The operator class public.mine is not one",
+        "The operator class public.mine is unknown to AuthSec",
     ),
     "a function in pg_catalog": (
         "SET LOCAL allow_system_table_mods = on",
         "CREATE FUNCTION pg_catalog.max(varchar, varchar) RETURNS text LANGUAGE sql AS 'SELECT $1'",
-        "The function max(character varying,character varying) is not one",
+        "The function max(character varying,character varying) is unknown to AuthSec",
     ),
     "another operator behind an operator class": (
         "UPDATE pg_operator SET oprcode = 'textne'::regproc WHERE oid = '=(text,text)'::regoperator",
-        "The operator =(text,text) is not the one that AuthSec makes: textne",
+        "The operator =(text,text) is not what AuthSec expects: textne",
     ),
     "another conversion of texts": (
         "UPDATE pg_cast SET castcontext = 'e' WHERE castsource = 'varchar'::regtype AND casttarget = 'text'::regtype",
-        "The cast from character varying to text is not the one that AuthSec makes: e b",
+        "The cast from character varying to text is not what AuthSec expects: e b",
     ),
     "another count": (
         "UPDATE pg_aggregate SET aggtransfn = 'int8dec'::regproc WHERE aggfnoid = 'count()'::regprocedure",
-        "The aggregate count() is not the one that AuthSec makes: int8dec",
+        "The aggregate count() is not what AuthSec expects: int8dec",
     ),
     "another way to send times": (
         "UPDATE pg_type SET typsend = 'byteasend'::regproc WHERE oid = 'timestamptz'::regtype",
-        "The type timestamp with time zone is not the one that AuthSec makes: timestamptz_in timestamptz_out"
+        "The type timestamp with time zone is not what AuthSec expects: timestamptz_in timestamptz_out"
         " timestamptz_recv byteasend",
     ),
     "a search path of a role": (
@@ -339,14 +344,14 @@ NAMED = {
         "CREATE ROLE server",
         "GRANT INSERT ON events TO server",
         "ALTER ROLE server SET search_path = evil, public",
-        "The role server finds evil.events in place of public.events: the search path names it first.",
+        "The role server finds evil.events instead of public.events: its schema comes first in the search path.",
     ),
     "a search path of the database, whose schema has an operator": (
         "CREATE SCHEMA evil",
         "CREATE FUNCTION evil.f(varchar, varchar) RETURNS bool LANGUAGE sql AS 'SELECT true'",
         "CREATE OPERATOR evil.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = evil.f)",
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I SET search_path = public, evil', current_database()); END $$",
-        "The operator evil.=(character varying,character varying) is not one",
+        "The operator evil.=(character varying,character varying) is unknown to AuthSec",
     ),
     "a setting that changes what statements mean": (
         "SET LOCAL transform_null_equals = on",
@@ -474,7 +479,7 @@ HIDING_ON_SQLITE = {
             "ALTER TABLE events RENAME TO kept",
             "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> 'jti-4'",
         ),
-        "The view events of events is not one that AuthSec makes",
+        "The view events of events is unknown to AuthSec",
     ),
     "a table with another collation": (
         (
@@ -485,7 +490,7 @@ HIDING_ON_SQLITE = {
             "PRAGMA writable_schema = reset",
             "REINDEX",
         ),
-        "The table events is not the one that AuthSec makes",
+        "The table events is not what AuthSec expects",
     ),
 }
 
@@ -504,28 +509,28 @@ NAMED_ON_SQLITE = {
     "an index of some rows": (
         "DROP INDEX ix_events_jti",
         "CREATE INDEX ix_events_jti ON events (jti) WHERE id != 4",
-        "The index ix_events_jti of events is not the one that AuthSec makes: CREATE INDEX ix_events_jti ON events(jti)"
+        "The index ix_events_jti of events is not what AuthSec expects: CREATE INDEX ix_events_jti ON events(jti)"
         "WHERE id != 4",
     ),
-    "statistics": ("ANALYZE", "The table sqlite_stat1 is not one that AuthSec makes"),
+    "statistics": ("ANALYZE", "The table sqlite_stat1 is unknown to AuthSec"),
     "a trigger": (
         "CREATE TRIGGER gone BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
-        "The trigger gone of events is not one that AuthSec makes",
+        "The trigger gone of events is unknown to AuthSec",
     ),
     "an index that is missing": ("DROP INDEX ix_events_jti", "The index ix_events_jti of events is missing"),
     "a generated column": (
         "ALTER TABLE events ADD COLUMN more TEXT GENERATED ALWAYS AS (jti) VIRTUAL",
-        "The table events is not the one that AuthSec makes",
+        "The table events is not what AuthSec expects",
     ),
     "an index on an expression": (
         "CREATE INDEX more ON events (lower(jti))",
-        "The index more of events is not one that AuthSec makes",
+        "The index more of events is unknown to AuthSec",
     ),
     "a definition that is no text": (
         "PRAGMA writable_schema = on",
         "UPDATE sqlite_master SET sql = CAST(sql AS BLOB) WHERE name = 'ix_events_jti'",
         "PRAGMA writable_schema = off",
-        "The index ix_events_jti of events is not the one",
+        "The index ix_events_jti of events is not what AuthSec expects",
     ),
     "a number that only the unique index has": (
         "DROP INDEX uq_events_at_count_key",
@@ -551,4 +556,4 @@ def test_a_database_file_in_another_encoding_is_named(file: Path) -> None:
     with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(other)) as target:
         target.execute("PRAGMA encoding = 'UTF-16le'")
         target.executescript("\n".join(line for line in source.iterdump() if "sqlite_sequence" not in line))
-    assert "The encoding is not the one that AuthSec makes: UTF-16le" in seen_in(other).findings
+    assert "The encoding is not what AuthSec expects: UTF-16le" in seen_in(other).findings

@@ -67,7 +67,7 @@ def test_verify_is_not_content_where_a_running_server_seals_nothing(database: Da
     assert _skipped(database, log, AN_HOUR_LATER) == ""  # a server that was stopped by then could look like that
     _record(database, 102, minutes=22)
     told = _skipped(database, log, AN_HOUR_LATER)
-    assert "Events wait for their seal since 2026-11-25 15:11:00 UTC, though a server was running at" in told
+    assert "Events have been waiting for their seal since 2026-11-25 15:11:00 UTC, although a server was" in told
     assert "2026-11-25 15:22:00 UTC" in told
 
 

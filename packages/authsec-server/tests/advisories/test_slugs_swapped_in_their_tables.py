@@ -104,4 +104,4 @@ def test_many_are_told_by_ten_and_a_number(sealed: Sealed) -> None:
         sealed.estate.agent(f"Agent {number}")
     _, found = sealed.after("UPDATE clients SET slug = slug || '-x'")
     assert found.count("has the slug") == 10
-    assert "clients differs from the events in 6 rows more." in found
+    assert "clients differs from the events in 6 more rows." in found

@@ -1,4 +1,4 @@
-"""A stranger asks as fast as it can, so that the audit trail fills the disk and no more tokens can be issued.
+"""A stranger asks as fast as it can, so that the audit log fills the disk and no more tokens can be issued.
 
 Refusals of callers that prove nothing are one counted row for each address, client, reason and minute, and made-up
 clients end where the limit of the address does.

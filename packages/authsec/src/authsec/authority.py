@@ -70,7 +70,7 @@ class Authority:
         keys, _ = self._document("jwks.json", "keys", self._by(None))
         if not isinstance(keys.get("keys"), list):
             raise InvalidResponse(
-                "The authority's key set is not one (RFC 7517). Is something in between that changes what it says?",
+                "The authority's key set is not a JWK Set (RFC 7517). Check whether a proxy changes its answers.",
                 reason="invalid_response",
             )
         return keys
@@ -179,7 +179,7 @@ def issuer_of(metadata: dict[str, Any]) -> str:
     issuer = metadata.get("issuer")
     if not isinstance(issuer, str) or not _ADDRESS.fullmatch(issuer) or not _readable(issuer):
         raise InvalidResponse(
-            "The authority's metadata names no valid issuer, which is an address without query. Whoever runs it sets "
+            "The authority's metadata has no valid issuer: an address without query. Its operator must set "
             "AUTHSEC_SERVER_PUBLIC_URL.",
             reason="invalid_response",
             status=200,
@@ -197,8 +197,8 @@ def require_trusted(issuer: str, config: AuthSecConfig) -> str:
     if issuer == config.issuer or _origin(issuer) == _origin(config.base_url):
         return issuer
     raise ConfigError(
-        f"The authority calls itself {issuer}, which is not where AUTHSEC_BASE_URL leads. A proof that is made for "
-        "another's name could be used against that other. If it is the name of your authority, add:\n"
+        f"The authority's issuer is {issuer}, which differs from AUTHSEC_BASE_URL. A proof for another authority's "
+        "issuer could be misused there. If this is the issuer of your authority, add:\n"
         f"    {export_line('AUTHSEC_ISSUER', issuer)}",
         reason="issuer_not_pinned",
     )

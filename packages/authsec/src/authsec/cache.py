@@ -165,7 +165,7 @@ class TokenCache:
                 raise refusal from None
             if len(self._abandoned) >= _MOST_ABANDONED:
                 raise TransportError(
-                    "The authority has stopped answering: so many requests still wait that no further one is sent.",
+                    "The authority has stopped answering. Too many requests are waiting, so no new request is sent.",
                     reason="timeout",
                     retryable=True,
                 )
@@ -237,7 +237,7 @@ class TokenCache:
 def _report(outcome: Outcome, *, in_background: bool) -> None:
     """Log the outcome; a failure that no caller receives is a warning."""
     if isinstance(outcome, DelegationToken):
-        _log.debug("got a delegation token, good for %d s", outcome.expires_in)
+        _log.debug("got a delegation token, valid for %d s", outcome.expires_in)
     else:
         level = logging.WARNING if in_background else logging.DEBUG
         _log.log(level, "renewing the delegation token failed (%s): %s", outcome.reason, outcome)

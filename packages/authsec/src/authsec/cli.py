@@ -106,8 +106,8 @@ def commands() -> None:
 
 
 @commands.command("smoke")
-@click.option("--scope", help="Only these actions, separated by spaces. [default: all that is delegated]")
-@click.option("--resource", multiple=True, help="Only for this API; needed where several are delegated for. Repeat.")
+@click.option("--scope", help="Only these actions, separated by spaces. [default: all delegated actions]")
+@click.option("--resource", multiple=True, help="Only for this API; needed if the delegations have several. Repeat.")
 def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Check that this machine's agent gets its tokens.
 
@@ -118,8 +118,8 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
 
 
 @commands.command("token")
-@click.option("--scope", help="Only these actions, separated by spaces. [default: all that is delegated]")
-@click.option("--resource", multiple=True, help="Only for this API; needed where several are delegated for. Repeat.")
+@click.option("--scope", help="Only these actions, separated by spaces. [default: all delegated actions]")
+@click.option("--resource", multiple=True, help="Only for this API; needed if the delegations have several. Repeat.")
 def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Print a delegation token of this machine's agent, to test an API.
 
@@ -131,11 +131,11 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
 
 
 @commands.command("doctor")
-@click.option("--scope", help="Ask for these actions only, separated by spaces. [default: all that is delegated]")
+@click.option("--scope", help="Request only these actions, separated by spaces. [default: all delegated actions]")
 @click.option(
-    "--resource", multiple=True, help="Ask for this API only; needed where several are delegated for. Repeat."
+    "--resource", multiple=True, help="Request only this API; needed if the delegations have several. Repeat."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for support. It holds no secret.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for support. It contains no secrets.")
 def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) -> None:
     """Find out why this machine's agent gets no token.
 
@@ -163,7 +163,7 @@ def keygen_command(file: Path, kind: str) -> None:
         f"public key   {public}  is for the authority, and is printed above\n\n"
         f"An administrator registers it in the console, or with:\n"
         f"    {command_line('agents', 'create', 'NAME', '--platform', 'key', '--public-key', str(public))}\n\n"
-        f"And the agent is told where its key is:\n"
+        f"Then set the key file where the agent runs:\n"
         f"    {export_line('AUTHSEC_AGENT_KEY_FILE', str(file.absolute()))}",
         err=True,
     )
@@ -172,10 +172,10 @@ def keygen_command(file: Path, kind: str) -> None:
 @commands.command("enrol")
 @click.argument("code", required=False)
 @click.option(
-    "--machine", default=platform.node, help="What administrators see this machine called. [default: its host name]"
+    "--machine", default=platform.node, help="Name of this machine for administrators. [default: its host name]"
 )
 @click.option(
-    "--replace", is_flag=True, help="Also over a key of this agent that was registered by hand, which is lost."
+    "--replace", is_flag=True, help="Overwrite a key of this agent that was registered by hand; that key is lost."
 )
 def enrol_command(code: str | None, machine: str, replace: bool) -> None:
     """Make a key for an agent on this machine, with a one-time CODE from the agent's Connect page.

@@ -118,14 +118,14 @@ def _check_base_url(base_url: str, allow_http_hosts: tuple[str, ...]) -> None:
         raise _missing("base_url", "AUTHSEC_BASE_URL", "where your AuthSec authority is")
     parts = _split(base_url)
     if parts.username is not None or parts.password is not None:
-        raise _invalid("base_url", "base_url must not carry a user name or password: URLs end up in logs.")
+        raise _invalid("base_url", "base_url must not have a user name or password, because URLs are logged.")
     if parts.query or parts.fragment or base_url.endswith(("?", "#")):
         raise _invalid("base_url", "base_url must be the server's root, without '?' or '#'.")
     host = str(parts.hostname)
     if parts.scheme == "http" and not is_loopback(host) and host not in {name.lower() for name in allow_http_hosts}:
         raise _invalid(
             "base_url",
-            f"base_url is plain http, over which anybody on the way could read this agent's tokens. Use "
+            f"base_url is plain http, so others on the network could read this agent's tokens. Use "
             f"https://{parts.netloc}, or, if the network to this host is trusted, add:\n"
             f"    {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
         )
@@ -178,7 +178,7 @@ def _check_client_id(client_id: str) -> None:
     if client_id != canonical:
         slug = not canonical and _SLUG.fullmatch(client_id)
         wanted = "The SDK needs the agent's client_id, not its slug." if slug else "client_id must be the agent's id."
-        wanted = "client_id has blanks before or after it." if client_id.strip() == canonical else wanted
+        wanted = "client_id has spaces at its start or end." if client_id.strip() == canonical else wanted
         raise _invalid(
             "client_id",
             f"{wanted} `authsec agents list` shows it. {'Write it' if canonical else 'It has this form'}:\n"

@@ -73,8 +73,9 @@ class Delegated:
     def __post_init__(self) -> None:
         if self.on_denied not in {"raise", "tell_model"} and not callable(self.on_denied):
             raise ConfigError(
-                f"on_denied={self.on_denied!r} is not known. It is 'raise', 'tell_model' to let the tool return what "
-                "the model may know about the denial, or a function that makes the tool's result of that text.",
+                f"on_denied={self.on_denied!r} is not valid. Use 'raise'; or 'tell_model', so that the tool "
+                "returns a text about the denial to the model; or a function that turns that text into the tool's "
+                "result.",
                 reason="config_invalid",
             )
 

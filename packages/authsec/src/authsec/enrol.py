@@ -40,7 +40,7 @@ _NOTEWORTHY: Final = timedelta(minutes=1)
 PATH: Final = "v1/enrolments"
 _POSSESSION_LIFE: Final = 120  # seconds
 _OF_ENROLMENTS: OfStatus = {
-    400: (EnrolmentRefused, "The authority could not use what this machine sent."),
+    400: (EnrolmentRefused, "The authority could not use this machine's request."),
     403: (EnrolmentRefused, "The authority did not accept this code."),
     409: (EnrolmentRefused, "The authority could not add this machine's key."),
 }
@@ -71,10 +71,8 @@ def main(code: str, *, machine: str, replace: bool) -> None:
     if shortened := _shortened(enrolled):
         click.echo(step(Grade.AMBER, "ends earlier", shortened))
     if other := _shown_instead(config, enrolled, clock):
-        click.echo(
-            step(Grade.AMBER, "but first comes", [*other.splitlines(), "Take that away from where the agent runs."])
-        )
-    click.echo("\n  Until then, whoever runs programs as you on this machine can be this agent. Next:\n")
+        click.echo(step(Grade.AMBER, "but first comes", [*other.splitlines(), "Remove that from the agent's machine."]))
+    click.echo("\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next:\n")
     click.echo(f"    {command_line('smoke')}\n")
 
 
@@ -87,8 +85,8 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
     its = read_code(code)
     if its is None:
         raise ConfigError(
-            "This is no enrolment code. It has 32 letters and digits, in groups of four; copy it from the agent's "
-            "Connect page, where an operator makes it.",
+            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy it from the "
+            "agent's Connect page, where an operator creates it.",
             reason="code_malformed",
         )
     path = path_in_config_folder(config.client_id)
@@ -110,8 +108,8 @@ def _shortened(enrolled: Enrolled) -> list[str]:
     if before is None or before - enrolled.until < _NOTEWORTHY:
         return []
     return [
-        f"the key that was here, and is replaced, was enrolled until {before:%Y-%m-%d %H:%M} UTC",
-        "For longer, have a code made that enrols for as many hours.",
+        f"the replaced key was enrolled until {before:%Y-%m-%d %H:%M} UTC",
+        "For a longer time, ask for a code with more hours.",
     ]
 
 
@@ -143,8 +141,8 @@ def _enrolled_before(path: Path, replace: bool) -> datetime | None:
     until = enrolled_until(content)
     if until is None and not replace:
         raise ConfigError(
-            f"{path} holds a key of this agent that was not enrolled: somebody registered it by hand. It is not "
-            "overwritten. Use that one, or move it away; or, if it is no longer needed, enrol with --replace.",
+            f"{path} has a key of this agent that somebody registered by hand. It was not overwritten. Use that "
+            "key, or move it away. If it is no longer needed, enrol with --replace.",
             reason="file_exists",
         )
     return until
@@ -155,7 +153,7 @@ def _new_key() -> PrivateKey:
         from authsec.jose import PrivateKey
     except ImportError:
         raise ConfigError(
-            f"Making a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
+            f"Creating a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
         ) from None
     return PrivateKey.generate_ed25519()
 
@@ -172,7 +170,7 @@ def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ConfigError(
-            f"No key can be kept in {path.parent}: {error.strerror}.", reason="file_not_writable"
+            f"The key cannot be stored in {path.parent}: {error.strerror}.", reason="file_not_writable"
         ) from None
     file = os.fdopen(descriptor, "wb")
     try:
@@ -241,8 +239,7 @@ def _perhaps_used(error: TransportError) -> AuthSecError:
     if error.reason not in {"timeout", "connection_lost"}:
         return error
     return TransportError(
-        f"{error} Whether the code was used up by this is not known: try it once more, and if it is refused, ask for "
-        "a new one.",
+        f"{error} It is unknown whether the code was used: try it once more, and if it is refused, ask for a new one.",
         reason=error.reason,
         retryable=True,
     )

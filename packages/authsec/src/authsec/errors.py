@@ -120,8 +120,8 @@ def _of_the_setup(error: TokenRequestError) -> str:
     request = f", request {error.request_id}" if error.request_id else ""
     retry = "Retrying may help." if error.retryable else "Retrying will not help."
     return (
-        f"This agent is not set up as its authority expects ({error.reason}{request}). Whoever runs the agent finds in "
-        f"its log what to do. {retry}"
+        f"This agent is not set up as its authority expects ({error.reason}{request}). The agent's log tells its "
+        f"operator what to do. {retry}"
     )
 
 
@@ -209,14 +209,14 @@ class InsufficientScope(VerificationError):
             reason="action_not_allowed",
             status=403,
             details=(
-                f"A trust delegation of this agent that allows {wanted}; retrying does not help. Where no role holds "
+                f"A trust delegation of this agent that allows {wanted}; retrying does not help. If no role has "
                 "such an action, this API may have misspelt it."
             ),
         )
         where = f"at {audience[0]}" if len(audience) == 1 else "here"  # of several it may be any
         self.for_model = (
-            f"You are not allowed {wanted} {where}: do not try again, go on without it, or tell the person you work "
-            f"for that it can be granted{f' at {grant_at}' if grant_at else ''}."
+            f"You are not allowed {wanted} {where}. Do not try again: continue without it, or tell the person you "
+            f"work for that it can be granted{f' at {grant_at}' if grant_at else ''}."
         )
 
 
@@ -239,9 +239,7 @@ class KeysUnavailable(VerificationUnavailable):
 
     def __init__(self, message: str, *, retry_after: float, retryable: bool = True) -> None:
         reachable = "The authority's key set, as its metadata names it, must be reachable from this API."
-        other = (
-            "This API expects an issuer that its authority does not call itself. The API's operator must correct it."
-        )
+        other = "This API expects another issuer than the one its authority has. The API's operator must correct it."
         super().__init__(
             message,
             reason="keys_unavailable",

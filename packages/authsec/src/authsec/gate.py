@@ -148,10 +148,10 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
     if not token:  # a shell's $(authsec token …) that printed nothing
         raise InvalidRequest(
             "The bearer token is empty.",
-            cause="The command that should print the token has probably failed: look at its error output.",
+            cause="The command that prints the token has probably failed: read its error output.",
         )
     if " " in token or "," in token:
-        raise InvalidRequest("The Authorization header does not hold exactly one bearer token.")
+        raise InvalidRequest("The Authorization header must have exactly one bearer token.")
     return token
 
 
@@ -165,7 +165,7 @@ def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
         return entered
     if entered is PassThrough.FOREIGN:
         return None
-    raise LookupError("no verified token on this request: its path is public, or BearerAuth is not in front of it")
+    raise LookupError("this request has no verified token: its path is public, or BearerAuth is not installed")
 
 
 def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
@@ -228,7 +228,7 @@ def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Re
     """Build the response to a failed verification: 401, 403, 400 or 503."""
     body = {"error": str(error), "reason": error.reason, "details": error.details, "retryable": error.retryable}
     if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
-        body["error"] = "Tokens cannot be verified at the moment."
+        body["error"] = "Tokens cannot be verified right now."
         wait = max(1, int(error.retry_after or 0))
         headers = (("retry-after", str(wait)),) if error.retryable else ()
         return Response(status=error.status, headers=headers, body=body)

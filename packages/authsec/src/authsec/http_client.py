@@ -101,7 +101,7 @@ def trust_store(ca_file: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError):
         raise ConfigError(
-            f"AUTHSEC_CA_FILE (ca_file) names {ca_file}, which cannot be read as a file of PEM certificates.",
+            f"AUTHSEC_CA_FILE (ca_file) names {ca_file}, which is not a readable file of PEM certificates.",
             reason="ca_file_invalid",
         ) from None
 

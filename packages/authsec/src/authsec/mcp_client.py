@@ -45,7 +45,7 @@ class McpAuth:
         """Return an `AsyncClient` with these `settings` of its class. Raises `ConfigError` for `auth`."""
         if auth is not None:
             raise ConfigError(
-                "mcp_auth sets the header Authorization itself and accepts no other auth. Remove auth from the "
+                "mcp_auth sets the header Authorization itself, and allows no other auth. Remove auth from the "
                 "settings of the MCP server.",
                 reason="config_invalid",
             )

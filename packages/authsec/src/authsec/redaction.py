@@ -29,7 +29,7 @@ from authsec.token_search import (
     text_of,
 )
 
-_LEFT_OUT: Final = "[left out: the result holds a delegation token]"
+_LEFT_OUT: Final = "[removed: the result contains a delegation token]"
 _DEEPEST: Final = 100  # levels of a copy; the stack of a framework's run is deep already
 
 

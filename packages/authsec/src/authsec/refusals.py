@@ -30,37 +30,37 @@ from authsec.strict_json import StrictJsonError, loads
 IN_A_PROGRAM = "by resource=… of delegated, get_token, requests_auth or httpx_auth"  # how an API is named there
 
 _SENTENCES = {
-    "client_id_missing": "The authority was not told which agent is asking.",
+    "client_id_missing": "The request does not say which agent it is for (client_id).",
     "client_id_invalid": "The authority does not accept this agent's client_id. `authsec agents list` shows it.",
-    "invalid_scope": "The requested actions are not written as the authority expects.",
-    "invalid_target": "What was asked for is not delegated to this agent for the requested API.",
-    "rate_limited": "The authority is being asked too often.",
+    "invalid_scope": "The requested actions are malformed.",
+    "invalid_target": "The requested actions are not delegated to this agent for the requested API.",
+    "rate_limited": "The authority gets too many requests.",
     "client_not_found": "The authority does not know this agent. `authsec agents list` shows each agent's client_id.",
-    "attestation_required": "The authority wants this agent to prove itself.",
-    "attestation_invalid": "The authority did not accept this agent's proof of itself.",
+    "attestation_required": "The authority requires this agent to authenticate.",
+    "attestation_invalid": "The authority did not accept this agent's proof.",
     "selectors_mismatch": "This workload is not the one that was registered as this agent.",
-    "client_disabled": "This agent has been disabled by an administrator.",
-    "no_delegation": "Nothing is delegated to this agent at present.",
-    "delegation_ended": "What was delegated to this agent has ended or was revoked.",
-    "action_not_allowed": "More was asked for than has been delegated to this agent.",
+    "client_disabled": "An administrator has disabled this agent.",
+    "no_delegation": "Nothing is currently delegated to this agent.",
+    "delegation_ended": "The delegations of this agent have expired or were revoked.",
+    "action_not_allowed": "The request has more actions than are delegated to this agent.",
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
-    "unavailable": "The authority cannot issue tokens at the moment.",
+    "unavailable": "The authority cannot issue tokens right now.",
 }
 _API_NOT_NAMED = f"This agent has delegations for several APIs, so the API must be named, {IN_A_PROGRAM}."
 _FOR_OTHER_PROGRAMS = {"attestation_required"}  # whose details say how a proof is sent, which the SDK does by itself
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
 CLOCK_TOLERANCE = 30  # seconds; what an authority allows for, either way
 _BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
-_ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://YOUR-AUTHORITY, without /authsec."
+_ROOT = "Check AUTHSEC_BASE_URL. It should be the server's root, like https://YOUR-AUTHORITY, without /authsec."
 OfStatus = Mapping[int, tuple[type[AuthSecError], str]]
 """What a refusal with that status is, and the sentence for a reason that has none of its own."""
 
 _OF_TOKENS: OfStatus = {
     400: (DelegationDenied, "The authority refused the request."),
-    401: (AuthenticationError, "The authority did not accept this agent's proof of itself."),
+    401: (AuthenticationError, "The authority did not accept this agent's proof."),
     403: (DelegationDenied, "The authority refused the request."),
     404: (DelegationDenied, "The authority does not know this agent, or nothing is delegated to it."),
-    410: (DelegationDenied, "What was delegated to this agent has ended."),
+    410: (DelegationDenied, "The delegations of this agent have ended."),
 }
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}(?=/|$)")
@@ -118,8 +118,8 @@ def without_proof(looked_at: Sequence[str]) -> str:
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
-        "Let AUTHSEC_AGENT_KEY_FILE name the file of the agent's registered key. In a cluster, mount the volume on its "
-        "Connect page. On a laptop, run `authsec enrol`. This machine offered no proof (looked for: "
+        "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. In a cluster, mount the volume on its "
+        "Connect page. On a laptop, run `authsec enrol`. This machine has no proof (looked for: "
         f"{'; '.join(place for place, _, _ in places)}). Retrying will not help.{remedies}"
     )
 
@@ -133,8 +133,8 @@ def clock_differs(there: datetime | None, here: datetime) -> str:
         return ""
     far = f"{abs(ahead) // 60:.0f} min" if abs(ahead) >= 120 else f"{abs(ahead):.0f} s"
     return (
-        f"This machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} the authority's, and from "
-        f"{CLOCK_TOLERANCE} s on proofs are refused: set it by the network (`timedatectl set-ntp true`) first."
+        f"This machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} the authority's, and proofs are "
+        f"refused from {CLOCK_TOLERANCE} s: first synchronise it with the network (`timedatectl set-ntp true`)."
     )
 
 
@@ -153,19 +153,22 @@ def not_an_authority(answer: Answer) -> InvalidResponse:
     where = _redirected_to(answer)
     if where is not None:
         reason = "redirected"
-        text = f"The address redirects to {where}. That is not followed, since this agent's proof would go along."
+        text = (
+            f"The address redirects to {where}. Redirects are not followed, because they would send this agent's "
+            "proof there."
+        )
     else:
         reason = "invalid_response"
         kind = ", a web page" if "html" in answer.content_type.lower() else ""
-        text = f"Something answered (status {answer.status}{kind}), but not the root of an AuthSec authority."
+        text = f"A server answered (status {answer.status}{kind}), but it is not the root of an AuthSec authority."
     return InvalidResponse(f"{text} {_ROOT}", reason=reason, status=answer.status)
 
 
 def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
     """Return the error for a Host header that the authority does not accept as its own name."""
     return InvalidResponse(
-        "The authority does not answer under the host name in AUTHSEC_BASE_URL. Use the authority's public URL, or "
-        "have an administrator add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
+        "The authority does not accept the host name in AUTHSEC_BASE_URL. Use the authority's public URL, or ask "
+        "an administrator to add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
         reason="host_not_allowed",
         status=421,
         request_id=_request_id(body),
@@ -180,7 +183,7 @@ def _come_back_later(answer: Answer, body: dict[str, Any] | None, now: datetime)
     kind, reason = (RateLimited, "rate_limited") if answer.status == 429 else (ServerError, "unavailable")
     if body is None:
         stated = reason
-        text = f"Something answered with status {answer.status}, but not as an AuthSec authority does. {_ROOT}"
+        text = f"A server answered with status {answer.status}, but not like an AuthSec authority. {_ROOT}"
     else:
         stated = _reason(body, reason)
         text = _text(_SENTENCES.get(stated, _SENTENCES[reason]), body)

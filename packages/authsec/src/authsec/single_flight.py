@@ -82,9 +82,9 @@ def _outcome(work: Callable[[], DelegationToken]) -> Outcome:
         while where is not None and where.tb_next is not None:
             where = where.tb_next
         place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where is not None else "unknown place"
-        _log.error("asking for a token failed with %s at %s", type(error).__name__, place)
+        _log.error("requesting a token failed with %s at %s", type(error).__name__, place)
         return AuthSecError(
-            f"Asking for a token failed inside the program ({type(error).__name__}).", reason="internal_error"
+            f"Requesting a token failed inside the program ({type(error).__name__}).", reason="internal_error"
         )
 
 

@@ -40,7 +40,7 @@ def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> 
 
 
 _CHECKED = {
-    "offline": "checked by its signature; the cluster was not asked whether the pod still lives",
+    "offline": "checked by its signature; the cluster was not asked whether the pod still exists",
     "token_review": "reviewed by the cluster",
 }
 
@@ -59,13 +59,13 @@ def claim_lines(identity: VerifiedToken) -> list[str]:
     if proved.validation:
         facts.append(fact_line("", _CHECKED.get(proved.validation, proved.validation)))
     if is_unattested(identity):
-        warning = "UNATTESTED: whoever knows the client_id gets this token"
+        warning = "UNATTESTED: anybody who knows the client_id can get this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
     if proved.method == "secret":
-        note = "weak: whoever has read this agent's secret gets this token"
+        note = "weak: anybody who reads this agent's secret can get this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(note, fg='yellow')}")
     if proved.enrolled:
-        note = "enrolled: by a key that this machine was given for some hours"
+        note = "enrolled: with a key that this machine got for some hours"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(note, fg='yellow')}")
     return facts
 

@@ -72,7 +72,7 @@ class DelegationToken:
     spiffe_id: str | None = None
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a DelegationToken is not pickled, so that it does not end up on a disk or in a queue")
+        raise TypeError("a DelegationToken cannot be pickled, so that it is never stored or queued")
 
     def __copy__(self) -> Self:
         return self
@@ -90,9 +90,9 @@ def token_from_answer(answer: dict[str, Any], *, client_id: str, date: str | Non
     """
     value = answer.get("token")
     if not isinstance(value, str) or not _COMPACT_JWS.fullmatch(value):
-        raise _not_a_token("it carries no signed token")
+        raise _not_a_token("it has no signed token")
     if answer.get("client_id", client_id) != client_id:
-        raise _not_a_token("it is for another agent than the one that asked")
+        raise _not_a_token("it is for another agent")
     life, expires_at = _life(answer, date, now)
     spiffe_id = answer.get("spiffe_id")
     return DelegationToken(
@@ -114,9 +114,9 @@ def _life(answer: dict[str, Any], date: str | None, now: datetime) -> tuple[int,
     elif expires_at is not None and (sent := http_date(date)) is not None:
         life = int((expires_at - sent).total_seconds())
     else:
-        raise _not_a_token("it does not say how long the token lives")
+        raise _not_a_token("it does not say how long the token is valid")
     if not 0 < life <= _LONGEST_LIFE:
-        raise _not_a_token("its token is already dead, or lives for years")
+        raise _not_a_token("its token has already expired, or is valid for years")
     return life, expires_at or now + timedelta(seconds=life)
 
 
@@ -126,7 +126,7 @@ def _instant(value: object) -> datetime:
     except ValueError:
         raise _not_a_token("its expires_at is not an RFC 3339 time") from None
     if instant.tzinfo is None:
-        raise _not_a_token("its expires_at names no time zone")
+        raise _not_a_token("its expires_at has no time zone")
     return instant.astimezone(UTC)
 
 
@@ -141,8 +141,8 @@ def _names(answer: dict[str, Any], member: str) -> tuple[str, ...]:
 
 def _not_a_token(what: str) -> InvalidResponse:
     return InvalidResponse(
-        f"The authority's answer is not a delegation token: {what}. It may be of another version than this package "
-        "is for, or something in between changes what it says.",
+        f"The authority's answer is not a delegation token: {what}. The authority may have another version than "
+        "this package, or a proxy may change its answers.",
         reason="invalid_response",
     )
 
@@ -153,15 +153,15 @@ def _scope(scope: str | Sequence[str] | None) -> str | None:
     actions = sorted({action for text in _listed(scope) for action in text.split(" ") if action})
     if not actions:
         raise ConfigError(
-            "scope is empty, which asks for nothing. Name actions, as in scope='customers:read', or leave it out to "
-            "get all that is delegated.",
+            "scope is empty. Name actions, as in scope='customers:read', or leave scope out to get all delegated "
+            "actions.",
             reason="invalid_scope",
         )
     for action in actions:
         if not _ACTION.fullmatch(action):
             raise ConfigError(
-                f"{action[:130]!r} is not an action. An action is resource:action in small letters, as in "
-                f"'customers:read'; there are no wildcards.",
+                f"{action[:130]!r} is not an action. An action is resource:action in lower case, as in "
+                "'customers:read'; wildcards are not supported.",
                 reason="invalid_scope",
             )
     return " ".join(actions)

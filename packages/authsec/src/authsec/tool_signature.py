@@ -116,9 +116,9 @@ def _how_to_take_it(function: Callable[..., Any], signature: inspect.Signature) 
     others.insert(last, inspect.Parameter(PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=str))
     written = f"    def {function.__name__}{inspect.Signature(others)}"
     if meant is not None:
-        return f"{function.__qualname__} takes its token as {PARAMETER}, so {meant} has to be called that:\n{written}"
+        return f"{function.__qualname__} gets its token as {PARAMETER}, so {meant} has to be called that:\n{written}"
     if PARAMETER in signature.parameters:
-        return f"{function.__qualname__} cannot be given its token by name. Write:\n{written}"
+        return f"{function.__qualname__} cannot get its token by name. Write:\n{written}"
     return f"{function.__qualname__} has no parameter for its token. Add one; no model sees it:\n{written}"
 
 
@@ -126,26 +126,26 @@ def _check_kind(function: Callable[..., Any]) -> None:
     name = getattr(function, "__qualname__", f"a {type(function).__name__}")  # whose repr may say anything
     if isinstance(function, str):
         raise ConfigError(
-            "delegated takes the actions by name, as in @authsec.delegated(scope='customers:read').",
+            "delegated needs the actions by name, as in @authsec.delegated(scope='customers:read').",
             reason="not_a_function",
         )
     if not inspect.isfunction(function):
         raise ConfigError(
             f"{name} is not a plain function (def or async def). Put the decorator directly above the def, below "
-            "@staticmethod, @classmethod and what a framework brings (@tool, @function_tool, …).",
+            "@staticmethod, @classmethod and the framework's decorators (@tool, @function_tool, …).",
             reason="not_a_function",
         )
     if MARK in vars(function):
         raise ConfigError(
-            f"{name} is decorated by delegated already, and gets one token. Keep one decorator, with all that the "
-            "function does: @authsec.delegated(scope='customers:read tickets:write').",
+            f"{name} already has the decorator delegated, and gets one token. Keep one decorator, with all actions "
+            "of the function: @authsec.delegated(scope='customers:read tickets:write').",
             reason="decorated_twice",
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigError(
-            f"{name} yields, so it is not a plain function: it runs on after the call, maybe for longer than its token "
-            "lives. Return the whole result, or leave the decorator out and ask for a token inside it, by "
-            "get_delegation_token() or aget_delegation_token(), before each request.",
+            f"{name} yields, so it is not a plain function: it runs on after the call, perhaps longer than its "
+            "token is valid. Return the complete result. Or leave the decorator out, and call "
+            "get_delegation_token() or aget_delegation_token() inside the function, before each request.",
             reason="not_a_function",
         )
 

@@ -66,7 +66,7 @@ class Transport:
             raise _transport_error(error, self._config) from None
         except AnswerTooLarge as error:
             raise InvalidResponse(
-                "The answer is larger than any that an AuthSec authority sends. Is AUTHSEC_BASE_URL right?",
+                "The answer is larger than any answer of an AuthSec authority. Check AUTHSEC_BASE_URL.",
                 reason="invalid_response",
                 status=error.status,
             ) from None
@@ -80,19 +80,21 @@ def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> Tran
             return _tls_error(error, where)
         case exceptions.ProxyError():
             return _error(
-                "proxy_failed", f"The proxy of HTTPS_PROXY did not connect to {where}. If it is reached directly, "
-                f"put it into NO_PROXY.",
+                "proxy_failed", f"The proxy of HTTPS_PROXY did not connect to {where}. If it needs no proxy, add it "
+"to NO_PROXY.",
             )  # fmt: skip
         case exceptions.NameResolutionError():
-            return _error("unreachable", f"The host name of {where} is not known here. Is AUTHSEC_BASE_URL right?")
+            return _error("unreachable", f"The host name of {where} cannot be resolved. Check AUTHSEC_BASE_URL.")
         case exceptions.NewConnectionError():
-            return _error("unreachable", f"Nothing accepts connections at {where}. Is the authority running?")
+            return _error(
+                "unreachable", f"Nothing accepts connections at {where}. Check that the authority is running."
+            )
         case exceptions.TimeoutError():
-            return _error("timeout", f"{where} did not answer in time. Is it overloaded, or something in between?")
+            return _error("timeout", f"{where} did not answer in time. It, or a proxy in between, may be overloaded.")
         case _:
             return _error(
-                "connection_lost", f"The connection to {where} broke before the answer was complete. If it keeps "
-                "doing so, look at what is in between: a proxy, a load balancer."
+                "connection_lost", f"The connection to {where} broke before the answer was complete. If this happens "
+"again, check what is in between: a proxy, a load balancer."
             )  # fmt: skip
 
 
@@ -105,7 +107,7 @@ def _tls_error(error: exceptions.SSLError, where: str) -> TransportError:
             reason="certificate_untrusted",
         )
     return TransportError(
-        f"No TLS connection to {where} could be made. Does this port speak https?", reason="tls_failed"
+        f"No TLS connection to {where} could be made. Check that this port serves https.", reason="tls_failed"
     )
 
 

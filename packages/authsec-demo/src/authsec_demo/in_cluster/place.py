@@ -47,7 +47,7 @@ def settings(folder: Path) -> Mapping[str, str]:
 
 def start_cluster(stage: Stage, running: ExitStack, folder: Path) -> Place:
     """Start the stand-in and its kubelet. Closing `running` stops both."""
-    why = "A stand-in: it answers as an API server does, over TLS, and runs no containers."
+    why = "A simulation: it answers like an API server, over TLS, and runs no containers."
     with stage.step("Start a Kubernetes cluster", why):
         cluster = running.enter_context(running_cluster())
         kubelet = cluster.kubelet(folder / "pods")

@@ -28,8 +28,8 @@ Event = Mapping[str, Any]
 
 def audit(stage: Stage, admin: Administrator) -> None:
     """Show and check the events of this story, and the details about proofs in these events."""
-    why = "Who was let in, by whose word; who was not, and what differed."
-    with stage.step("The audit trail", why):
+    why = "Which requests were accepted, on which proof; which were refused, and what differed."
+    with stage.step("The audit log", why):
         events = admin.events()
         show_events(stage, events, MUST_BE_THERE)
         _show_how_it_was_proved(stage, events)
@@ -44,7 +44,7 @@ def _show_how_it_was_proved(stage: Stage, events: Sequence[Event]) -> None:
     stage.show(selector_table(issued["proved_by"]))
     enrolled = next(_details(events, "token.issued", "enrolled"), {})
     check(bool(enrolled), expected="a token of the enrolled laptop", came="none")
-    stage.fact("the laptop", f"{enrolled['attestation']}, enrolled: in amber wherever it is shown")
+    stage.fact("the laptop", f"{enrolled['attestation']}, enrolled: always marked in amber")
 
 
 def _show_what_differed(stage: Stage, events: Sequence[Event]) -> None:

@@ -56,20 +56,20 @@ def register(stage: Stage, servers: Servers, place: Place) -> str:
         token = place.cluster.token(*account, seconds=_A_DAY)
         check_it_may_no_more(place.cluster, token)
         (place.credentials / LOOKUP_TOKEN).write_text(token, encoding="ascii")
-        stage.fact("permitted", f"{'/'.join(account)} may review tokens and get a pod, no more")
-        stage.fact("its token", "is in a file of the authority's, read anew at each use")
+        stage.fact("permitted", f"{'/'.join(account)} may review tokens and get a pod, and nothing else")
+        stage.fact("its token", "is in a file of the authority, read at each use")
     return str(trusted_issuer["slug"])
 
 
 def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[str, Any]:
     """Register the agent "Customer Support" by four selectors. Return the agent from the authority's answer."""
-    why = "By what identifies it in Kubernetes. The authority says how each is proved."
+    why = "With selectors that identify it in Kubernetes. The authority shows how each is proved."
     with stage.step('Onboard the agent "Customer Support"', why):
         agent = admin.onboard_workload("Customer Support", SELECTORS, trusted_issuer)
         (proof,) = agent["proofs"]
         check(
             agent["can_prove_itself"] and not agent["unattested"] and proof["provenance"] == PROVED_BY,
-            expected=f"an agent that must prove itself: {json.dumps(PROVED_BY)}",
+            expected=f"an agent that must authenticate: {json.dumps(PROVED_BY)}",
             came=json.dumps(agent),
         )
         stage.fact("client_id", agent["client_id"])

@@ -44,7 +44,7 @@ class Workload:
 
 def deploy(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> Workload:
     """Apply the agent's manifest and return its running pod."""
-    why = "By the manifest that the authority writes: account, volume, environment."
+    why = "With the manifest that the authority writes: account, volume, environment."
     with stage.step("Deploy the agent", why):
         slug = agent["slug"]
         stage.said("administrator", f"authsec agents manifest {slug}")
@@ -56,7 +56,7 @@ def deploy(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any
         workload = running_one(place)
         stage.fact("pod", f"{NAMESPACE}/{workload.name}")
         check(workload.token_file.is_file(), expected=f"a token at /{_TOKEN}", came="none")
-        stage.fact("its token", f"/{_TOKEN}, for this authority alone")
+        stage.fact("its token", f"/{_TOKEN}, only for this authority")
     return workload
 
 

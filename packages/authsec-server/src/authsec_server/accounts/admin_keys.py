@@ -44,8 +44,8 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
     named = key_name(name)
     if store.by_name(tx.connection, named):
         raise Conflict(
-            f"There is an admin key {naming.quoted(named)} already, perhaps a revoked one.",
-            "Choose another name: the audit trail must not call two keys the same.",
+            f"An admin key {naming.quoted(named)} already exists (it may be revoked).",
+            "Choose another name: in the audit log, two keys must not have the same name.",
             field="name",
         )
     text = new_admin_key(act.token_bytes)
@@ -82,8 +82,8 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
     act.principal.require(Role.VIEWER)
     if is_admin_key(reference):
         raise NotFound(  # which repeats nothing of it
-            "That is an admin key itself, and not what one is called.",
-            "Revoke it by its name or id, since it has stood in an address: authsec admin list-keys",
+            "This is an admin key, not the name of an admin key.",
+            "The key was part of an address, which may be logged. Revoke it by its name or id: authsec admin list-keys",
         )
     key = by_id(tx, reference) or (store.by_name(tx.connection, reference) if naming.is_name(reference) else None)
     if key is None:
@@ -188,16 +188,16 @@ def bootstrap_key(settings: Settings, database: Database, act: Act) -> AdminKey 
 
 def _text_in(path: Path) -> str:
     command = f"authsec admin bootstrap-key --to-file {path}"
-    text = read_private(path, _CALLED, if_missing=f"Make one, or leave the setting out: {command}").strip()
+    text = read_private(path, _CALLED, if_missing=f"Create the file, or remove the setting: {command}").strip()
     key = text.decode("ascii", "replace")
     if not is_admin_key(key):
         raise StartupRefused(
-            f"The {_CALLED} {path} does not hold an admin key and nothing else: authsec_ and 43 characters.",
-            f"Remove it, and make one: {command}",
+            f"The {_CALLED} {path} must contain one admin key and nothing else: authsec_ and 43 characters.",
+            f"Remove the file and create a new one: {command}",
         )
     if not looks_random(key):
         raise StartupRefused(
-            f"The key in the {_CALLED} {path} was not made at random: anybody might guess it.",
-            f"Remove it, and make one: {command}",
+            f"The key in the {_CALLED} {path} is not random: anybody might guess it.",
+            f"Remove the file and create a new one: {command}",
         )
     return key

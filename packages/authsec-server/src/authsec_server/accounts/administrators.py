@@ -26,7 +26,7 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Ad
     """Return the administrators after the address `after`, in address order, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     if after and model.read_email(after) != after:
-        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
+        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
     found = store.page(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].email if len(found) > limit else None
 
@@ -91,7 +91,7 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
     if found.has_identity:
         raise Conflict(
             f"The role of {found.email} comes from the OpenID provider {found.issuer} at every sign-in.",
-            "Change it there; to keep them out at once, disable them.",
+            "Change it there. To lock them out at once, disable them.",
         )
     if role is found.role:
         return found
@@ -176,7 +176,7 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
     here = act.principal.kind is PrincipalKind.LOCAL_OPERATOR
     if not here and act.principal.kind is not PrincipalKind.ADMINISTRATOR:
         raise NotPermitted(
-            "An admin key cannot reset people: the link would let it in as one of them.",
+            "An admin key cannot reset the sign-in of a person: with the link it could sign in as that person.",
             "Do it in the console, or on the server's machine: authsec admin setup-url --email ADDRESS",
         )
     found = get(tx, act, reference)
@@ -201,8 +201,8 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
 def _refuse_taken(tx: Tx, email: str) -> None:
     if store.by_email(tx.connection, email):
         raise Conflict(
-            f"There is an administrator {email} already.",
-            "One who is disabled can be enabled again; one who lost the password can be reset.",
+            f"An administrator {email} already exists.",
+            "You can enable a disabled administrator again, or reset a lost password.",
             field="email",
         )
 
@@ -221,7 +221,7 @@ def _leave_a_way_in(tx: Tx, found: Administrator) -> None:
     if last and not store.admins_with_way_in(tx.connection, beside=found.id):
         raise Conflict(
             f"{found.email} is the last administrator with the role admin who can sign in.",
-            "Make somebody else admin first, and let them sign in once.",
+            "First give somebody else the role admin, and have them sign in once.",
         )
 
 

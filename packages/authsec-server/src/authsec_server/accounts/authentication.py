@@ -25,9 +25,9 @@ from authsec_server.web.throttle import Recently, Throttle
 FAILURES_A_MINUTE = 20
 
 _MESSAGES = {
-    KeyRefusal.MISSING: "This needs an admin key, and none was sent.",
-    KeyRefusal.MALFORMED: "What was sent is not an admin key. An agent's token administers nothing.",
-    KeyRefusal.UNKNOWN: "This admin key is not known here.",
+    KeyRefusal.MISSING: "This request needs an admin key, and no admin key was sent.",
+    KeyRefusal.MALFORMED: "The credential that was sent is not an admin key. Agents' tokens cannot administer AuthSec.",
+    KeyRefusal.UNKNOWN: "This authority does not know this admin key.",
     KeyRefusal.EXPIRED: "The admin key {name} has expired.",
     KeyRefusal.REVOKED: "The admin key {name} was revoked.",
 }
@@ -63,7 +63,7 @@ class AdminKeys:
         self._monotonic = monotonic
         self._failures = Throttle(
             FAILURES_A_MINUTE,
-            "Too many requests with a wrong admin key, or none, came from this address.",
+            "Too many requests from this address had a wrong admin key, or none.",
             monotonic=monotonic,
         )
         self._signed_in = Recently()  # one audit log row a minute, key and address

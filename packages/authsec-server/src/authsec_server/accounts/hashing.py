@@ -60,7 +60,7 @@ class Hashing:
     @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._line.acquire(blocking=False):
-            raise Unavailable("Too many people are signing in at this moment.")
+            raise Unavailable("Too many people are signing in right now.")
         try:
             with self._places:
                 yield

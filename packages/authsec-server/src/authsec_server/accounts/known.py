@@ -25,8 +25,8 @@ def person(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
     if administrator and key:
         raise Invalid(
             "by",
-            f"{naming.quoted(text)} is an administrator ({administrator}) and an admin key ({key}).",
-            "Give the id of the one that you mean.",
+            f"{naming.quoted(text)} is the name of an administrator ({administrator}) and of an admin key ({key}).",
+            "Give the id instead.",
         )
     if administrator:
         return PrincipalKind.ADMINISTRATOR, administrator

@@ -18,7 +18,7 @@ from authsec_server.principal import Principal
 from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.request_context import context_of
 
-NOBODY = "Nobody is signed in."
+NOBODY = "You are not signed in."
 ENDED = "This session has ended. Sign in again."
 
 

@@ -96,7 +96,7 @@ def end(tx: Tx, act: Act, session_id: str) -> Session:
     """
     found = by_id(tx, session_id) if naming.is_uuid(session_id) else None
     if found is None:
-        raise NotFound("There is no such session.", "It may have ended some time ago.")
+        raise NotFound("There is no such session.", "It may have ended earlier.")
     session, whose = found
     if whose.id != act.principal.id:
         act.principal.require(Role.ADMIN)

@@ -28,9 +28,11 @@ from authsec_server.web.errors import TooOften, Unauthenticated
 WRONG = "The e-mail address or the password is not right."
 TOO_OFTEN = "Too many sign-ins have failed."
 _IDENTITY_REFUSED = {
-    SignInRefusal.DISABLED: "You are known here, and disabled. Another administrator can enable you.",
-    SignInRefusal.IDENTITY_EMAIL_TAKEN: "Another account here has your e-mail address. An address alone does not make"
-    " it yours: an administrator must give that account another address first.",
+    SignInRefusal.DISABLED: "Your account is disabled. Another administrator can enable it.",
+    SignInRefusal.IDENTITY_EMAIL_TAKEN: (
+        "Another account here has your e-mail address. The same address does not give you access to that account: "
+        "an administrator must first change the address of that account."
+    ),
 }
 
 
@@ -77,7 +79,7 @@ class SignIn:
         try:
             account = self._verified(found, current, caller)
         except Unauthenticated:
-            raise Invalid("current", "This is not your present password.") from None
+            raise Invalid("current", "This is not your current password.") from None
         self._guesses.give_back(charged)
         password = passwords.acceptable(new, known=_known(account.administrator))
         password_hash = self._hashing.hash(password)

@@ -17,10 +17,10 @@ from authsec_server.web.throttle import Limiter, Throttle
 FAILURES_A_MINUTE = 20  # from one network
 
 _MESSAGES = {
-    CredentialRefusal.MISSING: "This needs an API's credential, and none was sent.",
-    CredentialRefusal.MALFORMED: "What was sent is not an API's credential. A token or an admin key is none.",
-    CredentialRefusal.UNKNOWN: "This credential is not known here.",
-    CredentialRefusal.OF_ANOTHER: "This credential is not that of the API that was named.",
+    CredentialRefusal.MISSING: "This request needs an API's credential, and no credential was sent.",
+    CredentialRefusal.MALFORMED: "This is not an API's credential. Tokens and admin keys are not accepted here.",
+    CredentialRefusal.UNKNOWN: "This authority does not know this credential.",
+    CredentialRefusal.OF_ANOTHER: "This credential belongs to another API than the one that was named.",
     CredentialRefusal.EXPIRED: "This credential has expired.",
     CredentialRefusal.REVOKED: "This credential was revoked.",
 }
@@ -56,7 +56,7 @@ class ApiCredentials:
         self._monotonic = monotonic
         self._failures = Throttle(
             FAILURES_A_MINUTE,
-            "Too many requests with a wrong credential, or none, came from this address.",
+            "Too many requests from this address had a wrong credential, or none.",
             monotonic=monotonic,
         )
         # One write a minute and credential. No `Throttle`, since nothing is refused, and no `Recently`: the charge

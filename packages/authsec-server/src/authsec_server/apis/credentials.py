@@ -113,8 +113,8 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
     name = naming.name("name", name)
     if name in {each.name for each in held}:
         raise Conflict(
-            f"{api.name} has a credential {naming.quoted(name)} already, perhaps one that has ended.",
-            "Choose another name: lists and audit trail must not call two the same.",
+            f"{api.name} has a credential {naming.quoted(name)} already (it may have expired or been revoked).",
+            "Choose another name: in lists and the audit log, two credentials must not have the same name.",
             field="name",
         )
     return name
@@ -123,9 +123,9 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
 def _refuse_too_many(act: Act, api: Api, held: Sequence[Credential]) -> None:
     if sum(each.refusal(act.now) is None for each in held) >= MAX_STANDING:
         raise Conflict(
-            f"{api.name} has {MAX_STANDING} credentials already: the one in use and the next.",
-            f"Revoke the one that is not used any more: authsec apis revoke-credential {api.slug} ID. "
-            f"Which that is, authsec apis credentials {api.slug} shows.",
+            f"{api.name} already has {MAX_STANDING} credentials, which is the limit: one in use and its successor.",
+            f"Revoke the one that is no longer used: authsec apis revoke-credential {api.slug} ID. To see which "
+            f"one: authsec apis credentials {api.slug}",
         )
 
 

@@ -110,7 +110,7 @@ def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) 
     """
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
-        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
+        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
     found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
 
@@ -199,7 +199,7 @@ def _refuse_taken(tx: Tx, api: Api) -> None:
         what = "slug" if api.slug in {taken.slug, taken.identifier} else "identifier"
         given = api.slug if what == "slug" else api.identifier
         raise Conflict(
-            f"The {what} {given} already names the API {taken.name!r} ({taken.slug}).",
-            f"Give another {what}.",
+            f"The {what} {given} already belongs to the API {taken.name!r} ({taken.slug}).",
+            f"Choose another {what}.",
             field=what,
         )

@@ -36,7 +36,7 @@ class ApiDescription(TypedDict):
 class ApiDescriptionBody(Body):
     """The fields that describe an API, in a request or document. Each of the two writes the actions in its own form."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: Literal["api", "mcp_server"] = "api"
     identifier: str = Field(description="Its audience: a URL or a registered name.")
     description: str = ""

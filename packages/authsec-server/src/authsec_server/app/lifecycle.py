@@ -109,7 +109,7 @@ async def _keep_in_order(maintain: Callable[[], None], withheld: Callable[[], bo
         try:
             await anyio.to_thread.run_sync(maintain)
         except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate and partitions be made next minute
-            log.error("maintenance failed and will be tried again", error=type(error).__name__, where=where(error))
+            log.error("maintenance failed and will be retried", error=type(error).__name__, where=where(error))
 
 
 PROBES = (health.LIVE, health.READY)

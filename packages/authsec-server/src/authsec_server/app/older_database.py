@@ -61,7 +61,7 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
             try:
                 await anyio.to_thread.run_sync(look)
             except Unavailable:
-                log.debug("the comparison with outside checkpoints waits for the database")
+                log.debug("the comparison with outside checkpoints is waiting for the database")
             except Exception as error:  # noqa: BLE001 - whatever it was, the next look must come
                 log.error("the comparison with outside checkpoints failed", error=type(error).__name__)
 

@@ -91,7 +91,7 @@ class ReadinessProbe:
             self._readiness.probe_failed(_problem(failure))
         except Exception as error:  # noqa: BLE001 - whatever it was, no token could have been recorded
             log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
-            self._readiness.probe_failed(ReadinessProblem(status=UNAVAILABLE, sentence="The database cannot record."))
+            self._readiness.probe_failed(ReadinessProblem(status=UNAVAILABLE, sentence="The database cannot write."))
         else:
             self._clocks = clocks
             self._wrong_clock = wrong_clock(clocks)
@@ -155,10 +155,10 @@ class ReadinessProbe:
     def _ended_thread(self) -> ReadinessProblem | None:
         if self._database.has_stopped():
             return ReadinessProblem(
-                status="writer_stopped", sentence="The thread that writes to the database has ended."
+                status="writer_stopped", sentence="The thread that writes to the database has stopped."
             )
         if self._thread is not None and not self._thread.is_alive():
-            return ReadinessProblem(status="probe_stopped", sentence="The thread that probes the database has ended.")
+            return ReadinessProblem(status="probe_stopped", sentence="The thread that probes the database has stopped.")
         return None
 
     def _stuck_workers(self) -> ReadinessProblem | None:
@@ -181,9 +181,9 @@ def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
         behind = clocks.last_checkpoint - clocks.after
         return _wrong(f"{_rounded(behind)} behind the last signed checkpoint of the audit log")
     if clocks.database is not None and clocks.before - clocks.database > CLOCK_TOLERANCE:
-        return _wrong(f"{_rounded(clocks.before - clocks.database)} ahead of the database's")
+        return _wrong(f"{_rounded(clocks.before - clocks.database)} ahead of the database's clock")
     if clocks.database is not None and clocks.database - clocks.after > CLOCK_TOLERANCE:
-        return _wrong(f"{_rounded(clocks.database - clocks.after)} behind the database's")
+        return _wrong(f"{_rounded(clocks.database - clocks.after)} behind the database's clock")
     return None
 
 
@@ -199,7 +199,7 @@ def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
     ):
         return {}
     waited = _rounded(clocks.after - clocks.last_checkpoint)
-    return {"sealing": f"No checkpoint was signed for {waited}. See the server's log, and: authsec audit verify"}
+    return {"sealing": f"No checkpoint was signed for {waited}. Read the server's log, and run: authsec audit verify"}
 
 
 def _wrong(difference: str) -> ReadinessProblem:

@@ -17,10 +17,10 @@ from authsec_server.attestation.model import Proved, Refused, invalid
 from authsec_server.clients.model import MAX_PROOFS, Client, Proof, ProofKind
 from authsec_server.web.oauth import read_basic
 
-_HOW: Final = "Send `Authorization: Basic base64(client_id:secret)`, with the secret as it was shown, whole."
+_HOW: Final = "Send `Authorization: Basic base64(client_id:secret)`, with the complete secret as it was shown."
 _UNKNOWN: Final = (
-    "This secret is not this client's, or counts no longer: it was rotated or removed, or has ended. An operator can "
-    "make another."
+    "This secret does not belong to this client, or is no longer valid: it was rotated or removed, or it expired. "
+    "An operator can create a new one."
 )
 _NOBODYS: Final = "0" * 64  # the hash of nothing that anybody could find
 
@@ -33,10 +33,10 @@ def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     """
     sent = read_basic(credential)
     if sent is None or not is_client_secret(sent[1]):
-        return invalid(f"It is no client_id with a client secret. {_HOW}")
+        return invalid(f"The proof is not a client_id with a client secret. {_HOW}")
     named, text = sent
     if named != client.id:
-        return invalid(f"The client_id in the Authorization header is another than the one that asks. {_HOW}")
+        return invalid(f"The client_id in the Authorization header differs from the client_id of the request. {_HOW}")
     shown = sha256(text.encode()).hexdigest()
     held = [proof for proof in client.proofs if _counts(proof, now)]
     hashes = [proof.secret_sha256 or _NOBODYS for proof in held] + [_NOBODYS] * (MAX_PROOFS - len(held))

@@ -28,7 +28,7 @@ def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) 
     """
     status = review.get("status")
     if review.get("kind") != "TokenReview" or not isinstance(status, dict):
-        raise NotAnswered("it answers a TokenReview with something else")
+        raise NotAnswered("its answer to a TokenReview is not a TokenReview")
     verdict = status.get("authenticated", False)  # left out where it is false
     if verdict is False:
         return False
@@ -36,9 +36,9 @@ def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) 
         raise NotAnswered("its TokenReview says neither yes nor no")
     audiences, user = status.get("audiences"), status.get("user")
     if not isinstance(audiences, list) or audience not in audiences:
-        raise NotAnswered(f"its TokenReview does not say that the token is for {audience}")
+        raise NotAnswered(f"its TokenReview does not confirm the audience {audience}")
     if not isinstance(user, dict) or not _is_about(user, bound):
-        raise NotAnswered("its TokenReview is about another account, or another pod, than the token")
+        raise NotAnswered("its TokenReview names another account or another pod than the token")
     return True
 
 
@@ -52,9 +52,9 @@ def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozens
         return None
     metadata, spec, status = (pod.get(name) for name in ("metadata", "spec", "status"))
     if pod.get("kind") != "Pod" or not isinstance(metadata, dict) or not isinstance(spec, dict):
-        raise NotAnswered("it answers with something else than a pod")
+        raise NotAnswered("its answer is not a pod")
     if (metadata.get("namespace"), metadata.get("name")) != (bound.namespace, bound.pod_name):
-        raise NotAnswered("it answers with another pod")
+        raise NotAnswered("its answer is another pod")
     phase = status.get("phase") if isinstance(status, dict) else None
     if metadata.get("uid") != bound.pod_uid or spec.get("serviceAccountName") != bound.account or phase in _ENDED:
         return None
@@ -171,8 +171,8 @@ class LookedUp(Generic[K, V]):
 
 
 GONE: Final = (
-    "The cluster says that this token counts no longer: its pod or its service account is gone, or the pod has ended. "
-    "Read the token anew for each request; a pod that runs has a good one."
+    "The cluster says that this token is no longer valid: its pod or its service account was deleted, or the pod "
+    "has ended. Read the token again for each request; a running pod has a valid one."
 )
 _Review = tuple[str, int, bytes, str]  # trusted issuer, its revision, SHA-256 of the evidence, audience
 _Pod = tuple[str, int, TokenBinding]  # trusted issuer, its revision, what the token is bound to

@@ -26,7 +26,7 @@ def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: dateti
     """
     proof = _signer_of(assertion, client, now)
     if proof is None:
-        return invalid("The assertion is not signed with a key that is registered for this client and still accepted.")
+        return invalid("The assertion is not signed with a valid registered key of this client.")
     complaint = _complaint(assertion, client.id, issuer, now.timestamp())
     if complaint:
         return invalid(complaint)
@@ -74,7 +74,7 @@ def _complaint(assertion: UnverifiedJws, client_id: str, issuer: str, now: float
         return f"`aud` must be exactly {issuer}"
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 1 <= len(jti) <= MAX_JTI:
-        return "`jti` must be a unique text."
+        return "`jti` must be a unique string."
     return _untimely(claims, now)
 
 
@@ -86,11 +86,11 @@ def _audience(claims: Mapping[str, Any]) -> Sequence[Any]:
 def _untimely(claims: Mapping[str, Any], now: float) -> str:
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     if "exp" not in times or not all(type(value) is int for value in times.values()):
-        return "`exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
+        return "`exp` is required; `exp`, `iat` and `nbf` must be whole seconds."
     if times["exp"] <= now - LEEWAY:
-        return "The assertion has expired; make a new one for each request. Is the machine's clock right?"
+        return "The assertion has expired; make a new one for each request. Check the machine's clock."
     if times["exp"] > now + MAX_LIFETIME + LEEWAY:
-        return f"`exp` must lie within {MAX_LIFETIME} seconds. Is the machine's clock right?"
+        return f"`exp` must be at most {MAX_LIFETIME} seconds from now. Check the machine's clock."
     if max(times.get("iat", 0), times.get("nbf", 0)) > now + LEEWAY:
-        return "The assertion is from the future. Is the machine's clock right?"
+        return "The assertion was issued in the future. Check the machine's clock."
     return ""

@@ -159,7 +159,7 @@ def _visible(value: str) -> str:
 def _sentence(rows: Sequence[SelectorRow]) -> str:
     """Describe the rows in words: first the matches, then each difference."""
     if not rows:
-        return "The proof has no selectors, and so nothing satisfies it."
+        return "The proof has no selectors, so no workload can match it."
     agreeing = [_name(row.key) for row in rows if row.agrees]
     parts = [f"{', '.join(agreeing)} {'match' if len(agreeing) > 1 else 'matches'}"] if agreeing else []
     return "; ".join([*parts, *(_difference(row) for row in rows if not row.agrees)])
@@ -168,7 +168,7 @@ def _sentence(rows: Sequence[SelectorRow]) -> str:
 def _difference(row: SelectorRow) -> str:
     if row.open:
         return f"{_name(row.key)} was not looked up"
-    said = f"is `{row.shown}`" if row.shown else "is not shown"
+    said = f"is `{row.shown}`" if row.shown else "is missing"
     return f"{_name(row.key)} {said}, registered `{row.registered}`"
 
 

@@ -224,10 +224,10 @@ class Failed:
 
 
 class Unchecked(Unavailable):
-    """The proof cannot be checked at the moment. `failed` names the trusted issuer and the reason."""
+    """The proof cannot be checked right now. `failed` names the trusted issuer and the reason."""
 
     def __init__(self, trusted_issuer: TrustedIssuer, sentence: str) -> None:
-        super().__init__("The proof cannot be checked at the moment.")
+        super().__init__("The proof cannot be checked right now.")
         self.failed = Failed(trusted_issuer_id=trusted_issuer.id, sentence=sentence)
 
 

@@ -19,12 +19,12 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
     """Return the selectors of the mapped claims. A claim that is missing, empty or a list makes no selector."""
     texts = ((key, _text(claims.get(name))) for key, name in trusted_issuer.claims.items())
     proved = {key: text for key, text in texts if text}
-    return Selectors(proved) if proved else "It has none of the claims that this trusted issuer reads."
+    return Selectors(proved) if proved else "It has none of the claims that this trusted issuer maps."
 
 
 def audience_help(audience: str) -> str:
     """Describe how a workload gets a token for us."""
-    return f"Have the issuer make it for the audience {audience}."
+    return f"Configure the issuer to set the audience {audience}."
 
 
 KIND = Kind(read=read, audience_help=audience_help)

@@ -50,7 +50,7 @@ def attest(
     try:
         token = parse_compact(evidence.credential, max_bytes=MAX_BYTES)
     except JoseError:
-        return invalid(f"It is no signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
+        return invalid(f"The proof is not a signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
     if token.claims.get("iss") == client.id:  # who signs about itself; no trusted issuer has an issuer of that form
         return key_pair.verify(token, client, issuer=issuer, now=now)
     return workloads.prove(evidence, token, client, trusted, now)

@@ -23,15 +23,15 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
     """Return the SPIFFE ID if it belongs to the trust domain that signed the token; else the problem."""
     subject, domain = claims.get("sub"), f"spiffe://{trusted_issuer.issuer}"
     if not isinstance(subject, str) or len(subject) > MAX_ID or not subject.startswith(f"{domain}/"):
-        return "Its `sub` is no SPIFFE ID of the trust domain that signed it."
+        return "Its `sub` is not a SPIFFE ID of the trust domain that signed it."
     if not _PATH.fullmatch(subject.removeprefix(domain)):
-        return "Its `sub` is no SPIFFE ID: the path is malformed."
+        return "Its `sub` is not a SPIFFE ID: the path is malformed."
     return Selectors({KEY: subject})
 
 
 def audience_help(audience: str) -> str:
     """Describe how a workload gets a JWT-SVID for us."""
-    return f"Ask the Workload API for a JWT-SVID with the audience {audience}."
+    return f"Request a JWT-SVID with the audience {audience} from the Workload API."
 
 
 KIND = Kind(read=read, names_issuer=False, longest=None, audience_help=audience_help)

@@ -54,11 +54,11 @@ def malformed(token: UnverifiedJws) -> str:
     if header["alg"] not in ALGORITHMS:
         return f"Its signature algorithm must be one of {', '.join(sorted(ALGORITHMS))}."
     if not header.keys() <= HEADERS:
-        return f"Its header may have {', '.join(sorted(HEADERS))}, and nothing else."
+        return f"Its header may only have {', '.join(sorted(HEADERS))}."
     if header.get("typ", "").lower() not in TYPES:
-        return "Its header says that it is another kind of token (typ); it must be a JWT about the workload."
+        return "Its `typ` is that of another kind of token; it must be a JWT about the workload."
     if not 1 <= len(header.get("kid", "")) <= MAX_KID:
-        return "Its header must say which key signed it (kid)."
+        return "Its header has no `kid`, which names the key that signed it."
     return ""
 
 
@@ -93,7 +93,7 @@ def _of_another_issuer(
     claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, _audience: str, _now: float
 ) -> str:
     if kind.names_issuer and claims.get("iss") != trusted_issuer.issuer:
-        return "Its `iss` is not the trusted issuer's issuer."
+        return "Its `iss` is not the issuer of the trusted issuer."
     return ""
 
 
@@ -109,15 +109,15 @@ def _untimely(claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, kind: K
     longest = kind.longest
     exp, iat, nbf = claims.get("exp"), claims.get("iat", 0), claims.get("nbf", 0)
     if not (type(exp) is int and type(iat) is int and type(nbf) is int):
-        return "Its `exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
+        return "`exp` is required; `exp`, `iat` and `nbf` must be whole seconds."
     if exp <= now - LEEWAY:
-        return "It has expired; read the token anew for each request. Is the machine's clock right?"
+        return "It has expired; read the token again for each request. Check the machine's clock."
     if iat > now + LEEWAY or nbf > now + LEEWAY:
-        return "It is from the future. Is the machine's clock right?"
+        return "It was issued in the future. Check the machine's clock."
     if longest is not None and "iat" not in claims:
-        return "It does not say when it was issued (iat)."
+        return "It has no `iat`, the time when it was issued."
     if longest is not None and exp - iat > longest:
-        return f"It is valid for longer than {longest // 3600} hours; have it issued for an hour."
+        return f"It is valid for longer than {longest // 3600} hours; request one hour."
     return ""
 
 
@@ -125,7 +125,7 @@ def _bound_to_a_key(
     claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, _kind: Kind, _audience: str, _now: float
 ) -> str:
     if "cnf" in claims:  # RFC 7800 section 3.1: what only a key's holder may show must not pass for what anybody may
-        return "It is bound to a key (cnf), and who holds that key is not checked here; have it issued without."
+        return "It is bound to a key (`cnf`), which is not checked here; request a token without `cnf`."
     return ""
 
 

@@ -43,12 +43,12 @@ KINDS: Final[Mapping[TrustedIssuerKind, Kind]] = {
     TrustedIssuerKind.OIDC: oidc.KIND,
 }
 _NOBODY = (  # the same for an unknown issuer and for a wrong signature: callers must not learn which
-    "No trusted issuer of this client signed it: it names another issuer, or no key of that issuer made the "
-    "signature. An administrator can see which trusted issuers the client has."
+    "No trusted issuer of this client signed it: its issuer is another one, or no key of that issuer made the "
+    "signature. An administrator can see the client's trusted issuers."
 )
 _ANOTHER = (
-    "The proof is valid, and it is about another workload than the one registered as this client. An administrator "
-    "sees in this client's activity what differs."
+    "The proof is valid, but it is about another workload than the one registered as this client. This client's "
+    "activity shows administrators what differs."
 )
 
 
@@ -159,7 +159,7 @@ class Workloads:
         if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
         if self._clusters is None or verified.bound is None:
-            raise Unchecked(trusted_issuer, "its cluster is not asked here, or the token does not say what to ask for")
+            raise Unchecked(trusted_issuer, "its cluster is not asked, or the token does not name what to look up")
         if cluster.reviews:
             if not self._clusters.still_counts(
                 trusted_issuer, evidence, verified.bound, self._audience(trusted_issuer)

@@ -134,11 +134,13 @@ def read_mark(connection: Connection) -> Mark:
     """Read the mark up to which events are counted."""
     rows = list(stored_rows(connection, _MARK))
     if len(rows) != 1:
-        return Mark(until=None, problem=f"The table counted has {len(rows)} rows; it must have one.")
+        return Mark(until=None, problem=f"The table `counted` has {len(rows)} rows; it must have one.")
     (row,) = rows
     until, _, through, rebuilds, *_ = row.values
     if row.odd or not isinstance(until, str) or not isinstance(through, int) or not isinstance(rebuilds, int):
-        return Mark(until=None, problem=f"The mark in counted is in a form that no roll-up writes: {row.odd}.")
+        return Mark(
+            until=None, problem=f"The mark in the table `counted` has a form that no roll-up writes: {row.odd}."
+        )
     return Mark(until=instant(until), through=through, rebuilds=rebuilds)
 
 

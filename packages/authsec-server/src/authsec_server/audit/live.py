@@ -150,7 +150,7 @@ class LiveAuditLog:
         Raises `Unavailable` if too many watchers are connected or the server is about to stop.
         """
         if self._ending() or len(self._watchers) >= MAX_WATCHERS:
-            raise Unavailable("The live audit log has no room for one more.", "Reload the page to see what is new.")
+            raise Unavailable("The live audit log has too many readers.", "Reload the page to see new events.")
         watcher = Watcher(after)
         self._watchers.add(watcher)
         self._wanted.set()
@@ -178,7 +178,7 @@ class LiveAuditLog:
             try:
                 tail, more = await self._read_on(tail)
             except Unavailable:
-                log.debug("the live audit log waits for the database")
+                log.debug("the live audit log is waiting for the database")
             except Exception as error:  # noqa: BLE001 - whatever it was, those who watch lose it, and nobody else
                 log.warning("the live audit log was interrupted", error=type(error).__name__)
                 self._lose_all()

@@ -117,7 +117,7 @@ def _misled(wanted: str) -> Conflict:
     The database does not compare a row again with the key that its index found.
     """
     return Conflict(
-        f"The database leads to another event than that of {wanted}: an index was changed.",
+        f"The database returned another event instead of the one of {wanted}: an index was changed.",
         "See what was changed: authsec audit verify",
     )
 

@@ -18,24 +18,37 @@ from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import Parameter
 
 PARAMETERS = (
-    Parameter(name="client", description="About this agent: its slug or client_id."),
-    Parameter(name="delegation", description="About this delegation: its slug or id."),
+    Parameter(name="client", description="Only events about this agent, by slug or client_id."),
+    Parameter(name="delegation", description="Only events about this delegation, by slug or id."),
     Parameter(
         name="by",
-        description="Done by this administrator (email, id) or admin key (name, id), `local_operator` or `server`.",
+        description="Only actions of this administrator (email or id), admin key (name or id), `local_operator` or "
+        "`server`.",
     ),
-    Parameter(name="kind", description="Of this kind, or of several with commas; `client.` is all that begin so."),
+    Parameter(
+        name="kind",
+        description="Only events of this kind, or of several kinds separated by commas. "
+        "`client.` matches all kinds that begin with it.",
+    ),
     Parameter(
         name="decision",
-        description="Ended so.",
+        description="Only events with this decision.",
         schema={"type": "string", "enum": [each.value for each in Decision]},
     ),
-    Parameter(name="reason", description="Refused for this reason."),
-    Parameter(name="address", description="From this address."),
-    Parameter(name="request_id", description="In this request."),
-    Parameter(name="jti", description="About the token with this `jti`."),
-    Parameter(name="since", description="Not before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
-    Parameter(name="until", description="Only before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
+    Parameter(name="reason", description="Only refusals with this reason."),
+    Parameter(name="address", description="Only events from this address."),
+    Parameter(name="request_id", description="Only events of this request."),
+    Parameter(name="jti", description="Only events about the token with this `jti`."),
+    Parameter(
+        name="since",
+        description="Only events at or after this time (RFC 3339).",
+        schema={"type": "string", "format": "date-time"},
+    ),
+    Parameter(
+        name="until",
+        description="Only events before this time (RFC 3339).",
+        schema={"type": "string", "format": "date-time"},
+    ),
 )
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id and a jti look like
@@ -69,7 +82,7 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
     delegation_id, client_id = _delegation(tx, query.get("delegation"), names)
     since, until = _instant("since", query), _instant("until", query)
     if since and until and since >= until:
-        raise Invalid("until", "This is not after `since`: nothing can have happened between them.")
+        raise Invalid("until", "`until` must be after `since`.")
     return EventFilter(
         kinds=_kinds(query.get("kind")),
         decision=_decision(query.get("decision")),
@@ -78,8 +91,8 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
         delegation_id=delegation_id,
         principal=_person(tx, query.get("by"), names),
         address=_matching("address", query, _ADDRESS, "an address", "e.g. 192.0.2.7"),
-        request_id=_matching("request_id", query, _WORD, "a request id", "Copy it from an answer: req_…"),
-        jti=_matching("jti", query, _WORD, "a jti", "Copy it from the token, or from another event."),
+        request_id=_matching("request_id", query, _WORD, "a request id", "Copy the request id from an answer: req_…"),
+        jti=_matching("jti", query, _WORD, "a jti", "Copy the jti from the token, or from another event."),
         since=_bounded(since),
         until=_bounded(until),
     )
@@ -93,7 +106,7 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
         if not its:
             raise Invalid(
                 "kind",
-                f"There is no kind {naming.quoted(part)} of event.",
+                f"There is no event kind {naming.quoted(part)}.",
                 told_nearest(part, EventKind, "e.g. token.refused, or `client.` for all of them"),
             )
         found |= its
@@ -102,14 +115,14 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
 
 def _reason(text: str | None, known: frozenset[str]) -> str:
     if text is not None and text not in known:
-        listed = f"There are: {', '.join(sorted(known))}"
+        listed = f"Known reasons: {', '.join(sorted(known))}"
         raise Invalid("reason", f"No refusal has the reason {naming.quoted(text)}.", told_nearest(text, known, listed))
     return text or ""
 
 
 def _decision(text: str | None) -> Decision | None:
     if text is not None and text not in set(Decision):
-        raise Invalid("decision", "A decision is `granted` or `denied`.")
+        raise Invalid("decision", "decision must be `granted` or `denied`.")
     return None if text is None else Decision(text)
 
 
@@ -122,8 +135,8 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
         raise Invalid(
             "client",
             f"There is no agent or MCP server {naming.quoted(text)}.",
-            f"{names.which_client(tx, text).rstrip('.')}. One that was deleted is found by its client_id: "
-            "authsec audit list --kind client.deleted --json",
+            f"{names.which_client(tx, text).rstrip('.')}. For a deleted one, give its client_id, which this "
+            "command shows: authsec audit list --kind client.deleted --json",
         )
     return found
 
@@ -149,8 +162,8 @@ def _person(tx: Tx, text: str | None, names: Names) -> tuple[PrincipalKind, str]
     if found is None:
         raise Invalid(
             "by",
-            "Neither an administrator nor an admin key is called so.",
-            "Give the administrator's email, the admin key's name or an id; or `local_operator`, or `server`.",
+            "No administrator and no admin key has this name.",
+            "Give the administrator's email, the admin key's name, an id, `local_operator` or `server`.",
         )
     return found
 

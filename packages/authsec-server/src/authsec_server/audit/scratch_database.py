@@ -55,6 +55,6 @@ def enough_room() -> Iterator[None]:
         yield
     except sqlite3.Error as error:  # errors of the audited database come as SQLAlchemy's
         raise Unavailable(
-            f"The scratch file of the check cannot be written: {error}.",
-            "Free some room in the temporary folder, or name another one in SQLITE_TMPDIR.",
+            f"The check cannot write its temporary file: {error}.",
+            "Free some space in the temporary folder, or set SQLITE_TMPDIR to another folder.",
         ) from error

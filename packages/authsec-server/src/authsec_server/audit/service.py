@@ -97,7 +97,7 @@ def event(tx: Tx, principal: Principal, number: int) -> Recorded:
     principal.require(Role.VIEWER)
     found = pages.by_id(tx.connection, number) if 0 < number <= MAX_NUMBER else None
     if found is None:
-        raise NotFound("The audit log has no such event.", "Look for it by its request_id or the token's jti.")
+        raise NotFound("The audit log has no such event.", "Search by its request_id or by the token's jti.")
     return found
 
 

@@ -73,14 +73,15 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
     if not entries:
         raise CallFailed(
             f"{found['slug']} has no selectors that SPIRE could enforce.",
-            "SPIRE knows those of Kubernetes, Docker and Unix: add such a proof to it.",
+            "SPIRE supports selectors of Kubernetes, Docker and Unix: add a proof with such selectors.",
         )
     output.result({"entries": entries}, *(harmless(spire_command(entry)) for entry in entries))
     if not output.as_json:
-        output.note(f"The SPIRE server must be of the trust domain of {found['spiffe_id']}.")
+        output.note(f"The SPIRE server must have the trust domain of {found['spiffe_id']}.")
     if not any(_by_spire(proof) for proof in found["proofs"]):
         output.note(
-            "SVIDs do not get it in yet: none of its proofs rests on a SPIFFE trust domain. Register one with "
+            "The agent cannot authenticate with SVIDs yet: no proof is bound to a SPIFFE trust domain. Register "
+            "one with "
             "`authsec issuers add spiffe`, and bind the proof to it with `authsec issuers bind`."
         )
 
@@ -102,9 +103,9 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
     if caution := unreachable(caller.address):
         output.note(caution)
     for each in missing:
-        output.note(f"Not in the manifest, and no pod gets a token without it: {each}.")
+        output.note(f"Missing in the manifest, but required for a token: {each}.")
     if not names_image(selectors):
-        output.note(f"Write the agent's image in place of {IMAGE}.")
+        output.note(f"Replace {IMAGE} with the agent's image.")
 
 
 def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -117,19 +118,19 @@ def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
             return each
     if proofs:
         raise CallFailed(
-            f"What {agent['slug']} runs as is enforced by SPIRE, which hands it its proof: a cluster's token is none.",
+            f"{agent['slug']} authenticates with an SVID of SPIRE: a cluster's token is not accepted.",
             f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in its pod.",
         )
     if _KINDS.keys() & (held := {each["kind"] for each in agent["proofs"] if each["state"] != "expired"}):
         what, variable = next(said for kind, said in _KINDS.items() if kind in held)
         raise CallFailed(
-            f"{agent['slug']} proves itself by a {what}, and by no selectors: it needs no token of a cluster.",
-            f"Mount the file of its {what} in its pod, from a Secret, and name it in {variable}. Or add a "
+            f"{agent['slug']} authenticates with a {what}, without selectors: it needs no token of a cluster.",
+            f"Mount the file of its {what} in its pod, from a Secret, and set {variable} to the file. Or add a "
             "proof with k8s:ns and k8s:sa, which the cluster proves.",
         )
     raise CallFailed(
-        f"{agent['slug']} has no proof by a Kubernetes cluster's token: its selectors are another platform's.",
-        "Add one with k8s:ns and k8s:sa to it.",
+        f"{agent['slug']} has no proof for a Kubernetes cluster's token: its selectors belong to another platform.",
+        "Add a proof with k8s:ns and k8s:sa.",
     )
 
 

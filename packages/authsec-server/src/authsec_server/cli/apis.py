@@ -37,12 +37,12 @@ _TEXTS = (TextField("description", "What the API is."),)
 
 @click.command("create-credential")
 @click.argument("api")
-@click.option("--name", help="What tells it from the next one. [default: the day]")
-@click.option("--expires", type=DURATION, help="How long it lasts, e.g. 90d. [default: until it is revoked]")
+@click.option("--name", help="A name for the credential. [default: the date]")
+@click.option("--expires", type=DURATION, help="How long it is valid, e.g. 90d. [default: until it is revoked]")
 @click.option(
     "--to-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Put it into this new file, which nobody else may read, rather than show it.",
+    help="Write it to this new file, which only you can read, instead of showing it.",
 )
 @change_command
 def create_credential(
@@ -63,12 +63,12 @@ def create_credential(
         ),
     )
     until = f"until {when(made['expires_at'])} UTC" if made["expires_at"] else "until it is revoked"
-    told = f"The credential {made['name']} of {api} is good {until}."
+    told = f"The credential {made['name']} of {api} is valid {until}."
     if to_file is not None:
         output.result(made, told, f'  export {VARIABLE}="$(cat {shlex.quote(str(to_file))})"')
         return
     if not output.as_json:
-        output.note(f"{told} It is shown this once:")
+        output.note(f"{told} It is shown only once:")
     output.result(made, made["credential"])
     if not output.as_json:  # not the secret once more: where stdout is kept to be read, stderr is kept to be logged
         output.note("Where the API runs:")
@@ -142,7 +142,7 @@ def _following(api: Mapping[str, Any], last: str = "") -> Text:
     """Describe whether the API follows revocations, and whether the API proved that with a credential."""
     its = api["revocations"]
     if not its["following"]:
-        return styled(f"does not follow{last}" if its["seen_at"] else "not heard of yet", "yellow")
+        return styled(f"does not follow{last}" if its["seen_at"] else "not seen yet", "yellow")
     return styled("follows", "green") if its["proved"] else styled("says it follows", "")
 
 
@@ -198,7 +198,7 @@ for command in (
         `--add-action` with an existing action replaces the description of the action.
         """,
         name_option,
-        click.option("--identifier", help="Another audience. Trust delegations that name the old one keep that."),
+        click.option("--identifier", help="New audience. Existing trust delegations keep the old one."),
         text_options(*_TEXTS, editing=True),
         list_options("action", "actions", '"customers:read=Read a customer"'),
         change=_changed,
@@ -209,21 +209,21 @@ for command in (
         Trust delegations that name the API's audience keep the audience, and tokens for the audience stay valid.
         The command first lists these delegations.
         """,
-        done="The API {slug} is deleted. Tokens for {identifier} stay good.",
+        done="The API {slug} is deleted. Tokens for {identifier} stay valid.",
         before=_say_who_names_it,
     ),
     create_credential,
     list_credentials,
     _CREDENTIAL.verb_command(
         "revoke",
-        """Revoke a credential of an API for good.
+        """Revoke a credential of an API permanently.
 
         ID is the id of the credential, as `credentials` shows it. No token is revoked.
         """,
         name="revoke-credential",
-        question="Revoke this credential of {api} for good?",
+        question="Revoke this credential of {api} permanently?",
         for_good=True,
-        done="The credential {name} of {api} is revoked. It ended no token.",
+        done="The credential {name} of {api} is revoked. No token was revoked.",
     ),
 ):
     apis.add_command(command)

@@ -38,25 +38,30 @@ class Moment(click.ParamType[str]):
             ago = timedelta(seconds=DURATION.convert(text, param, ctx))
             return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
         except (click.UsageError, OverflowError):
-            self.fail(f"{text!r} is no time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago.")
+            self.fail(f"{text!r} is not a time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago.")
 
 
 _OPTIONS = (
-    click.option("--agent", "--client", "client", help="Only what is about this agent: its slug or client_id."),
-    click.option("--delegation", help="Only what is about this delegation: its slug or id."),
-    click.option("--by", help="Only what this person did: an administrator's email, an admin key's name, or an id."),
+    click.option("--agent", "--client", "client", help="Only events about this agent, by slug or client_id."),
+    click.option("--delegation", help="Only events about this delegation, by slug or id."),
+    click.option("--by", help="Only actions of this person: an administrator's email, an admin key's name, or an id."),
     click.option(
         "--kind",
         multiple=True,
-        help="Only this kind, e.g. token.refused; `client.` for all of them. Repeat. docs/audit.md lists them.",
+        help="Only this kind, e.g. token.refused; `client.` for all kinds that begin with it. Repeat. docs/audit.md "
+        "lists the kinds.",
     ),
-    click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only what ended so."),
-    click.option("--reason", help="Only what was refused for this reason, e.g. attestation_required."),
-    click.option("--address", help="Only what came from this address."),
-    click.option("--request-id", help="Only what happened in this request."),
-    click.option("--jti", help="Only what is about this token."),
-    click.option("--since", type=Moment(), help="Not before: 2026-11-25T08:00:00Z, 2026-11-25, or 2h ago."),
-    click.option("--until", type=Moment(), help="Only before that time."),
+    click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only events with this decision."),
+    click.option("--reason", help="Only refusals with this reason, e.g. attestation_required."),
+    click.option("--address", help="Only events from this address."),
+    click.option("--request-id", help="Only events of this request."),
+    click.option("--jti", help="Only events about this token."),
+    click.option(
+        "--since",
+        type=Moment(),
+        help="Only events at or after this time: 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago.",
+    ),
+    click.option("--until", type=Moment(), help="Only events before this time."),
 )
 
 
@@ -88,9 +93,9 @@ def everything(caller: Caller, query: dict[str, str]) -> Iterator[dict[str, Any]
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
-    "Nothing was recorded under this request id. Refusals of callers that proved nothing, or whose role was too small, "
-    "are counted by the minute, under the first one's id: look by time in `authsec audit list`, with --since, by agent "
-    "with --agent, or by who asked, with --by."
+    "Nothing was recorded under this request id. Refusals of callers without a valid proof, or with an "
+    "insufficient role, are counted by the minute under the id of the first one. Search `authsec audit list` by "
+    "time (--since), by agent (--agent) or by caller (--by)."
 )
 _BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
 _WIDE = 176  # columns of a terminal in which an event fits on a line
@@ -134,8 +139,8 @@ for module, commands in _MODULES.items():
 
 
 @audit.command("list")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
-@click.option("--oldest", is_flag=True, help="The oldest that meet it, instead of the newest.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Largest number of events.")
+@click.option("--oldest", is_flag=True, help="Oldest events first, instead of the newest.")
 @asking_options
 @admin_command
 def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
@@ -242,5 +247,5 @@ def why(event: Mapping[str, Any]) -> Text:
 def _tried(detail: Mapping[str, Any]) -> Text:
     """Render the result of a tested token."""
     if detail.get("holds"):
-        return styled("holds", "green")
-    return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "does not hold", "red")
+        return styled("valid", "green")
+    return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "not valid", "red")

@@ -32,7 +32,7 @@ _PAGE: Final = 200
 _LOOKS: Final = 20  # ten seconds: a page is read in one snapshot, so no honest log has a gap
 _SILENT: Final = timedelta(minutes=3)  # a checkpoint is signed each minute
 _MAX_STATE: Final = 4096
-_ANEW: Final = "See whether it is as it was sealed: authsec audit verify. To copy it anew, name another file."
+_ANEW: Final = "To check the log against its seals: authsec audit verify. To copy the log again, name another file."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Follower:
             return False
         self._lacking += 1
         if self._lacking > _LOOKS:
-            raise CallFailed(f"The log lacks place {self.place + 1}, or has it twice.", _ANEW)
+            raise CallFailed(f"Place {self.place + 1} is missing in the log, or occurs twice.", _ANEW)
         return True
 
     def lost(self, failure: CallFailed) -> None:
@@ -91,14 +91,16 @@ class Follower:
         Another authority with another log can answer at the same address after the retry.
         """
         self._seen = False
-        self._tell(f"{failure.message} It is asked again every {_RETRY:g} seconds.")
+        self._tell(f"{failure.message} Retrying every {_RETRY:g} seconds.")
 
     def _recognise(self) -> None:
         if self.leaf:
             page = self._page(self.place - 1, 1)
             there = [each["leaf"] for each in [*page["items"], *page["dropped"]] if each["place"] == self.place]
             if there != [self.leaf]:
-                raise CallFailed(f"The log has not in place {self.place} what was there before: it is another.", _ANEW)
+                raise CallFailed(
+                    f"Place {self.place} of the log has another event than before: this is another log.", _ANEW
+                )
         self._seen = True
 
     def _page(self, after: int, limit: int) -> Any:
@@ -111,7 +113,10 @@ class Follower:
         """
         if checkpoint_at is None or datetime.now(UTC) - datetime.fromisoformat(checkpoint_at) > _SILENT:
             since = f"since {when(checkpoint_at)} UTC" if checkpoint_at else "so far"
-            self._tell(f"Nothing was sealed {since}, and events come once they are: is a server running?")
+            self._tell(
+                f"No event was sealed {since}. Events are printed after they are sealed: check that a server "
+                "is running."
+            )
         else:
             self._told = ""
 
@@ -128,14 +133,16 @@ class FollowPlace(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if not re.fullmatch(r"-1|[0-9]{1,18}", str(value)):
-            self.fail(f"{value!r} is no place in the log: a number, the `place` of an event.", param, ctx)
+            self.fail(f"{value!r} is not a place in the log: give a number, the `place` of an event.", param, ctx)
         return int(str(value))
 
 
 @click.command()
-@click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="File in which it keeps how far it was.")
-@click.option("--after", type=FollowPlace(), help="Begin behind this place, the last `place` that you have.")
-@click.option("--from-start", is_flag=True, help="Begin with the first event that was ever sealed.")
+@click.option(
+    "--state", type=click.Path(path_type=Path, dir_okay=False), help="File where the command saves its position."
+)
+@click.option("--after", type=FollowPlace(), help="Start after this place, the last `place` that you have.")
+@click.option("--from-start", is_flag=True, help="Start with the first sealed event.")
 @admin_command
 def follow(caller: Caller, output: Output, state: Path | None, after: int | None, from_start: bool) -> None:
     """Print each event as JSON Lines when it is sealed, once and in order, about a second after the event.
@@ -146,7 +153,7 @@ def follow(caller: Caller, output: Output, state: Path | None, after: int | None
     the pipe.
     """
     if from_start and after is not None:
-        raise click.UsageError("--from-start and --after are two beginnings.")
+        raise click.UsageError("Give --from-start or --after, not both.")
     with caller.kept_open() as its, until_ended() as ending:
         follower = _begin(its, output, state, -1 if from_start else after)
         while not ending.ended:
@@ -186,7 +193,7 @@ def _begin(caller: Caller, output: Output, state: Path | None, after: int | None
         if after > last:
             raise CallFailed(
                 f"There is no place {after:,} yet, and the log has only {last + 1:,} places.",
-                f"Begin with what comes from now on: leave out --after. Behind the last one: --after {last}",
+                f"To start with new events, leave out --after. To start after the last event: --after {last}",
             )
     return Follower(caller=caller, output=output, place=after)
 
@@ -209,7 +216,7 @@ def _kept(state: Path) -> tuple[int, str]:
         if not (type(place) is int and place >= 0 and isinstance(leaf, str) and leaf):
             raise ValueError
     except (ValueError, KeyError, TypeError):
-        raise CallFailed(f"{state} does not say how far the audit log was followed.", "Name another file.") from None
+        raise CallFailed(f"{state} is not a position file of `authsec audit follow`.", "Name another file.") from None
     return place, leaf
 
 

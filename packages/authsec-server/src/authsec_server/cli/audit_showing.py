@@ -92,7 +92,7 @@ def _seal(event: Mapping[str, Any]) -> Text | str:
     if not event["leaf"]:
         return "none yet"
     if event.get("as_sealed") is False:
-        where = f"It does not match its seal in place {event['place']}: it was changed. See what else was:"
+        where = f"This event was changed: it does not match its seal in place {event['place']}. To see all changes:"
         return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
     return f"place {event['place']}, leaf {event['leaf']}"
 

@@ -47,7 +47,7 @@ from authsec_server.settings import ENV_PREFIX
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
-_REPLACE: Final = "Replace the key that seals the audit trail?"
+_REPLACE: Final = "Replace the key that seals the audit log?"
 
 
 @click.command()
@@ -68,8 +68,8 @@ def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
         listed, is_proved = opened.authority.sealing_keyring.read_listed()
     if not is_proved:
         output.note(
-            "No sealing key file is named, so nothing proves these keys: who writes to the database can replace them."
-            f" To prove the keys: {OPTION} FILE, or {SETTING}=FILE"
+            "These keys are not proved, because no sealing key file is set: anybody who can write to the database "
+            f"can replace them. To prove the keys: {OPTION} FILE, or {SETTING}=FILE"
         )
     return {"keys": listed}
 
@@ -86,7 +86,7 @@ def checkpoint(caller: Caller, output: Output) -> None:
     if answer["overdue"]:
         output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
     if answer["older"]:
-        output.note(f"{answer['older']} Nothing is issued until `authsec admin restored` ran: docs/backup.md.")
+        output.note(f"{answer['older']} No token is issued until you run `authsec admin restored`: docs/backup.md.")
     if answer["not_compared"]:
         output.note(_not_compared(caller, answer["not_compared"]))
     if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
@@ -106,14 +106,17 @@ def _not_compared(caller: Caller, why: str) -> str:
     """
     if not isinstance(caller.reach, InProcess):
         return f"The server did not compare its database with outside checkpoints: {why}."
-    told = f"The database was not compared with outside checkpoints: {why}. So nothing here says whether it is older."
-    return f"{told} Name their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
+    told = (
+        f"The database was not compared with outside checkpoints: {why}. So it is unknown whether the database is "
+        "older than such checkpoints."
+    )
+    return f"{told} Set their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
 
 def _checking(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a verification: keys, checkpoints and exports of dropped events."""
     for option in (
-        click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of what was dropped. Repeat."),
+        click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of dropped events. Repeat."),
         click.option(
             "--checkpoint",
             "checkpoint_files",
@@ -134,8 +137,8 @@ def _checking(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--deep",
     is_flag=True,
-    help="Follow every path through PostgreSQL's indexes. This locks out writers of a table: use it on a restored"
-    " copy, or while no server runs.",
+    help="Check PostgreSQL's indexes completely. This blocks writes to the tables: use it on a restored copy, or "
+    "while no server runs.",
 )
 @local_command
 def verify_database(
@@ -231,10 +234,12 @@ def verify_exported(
 
 @click.command("rotate-key")
 @click.option(
-    "--key-file", type=_THERE, help="The file of the new key, which stays there. On the server's machine, with --data."
+    "--key-file",
+    type=_THERE,
+    help="The file with the new key, which stays in the file. Only on the server's machine, with --data.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say which key would be replaced, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show which key would be replaced, and change nothing.")
 @admin_command
 @sealing_key_option
 def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool, dry_run: bool) -> None:
@@ -254,8 +259,11 @@ def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool,
     answer = caller.post("events/keys/rotate")
     output.result(
         answer,
-        styled(f"The key {answer['kid']} replaces {answer['replaces']}, once a server has sealed that.", "green"),
-        f"Keep the public keys anew: {caller.follow_up('audit', 'keys')} > FILE",
+        styled(
+            f"The key {answer['kid']} replaces {answer['replaces']}, after a server has sealed the replacement.",
+            "green",
+        ),
+        f"Save the public keys again: {caller.follow_up('audit', 'keys')} > FILE",
     )
 
 
@@ -276,7 +284,7 @@ def _replace_by_file(
         return
     named = f"{SETTING}={quote(str(key_file.absolute()))}"  # servers may run in another folder
     output.note(f"Every server of this database must then be restarted with {named}")
-    output.note("A server without this setting seals nothing from then on, and does not start again.")
+    output.note("From then on, a server without this setting seals nothing, and cannot restart.")
     confirm(_REPLACE, yes=yes)
     with _rotating(reach, new) as opened:
         its = opened.authority
@@ -285,9 +293,9 @@ def _replace_by_file(
         )
     output.result(
         {"kid": kid, "replaces": before},
-        styled(f"The key {kid} replaces {before}, and that is sealed.", "green"),
+        styled(f"The key {kid} has replaced {before}, and the replacement is sealed.", "green"),
         f"1. Restart every server with {named}",
-        f"2. Keep the public keys anew: {named} {caller.follow_up('audit', 'keys')} > FILE",
+        f"2. Save the public keys again: {named} {caller.follow_up('audit', 'keys')} > FILE",
     )
 
 
@@ -315,9 +323,11 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
 
 @click.command("drop")
 @click.option("--before", type=Month(), required=True, help="All months before this one, e.g. 2026-08.")
-@click.option("--export", "file", type=_THERE, required=True, help="What `export-sealed` printed, and you keep.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Check all of it, say how many events would go, and drop nothing.")
+@click.option("--export", "file", type=_THERE, required=True, help="The saved output of `export-sealed`.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything, show how many events would be deleted, and delete nothing."
+)
 @local_command
 @sealing_key_option
 def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
@@ -331,7 +341,7 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
     if dry_run:
         _rehearse_dropping(caller.reach, output, before, file)
         return
-    confirm(f"Delete all events before {before:%Y-%m}? Then {file} is all that is left of them.", yes=yes)
+    confirm(f"Delete all events before {before:%Y-%m}? After that, {file} is the only copy.", yes=yes)
     with _dropping(caller.reach, file) as opened:
         digest = sha256_of(file)
         record = opened.authority.dropper.drop(opened.act(), before, Exported(file), digest)
@@ -350,8 +360,8 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
     low, high = foreseen.numbers
     output.result(
         told,
-        f"Nothing was dropped. All is as it was sealed, and {foreseen.events:,} events before {foreseen.before} would "
-        f"go, between event {low} and event {high}. {file} holds each of them.",
+        f"Nothing was dropped. All events match their seals, and {foreseen.events:,} events before "
+        f"{foreseen.before} would be dropped, between event {low} and event {high}. {file} contains each of them.",
     )
 
 

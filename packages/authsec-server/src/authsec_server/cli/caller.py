@@ -21,8 +21,8 @@ from authsec_server.web.etags import etag_of
 
 _NAME_ITS_DATA: Final = (
     "Which authority?\n\n"
-    "On the server's machine, name its data:  --data DIR  (or --database URL).\n"
-    "`authsec serve` says where it is when it starts."
+    "On the server's machine, give its data:  --data DIR  (or --database URL).\n"
+    "`authsec serve` prints the location when it starts."
 )
 
 
@@ -128,8 +128,8 @@ def _with_caller(
             command(caller, output, **options)
         except (KeyError, TypeError, IndexError, AttributeError) as error:  # members that it lacks
             raise CallFailed(
-                "What the authority answered is not what this version of authsec understands.",
-                "Use the version that the authority has.",
+                "This version of authsec does not understand the authority's answer.",
+                "Use the same version as the authority.",
             ) from error
 
     return run
@@ -147,7 +147,7 @@ def _reach(data: Path | None, database: str | None) -> Transport:
         )
     here = _here(data, database)
     if here is None:
-        missing = "AUTHSEC_BASE_URL is set, and AUTHSEC_ADMIN_KEY is not.\n" if _environment("AUTHSEC_BASE_URL") else ""
+        missing = "AUTHSEC_BASE_URL is set, but AUTHSEC_ADMIN_KEY is not.\n" if _environment("AUTHSEC_BASE_URL") else ""
         raise click.UsageError(
             f"{_NAME_ITS_DATA}\n{missing}"
             "From elsewhere, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY; a key is made there with\n"
@@ -159,7 +159,7 @@ def _reach(data: Path | None, database: str | None) -> Transport:
 def _reach_here(data: Path | None, database: str | None) -> Transport:
     here = _here(data, database)
     if here is None:
-        raise click.UsageError(f"{_NAME_ITS_DATA}\nThis command works there only.")
+        raise click.UsageError(f"{_NAME_ITS_DATA}\nThis command works only on that machine.")
     return here
 
 

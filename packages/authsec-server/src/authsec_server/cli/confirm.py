@@ -17,8 +17,8 @@ from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
 from authsec_server.console.impact_text import accepted_until, summary
 
-yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
-reason_option = click.option("--reason", default="", help="Why, for the audit trail.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+reason_option = click.option("--reason", default="", help="The reason, for the audit log.")
 
 
 Send = Callable[[str, Mapping[str, Any] | None], Any]
@@ -59,7 +59,8 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
     output.note(f"What stops: {summary(stops)}.")
     if stops["apis"] and stops["until"] and (address := caller.reach.silent_address()):
         output.note(
-            f"No server answers at {address}. Unless another one serves this data, APIs learn of it when it is back."
+            f"No server answers at {address}. Unless another server uses this data, APIs learn of the change when "
+            "that server is back."
         )
 
 
@@ -147,7 +148,9 @@ def confirm(question: str, *, yes: bool) -> None:
         if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
             raise
         click.echo(err=True)  # the question's line is still open
-        raise CallFailed("Nobody was there to answer, so nothing was done.", "To do it without asking: --yes") from None
+        raise CallFailed(
+            "Nothing was done, because nobody could answer the question.", "To run without the question: --yes"
+        ) from None
     if not meant:
         raise click.Abort
 
@@ -190,19 +193,19 @@ def edit(
     """
     body = given(asked) | dict.fromkeys(cleared)
     if not body:
-        raise click.UsageError("What is to change? Name it; --help shows what can.")
+        raise click.UsageError("No change was given. See --help for the options.")
     send = editing(caller, read)
     if check and not yes:
         check(foreseen(caller, where, body, send=send))
     ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
     if done["revision"] == read["revision"] and not output.as_json:
-        output.note("Nothing changed: these are the present values.")
+        output.note("Nothing changed: these are the current values.")
     return done
 
 
 def _rehearsing(command: Command) -> Command:
-    @click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
+    @click.option("--dry-run", is_flag=True, help="Show what would change and what would stop, and change nothing.")
     @wraps(command)
     def run(caller: Caller, output: Output, dry_run: bool, **options: Any) -> None:
         with caller.kept_open() as its:
@@ -217,7 +220,7 @@ def _rehearsing(command: Command) -> Command:
 def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
     """Print the result of a dry run: the audit events of the change, the warnings and the impact."""
     events = told["would_change"]
-    head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would be."
+    head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would change."
     lines = [line for event in events for line in _event(event)]
     output.result(told, head, *lines, *warned(told["would_answer"]))
     if not output.as_json:

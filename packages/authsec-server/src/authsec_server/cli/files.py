@@ -57,7 +57,7 @@ def kept(
         except OSError as error:
             raise CallFailed(
                 f"The secret was made, but {file} cannot be written: {error.strerror}.",
-                f"Make another: {another(answer)}",
+                f"Create another: {another(answer)}",
             ) from None
     return answer
 
@@ -79,6 +79,6 @@ def _new(file: Path, taken: str) -> BinaryIO:
     try:
         return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
-        raise CallFailed(f"{file} exists already, and is not written over.", taken) from None
+        raise CallFailed(f"{file} already exists and is not overwritten.", taken) from None
     except OSError as error:
         raise CallFailed(f"{file} cannot be written: {error.strerror}.") from None

@@ -34,9 +34,9 @@ def taken_by(host: str, port: int, *, beside: str = "") -> str:
     """
     issuer = _issuer_at(host, port)
     if issuer is None:
-        return "Stop the program that has it, or choose another: --port."
+        return "Stop the program that uses it, or choose another port: --port."
     said = (
-        f"An AuthSec answers there already: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
+        f"An AuthSec server already runs there: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
         "choose another port: --port."
     )
     return f"{said} {beside}".rstrip()
@@ -89,8 +89,8 @@ def greet(settings: Settings, authority: Authority) -> None:
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
     elif link := sign_in.first_link():
         click.echo(
-            "\nTo begin, open the address below. It is good once, within 15 minutes.\n"
-            f"For another one, in another terminal: {_line_for_a_link(settings)}\n\n"
+            "\nTo begin, open the address below. It works once, within 15 minutes.\n"
+            f"For a new one, run in another terminal: {_line_for_a_link(settings)}\n\n"
             f"  {settings.issuer}{link.path}\n",
             err=True,
         )
@@ -105,9 +105,9 @@ def warn_of_another(before: str, issuer: str) -> None:
         return
     click.echo(
         f"! Something answers at {before}, where this data was last served. If that is a server of the same data,\n"
-        f"  stop one of the two: tokens name the server that gave them as their issuer, and from now on the commands\n"
-        f"  on this machine print {issuer}, also when this server has stopped. Start the other again to undo that.\n"
-        f"  Servers that shall share data are given the same --public-url.\n",
+        "  stop one of the two: each server puts its own URL into tokens as the issuer. From now on, the commands\n"
+        f"  on this machine print {issuer}, even after this server has stopped. To undo that, restart the other\n"
+        "  server. Servers that share data need the same --public-url.\n",
         err=True,
     )
 
@@ -116,10 +116,10 @@ def warn_of_older(problem: str) -> None:
     """Warn that the authority issues no tokens because the database is older than its outside checkpoints."""
     click.echo(
         f"! {problem}\n"
-        "  Nothing is issued and nothing is changed. If you restored a backup, run on this machine:\n\n"
+        "  If you restored a backup, run on this machine:\n\n"
         f"    {command_line('admin', 'restored', '--checkpoint', 'FILE')}\n\n"
-        "  with the --data or --database of this server, and its outside checkpoints: they name the signing keys"
-        " made since.\n  The server then goes on by itself. See docs/backup.md.\n",
+        "  with the --data or --database of this server, and with its outside checkpoints, which name the signing\n"
+        "  keys that were created since. The server then continues by itself. See docs/backup.md.\n",
         err=True,
     )
 
@@ -148,8 +148,8 @@ def _about(bootstrap: AdminKey, now: datetime) -> str:
             until = (
                 f"until {when(rfc3339(bootstrap.expires_at))} UTC" if bootstrap.expires_at else "until it is revoked"
             )
-            return f"bootstrap the admin key {bootstrap.name} ({bootstrap.role.name.lower()}) is good {until}"
-    return f"bootstrap the admin key {bootstrap.name} {state}: {ENV_PREFIX}BOOTSTRAP_KEY_FILE can be left out"
+            return f"bootstrap the admin key {bootstrap.name} ({bootstrap.role.name.lower()}) is valid {until}"
+    return f"bootstrap the admin key {bootstrap.name} {state}: {ENV_PREFIX}BOOTSTRAP_KEY_FILE can be removed"
 
 
 def _line_for_a_link(settings: Settings) -> str:

@@ -55,7 +55,7 @@ def _no_data(folder: Path) -> CallFailed:
     The usual cause is a mistyped path. The remedy does not suggest `authsec serve`, because that command would
     start a second authority there.
     """
-    lacking = f"{folder} holds no AuthSec database" if folder.exists() else f"There is no folder {folder}"
+    lacking = f"{folder} has no AuthSec database" if folder.exists() else f"There is no folder {folder}"
     return CallFailed(f"{lacking}.", "Check the path: `authsec serve` prints its data folder when it starts.")
 
 
@@ -118,7 +118,7 @@ class Opened:
     def refuse_if_older(self) -> None:
         """Raise `CallFailed` while the database is older than its outside checkpoints."""
         if older := self.authority.comparison.problem:
-            raise CallFailed(older, "Nothing is changed in an older database: see docs/backup.md.")
+            raise CallFailed(older, "An older database accepts no changes: see docs/backup.md.")
 
     def act(self) -> Act:
         """Return the `Act` of the local operator, for changes without an API call."""

@@ -27,14 +27,16 @@ def from_kubeconfig(what: str) -> Callable[[Callable[..., Any]], Callable[..., A
 def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for look-ups: the API server, its certificates, the credentials and the look-ups to turn on."""
     for option in (
-        click.option("--api-ca-file", type=FILE, help="PEM certificates that count for the API server alone."),
+        click.option("--api-ca-file", type=FILE, help="PEM certificates to trust for the API server, and no others."),
         click.option("--api-server", help="Where this authority reaches the cluster's API server, https://…"),
         click.option("--credentials", metavar="FILE_NAME", help="File in the server's AUTHSEC_SERVER_CREDENTIALS_DIR."),
         click.option(
             "--pod-lookup/--no-pod-lookup", default=None, help="Ask for the pod's labels, owners and containers."
         ),
         click.option(
-            "--token-review/--no-token-review", default=None, help="Ask of each token whether its pod still lives."
+            "--token-review/--no-token-review",
+            default=None,
+            help="Ask the cluster for each token whether its pod still exists.",
         ),
     ):
         command = option(command)
@@ -66,5 +68,5 @@ def certificates(file: Path | None) -> str:
     """
     text = read_named(file, at_most=MAX_FILE).decode("utf-8", "replace") if file else ""
     if "PRIVATE KEY" in text:
-        raise CallFailed(f"{file} holds a PRIVATE key. It was not sent.", "Give the certificates alone.")
+        raise CallFailed(f"{file} has a PRIVATE key. It was not sent.", "Give only the certificates.")
     return text

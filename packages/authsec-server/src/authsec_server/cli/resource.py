@@ -118,12 +118,12 @@ class Resource:
     def delete_command(
         self, help_: str, *, done: str, before: Callable[[Caller, Output, str], None] = lambda *_: None
     ) -> click.Command:
-        """Make the command that deletes one entity for good. `before` gets the entity's path, before the question."""
+        """Make the command that deletes one entity. `before` gets the entity's path, before the question."""
 
         def run(caller: Caller, output: Output, yes: bool, **arguments: str) -> None:
             where, named = self.at(arguments), arguments[self._arguments()[-1]]
             before(caller, output, where)
-            ask_for_good(caller, output, where, f"Delete {named} for good?", yes=yes, send=deleting(caller))
+            ask_for_good(caller, output, where, f"Delete {named} permanently?", yes=yes, send=deleting(caller))
             gone = caller.delete(where)
             output.result(gone, done.format_map(gone))
 

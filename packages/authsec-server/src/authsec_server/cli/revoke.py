@@ -59,9 +59,9 @@ def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     undone = caller.follow_up("agents", "enable", its["slug"])
     output.result(
         its,
-        f"{its['name']} is stopped: it is disabled"
-        + ended(told, ", its tokens have ended, and it gets no more.", " and gets no more tokens"),
-        Text.assemble(("To let it work again (tokens that have ended stay so): ", "dim"), harmless(undone)),
+        f"{its['name']} is disabled"
+        + ended(told, ", its tokens are revoked, and it gets no more.", " and gets no more tokens"),
+        Text.assemble(("To enable it again (its old tokens stay revoked): ", "dim"), harmless(undone)),
     )
 
 
@@ -82,7 +82,7 @@ def revoke_token(caller: Caller, output: Output, which: str, reason: str) -> Non
     its = caller.post("tokens/revoke", {**asked, "reason": reason})
     name = its["client"]["name"] if its["client"] else "an agent"
     if its["already"]:
-        output.result(its, f"The token {its['jti']} of {name} had ended already, at {when(its['ended_at'])} UTC.")
+        output.result(its, f"The token {its['jti']} of {name} was already revoked, at {when(its['ended_at'])} UTC.")
         return
     if not output.as_json:
         say(caller, output, told)

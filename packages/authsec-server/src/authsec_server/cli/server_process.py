@@ -38,7 +38,7 @@ KEEP_ALIVE_SECONDS = 75
 FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
 LEFT_LOCK_SECONDS = 30  # twice as long as a transaction on PostgreSQL may be idle
 LAST_SECONDS = 5  # and then the process: below the 30 s after which Kubernetes kills it
-_SECOND = "A second authority needs data of its own, too: --data DIR."
+_SECOND = "A second authority also needs its own data: --data DIR."
 
 
 def run(settings: Settings) -> None:
@@ -91,7 +91,7 @@ def _patiently(work: Callable[[], T]) -> T:
         except Unavailable as unavailable:
             if unavailable.fault is not Fault.AUTHORITY_LOCKED or time.monotonic() > deadline:
                 raise
-            log.warning("waiting for a lock of the database that another transaction holds")
+            log.warning("waiting for a database lock that another transaction holds")
 
 
 def _remember(tx: Tx, authority: Authority) -> None:
@@ -170,7 +170,7 @@ def _private_files() -> Iterator[None]:
 
 def _end_now() -> None:
     """End the process without waiting for its threads. The database rolls back open transactions."""
-    said = "the process is ended although something in it has not finished"
+    said = "the process exits although a task has not finished"
     telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe that nobody reads blocks
     telling.start()
     telling.join(1)
@@ -185,7 +185,7 @@ def _listen(host: str, port: int) -> socket.socket:
         why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
         taken = error.errno == errno.EADDRINUSE
         raise StartupRefused(
-            f"{host} port {port} cannot be listened on: {why}.",
+            f"Cannot listen on {host} port {port}: {why}.",
             taken_by(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
         ) from None
     return listener
@@ -199,7 +199,7 @@ def _make_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise StartupRefused(
-            f"The data folder {folder} cannot be written: {error.strerror}.", "Choose another: --data DIR."
+            f"The data folder {folder} is not writable: {error.strerror}.", "Choose another folder: --data DIR."
         ) from None
 
 
@@ -210,7 +210,8 @@ def _tls(settings: Settings) -> bool:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
         raise StartupRefused(
-            f"The TLS certificate or key cannot be used: {error}.", "Both must be PEM and belong together."
+            f"The TLS certificate or key cannot be used: {error}.",
+            "Both must be PEM, and the key must match the certificate.",
         ) from None
     return True
 
@@ -223,7 +224,7 @@ def _metrics(port: int) -> Iterator[None]:
     try:
         server, thread = prometheus_client.start_http_server(port, addr="127.0.0.1")
     except OSError as error:
-        raise StartupRefused(f"The metrics port {port} cannot be listened on: {error.strerror}.") from None
+        raise StartupRefused(f"Cannot listen on the metrics port {port}: {error.strerror}.") from None
     try:
         yield
     finally:

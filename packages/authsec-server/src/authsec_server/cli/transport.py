@@ -67,8 +67,8 @@ def result(answer: httpx2.Response) -> Any:
         body = None
     if not isinstance(body, dict) or answer.is_redirect:
         raise CallFailed(
-            f"HTTP {answer.status_code} came back, but not from an AuthSec authority.",
-            "Is AUTHSEC_BASE_URL right?",
+            f"The answer HTTP {answer.status_code} did not come from an AuthSec authority.",
+            "Check AUTHSEC_BASE_URL.",
             exit_code=exit_of_answer(answer.status_code) or Exit.FAILED,
         )
     if not answer.is_success:

@@ -24,13 +24,15 @@ PATH = f"{API}/clients"
 ONE = PATH + "/{client}"
 Verb = Callable[[Tx, Act, str], Client]
 FILTERS = (
-    Parameter(name="text", description="Part of the name or slug, or how the client_id begins; in any case."),
-    one_of("kind", "Of this kind.", ClientKind),
-    one_of("platform", "Where it runs, or how it shows who it is.", Platform),
-    yes_or_no("enabled", "Whether it is enabled."),
-    Parameter(name="owner", description="Whose it is; the whole name, in any case."),
-    Parameter(name="label", description="A label: name=value, or a name alone for any value."),
-    one_of("attention", "What somebody should look at.", Attention),
+    Parameter(
+        name="text", description="Part of the name or slug, or the beginning of the client_id; case does not matter."
+    ),
+    one_of("kind", "Only this kind.", ClientKind),
+    one_of("platform", "Where the client runs, or how it authenticates.", Platform),
+    yes_or_no("enabled", "Only enabled clients, or only disabled ones."),
+    Parameter(name="owner", description="The owner: the whole name; case does not matter."),
+    Parameter(name="label", description="A label: name=value, or only a name for any value."),
+    one_of("attention", "Only clients that need attention.", Attention),
 )
 
 

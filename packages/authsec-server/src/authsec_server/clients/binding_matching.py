@@ -54,7 +54,7 @@ def chosen(
         raise Invalid(
             "trusted_issuer",
             f"{len(able)} trusted issuers can prove these selectors: {names}{more}.",
-            "Name one: the proof rests on that one alone.",
+            "Name one. The proof then depends on that one only.",
         )
     if fitting and not able:
         require_provable(selectors, fitting[0])
@@ -84,8 +84,8 @@ def require_provable(selectors: Sequence[Selector], trusted_issuer: TrustedIssue
         keys = [selectors[index].key for index in never]
         raise Invalid(
             f"selectors.{never[0]}",
-            f"The trusted issuer {trusted_issuer.name!r} ({trusted_issuer.slug}) does not prove {' and '.join(keys)} "
-            "as it is set up, and so this proof would not get the client in.",
+            f"The trusted issuer {trusted_issuer.name!r} ({trusted_issuer.slug}) is not set up to prove "
+            f"{' and '.join(keys)}, so the client could not authenticate with this proof.",
             what_proves(keys, trusted_issuer),
         )
 
@@ -117,14 +117,14 @@ def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES and all(map(by_lookup, keys)):
         with_what = "" if trusted_issuer.cluster else " --from-kubeconfig --credentials FILE_NAME"
         return (
-            f"A cluster's token says {', '.join(provable(trusted_issuer))}. To prove {named}, turn on pod look-up on "
+            f"A cluster's token proves {', '.join(provable(trusted_issuer))}. To prove {named}, turn on pod look-up on "
             "the page of the trusted issuer, or with "
-            f"`authsec issuers edit {trusted_issuer.slug} --pod-lookup{with_what}`. Or register the "
-            "trust domain of SPIRE as a trusted issuer, and name that one. Or leave it out."
+            f"`authsec issuers edit {trusted_issuer.slug} --pod-lookup{with_what}`. Or register the trust domain "
+            "of SPIRE as a trusted issuer, and name that trusted issuer. Or leave out the selector."
         )
     if trusted_issuer.kind is TrustedIssuerKind.OIDC:
         mapped = ", ".join(provable(trusted_issuer))
-        return f"It maps claims to {mapped}. Have it map one to {named}, or leave this one out."
+        return f"It maps claims to {mapped}. Map a claim to {named}, or leave out the selector."
     return "Leave it out."
 
 
@@ -141,7 +141,8 @@ def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: T
     """
     if trusted_issuer.kind not in FITTING.get(platform, ()):
         return (
-            f"is {_article(trusted_issuer.kind)} {trusted_issuer.kind.shown}: it knows no {platform.shown} workloads."
+            f"is {_article(trusted_issuer.kind)} {trusted_issuer.kind.shown}, which cannot prove {platform.shown} "
+            "workloads."
         )
     if platform is Platform.SPIFFE:
         return _of_another_domain(selectors, trusted_issuer)
@@ -149,9 +150,9 @@ def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: T
         return _of_another_issuer(selectors, trusted_issuer)
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and trusted_issuer.issuer != trust_domain:
         return (
-            f"is the trust domain {trusted_issuer.issuer}, whose SPIRE cannot give a workload this client's SPIFFE ID: "
-            f"that is in {trust_domain or 'another one'} (AUTHSEC_SERVER_TRUST_DOMAIN). With the platform spiffe, give "
-            "the SPIFFE ID that it has there instead."
+            f"is the trust domain {trusted_issuer.issuer}, whose SPIRE cannot issue this client's SPIFFE ID: that "
+            f"one is in {trust_domain or 'another one'} (AUTHSEC_SERVER_TRUST_DOMAIN). Use the platform spiffe, "
+            "with the SPIFFE ID that the workload has there."
         )
     return ""
 
@@ -159,7 +160,10 @@ def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: T
 def _of_another_domain(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> str:
     for selector in selectors:
         if selector.value.removeprefix("spiffe://").partition("/")[0] != trusted_issuer.issuer:
-            return f"is the trust domain {trusted_issuer.issuer}, and {quoted(selector.value)} is an ID of another."
+            return (
+                f"is the trust domain {trusted_issuer.issuer}, and {quoted(selector.value)} is an ID of another "
+                "trust domain."
+            )
     return ""
 
 
@@ -168,7 +172,7 @@ def _of_another_issuer(selectors: Sequence[Selector], trusted_issuer: TrustedIss
     spoken = {_vocabulary(key) for key in trusted_issuer.claims}
     for selector in selectors:
         if _vocabulary(selector.key) not in spoken:
-            return f"makes no selector {_vocabulary(selector.key)}:… of its tokens, such as {selector.key}."
+            return f"maps none of its claims to selectors {_vocabulary(selector.key)}:…, such as {selector.key}."
     return ""
 
 

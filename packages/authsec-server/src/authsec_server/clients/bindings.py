@@ -65,7 +65,9 @@ def bind(
     """
     act.principal.require(Role.OPERATOR)
     if proof_ids is not None and len(proof_ids) > MOST_AT_ONCE:
-        raise Invalid("proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of them, then the others.")
+        raise Invalid(
+            "proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of them first, then the others."
+        )
     trusted_issuer = issuers.get(tx, act, id_or_slug)
     held = {_mark(client, proof) for client, proof in binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)}
     if proof_ids is None:
@@ -92,7 +94,8 @@ def _asked(
         each = found.get(proof_id)
         if each is None:
             raise NotFound(
-                f"There is no proof {naming.quoted(proof_id)}.", "Those of one agent: authsec agents proofs list AGENT"
+                f"There is no proof {naming.quoted(proof_id)}.",
+                "To list the proofs of an agent: authsec agents proofs list AGENT",
             )
         if each.proof.trusted_issuer_id != trusted_issuer.id:
             _require_bindable(tx, each, trusted_issuer, held, trust_domain)
@@ -105,20 +108,20 @@ def _require_bindable(
 ) -> None:
     proof, name = asked.proof, asked.client.name
     if proof.kind is not ProofKind.SELECTORS:
-        raise Invalid("proofs", f"A {proof.kind} proof of {name} needs no trusted issuer.", "Leave it out.")
+        raise Invalid("proofs", f"The {proof.kind} proof of {name} needs no trusted issuer.", "Leave it out.")
     if proof.trusted_issuer_id is not None:
         other = issuers.by_ids(tx, [proof.trusted_issuer_id])[proof.trusted_issuer_id]
         raise Conflict(
-            f"This proof of {name} rests on the trusted issuer {other.name!r} ({other.slug}), and on no other.",
-            "Add another proof to it, and remove this one.",
+            f"This proof of {name} is bound to the trusted issuer {other.name!r} ({other.slug}).",
+            f"Add another proof to {name}, and remove this one.",
         )
     try:
         require_suitable(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
     except Invalid as problem:
-        raise Invalid("proofs", f"Of a proof of {name}: {problem.message}", problem.remedy) from None
+        raise Invalid("proofs", f"A proof of {name}: {problem.message}", problem.remedy) from None
     if _mark(asked.client, proof) in held:
         raise Conflict(
-            f"{name} holds a proof with these selectors and this trusted issuer already.", "Remove one of the two."
+            f"{name} already has a proof with these selectors and this trusted issuer.", "Remove one of the two."
         )
 
 
@@ -261,11 +264,11 @@ def _without(client: Client, gone: Collection[str], act: Act) -> Client:
 def _still_named(trusted_issuer: TrustedIssuer, users: Users) -> Conflict:
     names = ", ".join(client.name for client in users.stranded[:5])
     more = " and others" if users.more or len(users.stranded) > 5 else ""
-    kept_out = f" Nothing else lets in {names}{more}." if names else ""
-    rest = f"{_number(users.proofs, 'proof')} of {_number(users.clients, 'client')} rest{'s' * (users.proofs == 1)}"
+    kept_out = f" Clients without another proof: {names}{more}." if names else ""
+    rest = f"{_number(users.proofs, 'proof')} of {_number(users.clients, 'client')} depend{'s' * (users.proofs == 1)}"
     return Conflict(
         f"{rest} on the trusted issuer {trusted_issuer.name!r}.{kept_out}",
-        f"Remove the proofs with it: authsec issuers remove {trusted_issuer.slug} --with-proofs",
+        f"To remove the proofs as well: authsec issuers remove {trusted_issuer.slug} --with-proofs",
     )
 
 

@@ -81,13 +81,13 @@ class EnrolmentRefusal(StrEnum):
 
 _NO_SUCH_CODE = (
     "There is no such code.",
-    "It was used or taken back, has expired, or was mistyped. Ask for a new one, on the agent's Connect page: each is "
-    "good once, for 15 minutes.",
+    "The code was used or cancelled, has expired, or was mistyped. Ask for a new one, from the agent's Connect "
+    "page: each code works once, within 15 minutes.",
 )
 _OF_ANOTHER = (  # only who holds a code that is good hears this
     "This code is for another agent.",
-    "This machine was told that it is another agent than the one that the code is for. Set AUTHSEC_AGENT_CLIENT_ID to "
-    "the Client ID beside the code, then use the code again.",
+    "This machine is set up as another agent than the one of the code. Set AUTHSEC_AGENT_CLIENT_ID to the Client "
+    "ID beside the code, then use the code again.",
 )
 
 
@@ -105,7 +105,7 @@ class EnrolmentRefused(NotPermitted):
 def parse_hours(hours: int) -> int:
     """Check how many hours the proof will be valid. Raises `Invalid`."""
     if not 1 <= hours <= MAX_HOURS:
-        raise Invalid("hours", f"{hours} hours are not possible.", f"1 to {MAX_HOURS}: a week at most.")
+        raise Invalid("hours", f"{hours} hours are out of range.", f"Give 1 to {MAX_HOURS} hours, which is one week.")
     return hours
 
 

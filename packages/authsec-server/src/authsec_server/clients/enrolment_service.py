@@ -56,18 +56,20 @@ def complaint(possession: str, key: PublicKey, *, client_id: str, code_sha256: s
         return f"The header `typ` must be {POSSESSION_TYPE}."
     claims = token.claims
     if (claims.get("iss"), claims.get("aud"), claims.get("code_sha256")) != (client_id, issuer, code_sha256):
-        return f"It is about another client or another code, or for another authority than {issuer}."
+        return f"It names another client or another code, or another authority than {issuer}."
     return _untimely(claims, now.timestamp())
 
 
 def _untimely(claims: Mapping[str, Any], now: float) -> str:
     issued, expires, begins = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
     if not (type(issued) is int and type(expires) is int and type(begins) is int):
-        return "`iat` and `exp` are required, and they and `nbf` are whole seconds."
+        return "`iat` and `exp` are required; `iat`, `exp` and `nbf` must be whole seconds."
     if expires <= now - LEEWAY:
-        return "It has expired. Is the machine's clock right?"
+        return "It has expired. Check the machine's clock."
     if max(issued, begins) > now + LEEWAY or expires > now + MAX_LIFETIME + LEEWAY:
-        return f"It is from the future, or lasts longer than {MAX_LIFETIME} seconds. Is the machine's clock right?"
+        return (
+            f"It was issued in the future, or is valid longer than {MAX_LIFETIME} seconds. Check the machine's clock."
+        )
     return ""
 
 
@@ -109,7 +111,8 @@ def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
     if found is None:
         raise NotFound(
             f"{client.name} has no open code {naming.quoted(enrolment_id)}.",
-            "It was used or taken back, or has expired. A key that it enrolled stays until that proof is removed.",
+            "The code was used or cancelled, or has expired. A key that was enrolled with it stays valid until "
+            "that proof is removed.",
         )
     codes.remove(tx.connection, found.id)
     _record(tx, act, EventKind.ENROLMENT_TAKEN_BACK, client, found)
@@ -128,11 +131,11 @@ def forget(tx: Tx, now: datetime) -> None:
 
 def _refuse_useless(tx: Tx, act: Act, client: Client) -> None:
     if not client.enabled:
-        raise Conflict(f"{client.name} is disabled: a key of it would get no token.", "Enable it first.")
+        raise Conflict(f"{client.name} is disabled: with a new key it would still get no token.", "Enable it first.")
     if len(codes.of_client(tx.connection, client.id, act.now)) >= MAX_OPEN:
         raise Conflict(
-            f"{client.name} has {MAX_OPEN} open codes, the most that there may be.",
-            "Use one, take one back, or wait: each is open for 15 minutes.",
+            f"{client.name} has {MAX_OPEN} open codes, which is the limit.",
+            "Use a code, cancel one, or wait: each code expires after 15 minutes.",
         )
 
 
@@ -222,7 +225,7 @@ def _enrolled_key(act: Act, found: Usable, asked: Redemption, issuer: str) -> Pr
         now=act.now,
     )
     if wrong:
-        raise Invalid("possession", wrong, f"{wrong} The code is not used up: try again.")
+        raise Invalid("possession", wrong, f"{wrong} The code is still valid: try again.")
     return Proof(
         id=act.new_id(),
         client_id=found.client.id,

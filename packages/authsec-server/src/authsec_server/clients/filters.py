@@ -97,4 +97,4 @@ def read_cursor(sort: ClientSort, cursor: str) -> Position:
 
 
 def _no_cursor() -> Invalid:
-    return Invalid("cursor", "This cursor is not one that a list in this order gave out.", "Begin at the first page.")
+    return Invalid("cursor", "This cursor does not come from a list in this order.", "Start at the first page.")

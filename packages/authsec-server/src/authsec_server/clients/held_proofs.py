@@ -70,7 +70,7 @@ def held(client: Client, proof_id: str) -> Proof:
         if proof.id == proof_id:
             return proof
     raise NotFound(
-        f"{client.name} holds no proof {naming.quoted(proof_id)}.",
+        f"{client.name} has no proof {naming.quoted(proof_id)}.",
         f"See the list: authsec agents proofs list {client.slug}",
     )
 
@@ -88,14 +88,14 @@ def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
 
 def _refuse_repeated(client: Client, proof: Proof) -> None:
     if any(same_evidence(held, proof) for held in client.proofs):
-        raise Conflict(f"{client.name} holds this proof already.", "To give it another end, remove that one first.")
+        raise Conflict(f"{client.name} already has this proof.", "To change when it expires, remove it first.")
     refuse_too_many(client, [*client.proofs, proof])
 
 
 def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
     """Raise `Conflict` if these are more proofs than a client may have. For this package."""
     if len(held) > MAX_PROOFS:  # each is tried at every request for a token
-        raise Conflict(f"{client.name} holds {MAX_PROOFS} proofs, the most that it may have.", "Remove one first.")
+        raise Conflict(f"{client.name} has {MAX_PROOFS} proofs, which is the limit.", "Remove one first.")
 
 
 def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:
@@ -126,7 +126,9 @@ def rotate_secret(tx: Tx, act: Act, id_or_slug: str, overlap: timedelta = OVERLA
     """
     act.principal.require(Role.OPERATOR)
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
-        raise Invalid("overlap", "The overlap is 0 to 7 days.", "With 0 the secrets from before end at once.")
+        raise Invalid(
+            "overlap", "The overlap must be 0 to 7 days.", "With 0, the previous secrets are revoked at once."
+        )
     client = service.get(tx, act, id_or_slug)
     before = [proof for proof in client.proofs if proof.kind is ProofKind.SECRET]
     counting = [proof for proof in before if proof.stands(act.now)]
@@ -149,7 +151,7 @@ def rotate_secret(tx: Tx, act: Act, id_or_slug: str, overlap: timedelta = OVERLA
 def _made(act: Act, client: Client, counting: list[Proof]) -> Proof:
     if not counting:
         raise Conflict(
-            f"{client.name} has no secret that counts, so there is none to rotate.",
+            f"{client.name} has no valid secret to rotate.",
             f"Add one: authsec agents proofs add {client.slug} --platform secret",
         )
     last = max(proof.expires_at or NEVER for proof in counting)

@@ -223,7 +223,9 @@ def parse_platform(text: str) -> Platform:
     try:
         return Platform(text)
     except ValueError:
-        raise Invalid("platform", f"{naming.quoted(text)} is no platform.", f"One of: {', '.join(Platform)}") from None
+        raise Invalid(
+            "platform", f"{naming.quoted(text)} is not a platform.", f"One of: {', '.join(Platform)}"
+        ) from None
 
 
 def spiffe_id(trust_domain: str, client_id: str) -> str:
@@ -239,8 +241,8 @@ def parse_labels(field: str, labels: Mapping[str, str]) -> dict[str, str]:
         if not _LABEL.fullmatch(key):
             raise Invalid(
                 field,
-                f"{naming.quoted(key)} is no name for a label.",
-                "1 to 63 lower-case letters, digits, '.', '_', '/', '-'; e.g. team",
+                f"{naming.quoted(key)} is not a valid label name.",
+                "Use 1 to 63 lower-case letters, digits, '.', '_', '/' or '-', e.g. team",
             )
     return {key: naming.name(f"{field}.{key}", labels[key]) for key in sorted(labels)}
 

@@ -83,7 +83,7 @@ def _of_named(
     trusted_issuer = next((each for each in registered if each.id == named), None)
     if trusted_issuer is None:
         return Foresight(
-            outlook=Outlook.REFUSED, problem="There is no such trusted issuer any more.", remedy="Choose another."
+            outlook=Outlook.REFUSED, problem="This trusted issuer no longer exists.", remedy="Choose another one."
         )
     try:
         require_suitable(platform, selectors, trusted_issuer, trust_domain)

@@ -66,27 +66,28 @@ _KEY_PAIR = ProofStatus(
 _UNATTESTED = ProofStatus(
     state=ProofState.UNATTESTED,
     heading="Proves nothing",
-    explanation="Anybody who knows the client_id gets this client's tokens: it is a name, not a secret.",
-    missing="Give the client a key pair, then remove this.",
+    explanation="Anybody who knows the client_id can get this client's tokens: the client_id is a name, not a secret.",
+    missing="Give the client a key pair, then remove this proof.",
 )
 _SECRET = ProofStatus(
     state=ProofState.WEAK,
     heading="Weak: a secret",
-    explanation="The agent sends a secret that was shown once, when it was made; this authority keeps a hash of it. "
-    "Whoever reads it once has it until it is rotated. Where the agent can sign, a key pair is stronger.",
+    explanation="The agent sends a secret that was shown once, when it was created; this authority stores only a "
+    "hash. Anybody who reads the secret can use it until it is rotated. If the agent can sign, a key pair is "
+    "stronger.",
 )
 _EXPIRED = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
-    explanation="It gets nobody in any more.",
-    missing="Add another proof where one is still needed, and remove this.",
+    explanation="This proof is no longer accepted.",
+    missing="Add another proof if one is still needed, and remove this one.",
 )
 
 
 _ENROLLED_ONCE = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
-    explanation="The machine's hours are over: it gets nobody in any more. The next enrolment takes it away.",
+    explanation="The enrolled key has expired and is no longer accepted. The next enrolment removes it.",
 )
 
 
@@ -102,9 +103,13 @@ def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
     rest = replace(client, proofs=tuple(each for each in client.proofs if each.id != proof.id))
     worked, works = (each.can_prove_itself(now) or each.unattested(now) for each in (client, rest))
     if not rest.proofs:
-        return f"This is the last proof of {client.name}: it gets no token until it has another."
+        return (
+            f"This is the last proof of {client.name}. Without it, the client gets no token until it has another proof."
+        )
     if worked and not works:
-        return f"No other proof of {client.name} can be checked: it gets no token until one can."
+        return (
+            f"No other proof of {client.name} can be checked. Without this one, the client gets no token until one can."
+        )
     return ""
 
 
@@ -124,8 +129,8 @@ def _enrolled(proof: Proof) -> ProofStatus:
     return ProofStatus(
         state=ProofState.WEAK,
         heading="Enrolled for some hours",
-        explanation=f"{machine} made itself this key, with a one-time code of {proof.enrolled_by}. Until it expires, "
-        "whoever runs programs there can be this agent.",
+        explanation=f"{machine} created this key, with a one-time code from {proof.enrolled_by}. Until the key "
+        "expires, anybody who runs programs on that machine can act as this agent.",
     )
 
 
@@ -138,8 +143,8 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if never:  # the trusted issuer was edited since
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Cannot prove itself",
-            explanation=f"{name} does not prove {never} as it is set up, and all of these selectors must be proved.",
+            heading="Cannot authenticate",
+            explanation=f"{name} is not set up to prove {never}, and all of these selectors must be proved.",
             missing=what_proves([never], trusted_issuer),
             selectors=shown,
         )
@@ -154,9 +159,9 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if not proof.trusted_issuer_enabled:  # it is enabled, so it was edited: its workloads are others by now
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Cannot prove itself",
-            explanation=f"{name} was edited since, and cannot know such a workload any more.",
-            missing="Add a proof with a trusted issuer that knows it, and remove this one.",
+            heading="Cannot authenticate",
+            explanation=f"{name} was edited since then, and can no longer prove such a workload.",
+            missing="Add a proof with a trusted issuer that can prove it, and remove this one.",
             selectors=shown,
         )
     return ProofStatus(
@@ -171,9 +176,10 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     platform = platform_of(proof)
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
-        heading="Cannot prove itself yet",
-        explanation=f"{platform.shown} would know that the workload has all of these selectors.",
-        missing=f"No trusted issuer yet. {what_fits(platform)}. Until there is one, a key pair gets the agent a token.",
+        heading="Cannot authenticate yet",
+        explanation=f"{platform.shown} can prove that the workload has all of these selectors.",
+        missing=f"No trusted issuer yet. {what_fits(platform)}. Until then, the agent can use a key pair to get "
+        "tokens.",
         selectors=tuple(SelectorStatus(selector=each) for each in proof.selectors),
     )
 
@@ -210,20 +216,20 @@ def _of_pods(seen: Mapping[str, str]) -> str:
     if "k8s:pod-uid" in seen:
         return ""
     if "k8s:sa" in seen:
-        named = f"A service account {seen['k8s:sa']} of any namespace would be this agent: add k8s:ns."
+        named = f"A service account {seen['k8s:sa']} in any namespace could act as this agent: add k8s:ns."
         return "" if "k8s:ns" in seen else named
     where, add = "the cluster", "k8s:ns and k8s:sa"
     if "k8s:ns" in seen:
         where, add = f"namespace {seen['k8s:ns']}", "k8s:sa"
-    made = "" if seen.keys() == {"k8s:ns"} else " that is made to look so"
-    return f"Every pod of {where}{made} would be this agent: add {add}."
+    made = "" if seen.keys() == {"k8s:ns"} else " with matching values"
+    return f"Every pod of {where}{made} could act as this agent: add {add}."
 
 
 def _of_jobs(seen: Mapping[str, str], beginning: str) -> str:
     what, add, naming = _JOBS[beginning]
     if "oidc:sub" in seen or any(beginning + each in seen for each in naming):
         return ""
-    return f"Jobs of any {what} at that issuer would be this agent: add {add}."
+    return f"Jobs of any {what} at that issuer could act as this agent: add {add}."
 
 
 def sharing(tx: Tx, client: Client) -> dict[str, tuple[Named, ...]]:

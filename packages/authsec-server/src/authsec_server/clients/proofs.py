@@ -13,7 +13,10 @@ from authsec_server.clients.model import Platform, Proof, ProofKind
 from authsec_server.clients.selectors.parsing import KEYS, parse_selectors
 from authsec_server.failures import Invalid
 
-_HOW = "Make a pair with `authsec keygen FILE` and give the content of FILE.pub: the block that says BEGIN PUBLIC KEY."
+_HOW = (
+    "Create a key pair with `authsec keygen FILE`, and give the content of FILE.pub: the block that begins with "
+    "BEGIN PUBLIC KEY."
+)
 
 
 def make_proof(
@@ -33,10 +36,14 @@ def make_proof(
     `token_bytes`, because secrets that people invent can be guessed.
     """
     if expires_at is not None and expires_at <= now:
-        raise Invalid("expires_at", "A proof cannot have expired before it is added.", "Give a time in the future.")
+        raise Invalid("expires_at", "The expiry of a new proof must be in the future.", "Give a later time.")
     held = parse_selectors(platform, selectors)
     if public_key is not None and platform is not Platform.KEY:
-        raise Invalid("public_key", f"{platform.shown} takes no public key.", "Leave it out, or name the platform key.")
+        raise Invalid(
+            "public_key",
+            f"The platform {platform.shown} has no public key.",
+            "Leave out the public key, or use the platform key.",
+        )
     if platform is Platform.KEY:
         key = parse_key(public_key)
         return Proof(
@@ -106,7 +113,7 @@ def parse_key(pem: str | None) -> PublicKey:
         if error.reason == "private_key":
             raise Invalid(
                 "public_key",
-                "This is a PRIVATE key. It was not stored, but it has left the agent's machine: consider it exposed.",
+                "This is a PRIVATE key. It was not stored, but it left the agent's machine: consider the key exposed.",
                 f"Never use that key again. {_HOW}",
             ) from None
         raise Invalid("public_key", f"This public key cannot be used: {error}.", _HOW) from None

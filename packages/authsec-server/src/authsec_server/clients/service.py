@@ -138,8 +138,8 @@ def refuse_taken_slug(tx: Tx, slug: str) -> None:
     """Raise `Conflict` if a client has this slug. For this package."""
     if taken := store.find(tx.connection, slug):
         raise Conflict(
-            f"The slug {slug} belongs to {taken.name!r} ({taken.id}).",
-            "Give this one another name, or a slug of its own.",
+            f"The slug {slug} already belongs to {taken.name!r} ({taken.id}).",
+            "Choose another name, or give a different slug.",
             field="slug",
         )
 
@@ -153,7 +153,7 @@ def refuse_taken_key(tx: Tx, proof: Proof) -> None:
     if proof.thumbprint and (holder := store.holder_of_key(tx.connection, proof.thumbprint)):
         raise Conflict(
             f"This public key already belongs to {holder.name!r} ({holder.slug}).",
-            "Make a key pair of its own for each agent: authsec keygen FILE",
+            "Create a separate key pair for each agent: authsec keygen FILE",
             field="public_key",
         )
 
@@ -212,7 +212,7 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
     act.principal.require(Role.OPERATOR)
     wanted = dict.fromkeys(ids)  # each once, in the order given
     if not 1 <= len(wanted) <= MAX_AT_ONCE:
-        raise Invalid("clients", f"{len(wanted)} clients are chosen.", f"Choose 1 to {MAX_AT_ONCE}.")
+        raise Invalid("clients", f"{len(wanted)} clients are selected.", f"Select 1 to {MAX_AT_ONCE}.")
     found = by_ids(tx, [each for each in wanted if naming.is_uuid(each)])
     known = [found[each] for each in wanted if each in found]
     ended = [client for client in known if client.enabled]

@@ -21,7 +21,7 @@ class ClientDescription(TypedDict):
 class ClientDescriptionBody(Body):
     """The optional fields that describe a client, in a request or document."""
 
-    owner: str | None = Field(None, description="Left out, it stays; of a new one, who makes it.")
+    owner: str | None = Field(None, description="If omitted: unchanged; for a new client, the person who creates it.")
     description: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
 

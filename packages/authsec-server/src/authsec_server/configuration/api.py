@@ -200,9 +200,9 @@ def _asked(body: Compared) -> PlanRequest:
 def _require_version(body: Applied, version: int, act: Act) -> None:
     if body.authority_version not in (None, version):
         raise Outdated(
-            f"The authority was changed since version {body.authority_version}; it is at {version} now. Nothing was "
-            "done.",
-            "Compare again, and look at what would change now.",
+            f"The authority was changed since version {body.authority_version}; it now has version {version}. "
+            "Nothing was done.",
+            "Compare again, and check what would change now.",
             by="",
             at=act.now,
         )

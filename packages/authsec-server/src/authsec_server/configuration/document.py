@@ -24,13 +24,13 @@ class TrustedIssuerShape(TrustedIssuerTermsBody):
 
     kind: Literal["kubernetes", "spiffe", "oidc"]
     keys_from: Literal["discovery", "url", "given"]
-    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
 
 
 class ApiShape(ApiDescriptionBody):
     """A protected API, or an MCP server that agents call, in a document."""
 
-    actions: dict[str, str] = Field(default_factory=dict, description="Action: what it lets a caller do.")
+    actions: dict[str, str] = Field(default_factory=dict, description="Action: description of what it allows.")
 
 
 class RoleShape(RoleDescriptionBody):
@@ -42,22 +42,24 @@ class ProofShape(Body):
 
     platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
     trusted_issuer: str | None = Field(
-        default=None, description="The trusted issuer that proves it; without it, the only one that can."
+        default=None, description="The trusted issuer that proves it; default: the only one that can."
     )
-    selectors: dict[str, str] = Field(default_factory=dict, description="All hold at once, e.g. k8s:ns: production")
-    public_key: str | None = Field(default=None, repr=False, description="PEM, the block that says BEGIN PUBLIC KEY.")
+    selectors: dict[str, str] = Field(default_factory=dict, description="All must match, e.g. k8s:ns: production")
+    public_key: str | None = Field(
+        default=None, repr=False, description="PEM: the block that begins with BEGIN PUBLIC KEY."
+    )
     expires_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
 
 
 class AgentShape(ClientDescriptionBody):
     """An AI agent, or an MCP server that acts as a client, in a document."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
-    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
     proofs: list[ProofShape] = Field(
         max_length=MAX_PROOFS + 1,  # the secrets, which stand there as one
-        description="All of them, but for keys that were enrolled for some hours.",
+        description="All proofs, except keys that were enrolled for some hours.",
     )
 
 
@@ -68,8 +70,8 @@ class DelegationShape(DelegationBody):
     role: str
     target_type: str = "AutoGen AI agent"
     actions: list[str]
-    max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d; or seconds.")
-    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+    max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d, or a number of seconds.")
+    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
 
 
 class Document(Body):

@@ -19,7 +19,7 @@ def seconds_of(text: str) -> int | None:
 def instead_of(text: str) -> str:
     """Return the hint for a text that is not a valid duration: how to write the duration."""
     if text.isascii() and text.isdigit():
-        return f"Write it with its unit: {text}s, {text}m, {text}h or {text}d."
+        return f"Add a unit: {text}s, {text}m, {text}h or {text}d."
     meant = _meant(text)
     return f"Write {as_typed(meant)}." if meant else "Write 90s, 30m, 1h or 7d."
 

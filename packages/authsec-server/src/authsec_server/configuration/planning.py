@@ -87,9 +87,10 @@ def _within_bound(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
             raise Invalid(
                 "configuration",
                 f"This document makes more than {MOST_WORK} changes, counting each proof and each audience of a "
-                f"delegation; {MOST_WORK} are the most at once, since no token is issued meanwhile.",
-                "Apply it in parts, without prune: first fewer things, and what they refer to. To prune so many, leave "
-                "some of them in the document at first.",
+                f"delegation. At most {MOST_WORK} are allowed at once, because no token is issued while they are "
+                "applied.",
+                "Apply it in parts, without prune: begin with some of the entries and everything that they refer "
+                "to. To prune many entries, keep some of them in the document at first.",
             )
         yield step
 
@@ -184,13 +185,13 @@ def _require(field: str, slug: str, section: Section, asked: PlanRequest, presen
     if slug in present:
         raise Invalid(
             field,
-            f"The {section.one} {slug} would be pruned: it is not among the {section} of the document.",
-            f"Put it under {section}, or take out what names it.",
+            f"The {section.one} {slug} would be pruned, because the document does not list it under {section}.",
+            f"Add it under {section}, or remove the entries that refer to it.",
         )
     raise Invalid(
         field,
         f"There is no {section.one} {quoted(slug)}, neither at the authority nor in the document.",
-        told_nearest(slug, [*named, *present], f"Put it under {section}, or name one by its slug."),
+        told_nearest(slug, [*named, *present], f"Add it under {section}, or use the slug of an existing one."),
     )
 
 
@@ -239,7 +240,7 @@ def _alike(change: Change) -> tuple[Section, object]:
 
 
 def _renamed(change: Change, twin: str) -> Change:
-    told = f"{twin} is made in its likeness, but is another {change.section.one}, not this one under another slug"
+    told = f"{twin} has the same content, but is a new {change.section.one}, not this one with another slug"
     if change.section is Section.AGENTS:
         told += f": it gets another client_id. To keep it: authsec agents edit {change.slug} --slug {twin}"
     if change.section is Section.DELEGATIONS:

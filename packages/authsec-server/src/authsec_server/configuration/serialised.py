@@ -38,7 +38,8 @@ class OneByOne:
         who = (str(call.act.principal.kind), call.act.principal.id)
         if self._under_way[who] >= MOST_OF_ONE:
             raise Unavailable(
-                f"{MOST_OF_ONE} documents of yours are being compared, the most at once.", "Retry when they are done."
+                f"{MOST_OF_ONE} of your documents are being compared, which is the limit.",
+                "Retry when they are finished.",
             )
         self._under_way[who] += 1
         try:

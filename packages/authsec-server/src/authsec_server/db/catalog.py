@@ -38,8 +38,8 @@ def schema_findings(connection: Connection) -> list[str]:
     revision = revision_of(connection) or "none"
     if revision != newest_revision():
         return [
-            f"The schema is of version {revision}, and this program can check version {newest_revision()} only:"
-            " start the server on this database first, or verify with the program of that version."
+            f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start the"
+            " server on this database first, or verify with the program of that version."
         ]
     reference = reference_listing(connection.dialect.name)
     findings = [*found.findings, *_differences(found.objects, reference[OBJECTS])]
@@ -102,18 +102,18 @@ def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> 
     number = Counter(each.name for each in found)
     for each in sorted(set(found)):
         if each.name not in expected:
-            yield f"The {each.name} is not one that AuthSec makes: {_short(each.definition)}"
+            yield f"The {each.name} is unknown to AuthSec: {_short(each.definition)}"
         elif each.definition != expected[each.name]:
-            yield f"The {each.name} is not the one that AuthSec makes: {_short(each.definition)}"
+            yield f"The {each.name} is not what AuthSec expects: {_short(each.definition)}"
         elif number[each.name] > 1:
-            yield f"The {each.name} is there {number[each.name]} times."
+            yield f"The {each.name} occurs {number[each.name]} times."
     for name in sorted(expected.keys() - number.keys()):
         yield f"The {name} is missing."
 
 
 def _short(definition: str) -> str:
     shown = " ".join(definition.split())
-    return (shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…") or "nothing more is known of it."
+    return (shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…") or "no definition can be shown."
 
 
 def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:

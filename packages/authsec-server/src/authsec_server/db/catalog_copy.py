@@ -65,7 +65,7 @@ def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = 
     for column, name in enumerate(names):
         if (oid := described.ftable(column)) != _OIDS[name][1]:
             yield ForeignCode(
-                f"PostgreSQL's own catalog {name} was replaced: the table of this name has the oid {oid}.",
+                f"PostgreSQL's own catalog {name} was replaced: the table with this name has the oid {oid}.",
                 "Find who changed it, and restore a backup.",
             )
 

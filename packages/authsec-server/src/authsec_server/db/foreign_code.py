@@ -54,7 +54,7 @@ def _statistics(row: Fields) -> ForeignCode:
 
 def _event_trigger(row: Fields) -> ForeignCode:
     return ForeignCode(
-        f"The database has the event trigger {name_of(row[0])}: it runs code of others in the sessions of AuthSec.",
+        f"The database has the event trigger {name_of(row[0])}: it runs foreign code in the sessions of AuthSec.",
         "Run DROP EVENT TRIGGER for each row of pg_event_trigger, or give AuthSec a database of its own.",
     )
 
@@ -62,7 +62,7 @@ def _event_trigger(row: Fields) -> ForeignCode:
 def _on_catalog(what: str) -> Callable[[Fields], ForeignCode]:
     def describe(row: Fields) -> ForeignCode:
         return ForeignCode(
-            f"PostgreSQL's own catalog with the oid {oid_of(row[0])} has {what} that PostgreSQL does not make.",
+            f"PostgreSQL's own catalog with the oid {oid_of(row[0])} has {what} that PostgreSQL does not create.",
             f"SELECT {oid_of(row[0])}::regclass names the catalog. Find who changed it, and restore a backup.",
         )
 
@@ -112,6 +112,6 @@ def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> I
             yield from namesakes(driver)
     except CatalogDenied as error:
         yield ForeignCode(
-            f"PostgreSQL's own catalog {error.catalog} cannot be read: this role was denied it.",
+            f"PostgreSQL's own catalog {error.catalog} cannot be read: this role lacks the permission.",
             f"Run as a superuser: GRANT SELECT ON pg_catalog.{error.catalog} TO PUBLIC.",
         )

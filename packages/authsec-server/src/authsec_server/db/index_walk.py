@@ -117,7 +117,7 @@ def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str])
         savepoint.commit()
         for place, index in enumerate(group):
             if walked is None or place not in walked:
-                skipped.append(Skipped(index.table, f"PostgreSQL does not follow the index {index.name}"))
+                skipped.append(Skipped(index.table, f"PostgreSQL does not use the index {index.name}"))
             else:
                 findings += _differences(index, expected[place], walked[place])
     return Walked(findings=tuple(findings), skipped=tuple(skipped))
@@ -150,11 +150,11 @@ def _differences(index: _Index, expected: tuple[_Digest, _Digest], walk: _Walk) 
     if walk.rows.number < rows.number:
         yield f"{what} it leads to {walk.rows.number:,} of the {rows.number:,} rows of its table."
     elif walk.rows != rows:
-        yield f"{what} an entry leads to another row than its own, or to none."
+        yield f"{what} an entry leads to a wrong row, or to no row."
     elif not walk.rows_in_order:
         yield f"{what} an entry leads to a row with another key."
     elif walk.keys != keys or not walk.keys_in_order:
-        yield f"{what} it has other keys than its table."
+        yield f"{what} its keys differ from the keys of the table."
 
 
 def _of_table(connection: Connection, indexes: Sequence[_Index], seed: int) -> list[tuple[_Digest, _Digest]]:

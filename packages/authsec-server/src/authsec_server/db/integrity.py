@@ -112,7 +112,7 @@ def _fractions_in_indexes(connection: Connection) -> Iterator[str]:
                 f"SELECT EXISTS (SELECT 1 FROM {_quoted(table)} INDEXED BY {_quoted(index)} WHERE {fractions})"  # noqa: S608 - quoted names
             ).scalar()
         ):
-            yield f"The index {index} is damaged: it has a number in another form than its table."
+            yield f"The index {index} is damaged: a number in the index has another form than in the table."
 
 
 def _quoted(name: str) -> str:
@@ -215,13 +215,13 @@ class _Amcheck:
             if row.is_genuine:
                 genuine[row.signature] = row.qualified
             else:
-                self.findings.append(f"The function {row.qualified}({row.arguments}) is not one of amcheck's own.")
+                self.findings.append(f"The function {row.qualified}({row.arguments}) does not belong to amcheck.")
         # Each argument has exactly the declared type: so the call resolves to this function and no other.
         wanted = _DEEP_CHECKS if self._deep else _CHECKS
         signature = next((each for each in wanted if each in genuine), None)
         if signature is None:
             self.not_checked = (
-                "The pages of the indexes were not checked, for PostgreSQL's extension amcheck is missing. " + _HOW,
+                "The pages of the indexes were not checked, because PostgreSQL's extension amcheck is missing. " + _HOW,
             )
             return
         for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
@@ -252,7 +252,7 @@ class _Amcheck:
             elif state in NOT_NOW:
                 self._is_locked_out = True
                 self._note(
-                    f"{what} and others could not be checked now: {reason}. End the transactions of others, or stop the"
+                    f"{what} and others could not be checked now: {reason}. End the other transactions, or stop the"
                     " servers, and verify again."
                 )
             elif len(self.findings) < MOST:

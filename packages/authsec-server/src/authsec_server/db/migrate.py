@@ -45,12 +45,14 @@ def upgrade(connection: Connection) -> None:
         return
     if current is not None and current < min(_revisions()):
         raise StartupRefused(
-            f"The database has schema {current}, made by a version before the first release; none can read it.",
+            f"The database has schema {current}, made by a version before the first release. No released version can "
+            "read the schema.",
             "Export its configuration with that version, and apply it to a new authority.",
         )
     if current is not None and current not in _revisions():
         raise StartupRefused(
-            f"The database has schema {current}, made by a newer AuthSec; this one knows up to {newest_revision()}.",
+            f"The database has schema {current}, made by a newer AuthSec. This version knows schemas up to "
+            f"{newest_revision()}.",
             "Start the newer version, or restore a backup made before the upgrade.",
         )
     from alembic import command

@@ -86,7 +86,7 @@ class PostgreSQL(Database):
                 return result
             except PoolTimeout as error:
                 self._silence.suspect(began)
-                raise Unavailable("No connection to the database became free.", fault=Fault.BUSY) from error
+                raise Unavailable("All connections to the database are in use.", fault=Fault.BUSY) from error
             except DBAPIError as error:
                 if isinstance(error.orig, NoAnswer | ConnectionTimeout):
                     self._silence.suspect(began)
@@ -132,7 +132,9 @@ class PostgreSQL(Database):
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             if isinstance(error, OperationalError) and isinstance(error.orig, OtherSession):
                 raise _other_session(error.orig) from error
-            raise Unavailable("The database cannot be reached.", "Check the database URL and that it is up.") from error
+            raise Unavailable(
+                "The database cannot be reached.", "Check the database URL, and that the database is running."
+            ) from error
         except DBAPIError as error:
             if _sqlstate(error):
                 raise
@@ -145,20 +147,20 @@ class PostgreSQL(Database):
 def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavailable | None:
     """Return the failure for the callers, or None for a programming error."""
     if committing and error.connection_invalidated and _sqlstate(error) != _KILLED_WHILE_IDLE:
-        return OutcomeUnknown("The connection to the database was lost at the commit.")
+        return OutcomeUnknown("The connection to the database was lost during the commit.")
     if isinstance(error.orig, NoAnswer | ConnectionTimeout):
         return unanswered()
     if isinstance(error.orig, OtherSession):
         return _other_session(error.orig)
     state = _sqlstate(error)
     if state == _WAITED_FOR_A_LOCK:
-        return Unavailable("Another transaction holds a lock for too long.", fault=Fault.AUTHORITY_LOCKED)
+        return Unavailable("Another transaction has kept a lock too long.", fault=Fault.AUTHORITY_LOCKED)
     if state == "53100":
         return Unavailable("The disk of the database is full.", fault=Fault.FULL)
     if isinstance(error, OperationalError | InterfaceError):
-        return Unavailable("The database is away or too slow.")
+        return Unavailable("The database is unreachable or too slow.")
     if error.connection_invalidated or is_outage(error, access):
-        return Unavailable("The database cannot do it at the moment.")
+        return Unavailable("The database cannot run the statement at the moment.")
     return None
 
 

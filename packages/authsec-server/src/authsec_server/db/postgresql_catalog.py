@@ -126,7 +126,7 @@ def led_away(connection: Connection) -> str:
     pinned, path = _pinned(connection), _path(connection)
     if not pinned or path == ["pg_catalog", pinned]:
         return ""
-    return f"The search path of this session became {', '.join(path)} while the tables were read."
+    return f"The search path of this session changed to {', '.join(path)} while the tables were read."
 
 
 def listing(connection: Connection) -> Listing:
@@ -143,7 +143,7 @@ def listing(connection: Connection) -> Listing:
             for row in connection.execute(text(SESSION_SETTINGS))
         ]
         findings += [
-            f"The setting {row.name} of {row.who} is {row.value}: it can change the answers of statements."
+            f"The setting {row.name} of {row.who} is {row.value}: the setting can change the results of statements."
             for row in connection.execute(text(ROLE_SETTINGS), {"ours": ours[0]})
             if row.name != "search_path"
         ]
@@ -259,7 +259,10 @@ def _path_findings(connection: Connection, who: str, path: Sequence[str], ours: 
     if not names or names[0] != "pg_catalog":
         yield f"{who} has the search path {', '.join(path)}, which begins with another schema than pg_catalog."
     for row in connection.execute(text(FIRST_OF_PATH), {"ours": ours[0], "path": names}):
-        yield f"{who} finds {row.schema}.{row.name} in place of {ours[1]}.{row.name}: the search path names it first."
+        yield (
+            f"{who} finds {row.schema}.{row.name} instead of {ours[1]}.{row.name}: its schema comes first in the search"
+            " path."
+        )
 
 
 NO_RIGHT: Final = "42501"
@@ -298,8 +301,8 @@ def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Ski
     denied = sorted({table for tables in left.values() for table in tables if table in unreadable})
     if denied:
         yield (
-            f"The role {rows[0].role} has no right to read {', '.join(denied)}: so they were not compared with their"
-            f" indexes and months. {_grants([unreadable[name] for name in denied])}"
+            f"The role {rows[0].role} has no permission to read {', '.join(denied)}. Unreadable tables were not"
+            f" compared with their indexes and months. {_grants([unreadable[name] for name in denied])}"
         )
     for reason, tables in left.items():
         if others := sorted(tables - unreadable.keys()):

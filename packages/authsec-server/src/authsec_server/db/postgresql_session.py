@@ -82,7 +82,7 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
     path = _value(driver, "SELECT pg_catalog.current_schemas(true)")
     if path[:2] != ["pg_catalog", schema]:
         raise OtherSession(
-            f'The role {driver.info.user} cannot use the schema "{schema}" of the database, or there is none.',
+            f'The role {driver.info.user} cannot use the schema "{schema}", or the schema does not exist.',
             f'Create the schema, or run: GRANT USAGE ON SCHEMA "{schema}" TO "{driver.info.user}".',
         )
     where: str = _value(driver, _WHERE)
@@ -139,7 +139,7 @@ def _home(driver: psycopg.Connection[Any]) -> str:
     if len(homes) > 1:
         raise OtherSession(
             f"Several schemas of the database have AuthSec's tables: {', '.join(homes)}.",
-            f"Find who made the others. Name the right one in the database URL: postgresql://…?{SCHEMA}=NAME.",
+            f"Find who created the others. Name the correct schema in the database URL: postgresql://…?{SCHEMA}=NAME.",
         )
     return homes[0] if homes else ""
 

@@ -55,9 +55,9 @@ def _read_instant(value: Any) -> datetime | None:
     try:
         read = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise NotCanonical("This is no instant.") from None
+        raise NotCanonical("This is not an instant.") from None
     if read.tzinfo is not None or read.isoformat(" ", "microseconds") != value:
-        raise NotCanonical("This instant has another form than the one that is written.")
+        raise NotCanonical("The form of this instant differs from the form that AuthSec writes.")
     return read
 
 
@@ -133,7 +133,7 @@ def read_canonical_json(text: Any) -> Any:
                 return value
     except (ValueError, RecursionError):
         pass  # no JSON at all: refused below
-    raise NotCanonical("This is not JSON in the form that is written.")
+    raise NotCanonical("This is not JSON in the form that AuthSec writes.")
 
 
 def _is_shallow(value: Any, text: str) -> bool:

@@ -77,7 +77,7 @@ class SQLite(Database):
             with self._readers.begin() as connection:
                 return work(open_tx(connection, access))
         except PoolTimeout as error:
-            raise Unavailable("Too many read the database file at once.", fault=Fault.BUSY) from error
+            raise Unavailable("Too many requests read the database file at once.", fault=Fault.BUSY) from error
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._failure(error, "read") or error from error
 
@@ -121,7 +121,7 @@ class SQLite(Database):
     def _replaced(self, path: Path) -> Unavailable:
         return Unavailable(
             f"The database file {path} was moved or replaced while this process has it open.",
-            "Put the file back, or start the server again.",
+            "Move the file back, or restart the server.",
             fault=Fault.REPLACED,
         )
 
@@ -209,8 +209,8 @@ def _damaged() -> Unavailable:
 
 
 def _locked(more: str = "") -> Unavailable:
-    remedy = "Retry shortly. If that fails again and again, a process that uses this file is frozen: end it."
-    return Unavailable("Another process holds the write lock of the database file.", remedy + more, fault=Fault.LOCKED)
+    remedy = "Retry shortly. If retries keep failing, a process that uses this file is frozen: end that process."
+    return Unavailable("Another process has the write lock of the database file.", remedy + more, fault=Fault.LOCKED)
 
 
 def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
@@ -308,7 +308,7 @@ class _Writer:
                 self._thread.start()
             self._queue.put(job)
         if not job.ended(START_SECONDS) and job.future.cancel():
-            raise _locked() if self._waits_for_lock else Unavailable("Too much is being written.", fault=Fault.BUSY)
+            raise _locked() if self._waits_for_lock else Unavailable("Too many writes are waiting.", fault=Fault.BUSY)
         if not job.ended(END_SECONDS):
             raise OutcomeUnknown("The disk of the database file did not answer.")
         result: T = job.future.result()
@@ -353,7 +353,7 @@ class _Writer:
         if isinstance(error, Unavailable):  # another file stands at the path
             failure = Unavailable(error.message, error.remedy, fault=error.fault)
         if committing and _primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps all was written, and only not synced
-            failure = OutcomeUnknown("The disk failed at the commit.")
+            failure = OutcomeUnknown("The disk failed during the commit.")
         failure.__cause__ = error
         return failure
 

@@ -52,7 +52,7 @@ def copy_database(source: Path, target: Path) -> None:
     refuse_leftovers(source)
     lacking = lacks_wal(source)
     if target.exists():
-        raise Conflict(f"{target} exists already, and is not written over.", "Name a new file.")
+        raise Conflict(f"{target} already exists and is not overwritten.", "Name a new file.")
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -67,9 +67,9 @@ def copy_database(source: Path, target: Path) -> None:
                 each.unlink(missing_ok=True)
         _sync(target.parent)
     except FileExistsError:
-        raise Conflict(f"{target} exists already, and is not written over.", "Name a new file.") from None
+        raise Conflict(f"{target} already exists and is not overwritten.", "Name a new file.") from None
     except (OSError, sqlite3.Error) as error:
-        raise Unavailable(f"{target} cannot be written: {error}.", "Name a file on a disk with room.") from error
+        raise Unavailable(f"{target} cannot be written: {error}.", "Name a file on a disk with space.") from error
 
 
 def _copy(source: Path, draft: Path) -> None:

@@ -43,7 +43,7 @@ def _refusal(path: Path, leftover: Path, why: str) -> StartupRefused:
     files = [leftover, *(each for each in [Path(f"{path}-shm")] if each.exists())]
     return StartupRefused(
         f"{leftover} does not belong to {path.name}: {why}. SQLite would mix two databases.",
-        "Restored a backup? Move the old files into another folder and start again:"
+        "If you restored a backup, move the old files into another folder and start again:"
         f" mv {' '.join(map(str, files))} FOLDER. See docs/backup.md.",
     )
 
@@ -64,12 +64,12 @@ def _foreign_wal(path: Path, wal: Path) -> str:
     if not main.pages:
         return "the database file is missing or empty"
     if not main.in_wal_mode:
-        return "the database file is a backup or was closed, so it has no such file"  # no crash leaves this pair
+        return "the database file is a backup or was closed, so it can have no such file"  # no crash leaves this pair
     if main.page_size != page_size:
         return "its pages have another size"
     never = _LOCK_BYTE // page_size + 1
     if any(page not in pages and page != never for page in range(main.pages + 1, size + 1)):
-        return "the database file lacks pages that the log builds on"
+        return "the database file lacks pages that the log needs"
     return "" if main.mark == SERVED else _mixture(path)
 
 
@@ -139,7 +139,7 @@ def _foreign_journal(path: Path, journal: Path) -> str:
     main = read_header(path)
     records, before = number(header, 8), number(header, 16)
     if before != main.pages and not (before == 0 and main.pages == 1):
-        return "it is of a file with another size"
+        return "it belongs to a file of another size"
     if records not in {0, 1, _NOT_COUNTED} or (records and first and number(first, 0) != 1):
         return "it would overwrite more than the first page, which no server leaves"
     return ""

@@ -1,7 +1,7 @@
 """Find the files that SQLite has opened for a connection, whatever is at their paths by now.
 
 SQLite opens a database, its -wal file and its -shm file by their paths.
-The attack: another file is at such a path for that moment. The connection would read the other file for good.
+The attack: another file is at such a path for that moment. The connection would read the other file permanently.
 """
 
 from __future__ import annotations

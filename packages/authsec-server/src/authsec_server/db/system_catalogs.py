@@ -183,7 +183,8 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
     if expected is None:
         return CatalogComparison(
             findings=foreign,
-            not_compared=f"PostgreSQL's own catalogs were not compared: those of version {version} are not known.",
+            not_compared="PostgreSQL's own catalogs were not compared: AuthSec does not know the catalogs of version "
+            f"{version}.",
         )
     with careful(connection):
         return CatalogComparison(findings=(*foreign, *_differences(connection, expected)))
@@ -234,7 +235,7 @@ def _differences(connection: Connection, expected: Mapping[str, str]) -> Iterato
             if getattr(error.orig, "sqlstate", None) != _NO_RIGHT:
                 raise
             savepoint.rollback()
-            yield f"PostgreSQL's own catalog {name} cannot be read: this role was denied it."
+            yield f"PostgreSQL's own catalog {name} cannot be read: this role lacks the permission."
             continue
         savepoint.rollback()
         if found != expected[name]:

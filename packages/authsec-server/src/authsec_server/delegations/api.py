@@ -29,17 +29,16 @@ ONE = PATH + "/{delegation}"
 Verb = Callable[[Tx, Act, str, Terms], Standing]
 FILTERS = (
     Parameter(
-        name="text", description="Part of its slug, of the role's or the client's name or slug; how its id begins."
+        name="text",
+        description="Part of its slug, or of the name or slug of the role or the client; or the beginning of its id.",
     ),
-    Parameter(name="role", description="Of this role, by id or slug."),
-    Parameter(name="client", description="To this client, by client_id or slug."),
-    one_of("state", "What it is now.", DelegationState),
-    one_of("target_type", "For this kind of program.", TargetType),
-    Parameter(name="audience", description="It names this audience."),
-    Parameter(name="owner", description="Whose it is; the whole name."),
-    one_of(
-        "sort", "The order: the newest first (so unless this is given), the oldest, or what ends first.", DelegationSort
-    ),
+    Parameter(name="role", description="Only delegations of this role, by id or slug."),
+    Parameter(name="client", description="Only delegations to this client, by client_id or slug."),
+    one_of("state", "Only delegations in this state.", DelegationState),
+    one_of("target_type", "Only delegations for this target type.", TargetType),
+    Parameter(name="audience", description="Only delegations that name this audience."),
+    Parameter(name="owner", description="The owner: the whole name."),
+    one_of("sort", "The order: newest first (default), oldest first, or next to expire first.", DelegationSort),
 )
 
 

@@ -63,7 +63,7 @@ def _checked(tx: Tx, act: Act, standing: Standing, changes: Mapping[str, Any], t
     before = standing.delegation
     if standing.state in OVER:
         raise Conflict(
-            f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
+            f"This delegation is {standing.state}, which cannot be undone.", "Create a new delegation instead."
         )
     values = dict(changes)
     if all_actions := values.pop("all_actions", False):

@@ -37,7 +37,7 @@ class DelegationState(StrEnum):
 MAX_DELEGATIONS = MAX_NAMED
 """Of one client, without those that are over: the event of a token names each that the token draws on."""
 OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
-"""The states that are for good."""
+"""The final states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def page(
     act.principal.require(Role.VIEWER)
     last = store.find(tx.connection, after) if naming.is_uuid(after) else None
     if after and last is None:
-        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Use `next` of the page before.")
+        raise Invalid("cursor", "This cursor does not come from a list.", "Use `next` of the previous page.")
     found = _found(tx, act, filters, sort, last, limit + 1)
     following = found[limit - 1].id if len(found) > limit else None
     return standings(tx, found[:limit], terms, act.now), following

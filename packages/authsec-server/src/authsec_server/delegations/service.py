@@ -66,8 +66,8 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     held = store.of_client(tx.connection, delegation.client_id)
     if twin := live_twin(delegation, held, act.now):
         raise Conflict(
-            f"The same trust delegation is live already: {twin.slug or twin.id}. Nothing was created.",
-            "Use that one; or revoke it first, if there is to be a new one.",
+            f"The same trust delegation already exists: {twin.slug or twin.id}. Nothing was created.",
+            "Use that one, or revoke it before you create a new one.",
         )
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
@@ -124,7 +124,7 @@ def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
     standing = get(tx, act, id_or_slug, terms)
     if standing.state in OVER:
         raise Conflict(
-            f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
+            f"This delegation is {standing.state}, which cannot be undone.", "Create a new delegation instead."
         )
     if standing.delegation.enabled:
         return standing
@@ -178,9 +178,9 @@ def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) 
     there = sum(state(each, now) not in OVER for each in held)
     if there >= MAX_DELEGATIONS:
         raise Conflict(
-            f"{client.name} has {there:,} trust delegations that are live or disabled. One client has"
-            f" {MAX_DELEGATIONS:,} at most.",
-            "Revoke some that are not needed; or delegate one role that has the actions of several.",
+            f"{client.name} has {there:,} trust delegations that are live or disabled. The limit is "
+            f"{MAX_DELEGATIONS:,} for each client.",
+            "Revoke those that are not needed, or delegate one role that combines the actions of several roles.",
         )
 
 
@@ -223,8 +223,8 @@ def chosen_slug(tx: Tx, act: Act, given: str) -> str:
     slug = naming.slug("slug", given)
     if held := _holder_of_slug(tx, act, slug):
         raise Conflict(
-            f"The slug {slug} belongs to another trust delegation: {held.id}.",
-            "Give this one another slug; or revoke that one first.",
+            f"The slug {slug} already belongs to the trust delegation {held.id}.",
+            "Choose another slug, or revoke that one first.",
             field="slug",
         )
     return slug
@@ -320,5 +320,5 @@ def _used(role: RoleDefinition, in_use: list[Named]) -> Conflict:
     count = "One trust delegation uses" if len(in_use) == 1 else f"{len(in_use)} trust delegations use"
     return Conflict(
         f"{count} the role {role.name!r}: {listed}{f' and {more} more' if more > 0 else ''}.",
-        "Revoke them first; what is over goes with the role.",
+        "Revoke them first. Expired and revoked delegations are deleted with the role.",
     )

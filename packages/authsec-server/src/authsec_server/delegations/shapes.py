@@ -25,7 +25,9 @@ class DelegationBody(Body):
     audiences: list[str] = Field(default_factory=list, description="APIs, by slug, URL or registered name.")
     excluded_proofs: list[str] = Field(default_factory=list)
     ends_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
-    owner: str | None = Field(default=None, description="Left out, it stays; of a new one, who makes it.")
+    owner: str | None = Field(
+        default=None, description="If omitted: unchanged; for a new delegation, the person who creates it."
+    )
     description: str = ""
 
 

@@ -59,10 +59,14 @@ def allowed_actions(
     """
     if all_actions:
         if asked:
-            raise Invalid("actions", "Both actions and all_actions are given.", "Give one of them.")
+            raise Invalid("actions", "Both actions and all_actions were given.", "Give only one of them.")
         return role.actions
     if not asked:
-        raise Invalid("actions", "No actions are given: they would grant nothing.", "Name some, or set all_actions.")
+        raise Invalid(
+            "actions",
+            "No actions were given, so nothing would be granted.",
+            "Name at least one action, or set all_actions.",
+        )
     for index, action in enumerate(asked):
         if action not in role.actions and action not in already:
             raise _not_in_role(f"actions.{index}", action, role)
@@ -88,7 +92,7 @@ def target_type(text: str) -> TargetType:
         near = nearest(text, TargetType, likeness=_LIKE_A_TYPE)
         raise Invalid(
             "target_type",
-            f"{quoted(text)} is no target type{f'; the nearest is {near}' if near else ''}.",
+            f"{quoted(text)} is not a target type{f'; the nearest is {near}' if near else ''}.",
             f"One of: {', '.join(TargetType)}",
         ) from None
 
@@ -114,7 +118,9 @@ def end(ends_at: datetime | None, now: datetime) -> datetime | None:
     """Return the end date. Raises `Invalid` if it is in the past."""
     if ends_at is not None and ends_at <= now:
         raise Invalid(
-            "ends_at", "ends_at is in the past.", "Give a later one, or none: then it does not end by itself."
+            "ends_at",
+            "ends_at is in the past.",
+            "Give a later time, or leave out ends_at for a delegation that no end date.",
         )
     return ends_at
 
@@ -123,7 +129,11 @@ def excluded_proofs(kinds: Sequence[str]) -> tuple[ProofKind, ...]:
     """Return the excluded kinds of proof, sorted. Raises `Invalid` if every kind is excluded."""
     excluded = {_proof_kind(f"excluded_proofs.{index}", kind) for index, kind in enumerate(kinds)}
     if excluded == set(ProofKind):
-        raise Invalid("excluded_proofs", "Every kind of proof is excluded: nobody could use this.", "Leave one out.")
+        raise Invalid(
+            "excluded_proofs",
+            "Every kind of proof is excluded, so no client could use this delegation.",
+            "Allow at least one kind.",
+        )
     return tuple(sorted(excluded))
 
 
@@ -131,7 +141,7 @@ def _proof_kind(field: str, kind: str) -> ProofKind:
     try:
         return ProofKind(kind)
     except ValueError:
-        raise Invalid(field, f"{quoted(kind)} is no kind of proof.", f"One of: {', '.join(ProofKind)}") from None
+        raise Invalid(field, f"{quoted(kind)} is not a kind of proof.", f"One of: {', '.join(ProofKind)}") from None
 
 
 def audiences(resolved: Iterable[str]) -> tuple[str, ...]:
@@ -139,7 +149,9 @@ def audiences(resolved: Iterable[str]) -> tuple[str, ...]:
     found = tuple(sorted(set(resolved)))
     if len(found) > MAX_AUDIENCES:
         raise Invalid(
-            "audiences", f"There are more than {MAX_AUDIENCES} audiences.", "Delegate for each group of APIs."
+            "audiences",
+            f"There are more than {MAX_AUDIENCES} audiences.",
+            "Create one delegation for each group of APIs.",
         )
     return found
 
@@ -177,7 +189,7 @@ def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tupl
     for other in held:
         same = other.audiences == new.audiences and set(new.actions) <= set(other.actions)
         if same and state(other, now) is DelegationState.LIVE:
-            message = f"The delegation {other.id} allows the same already: to end it, both must be revoked."
+            message = f"The delegation {other.id} already allows the same. To end this access, both must be revoked."
             return (Caution(code="delegation_repeats", message=message, delegation_id=other.id),)
     return ()
 
@@ -185,7 +197,7 @@ def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tupl
 def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
     """Return a caution for each audience in `near`, which maps unknown audiences to similar API slugs."""
     return tuple(
-        Caution(code="audience_misspelt", message=f"No API is called {audience}; the nearest is {slug}.")
+        Caution(code="audience_misspelt", message=f"There is no API {audience}; the nearest is {slug}.")
         for audience, slug in near.items()
     )
 
@@ -194,8 +206,8 @@ def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
     """Return one caution for audiences that are not URLs, while no API is registered."""
     if not names:
         return ()
-    are = "is no URL" if len(names) == 1 else "are no URLs"
-    return (Caution(code="audience_misspelt", message=f"No API is registered, and {_some(names)} {are}."),)
+    are = "is not a URL" if len(names) == 1 else "are not URLs"
+    return (Caution(code="audience_misspelt", message=f"No API is registered yet, and {_some(names)} {are}."),)
 
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
@@ -203,23 +215,21 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
     if client.unattested(now):
         yield Caution(
             code="client_unattested",
-            message=f"{client.name} is unattested: anybody who knows its client_id gets this authority.",
+            message=f"{client.name} is unattested: anybody who knows its client_id can get tokens for this delegation.",
         )
     elif not client.can_prove_itself(now):
         yield Caution(
             code="client_cannot_prove_itself",
-            message=f"{client.name} cannot prove itself to this authority yet, so it gets no token.",
+            message=f"{client.name} cannot authenticate to this authority yet, so it gets no token.",
         )
     elif delegation.accepts(ProofKind.SECRET) and client.holds_secret(now):
         yield Caution(
             code="client_holds_secret",
-            message=f"{client.name} may prove itself by a secret: whoever reads that once gets this authority until it "
-            "is rotated.",
+            message=f"{client.name} may authenticate with a secret: anybody who reads the secret can get tokens for "
+            "this delegation until the secret is rotated.",
         )
     if kinds and not any(map(delegation.accepts, kinds)):
-        yield Caution(
-            code="proofs_excluded", message=f"Every proof that {client.name} holds is excluded, so it gets no token."
-        )
+        yield Caution(code="proofs_excluded", message=f"Every proof of {client.name} is excluded, so it gets no token.")
     if (client.kind is ClientKind.MCP_SERVER) is not (delegation.target_type is TargetType.MCP_SERVER):
         is_one = "an MCP server" if client.kind is ClientKind.MCP_SERVER else "an AI agent"
         yield Caution(
@@ -234,8 +244,8 @@ def _about_audiences(delegation: Delegation, registered: Collection[str], defaul
     if default_audience in (delegation.audiences or (default_audience,)):
         yield Caution(
             code="audience_shared",
-            message=f"Its tokens are for the shared audience {default_audience}: APIs that accept it can use each "
-            "other's tokens. Name the API instead.",
+            message=f"Its tokens are for the shared audience {default_audience}: APIs that accept this audience can "
+            "use each other's tokens. Name the API instead.",
         )
     unknown = [each for each in delegation.audiences if each not in registered and each != default_audience]
     if unknown:
@@ -361,4 +371,4 @@ def _is_earlier(one: datetime | None, other: datetime | None) -> bool:
 
 
 def _instant(end: datetime | None) -> str:
-    return "never by itself" if end is None else f"{end:%Y-%m-%d %H:%M:%S} UTC"
+    return "no end date" if end is None else f"{end:%Y-%m-%d %H:%M:%S} UTC"

@@ -24,8 +24,8 @@ def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
     if "?" in text:
         raise Invalid(
             "issuer",
-            f"{quoted(text)} is no issuer: it has a query.",
-            "Give it as the `iss` of its tokens has it, e.g. https://token.actions.githubusercontent.com",
+            f"{quoted(text)} is not an issuer: it has a query.",
+            "Give it exactly as in the `iss` of its tokens, e.g. https://token.actions.githubusercontent.com",
         )
     return text
 
@@ -40,7 +40,7 @@ def parse_url(field: str, text: str, *, example: str = "https://issuer.example.c
         raise Invalid(field, f"{quoted(text)} cannot be used: {error}.", f"e.g. {example}") from None
     if target.scheme == "http" and not is_loopback(target.host):
         raise Invalid(
-            field, f"{quoted(text)} is plain http, over which anybody on the way can exchange keys.", "Give https://…"
+            field, f"{quoted(text)} is plain http, where an attacker on the network can replace keys.", "Give https://…"
         )
     return text
 
@@ -50,7 +50,7 @@ def parse_audience(text: str) -> str:
     if len(text) > MAX_AUDIENCE or not text.isprintable() or text != text.strip():
         raise Invalid(
             "audience",
-            f"audience must have at most {MAX_AUDIENCE} visible characters, and no space around them.",
+            f"audience must have at most {MAX_AUDIENCE} visible characters, without spaces at either end.",
             "Leave it empty for this authority's own issuer.",
         )
     return text
@@ -63,7 +63,7 @@ def _parse_trust_domain(text: str) -> str:
     remedy = f"Write {domain}" if _TRUST_DOMAIN.fullmatch(domain) else "e.g. example.org"
     raise Invalid(
         "issuer",
-        f"{quoted(text)} is no trust domain: it is a name of at most 255 lower-case letters, digits, '.', '-' and '_', "
+        f"{quoted(text)} is not a trust domain: use at most 255 lower-case letters, digits, '.', '-' and '_', "
         "without spiffe:// and without a path.",
         remedy,
     )

@@ -54,7 +54,7 @@ def as_json(trusted_issuer: TrustedIssuer, issuer: str) -> TrustedIssuerShown:
 
 PATH = f"{API}/issuers"
 ONE = PATH + "/{trusted_issuer}"
-TEXT = Parameter(name="text", description="Part of the name, slug or issuer, or how the id begins.")
+TEXT = Parameter(name="text", description="Part of the name, slug or issuer, or the beginning of the id.")
 Verb = Callable[[Tx, Act, str], TrustedIssuer]
 
 

@@ -36,9 +36,9 @@ def read_credentials(folder: Path | None, name: str) -> str:
     `CredentialsUnusable`.
     """
     if folder is None:
-        raise CredentialsUnusable("AUTHSEC_SERVER_CREDENTIALS_DIR names no folder of credentials")
+        raise CredentialsUnusable("AUTHSEC_SERVER_CREDENTIALS_DIR is not set to a folder of credentials")
     if name != Path(name).name or name.startswith("."):  # whatever the database says
-        raise CredentialsUnusable("what is registered is no name of a file")
+        raise CredentialsUnusable("the registered name is not a file name")
     try:
         if not (folder / name).is_file():
             raise CredentialsUnusable(f"the folder of credentials has no file {name}")
@@ -49,7 +49,7 @@ def read_credentials(folder: Path | None, name: str) -> str:
     token = data.strip(b" \t\r\n")
     if len(data) > MAX_BYTES or not _TOKEN.fullmatch(token):
         raise CredentialsUnusable(
-            f"the file {name} does not hold one token on one line of at most {MAX_BYTES} bytes, and was not sent"
+            f"the file {name} must contain one token on one line of at most {MAX_BYTES} bytes, and was not sent"
         )
     return token.decode("ascii")
 
@@ -122,7 +122,7 @@ class ClusterLine:
         self._refuse_while_quiet(lookup)
         gate = self._alone if self._down else self._turns
         if not gate.acquire(timeout=0.0 if self._down else TURN_SECONDS):
-            raise self._failed(lookup, self._down or "it is being asked as often at once as this server may")
+            raise self._failed(lookup, self._down or "this server already has the most concurrent requests to it")
         try:
             self._refuse_while_quiet(lookup)  # somebody before us may have found out
             yield
@@ -148,11 +148,11 @@ class ClusterLine:
                 self._goes_quiet(str(error))
             raise
         if answer.status >= 500 or answer.status == 429:
-            self._goes_quiet(f"{answer.source} answers {answer.status}")
+            self._goes_quiet(f"{answer.source} answered {answer.status}")
         else:
             self._down = ""
         if answer.status not in _ANSWERS:
-            raise NotAnswered(f"{answer.source} answers {answer.status}{self._hint(lookup, answer.status)}")
+            raise NotAnswered(f"{answer.source} answered {answer.status}{self._hint(lookup, answer.status)}")
         return answer
 
     def _goes_quiet(self, why: str) -> None:
@@ -165,15 +165,15 @@ class ClusterLine:
         if status == 403:
             account = f"the account of the file {self._cluster.credentials}"
             command = f"authsec issuers rbac {self.trusted_issuer.slug}"
-            return f": {account} may not {lookup.permission}. Apply what {command} prints"
+            return f": {account} may not {lookup.permission}. Apply the output of {command}"
         return ""
 
     def _failed(self, lookup: Lookup, failure: str) -> LookupUnavailable:
         answered = self.state(lookup).answered_at
         self._states[lookup] = LookupState(answered_at=answered, failed_at=self._now(), failure=failure)
         return LookupUnavailable(
-            f"The API server of the trusted issuer {self.trusted_issuer.name!r} ({self.trusted_issuer.slug}) cannot be "
-            f"asked: {failure}."
+            f"The API server of the trusted issuer {self.trusted_issuer.name!r} ({self.trusted_issuer.slug}) could "
+            f"not be asked: {failure}."
         )
 
 
@@ -278,7 +278,7 @@ class ClusterApis:
             elif (
                 line.trusted_issuer.revision > trusted_issuer.revision
             ):  # read before a change that others know of already
-                raise LookupUnavailable(f"The trusted issuer {trusted_issuer.name!r} was changed meanwhile.")
+                raise LookupUnavailable(f"The trusted issuer {trusted_issuer.name!r} was changed since then.")
             return line
 
 
@@ -289,7 +289,7 @@ def _pod(answer: Answer) -> Mapping[str, Any] | None:
     about = document.get("details")
     if document.get("kind") == "Status" and isinstance(about, dict) and about.get("kind") == "pods":
         return None
-    raise NotAnswered(f"{answer.source} answers 404 as no API server does: is that its address?")
+    raise NotAnswered(f"{answer.source} answered 404, unlike an API server. Check the address")
 
 
 def require_answers(
@@ -315,10 +315,10 @@ def _unanswered(trusted_issuer: TrustedIssuer, failures: list[str]) -> Conflict:
     file = cluster.credentials if cluster else ""
     whose = "" if cluster and cluster.reviews else " whose pods are looked up"
     return Conflict(
-        f"The cluster does not answer, so nothing was saved: agents of {trusted_issuer.name!r}{whose} would get no "
+        f"The cluster does not answer, so nothing was saved. Agents of {trusted_issuer.name!r}{whose} would get no "
         f"token. {'. '.join(failures)}.",
-        f"In this order: permit it in the cluster, authsec issuers rbac {trusted_issuer.slug} | kubectl apply -f -; "
-        f"put that account's token into the file {file}; then turn it on. To save it although it does not answer: "
+        f"First grant access in the cluster: authsec issuers rbac {trusted_issuer.slug} | kubectl apply -f -. Then "
+        f"write that account's token to the file {file}. Then turn the look-up on. To save without an answer: "
         "--anyway on the command line, the tick in the console's form, anyway in the API.",
         field="anyway",
     )

@@ -219,7 +219,7 @@ class FetchedKeys:
     def _answer(self, kid: str) -> PublicKey | None:
         usable = self._usable()
         if usable is None:
-            raise self._unavailable(self._failure or "none were fetched")
+            raise self._unavailable(self._failure or "no keys were fetched")
         key = usable.keys.get(kid)
         if key is None and self._failure:  # not "no such key": nobody could look
             raise self._unavailable(self._failure)
@@ -259,7 +259,7 @@ class FetchedKeys:
         except NotFetched as error:
             failure = str(error)
             self._failed_at, self._failure = asked_at, failure
-            log.warning("keys cannot be renewed", trusted_issuer=self.trusted_issuer.slug, failure=failure)
+            log.warning("keys could not be renewed", trusted_issuer=self.trusted_issuer.slug, failure=failure)
             self._write(
                 lambda tx: store.keep_failure(tx.connection, self.trusted_issuer, failed_at=asked_at, failure=failure)
             )
@@ -284,7 +284,7 @@ class FetchedKeys:
         try:
             self._database.append(work)
         except (Unavailable, IntegrityError) as error:  # the trusted issuer was removed meanwhile
-            log.warning("keys cannot be kept", trusted_issuer=self.trusted_issuer.slug, error=type(error).__name__)
+            log.warning("keys could not be stored", trusted_issuer=self.trusted_issuer.slug, error=type(error).__name__)
 
     def _adopt_kept(self) -> KeptKeys | None:
         """Load the stored keys. Use their key set if it is newer than the one in this process."""
@@ -312,8 +312,8 @@ class FetchedKeys:
         return float("inf") if self._tried is None else self._monotonic() - self._tried
 
     def _unavailable(self, why: str) -> KeysUnavailable:
-        too_old = "the last ones are more than 24 hours old, and " if self._held and not self._usable() else ""
+        too_old = "the last keys are more than 24 hours old, and " if self._held and not self._usable() else ""
         return KeysUnavailable(
-            f"The keys of the trusted issuer {self.trusted_issuer.name!r} ({self.trusted_issuer.slug}) cannot be had: "
-            f"{too_old}{why}."
+            f"The keys of the trusted issuer {self.trusted_issuer.name!r} ({self.trusted_issuer.slug}) are not "
+            f"available: {too_old}{why}."
         )

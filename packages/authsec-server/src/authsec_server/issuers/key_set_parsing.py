@@ -51,9 +51,9 @@ def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet
     entries = document.get("keys")
     if not isinstance(entries, list):
         _refuse_secret(document)  # a private key by itself, pasted for the set
-        raise UnusableKeys('it is no JWK Set: it has no list "keys"')
+        raise UnusableKeys('it is not a JWK Set: it has no list "keys"')
     if len(entries) > MAX_KEYS:
-        raise UnusableKeys(f"it holds {len(entries)} keys, and {MAX_KEYS} are the most that are read")
+        raise UnusableKeys(f"it has {len(entries)} keys, and the limit is {MAX_KEYS}")
     objects = [entry for entry in entries if isinstance(entry, dict)]
     for entry in objects:
         _refuse_secret(entry)
@@ -65,8 +65,8 @@ def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet
         except JoseError as error:
             faults.append(str(error))
     if not keys:
-        why = f"; its first one is left out, for {faults[0]}" if faults else ""
-        raise UnusableKeys(f"it holds no key that could verify a token{why}")
+        why = f"; the first one was ignored: {faults[0]}" if faults else ""
+        raise UnusableKeys(f"it has no key that can verify a token{why}")
     return KeySet(keys=keys, refresh_hint=_hint(document.get("spiffe_refresh_hint")))
 
 
@@ -78,15 +78,17 @@ def as_document(kind: TrustedIssuerKind, keys: Mapping[str, PublicKey]) -> dict[
 
 def _refuse_secret(entry: Mapping[str, Any]) -> None:
     if entry.get("kty") == "oct":
-        raise UnusableKeys("it holds a symmetric key, by which whoever checks tokens can make them", exposed=True)
+        raise UnusableKeys(
+            "it has a symmetric key, with which anybody who verifies tokens can also make them", exposed=True
+        )
     if _PRIVATE_MEMBERS & entry.keys():
-        raise UnusableKeys("it holds a PRIVATE key, by which anybody can make tokens", exposed=True)
+        raise UnusableKeys("it has a PRIVATE key, with which anybody can make tokens", exposed=True)
 
 
 def _kid(entry: Mapping[str, Any]) -> str:
     kid = entry.get("kid")
     if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:  # tokens name their key, so nothing would ask for it
-        raise JoseError("malformed_key", "it has no kid by which a token could name it")
+        raise JoseError("malformed_key", "it has no kid, which tokens need to name it")
     return kid
 
 
@@ -97,7 +99,7 @@ def _key(kind: TrustedIssuerKind, entry: Mapping[str, Any]) -> PublicKey:
         entry = {**entry, "use": "sig"}
     key = PublicKey.from_jwk(entry)
     if not key.algorithms & ALGORITHMS:
-        raise JoseError("unsupported_key", "no algorithm that is allowed here fits it")
+        raise JoseError("unsupported_key", "it does not fit an allowed algorithm")
     return key
 
 

@@ -39,8 +39,8 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
         _require_folder(act, may_look_up)
     if taken := issuers.find(tx.connection, trusted_issuer.slug):
         raise Conflict(
-            f"The slug {trusted_issuer.slug} belongs to the trusted issuer {taken.name!r} ({taken.id}).",
-            "Give this one another slug or name.",
+            f"The slug {trusted_issuer.slug} already belongs to the trusted issuer {taken.name!r} ({taken.id}).",
+            "Choose another slug or name.",
             field="slug",
         )
     _refuse_shared_issuer(tx, trusted_issuer)
@@ -146,7 +146,7 @@ def page(
     """
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
-        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
+        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
     found = issuers.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
 
@@ -193,9 +193,9 @@ def _require_folder(act: Act, may_look_up: bool) -> None:
         raise Invalid(
             "credentials",
             f"{who} no folder of credentials, so it cannot ask a cluster anything.",
-            "Set AUTHSEC_SERVER_CREDENTIALS_DIR to the folder that holds the file with the cluster's token, and start "
-            "the server anew. In a pod of that cluster: /var/run/secrets/kubernetes.io/serviceaccount, and the file "
-            "is token. A command that works on the server's data needs the setting, too.",
+            "Set AUTHSEC_SERVER_CREDENTIALS_DIR to the folder of the file with the cluster's token, and restart "
+            "the server. In a pod of that cluster, use /var/run/secrets/kubernetes.io/serviceaccount and the file "
+            "token. Commands that work on the server's data need the setting as well.",
         )
 
 
@@ -211,9 +211,9 @@ def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
         why = validation.cannot_share(trusted_issuer, _thumbprints(tx, trusted_issuer), other, _thumbprints(tx, other))
         if why:
             raise Conflict(
-                f"The trusted issuer {other.name!r} ({other.slug}) has the issuer {trusted_issuer.issuer} already, "
+                f"The trusted issuer {other.name!r} ({other.slug}) already has the issuer {trusted_issuer.issuer}, "
                 f"and {why}.",
-                "Use that one, or give this one keys of its own.",
+                "Use that one, or give this one its own keys.",
                 field="issuer",
             )
 

@@ -33,21 +33,21 @@ class TrustedIssuerTermsShown(TypedDict):
 class TrustedIssuerTermsBody(Body):
     """The terms of a trusted issuer, in a request or document."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: str
-    issuer: str = Field(description="The `iss` of its tokens to the letter; of SPIFFE, the trust domain.")
+    issuer: str = Field(description="The exact `iss` of its tokens; for SPIFFE, the trust domain.")
     keys_from: str
     keys_url: str = ""
     given_keys: dict[str, Any] | None = Field(  # somebody will paste private ones
-        default=None, repr=False, description="A JWK Set, of public keys."
+        default=None, repr=False, description="A JWK Set of public keys."
     )
-    ca: str = Field(default="", description="Certificates (PEM) that alone count when its keys are fetched.")
+    ca: str = Field(default="", description="Certificates (PEM); only these are trusted when its keys are fetched.")
     audience: str = ""
-    claims: dict[str, str] = Field(default_factory=dict, description="Selector: claim, of an OpenID Connect issuer.")
+    claims: dict[str, str] = Field(default_factory=dict, description="Selector: claim, for an OpenID Connect issuer.")
     preset: str = Field(default="", description="Claims of a well-known issuer: github, gitlab, google, azure.")
     api_server: str = ""
     api_ca: str = ""
-    credentials: str = Field(default="", description="The name of a file on the server; never what it holds.")
+    credentials: str = Field(default="", description="The name of a file on the server, never its content.")
     token_review: bool = False
     pod_lookup: bool = False
 

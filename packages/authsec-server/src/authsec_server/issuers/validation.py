@@ -81,7 +81,7 @@ def _kind(text: str) -> TrustedIssuerKind:
         return TrustedIssuerKind(text)
     except ValueError:
         raise Invalid(
-            "kind", f"{naming.quoted(text)} is no kind of trusted issuer.", f"One of: {', '.join(TrustedIssuerKind)}"
+            "kind", f"{naming.quoted(text)} is not a kind of trusted issuer.", f"One of: {', '.join(TrustedIssuerKind)}"
         ) from None
 
 
@@ -100,7 +100,7 @@ def _url(keys_from: KeysFrom, text: str) -> str:
     if keys_from is KeysFrom.URL:
         return parse_url("keys_url", text)
     if text:
-        raise Invalid("keys_url", "An address of keys is only used with keys_from url.", "Leave one of the two out.")
+        raise Invalid("keys_url", "A key address is only used with keys_from url.", "Leave one of the two out.")
     return ""
 
 
@@ -109,17 +109,17 @@ def _given(
 ) -> Mapping[str, Any] | None:
     if keys_from is not KeysFrom.GIVEN:
         if document is not None:
-            raise Invalid("given_keys", "Keys are only taken with keys_from given.", "Leave one of the two out.")
+            raise Invalid("given_keys", "Keys are only used with keys_from given.", "Leave one of the two out.")
         return None
     if document is None:
-        raise Invalid("given_keys", "With keys_from given, the keys themselves are needed.", _AS_SERVED)
+        raise Invalid("given_keys", "keys_from given needs the keys themselves.", _AS_SERVED)
     try:
         return as_document(kind, read_key_set(kind, document).keys)
     except UnusableKeys as error:
         if error.exposed:
             raise Invalid(
                 "given_keys",
-                f"This set must not be used: {error}. It was not stored, but it has left its owner: consider that key "
+                f"This set must not be used: {error}. It was not stored, but it left its owner: consider that key "
                 "exposed.",
                 f"Replace that key at the issuer. {_AS_SERVED}",
             ) from None
@@ -128,7 +128,7 @@ def _given(
 
 def _ca(keys_from: KeysFrom, text: str) -> str:
     if keys_from is KeysFrom.GIVEN and text.strip():
-        raise Invalid("ca", "Keys that are given are not fetched, so no certificates count.", "Leave them out.")
+        raise Invalid("ca", "Given keys are not fetched, so certificates have no use.", "Leave out the certificates.")
     return parse_ca(text)
 
 
@@ -169,9 +169,9 @@ def cannot_share(one: TrustedIssuer, its: Collection[str], other: TrustedIssuer,
     https://kubernetes.default.svc.cluster.local. The key shows which cluster signed a token.
     """
     if KeysFrom.DISCOVERY in {one.keys_from, other.keys_from}:
-        return "only trusted issuers whose keys are given, or come from addresses of their own, can share an issuer"
+        return "trusted issuers can share an issuer only if their keys are given, or come from different addresses"
     if one.keys_from is KeysFrom.URL and one.keys_url == other.keys_url:
-        return "both have their keys from one address"
+        return "both fetch their keys from the same address"
     if not set(its).isdisjoint(others):
         return "they have a key in common"
     return ""

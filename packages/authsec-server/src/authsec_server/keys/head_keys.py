@@ -87,7 +87,9 @@ class HeadKeyRing:
         try:
             return self._open(sealed)
         except KeyUnusable:
-            log.error("a key that signs heads cannot be opened and is not published", kid=sealed.kid, key=self.purpose)
+            log.error(
+                "a key that signs heads cannot be decrypted and is not published", kid=sealed.kid, key=self.purpose
+            )
             return None
 
     def _open(self, sealed: SealedKey) -> HeadKey:

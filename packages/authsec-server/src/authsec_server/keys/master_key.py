@@ -61,7 +61,7 @@ class MasterKey:
 
     def __init__(self, octets: bytes) -> None:
         if len(octets) != KEY_BYTES:
-            raise ValueError(f"a master key has {KEY_BYTES} bytes")
+            raise ValueError(f"a master key must have {KEY_BYTES} bytes")
         self._aead = AESGCM(octets)
 
     def seal(self, plain: bytes, *, kid: str, nonce: bytes, purpose: Purpose = Purpose.TOKENS) -> bytes:
@@ -87,10 +87,10 @@ class MasterKey:
             pem = self.unseal(blob, kid=kid, purpose=purpose)
             private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
         except (NotUnsealed, JoseError):
-            raise KeyUnusable(f"The {purpose} {kid} cannot be opened: its row was damaged or changed.") from None
+            raise KeyUnusable(f"The {purpose} {kid} cannot be decrypted: its row was damaged or changed.") from None
         # Signatures name the key by its thumbprint: signed by another key, each would be refused everywhere.
         if private.algorithm != purpose.algorithm or private.public.thumbprint() != kid:
-            raise KeyUnusable(f"What is sealed as the {purpose} {kid} is another key.")
+            raise KeyUnusable(f"The row of the {purpose} {kid} contains another key.")
         return private
 
     def __repr__(self) -> str:
@@ -116,9 +116,9 @@ def _where(settings: Settings, database: Database) -> Path:
         return settings.master_key_file
     if database.dialect != "sqlite":  # its servers share no folder: each would make a key of its own
         raise StartupRefused(
-            "PostgreSQL needs a master key, which seals the signing keys in it.",
-            f"Make one, `umask 077; {_HOW_TO_MAKE} > master.key`, and name it to every server of this database: "
-            f"{ENV_PREFIX}MASTER_KEY_FILE=/path/to/master.key",
+            "With PostgreSQL, a master key is needed to encrypt the signing keys.",
+            f"Create one with `umask 077; {_HOW_TO_MAKE} > master.key`, and set it on every server of this "
+            f"database: {ENV_PREFIX}MASTER_KEY_FILE=/path/to/master.key",
         )
     return settings.data / FILE_NAME
 
@@ -146,8 +146,8 @@ def _make(path: Path, token_bytes: Callable[[int], bytes]) -> None:
         _sync_folder(path.parent)  # signing keys are sealed with it next: they must not outlast its name
     except OSError as error:
         raise StartupRefused(
-            f"The master key file {path} cannot be made: {error.strerror}.",
-            f"Make the folder writable, or name a file of your own: {ENV_PREFIX}MASTER_KEY_FILE.",
+            f"The master key file {path} cannot be created: {error.strerror}.",
+            f"Make the folder writable, or set another file: {ENV_PREFIX}MASTER_KEY_FILE.",
         ) from None
 
 
@@ -162,8 +162,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read(path: Path, *, already_needed: bool) -> bytes:
-    make_one = f"Make one: umask 077; {_HOW_TO_MAKE} > {path}"
-    restore = "Restore the file that sealed this database's signing keys; no other one opens them."
+    make_one = f"Create it: umask 077; {_HOW_TO_MAKE} > {path}"
+    restore = "Restore the file that encrypted this database's signing keys. No other file can decrypt them."
     text = read_private(path, "master key file", if_missing=restore if already_needed else make_one)
     try:
         octets = base64.b64decode(text.strip(), validate=True)
@@ -171,8 +171,8 @@ def _read(path: Path, *, already_needed: bool) -> bytes:
         octets = b""
     if len(octets) != KEY_BYTES:
         raise StartupRefused(
-            f"The master key file {path} does not hold {KEY_BYTES} bytes in base64.",
-            "Restore it from its backup." if already_needed else make_one,
+            f"The master key file {path} must contain {KEY_BYTES} bytes in base64.",
+            "Restore the file from its backup." if already_needed else make_one,
         )
     return octets
 
@@ -183,12 +183,12 @@ def _refuse_unless_it_opens(key: MasterKey, sealed: dict[str, bytes], path: Path
         return
     if len(closed) == len(sealed):
         raise StartupRefused(
-            f"The master key in {path} is not the one that sealed this database's signing keys.",
-            "Name the right file. Without it these keys are lost, and nothing here makes new ones in their place.",
+            f"The master key in {path} is not the one that encrypted this database's signing keys.",
+            "Set the correct file. Without it, these keys are lost, and the server does not replace them.",
         )
     raise StartupRefused(
-        f"The signing key {closed[0]} cannot be opened, though others can: its row in the database was damaged or"
-        " changed.",
+        f"The signing key {closed[0]} cannot be decrypted, although others can: its row in the database was "
+        "damaged or changed.",
         "Restore the database from a backup, and find out who wrote to it.",
     )
 

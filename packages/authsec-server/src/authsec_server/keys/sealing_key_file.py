@@ -53,15 +53,15 @@ class KeyFile:
 
 def load_sealing_key(path: Path) -> KeyFile:
     """Load the Ed25519 key in the file (PKCS #8, PEM). Raises `StartupRefused`."""
-    restore = f"Restore the file from its backup. For a first start, make one: {_HOW_TO_MAKE} {path}"
+    restore = f"Restore the file from its backup. For a first start, create one: {_HOW_TO_MAKE} {path}"
     octets = read_private(path, "sealing key file", if_missing=restore)
     try:
         private = PrivateKey.from_pem(octets)
     except JoseError as error:
-        raise StartupRefused(f"The sealing key file {path} holds no private key: {error}.", restore) from None
+        raise StartupRefused(f"The sealing key file {path} has no private key: {error}.", restore) from None
     if private.algorithm != "EdDSA":
         raise StartupRefused(
-            f"The sealing key file {path} holds a key of another kind than Ed25519.", f"Make one: {_HOW_TO_MAKE} FILE"
+            f"The sealing key file {path} has a key that is not an Ed25519 key.", f"Create one: {_HOW_TO_MAKE} FILE"
         )
     return KeyFile(path=path, private=private)
 

@@ -37,8 +37,8 @@ log = structlog.get_logger(__name__)
 
 SETTING: Final = f"{ENV_PREFIX}SEALING_KEY_FILE"
 TURNS: Final = 10_000  # in which the record of a new key is sealed, each of a batch of events
-NO_FILE: Final = "The audit trail of this database is sealed by a key in a file, and no such file is named."
-_NAME_IT: Final = f"Name the file to every server of this database: {SETTING}=/path/to/sealing-key.pem"
+NO_FILE: Final = "The audit log of this database is sealed with a key in a file, but no such file is set."
+_NAME_IT: Final = f"Set the file on every server of this database: {SETTING}=/path/to/sealing-key.pem"
 
 
 class SealingKeys:
@@ -91,8 +91,8 @@ class SealingKeys:
         found = self._held.get(kid or self._first)
         if found is None:
             raise Unavailable(
-                "The key to seal the audit log with is not there, or sealed by another master key.",
-                f"If it was replaced by a key in a file, name that file: {SETTING}" if kid else "",
+                "The key that seals the audit log is missing, or is encrypted with another master key.",
+                f"If a key in a file replaced it, set that file: {SETTING}" if kid else "",
             )
         return found
 
@@ -107,13 +107,15 @@ class SealingKeys:
         act.principal.require(Role.ADMIN)
         if self._file is not None and file is None:
             raise Conflict(
-                "The key that seals the audit trail is in a file, and so must its successor be.",
+                "The key that seals the audit log is in a file, so its successor must be in a file as well.",
                 "On the server's machine: authsec audit rotate-key --key-file NEW.pem --data DIR",
             )
         known, held = self._trusted(tx), {key.kid: key.private for key in self._private(tx)}
         present = service.present_key(tx, {key.kid: key.public for key in known})
         if present not in held:
-            raise Conflict("The key that seals now cannot be opened.", "Start the server with the key that it had.")
+            raise Conflict(
+                "The current sealing key cannot be decrypted.", "Start the server with the key that it had before."
+            )
         new = self._ring.add(tx, act.now).private.public if file is None else _listed(tx, act.now, file, known)
         record = "" if rehearsed else sign_replacement(new, at=act.now, issuer=issuer, key=held[present])
         kid, detail = new.thumbprint(), {"replaces": present, "record": record}
@@ -156,7 +158,7 @@ class SealingKeys:
         """Delete the sealed private keys that the file's key replaced. Raises `Unavailable`."""
         if old := self._database.read(self._useless):
             self._database.append(lambda tx: self._ring.delete(tx, old))
-            log.info("sealed private keys that a key in a file replaced were deleted", kids=old)
+            log.info("encrypted private keys were deleted, because a key in a file replaced them", kids=old)
 
     def is_replaced(self, tx: Tx, kid: str) -> bool:
         """Whether the record of this key's replacement is sealed."""
@@ -201,15 +203,15 @@ class SealingKeys:
         replaced = "" if not known else self._replaced_by(tx, known)
         if replaced:
             return (
-                f"The sealing key in {self._file.path} was replaced: by now the key {replaced} seals the audit trail.",
-                f"Name the file of that key: {SETTING}",
+                f"The sealing key in {self._file.path} was replaced: the key {replaced} now seals the audit log.",
+                f"Set the file of that key: {SETTING}",
             )
         if known or not (service.has_begun(tx) or _is_in_a_file(tx) or self._ring.kids(tx)):
             return None
         return (
-            f"The key in {self._file.path} ({self._file.kid}) is not the one that seals the audit trail of this"
-            " database.",
-            "Name the file of that key, or none if the key is in the database. To replace that key by this one:"
+            f"The key in {self._file.path} ({self._file.kid}) is not the one that seals the audit log of this "
+            "database.",
+            "Set the file of that key, or no file if the key is in the database. To replace that key with this one:"
             f" authsec audit rotate-key --key-file {self._file.path}",
         )
 
@@ -273,7 +275,9 @@ def replace_by_file(
         if database.read(lambda tx: keys.is_replaced(tx, made[1])):
             keys.delete_replaced()
             return made
-    raise Conflict("The record of the new key is not sealed.", "It is once a server with the present key has run.")
+    raise Conflict(
+        "The record of the new key is not sealed.", "Start a server with the current key: it seals the record."
+    )
 
 
 def _is_in_a_file(tx: Tx) -> bool:
@@ -314,7 +318,7 @@ def _listed(tx: Tx, now: datetime, file: KeyFile, known: list[SealingKey]) -> Pu
     Return the public key of the file.
     """
     if file.kid in {key.kid for key in known}:
-        raise Conflict(f"The key in {file.path} has sealed this audit trail already.", "Make a new key.")
+        raise Conflict(f"The key in {file.path} was already used to seal this audit log.", "Make a new key.")
     new = SealingKey(public=file.private.public, created_at=now)
     store.set_sealing_key_list(tx.connection, file.kid, sign_list([*known, new], at=now, by=file.private), now)
     return new.public

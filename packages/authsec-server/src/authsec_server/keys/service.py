@@ -172,7 +172,7 @@ def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:
     standing = published(tx)
     active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
     if active is None or prepared is None:
-        raise Unavailable("There is no key prepared to sign.")
+        raise Unavailable("There is no prepared signing key.")
     return active, prepared
 
 
@@ -198,8 +198,9 @@ def _rotate(
 def _too_young(prepared: SigningKey, now: datetime) -> Conflict:
     seconds = -(-activation_wait(prepared, now) // timedelta(seconds=1))
     return Conflict(
-        "The prepared key was published so recently that verifiers may not know it yet.",
-        f"Rotate in {seconds} seconds, or force it: until then some verifiers may refuse its tokens.",
+        "The prepared key was published recently, so some verifiers may not know it yet.",
+        f"Rotate in {seconds} seconds, or force the rotation: until then, some verifiers may refuse the new key's "
+        "tokens.",
     )
 
 

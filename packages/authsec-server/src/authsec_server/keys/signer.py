@@ -49,5 +49,5 @@ class Signer:
     def _load(self, kid: str) -> PrivateKey:
         sealed = self._database.read(lambda tx: store.sealed(tx.connection, kid))
         if sealed is None:
-            raise KeyUnusable(f"The signing key {kid} is gone.")
+            raise KeyUnusable(f"The signing key {kid} no longer exists.")
         return self._master_key.open_key(sealed, kid=kid, purpose=Purpose.TOKENS)

@@ -142,7 +142,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         trust.load_verify_locations(cafile=ca_file)
     except (OSError, ValueError):
         raise StartupRefused(
-            f"{ENV_PREFIX}OUTBOUND_CA_FILE names {ca_file}, which cannot be read as a file of PEM certificates.",
+            f"{ENV_PREFIX}OUTBOUND_CA_FILE names {ca_file}, which is not a readable file of PEM certificates.",
             "Name a file of certificates that begin with -----BEGIN CERTIFICATE-----.",
         ) from None
     return trust
@@ -157,4 +157,6 @@ def _system_trust() -> ssl.SSLContext:
 def _check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable()):  # the library would quote it, and it may be a credential
-            raise OutboundFailed(FailureReason.REQUEST_INVALID, f"the header {name} has characters that none may have")
+            raise OutboundFailed(
+                FailureReason.REQUEST_INVALID, f"the header {name} has characters that are not allowed"
+            )

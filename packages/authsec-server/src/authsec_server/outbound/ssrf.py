@@ -66,7 +66,7 @@ class Target:
 def read_target(url: str) -> Target:
     """Parse `url`. Raises `OutboundFailed` for a URL that two parsers could read in two ways."""
     if len(url) > LONGEST or not url.isascii() or not url.isprintable() or any(char in url for char in ' \\"<>^`{|}#'):
-        raise _invalid("has characters that no plain URL has, or is too long")
+        raise _invalid("has characters that are not allowed in a URL, or is too long")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -75,12 +75,12 @@ def read_target(url: str) -> Target:
     if parts.scheme not in _PORTS:
         raise _invalid("does not begin with https://")
     if "@" in parts.netloc:  # credentials in URLs end up in logs; and https://good@evil is how people are misled
-        raise _invalid("must not hold a user name or password")
+        raise _invalid("must not have a user name or password")
     if port == 0 or parts.netloc.endswith(":"):
-        raise _invalid("has no usable port")
+        raise _invalid("has no valid port")
     host = parts.hostname or ""
     if not _is_host(host, bracketed=parts.netloc.startswith("[")):
-        raise _invalid("does not name a host in the plain form of a name or an address")
+        raise _invalid("does not have a valid host name or address")
     return Target(scheme=parts.scheme, host=host, port=port or _PORTS[parts.scheme], path=parts.path, query=parts.query)
 
 
@@ -150,7 +150,7 @@ class Policy:
         if target.scheme == "http" and not _is_this_machine(target) and target.host not in self.http_hosts:
             raise OutboundFailed(
                 FailureReason.HTTP_NOT_ALLOWED,
-                f"{target.shown} is plain http, over which anybody on the way can read and exchange what is said. Use "
+                f"{target.shown} is plain http, where an attacker on the network can read and change messages. Use "
                 f"https, or add {target.host} to AUTHSEC_SERVER_OUTBOUND_HTTP_HOSTS if that network is trusted",
             )
 
@@ -160,8 +160,8 @@ class Policy:
             at = "" if target.address else f" is at {address}, which"
             raise OutboundFailed(
                 FailureReason.ADDRESS_NOT_ALLOWED,
-                f"{target.host}{at} is no public address; AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS names the others that "
-                "this server may ask",
+                f"{target.host}{at} is not a public address; add it to AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS if "
+                "this server may call it",
             )
 
     def _permits(self, host: str, address: IPAddress) -> bool:
@@ -232,7 +232,7 @@ def addresses_of(target: Target, resolve: Resolve, seconds: float) -> list[IPAdd
     except (OSError, UnicodeError):
         found = []
     if not found:
-        raise OutboundFailed(FailureReason.UNRESOLVABLE, f"the host name {target.host} is not known here")
+        raise OutboundFailed(FailureReason.UNRESOLVABLE, f"the host name {target.host} cannot be resolved")
     return found
 
 

@@ -116,7 +116,7 @@ class Deadline:
     def __init__(self, seconds: float, monotonic: Callable[[], float], target: Target) -> None:
         self._monotonic = monotonic
         self._end = monotonic() + seconds
-        self._message = f"{target.shown} was not done within {seconds:g} seconds"
+        self._message = f"{target.shown} did not finish within {seconds:g} seconds"
 
     def left(self) -> float:
         """Return the seconds that remain. Raises `OutboundFailed` after the deadline."""
@@ -224,11 +224,11 @@ def _check_head(target: Target, status: int, headers: Mapping[str, str]) -> None
     if 300 <= status < 400:  # who to speak to is decided by our configuration, not by an answer
         where = _shown(headers.get("location", ""))
         raise OutboundFailed(
-            FailureReason.REDIRECT, f"{target.shown} redirects to {where}, and redirects are not followed"
+            FailureReason.REDIRECT, f"{target.shown} redirected to {where}, and redirects are not followed"
         )
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise OutboundFailed(  # a few kilobytes of gzip unpack to gigabytes; and we asked for none
-            FailureReason.COMPRESSED, f"{target.shown} answers compressed, which it was asked not to do"
+            FailureReason.COMPRESSED, f"{target.shown} sent a compressed answer, although it was asked not to"
         )
 
 
@@ -252,11 +252,11 @@ def _read(response: BaseHTTPResponse, asked: OutboundRequest) -> bytes:
 
 def _not_connected(error: Exception, target: Target, *, proxied: bool) -> OutboundFailed:
     if isinstance(error, urllib3.ConnectTimeoutError) and not isinstance(error, urllib3.NewConnectionError):
-        return OutboundFailed(FailureReason.TIMEOUT, f"no connection to {target.origin} came about in time")
+        return OutboundFailed(FailureReason.TIMEOUT, f"the connection to {target.origin} timed out")
     if proxied:
         return OutboundFailed(
             FailureReason.PROXY_FAILED,
-            f"the proxy of HTTPS_PROXY did not connect to {target.origin} (NO_PROXY names hosts reached directly)",
+            f"the proxy of HTTPS_PROXY did not connect to {target.origin} (list hosts that need no proxy in NO_PROXY)",
         )
     return OutboundFailed(FailureReason.UNREACHABLE, f"nothing accepts connections at {target.origin}")
 
@@ -271,13 +271,14 @@ def _failure(error: Exception, target: Target) -> OutboundFailed:
             return OutboundFailed(
                 FailureReason.CERTIFICATE_UNTRUSTED,
                 f"the certificate of {target.origin} is not trusted ({plain(error.verify_message, 120)}); "
-                "AUTHSEC_SERVER_OUTBOUND_CA_FILE names the certificates of a company's own authority",
+                "set AUTHSEC_SERVER_OUTBOUND_CA_FILE to the certificates of a private authority",
             )
         case TimeoutError() | urllib3.TimeoutError():
             return OutboundFailed(FailureReason.TIMEOUT, f"{target.origin} did not answer in time")
         case ssl.SSLError():
             return OutboundFailed(
-                FailureReason.TLS_FAILED, f"no TLS connection to {target.origin} could be made; does it speak https?"
+                FailureReason.TLS_FAILED,
+                f"no TLS connection to {target.origin} could be made; check that it serves https",
             )
     return OutboundFailed(
         FailureReason.CONNECTION_LOST, f"the connection to {target.origin} broke before the answer was complete"

@@ -45,7 +45,7 @@ def routes(
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
     beginning = Throttle(
-        BEGIN_A_MINUTE, "The feed was begun too often from this network.", monotonic=anyio.current_time
+        BEGIN_A_MINUTE, "This network started reading the feed too often.", monotonic=anyio.current_time
     )
     threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
 
@@ -85,7 +85,7 @@ def _claim(request: Request, recognise: Recognise) -> Claim:
 def _since(request: Request) -> int:
     since = query_int(request, "since")
     if since is None:
-        raise Invalid("since", "since is missing.", "0 reads from the beginning.")
+        raise Invalid("since", "since is missing.", "Use 0 to read from the beginning.")
     return _in_range("since", since, 0, strict_json.MAX_INTEGER)
 
 

@@ -77,7 +77,7 @@ class Feed:
 
     def _refuse_if_withheld(self) -> None:
         if why := self.withheld():
-            raise Unavailable("The database is older than it was: it lacks revocations.", why)
+            raise Unavailable("The database is older than before: it lacks revocations.", why)
 
     def _head(self, page: FeedPage, entries_sha256: str, key: PrivateKey, now: datetime) -> str:
         claims = {

@@ -46,7 +46,7 @@ class LiveFeed:
         Raises `Unavailable` when the server is about to end.
         """
         if self._over or self._ending():
-            raise Unavailable("The server is about to end.")
+            raise Unavailable("The server is shutting down.")
         if not self._followers:
             self._reading.begin_turn()  # what the last ones were told may be as old as the pause since then
         self._followers += 1
@@ -78,7 +78,7 @@ class LiveFeed:
                     continue
             await turn.wait()
             if self._away:
-                raise Unavailable("The database is away.")
+                raise Unavailable("The database is not available.")
 
     async def run(self) -> None:
         """Query the database while there are followers, until cancelled or `ending`. Then end every stream."""
@@ -119,7 +119,7 @@ class LiveFeed:
         try:
             return await anyio.to_thread.run_sync(self._feed.last, limiter=self._thread)
         except Unavailable:
-            log.debug("those who follow revocations wait for the database")
+            log.debug("the revocation feed is waiting for the database")
         except Exception as error:  # noqa: BLE001 - whatever it was: without heads, those who follow fail closed
             log.warning("the revocation feed was interrupted", error=type(error).__name__)
         return None

@@ -151,7 +151,7 @@ class Noting:
             try:
                 self._forget_proofs(await anyio.to_thread.run_sync(self.note, claims))
             except Exception as error:  # noqa: BLE001 - whatever it was: people are told less, and nothing else is lost
-                log.warning("who follows the revocation feed could not be noted", error=type(error).__name__)
+                log.warning("the followers of the revocation feed could not be recorded", error=type(error).__name__)
             await anyio.sleep(BETWEEN_ROUNDS)
 
     def note(self, claims: Collection[Claim]) -> list[Claim]:

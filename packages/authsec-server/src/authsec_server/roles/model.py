@@ -44,9 +44,9 @@ def parse_actions(texts: Iterable[str]) -> tuple[str, ...]:
         except Invalid as error:
             raise Invalid(f"actions.{index}", error.message, error.remedy) from None
     if not actions:
-        raise Invalid("actions", "There are no actions.", "Name at least one: an empty set grants nothing.")
+        raise Invalid("actions", "There are no actions.", "Give at least one action: an empty set grants nothing.")
     if len(set(actions)) > MAX_ACTIONS:
-        raise Invalid("actions", f"There are more than {MAX_ACTIONS} actions.", "Split them over several roles.")
+        raise Invalid("actions", f"There are more than {MAX_ACTIONS} actions.", "Split them into several roles.")
     return tuple(sorted(set(actions)))
 
 

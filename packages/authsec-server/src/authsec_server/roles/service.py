@@ -35,8 +35,8 @@ def create(
     )
     if taken := store.find(tx.connection, role.slug):
         raise Conflict(
-            f"The slug {role.slug} belongs to the role {taken.name!r} ({taken.id}).",
-            "Give this one another slug or name.",
+            f"The slug {role.slug} already belongs to the role {taken.name!r} ({taken.id}).",
+            "Choose another slug or name.",
             field="slug",
         )
     store.add(tx.connection, role)
@@ -107,7 +107,7 @@ def page(
     """
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
-        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
+        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
     found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
 

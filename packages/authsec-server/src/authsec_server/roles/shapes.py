@@ -19,7 +19,7 @@ class RoleDescription(TypedDict):
 class RoleDescriptionBody(Body):
     """The fields that describe a role, in a request or document."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     description: str = ""
     actions: list[str] = Field(description="resource:action, e.g. customers:read")
 

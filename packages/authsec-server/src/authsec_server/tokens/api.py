@@ -25,25 +25,25 @@ PATH = "/authsec/uflow/sdk/delegation-token"
 _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
     Reason.CLIENT_ID_INVALID: (400, "client_id is not a Client ID."),
-    Reason.INVALID_SCOPE: (400, "scope is malformed, or is needed."),
+    Reason.INVALID_SCOPE: (400, "scope is malformed or missing."),
     Reason.INVALID_TARGET: (
         400,
         "This client's delegations are for different APIs, and the request names no resource.",
     ),
     Reason.RATE_LIMITED: (429, "Too many token requests."),
     Reason.CLIENT_NOT_FOUND: (404, "There is no client with this Client ID."),
-    Reason.ATTESTATION_REQUIRED: (401, "This client must prove that it is the client."),
+    Reason.ATTESTATION_REQUIRED: (401, "This client must authenticate."),
     Reason.ATTESTATION_INVALID: (401, "The proof is not valid."),
-    Reason.SELECTORS_MISMATCH: (403, "The workload that was proved is not this client."),
+    Reason.SELECTORS_MISMATCH: (403, "The proof is about another workload than this client."),
     Reason.CLIENT_DISABLED: (403, "This client is disabled."),
     Reason.NO_DELEGATION: (404, "Nothing is delegated to this client."),
-    Reason.DELEGATION_ENDED: (410, "What was delegated to this client has ended."),
-    Reason.ACTION_NOT_ALLOWED: (403, "This client may not do all that it asks for."),
-    Reason.PROOF_NOT_ACCEPTED: (403, "This way of proving does not suffice for what is delegated."),
+    Reason.DELEGATION_ENDED: (410, "The delegations to this client have expired or were revoked."),
+    Reason.ACTION_NOT_ALLOWED: (403, "This client is not allowed every action that it requested."),
+    Reason.PROOF_NOT_ACCEPTED: (403, "The delegation does not accept this kind of proof."),
 }
 
 _MALFORMED = {Reason.INVALID_TARGET: "resource is malformed."}
-_NOT_DELEGATED_THERE = "What is asked for is not delegated for the requested resource."
+_NOT_DELEGATED_THERE = "The requested actions are not delegated for the requested resource."
 _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_ALLOWED}
 """What a new trust delegation would change."""
 

@@ -144,9 +144,11 @@ def decide(
     if client is None:
         return Denied(reason=Reason.CLIENT_NOT_FOUND)
     if not _still_proves(client, proved, now):
-        return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof has just been removed or has expired.")
+        return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof was just removed or has just expired.")
     if not _still_trusted(facts, proved):
-        return Denied(reason=Reason.ATTESTATION_INVALID, details="The proof's trusted issuer was changed or disabled.")
+        return Denied(
+            reason=Reason.ATTESTATION_INVALID, details="The trusted issuer of the proof was changed or disabled."
+        )
     if not client.enabled:
         return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator can enable it again.")
     usable = _usable(facts.authorities, proved, now)
@@ -203,7 +205,7 @@ def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: dateti
     if not accepted:
         return Denied(
             reason=Reason.PROOF_NOT_ACCEPTED,
-            details=f"The trust delegation does not accept the proof kind {proved.kind}; prove it another way.",
+            details=f"The trust delegation does not accept the proof kind {proved.kind}; use another kind of proof.",
         )
     return accepted
 
@@ -211,7 +213,7 @@ def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: dateti
 def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority]) -> Denied:
     """Refuse the request, with the smaller request that would pass for this audience, if the audience is clear."""
     if not offered:
-        return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation allows no action at present.")
+        return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation currently allows no action.")
     smaller = tuple(sorted(wanted & _actions_of(serving)))
     missing = tuple(sorted(wanted - offered))
     denied = Denied(reason=Reason.ACTION_NOT_ALLOWED, missing=missing, smaller=smaller, offered=tuple(sorted(offered)))
@@ -231,9 +233,9 @@ def _details(denied: Denied) -> str:
     parts = [f"Not delegated: {' '.join(known)}."] if known else []
     parts += [_unknown(action, denied.offered) for action in denied.unknown[:_NAMED]]
     if len(denied.unknown) > _NAMED:
-        parts.append(f"Nor {len(denied.unknown) - _NAMED} more.")
+        parts.append(f"Also not: {len(denied.unknown) - _NAMED} more.")
     if denied.smaller:
-        parts.append(f"scope={' '.join(denied.smaller)} would pass.")
+        parts.append(f"scope={' '.join(denied.smaller)} would be granted.")
     more = len(denied.offered) - _NAMED
     delegated = " ".join(denied.offered[:_NAMED])
     return " ".join([*parts, f"Delegated: {delegated}{f' and {more} more' if more > 0 else ''}."])
@@ -241,7 +243,7 @@ def _details(denied: Denied) -> str:
 
 def _unknown(action: str, offered: Sequence[str]) -> str:
     near = nearest(action, offered)
-    return f"No role and no API has {action}{f'; the nearest that is delegated is {near}' if near else ''}."
+    return f"No role and no API has the action {action}{f'; the nearest that is delegated is {near}' if near else ''}."
 
 
 def _actions_of(authorities: Sequence[GrantedAuthority]) -> frozenset[str]:
@@ -264,7 +266,7 @@ def _audience(
         details = f"Nothing is delegated for {' and '.join(sorted(asked))}. Delegated for: {_listed(choices)}."
         return Denied(reason=Reason.INVALID_TARGET, details=details)
     if len(choices) > 1:
-        details = f"Ask for a resource among: {_listed(choices)}."
+        details = f"Request one of these resources: {_listed(choices)}."
         return Denied(reason=Reason.INVALID_TARGET, details=details)
     return choices.pop()
 
@@ -299,7 +301,8 @@ def _grant(
     if not fits(actions=len(drawn), named=2 * len(sources)):
         return Denied(
             reason=Reason.INVALID_SCOPE,
-            details=f"{len(drawn):,} actions are delegated, more than one token may have. Name those needed in scope.",
+            details=f"{len(drawn):,} actions are delegated, which is more than one token can have. Request only "
+            "those needed, in scope.",
         )
     lives = [_life(authority, now) for authority in sources.values()]
     return Granted(

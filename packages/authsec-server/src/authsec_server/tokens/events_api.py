@@ -76,8 +76,8 @@ def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
         if not found:
             raise NotFound(
                 "Nothing was recorded under this request id.",
-                "Refusals of callers that proved nothing, or whose role was too small, are counted by the minute, "
-                "under the first one's id: look by time, by agent, or by who asked.",
+                "Refusals of callers without a valid proof, or with an insufficient role, are counted by the "
+                "minute under the id of the first one. Search by time, by agent or by caller.",
             )
         return found
     first = audit.event(tx, act.principal, int(asked))

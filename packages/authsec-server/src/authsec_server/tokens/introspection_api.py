@@ -56,7 +56,7 @@ def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Ro
 async def _token(request: Request) -> str:
     """Return the token from the form. The token type hint is ignored: there is only one type. Raises `Invalid`."""
     if "token" in request.query_params:
-        raise Invalid("token", "A token stands in the address, where it is logged.", "Send it in the form.")
+        raise Invalid("token", "The address contains a token, where it may be logged.", "Send the token in the form.")
     token = (await read_parameters(request)).get("token", "")
     if not token:
         raise Invalid("token", "The parameter token is missing.", "Send the form: token=<the token>.")

@@ -155,7 +155,7 @@ class DelegationTokens:
         if proved.single_use and not attestation.use_once(tx, request.client_id, proved.single_use):
             return Denied(
                 reason=Reason.ATTESTATION_INVALID,
-                details="This assertion was used before; make a new one, with a new `jti`, for each request.",
+                details="This assertion was already used; make a new one, with a new `jti`, for each request.",
             )
         wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
         return too_often(wait) if wait else None

@@ -25,7 +25,7 @@ AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: eac
 
 def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:
     """Return the token endpoint, with a rate limit for each address. It reads no credential and needs no database."""
-    throttle = Throttle(address_limit, "Too many requests for tokens came from this address.", monotonic=monotonic)
+    throttle = Throttle(address_limit, "Too many token requests came from this address.", monotonic=monotonic)
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def token(request: Request) -> Response:
@@ -36,8 +36,8 @@ def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -
         return oauth_error(
             request,
             "unsupported_grant_type",
-            error="This token endpoint supports no grant.",
-            details=f"For a delegation token ask GET {issuer}{DELEGATION_TOKEN_PATH}, as AuthSecClient does.",
+            error="This token endpoint supports no grant types.",
+            details=f"To get a delegation token: GET {issuer}{DELEGATION_TOKEN_PATH}, as AuthSecClient does.",
         )
 
     return [resource(TOKEN_PATH, post=oauth(token))]
@@ -50,6 +50,6 @@ def _require_grant_type(fields: Sequence[tuple[str, str]]) -> None:
     """
     given = [value for name, value in fields if name == "grant_type" and value]
     if not given:
-        raise Invalid("grant_type", "The parameter grant_type is missing.", "Send it in the form: grant_type=...")
+        raise Invalid("grant_type", "The parameter grant_type is missing.", "Send grant_type=... in the form.")
     if len(given) > 1:
         raise Invalid("grant_type", f"grant_type is given {len(given)} times.", "Give it once.")

@@ -16,7 +16,7 @@ def read_pasted(text: str) -> str:
     """Return the pasted token without surrounding text. Raises `Invalid`, which never contains the pasted text."""
     found = pasted.read_pasted(text)
     if isinstance(found, pasted.NoToken):
-        raise Invalid("token", found.said, "Paste the delegation token, which begins with eyJ, or give its jti.")
+        raise Invalid("token", found.said, "Paste the delegation token (it begins with eyJ), or give its jti.")
     return found.token
 
 

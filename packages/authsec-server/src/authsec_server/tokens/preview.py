@@ -131,9 +131,7 @@ def _foreseen(
 ) -> Preview | Denied:
     proof = _chosen(client, proof_id) if proof_id else _best(client, now)
     if proof is None:
-        return Denied(
-            reason=Reason.ATTESTATION_REQUIRED, details="It holds no proof that stands: give it one, on its page."
-        )
+        return Denied(reason=Reason.ATTESTATION_REQUIRED, details="The client has no valid proof: add one on its page.")
     return foresee(facts, proof, request.actions, request.resources, issuance, now)
 
 
@@ -147,7 +145,7 @@ def _chosen(client: Client, proof_id: str) -> Proof:
     for proof in client.proofs:
         if proof.id == proof_id:
             return proof
-    raise NotFound(f"{client.name} has no such proof any more.", "Choose among those on its page.")
+    raise NotFound(f"{client.name} does not have this proof.", "Choose a proof on the client's page.")
 
 
 def _best(client: Client, now: datetime) -> Proof | None:

@@ -94,7 +94,9 @@ def _invalid_scope(details: str) -> Denied:
 
 def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
     if len(given) > MAX_RESOURCES or any(len(resource) > MAX_RESOURCE for resource in given):
-        return Denied(reason=Reason.INVALID_TARGET, details=f"At most {MAX_RESOURCES} resources of a usual length.")
+        return Denied(
+            reason=Reason.INVALID_TARGET, details=f"Give at most {MAX_RESOURCES} resources, of a usual length."
+        )
     try:
         return tuple(sorted({parse_identifier(resource) for resource in given}))
     except Invalid as problem:

@@ -87,14 +87,14 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
     found = audit.token_issued(tx, jti)
     if found is None:
         raise NotFound(
-            "The audit log knows no token with this jti. Nothing was ended.",  # not what was typed: it may be a secret
-            "The jti is a claim of the token; `authsec audit list` shows it beside each that was issued.",
+            "The audit log has no token with this jti. Nothing was revoked.",  # not what was typed: it may be a secret
+            "The jti is a claim of the token; `authsec audit list` shows it for each issued token.",
         )
     expires_at = found.event.expires_at
     if expires_at is None or expires_at + LEEWAY <= act.now:
         raise Conflict(
-            f"This token expired at {rfc3339(expires_at)}, so there was nothing to end.",
-            "To stop its agent from getting new ones, disable the agent or revoke its trust delegation.",
+            f"This token expired at {rfc3339(expires_at)}, so there was nothing to revoke.",
+            "To keep its agent from getting new tokens, disable the agent or revoke its trust delegation.",
         )
     return found
 
@@ -185,8 +185,9 @@ class GivingUp:
         )
         self._of_client = Throttle(
             OF_A_CLIENT,
-            f"{OF_A_CLIENT} tokens of this agent were revoked in this way within an hour, and this one was not. "
-            "An administrator can end all at once (authsec agents revoke-tokens), or this one (authsec revoke).",
+            f"This token was not revoked: the limit is {OF_A_CLIENT} tokens of an agent within an hour. An "
+            "administrator can revoke all tokens at once (authsec agents revoke-tokens), or this one (authsec "
+            "revoke).",
             seconds=SECONDS,
             monotonic=monotonic,
         )

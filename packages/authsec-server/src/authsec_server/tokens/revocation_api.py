@@ -98,14 +98,14 @@ def _jti(asked: Ending, tokens: OwnTokens) -> str:
     A pasted token is trusted only if this authority signed it.
     """
     if (asked.jti is None) == (asked.token is None):
-        raise Invalid("jti", "Say which token: its jti, or the token itself.", "Give one of the two.")
+        raise Invalid("jti", "Give the jti of the token, or the token itself.", "Give only one of the two.")
     if asked.jti is not None:
         return asked.jti.strip()
     jws = tokens.read(read_pasted(asked.token or ""))
     if jws is None:
         raise Invalid(
             "token",
-            "This is no token of this authority, or a damaged one. Nothing was ended.",
-            "Paste the delegation token whole, or give its jti.",
+            "This token is not from this authority, or it is damaged. Nothing was revoked.",
+            "Paste the complete delegation token, or give its jti.",
         )
     return str(jws.claims["jti"])

@@ -35,7 +35,7 @@ class Places:
     def one(self, whose: str) -> Iterator[None]:
         """Take a place until the block ends. Raises `Unavailable` if no place is free."""
         if self._taken.total() >= self._at_once or self._taken[whose] >= self._of_one:
-            raise Unavailable("Too many do this at this moment.")
+            raise Unavailable("Too many requests of this kind are running.")
         self._taken[whose] += 1
         try:
             yield
@@ -49,7 +49,7 @@ MAX_FIELDS = 2000
 # What does not fit is paid for by the piece, ten times what fits, and no token is issued meanwhile.
 BYTES_OF_A_VALUE = 8  # at the least, on an average: in a list of actions ai:use has nine
 MOST_MISFITS = 1000
-_FORM_IS_TOLD = "What it has to be is in the document: GET /authsec/api/v1/openapi.json"
+_FORM_IS_TOLD = "The format is described in: GET /authsec/api/v1/openapi.json"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -121,11 +121,11 @@ async def read_body(request: Request, shape: type[B]) -> B:
 def parsed(data: bytes, shape: type[B]) -> B:
     """Parse the JSON as `shape`. Raises `Invalid` with the name of the member."""
     if data.count(b",") > max(len(data), MAX_BODY) // BYTES_OF_A_VALUE:  # a comma is before all values but the first
-        raise Invalid("body", "There are too many values in the body, for its length.", _FORM_IS_TOLD)
+        raise Invalid("body", "The body has too many values.", _FORM_IS_TOLD)
     try:
         value = strict_json.loads(data or b"{}", max_bytes=max(len(data), MAX_BODY))
     except strict_json.StrictJsonError as error:
-        raise Invalid("body", f"The body is not acceptable JSON: {error}.") from None
+        raise Invalid("body", f"The body is not valid JSON: {error}.") from None
     try:
         return shape.model_validate(value)
     except ValidationError as error:
@@ -134,7 +134,7 @@ def parsed(data: bytes, shape: type[B]) -> B:
 
 def _misfit(error: ValidationError, shape: type[Body]) -> Invalid:
     if error.error_count() > MOST_MISFITS:
-        return Invalid("body", f"{error.error_count():,} things in the body do not fit.", _FORM_IS_TOLD)
+        return Invalid("body", f"{error.error_count():,} values in the body are not valid.", _FORM_IS_TOLD)
     first = next(misfits(error, shape))
     return Invalid(first.field or "body", first.message, first.remedy)
 
@@ -142,7 +142,7 @@ def _misfit(error: ValidationError, shape: type[Body]) -> Invalid:
 async def read_fields(request: Request) -> list[tuple[str, str]]:
     """Read the fields of a form, in order. Raises `Invalid`, or `HTTPException` for another media type."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise HTTPException(415, "This address takes forms only.")
+        raise HTTPException(415, "This address accepts only forms.")
     data = await read_bytes(request)
     try:
         return parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
@@ -175,7 +175,7 @@ def query_value(request: Request, name: str) -> str | None:
     """
     values = request.query_params.getlist(name)
     if len(values) > 1:
-        raise Invalid(name, f"{name} is given {len(values)} times.", "Give it once.")
+        raise Invalid(name, f"{name} was given {len(values)} times.", "Give it once.")
     return values[0] if values else None
 
 

@@ -105,9 +105,9 @@ def asked_for(request: Request, *, changes: bool) -> Rehearsal | None:
     if value is None or request.method in {"GET", "HEAD"}:
         return None
     if not changes:
-        raise Invalid(NAME, "There is no dry run of this. Nothing was done.", f"Leave out {NAME} to do it.")
+        raise Invalid(NAME, "This request has no dry run. Nothing was done.", f"To make the change, leave out {NAME}.")
     if value != "1":
-        raise Invalid(NAME, f"{NAME} must be 1.", "Leave it out to do it.")
+        raise Invalid(NAME, f"{NAME} must be 1.", "To make the change, leave it out.")
     return Rehearsal()
 
 

@@ -42,7 +42,7 @@ STATUS: Mapping[type[Failure], int] = {
 _SAFE = frozenset({"GET", "HEAD"})  # RFC 9110 section 9.2.1. A token may be asked for again: its record harms nobody
 
 _HELPS: Mapping[int, str] = {
-    408: "Send it again, at once.",
+    408: "Send it again, without a pause.",
     415: "Send the fields as name=value, with Content-Type: application/x-www-form-urlencoded.",
 }
 """What would satisfy a request that the framework or a reader of bodies refuses."""
@@ -168,8 +168,8 @@ def _precondition_required(request: Request, _failure: Exception) -> Response:
         request,
         428,
         reason="precondition_required",
-        error="This edit does not say which revision it was made of. Nothing was changed.",
-        details='Send the ETag that it was read with, If-Match: "3-5b0c9e12"; or *, to overwrite later edits.',
+        error="If-Match is missing, so it is unknown which revision this edit is based on. Nothing was changed.",
+        details='Send the ETag that you read, e.g. If-Match: "3-5b0c9e12"; or * to overwrite later edits.',
     )
 
 
@@ -190,14 +190,14 @@ def _http(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     reason, error = {
         404: ("not_found", "There is nothing at this address."),
-        405: ("method_not_allowed", f"{request.method} is not possible here."),
+        405: ("method_not_allowed", f"The method {request.method} is not allowed here."),
         408: ("body_too_slow", "The body did not arrive in time."),
-        413: ("body_too_large", "The body is larger than this server reads."),
+        413: ("body_too_large", "The body is larger than this server accepts."),
     }.get(failure.status_code, ("invalid_request", str(failure.detail)))
     allowed = (failure.headers or {}).get("Allow")
     details = f"Allowed: {allowed}" if allowed else _HELPS.get(failure.status_code, "")
     if failure.status_code == 404 and request.url.path.endswith("/"):
-        details = "No address here ends in a slash: leave it out."
+        details = "Addresses here do not end in a slash: remove it."
     return error_response(
         request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers
     )
@@ -216,8 +216,8 @@ def unexpected(request: Request, error: Exception) -> Response:
         request,
         500,
         reason="internal_error",
-        error="The server failed at this request.",
-        details="Its operator finds the request id in the log.",
+        error="The server failed while handling this request.",
+        details="The operator can find the request id in the server's log.",
     )
 
 

@@ -30,5 +30,5 @@ def parse_instant(field: str, text: str) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError):  # the 30th of February; a year that the zone pushes out of range
         raise Invalid(
-            field, f"{field} must be a point in time with its zone (RFC 3339).", "e.g. 2026-12-31T18:00:00Z"
+            field, f"{field} must be a time with a time zone (RFC 3339).", "e.g. 2026-12-31T18:00:00Z"
         ) from None

@@ -117,7 +117,7 @@ class ExpectedHosts:
                     Request(scope),
                     HTTPStatus.MISDIRECTED_REQUEST,
                     reason="host_not_allowed",
-                    error="This server does not answer under that host name.",
+                    error="This server does not accept requests for that host name.",
                     details="Use its public URL, or add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
                 )
                 await answer(scope, receive, send)
@@ -153,7 +153,7 @@ class Bounded:
                 Request(scope),
                 503,
                 reason="unavailable",
-                error="The server has too much to do.",
+                error="The server has too many requests.",
                 details="Retry shortly.",
                 retryable=True,
                 headers={"Retry-After": "1"},

@@ -68,7 +68,7 @@ async def read_parameters(request: Request) -> dict[str, str]:
     fields = await read_fields(request)
     parameters = dict(fields)
     if len(parameters) != len(fields):
-        raise HTTPException(400, "A parameter is given more than once.")
+        raise HTTPException(400, "A parameter was given more than once.")
     return parameters
 
 

@@ -81,8 +81,10 @@ def document(operations: Sequence[AnyOperation]) -> Json:
         "info": {
             "title": "AuthSec admin API",
             "version": "1",
-            "description": "Who is an agent, what it may do and until when. Names are ids or slugs. With "
-            "`?dry_run=1` each change says what it would bring about, and nothing changes.",
+            "description": (
+                "Manage agents, their permissions and how long these are valid. Names are ids or slugs. "
+                "With `?dry_run=1`, a request shows the effects of a change and changes nothing."
+            ),
         },
         "paths": paths,
         "components": {
@@ -154,14 +156,16 @@ def _successes(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
     if operation.revised and operation.method != "DELETE":
         headers["ETag"] = {"description": "For If-Match.", "schema": {"type": "string", "pattern": f"^{etags.OURS}$"}}
     if operation.location:
-        headers["Location"] = {"description": "The new thing's address.", "schema": {"type": "string"}}
+        headers["Location"] = {"description": "The address of the new object.", "schema": {"type": "string"}}
     if headers and not operation.changes:
         done["headers"] = headers
     if not operation.changes:
         return {str(operation.status): done}
     if operation.status == 200:
-        return {"200": _json(f"{operation.summary}; or the dry run.", {"anyOf": [answer, rehearsed]}, headers)}
-    return {str(operation.status): done | {"headers": headers}, "200": _json("The dry run.", rehearsed)}
+        return {
+            "200": _json(f"{operation.summary}; or the result of the dry run.", {"anyOf": [answer, rehearsed]}, headers)
+        }
+    return {str(operation.status): done | {"headers": headers}, "200": _json("The result of the dry run.", rehearsed)}
 
 
 def _json(description: str, schema: Json, headers: Json | None = None) -> Json:
@@ -204,11 +208,11 @@ def _parameters(operation: AnyOperation) -> list[Json]:
     ]
     found += [_query(each) for each in operation.query]
     if operation.changes:
-        asked = "1: say what would change and what would stop, and change nothing."
+        asked = "1: show what would change and what would stop, and change nothing."
         found.append(_query(Parameter(name=DRY_RUN, description=asked, schema={"enum": ["1"], "type": "string"})))
     if operation.may_want_revision:
         tag = {"type": "string", "pattern": rf"^(\*|{etags.ACCEPTED})$"}
-        described = "The ETag of the entity that was read; or * to overwrite later edits."
+        described = "The ETag that you read; or * to overwrite later edits."
         header = {"name": "If-Match", "in": "header", "required": operation.wants_revision}
         found.append({**header, "description": described, "schema": tag})
     return found

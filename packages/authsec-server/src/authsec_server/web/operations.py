@@ -314,7 +314,7 @@ def _require_known(request: Request, operation: AnyOperation) -> None:
         query_value(request, name)
         # A reading changes nothing anyway, whichever way it is asked.
         if name not in known and not (operation.method == "GET" and name == dry_run.NAME):
-            raise Invalid(name, "There is no such query parameter here.", f"Those that there are: {_listed(known)}.")
+            raise Invalid(name, "This query parameter does not exist.", f"Known parameters: {_listed(known)}.")
 
 
 def _asked(operation: AnyOperation, request: Request) -> str:

@@ -29,10 +29,10 @@ Shown = TypeVar("Shown")
 PAGING = (
     Parameter(
         name="limit",
-        description="So many at most.",
+        description="The largest number of entries.",
         schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     ),
-    Parameter(name="cursor", description="`next` of the page before."),
+    Parameter(name="cursor", description="`next` of the previous page."),
 )
 
 
@@ -78,7 +78,7 @@ def whole(read: Callable[[Tx, Act], Sequence[T]], by: Callable[[T], str]) -> Loa
         if after:
             names = [by(each) for each in everything]
             if after not in names:
-                raise Invalid("cursor", "What this cursor stood at is gone.", "Begin at the first page.")
+                raise Invalid("cursor", "The entry of this cursor no longer exists.", "Start at the first page.")
             start = names.index(after) + 1
         found = everything[start : start + limit]
         return found, by(found[-1]) if start + len(found) < len(everything) else None
@@ -105,7 +105,9 @@ def _limit(request: Request) -> int:
 
 
 def _not_given_out() -> Invalid:
-    return Invalid("cursor", "This cursor is not one that this list gave out.", "Use `next` of the page before, whole.")
+    return Invalid(
+        "cursor", "This cursor does not come from this list.", "Use the complete `next` of the previous page."
+    )
 
 
 def _cursor(of: str, last: str) -> str:

@@ -32,12 +32,12 @@ def read_one_of(request: Request, name: str, words: type[W]) -> W | None:
     try:
         return None if value is None else words(value)
     except ValueError:
-        raise Invalid(name, f"{name} cannot be {quoted(value or '')}.", f"One of: {', '.join(words)}") from None
+        raise Invalid(name, f"{name} must not be {quoted(value or '')}.", f"One of: {', '.join(words)}") from None
 
 
 def read_yes_or_no(request: Request, name: str) -> bool | None:
     """Return the parameter as a boolean, or None if it is missing. Raises `Invalid`."""
     value = query_value(request, name)
     if value is not None and value not in _ANSWERS:
-        raise Invalid(name, f"{name} cannot be {quoted(value)}.", f"One of: {', '.join(_ANSWERS)}")
+        raise Invalid(name, f"{name} must not be {quoted(value)}.", f"One of: {', '.join(_ANSWERS)}")
     return None if value is None else _ANSWERS[value]

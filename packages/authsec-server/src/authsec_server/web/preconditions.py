@@ -19,7 +19,9 @@ def expected(request: Request, *, wanted: bool, known: bool) -> Tag | None:
     if not known:
         if given:
             raise Invalid(
-                "If-Match", "This has no revisions, so that none can match. Nothing was done.", "Leave it out."
+                "If-Match",
+                "This object has no revisions, so If-Match cannot match. Nothing was done.",
+                "Leave out If-Match.",
             )
         return None
     if not given:
@@ -32,7 +34,7 @@ def expected(request: Request, *, wanted: bool, known: bool) -> Tag | None:
     if len(given) > 1 or tag is None:
         raise Invalid(
             "If-Match",
-            "If-Match is not a tag that an answer gave.",
-            'Send the ETag of the thing as it was read, like "3-5b0c9e12"; or *.',
+            "If-Match is not a valid ETag.",
+            'Send the ETag that you read, like "3-5b0c9e12"; or *.',
         )
     return tag

@@ -79,7 +79,7 @@ class UnitOfWork:
             await run_in_threadpool(self.database.append, count)
         except Exception as error:  # noqa: BLE001 - nothing was done, so the answer is no, whatever becomes of the record
             log.error(
-                "a refusal is not in the audit trail",
+                "a refusal could not be recorded in the audit log",
                 request_id=act.request_id,
                 operation=operation,
                 by=f"{act.principal.kind} {act.principal.id}".rstrip(),

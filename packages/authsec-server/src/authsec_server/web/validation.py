@@ -59,8 +59,8 @@ def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit
 
 def unknown(name: str, known: Sequence[str]) -> tuple[str, str]:
     """Return the message about an unknown name, and the suggestion of a known one."""
-    listed = f"There are: {', '.join(known)}" if known else "Leave it out: nothing is asked for here."
-    return f"There is no {naming.quoted(name)} here.", told_nearest(name, known, listed, likeness=0.5)
+    listed = f"Known fields: {', '.join(known)}" if known else "Leave it out: no fields are expected here."
+    return f"Unknown field {naming.quoted(name)}.", told_nearest(name, known, listed, likeness=0.5)
 
 
 class _At:
@@ -108,18 +108,18 @@ def _said(error: Mapping[str, Any], at: _At) -> tuple[str, str]:
         case "missing":
             return f"{name} is missing.", known[str(at.path[-1])].description or ""
         case "literal_error":
-            return f"{name} has to be {limits['expected']}.", ""
+            return f"{name} must be {limits['expected']}.", ""
         case "greater_than_equal":
-            return f"{name} has to be at least {limits['ge']}.", ""
+            return f"{name} must be at least {limits['ge']}.", ""
         case "less_than_equal":
-            return f"{name} has to be at most {limits['le']}.", ""
+            return f"{name} must be at most {limits['le']}.", ""
         case "too_short":
-            return f"{name} has to have at least {limits['min_length']} in it.", ""
+            return f"{name} must have a length of at least {limits['min_length']}.", ""
         case "too_long":
-            return f"{name} may have at most {limits['max_length']} in it.", ""
+            return f"{name} must have a length of at most {limits['max_length']}.", ""
     given = _GIVEN.get(type(error["input"]), "something else")
     wanted = " or ".join(map(_form, at.forms))
-    return f"{name} has to be {wanted}, and is {given}.", ""
+    return f"{name} must be {wanted}, but is {given}.", ""
 
 
 def _name(path: Sequence[str | int]) -> str:
@@ -131,5 +131,5 @@ def _name(path: Sequence[str | int]) -> str:
 
 def _form(form: object) -> str:
     if get_origin(form) is list:
-        return "a list of texts" if get_args(form) == (str,) else "a list"
-    return _FORMS.get(get_origin(form) or form, "a map" if _is_shape(form) else "of another form")
+        return "a list of strings" if get_args(form) == (str,) else "a list"
+    return _FORMS.get(get_origin(form) or form, "a map" if _is_shape(form) else "of another type")

@@ -11,10 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import error_response, retry_after
 
-SENTENCE: Final = "The database is older than the checkpoints it signed, so nothing is issued and nothing is changed."
+SENTENCE: Final = (
+    "The database is older than checkpoints that it signed, so the server issues no tokens and changes nothing."
+)
 REMEDY: Final = (
-    "Restored a backup? The operator runs `authsec admin restored --checkpoint FILE` on the server's machine: "
-    "docs/backup.md."
+    "If a backup was restored, the operator must run `authsec admin restored --checkpoint FILE` on the server's "
+    "machine: docs/backup.md."
 )
 RETRY_SECONDS: Final = 5
 

@@ -46,8 +46,8 @@ def is_a_secret(path: str | Path) -> bool:
 def pasted_secret(found_by: str) -> ConfigError:
     """Return the error for a secret that was passed instead of the name of its file."""
     return broken_proof(
-        f"{found_by} must name the file that holds the token or key, and seems to hold the secret itself. Write it to "
-        "a file that only this user can read, and name that file. Whoever saw it where it stood can use it: replace it."
+        f"{found_by} must name the file of the token or key, but seems to be the secret itself. Write the secret "
+        "to a file that only this user can read, and name that file. Others may have seen the secret: replace it."
     )
 
 
@@ -80,6 +80,5 @@ def open_to_others(status: os.stat_result) -> bool:
 def permission_advice(path: Path, what: str) -> str:
     """Return the problem and the remedy for a file that other users may open."""
     return (
-        f"The {what} {path} may be opened by other users of this machine, so it proves nothing. Add:\n"
-        f"    chmod 600 {path}"
+        f"The {what} {path} can be read by other users of this machine, so it is not used. Run:\n    chmod 600 {path}"
     )

@@ -34,9 +34,9 @@ class ProjectedToken:
         if not os.path.exists(self.automounted):  # also where it may not be looked at
             return f"{self.path} (no such file)"
         return (
-            f"{self.path} (no such file; the pod's default token at {self.automounted} was seen and not sent, since it "
-            "is made for the cluster's own API server)\n"
-            f"This pod needs a token made for this authority. In its manifest:\n{volume_snippet(_name(request))}"
+            f"{self.path} (no such file; the pod's default token at {self.automounted} was found but not sent, "
+            "because it is for the cluster's API server)\n"
+            f"This pod needs a token for this authority. In its manifest:\n{volume_snippet(_name(request))}"
         )
 
 

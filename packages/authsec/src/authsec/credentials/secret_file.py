@@ -21,8 +21,8 @@ from authsec.errors import ConfigError
 
 _MOST_BYTES: Final = 1024
 _IF_REFUSED: Final = (
-    "Is it this agent's secret, and not another's? Has it been rotated since? An operator can make another: `authsec "
-    "agents rotate-secret`. If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_SECRET_FILE."
+    "Check that it is this agent's secret, and that it was not rotated. An operator can create a new one: "
+    "`authsec agents rotate-secret`. An unattested agent needs no secret: unset AUTHSEC_AGENT_SECRET_FILE."
 )
 
 
@@ -79,17 +79,17 @@ def _read(path: Path, found_by: str) -> _Secret | ConfigError:
     try:
         read = read_regular(path, at_most=_MOST_BYTES)
     except FileNotFoundError:
-        return broken_proof(f"{missing_file(path, found_by)}? The secret was shown once, when it was made.")
+        return broken_proof(f"{missing_file(path, found_by)}? The secret was shown once, when it was created.")
     except OSError as error:
         return broken_proof(f"The secret file {path} cannot be read: {error.strerror}.")
     if read is None:
-        return broken_proof(f"{path} is not a file: name the file itself that holds the secret.")
+        return broken_proof(f"{path} is not a file: name the file with the secret.")
     if read.open_to_others:
         return broken_proof(permission_advice(path, "secret file"))
     value = read.content.decode("ascii", "replace").strip()
     if not is_client_secret(value):
         return broken_proof(
-            f"The secret file {path} does not hold a client secret: one line is expected, which begins with "
-            "authsec_cs_, as it was shown when it was made. Was it copied whole?"
+            f"The secret file {path} does not contain a client secret: one line is expected, which begins with "
+            "authsec_cs_. Check that the complete secret was copied."
         )
     return _Secret(value=value)

@@ -17,12 +17,10 @@ from authsec.errors import AuthSecError, ConfigError, TransportError
 from authsec.extras import HOW_TO_INSTALL_SPIFFE
 from authsec.strict_json import StrictJsonError, loads
 
-_OTHERWISE = (
-    "Or prove this agent otherwise: AUTHSEC_WORKLOAD_TOKEN_FILE and AUTHSEC_AGENT_KEY_FILE are looked at first."
-)
+_OTHERWISE = "Or use another proof: AUTHSEC_WORKLOAD_TOKEN_FILE and AUTHSEC_AGENT_KEY_FILE come first."
 _IF_REFUSED = (
-    "Is its trust domain registered as a trusted issuer, and is the SPIFFE ID that SPIRE gives this workload the one "
-    "on the agent's page? If this agent is an unattested one, it needs no proof: unset SPIFFE_ENDPOINT_SOCKET for it."
+    "Check that its trust domain is registered as a trusted issuer, and that SPIRE gives this workload the SPIFFE "
+    "ID on the agent's page. An unattested agent needs no proof: unset SPIFFE_ENDPOINT_SOCKET."
 )
 
 
@@ -67,13 +65,13 @@ def _check(socket: str) -> None:
         )
     if importlib.util.find_spec("spiffe") is None:
         raise broken_proof(
-            f"SPIFFE_ENDPOINT_SOCKET is set, and fetching an SVID needs a package that is not installed. "
+            f"SPIFFE_ENDPOINT_SOCKET is set, but the package that fetches SVIDs is not installed. "
             f"{HOW_TO_INSTALL_SPIFFE}\n{_OTHERWISE}"
         )
     if not sys.executable or getattr(sys, "frozen", False):
         raise broken_proof(
-            "An SVID is fetched by a second Python process, and this program has no interpreter to start one. Have "
-            "SPIFFE Helper write the JWT-SVID to a file, and name it with AUTHSEC_WORKLOAD_TOKEN_FILE."
+            "A second Python process fetches SVIDs, but this program has no interpreter to start it. Let SPIFFE "
+            "Helper write the JWT-SVID to a file, and set AUTHSEC_WORKLOAD_TOKEN_FILE to that file."
         )
 
 
@@ -111,19 +109,19 @@ def _failed(code: str, socket: str) -> ConfigError | TransportError:
     """Turn a gRPC status code into an error with a remedy (SPIFFE Workload Endpoint §6)."""
     if code == "PERMISSION_DENIED":
         return broken_proof(
-            "The SPIFFE Workload API gives this workload no identity. Register it with SPIRE, with selectors that it "
-            f"has. {_OTHERWISE}"
+            "The SPIFFE Workload API has no identity for this workload. Register the workload in SPIRE, with "
+            f"selectors that match it. {_OTHERWISE}"
         )
     if code == "DEADLINE_EXCEEDED":
         return TransportError("The SPIFFE Workload API did not answer in time.", reason="timeout", retryable=True)
     if code == "UNAVAILABLE":
         return TransportError(
-            f"The SPIFFE Workload API at {socket} does not answer. Does SPIRE's agent run, and is its socket mounted "
-            "here, where this user may open it?",
+            f"The SPIFFE Workload API at {socket} does not answer. Check that SPIRE's agent runs, that its socket "
+            "is mounted here, and that this user can open it.",
             reason="unreachable",
             retryable=True,
         )
     return broken_proof(
-        "The SPIFFE Workload API gave no SVID that can be used. Is AUTHSEC_SPIFFE_ID, if it is set, an identity of "
-        f"this workload, and this machine's clock right? {_OTHERWISE}"
+        "The SPIFFE Workload API returned no usable SVID. Check that AUTHSEC_SPIFFE_ID, if set, is an identity of "
+        f"this workload, and check this machine's clock. {_OTHERWISE}"
     )

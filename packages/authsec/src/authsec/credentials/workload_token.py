@@ -43,7 +43,7 @@ class WorkloadToken:
 
     def audiences_in_words(self) -> str:
         """Return the audiences for a message, cleaned and shortened."""
-        return plain(", ".join(self.audiences()), 120) or "nobody in particular"
+        return plain(", ".join(self.audiences()), 120) or "(none)"
 
     def seconds_over(self, now: int) -> int:
         """Return the seconds since expiry, by this machine's clock; 0 if the token is not expired or has no `exp`."""

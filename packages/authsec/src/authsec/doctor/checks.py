@@ -32,12 +32,12 @@ def examine(
     config = found.config
     if config is None:
         for step in ("connection", "authority", "clock"):
-            yield Finding.skipped(step, "where the authority is has to be known first")
+            yield Finding.skipped(step, "needs the address of the authority")
         if found.assumed is not None:
             yield from _proved(found.assumed, sources, clock, None, scope, resource)
             return
         for step in ("proof", "token"):
-            yield Finding.skipped(step, "where the authority is, and which agent this is, has to be known first")
+            yield Finding.skipped(step, "needs the address of the authority and the client_id")
         return
     hops = check_network(config, clock)
     yield from hops
@@ -51,7 +51,7 @@ def examine(
         issuer = answered.issuer
     if not found.names_agent:
         for step in ("proof", "token"):
-            yield Finding.skipped(step, "which agent this is has to be known first")
+            yield Finding.skipped(step, "needs the client_id")
         return
     yield from _proved(config, sources, clock, issuer, scope, resource)
 
@@ -74,8 +74,8 @@ def _proved(
     looked = check_proofs(Authority(known, sources, clock=clock), config, clock, certain=bool(certain))
     yield looked.finding
     if looked.broken:
-        yield Finding.skipped("token", "the SDK asks for none while its proof is broken")
+        yield Finding.skipped("token", "the SDK requests none while its proof is broken")
     elif issuer is None:
-        yield Finding.skipped("token", "there is no authority to ask")
+        yield Finding.skipped("token", "no authority can be asked")
     else:
         yield from check_token(config, looked, clock, scope=scope, resource=resource)

@@ -62,12 +62,12 @@ def _stranger(name: str, found: Distribution) -> Finding:
     the finding is amber.
     """
     taken = name in _FOLDERS
-    facts = [f"{name} {plain(found.version, 30)} is another project's: it sends no proof, and may make up a token"]
+    facts = [f"{name} {plain(found.version, 30)} is from another project: it sends no proof, and may invent a token"]
     if any(each.group == "console_scripts" and each.name == "authsec" for each in found.entry_points):
-        facts.append("it brings a script `authsec`, too; `python -m authsec` is always this one")
+        facts.append("it also installs a script `authsec`; `python -m authsec` is always this one")
     install = f"pip install ./packages/authsec ./packages/{_FOLDERS[name]}" if taken and name != "authsec" else ""
     remedy = (
-        f"take out the package of other people{', and install ours by path, in a clone of AuthSec' * bool(install)}:"
+        f"remove the package of the other project{', and install ours by path, in a clone of AuthSec' * bool(install)}:"
     )
     lines = [f"    pip uninstall {name}", *([f"    {install}"] if install else [])]
     return Finding(

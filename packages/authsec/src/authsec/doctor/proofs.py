@@ -26,8 +26,8 @@ from authsec.token_report import FACT_WIDTH, fact_line
 
 _PATIENCE: Final = 3.0  # with a place that does not count
 _LONGEST: Final = 300  # of an address that is shown to be pasted
-_RENEWED: Final = "See why whatever writes this token no longer renews it."
-_ENROLLED: Final = "Enrol this machine again: a new code on the agent's Connect page, then `authsec enrol`."
+_RENEWED: Final = "Check why this token is no longer renewed."
+_ENROLLED: Final = "Enrol this machine again: create a new code on the agent's Connect page, then run `authsec enrol`."
 
 _OF_A_JOB: Final = ("repository", "ref", "environment", "job_workflow_ref")  # GitHub Actions
 _OF_A_POD: Final = (
@@ -79,14 +79,14 @@ def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, c
         found = before and before[-1].has_something
         deadline = clock.monotonic() + (_PATIENCE if found else config.timeout)
         (after if found else before).append(_asked(source, authority.proof_request(deadline)))
-    later = [f"not used, as it comes later: {place.line()}" for place in after if place.has_something]
+    later = [f"not used, because an earlier one was found: {place.line()}" for place in after if place.has_something]
     *nothing, last = before
     lines = [place.line() for place in nothing]
     if isinstance(last.error, WrongProofAudience) and not certain:
         facts = [*lines, f"found: {last.error.source}", fact_line("made for", ", ".join(last.error.made_for)), *later]
         return ProofSearch(finding=_of_another(last.error, facts), source=last.source)
     if last.error is not None:
-        remedy = _another_authority(last.error, "The other way is above.") or advice(last.error, config)
+        remedy = _another_authority(last.error, "The alternative is above.") or advice(last.error, config)
         finding = Finding.failed("proof", last.error, remedy, [*lines, *later])
         return ProofSearch(finding=finding, source=last.source, broken=True)
     if last.proof is not None:
@@ -136,8 +136,8 @@ def _another_authority(error: AuthSecError, otherwise: str) -> str:
     meant = next((each for each in error.made_for if _can_be_an_authority(each)), "")
     if not meant or meant == os.environ.get("AUTHSEC_BASE_URL"):
         return ""
-    asked = f"Your proof is made for {meant}; is AUTHSEC_BASE_URL wrong? If that is your authority: {otherwise}"
-    return f"{asked.rstrip()}\n    {export_line('AUTHSEC_BASE_URL', meant)}"
+    asked = f"Your proof is for {meant}; check AUTHSEC_BASE_URL. {otherwise}".rstrip()
+    return f"{asked} If that is your authority:\n    {export_line('AUTHSEC_BASE_URL', meant)}"
 
 
 def _can_be_an_authority(name: str) -> bool:
@@ -166,7 +166,7 @@ def proof_claims(proof: Proof, now: int) -> list[str]:
     """Return the claims of the proof, as lines that are safe to show to anybody."""
     token = _token(proof)
     if token is None:
-        return ["it is no token, and says nothing about itself"]
+        return ["it is not a token, so it has no expiry to show"]
     claims = token.claims
     if claims.get("iss") == claims.get("sub"):  # an assertion of the agent about itself (RFC 7523 §3)
         facts = [fact_line("key", token.key_id() or "unnamed"), fact_line("made for", token.audiences_in_words())]

@@ -13,7 +13,7 @@ import click
 from authsec.errors import AuthSecError
 from authsec.terminal import Grade, described, heading, http_status, runnable, step
 
-_NOTHING = "Nothing: this agent gets its tokens."
+_NOTHING = "Nothing: this agent can get tokens."
 
 _WIDTH = 96
 

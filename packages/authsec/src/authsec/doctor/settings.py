@@ -129,22 +129,20 @@ def _told(config: AuthSecConfig) -> tuple[str, ...]:
         "AUTHSEC_ALLOW_HTTP_HOSTS": " ".join(config.allow_http_hosts),
     }
     set_ = [f"{name} is {plain(value, 200)}" for name, value in further.items() if value]
-    return ("AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID have the right form", *set_)
+    return ("AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID have a valid form", *set_)
 
 
 def _plain_http(config: AuthSecConfig) -> list[Finding]:
     parts = urlsplit(config.base_url)
     if parts.scheme == "https" or is_loopback(str(parts.hostname)):
         return []
-    fact = f"plain http to {parts.hostname}: whoever is on the way can read this agent's proofs and tokens"
-    remedy = (
-        f"If the authority speaks https, use that:\n    {export_line('AUTHSEC_BASE_URL', f'https://{parts.netloc}')}"
-    )
+    fact = f"plain http to {parts.hostname}: others on the network can read this agent's proofs and tokens"
+    remedy = f"If the authority serves https, use it:\n    {export_line('AUTHSEC_BASE_URL', f'https://{parts.netloc}')}"
     return [Finding(step="encryption", grade=Grade.AMBER, facts=(fact,), reason="plain_http", remedy=remedy)]
 
 
 def _nobody_reads(misspelt: Mapping[str, str]) -> list[Finding]:
-    facts = tuple(f"{found} is set, and nothing reads it; is {wanted} meant?" for found, wanted in misspelt.items())
+    facts = tuple(f"{found} is set, but nothing reads it. Did you mean {wanted}?" for found, wanted in misspelt.items())
     remedy = " ".join(_rename(found, wanted) for found, wanted in misspelt.items())
     return (
         [Finding(step="variables", grade=Grade.AMBER, facts=facts, reason="misspelt", remedy=remedy)] if facts else []
@@ -153,8 +151,8 @@ def _nobody_reads(misspelt: Mapping[str, str]) -> list[Finding]:
 
 def _rename(found: str, wanted: str) -> str:
     if wanted in os.environ:
-        return f"Unset {found}, which nothing reads: {wanted} is read, and set, too."
-    return f"Rename the variable {found} to {wanted}, which is the one that is read."
+        return f"Unset {found}, which nothing reads. {wanted} is also set, and is used."
+    return f"Rename the variable {found} to {wanted}."
 
 
 def _misspelt() -> Mapping[str, str]:

@@ -15,7 +15,7 @@ try:
     from authsec.jose.keys import PrivateKey, PublicKey
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        f"{missing.name} is not installed. APIs that verify tokens and agents that prove themselves with a key pair "
+        f"{missing.name} is not installed. APIs that verify tokens, and agents that authenticate with a key pair, "
         f"need it. {HOW_TO_INSTALL}",
         name=missing.name,
     ) from None

@@ -120,9 +120,9 @@ def _check_header(header: Mapping[str, Any]) -> None:
         if not isinstance(header.get(name, ""), str):
             _malformed(f"has a header {name} that is not a string")
     if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: we understand no extension, so we refuse each
-        raise JoseError("crit", "the token's header demands an extension that is not understood here")
+        raise JoseError("crit", "the token's header requires an extension that is not supported")
     if EMBEDDED_KEY_HEADERS & header.keys():  # RFC 8725 §3.10: a token must not choose the key that judges it
-        raise JoseError("embedded_key", "the token's header brings or names its own key")
+        raise JoseError("embedded_key", "the token's header contains or names its own key")
 
 
 def _json_object(part: bytes, name: str) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _decode(part: bytes) -> bytes:
     except binascii.Error:
         _malformed("has a part that is not base64url without padding")
     if part[-1] not in _LAST[rest]:
-        _malformed("is damaged, as when it was copied in part")
+        _malformed("is damaged, perhaps because only a part was copied")
     return octets
 
 

@@ -64,7 +64,7 @@ class PublicKey:
         if only is not None:
             self.algorithms &= _ED25519_ALGORITHMS if only in _ED25519_ALGORITHMS else {only}
         if not self.algorithms:
-            raise JoseError("key_mismatch", "the key's alg is not one that a key of its kind can be used with")
+            raise JoseError("key_mismatch", "the key's alg does not fit its kind of key")
         self._key = _library_key(key)
         self.kind = self._key.key_type
         self._thumbprint = self._key.thumbprint()
@@ -76,14 +76,14 @@ class PublicKey:
         if b"PRIVATE KEY" in octets:
             raise JoseError(
                 "private_key",
-                "this is the PRIVATE half of a key pair. Consider it exposed: make a new pair, and give only its "
-                "public half (the block that says BEGIN PUBLIC KEY)",
+                "this is the PRIVATE half of a key pair. Consider it exposed: create a new pair, and give only "
+                "its public half (the block that begins with BEGIN PUBLIC KEY)",
             )
         _check_one_block(octets)
         try:
             key = serialization.load_pem_public_key(octets)
         except (ValueError, UnsupportedAlgorithm):
-            raise JoseError("malformed_key", "not a readable PEM block that says BEGIN PUBLIC KEY") from None
+            raise JoseError("malformed_key", "not a readable PEM block that begins with BEGIN PUBLIC KEY") from None
         if not isinstance(key, _NativePublic):
             _unsupported()
         return cls(key)
@@ -92,7 +92,7 @@ class PublicKey:
     def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
         """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed; unknown members are ignored."""
         if _PRIVATE_JWK_MEMBERS & jwk.keys():
-            raise JoseError("private_key", "the JWK holds a private or symmetric key; consider that key exposed")
+            raise JoseError("private_key", "the JWK has a private or symmetric key; consider that key exposed")
         use, operations, alg, kty = (jwk.get(name) for name in ("use", "key_ops", "alg", "kty"))
         may_verify = operations is None or (isinstance(operations, list) and "verify" in operations)
         if use not in (None, "sig") or not may_verify:
@@ -170,13 +170,15 @@ class PrivateKey:
         octets = _octets(pem)
         _check_one_block(octets)
         if b"PRIVATE KEY" not in octets:
-            raise JoseError("not_private_key", "this is not a private key: expected a block that says PRIVATE KEY")
+            raise JoseError(
+                "not_private_key", "this is not a private key: expected a block that begins with BEGIN PRIVATE KEY"
+            )
         try:
             key = serialization.load_pem_private_key(octets, password=None, unsafe_skip_rsa_key_validation=ours)
         except TypeError:
             raise JoseError("encrypted_key", "the private key is encrypted with a passphrase; decrypt it") from None
         except (ValueError, UnsupportedAlgorithm):
-            raise JoseError("malformed_key", "not a readable PEM block that says BEGIN PRIVATE KEY") from None
+            raise JoseError("malformed_key", "not a readable PEM block that begins with BEGIN PRIVATE KEY") from None
         if not isinstance(key, _NativePrivate):
             _unsupported()
         return cls(key)
@@ -199,7 +201,7 @@ class PrivateKey:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a private key is not pickled: write to_pem() where it belongs")
+        raise TypeError("a private key cannot be pickled: store to_pem() instead")
 
 
 def _unsupported() -> NoReturn:

@@ -40,7 +40,10 @@ class ApiRefusal:
         if self.status != 401:
             return self.said
         if self.reason in _SAME_FOR_A_NEW_TOKEN:
-            return f"{self.said} A new token will not help: whoever runs the agent or the API must change its settings."
+            return (
+                f"{self.said} A new token will not help: the operator of the agent or of the API must change its "
+                "settings."
+            )
         return f"{self.said} The next call will use a new token."
 
 
@@ -113,5 +116,5 @@ def _said(status: int, challenge: dict[str, str]) -> str:
     if scope := challenge.get("scope"):
         text += f" It needs the action {scope}."
     if page := challenge.get("error_uri"):
-        text += f" The person you work for can see to it at {page}."
+        text += f" The person you work for can grant it at {page}."
     return text

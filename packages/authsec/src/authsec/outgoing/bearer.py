@@ -67,7 +67,7 @@ class Bearer:
         if origin not in self._mentioned and len(self._mentioned) < _MOST_MENTIONED:
             self._mentioned.add(origin)
             allowed = ", ".join(sorted(map(str, self.origins)))
-            _log.warning("no token goes to %s: allowed_origins has %s", plain(str(origin), 300), allowed)
+            _log.warning("no token is sent to %s: allowed_origins has %s", plain(str(origin), 300), allowed)
         return False
 
     def token(self) -> DelegationToken:
@@ -146,20 +146,20 @@ def named_origins(names: str | Sequence[str], allow_http_hosts: Collection[str])
 
 
 def _named(name: str, allow_http_hosts: Collection[str]) -> Origin:
-    wanted = f"allowed_origins takes origins: scheme, host and, unless it is the usual one, port, as in {_EXAMPLE}."
+    wanted = f"allowed_origins needs origins: scheme, host and, if it is not the default, port, as in {_EXAMPLE}."
     if not isinstance(name, str) or not name.isascii() or not name.isprintable() or "*" in name:
-        raise _invalid(f"{wanted} There are no wildcards; names in other scripts are written in their ASCII form.")
+        raise _invalid(f"{wanted} Wildcards are not supported; write names in other scripts in their ASCII form.")
     if meant := with_scheme(name):
-        raise _invalid(f"An entry of allowed_origins lacks its scheme. Is it {meant}? {wanted}")
+        raise _invalid(f"An entry of allowed_origins has no scheme. Did you mean {meant}? {wanted}")
     origin = origin_of(name)
     if origin is None:
         raise _invalid(wanted)
     if name.removesuffix("/").lower() not in {str(origin), f"{origin}:{origin.port}"}:
-        raise _invalid(f"{wanted} A path, a query or a user name does not belong there: is it {origin}?")
+        raise _invalid(f"{wanted} An origin has no path, query or user name. Did you mean {origin}?")
     trusted_network = is_loopback(origin.host) or origin.host in {host.lower() for host in allow_http_hosts}
     if origin.scheme == "http" and not trusted_network:
         raise _invalid(
-            f"{origin} is plain http, over which anybody on the way could read this agent's tokens. Use https, or, if "
+            f"{origin} is plain http, so others on the network could read this agent's tokens. Use https, or, if "
             f"the network to this host is trusted, set AUTHSEC_ALLOW_HTTP_HOSTS={origin.host}"
         )
     return origin

@@ -107,7 +107,7 @@ class ThrowawayAuthority:
         """
         for name in claims:
             if meant := get_close_matches(name, _ARGUMENTS, n=1, cutoff=_ALIKE):
-                raise TypeError(f"issue_token has no argument {name!r}, and no token has such a claim: {meant[0]}=…")
+                raise TypeError(f"issue_token has no argument {name!r}, and tokens have no such claim: {meant[0]}=…")
         return mint(
             permissions=(self._delegated or _ACTIONS) if permissions is None else _actions(permissions),
             audience=self._usual_audience() if audience is None else _listed(audience),
@@ -142,7 +142,7 @@ class ThrowawayAuthority:
                 return self._known(verifier_for(thing.audience, self._revocations, thing.expected))
             case SeveralAuthorities():  # with the tokens of a test none of them would be meant
                 return SeveralAuthorities(self.verifier(thing.audience))
-        raise TypeError(f"an authority stands behind a TokenVerifier or an AuthSecClient, not {type(thing)}")
+        raise TypeError(f"expected a TokenVerifier or an AuthSecClient, not {type(thing)}")
 
     def _known(self, verifier: TokenVerifier) -> TokenVerifier:
         if verifier.audience not in self._audiences:
@@ -151,7 +151,7 @@ class ThrowawayAuthority:
 
     def _usual_audience(self) -> list[str]:
         if len(self._audiences) > 1:
-            raise ValueError(f"there are several APIs, so say for which: audience= one of {self._audiences}")
+            raise ValueError(f"there are several APIs: set audience= to one of {self._audiences}")
         return self._audiences or [_AUDIENCE]
 
     def _answer(self, method: str, path: str, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
@@ -166,7 +166,7 @@ class ThrowawayAuthority:
                 with suppress(JoseError, KeyError):  # of what is no token nothing is said (RFC 7009 §2.2)
                     self.revoke("".join(sent.get("token", ())))
                 return HttpAnswer(body={})
-        return HttpAnswer(status=404, body={"error": "A throwaway authority has nothing here."})
+        return HttpAnswer(status=404, body={"error": "The test authority has nothing at this address."})
 
     def _asked_for_token(self, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
         try:
@@ -180,7 +180,7 @@ class ThrowawayAuthority:
         if refused is not None:
             return refused
         if request.resource is None and len(self._audiences) > 1:
-            return denial("invalid_target", f"Ask for a resource among: {', or '.join(self._audiences)}.")
+            return denial("invalid_target", f"Request one of these resources: {', or '.join(self._audiences)}.")
         return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
 
     def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:

@@ -74,7 +74,9 @@ class ScriptedModel:
     def _answer(self, asked: str) -> tuple[int, dict[str, Any]]:
         self.requests.append(asked)
         if json.loads(asked).get("stream"):
-            return 400, {"error": {"message": "A scripted model does not stream: have the test's agent ask without."}}
+            return 400, {
+                "error": {"message": ("A scripted model does not stream: turn streaming off in the test's agent.")}
+            }
         message = {"role": "assistant", **(self._script.pop(0) if self._script else say("TERMINATE"))}
         reason = "tool_calls" if "tool_calls" in message else "stop"
         return 200, {

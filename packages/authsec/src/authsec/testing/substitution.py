@@ -51,7 +51,7 @@ class _Unproved:
         return None
 
     def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - nowhere, whoever asks
-        return "nothing, since a throwaway authority of a test is asked"
+        return "nothing, because a test authority is used"
 
 
 def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:

@@ -38,17 +38,15 @@ class Expected:
         for name, value in (("issuer", self.issuer), ("audience", self.audience)):
             if not isinstance(value, str) or not value.strip():
                 raise ConfigError(
-                    f"TokenVerifier needs {name}=…, one non-empty string: there is no default, since a token of "
-                    f"another {name} would be accepted here",
+                    f"TokenVerifier needs {name}=…, one non-empty string: there is no default, because tokens of "
+                    f"another {name} could then be accepted",
                     reason=f"{name}_missing",
                 )
         refuse_throwaway(self.issuer)
         if not 0 <= self.leeway <= HIGHEST_LEEWAY:
             raise ConfigError(f"leeway must be 0 to {HIGHEST_LEEWAY} seconds", reason="leeway_invalid")
         if not self.algorithms:
-            raise ConfigError(
-                "algorithms must not be empty: RS256 is what authorities sign with", reason="algorithms_missing"
-            )
+            raise ConfigError("algorithms must not be empty: authorities sign with RS256", reason="algorithms_missing")
 
 
 class Case(NamedTuple):  # as is the next one: they are made for each request, in a fraction of a dataclass's time
@@ -149,7 +147,7 @@ HEADER_CHECKS: Final[tuple[Check[Case], ...]] = (
         "kid_missing",
         "RFC 7515 §4.1.4",  # no kid, no trying of every key we have
         lambda case: bool(case.header.get("kid")),
-        "The token does not say which key signed it (no kid).",
+        "The token has no kid, which names the key that signed it.",
         _ONE_OF_OURS,
     ),
 )
@@ -243,14 +241,14 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         "binding_not_supported",
         "RFC 7800 §3.1",  # a token that only its key's holder may use must not pass for one that anybody may
         lambda case: "cnf" not in case.claims,
-        "The token is bound to a key, and this API cannot check who holds that key.",
+        "The token is bound to a key, and this API cannot check who has that key.",
         "Send a bearer token without cnf.",
     ),
     Check(
         "scope_mismatch",
         "AuthSec",  # two readers of one token, one of scope and one of permissions, must not differ
         lambda case: _actions_of(case.claims["scope"]) == sorted(case.claims["permissions"]),
-        "The token's scope and its permissions do not name the same actions.",
+        "The token's scope and permissions name different actions.",
         _ONE_OF_OURS,
     ),
 )
@@ -269,7 +267,7 @@ VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
         "RFC 7519 §4.1.5, §4.1.6",
         lambda case: case.begins <= case.now + case.expected.leeway,
         "The token is not valid yet.",
-        "Wait, or set the clocks of authority and API right.",
+        "Wait, or synchronise the clocks of the authority and the API.",
         retryable=True,
     ),
     Check(
@@ -277,7 +275,8 @@ VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
         "RFC 7009 §2, §3",  # what the token rests on has ended
         lambda case: not case.revoked,
         "The token has been revoked.",
-        f"This token stays refused. {_A_NEW_ONE} If it gives none, an administrator has ended what this agent may do.",
+        f"This token will not be accepted again. {_A_NEW_ONE} If it issues none, an administrator has revoked this "
+        "agent's access.",
     ),
 )
 

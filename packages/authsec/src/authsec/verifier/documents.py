@@ -29,9 +29,11 @@ _HEADERS: Final = {
 }  # fmt: skip
 NO_HEADERS: Final[Mapping[str, str]] = {}
 _WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which hold addresses of objects
-    exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (NO_PROXY names hosts that are reached directly)",
-    exceptions.SSLError: "its certificate is not trusted (AUTHSEC_CA_FILE names the file of a company's own authority)",
-    exceptions.NameResolutionError: "the host name is not known here",
+    exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (list hosts that need no proxy in NO_PROXY)",
+    exceptions.SSLError: (
+        "its certificate is not trusted (set AUTHSEC_CA_FILE to the certificates of a private authority)"
+    ),
+    exceptions.NameResolutionError: "the host name cannot be resolved",
     exceptions.NewConnectionError: "nothing accepts connections there",
     exceptions.TimeoutError: f"no answer within {MOST_SECONDS:g} seconds",
 }
@@ -95,7 +97,7 @@ class Documents:
             if len(body) > self._most_bytes:
                 raise DocumentRefused(f"{url} is larger than {self._most_bytes} bytes")
             if self._clock.monotonic() >= deadline:
-                raise DocumentRefused(f"{url} takes longer than {MOST_SECONDS:g} seconds")
+                raise DocumentRefused(f"{url} took longer than {MOST_SECONDS:g} seconds")
         return bytes(body)
 
 
@@ -115,7 +117,7 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
     origin = f"{parts.scheme}://{parts.netloc}/"
     address = metadata.get(named)
     if address is None:
-        raise DocumentRefused(f"its metadata names no {named}")
+        raise DocumentRefused(f"its metadata has no {named}")
     # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
     if not isinstance(address, str) or not address.startswith(origin) or not _is_plain(address):
         raise DocumentRefused(f"its {named} does not begin with {origin}")
@@ -124,9 +126,9 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
 
 def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     if 300 <= response.status < 400:  # where keys come from is decided by our configuration, not by an answer
-        raise DocumentRefused(f"{url} redirects, and redirects are not followed")
+        raise DocumentRefused(f"{url} redirected, and redirects are not followed")
     if response.status != 200:
-        raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answers {response.status}")
+        raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answered {response.status}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         raise DocumentRefused(f"{url} is not served as JSON")

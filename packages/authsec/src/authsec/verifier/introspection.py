@@ -40,8 +40,11 @@ Ask = Callable[[str, Mapping[str, Any]], bool]
 
 _MOST_SECONDS: Final = 5.0
 _WORDS: Final[Mapping[int, str]] = {
-    401: "does not know the credential, or it has ended: make another with `authsec apis create-credential`",
-    429: "has been asked too often from here with a wrong credential",
+    401: (
+        "does not know the credential, or the credential has expired: create a new one with `authsec apis "
+        "create-credential`"
+    ),
+    429: "got too many requests from here with a wrong credential",
 }
 _SAME: Final = ("iss", "sub", "jti", "client_id", "exp", "authority_version")
 
@@ -97,8 +100,8 @@ class Introspection:
         known = self._answer(token, mark, claims, mine) if question is None else _known_after(question)
         if not known:
             raise RevocationsUnavailable(
-                f"The revocations of {self._issuer} are not known, and it cannot be asked about the token: "
-                f"{self.failure or 'it takes too long'}.",
+                f"The revocations of {self._issuer} are not known, and the authority cannot be asked about the "
+                f"token: {self.failure or 'it takes too long'}.",
                 retry_after=math.ceil(PAUSE),
             )
 
@@ -127,7 +130,7 @@ class Introspection:
         finally:
             self._places.release()
         if self.failure is not None:  # a warning, so that whoever was told of the trouble is told of its end
-            _log.warning("%s answers about tokens again", self._issuer)
+            _log.warning("%s answers requests about tokens again", self._issuer)
         self.failure = self._failed = None
         with self._lock:
             self._keep(mark, claims, asked if active else None)
@@ -154,7 +157,7 @@ class Introspection:
 
     def _fail(self, failure: str) -> None:
         if failure != self.failure:  # once, however often it is tried again
-            _log.error("%s cannot be asked about tokens, so none is accepted: %s", self._issuer, failure)
+            _log.error("%s cannot be asked about tokens, so no token is accepted: %s", self._issuer, failure)
         self.failure, self._failed = failure, moment(self._clock)
 
     def _begin_anew(self) -> None:
@@ -218,11 +221,11 @@ class IntrospectionEndpoint:
         except ConfigError as error:  # the proxy's, which is only looked at now
             raise DocumentRefused(f"{address} cannot be asked: {error}") from None
         except AnswerTooLarge:
-            raise DocumentRefused(f"{address} says more than an answer can have") from None
+            raise DocumentRefused(f"the answer of {address} is too long") from None
         if 300 <= answer.status < 400:  # neither token nor credential goes where an answer says
-            raise DocumentRefused(f"{address} redirects, and redirects are not followed")
+            raise DocumentRefused(f"{address} redirected, and redirects are not followed")
         if answer.status != 200:
-            raise DocumentRefused(f"{address} {_WORDS.get(answer.status, f'answers {answer.status}')}")
+            raise DocumentRefused(f"{address} {_WORDS.get(answer.status, f'answered {answer.status}')}")
         return answer
 
 
@@ -246,13 +249,13 @@ def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str,
     """
     if answered != audience:
         raise DocumentRefused(
-            "the credential is not that of this API: its audience at the authority is another"
+            "the credential belongs to another API: its audience at the authority differs"
             if answered
-            else "the introspection endpoint does not say which API it has answered"
+            else "the introspection endpoint did not say which API it answered"
         )
     active = answer.get("active")
     if type(active) is not bool:
-        raise DocumentRefused("the introspection endpoint does not say whether the token is active")
+        raise DocumentRefused("the introspection endpoint did not say whether the token is active")
     if active and any(answer.get(name) != claims[name] for name in _SAME):
-        raise DocumentRefused("the introspection endpoint has answered about another token")
+        raise DocumentRefused("the introspection endpoint answered about another token")
     return active

@@ -26,8 +26,8 @@ def refuse_throwaway(issuer: str) -> None:
         return  # no address at all, so nothing that a token of a test would name
     if host.rstrip(".").rpartition(".")[2] == "invalid":
         raise _invalid(
-            "issuer is a name that no authority has: tokens for tests come under it, which everybody can make. Give "
-            "the issuer of your authority; a test takes authsec.testing, which makes verifiers of its own."
+            "issuer is the reserved name for tests: everybody can make tokens with it. Give the issuer of your "
+            "authority. In tests, use authsec.testing, which creates its own verifiers."
         )
 
 
@@ -47,7 +47,7 @@ def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:
     trusted_network = is_loopback(host) or host in {name.lower() for name in allow_http_hosts}
     if parts.scheme == "http" and not trusted_network:  # keys that travel in the clear can be exchanged on the way
         raise _invalid(
-            "issuer is plain http, over which anybody on the way could exchange the authority's keys. Use https, or, "
+            "issuer is plain http, so an attacker on the network could replace the authority's keys. Use https, or, "
             f"if the network to this host is trusted, set AUTHSEC_ALLOW_HTTP_HOSTS={host}"
         )
 

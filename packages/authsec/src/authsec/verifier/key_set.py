@@ -52,7 +52,7 @@ def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
         try:
             keys.setdefault(kid, PublicKey.from_jwk(entry))
         except JoseError as error:
-            _log.warning("a published key is left out: %s", error)
+            _log.warning("a published key is ignored: %s", error)
     return keys
 
 
@@ -62,7 +62,7 @@ class GivenKeys:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._keys = usable_keys(document)
         if not self._keys:
-            raise ConfigError("keys= holds no key with a kid that can verify signatures", reason="keys_invalid")
+            raise ConfigError("keys= has no key with a kid that can verify signatures", reason="keys_invalid")
 
     def at_hand(self, kid: str) -> PublicKey | None:
         return self._keys.get(kid)

@@ -15,12 +15,12 @@ PAUSE: Final = 60.0  # seconds from one line to the next, however many arrive
 _LONGEST: Final = 300  # characters of a name in the log; what looks like a token is not in it at all
 
 FOR_ANOTHER_API: Final = (
-    "tokens for another API arrive here and are refused: this one is %s, the last token was for %s. "
-    "The agent asks for the wrong one (resource=) or the verifier's audience is not this API's identifier"
+    "tokens for another API are refused here: this API is %s, the last token was for %s. Either the agent "
+    "requests the wrong API (resource=), or the verifier's audience is not this API's identifier"
 )
 OF_ANOTHER_AUTHORITY: Final = (
-    "tokens of another authority arrive here and are refused: this API trusts %s, the last token names %s as its "
-    "issuer (not verified). The agent's AUTHSEC_BASE_URL or the verifier's issuer is the wrong authority"
+    "tokens of another authority are refused here: this API trusts %s, the last token has the issuer %s (not "
+    "verified). Either the agent's AUTHSEC_BASE_URL or the verifier's issuer is wrong"
 )
 
 

@@ -204,29 +204,31 @@ class PublishedKeys:
         self._told = (self._failure, usable)
         if usable:
             _log.warning(
-                "the keys of %s cannot be renewed: %s; those of %.0f seconds ago are used for %.0f seconds more",
+                "the keys of %s cannot be renewed: %s; the keys of %.0f seconds ago are used for %.0f more seconds",
                 self._issuer, self._failure, age, self._keep_for - age,
             )  # fmt: skip
         else:
-            _log.error("the keys of %s cannot be had, so %s: %s", self._issuer, self._without, self._failure)
+            _log.error("the keys of %s are not available, so %s: %s", self._issuer, self._without, self._failure)
 
     def _tell_that_it_is_over(self) -> None:
         """Log the end of a failure, as a warning, so that readers of the failure also see its end."""
         if self._told is not None:
-            _log.warning("the keys of %s are known again after %.0f seconds", self._issuer, self._since(self._failing))
+            _log.warning(
+                "the keys of %s are available again after %.0f seconds", self._issuer, self._since(self._failing)
+            )
         self._told = None
 
     def _download(self) -> Mapping[str, PublicKey]:
         jwks_uri = published_address(self._issuer, self._named, self._fetch)
         keys = usable_keys(self._fetch(jwks_uri))
         if not keys:  # an empty set is a fault, not a message: it never replaces a good one
-            raise DocumentRefused(f"{jwks_uri} holds no usable key")
+            raise DocumentRefused(f"{jwks_uri} has no usable key")
         return keys
 
     def _unavailable(self) -> KeysUnavailable:
         pause = max(1.0, self._pause - self._since(self._tried))
         return KeysUnavailable(
-            f"The keys of {self._issuer} cannot be had, so {self._without}: {self._failure}.",
+            f"The keys of {self._issuer} are not available, so {self._without}: {self._failure}.",
             retry_after=math.ceil(pause),
             retryable=self._retryable,
         )

@@ -42,7 +42,7 @@ class SeveralAuthorities:
     def __init__(self, *verifiers: TokenVerifier) -> None:
         if not verifiers or not all(isinstance(each, TokenVerifier) for each in verifiers):
             raise ConfigError(
-                "SeveralAuthorities takes a TokenVerifier for each authority, one after the other and in no list",
+                "SeveralAuthorities needs a TokenVerifier for each authority, as separate arguments, not in a list",
                 reason="verifier_missing",
             )
         if len({verifier.audience for verifier in verifiers}) > 1:
@@ -53,15 +53,14 @@ class SeveralAuthorities:
         self._by_issuer = {verifier.expected.issuer: verifier for verifier in verifiers}
         if len(self._by_issuer) < len(verifiers):
             raise ConfigError(
-                "SeveralAuthorities has two verifiers for one issuer, of which neither may decide for the other: "
-                "leave one out",
+                "SeveralAuthorities has two verifiers for the same issuer: remove one",
                 reason="issuer_repeated",
             )
         credentials = [verifier.credential_mark for verifier in verifiers if verifier.credential_mark is not None]
         if len(set(credentials)) < len(credentials):  # each is sent to its authority, which makes one see the other's
             raise ConfigError(
-                "Two authorities would be shown the same credential: give each verifier the one that its authority "
-                "made, by credential=… instead of AUTHSEC_API_CREDENTIAL, which counts for all",
+                "Two authorities would get the same credential. Give each verifier the credential of its "
+                "authority, with credential=… instead of AUTHSEC_API_CREDENTIAL, which applies to all",
                 reason="credential_shared",
             )
         self.audience = verifiers[0].audience
@@ -98,7 +97,7 @@ class SeveralAuthorities:
             raise InvalidToken(
                 "The token was issued by another authority.",
                 reason="issuer_mismatch",
-                details=f"Send a delegation token as one of these authorities issues it: {', '.join(self.issuers)}.",
+                details=f"Send a delegation token of one of these authorities: {', '.join(self.issuers)}.",
             )
         # One that names several, or none, is no token: the first verifier refuses it, and says what is wrong with it.
         return meant[0] if len(meant) == 1 else self._by_issuer[self.issuers[0]]

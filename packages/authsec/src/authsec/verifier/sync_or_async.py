@@ -33,4 +33,4 @@ def run_in_place(steps: Coroutine[Any, Any, _Found]) -> _Found:
         found: _Found = end.value
         return found
     steps.close()
-    raise RuntimeError("steps that are taken here waited for an event loop")
+    raise RuntimeError("synchronous steps waited for an event loop")

@@ -53,7 +53,7 @@ class VerificationCache:
 
     def __init__(self, at_most: int) -> None:
         if type(at_most) is not int or at_most < 0:
-            raise ConfigError("remember= is a whole number of tokens; 0 for none", reason="remember_invalid")
+            raise ConfigError("remember= must be a whole number of tokens; 0 for none", reason="remember_invalid")
         self._each = at_most // 2
         self._young: dict[bytes, CachedToken] = {}
         self._old: dict[bytes, CachedToken] = {}

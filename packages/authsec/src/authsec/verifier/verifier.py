@@ -231,8 +231,8 @@ class TokenVerifier:
         self._keys.check_current()
         if not self._revocations.current:
             feed = self._revocations.health()
-            why = (feed and feed.failure) or "the feed says nothing"
-            raise RevocationsUnavailable(f"What has been revoked is not known: {why}.", retry_after=RETRY_AFTER)
+            why = (feed and feed.failure) or "the feed is silent"
+            raise RevocationsUnavailable(f"The revocations are not known: {why}.", retry_after=RETRY_AFTER)
 
     def health(self) -> Health:
         """Return how fresh keys and revocations are, and the last failures. Never waits, and sends no request."""
@@ -315,8 +315,9 @@ def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl
     """Make the introspection of single tokens. Raises `ConfigError` without a credential."""
     if credential is None:
         raise ConfigError(
-            f'revocations="introspect" needs credential=… (or {CREDENTIAL}): by it the authority knows the API that '
-            "asks. Make one where the authority is administered: authsec apis create-credential API",
+            'revocations="introspect" needs credential=… '
+            f"(or {CREDENTIAL}), which identifies this API to the authority. To create one at the authority: "
+            "authsec apis create-credential API",
             reason="credential_missing",
         )
     endpoint = IntrospectionEndpoint(expected.issuer, expected.audience, credential, clock=clock, trust=trust)

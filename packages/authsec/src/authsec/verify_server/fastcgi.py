@@ -34,7 +34,7 @@ _SECONDS: Final = 30.0  # for one request, all of it
 _MOST_BYTES_OF_ANSWER: Final = 8_000  # Apache takes 8,192 of a header, and of a refusal's headers and body together
 _PLAIN: Final = [("content-type", "application/json"), ("cache-control", "no-store")]
 _MOST_OF_ONE_THING: Final = 1_000  # of them, in a refusal that is shortened
-_LEFT_OUT: Final = "It is too long for Apache to hand on; the reason says what it is about."
+_LEFT_OUT: Final = "It is too long for Apache to pass on; see the reason."
 
 
 class _Record(IntEnum):
@@ -60,14 +60,14 @@ class FastCgi:
             async with asyncio.timeout(_SECONDS):
                 await self._answer(reader, writer)
         except (BadRecord, OSError, EOFError, TimeoutError) as error:  # Apache then answers 500
-            _log.warning("a FastCGI request was broken off: %s", error or type(error).__name__)
+            _log.warning("a FastCGI request was aborted: %s", error or type(error).__name__)
         finally:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         kind, request, content = await _read(reader)
         if kind != _Record.BEGIN or len(content) != 8:
-            raise BadRecord("it does not begin as a request")
+            raise BadRecord("it does not begin like a request")
         if int.from_bytes(content[:2]) != _AUTHORIZER:
             writer.write(_record(_Record.END, request, bytes([0, 0, 0, 0, _UNKNOWN_ROLE, 0, 0, 0])))
             raise BadRecord("it is for another role than authorizer")
@@ -80,7 +80,7 @@ class FastCgi:
 
     async def _decide(self, variables: dict[str, str]) -> VerifiedToken | Response:
         if VARIABLE not in variables:
-            missing = Misconfigured(f"Apache has sent no {VARIABLE}, which says what is needed")
+            missing = Misconfigured(f"Apache did not send {VARIABLE}, which names the required actions")
             return misconfigured(missing, variables.get("REQUEST_URI", ""))
         # Of several headers the server has made one, with commas (RFC 3875 §4.1.18).
         authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
@@ -102,7 +102,7 @@ async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
     while True:
         kind, of, content = await _read(reader)
         if kind != _Record.PARAMS or of != request:
-            raise BadRecord("something else comes between its variables")
+            raise BadRecord("its variables are interrupted by another record")
         if not content:
             return bytes(found)
         found += content
@@ -117,7 +117,7 @@ def _pairs(stream: bytes) -> Iterator[tuple[str, str]]:
         name, at = _length(stream, at)
         value, at = _length(stream, at)
         if at + name + value > len(stream):
-            raise BadRecord("its variables are cut off")
+            raise BadRecord("its variables are incomplete")
         yield stream[at : at + name].decode("latin-1"), stream[at + name : at + name + value].decode("latin-1")
         at += name + value
 
@@ -126,7 +126,7 @@ def _length(stream: bytes, at: int) -> tuple[int, int]:
     """Read a length of one byte, or of four if the first bit is set. Return it and the next offset."""
     size = 4 if at < len(stream) and stream[at] & 0x80 else 1
     if at + size > len(stream):
-        raise BadRecord("its variables are cut off")
+        raise BadRecord("its variables are incomplete")
     return int.from_bytes(stream[at : at + size]) & 0x7FFF_FFFF, at + size
 
 
@@ -137,9 +137,7 @@ def _cgi(decided: VerifiedToken | Response) -> bytes:
         return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _refusal(_shortened(decided))
     lines = [(f"Variable-{name.upper().replace('-', '_')}", value) for name, value in identity_headers(decided)]
     if max(len(value) for _, value in lines) > _MOST_BYTES_OF_ANSWER:  # Apache would cut it, perhaps inside an action
-        return _cgi(
-            misconfigured(Misconfigured("a token's actions or delegations are too many for a header of Apache"))
-        )
+        return _cgi(misconfigured(Misconfigured("a token has too many actions or delegations for a header of Apache")))
     return _lines(200, lines)
 
 

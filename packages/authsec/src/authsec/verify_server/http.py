@@ -31,9 +31,9 @@ _ENDING: Final = Response(
     status=503,
     headers=(("retry-after", "1"),),
     body={
-        "error": "Tokens cannot be verified at the moment.",
+        "error": "Tokens cannot be verified right now.",
         "reason": "verify_server_ending",
-        "details": "authsec verify-server is being stopped, or started anew.",
+        "details": "authsec verify-server is stopping or restarting.",
         "retryable": True,
     },
 )
@@ -41,9 +41,9 @@ _OPEN: Final = Response(status=200, body={"status": "open"})
 _NOTHING_HERE: Final = Response(
     status=404,
     body={
-        "error": "There are no metadata at this address.",
+        "error": "This address has no metadata.",
         "reason": "not_found",
-        "details": "A challenge of this API names the address, if there is one.",
+        "details": "If the API has metadata, its challenges name the address.",
         "retryable": False,
     },
 )
@@ -58,7 +58,7 @@ class VerifyApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise RuntimeError(f"verify-server answers no {scope['type']} connection")
+            raise RuntimeError(f"verify-server does not accept {scope['type']} connections")
         try:
             decided = await self._decide(scope)
         except asyncio.CancelledError:  # uvicorn's way to end what takes longer than it waits
@@ -90,7 +90,9 @@ class VerifyApp:
             return await asyncio.to_thread(self._health)
         if path.startswith(WELL_KNOWN):
             return self._metadata(path, scope["query_string"].decode("latin-1"))
-        return misconfigured(Misconfigured(f"there is {_VERIFY} and /healthz here, and not what was asked for"))
+        return misconfigured(
+            Misconfigured(f"the requested path does not exist; this server has only {_VERIFY} and /healthz")
+        )
 
     def _metadata(self, path: str, query: str) -> Response:
         """Return the metadata that a gate publishes at this path.

@@ -36,21 +36,21 @@ class ListenAddress:
         if text.startswith(_UNIX):
             path = text.removeprefix(_UNIX)
             if not hasattr(socket, "AF_UNIX"):
-                raise _invalid("There are no Unix sockets on this machine: write 127.0.0.1:8094.")
+                raise _invalid("This machine has no Unix sockets: write 127.0.0.1:8094.")
             if not os.path.isabs(path):
-                raise _invalid(f"{text!r} names no file: a Unix socket is written unix:/run/authsec.sock.")
+                raise _invalid(f"{text!r} has no file name: write a Unix socket as unix:/run/authsec.sock.")
             return cls(path=path)
         found = _ADDRESS.fullmatch(text)
         if found is None or int(found["port"]) > 65_535:
             raise _invalid(
-                f"{text!r} is not where one can listen: write 127.0.0.1:8094, [::1]:8094 or unix:/run/authsec.sock."
+                f"{text!r} is not a valid address: write 127.0.0.1:8094, [::1]:8094 or unix:/run/authsec.sock."
             )
         host = found["host"].strip("[]")
         if not beyond_loopback and not is_loopback(host):
             raise ConfigError(
-                f"{host} can be reached from other machines, over a connection that is not encrypted, and proxies send "
-                "tokens over it. Listen on 127.0.0.1 or on a Unix socket, or, if the network between here and the "
-                "proxy is your own (a container's, say), add:\n    --beyond-loopback",
+                f"{host} can be reached from other machines, and proxies would send tokens there unencrypted. "
+                "Listen on 127.0.0.1 or on a Unix socket. If you control the network to the proxy (for example "
+                "between containers), add:\n    --beyond-loopback",
                 reason="listen_beyond_loopback",
             )
         return cls(host=host, port=int(found["port"]))
@@ -59,7 +59,7 @@ class ListenAddress:
     def read_port(cls, text: str, *, beyond_loopback: bool) -> Self:
         """Parse a host and port only: Apache calls FastCGI authorizers over no Unix socket. Raises `ConfigError`."""
         if text.startswith(_UNIX):
-            raise _invalid("Apache asks over a port only: write 127.0.0.1:8095.")
+            raise _invalid("Apache needs a port: write 127.0.0.1:8095.")
         return cls.read(text, beyond_loopback=beyond_loopback)
 
     @contextmanager
@@ -69,8 +69,8 @@ class ListenAddress:
             listener = self._open()
         except OSError as error:
             raise ConfigError(
-                f"{self} cannot be listened on: {os.strerror(error.errno or 0)}. Stop the program that has it, or "
-                "choose another place.",
+                f"Cannot listen on {self}: {os.strerror(error.errno or 0)}. Stop the program that uses it, or "
+                "choose another address.",
                 reason="listen_failed",
             ) from None
         with listener:

@@ -46,8 +46,8 @@ class ServerSettings:
         """Make one verifier per API. Raises `ConfigError`."""
         if self.revocations == "introspect" and len(self.audiences) > 1:
             raise ConfigError(
-                "With introspect the authority is asked by the credential of one API, and would answer nothing about "
-                "tokens for another. Start a verify-server for each audience.",
+                "introspect uses the credential of one API, which cannot ask about tokens for another API. Start "
+                "one verify-server for each audience.",
                 reason="credential_of_one_api",
             )
         return [
@@ -78,12 +78,12 @@ def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: List
     """Describe the protected APIs, and the addresses for the proxy."""
     also = f" and fcgi://{fastcgi}" if fastcgi else ""
     meanings = {
-        "fail_closed": f"nothing passes if revocations are not known for {settings.stale_after:g} s",
+        "fail_closed": f"no token is accepted if revocations are not known for {settings.stale_after:g} s",
         "introspect": f"the authority is asked if revocations are not known for {settings.stale_after:g} s",
-        "until_exp": "tokens pass until they expire while revocations are not known",
+        "until_exp": "while revocations are not known, tokens are accepted until they expire",
     }
     return [
-        f"authsec verify-server answers proxies at {'' if listen.path else 'http://'}{listen}{also}; "
+        f"authsec verify-server listens for proxies at {'' if listen.path else 'http://'}{listen}{also}; "
         f"{meanings[settings.revocations]}.",
         f"It protects {', '.join(settings.audiences)} with tokens of {settings.issuer}.",
     ]

@@ -124,5 +124,7 @@ def expiry(life: timedelta | None, now: datetime) -> datetime | None:
     if life is None:
         return None
     if not MIN_LIFE <= life <= MAX_LIFE:
-        raise Invalid("expires_in", "expires_in must be 1 minute to 10 years.", "In seconds; 90 days are 7776000.")
+        raise Invalid(
+            "expires_in", "expires_in must be 1 minute to 10 years.", "Give it in seconds; 90 days are 7776000."
+        )
     return now + life

@@ -68,8 +68,9 @@ class Administrator:
         if self.has_identity:
             raise Conflict(
                 f"{self.email} signs in through the OpenID provider {self.issuer} and has no password here.",
-                "What they may do, and whether they may come in, is decided there; here they can be disabled. "
-                f"While it is away, on the server's machine: authsec admin setup-url --email {self.email} --sign-in",
+                "The provider decides their role and whether they can sign in; here you can disable them. When "
+                f"the provider is down, run on the server's machine: authsec admin setup-url --email {self.email} "
+                "--sign-in",
             )
 
     def require_enabled(self) -> None:
@@ -107,7 +108,7 @@ def checked_email(field: str, value: str) -> str:
     """
     if (address := read_email(value)) is None:
         raise Invalid(
-            field, f"{field} must be one e-mail address.", f"Like ann@example.com, up to {MAX_EMAIL} characters."
+            field, f"{field} must be an e-mail address.", f"For example ann@example.com, up to {MAX_EMAIL} characters."
         )
     return address
 

@@ -17,7 +17,7 @@ MAX_PASSWORD = 200
 MIN_DIFFERENT = 5
 MIN_WORD = 3
 MIN_OWN = 8  # characters that remain when what is tried first is taken out
-ADVICE = "A few words chosen at random do well."
+ADVICE = "Use a few words chosen at random."
 # What lists of leaked passwords are made of: `password1234` is `password` and four characters.
 TRIED_FIRST = (
     *("1q2w3e", "1qaz2wsx", "admin", "administrator", "asdfgh", "asdfghjkl", "authsec", "autumn", "changeme"),
@@ -46,12 +46,12 @@ def acceptable(typed: str, *, known: Iterable[str]) -> str:
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise _refused(f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters", ADVICE)
     if not _writable(password):
-        raise _refused("must have visible characters and spaces only", "A line break may have been pasted along.")
+        raise _refused("must have visible characters and spaces only", "A line break may have been pasted with it.")
     folded = password.casefold()
     if len(set(folded)) < MIN_DIFFERENT or _is_run(folded) or _repeats(folded):
-        raise _refused("must not be a plain run or a repetition, such as abcdefghijkl", ADVICE)
+        raise _refused("must not be a simple sequence or a repetition, such as abcdefghijkl", ADVICE)
     if len(_without(folded, [*TRIED_FIRST, *_words(known)])) < MIN_OWN:
-        raise _refused("must be more than your name, your address and words that are tried first", ADVICE)
+        raise _refused("must not consist only of your name, your address and common words", ADVICE)
     return password
 
 

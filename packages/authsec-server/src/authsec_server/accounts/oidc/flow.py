@@ -55,7 +55,9 @@ def redeem(outbound: Outbound, provider: Provider, client: RelyingParty, transac
         raise SignInRefused(OpenIdRefusal.UNAVAILABLE, str(error)) from None
     id_token, access_token, kind = (body.get(name) for name in ("id_token", "access_token", "token_type"))
     if not (isinstance(id_token, str) and isinstance(access_token, str) and str(kind).lower() == "bearer"):
-        raise SignInRefused(OpenIdRefusal.TOKEN_INVALID, "the token endpoint gave no ID token, or no bearer token")
+        raise SignInRefused(
+            OpenIdRefusal.TOKEN_INVALID, "the answer of the token endpoint has no ID token, or no bearer token"
+        )
     return Tokens(id_token=id_token, access_token=access_token)
 
 
@@ -75,7 +77,7 @@ def userinfo(outbound: Outbound, provider: Provider, tokens: Tokens, subject: st
     except OutboundFailed as error:
         raise SignInRefused(OpenIdRefusal.UNAVAILABLE, str(error)) from None
     if claims.get("sub") != subject:  # section 5.3.2: else another's claims could be slipped in (token substitution)
-        raise SignInRefused(OpenIdRefusal.TOKEN_INVALID, "userinfo speaks of another subject than the ID token")
+        raise SignInRefused(OpenIdRefusal.TOKEN_INVALID, "userinfo and the ID token have different subjects")
     return claims
 
 
@@ -88,13 +90,13 @@ def _refused(answer: Answer) -> SignInRefused:
         error = None
     known = error if isinstance(error, str) else ""
     code = OpenIdRefusal.CLIENT_REFUSED if known in _CLIENT_ERRORS else OpenIdRefusal.CODE_REFUSED
-    return SignInRefused(code, f"{answer.source} answers {answer.status} {plain(known, 60)}".rstrip())
+    return SignInRefused(code, f"{answer.source} answered {answer.status} {plain(known, 60)}".rstrip())
 
 
 def _unusable(answer: Answer) -> SignInRefused:
     away = answer.status >= 500 or answer.status == 429
     code = OpenIdRefusal.UNAVAILABLE if away else OpenIdRefusal.TOKEN_INVALID
-    return SignInRefused(code, f"{answer.source} answers {answer.status}")
+    return SignInRefused(code, f"{answer.source} answered {answer.status}")
 
 
 log = structlog.get_logger(__name__)
@@ -192,7 +194,7 @@ class OpenIdSignIn:
         pairs = list(query)
         answer = dict(pairs)
         if len(answer) != len(pairs):  # RFC 6749 section 3.1: readers would disagree on which counts
-            raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "the answer has a parameter twice")
+            raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "a parameter occurs twice in the answer")
         if not transaction.is_answered_by(answer.get("state", "")):
             raise SignInRefused(OpenIdRefusal.STATE_MISMATCH)
         if not self._spent.spend(transaction, self._now()):
@@ -201,7 +203,7 @@ class OpenIdSignIn:
         if "error" in answer:
             declined = answer["error"] == "access_denied"
             code = OpenIdRefusal.DECLINED if declined else OpenIdRefusal.PROVIDER_ERROR
-            raise SignInRefused(code, f"the provider answers {plain(answer['error'], 60)}")
+            raise SignInRefused(code, f"the provider answered {plain(answer['error'], 60)}")
         if not answer.get("code"):
             raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "the answer has no code")
         return answer["code"]
@@ -286,13 +288,13 @@ def _check_settings(settings: Settings, outbound: Outbound) -> None:
         outbound.check_url(settings.oidc_issuer)
     except OutboundFailed as error:
         raise StartupRefused(
-            f"{ENV_PREFIX}OIDC_ISSUER: {error}.", "Write the issuer as the provider names it."
+            f"{ENV_PREFIX}OIDC_ISSUER: {error}.", "Set the issuer exactly as the provider names it."
         ) from None
     file = settings.oidc_client_secret_file
     if file is not None and not file.is_file():
         raise StartupRefused(
-            f"{ENV_PREFIX}OIDC_CLIENT_SECRET_FILE names {file}, and there is no such file.",
-            "Write the client secret into it, or leave the setting out for a public client.",
+            f"{ENV_PREFIX}OIDC_CLIENT_SECRET_FILE names {file}, and that file does not exist.",
+            "Write the client secret into the file, or remove the setting for a public client.",
         )
 
 

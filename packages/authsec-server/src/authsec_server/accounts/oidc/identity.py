@@ -43,7 +43,7 @@ def read_identity(claims: Mapping[str, Any], rule: RoleRule) -> VerifiedIdentity
         raise SignInRefused(OpenIdRefusal.NO_ROLE, f"no value of the claim {rule.claim} gives a role", whom=whom)
     email = _email(claims)
     if email is None:
-        raise SignInRefused(OpenIdRefusal.NO_EMAIL, "the provider sends no e-mail address in the claim email")
+        raise SignInRefused(OpenIdRefusal.NO_EMAIL, "the provider sent no e-mail address in the claim email")
     return VerifiedIdentity(
         issuer=claims["iss"],
         subject=claims["sub"],

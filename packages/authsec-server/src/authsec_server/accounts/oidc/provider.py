@@ -45,7 +45,7 @@ class RelyingParty:
         if "client_secret_post" in methods:
             return {"client_id": self.client_id, "client_secret": secret}, {}
         raise SignInRefused(
-            OpenIdRefusal.MISCONFIGURED, "the provider takes neither client_secret_basic nor client_secret_post"
+            OpenIdRefusal.MISCONFIGURED, "the provider supports neither client_secret_basic nor client_secret_post"
         )
 
     def secret(self) -> str:
@@ -88,11 +88,11 @@ def read_provider(document: Mapping[str, Any], issuer: str, outbound: Outbound) 
     """
     named = document.get("issuer")
     if named != issuer:  # to the letter (section 4.3): stops one provider from posing as another
-        raise _unfit(f"it names the issuer {plain(str(named), 200)!r}, and the settings say {issuer!r}")
+        raise _unfit(f"it names the issuer {plain(str(named), 200)!r}, but the setting is {issuer!r}")
     if "code" not in _texts(document, "response_types_supported"):
-        raise _unfit("it does not offer the authorization code flow")
+        raise _unfit("it does not support the authorization code flow")
     if "S256" not in _texts(document, "code_challenge_methods_supported", absent="S256"):
-        raise _unfit("it does not offer PKCE with S256")
+        raise _unfit("it does not support PKCE with S256")
     has_userinfo = "userinfo_endpoint" in document
     return Provider(
         issuer=issuer,
@@ -123,7 +123,7 @@ def _texts(document: Mapping[str, Any], name: str, *, absent: str = "") -> froze
 
 
 def _unfit(what: str) -> SignInRefused:
-    return SignInRefused(OpenIdRefusal.MISCONFIGURED, f"the provider's discovery document does not fit: {what}")
+    return SignInRefused(OpenIdRefusal.MISCONFIGURED, f"the provider's discovery document cannot be used: {what}")
 
 
 FRESH_SECONDS = 3600.0
@@ -188,7 +188,7 @@ class Directory:
             answer = self._outbound.get(url)
             if answer.status == 200:
                 return answer.json_object()
-            failure = f"{answer.source} answers {answer.status}"
+            failure = f"{answer.source} answered {answer.status}"
         except OutboundFailed as error:
             failure = str(error)
         self._failed = _KeptDocument(failure, self._monotonic())

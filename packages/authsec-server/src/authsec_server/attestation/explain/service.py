@@ -49,12 +49,12 @@ from authsec_server.web.throttle import Throttle
 
 T = TypeVar("T")
 _GOOD = {
-    "issuer": "Its issuer is this trusted issuer's.",
-    "audience": "It is for this authority, and for nobody else.",
-    "times": "It counts now.",
+    "issuer": "Its `iss` is the issuer of this trusted issuer.",
+    "audience": "Its audience is this authority, and nothing else.",
+    "times": "It is valid now.",
     "binding": "",  # what nobody has heard of need not be said to be in order
 }
-_FIRST = "What comes before has to hold first."
+_FIRST = "Not checked, because an earlier check failed."
 _NAMED = 3  # trusted issuers
 
 
@@ -89,7 +89,7 @@ class TokenSteps:
     def signed(self, token: UnverifiedJws, find_key: FindKey) -> bool:
         """Check the issuer and the signature. Return whether both are valid; if not, the claims are not checked."""
         if not self._trusted_issuer.enabled:
-            self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens prove nothing.", "")
+            self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens are not accepted.", "")
         if not speaks_for(self._trusted_issuer, token.claims):
             return self.note(StepName.ISSUER, self._of_another(token.claims), "")
         kid = token.header["kid"]
@@ -100,12 +100,15 @@ class TokenSteps:
             return False
         named, problem = f"`{visible(kid)}`", ""
         if key is None:
-            anew = "paste them anew under Edit" if self._trusted_issuer.given_keys is not None else "fetch them now"
+            anew = "paste the new ones under Edit" if self._trusted_issuer.given_keys is not None else "fetch them now"
             problem = (
-                f"It names the key {named}, which is none of this trusted issuer's. If the keys were renewed, {anew}."
+                f"It names the key {named}, which this trusted issuer does not have. If the keys were renewed, {anew}."
             )
         elif not signed_by(token, key):
-            problem = f"This trusted issuer's key {named} did not sign it: it is another's, or was changed on the way."
+            problem = (
+                f"This trusted issuer's key {named} did not sign it: another issuer made the token, or the token "
+                "was changed."
+            )
         return self.note(
             StepName.SIGNATURE,
             f"{problem}{self._elsewhere(token.claims)}" if problem else "",
@@ -116,12 +119,12 @@ class TokenSteps:
         named = claims.get("sub" if self._trusted_issuer.kind is TrustedIssuerKind.SPIFFE else "iss")
         whose = f"`{visible(named)}`" if isinstance(named, str) else "nobody"
         its = self._trusted_issuer.issuer
-        return f"It says that it is of {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
+        return f"Its issuer is {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
 
     def _elsewhere(self, claims: Mapping[str, Any]) -> str:
         """Suggest other trusted issuers at which to test the token; empty if none matches."""
         named = [f"{other.name!r} ({other.slug})" for other in self._others if speaks_for(other, claims)]
-        return f" Try it at the trusted issuer {' or '.join(named[:_NAMED])}." if named else ""
+        return f" Test it with the trusted issuer {' or '.join(named[:_NAMED])}." if named else ""
 
     def verified(self, token: UnverifiedJws) -> Verified | None:
         """Check the claims and return what they prove; None if they cannot be read. Expired tokens are read, too."""
@@ -132,7 +135,7 @@ class TokenSteps:
         if isinstance(selectors, str):
             self.note(StepName.CLAIMS, selectors, "")
             return None
-        self.note(StepName.CLAIMS, "", "What it says of the workload can be read.")
+        self.note(StepName.CLAIMS, "", "Its claims about the workload are readable.")
         return Verified(
             trusted_issuer_id=self._trusted_issuer.id,
             trusted_issuer_revision=self._trusted_issuer.revision,
@@ -153,7 +156,7 @@ class TokenSteps:
                 StepName.REVIEW, lambda: clusters.still_counts(self._trusted_issuer, evidence, bound, self._audience)
             )
             if counts is not None:
-                self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that it still counts.")
+                self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that it is still valid.")
         if cluster.pods:
             told = self._asked(StepName.POD, lambda: (clusters.pod(self._trusted_issuer, bound),))
             if told is not None:
@@ -174,7 +177,7 @@ class TokenSteps:
             return None
 
     def _unknown(self, name: StepName, why: str) -> None:
-        self.steps.append(Step(name=name, state=StepState.UNKNOWN, said=f"This cannot be told at the moment. {why}"))
+        self.steps.append(Step(name=name, state=StepState.UNKNOWN, said=f"This cannot be checked right now. {why}"))
 
 
 A_MINUTE: Final = 30  # of one person or admin key: each may have a cluster asked
@@ -217,7 +220,7 @@ class TokenExplainer:
         self._clusters = clusters
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._throttle = Throttle(A_MINUTE, "Too many tokens were tried in a minute.", monotonic=monotonic)
+        self._throttle = Throttle(A_MINUTE, "Too many tokens were tested in a minute.", monotonic=monotonic)
 
     def try_token(self, act: Act, id_or_slug: str, pasted: str) -> TokenExplanation:
         """Test the token, and record the test before the result is returned. Raises `NotFound` or `TooOften`."""
@@ -256,7 +259,10 @@ class TokenExplainer:
         try:
             token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
         except JoseError as error:
-            problem = f"It is no signed JWT of at most {MAX_BYTES:,} bytes: {error}. Was all of it copied?"
+            problem = (
+                f"It is not a signed JWT of at most {MAX_BYTES:,} bytes: {error}. Check that the whole token was "
+                "copied."
+            )
             hearing.note(StepName.FORM, problem, "")
             return None
         problem = malformed(token)
@@ -270,13 +276,13 @@ class TokenExplainer:
         named = token.claims.get("iss")
         if named == self._issuer:
             return (
-                "It says that it is a delegation token of this authority: agents show those to APIs, and they prove "
-                "nothing here. Try what the agent got from its platform."
+                "It is a delegation token of this authority. Agents send delegation tokens to APIs; they are not "
+                "proofs. Paste the token that the agent gets from its platform."
             )
         if isinstance(named, str) and naming.is_uuid(named) and token.claims.get("sub") == named:
             return (
-                "It is an assertion that an agent signed with a key of its own. Those need no trusted issuer: the "
-                "agent's page shows its keys."
+                "It is an assertion that an agent signed with its own key. Such assertions need no trusted "
+                "issuer: the agent's page shows its keys."
             )
         return ""
 

@@ -97,9 +97,9 @@ def read_checkpoint(signed: str, keys: Keys) -> Checkpoint:
         version = counting_number(claims["authority_version"]) if "authority_version" in claims else None
         signing_keys = _kids(claims.get("signing_keys", []))
     except (ValueError, OverflowError, OSError):
-        raise CheckpointRefused("is no checkpoint of an audit log") from None
+        raise CheckpointRefused("is not a checkpoint of an audit log") from None
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
-        raise CheckpointRefused("is no checkpoint of an audit log")
+        raise CheckpointRefused("is not a checkpoint of an audit log")
     return Checkpoint(
         size=size,
         root=root,
@@ -125,19 +125,19 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
     try:
         unverified = parse_compact(signed)
     except JoseError as error:
-        raise NoCheckpoint(f"cannot be believed: {error}") from None
+        raise NoCheckpoint(f"cannot be verified: {error}") from None
     if unverified.header.get("typ") != kind or len(unverified.signature) != _SIGNATURE:
-        raise NoCheckpoint(f"is no {what} of an audit log")
+        raise NoCheckpoint(f"is not a {what} of an audit log")
     kid = str(unverified.header.get("kid"))
     key = keys.get(kid)
     if key is None:
         raise CheckpointRefused(
-            "is signed by a key that is not among those given: it was forged, or they are not this authority's"
+            "is signed by a key that was not given: it was forged, or the given keys are another authority's"
         )
     try:
         return kid, unverified.verified_by(key, algorithms={"EdDSA"}).claims
     except JoseError as error:
-        raise CheckpointRefused(f"cannot be believed: {error}") from None
+        raise CheckpointRefused(f"cannot be verified: {error}") from None
 
 
 def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:

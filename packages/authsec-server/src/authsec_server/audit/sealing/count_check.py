@@ -62,7 +62,7 @@ class CountCheck:
         The counts of that time are compared only with the digests in the drop record.
         """
         if self._missing:
-            return [f"The counts cannot be read: the database has no {', '.join(self._missing)}."]
+            return [f"The counts cannot be read: the database lacks {', '.join(self._missing)}."]
         found = list(self._of_the_mark())
         if self._mark.until is None:
             return found
@@ -100,7 +100,7 @@ class CountCheck:
             else:
                 number += 1
         if number:
-            yield f"{table.name} differs in {number:,} rows more."
+            yield f"{table.name} differs in {number:,} more rows."
 
 
 def sentence(difference: CountDifference) -> str:

@@ -108,7 +108,7 @@ def rebuild_counts(database: Database, act: Act, keys: Keys) -> Rebuilt:
                 plan.carry_out(database, act)
             except (_Interfered, IntegrityError):
                 raise Conflict(
-                    "Another rebuild writes the counts at the same time.", "Run it again once the other has ended."
+                    "Another rebuild of the counts is running.", "Run the command again after the other one has ended."
                 ) from None
             if not plan.more and not plan.is_overtaken(database):
                 return first
@@ -192,13 +192,13 @@ def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
     report = verify(tx, keys, now=act.now, counts=False)
     if report.findings:
         raise Conflict(
-            "The audit log is not as it was sealed, and nothing is counted from such events.",
-            "See what was found: authsec audit verify",
+            "The audit log was changed after it was sealed, so its events cannot be counted.",
+            "To see the findings: authsec audit verify",
         )
     if report.unproved:
         raise Conflict(
-            f"The audit log is not sealed to its end, and nothing is counted from it. {report.unproved[0]}",
-            "Start a server, which seals it within some seconds, and try again.",
+            f"The audit log is not sealed to its end, so its events cannot be counted. {report.unproved[0]}",
+            "Start a server, wait some seconds until the server has sealed the log, and try again.",
         )
     dropped = max((each.record for each in report.dropped if each.sealed), key=lambda its: its.before, default=None)
     mark = read_mark(tx.connection)
@@ -229,7 +229,10 @@ def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
     Raises `Conflict` if a transaction that writes events lasts too long.
     """
     if highest is None:
-        raise Conflict("A transaction that writes events lasts too long.", "Run it again once the other has ended.")
+        raise Conflict(
+            "A transaction that writes events is taking too long.",
+            "Run the command again after the other one has ended.",
+        )
     grows = events.c.count_key.is_not(None), ~exists().where(sealed_events.c.event_id == events.c.id)
     first = select(func.min(events.c.id)).where(events.c.id > 0, events.c.id <= highest, *grows)
     growing = tx.connection.execute(first).scalar_one()

@@ -124,9 +124,9 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
             version=counting_number(claims["authority_version"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        raise CheckpointRefused("is no record of what was dropped") from None
+        raise CheckpointRefused("is not a record of dropped events") from None
     if not _holds_together(record):
-        raise CheckpointRefused("is no record of what was dropped")
+        raise CheckpointRefused("is not a record of dropped events")
     return record
 
 

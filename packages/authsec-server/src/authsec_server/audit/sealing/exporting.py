@@ -76,7 +76,7 @@ def verify_export(
         if read is None and number == 1:
             raise NotAnExport
         if read is None:
-            trail.find(f"Line {number} is not as it was exported.")
+            trail.find(f"Line {number} was changed after the export.")
         elif "checkpoint" in read:
             if checkpoint := trail.read(size, read["checkpoint"]):
                 while waiting and waiting[0].at <= checkpoint.at:
@@ -115,7 +115,7 @@ def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
 def _newest(tx: Tx) -> tuple[int, str]:
     newest = store.newest_checkpoint(tx.connection) if store.is_there(tx.connection) else None
     if newest is None:
-        raise NotFound("Nothing is sealed in this database.", "A server of this version seals what is there.")
+        raise NotFound("No event in this database is sealed.", "Start a server of this version: it seals the events.")
     return newest
 
 

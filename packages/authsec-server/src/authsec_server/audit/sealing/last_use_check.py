@@ -76,17 +76,17 @@ class LastUseCheck(ScratchCheck):
             else:
                 more += 1
         if more:
-            yield f"{more:,} more times of last use differ from the events."
+            yield f"{more:,} more last-use times differ from the events."
 
     def _all(self, since: str) -> Iterator[str]:
         for kind, id_ in self._scratch.execute("SELECT kind, id FROM kept WHERE at = '' ORDER BY kind, id"):
-            yield f"{_cell(kind, id_)} is no time that a server writes."
+            yield f"{_cell(kind, id_)} is not a time that a server writes."
         for kind, id_, at, last, number in self._scratch.execute(_LAST):
             if at is None or at < _iso(max(datetime.fromisoformat(last), _EARLIEST) - _BEHIND):
                 said = "empty" if at is None else _shown(at)
                 yield f"Event {number} is a sign-in at {_shown(last)}, and {_cell(kind, id_)} is {said}."
         for kind, id_, at in self._scratch.execute(_UNEXPLAINED, (since,)):
-            yield f"{_cell(kind, id_)} is {_shown(at)}, and no event is a sign-in at that time."
+            yield f"{_cell(kind, id_)} is {_shown(at)}, but no event is a sign-in at that time."
 
 
 def _cell(kind: str, id_: str) -> str:

@@ -14,7 +14,7 @@ from authsec_server.audit.sealing.trail import Trail
 from authsec_server.audit.sealing.waiting import Waiting
 
 _BATCH = 1000  # leaves
-_INVALID = "is not one that AuthSec writes: lists cannot show it, or sums with it are wrong."
+_INVALID = "has a form that AuthSec does not write: lists cannot show it, or totals with it are wrong."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,8 +66,8 @@ class LeafWalk:
                     self.unsealed.add(at, of_server=bool(of_server))
                 continue
             find(
-                f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"
-                " its seal was taken away."
+                f"Event {number} has no seal, although all events up to {self.through} had one: it was inserted "
+                "later, or its seal was removed."
             )
         for number in scratch.invalid_and_not_sealed():
             find(f"Event {number} {_INVALID}")
@@ -97,15 +97,15 @@ class LeafWalk:
         """Compare a leaf with its event. `checkpoint` is the first one that covers it."""
         find, number = self.trail.find, leaf.number
         if leaf.leaf_copies > 1:
-            find(f"The seal in place {leaf.position} is there {leaf.leaf_copies} times.")
+            find(f"The seal in place {leaf.position} occurs {leaf.leaf_copies} times.")
         if leaf.copies > 1:
-            find(f"Event {number} is there {leaf.copies} times: it was sealed once.")
+            find(f"Event {number} occurs {leaf.copies} times, but was sealed once.")
         elif leaf.copies == 0:
             self.trail.miss(leaf.position, number, leaf.hash)
         elif leaf.leaf is None:
-            find(f"Event {number} was changed: it cannot even be read.")
+            find(f"Event {number} was changed: it cannot be read.")
         elif leaf.leaf != leaf.hash:
-            find(f"Event {number} was changed: it is not what was sealed.")
+            find(f"Event {number} was changed: it differs from its seal.")
         else:
             self._confirm(leaf, checkpoint)
 
@@ -140,8 +140,8 @@ class LeafWalk:
             self.through = max(self.through, checkpoint.through)
             if at is None or datetime.fromisoformat(at) != checkpoint.at:
                 self.trail.find(
-                    f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, "
-                    "and is kept as of another time."
+                    f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, but is stored "
+                    "with another time."
                 )
             while kept and (kept[0].size, kept[0].at) <= (checkpoint.size, checkpoint.at):
                 yield kept.popleft()

@@ -157,7 +157,7 @@ class NameCheck(ScratchCheck):
             (named.key,),
         ):
             what = f"The rows {_shown(id_)} and {_shown(other)}" if copies == 2 else f"{copies:,} rows"
-            yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds one of them."
+            yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds only one of them."
 
     def _namesakes(self) -> Iterator[str]:
         """Report an administrator and an admin key with the same name, if no event gave one of them this name.
@@ -228,7 +228,7 @@ def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:
         else:
             more += 1
     if more:
-        yield f"{named.table} differs from the events in {more:,} rows more."
+        yield f"{named.table} differs from the events in {more:,} more rows."
 
 
 def _called(named: _Named, name: Any) -> bytes:

@@ -168,13 +168,14 @@ def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
     largest = checkpoints[-1]
     if largest.size > size:
         return (
-            f"The database is older than a checkpoint it signed at {_when(largest)}: it covers {largest.size:,} events,"
+            f"The database is older than a checkpoint that it signed at {_when(largest)}: it covers "
+            f"{largest.size:,} events,"
             f" the database has {size:,} sealed ones."
         )
     raised = max(checkpoints, key=lambda checkpoint: checkpoint.authority_version or 0)
     if (raised.authority_version or 0) > tx.version:
         return (
-            f"The database is older than a checkpoint it signed at {_when(raised)}: that has authority version"
+            f"The database is older than a checkpoint that it signed at {_when(raised)}: that has authority version"
             f" {raised.authority_version:,}, the database {tx.version:,}."
         )
     return None
@@ -194,7 +195,10 @@ def _forked(connection: Connection, checkpoints: Sequence[Checkpoint]) -> str | 
     other = next((checkpoint for checkpoint, root in pairs if root != checkpoint.root), None)
     if other is None:
         return None
-    return f"The database did not sign the checkpoint of {_when(other)}: its first {other.size:,} events are others."
+    return (
+        f"The database did not sign the checkpoint of {_when(other)}: the database's first {other.size:,} events "
+        "are different."
+    )
 
 
 def _root(signed: str) -> str:
@@ -312,7 +316,7 @@ class Comparison:
             return ""
         if self.not_compared or self._lines.lines or self._last:
             return self.not_compared
-        return f"{self.path} has no checkpoints" if self.path else "no file of outside checkpoints is known"
+        return f"{self.path} has no checkpoints" if self.path else "no file with outside checkpoints is set"
 
     def note(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint that this process signed or read in the database."""
@@ -344,8 +348,8 @@ class Comparison:
         """
         if self.path and not self.not_compared and self.database.read(newest_size):
             self.not_compared = (
-                f"{self.path} {why}, though this database has signed checkpoints: this start would not notice an older"
-                " database. If the path is right, later starts compare"
+                f"{self.path} {why}, although this database has signed checkpoints: this start cannot detect an "
+                "older database. If the path is correct, later starts compare"
             )
 
     def _copied(self, outside: Outside, keys: Keys) -> str | None:

@@ -82,7 +82,7 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
             version_before=None if before is None else counting_number(before),
         )
     except (ValueError, TypeError, OverflowError, OSError):
-        raise CheckpointRefused("is no record of a restored database") from None
+        raise CheckpointRefused("is not a record of a restored database") from None
 
 
 def restores_in(connection: Connection, keys: Keys) -> list[Restore]:

@@ -175,7 +175,9 @@ class Dropper:
         self._seal(number)
         record = self.database.read(partial(_begun, keys=keys))
         if record is None:
-            raise Conflict("The record of it is not in the sealed log.", "See what is: authsec audit verify")
+            raise Conflict(
+                "The record of the drop is not in the sealed log.", "To see the findings: authsec audit verify"
+            )
         self._remove(record)
         return record
 
@@ -226,18 +228,18 @@ class Dropper:
         report, found = self.database.read(confirmed)
         if not report.as_sealed:
             raise Conflict(
-                "The audit log is not as it was sealed, and evidence of that is not dropped.",
-                "See what was found: authsec audit verify",
+                "The audit log was changed after it was sealed. Events are evidence of the change, so none is dropped.",
+                "To see the findings: authsec audit verify",
             )
         if report.unproved:
             raise Conflict(
-                f"The audit log is not sealed to its end, and nothing is dropped. {report.unproved[0]}",
-                "Wait until a server has sealed it, which takes some seconds, and try again.",
+                f"The audit log is not sealed to its end, so nothing is dropped. {report.unproved[0]}",
+                "Wait some seconds until a server has sealed the log, and try again.",
             )
         if not verify_export(export, keys, now=act.now).as_sealed:
             raise Conflict(
-                "The export is not as it was sealed.",
-                "See what is wrong with it: authsec audit verify-export. Make another: authsec audit export-sealed",
+                "The export differs from the seals.",
+                "To see what is wrong: authsec audit verify-export. To make a new export: authsec audit export-sealed",
             )
         return found
 
@@ -301,14 +303,14 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
     """
     store.be_patient(tx.connection)
     if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
-        raise Invalid("before", "A month that is not over cannot be dropped.", f"The latest is: --before {now:%Y-%m}")
+        raise Invalid("before", "A month cannot be dropped before it is over.", f"Use at most: --before {now:%Y-%m}")
     if issued_alive(tx.connection, before, now - ALIVE):
-        raise Conflict("Tokens of those months still count.", "Wait until the last of them has expired.")
+        raise Conflict("Tokens of those months are still valid.", "Wait until the last of them has expired.")
     not_counted = is_not_counted(progress_of(tx.connection))
     if before > now - SETTLING or dated_before(tx.connection, before, not_counted):
-        raise Conflict("Not all of it is counted yet.", "A server counts it within a few minutes once it runs.")
+        raise Conflict("Not all events are counted yet.", "Start a server: it counts the events within a few minutes.")
     if not_sealed(tx.connection, before):
-        raise Conflict("Not all of it is sealed yet.", "A server seals it within a few minutes once it runs.")
+        raise Conflict("Not all events are sealed yet.", "Start a server: it seals the events within a few minutes.")
 
 
 def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
@@ -319,17 +321,17 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
     """
     if dated_before(tx.connection, before, is_not_counted(progress)):
         raise Conflict(
-            "An event of those months came meanwhile, so nothing was dropped: the clock of a server is behind.",
-            "Try again in a few minutes, once a server has sealed and counted the event.",
+            "Nothing was dropped, because a server recorded an event in those months meanwhile: its clock is behind.",
+            "Try again in a few minutes, after a server has sealed and counted the event.",
         )
 
 
 def _check_held(wanted: ToGo) -> None:
     """Refuse the drop unless the export has each event as its leaf in this database says. Raises `Conflict`."""
     if not wanted.events:
-        raise Conflict("There is nothing to drop: the audit log has no event of those months.")
+        raise Conflict("There is nothing to drop: the audit log has no events of those months.")
     if wanted.lacking:
         raise Conflict(
-            f"The export does not hold {wanted.lacking:,} of the {wanted.events:,} events that would be dropped.",
-            "Make another, and keep it: authsec audit export-sealed",
+            f"The export lacks {wanted.lacking:,} of the {wanted.events:,} events that would be dropped.",
+            "Make a new export, and keep it: authsec audit export-sealed",
         )

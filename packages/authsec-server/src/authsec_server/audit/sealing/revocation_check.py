@@ -166,33 +166,35 @@ class RevocationCheck(ScratchCheck):
             else:
                 more += 1
         if more:
-            yield f"revocations differs from the events in {more:,} rows more."
+            yield f"revocations differs from the events in {more:,} more rows."
 
     def _all(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
         execute = self._scratch.execute
         for (sequence,) in execute("SELECT sequence FROM odd"):
-            yield f"The row {sequence} of revocations is none that a server writes."
+            yield f"The row {sequence} of revocations has a form that a server does not write."
         kept_since = "9999" if now is None else _iso(now - KEPT_FOR)
         for number, kind, id_ in execute(_MISSING, (kept_since,)):
             what = "The record of a restore" if number is None else f"Event {number}"
-            yield f"{what} ended the tokens of the {kind} {_shown(id_)}, and revocations has no such row."
+            yield f"{what} ended the tokens of the {kind} {_shown(id_)}, but revocations has no such row."
         for (kid,) in execute(_WITHOUT_ROW, (kept_since,)):
-            yield f"The signing key {_shown(kid)} was revoked, and revocations has no row of the key. Servers keep one."
+            yield (
+                f"The signing key {_shown(kid)} was revoked, but revocations has no row for the key. Servers keep one."
+            )
         for sequence, kind, id_, is_said in self._added(cut, ""):
             if not is_said:
                 yield (
-                    f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, and no event says"
-                    " so."
+                    f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, but no event "
+                    "says so."
                 )
         for sequence, kind, id_, copies, said, _ in execute(_COPIED, ("",)):
             yield (
                 f"revocations has {copies:,} rows like row {sequence}, which ended the tokens of the {kind}"
-                f" {_shown(id_)}, and the events explain {said:,}."
+                f" {_shown(id_)}, but the events explain {said:,}."
             )
         before, newest = None, 0
         for sequence, version in execute("SELECT sequence, version FROM kept ORDER BY sequence"):
             if before is not None and sequence != before + 1:
-                yield f"The row {sequence} of revocations does not follow the row before, {before}."
+                yield f"The row {sequence} of revocations does not follow the previous row, {before}."
             if version < newest:
                 yield f"The row {sequence} of revocations is not in the order of the changes."
             before, newest = sequence, max(newest, version)

@@ -147,7 +147,7 @@ class Sealer:
     def _name(self, refused: Sequence[int]) -> None:
         """Log each event that is not sealed, once."""
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
-            log.error("an event is not sealed, for no server has written it: authsec audit verify", number=number)
+            log.error("an event is not sealed, because no server wrote it: authsec audit verify", number=number)
         known = self._named if len(self._named) < CATCHING_UP else set()
         self._named = {*known, *refused}
 
@@ -195,7 +195,7 @@ class Sealer:
         signed = self._database.read(lambda tx: store.last_signed(tx.connection))
         if signed is None:
             if self._checkpoint:
-                raise LogBroken("The log's checkpoints are gone.")
+                raise LogBroken("The log's checkpoints are missing.")
             return
         if self._checkpoint and signed == self._checkpoint.signed:
             return
@@ -237,12 +237,12 @@ class Sealer:
             try:
                 wait = 0 if await anyio.to_thread.run_sync(self.seal) else SECONDS
             except Unavailable:
-                log.debug("sealing the audit log waits for the database")
+                log.debug("sealing the audit log is waiting for the database")
             except LogBroken as broken:
                 log.error("the audit log is not sealed any further: authsec audit verify", why=str(broken))
                 wait = RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it was, the audit log must be sealed again when it is over
-                log.error("sealing the audit log failed and will be tried again", error=type(error).__name__)
+                log.error("sealing the audit log failed and will be retried", error=type(error).__name__)
                 wait = RETRY_SECONDS
             await anyio.sleep(wait)
 

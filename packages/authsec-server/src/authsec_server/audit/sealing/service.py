@@ -15,7 +15,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Principal, Role
 
-_ONCE_IT_RUNS = "A server seals the audit log within a second once it runs; one that does not says why in its log."
+_ONCE_IT_RUNS = "A running server seals the audit log within a second. If not, the server's log says why."
 OVERDUE_AFTER = timedelta(minutes=10)
 """Refusals may be counted up for five and are sealed then; a server may be replaced meanwhile."""
 
@@ -66,7 +66,7 @@ def newest_checkpoint(tx: Tx, principal: Principal) -> str:
     principal.require(Role.VIEWER)
     signed = store.last_signed(tx.connection)
     if signed is None:
-        raise NotFound("Nothing is sealed yet.", _ONCE_IT_RUNS)
+        raise NotFound("No event is sealed yet.", _ONCE_IT_RUNS)
     return signed
 
 
@@ -77,15 +77,18 @@ def present_key(tx: Tx, keys: Keys) -> str:
     """
     signed = store.last_signed(tx.connection)
     if signed is None:
-        raise Conflict("Nothing is sealed yet.", _ONCE_IT_RUNS)
+        raise Conflict("No event is sealed yet.", _ONCE_IT_RUNS)
     try:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
-        raise Conflict(f"The log's last checkpoint {refused}.", "See what is: authsec audit verify") from None
+        raise Conflict(f"The log's last checkpoint {refused}.", "To see the findings: authsec audit verify") from None
     believing = succession(store.replacements(tx.connection), keys)
     records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
     if any(place is None and is_signed(signed, believing.keys) for place, signed in records):
-        raise Conflict("The key is being replaced already.", "It is done once a server has sealed that.")
+        raise Conflict(
+            "A replacement of the key is already under way.",
+            "The replacement is complete after a server has sealed it.",
+        )
     return believing.present(kid)
 
 
@@ -97,7 +100,7 @@ def sealing_kid(tx: Tx, keys: Keys) -> str:
     try:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
-        raise Conflict(f"The log's last checkpoint {refused}.", "See what is: authsec audit verify") from None
+        raise Conflict(f"The log's last checkpoint {refused}.", "To see the findings: authsec audit verify") from None
     return succession(store.replacements(tx.connection), keys).present(kid)
 
 

@@ -51,10 +51,10 @@ class IntoFile:
             descriptor = os.open(self.path, how | os.O_NONBLOCK, 0o600)  # else a pipe that nobody reads blocks here
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise NotTaken(f"{self.path} is no regular file")
+                    raise NotTaken(f"{self.path} is not a regular file")
                 line = (b"\n" if self._torn() else b"") + f"{checkpoint.signed}\n".encode("ascii")
                 if os.write(descriptor, line) != len(line):
-                    raise NotTaken(f"{self.path} took only a part of it")
+                    raise NotTaken(f"only a part was written to {self.path}")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -77,8 +77,8 @@ class IntoFile:
             never = True
         if never:
             raise StartupRefused(
-                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which cannot be a regular file.",
-                "Name a file in a folder that is there, or an address: https://…",
+                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which is not a regular file.",
+                "Name a file in an existing folder, or an address: https://…",
             )
 
 
@@ -115,7 +115,7 @@ class ToAddress:
         except OSError as error:
             raise NotTaken(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
         if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
-            raise NotTaken(f"the token file {self.token_file} does not hold one token on one line")
+            raise NotTaken(f"the token file {self.token_file} must contain one token on one line")
         return {"Authorization": f"Bearer {token.decode('ascii')}"}
 
 
@@ -128,10 +128,12 @@ MOST: Final = 1000  # checkpoints that wait; of more, the oldest are let go: a l
 CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where checkpoints are to go
 LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
 DELIVERED = Counter(
-    "authsec_audit_checkpoints_delivered_total", "Checkpoints of the sealed audit log that were taken elsewhere."
+    "authsec_audit_checkpoints_delivered_total",
+    "Checkpoints of the sealed audit log that were sent to the outside destination.",
 )
 WAITING = Gauge(
-    "authsec_audit_checkpoints_waiting", "Checkpoints of the sealed audit log that were not taken elsewhere yet."
+    "authsec_audit_checkpoints_waiting",
+    "Checkpoints of the sealed audit log that were not yet sent to the outside destination.",
 )
 
 
@@ -182,7 +184,7 @@ class CheckpointsElsewhere:
         since, its = self._handed_at, self._standing
         if since is None or self._now() - since < STUCK:
             return its
-        problem = f"a checkpoint was handed over more than {STUCK.seconds} s ago, and there is no answer"
+        problem = f"a checkpoint was sent more than {STUCK.seconds} s ago, without an answer"
         return SinkState(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
@@ -233,11 +235,15 @@ class CheckpointsElsewhere:
         since = before.undelivered_since or self._now()
         self._standing = SinkState(sent=True, undelivered_since=since, problem=problem)
         if before.problem != problem:
-            log.error("checkpoints of the audit log are not taken elsewhere", why=problem, since=since.isoformat())
+            log.error(
+                "checkpoints of the audit log cannot be sent to the outside destination",
+                why=problem,
+                since=since.isoformat(),
+            )
 
     def _worked(self) -> None:
         if self._standing.undelivered_since is not None:
-            log.info("checkpoints of the audit log are taken elsewhere again")
+            log.info("checkpoints of the audit log are sent to the outside destination again")
         self._standing = SinkState(sent=True)
 
 

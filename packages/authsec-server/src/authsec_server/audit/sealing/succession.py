@@ -96,5 +96,5 @@ def _read(signed: str, keys: Keys) -> tuple[str, PublicKey]:
     try:
         new = PublicKey.from_jwk(claims["key"])
     except (JoseError, KeyError, TypeError, AttributeError):
-        raise CheckpointRefused("is no record of a replaced key") from None
+        raise CheckpointRefused("is not a record of a replaced key") from None
     return kid, new

@@ -93,7 +93,7 @@ class TableCheck(ScratchCheck):
         yield from self._changed_by_none()
         version = self._connection.execute(select(authority.c.version)).scalar()
         if type(version) is not int or version > MAX_VERSION:
-            yield f"The authority has version {version!r}, which no server gives."
+            yield f"The authority has version {version!r}, which no server assigns."
         elif version < self._highest[0]:
             yield (
                 f"The authority has version {version}, but event {self._highest[1]} was recorded at version"
@@ -133,13 +133,13 @@ class TableCheck(ScratchCheck):
                     )
             last = (number, version, after)
         if found > MOST:
-            yield f"Rows of {name} were changed {found - MOST:,} times more."
+            yield f"Rows of {name} were changed {found - MOST:,} more times."
         if last is None:
-            yield f"No event says the digest of {name}."
+            yield f"No event records the digest of {name}."
         elif last[2] != computed:
-            yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
+            yield f"Rows of {name} were changed in the database after event {last[0]}, but no event says so."
         elif self._kept.get(name, computed) != computed:
-            yield f"table_digests has another product for {name} than the rows: raw SQL wrote it."
+            yield f"table_digests does not match the rows of {name}: raw SQL wrote it."
         yield from self._left_out(name)
 
     def _left_out(self, name: str) -> Iterator[str]:
@@ -149,7 +149,7 @@ class TableCheck(ScratchCheck):
             " (SELECT 1 FROM told t WHERE t.name = o.name AND t.version <= o.version) ORDER BY number LIMIT ?",
             (name, MOST),
         ):
-            yield f"Event {number} of a drop says no digest of {name}: rows changed since may not be found."
+            yield f"Event {number} of a drop records no digest of {name}: later changes of its rows may be undetected."
 
     def _not_signed(self, records: Mapping[str, DropRecord]) -> Iterator[str]:
         """Report events of drops with digests that the signed record does not have.
@@ -165,9 +165,9 @@ class TableCheck(ScratchCheck):
             if record is None or record.version != version or canonical_json(its) != digests:
                 found += 1
                 if found <= MOST:
-                    yield f"Event {number} of a drop says digests that no record of a sealing key has."
+                    yield f"Event {number} of a drop has digests that no record of a sealing key has."
         if found > MOST:
-            yield f"{found - MOST:,} more events of drops do so."
+            yield f"{found - MOST:,} more events of drops have this fault."
 
     def _changed_by_none(self) -> Iterator[str]:
         """Report events of drops that claim a changed table: a drop changes none."""

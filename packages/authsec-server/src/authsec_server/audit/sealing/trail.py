@@ -152,7 +152,7 @@ class Trail:
     def lack(self, place: int) -> None:
         """Report that a leaf is missing."""
         if not self.broken:
-            self.find(f"The log lacks the seal in place {place}: it was dropped, or moved.")
+            self.find(f"The seal in place {place} is missing: it was dropped or moved.")
         self.broken = True
 
     def miss(self, place: int, number: int, hash_: bytes) -> None:
@@ -171,7 +171,7 @@ class Trail:
             if found.leaf == hash_ and found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
             elif found.leaf != hash_ and not self._is_lost(file, place):
-                self.find(f"Event {number} is not in {file.name} as it was sealed.{self._advice(file, place)}")
+                self.find(f"Event {number} in {file.name} differs from its seal.{self._advice(file, place)}")
 
     def _is_lost(self, file: Given, place: int) -> bool:
         """Whether the file is from before a restore and has an event in that place that the restore lost."""
@@ -184,8 +184,8 @@ class Trail:
             return ""
         self._advised.add(file.name)
         return (
-            " The file may be an export of the time that a restore lost, and its last checkpoint newer than the record:"
-            " `authsec admin restored --checkpoint` takes such a checkpoint when the restore is recorded."
+            " The file may be an export from the time that a restore lost, with a last checkpoint newer than the"
+            " record. `authsec admin restored --checkpoint` accepts such a checkpoint when the restore is recorded."
         )
 
     def refuse_late(self, number: int) -> None:
@@ -217,7 +217,7 @@ class Trail:
         """
         found = self._left_at.first_at(place)
         if found is not None and at < (cut := self._latest_cut[found].before):
-            self.find(f"Event {number} is older than {cut}, and the record of that drop leaves it out.")
+            self.find(f"Event {number} is older than {cut}, but the record of that drop does not list it.")
 
     def read(self, size: int, signed: str) -> Checkpoint | None:
         """Read a stored checkpoint of `size` leaves; report an invalid one and return None."""
@@ -305,9 +305,7 @@ class Trail:
         elif beyond:
             self.find(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
         if size and not self.broken and (self.last is None or self.last.size < size):
-            self.find(
-                f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed checkpoint."
-            )
+            self.find(f"The last {size - (self.last.size if self.last else 0):,} seals have no signed checkpoint.")
 
         for dropping in self._droppings:
             self._settle(dropping)
@@ -327,10 +325,10 @@ class Trail:
         """
         its = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
         if its is None or not (its.sealed and its.missing):
-            return "dropped nothing. A drop that was interrupted is finished by: authsec audit drop"
+            return "dropped nothing. To finish a drop that was interrupted: authsec audit drop"
         if its.overtaken_at and its.sealed_at and its.sealed_at - its.overtaken_at > CLOCKS:
             return (
-                f"its checkpoint was not the last one then: another was signed at {shown_time(its.overtaken_at)}, and"
+                f"its checkpoint was not the last one: another was signed at {shown_time(its.overtaken_at)}, and"
                 f" the first checkpoint that covers the record at {shown_time(its.sealed_at)}."
             )
         return ""
@@ -349,18 +347,18 @@ class Trail:
         record = dropping.record
         what = f"{dropping.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"
         if dropping.missing and not dropping.sealed:
-            self.find(f"{what} were dropped, and the record of that is not sealed.")
+            self.find(f"{what} were dropped, but the record of the drop is not sealed.")
         if 0 < dropping.missing < record.events:
             self.find(
                 f"{what} were dropped, and {record.events - dropping.missing:,} that the record names are still there."
-                " A drop that was interrupted is finished by: authsec audit drop"
+                " To finish a drop that was interrupted: authsec audit drop"
             )
         if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
             self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
         if dropping.missing and (limit := self._is_dated_after(dropping)):
-            self.find(f"{what} were dropped, and the record of that is dated {shown_time(record.at)}, after {limit}.")
+            self.find(f"{what} were dropped, but the record is dated {shown_time(record.at)}, after {limit}.")
         if dropping.given not in {0, dropping.missing}:
-            self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
+            self.find(f"{what} were dropped, but the given files contain only {dropping.given:,} of them.")
 
     def _is_dated_after(self, dropping: Dropping) -> str:
         """Return the time, as text, that the record's date must not exceed but does; empty if the date is valid.

@@ -233,9 +233,9 @@ class _Read:
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
         for position, number, hash_ in scan.leaves():
             if not isinstance(position, int) or not isinstance(number, int):
-                self._find(f"The seal in place {position!r} was changed: it is of no event.")
+                self._find(f"The seal in place {position!r} was changed: it belongs to no event.")
             elif not isinstance(hash_, bytes) or len(hash_) != _HASH_BYTES:
-                self._find(f"The seal in place {position} was changed: it is no hash.")
+                self._find(f"The seal in place {position} was changed: it is not a hash.")
                 yield position, number, b""
             else:
                 yield position, number, hash_
@@ -245,19 +245,19 @@ class _Read:
             if isinstance(size, int):
                 yield size, at, signed if isinstance(signed, str) and signed.isascii() else ""
             else:
-                self._find("A row of `checkpoints` was changed: its size is no number.")
+                self._find("A row of `checkpoints` was changed: its size is not a number.")
 
     def _listed(self, scan: Scan) -> Iterator[tuple[int, bytes]]:
         for number, delegation in scan.delegations():
             if isinstance(number, int):
                 yield number, _octets(delegation)
             else:
-                self._find("A row of `event_delegations` was changed: its event number is no number.")
+                self._find("A row of `event_delegations` was changed: its event number is not a number.")
 
     def _ranges(self, scan: Scan) -> Iterator[tuple[str, int, int]]:
         for hour, lowest, highest in scan.ranges():
             if hour is None or not isinstance(lowest, int) or not isinstance(highest, int):
-                self._find("A row of `number_ranges` was changed: it is no range of an hour.")
+                self._find("A row of `number_ranges` was changed: it is not the range of an hour.")
             else:
                 yield hour, lowest, highest
 
@@ -317,7 +317,7 @@ def _compared(
         for finding in (*of_counts, *read.uncounted.findings(trail.doubt)):
             trail.find(finding)
     if not size and not_yet and not trail.findings:
-        trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
+        trail.find(f"None of the {not_yet:,} events is sealed, so none can be verified.")
     report = trail.report(size, not_yet)
     checkpoint_at = max((checkpoint.at for checkpoint in (trail.last, *trail.kept) if checkpoint), default=None)
     unproved = tuple(_unproved(read, trail, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
@@ -347,11 +347,11 @@ def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> 
     """Report that a server does not seal, or has not recorded the digests of the tables yet."""
     if unsealed.since and (running_at := unsealed.running_at(checkpoint_at)):
         yield (
-            f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
-            f" {shown_time(running_at)}. The server's log says why it does not seal: mend that, and verify again."
+            f"Events have been waiting for their seal since {shown_time(unsealed.since)}, although a server was running"
+            f" at {shown_time(running_at)}. The server's log says why: fix the cause, and verify again."
         )
     if read.table_check.lacks_all():
-        yield "No event says the digests of the tables, so their rows were not compared with events."
+        yield "No event records the digests of the tables, so their rows were not compared with events."
 
 
 def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:
@@ -364,7 +364,7 @@ def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:
 def _first(unproved: Sequence[str]) -> Iterator[str]:
     yield from unproved[:MOST]
     if more := len(unproved[MOST:]):
-        yield f"{more:,} more names and revocations are said only by events without a seal."
+        yield f"{more:,} more names and revocations are recorded only by events without a seal."
     if unproved:
         yield "Ask who made these changes (`authsec audit show NUMBER`), and start a server: it seals their events."
 

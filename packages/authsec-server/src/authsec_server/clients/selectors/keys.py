@@ -63,7 +63,7 @@ KUBERNETES = (
     SelectorKey(key="k8s:pod-name", identifies="one pod by its name", value=_SUBDOMAIN, value_is=_IS_SUBDOMAIN),
     SelectorKey(
         key="k8s:pod-uid",
-        identifies="one pod by its uid: a pod that replaces it is another",
+        identifies="one pod by its uid; a pod that replaces it has another uid",
         value=r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}",  # the second form: static pods
         value_is="a uid as `kubectl get pod -o jsonpath={.metadata.uid}` shows it",
     ),
@@ -123,7 +123,7 @@ UNIX = (
         key="unix:path",
         identifies="the program's file",
         value=r"(/(?!\.{1,2}(/|$))[^/]+)+",
-        value_is="an absolute path without '.', '..' or doubled slashes",
+        value_is="an absolute path without '.', '..' or double slashes",
     ),
     SelectorKey(
         key="unix:sha256",
@@ -135,7 +135,7 @@ UNIX = (
 SPIFFE = (
     SelectorKey(
         key="spiffe:id",
-        identifies="the workload by the SPIFFE ID that its trust domain gives it",
+        identifies="the workload by its SPIFFE ID in its trust domain",
         value=r"spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+",  # SPIFFE ID section 2
         value_is="a SPIFFE ID: spiffe://, the trust domain in lower case, and a path, e.g. spiffe://example.org/agent",
         meant_by=("spiffe", "spiffe_id", "spiffe:spiffe_id"),

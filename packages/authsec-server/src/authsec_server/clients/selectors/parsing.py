@@ -44,7 +44,9 @@ def require_fitting_number(platform: Platform, number: int) -> None:
     """Raise `Invalid` unless the platform allows this number of selectors."""
     known = KEYS.get(platform, ())
     if not known and number:
-        raise Invalid("selectors", f"{platform.shown} has no selectors.", "Leave them out, or name the platform.")
+        raise Invalid(
+            "selectors", f"{platform.shown} takes no selectors.", "Leave out the selectors, or choose another platform."
+        )
     if known and not number:
         raise Invalid(
             "selectors",
@@ -63,12 +65,12 @@ def parse_selector(field: str, platform: Platform, key: str, value: str) -> Sele
     if not 1 <= len(value) <= MAX_VALUE or not value.isprintable() or value != value.strip():
         raise Invalid(
             field,
-            f"The value of {key} must have 1 to {MAX_VALUE} visible characters, without spaces around them.",
-            f"It is {known.value_is}.",
+            f"The value of {key} must have 1 to {MAX_VALUE} visible characters, without spaces at either end.",
+            f"Give {known.value_is}.",
         )
     if not re.fullmatch(known.value, value):
         raise Invalid(
-            field, f"{quoted(value)} cannot be the value of {key} ({known.identifies}).", f"It is {known.value_is}."
+            field, f"{quoted(value)} is not a valid value of {key} ({known.identifies}).", f"Give {known.value_is}."
         )
     return Selector(key=key, value=value)
 
@@ -76,7 +78,7 @@ def parse_selector(field: str, platform: Platform, key: str, value: str) -> Sele
 def require_new(field: str, selector: Selector, before: Iterable[Selector]) -> None:
     """Raise `Invalid` for `field` if an earlier selector has the same key."""
     if any(selector.key == other.key for other in before):
-        raise Invalid(field, f"{selector.key} is given twice.", "All selectors hold at once: give each key once.")
+        raise Invalid(field, f"{selector.key} is given twice.", "All selectors must match: give each key once.")
 
 
 def known_key(platform: Platform, key: str) -> SelectorKey | None:
@@ -92,18 +94,18 @@ def nearest_key(platform: Platform, key: str) -> SelectorKey:
 
 def _unknown(field: str, platform: Platform, key: str) -> Invalid:
     if platform not in KEYS:
-        return Invalid(field, f"{platform.shown} has no selectors.", "Leave it out.")
+        return Invalid(field, f"{platform.shown} takes no selectors.", "Leave it out.")
     for other, keys in KEYS.items():
         if other is not platform and any(each.fits(key) for each in keys):
             return Invalid(field, f"{quoted(key)} is a selector of {other.shown}, not of {platform.shown}.")
     for known in (each for each in KEYS[platform] if each.parameter and each.key):
         if key.rstrip(":") == known.key.rstrip(":"):
-            return Invalid(field, f"{quoted(key)} does not say which {known.parameter}.", f"Write {known.shown}.")
+            return Invalid(field, f"{quoted(key)} lacks the {known.parameter}.", f"Write {known.shown}.")
         if key.startswith(known.key):
-            return Invalid(field, f"{quoted(key)} has no valid {known.parameter} behind {known.key}")
+            return Invalid(field, f"{quoted(key)} has no valid {known.parameter} after {known.key}")
     return Invalid(
         field,
-        f"{quoted(key)} is no selector of {platform.shown}; the nearest is {nearest_key(platform, key).shown}.",
+        f"{quoted(key)} is not a selector of {platform.shown}; the nearest is {nearest_key(platform, key).shown}.",
         f"Known keys: {', '.join(each.shown for each in KEYS[platform])}",
     )
 
@@ -180,12 +182,12 @@ def _row(platform: Platform, key: str, value: str, before: Sequence[Selector]) -
     if not key and not value:
         return RowCheck(key=key, value=value, state=RowState.BLANK)
     if not key:
-        problem, remedy = "Choose a key for this value.", "What stands there in grey is only an example."
+        problem, remedy = "Choose a key for this value.", "The grey text is only an example."
         return RowCheck(key=key, value=value, state=RowState.INCOMPLETE, problem=problem, remedy=remedy)
     known = known_key(platform, key)
     meaning = {"identifies": known.identifies, "value_is": known.value_is} if known else {}
     if known and not value:
-        problem, remedy = f"Give the value of {key}.", f"It is {known.value_is}."
+        problem, remedy = f"Give the value of {key}.", f"Give {known.value_is}."
         return RowCheck(key=key, value=value, state=RowState.INCOMPLETE, problem=problem, remedy=remedy, **meaning)
     try:
         require_new("", parse_selector("", platform, key, value), before)

@@ -88,8 +88,8 @@ def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
         found.append(STAYS_OFF)
     if says_secret and not (held and held.holds_secret(present.now)):
         found.append(
-            "It has no secret yet, and none is made of a document. When it is there: "
-            f"authsec agents proofs add {slug} --platform secret --secret-file FILE"
+            "It has no secret yet, and a document cannot create one. After the agent is created: authsec agents "
+            f"proofs add {slug} --platform secret --secret-file FILE"
         )
     return [Note(section=Section.AGENTS, slug=slug, text=text) for text in found]
 
@@ -99,7 +99,7 @@ def removal_step(held: Client, present: Present, setting: Setting, *, revoked: C
 
     `revoked` are the slugs of delegations that are revoked with the agent and are in no other step.
     """
-    told = f"With it these delegations are revoked: {', '.join(sorted(revoked))}"
+    told = f"These delegations will be revoked as well: {', '.join(sorted(revoked))}"
     change = Change(
         verb=Verb.REMOVE,
         section=Section.AGENTS,
@@ -152,10 +152,11 @@ def _creating(
     if not compared.new:
         raise Invalid(
             "proofs",
-            "A new agent needs a proof, and a secret is not made of a document."
+            "A new agent needs a proof, and a document cannot create a secret."
             if _says_secret(shape)
-            else "A new agent needs a proof: without any it could never get a token.",
-            f"Name another; or make it with one: authsec agents create {slug} --platform secret --secret-file FILE",
+            else "A new agent needs a proof: without one it could never get a token.",
+            f"Name another proof, or create the agent with a secret: authsec agents create {slug} --platform "
+            "secret --secret-file FILE",
         )
     first, *others = compared.new
     does: list[Do] = [partial(_create, slug, shape, first, setting)]

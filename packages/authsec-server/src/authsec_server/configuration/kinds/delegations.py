@@ -60,7 +60,7 @@ def step(
     wanted = _wanted(shape, held, resolve)
     if held is not None and state(held, present.now) in OVER:
         if held.revoked_at is None and _same(facts(held, present), wanted):
-            return None  # it has ended by itself, as the document says
+            return None  # it expired, as the document says
         if not renew:
             raise _over(held)
         held = None
@@ -96,7 +96,7 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
         return None
     its, text = state(held, present.now), ""
     if its is DelegationState.ENDED and held.ends_at:
-        text = f"It ended on {rfc3339(held.ends_at)}, and gives nothing. Take it out of the document."
+        text = f"It expired on {rfc3339(held.ends_at)} and grants nothing. Remove it from the document."
     if its is DelegationState.DISABLED and shape.enabled is None:
         text = STAYS_OFF
     return Note(section=Section.DELEGATIONS, slug=slug, text=text) if text else None
@@ -152,10 +152,10 @@ def _seconds(shape: DelegationShape) -> int:
     text = str(shape.max_duration)
     found = shape.max_duration if isinstance(shape.max_duration, int) else seconds_of(text)
     if found is None:
-        raise Invalid("max_duration", f"{naming.quoted(text)} is no duration.", instead_of(text))
+        raise Invalid("max_duration", f"{naming.quoted(text)} is not a duration.", instead_of(text))
     if found < validation.SHORTEST and isinstance(shape.max_duration, int):  # a unit that was forgotten
         message = (
-            f"max_duration without a unit is read as seconds: {found} of them, and {validation.SHORTEST} are the least."
+            f"max_duration without a unit is in seconds: {found} is less than the minimum of {validation.SHORTEST}."
         )
         raise Invalid("max_duration", message, instead_of(text))
     return found
@@ -166,12 +166,13 @@ def _same(before: Facts, wanted: Facts) -> bool:
 
 
 def _over(held: Delegation) -> Invalid:
-    was = f"was revoked by {held.changed_by}" if held.revoked_at else "has ended by itself"
+    was = f"was revoked by {held.changed_by}" if held.revoked_at else "expired"
     at = held.revoked_at or held.ends_at
     return Invalid(
         "",
-        f"It {was} on {rfc3339(at)}, which is for good; the document still names it.",
-        "Take it out of the document; or, to delegate the same anew: --renew on the command line, renew in the API.",
+        f"It {was} on {rfc3339(at)}, which cannot be undone; the document still names it.",
+        "Remove it from the document. To create the same delegation again: --renew on the command line, renew in "
+        "the API.",
     )
 
 
@@ -179,10 +180,10 @@ def _require_fixed(held: Delegation, shape: DelegationShape, present: Present) -
     for field, id_, asked in (("agent", held.client_id, shape.agent), ("role", held.role_id, shape.role)):
         its = present.slugs[id_]
         if asked != its:
-            other = "Give the other one another slug, and take this one out of the document: --prune revokes it."
-            renamed = f" If {its} is to be called {asked}, rename it first: authsec agents edit {its} --slug {asked}"
+            other = "Use another slug for the new one, and remove this one from the document: --prune revokes it."
+            renamed = f" To give {its} the slug {asked}, rename it first: authsec agents edit {its} --slug {asked}"
             is_new = field == "agent" and asked not in present.agents
-            raise Invalid(field, f"It is of the {field} {its}, and that is fixed.", other + (renamed if is_new else ""))
+            raise Invalid(field, f"Its {field} is {its}, which cannot be changed.", other + (renamed if is_new else ""))
 
 
 def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:

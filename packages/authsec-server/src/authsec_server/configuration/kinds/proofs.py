@@ -82,7 +82,7 @@ def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
         if shape.platform == SECRET:
             continue
         if found.setdefault((_evidence(proof.proof), proof.trusted_issuer), proof) is not proof:
-            raise Invalid(f"proofs.{index}", "This proof stands there twice.", "Name it once.")
+            raise Invalid(f"proofs.{index}", "This proof occurs twice.", "Name it once.")
     return [*found.values()]
 
 
@@ -162,11 +162,13 @@ def _wanted(index: int, shape: ProofShape) -> WantedProof:
     if platform is Platform.SECRET and (
         shape.expires_at or shape.selectors or shape.public_key or shape.trusted_issuer
     ):
-        raise Invalid("platform", "Of a secret, a document says no more than that there is one.", "Leave the rest out.")
+        raise Invalid(
+            "platform", "For a secret, a document only says that there is one.", "Leave out the other fields."
+        )
     if shape.trusted_issuer is not None and not naming.is_slug(shape.trusted_issuer):
         raise Invalid(
             "trusted_issuer",
-            f"{naming.quoted(shape.trusted_issuer)} is no slug.",
+            f"{naming.quoted(shape.trusted_issuer)} is not a slug.",
             "Name the trusted issuer by its slug.",
         )
     expires_at = None if shape.expires_at is None else parse_instant("expires_at", shape.expires_at)

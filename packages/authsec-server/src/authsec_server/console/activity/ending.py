@@ -38,7 +38,9 @@ async def find(visit: PageRequest) -> Response:
         if "." in pasted:
             jws = await run_in_threadpool(visit.console.ours.read, pasted)
             if jws is None:
-                raise Invalid("token", "This token is damaged, or another issuer signed it.", "Paste the whole token.")
+                raise Invalid(
+                    "token", "This token is not from this authority, or it is damaged.", "Paste the whole token."
+                )
             jti = str(jws.claims["jti"])
         found = await visit.read(lambda tx: revocation.token(tx, visit.act, jti))
     except (Invalid, NotFound, Conflict) as failure:

@@ -1,7 +1,7 @@
 """Clients (MCP Servers / AI Agents): the list, the onboarding dialog and the pages of one client.
 
 The templates are in `templates/clients/`: `frame.html` has the name and the tabs of one client, and `parts.html`
-what several pages show: the state, the alert "Cannot prove itself yet", inputs and facts.
+what several pages show: the state, the alert "Cannot authenticate yet", inputs and facts.
 
 | module | owns |
 |---|---|

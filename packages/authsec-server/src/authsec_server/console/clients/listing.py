@@ -25,7 +25,7 @@ PAGE = 50
 STATUSES = {"enabled": True, "disabled": False}
 ATTENTION = {
     Attention.UNATTESTED: "Unattested",
-    Attention.CANNOT_PROVE: "Cannot prove itself yet",
+    Attention.CANNOT_PROVE: "Cannot authenticate yet",
     Attention.SECRET: "Weak: a secret",
     Attention.ENROLLED: "On a laptop",
 }

@@ -89,10 +89,9 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
     unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
     if unable.number:
-        one = unable.number == 1
         yield Matter(
             tone="warn",
-            text=f"{unable} {'agent that cannot prove itself' if one else 'agents that cannot prove themselves'} yet",
+            text=f"{unable} {'agent' if unable.number == 1 else 'agents'} that cannot authenticate yet",
             path=f"{_ATTENTION}cannot_prove",
             more="Without a trusted issuer or a key pair, an agent gets no token.",
         )

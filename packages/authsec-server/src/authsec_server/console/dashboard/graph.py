@@ -73,7 +73,7 @@ def _agent(client: Client, now: datetime) -> tuple[str, str]:
     if client.unattested(now):
         return "unattested", "bad"
     if not client.can_prove_itself(now):
-        return "cannot prove itself yet", "warn"
+        return "cannot authenticate yet", "warn"
     return ("weak: a secret", "warn") if client.holds_secret(now) else ("", "")
 
 

@@ -46,8 +46,8 @@ ENDINGS = (
     ),
     _ending(
         path="/delegations/{delegation}/revoke",
-        heading="Revoke this trust delegation for good?",
-        button="Revoke for good",
+        heading="Revoke this trust delegation permanently?",
+        button="Revoke permanently",
         change=once(lambda tx, act, visit: service.revoke(tx, act, visit.named("delegation"), visit.console.terms)),
         after=redirect_to(_HOME, done="delegation_revoked"),
     ),

@@ -1,4 +1,4 @@
-// New events of the audit trail, on top of the table, as the server sends them: rows that it has rendered and escaped.
+// New events of the audit log, on top of the table, as the server sends them: rows that it has rendered and escaped.
 
 const mark = document.querySelector("[data-stream]");
 const events = document.querySelector("#events");

@@ -131,7 +131,7 @@ class AuthoritySource:
         self._cut = self._cut + 1 if self._clock.monotonic() - began < SILENCE else 0
         if self._cut >= _CUT_TOO_OFTEN:
             self._cut = 0
-            raise StreamUnavailable("the feed's stream is cut again and again")
+            raise StreamUnavailable("the feed's stream is interrupted repeatedly")
         raise DocumentRefused("the feed's stream ended")
 
 
@@ -171,7 +171,7 @@ class Stream:
                     self._response = None
                     response.close()
         except exceptions.ReadTimeoutError:
-            raise StreamUnavailable(f"the feed {url} says nothing for {SILENCE:g} seconds") from None
+            raise StreamUnavailable(f"the feed {url} was silent for {SILENCE:g} seconds") from None
         except exceptions.HTTPError as error:
             raise DocumentRefused(f"the feed {url} cannot be followed: {failure_text(error)}") from None
         except ConfigError as error:  # the proxy's, which is only looked at now
@@ -185,7 +185,7 @@ class Stream:
                 yield message
                 deadline = self._clock.monotonic() + SILENCE
             if self._clock.monotonic() >= deadline:  # the socket's own limit starts anew with every byte that drips in
-                raise StreamUnavailable(f"the feed {url} says nothing whole for {SILENCE:g} seconds")
+                raise StreamUnavailable(f"the feed {url} sent no complete message for {SILENCE:g} seconds")
 
     def stop(self) -> None:
         """Interrupt the wait for the next message."""
@@ -206,7 +206,7 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if response.status != 200:
         kind_of = StreamLimitReached if response.status in {429, 503} else StreamUnavailable
-        raise kind_of(f"the feed {url} answers {response.status}")
+        raise kind_of(f"the feed {url} answered {response.status}")
     if kind != "text/event-stream":
         raise StreamUnavailable(f"the feed {url} is not served as a stream")
 

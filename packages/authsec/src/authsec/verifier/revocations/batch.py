@@ -96,7 +96,7 @@ def read_batch(
     head = _signed(document.get("head"), keys)
     _check_head(head, issuer, now)
     if head.get("entries_sha256") != digest_of(entries):
-        raise BatchRefused("the entries of a batch are not those that its head was signed for")
+        raise BatchRefused("the entries of a batch do not match its signed head")
     batch = Batch(
         since=head["since"],
         follows=_followed(head, entries, asked),
@@ -146,33 +146,35 @@ def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
 
 def _check_head(head: Mapping[str, Any], issuer: str, now: float) -> None:
     if head.get("iss") != issuer:
-        raise BatchRefused("the head of a batch is another authority's")
+        raise BatchRefused("the head of a batch is from another authority")
     counts = ("iat", "since", "through", "last")
     if not all(is_count(head.get(name)) for name in counts) or type(head.get("snapshot")) is not bool:
         raise BatchRefused(f"the head of a batch lacks one of {', '.join(counts)} and snapshot")
     if not isinstance(head.get("follows"), str):
-        raise BatchRefused("the head of a batch does not say what it follows")
+        raise BatchRefused("the head of a batch does not say which entry it follows")
     if head["iat"] < now - OLDEST_HEAD - LEEWAY:  # a recording, played to hide what came after it
-        raise BatchRefused("the head of a batch is old; if it should not be, set the clocks of authority and API right")
+        raise BatchRefused(
+            "the head of a batch is too old; if it should not be, synchronise the clocks of the authority and the API"
+        )
     if head["iat"] > now + LEEWAY:
-        raise BatchRefused("the head of a batch is of the future: set the clocks of authority and API right")
+        raise BatchRefused("the head of a batch is in the future: synchronise the clocks of the authority and the API")
 
 
 def _check_order(batch: Batch, asked: int) -> None:
     numbers = [entry.sequence for entry in batch.entries]
     if batch.through > batch.last:
-        raise BatchRefused("a batch goes further than the feed")
+        raise BatchRefused("a batch goes beyond the end of the feed")
     if batch.snapshot:
         if numbers != sorted(set(numbers)) or (numbers and numbers[-1] > batch.through):
             raise BatchRefused("the entries of a snapshot are not in order")
         if batch.through != (numbers[-1] if numbers else 0):  # by that entry the next batch is known to follow
-            raise BatchRefused("a snapshot does not hold the entry that it reaches")
+            raise BatchRefused("a snapshot lacks its last entry")
     elif batch.since != asked:
-        raise BatchRefused("a batch does not begin where the last one ended")
+        raise BatchRefused("a batch does not start at the end of the previous one")
     elif numbers != list(range(batch.since + 1, batch.since + 1 + len(numbers))) or (
         batch.through != batch.since + len(numbers)
     ):
-        raise BatchRefused("a batch leaves out entries")
+        raise BatchRefused("a batch skips entries")
 
 
 def entry_of(value: object) -> Entry:
@@ -217,5 +219,5 @@ def _seconds(at: object) -> float:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise BatchRefused("an entry does not say when it was made")
+        raise BatchRefused("an entry has no time")
     return moment.timestamp()

@@ -71,7 +71,7 @@ class Follower:
                 thread.start()
             except RuntimeError:  # the interpreter is ending, or a limit is reached
                 self._following = False
-                run.fail("no thread is to be had")
+                run.fail("no thread can be started")
             else:
                 self._thread = thread
 

@@ -28,7 +28,7 @@ class FeedLog:
         self._leases = leases
         self._clock = clock
         self._lock = threading.Lock()
-        self._why = "the feed says nothing"
+        self._why = "the feed is silent"
         self._began: Moment | None = None  # when the trouble did; None while there is none
         self._untold = False  # whether there is something about it that has not been told
         self._told = False  # whether anything about it was
@@ -56,7 +56,7 @@ class FeedLog:
                 return
             if self._told:
                 took = since(self._began, self._clock)
-                again = ", and tokens are accepted by them" if self._without else ""
+                again = ", and tokens are checked against them" if self._without else ""
                 _log.warning("the revocations of %s are known after %.0f seconds%s", self._feed.issuer, took, again)
             self._began = None
             self._untold = self._told = False
@@ -68,7 +68,7 @@ class FeedLog:
         elif self._untold and self._began is not None and since(self._began, self._clock) >= _SHORT:
             self._told, self._untold = True, False
             _log.warning(
-                "the revocations of %s are not known at the moment: %s%s",
+                "the revocations of %s are not known right now: %s%s",
                 self._feed.issuer,
                 self._why,
                 self._until_when(),
@@ -95,7 +95,7 @@ class FeedLog:
 
     def _how_old(self) -> str:
         age = self._feed.age()
-        known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
+        known = "were never known" if age == math.inf else f"were last known {age:.0f} seconds ago"
         return f"the revocations of {self._feed.issuer} {known}: {self._why}"
 
     def _until_when(self) -> str:
@@ -104,4 +104,4 @@ class FeedLog:
         if oldest == math.inf:
             return "; tokens are accepted until they expire"
         left = oldest - self._feed.age()
-        return f"; tokens are accepted for {left:.0f} seconds more" if left >= 0 else ""
+        return f"; tokens are accepted for {left:.0f} more seconds" if left >= 0 else ""

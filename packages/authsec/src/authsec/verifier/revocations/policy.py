@@ -71,8 +71,9 @@ def check_policy(revocations: object) -> None:
     """Check the policy's name. Raises `ConfigError` for an unknown name: a guess could weaken the protection."""
     if isinstance(revocations, str) and revocations not in get_args(Policy):
         raise ConfigError(
-            'revocations= is "fail_closed" (nothing is accepted while revocations are not known), "introspect" (the '
-            'authority is asked about each token then) or "until_exp" (tokens are accepted until they expire)',
+            'revocations= is "fail_closed" (while revocations are not known, no token is accepted), "introspect" '
+            '(the authority is then asked about each token) or "until_exp" (tokens are then accepted until they '
+            "expire)",
             reason="revocations_invalid",
         )
 
@@ -118,7 +119,8 @@ class FollowedRevocations:
     ) -> None:
         if not SHORTEST_STALE <= stale_after < math.inf:
             raise ConfigError(
-                f"stale_after must be at least {SHORTEST_STALE} seconds; the authority speaks every five",
+                f"stale_after must be at least {SHORTEST_STALE} seconds; the authority sends a message every five "
+                "seconds",
                 reason="stale_after_invalid",
             )
         self._issuer = issuer
@@ -148,10 +150,10 @@ class FollowedRevocations:
     def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
         self._follower.look()
         age = self._feed.age()
-        known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
+        known = "were never known" if age == math.inf else f"were last known {age:.0f} seconds ago"
         raise RevocationsUnavailable(
             f"The revocations of {self._issuer} {known}, so no token can be accepted: "
-            f"{self._follower.failure or 'the feed says nothing'}.",
+            f"{self._follower.failure or 'the feed is silent'}.",
             retry_after=RETRY_AFTER,
         )
 

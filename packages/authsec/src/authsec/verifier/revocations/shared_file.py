@@ -74,10 +74,10 @@ class SharedFile:
             said = None
         issuer = said.get(_MEMBER) if isinstance(said, dict) else None
         if not isinstance(issuer, str):
-            raise SharedFileUnusable(f"{self.path} holds something else than a feed of revocations: name another file")
+            raise SharedFileUnusable(f"{self.path} is not a revocation feed file: name another file")
         if issuer != self.issuer:
             raise SharedFileUnusable(
-                f"{self.path} holds the feed of {plain(issuer, 100)!r}: each authority needs a file of its own"
+                f"{self.path} has the feed of {plain(issuer, 100)!r}: each authority needs its own file"
             )
 
 
@@ -94,9 +94,9 @@ def open_private(path: Path, flags: int) -> int:
         raise
     its = os.fstat(fd)
     if not stat.S_ISREG(its.st_mode):
-        why = "is no plain file"
+        why = "is not a regular file"
     elif its.st_uid != os.geteuid():
-        why = "belongs to another user: let all workers run as one, or give each user's a file of their own"
+        why = "belongs to another user: run all workers as one user, or use one file for each user"
     elif its.st_mode & 0o022:
         why = f"can be written by others (mode {stat.S_IMODE(its.st_mode):04o}): chmod 600"
     else:
@@ -115,8 +115,8 @@ def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFi
         return None
     if sys.platform == "win32":
         raise ConfigError(
-            "shared_file (AUTHSEC_REVOCATIONS_FILE) needs file locks as Unix has them. Leave it out: then each worker "
-            "follows by itself",
+            "shared_file (AUTHSEC_REVOCATIONS_FILE) needs file locks of Unix. Leave it out: each worker then "
+            "follows the feed by itself",
             reason="shared_file_unsupported",
         )
     file = SharedFile(path=Path(path).absolute(), issuer=issuer)
@@ -140,21 +140,19 @@ def _check_folder(folder: Path) -> None:
         its = folder.stat()
     except FileNotFoundError:
         raise SharedFileUnusable(
-            f"there is no folder {folder}: make it, for the user of the workers alone (mode 700)"
+            f"the folder {folder} does not exist: create it for only the workers' user (mode 700)"
         ) from None
     if not stat.S_ISDIR(its.st_mode):
-        raise SharedFileUnusable(f"{folder} is no folder")
+        raise SharedFileUnusable(f"{folder} is not a folder")
     if its.st_mode & 0o022:  # also where only the owner of a file may delete it: others could put theirs there first
         raise SharedFileUnusable(
-            f"{folder} can be written by others (mode {stat.S_IMODE(its.st_mode):04o}), who could keep revocations "
-            "back. Name a file in a folder of the workers' user alone (mode 700)"
+            f"{folder} can be written by others (mode {stat.S_IMODE(its.st_mode):04o}), who could hide "
+            "revocations. Name a file in a folder of only the workers' user (mode 700)"
         )
     if its.st_uid not in {0, os.geteuid()} and os.geteuid() != 0:
-        raise SharedFileUnusable(f"{folder} belongs to another user, who could keep revocations back")
+        raise SharedFileUnusable(f"{folder} belongs to another user, who could hide revocations")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SharedFileUnusable(
-            f"{folder} cannot be written by this user, and so none of the workers could keep the file"
-        )
+        raise SharedFileUnusable(f"{folder} is not writable for this user, so the workers cannot store the file")
 
 
 def _invalid(why: str) -> ConfigError:

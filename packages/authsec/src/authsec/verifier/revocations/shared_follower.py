@@ -50,7 +50,7 @@ def _follower(
     documents = Documents(clock=clock, trust=trust)
     keys = PublishedKeys(
         issuer, documents.fetch, clock=clock, fresh_for=300.0, keep_for=86_400.0, unknown_key_pause=60.0,
-        named="authsec_revocations_keys_uri", without="no revocation can be believed",
+        named="authsec_revocations_keys_uri", without="no revocation can be verified",
     )  # fmt: skip
     leases = Leases()
     authority = AuthoritySource(

@@ -60,7 +60,7 @@ class Feed:
         self._check_history(batch)
         if batch.signed_at > self._signed_at or batch.last > self.sequence:
             if batch.last < self.sequence and not batch.snapshot:  # what it begins with need not be what is known here
-                raise BatchRefused("the feed has gone back")
+                raise BatchRefused("the feed went backwards")
             self._apply(batch, now)
         return batch.complete
 
@@ -72,17 +72,17 @@ class Feed:
         if batch.follows in (None, self._state.reached.digest):
             return
         _log.warning(
-            "the feed of %s has another history than was read up to %d, as after a restored database: it is read anew "
-            "from the beginning, and what had ended remains so here", self.issuer, self.sequence,
+            "the history of the feed of %s changed before entry %d, as after a restored database: the feed is "
+"read again from the beginning, and known revocations stay in force here", self.issuer, self.sequence,
         )  # fmt: skip
         self._state.begin_anew()
-        raise BatchRefused("the history of the feed was replaced; it is read anew from the beginning")
+        raise BatchRefused("the history of the feed was replaced; the feed is read again from the beginning")
 
     def _apply(self, batch: Batch, now: float) -> None:
         if batch.snapshot and batch.last < self.sequence:
             _log.warning(
-                "the feed of %s has gone back from %d to %d, as after a restored database: what had ended remains so "
-                "here, until this process is started anew", self.issuer, self.sequence, batch.last,
+                "the feed of %s went back from %d to %d, as after a restored database: known revocations stay in "
+"force here until this process restarts", self.issuer, self.sequence, batch.last,
             )  # fmt: skip
         self._state.apply(batch)
         if batch.complete and batch.signed_at > self._signed_at:

@@ -79,7 +79,7 @@ class SharedFileSource:
         try:
             return self._authority.follow(run)
         except SharedFileReplaced:
-            _log.warning("another worker records in %s: this one lets it follow", self._file.path)
+            _log.warning("another worker writes %s, so this worker does not follow the feed itself", self._file.path)
             self._election.resign()
             return LOOK_PAUSE
 
@@ -128,7 +128,7 @@ class SharedFileSource:
                 whole = run.apply_shared(line)
             except (BatchRefused, KeysUnavailable) as error:
                 if not self._lacking:
-                    _log.info("a batch of %s does not count: %s", self._file.path, error)
+                    _log.info("a batch of %s was ignored: %s", self._file.path, error)
                 self._lacking = True
                 continue
             if whole:
@@ -141,15 +141,15 @@ class SharedFileSource:
             self._writer.add(octets)
         except (OSError, SharedFileUnusable) as error:
             self._warn(error)
-            run.role = f"follows, but cannot record: {self._trouble}"
+            run.role = f"follows, but cannot write: {self._trouble}"
         else:
             self._trouble = None
-            run.role = f"follows, and records in {self._file.path}"
+            run.role = f"follows, and writes {self._file.path}"
 
     def _warn(self, error: OSError | SharedFileUnusable) -> None:
         why = f"{self._file.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
         if why != self._trouble:  # once, however often it is tried again
-            _log.warning("what is revoked cannot be shared between the workers of this host: %s", why)
+            _log.warning("revocations cannot be shared between the workers of this host: %s", why)
         self._trouble = why
 
 
