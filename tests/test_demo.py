@@ -58,7 +58,7 @@ TOLD = [
     r"delegation\.revoked +Administrator",
     r"token\.refused +Customer Support +delegation_ended",
     r"✓  model +token found in 0 of [1-9]\d* messages to the model",
-    r"10 The agent may read again",
+    r"10 The agent can read again",
     r"✓  delegated +customers:read, as before",
 ]
 
@@ -132,7 +132,7 @@ def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(tmp_path: Path, p
     for line in (
         r"2 Start a Kubernetes cluster",
         r"authsec issuers add kubernetes Production --from-kubeconfig --token-review --pod-lookup",
-        r"✓ permitted authsec/authsec-lookups may review tokens and get a pod, no more",
+        r"✓ permitted authsec/authsec-lookups may review tokens and get a pod, and nothing else",
         r"k8s:ns production proved by the token",
         r"k8s:sa customer-support-sa proved by the token",
         r"k8s:pod-label:app customer-support proved by look-up",

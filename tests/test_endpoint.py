@@ -103,11 +103,11 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     body = refused(its.ask(open_), 400, "invalid_target")
     assert (body["error"], body["details"]) == (
         "This client's delegations are for different APIs, and the request names no resource.",
-        "Ask for a resource among: https://a.example, or https://b.example.",
+        "Request one of these resources: https://a.example, or https://b.example.",
     )
     body = refused(its.ask(open_, resource="https://c.example"), 400, "invalid_target")
     assert (body["error"], body["details"]) == (
-        "What is asked for is not delegated for the requested resource.",
+        "The requested actions are not delegated for the requested resource.",
         "Nothing is delegated for https://c.example. Delegated for: https://a.example, or https://b.example.",
     )
 

@@ -62,7 +62,7 @@ def test_the_lines_of_the_operator_let_the_laptop_in(its: Running, tmp_path: Pat
     status, said = laptop.paste("authsec smoke")
     assert status == 0, said
     assert "key_pair" in said
-    assert "enrolled: by a key that this machine was given for some hours" in said
+    assert "enrolled: with a key that this machine got for some hours" in said
     again, said = laptop.paste(lines)
     assert (again, "enrolment_refused (HTTP 403)" in said) == (1, True)
     shown = json.loads(its.cli("agents", "show", "support", "--json"))

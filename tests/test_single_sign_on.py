@@ -155,7 +155,7 @@ def test_who_has_no_role_is_told_and_recorded(browser: Any, oidc_provider: Any) 
     back = browser().sign_in("bob")
     assert back.status_code == 403
     said = html.unescape(re.sub(r"<[^>]*>", " ", back.text))
-    assert "it gives you no role here" in said
+    assert "you have no role here" in said
     assert "cleaning" not in said
     assert browser.its.admin.get("administrators").json()["items"] == []
     reasons = [each["reason"] for each in browser.its.admin.get("events").json()["items"]]

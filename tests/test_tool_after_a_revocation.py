@@ -67,6 +67,6 @@ def test_the_model_is_told_and_a_new_delegation_is_enough(serve: Any, crm: Calla
         told == "The API answered 401 (invalid_token). The token has been revoked. The next call will use a new token."
     )
     for _ in range(2):
-        assert fetch_customer("42").startswith("What was delegated to this agent has ended or was revoked.")
+        assert fetch_customer("42").startswith("The delegations of this agent have expired or were revoked.")
     its.delegate(role, agent, "customers:read")
     assert fetch_customer("42") == "Ada"

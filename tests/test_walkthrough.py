@@ -144,7 +144,7 @@ def test_it_ends_with_the_answer_of_the_scripted_model(clone: Clone, authority: 
         assert "WARNING" not in answered
         clone.paste(block("uv run authsec delegations list").replace("<slug>", "customer-support-support --yes"))
         refused = clone.paste(conversation, status=1)
-        assert "has ended or was revoked" in refused
+        assert "have expired or were revoked" in refused
         assert "Ada" not in refused
 
 
@@ -168,7 +168,7 @@ def test_an_api_of_the_readers_own_lets_the_agent_in(clone: Clone, authority: st
         again = block('T="$(uv run').replace("http://127.0.0.1:8000", url)
         last = again.splitlines()[-1]
         again = again.replace("sleep 1", f"until {last} | grep token_revoked; do sleep 0.1; done")
-        before, _, after = clone.paste(f"{variables}\n{again}").partition("is revoked for good")
+        before, _, after = clone.paste(f"{variables}\n{again}").partition("is revoked permanently")
         assert "200 OK" in before
         assert "401 Unauthorized" in after
         assert "200 OK" not in after

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 WORKER = str(Path(__file__).with_name("verifying_worker.py"))
-FOLLOWS = "follows, and records in"
+FOLLOWS = "follows, and writes"
 
 
 class Worker:

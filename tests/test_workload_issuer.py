@@ -63,7 +63,7 @@ def test_a_job_gets_a_token_and_no_other_does(
     assert f"`aud` must be exactly {its.url}" in elsewhere.json()["details"]
     bound = its.ask(agent, proof=oidc_provider.job_token(its.url, bound_to=PrivateKey.generate_ec(), **JOB))
     assert (bound.status_code, bound.json()["reason"]) == (401, "attestation_invalid")
-    assert "bound to a key (cnf)" in bound.json()["details"]
+    assert "bound to a key (`cnf`)" in bound.json()["details"]
     for claims in ({"repository": "example/fork"}, {"repository_id": "1"}, {"environment": ""}):
         with pytest.raises(DelegationDenied) as another:
             ask(**claims)

@@ -63,7 +63,7 @@ def test_without_a_role_nobody_comes_in(its: Any, oidc_provider: Any, page: Page
     sign_in(page)
     log_in_there(page, "bob")
     expect(page.get_by_role("heading", name="You were not signed in")).to_be_visible()
-    expect(page.get_by_text("it gives you no role here")).to_be_visible()
+    expect(page.get_by_text("you have no role here")).to_be_visible()
     page.goto("/console")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 

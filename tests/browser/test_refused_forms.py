@@ -53,7 +53,7 @@ def api(form: tuple[str, str]) -> list[Case]:
     action, meaning = "Action 1", "What action 1 lets an agent do"
     return [
         Case(*form, "Name", HIDDEN, good | {"Name": UNSEEN}),
-        Case(*form, "Audience", "is no audience", good | {"Audience": "no audience"}),
+        Case(*form, "Audience", "is not an audience", good | {"Audience": "not an audience"}),
         Case(*form, action, "is not an action", good | {action: "payroll", meaning: "Pays"}),
         Case(*form, meaning, "must not be empty", good | {action: "a:b", meaning: ""}),
     ]
@@ -107,16 +107,16 @@ CASES: list[Any] = [
     Case(*ONBOARD, "Labels", "is not a label", {AGENT: "Fine", "Labels": "team"}, choose="Unattested"),
     Case(*CLIENT, AGENT, HIDDEN, {AGENT: UNSEEN}),
     Case(*CLIENT, "Slug", "lower-case", {"Slug": "Not One"}),
-    Case(*CLIENT, "Labels", "no name for a label", {"Labels": "TEAM=a"}),
+    Case(*CLIENT, "Labels", "not a valid label name", {"Labels": "TEAM=a"}),
     *once_more(proof(ADD_PROOF, {})),
-    Case(*ADD_PROOF, "Ends", "cannot have expired", {"Public key": KEY, "Ends": PAST}, choose="Key pair"),
+    Case(*ADD_PROOF, "Ends", "must be in the future", {"Public key": KEY, "Ends": PAST}, choose="Key pair"),
     Case(*NEW_ROLE, "Role name", HIDDEN, {"Role name": UNSEEN, "Other actions": "a:b"}),
     Case(*NEW_ROLE, "Other actions", "is not an action", {"Role name": "Fine", "Other actions": "payroll"}),
     Case(STEP, "Continue to permissions", "Role", "No role is chosen"),
     Case(f"{STEP}/actions?{CHOSEN}", "Continue to duration", "Allowed Actions", "No action is chosen"),
     *delegation(DURATION),
     *once_more(delegation(EDIT)),
-    Case(*EDIT, "Allowed Actions", "No actions are given", first="Select none"),
+    Case(*EDIT, "Allowed Actions", "No actions were given", first="Select none"),
     Case(*INVITE, "Name", HIDDEN, {"Name": UNSEEN, "E-mail": "new@example.com"}),
     Case(*INVITE, "E-mail", "e-mail address", {"Name": "New", "E-mail": "nobody"}),
     Case("/console/administrators/{mary}", "Save", "Name", HIDDEN, {"Name": UNSEEN}),
@@ -124,7 +124,7 @@ CASES: list[Any] = [
     Case(*NEW_KEY, "Days until it expires", "1 to 3650", {"Name": "New", "Days until it expires": "4000"}),
     Case(*FILTER, "Client", "No client has this name", {"Client": "nobody"}),
     Case(*FILTER, "Reason", "This is not a valid", {"Reason": "Why?"}),
-    Case(*PASSWORD, "Current password", "not your present password", {"Current password": "wrong"}),
+    Case(*PASSWORD, "Current password", "not your current password", {"Current password": "wrong"}),
     Case(*PASSWORD, "New password again", "differ", {"New password again": "other"}),
     Case(*SET_UP, "Password", "A password", {"Password": "short", "Password again": "short"}),
 ]

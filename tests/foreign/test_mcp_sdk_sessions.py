@@ -104,8 +104,8 @@ def test_a_session_outlasts_a_denial(client: Client, tmp_path: Path, record_verd
     shown, denied, tools, ping, again, library = json.loads(done.stdout)
     assert shown == again == [False, "Bearer [delegation token removed]"]
     assert denied[0]
-    assert denied[1].startswith("Nothing is delegated to this agent")
+    assert denied[1].startswith("Nothing is currently delegated to this agent")
     assert tools == ["show"]
-    assert ping.startswith("Nothing is delegated to this agent")
+    assert ping.startswith("Nothing is currently delegated to this agent")
     assert library == ("httpx" if client is MCP_1 else "httpx2")
     record_verdict(client, MCP_AUTH, "the session outlasts a denial")

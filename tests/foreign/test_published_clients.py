@@ -113,7 +113,7 @@ def test_a_published_client_whose_delegation_was_revoked(
         record_verdict(client, ENDED, "makes up a token, which APIs refuse")
     else:
         raised = done.stderr.splitlines()[-1]
-        assert "What was delegated to this client has ended." in raised, done.stdout + done.stderr
+        assert "The delegations to this client have expired or were revoked." in raised, done.stdout + done.stderr
         record_verdict(client, ENDED, f"raises `{raised.partition(':')[0].rpartition('.')[2]}`")
 
 

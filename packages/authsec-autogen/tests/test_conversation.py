@@ -94,7 +94,7 @@ def test_a_refusal_of_the_authority_reaches_the_model_as_a_sentence(
 
     (result,) = scripted.tool_results
     assert result == (
-        "Error: What was delegated to this agent has ended or was revoked. Ask for a new delegation. (request req-7) "
+        "Error: The delegations of this agent have expired or were revoked. Ask for a new delegation. (request req-7) "
         "Retrying will not help."
     )
 
@@ -113,8 +113,10 @@ def test_what_only_the_operator_can_mend_goes_to_the_log_and_not_to_the_model(
     start_sync(user_proxy, assistant)
 
     assert scripted.tool_results == [
-        "Error: This agent is not set up as its authority expects (attestation_required, request req-7). Whoever runs "
-        "the agent finds in its log what to do. Retrying will not help."
+        (
+            "Error: This agent is not set up as its authority expects (attestation_required, request req-7). The "
+            "agent's log tells its operator what to do. Retrying will not help."
+        )
     ]
     assert "looked for" in caplog.text
     assert "looked for" not in "".join(scripted.requests)

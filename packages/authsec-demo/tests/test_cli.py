@@ -30,8 +30,8 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = str(taken.getsockname()[1])
         ended = CliRunner().invoke(commands, ["demo-api", "--port", port])
     assert ended.exit_code == 1
-    assert f"127.0.0.1 port {port} cannot be listened on: " in ended.output
-    assert "choose another: --port" in ended.output
+    assert f"Cannot listen on 127.0.0.1 port {port}: " in ended.output
+    assert "choose another port: --port" in ended.output
 
 
 @pytest.mark.parametrize("issuer", ["http://authsec.example.com", "authsec"])

@@ -38,8 +38,8 @@ def http(printed: str) -> Iterator[httpx2.Client]:
 
 def test_it_says_why_no_token_is_accepted_yet(printed: str) -> None:
     said = " ".join(printed.split())
-    assert re.search(r"accepts no token yet\. The keys of http://127\.0\.0\.1:\d+ cannot be had", said)
-    assert "Start the authority, or name another with --issuer." in said
+    assert re.search(r"accepts no token yet\. The keys of http://127\.0\.0\.1:\d+ are not available", said)
+    assert "Start the authority, or set another one with --issuer." in said
 
 
 def test_a_port_at_which_a_demo_api_answers_is_told(http: httpx2.Client, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_port_at_which_a_demo_api_answers_is_told(http: httpx2.Client, tmp_pat
     port = http.base_url.port or 0
     (tmp_path / "second").mkdir()
     second = demo_api_running(stage, tmp_path / "second", issuer="http://127.0.0.1:9", audience="crm", port=port)
-    with pytest.raises(ConfigError, match="A demo-api answers there already"), second:
+    with pytest.raises(ConfigError, match="A demo-api already runs there"), second:
         raise AssertionError("the port was taken twice")
 
 

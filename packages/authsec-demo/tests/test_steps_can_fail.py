@@ -117,7 +117,7 @@ def servers(folder: Path, *, authority: str = "", api: str = "", tap: Tap | None
 
 def test_an_agent_that_need_not_prove_itself(page: Page, tmp_path: Path) -> None:
     lax = Administrator(onboard_agent={"can_prove_itself": False, "unattested": True})
-    with page.failing("an agent that must prove itself", '{"can_prove_itself": false'):
+    with page.failing("an agent that must authenticate", '{"can_prove_itself": false'):
         onboard(page.stage, lax, tmp_path)
 
 
@@ -207,7 +207,7 @@ def test_a_token_after_the_revocation(page: Page) -> None:
 
 def test_an_api_that_lets_a_revoked_token_in(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authsec_demo.scenes.PATIENCE", 0.05)
-    with serving(answering(200)) as url, page.failing("the API to refuse the token within", "it let the agent in"):
+    with serving(answering(200)) as url, page.failing("the API to refuse the token within", "it accepted the token"):
         revoke(page.stage, Administrator(revoke={"state": "revoked"}), Unmoved(), "id", url)
 
 
@@ -268,7 +268,7 @@ def test_an_agent_whose_label_is_not_proved(page: Page) -> None:
     lax = Administrator(
         onboard_workload={"can_prove_itself": True, "unattested": False, "proofs": [proof], "client_id": "1"}
     )
-    with page.failing("an agent that must prove itself", '{"can_prove_itself": true'):
+    with page.failing("an agent that must authenticate", '{"can_prove_itself": true'):
         registering.onboard(page.stage, lax, "production")
 
 
@@ -313,7 +313,7 @@ def test_a_laptop_that_is_refused_for_something_else(page: Page, tmp_path: Path,
 def test_a_code_that_enrols_nothing(page: Page, tmp_path: Path, place: Place) -> None:
     admin = Administrator(make_enrolment_code={"hours": 8, "code": "no code"})
     asked = dataclasses.replace(servers(tmp_path, authority="http://127.0.0.1:9"), admin=admin)
-    with page.failing("authsec enrol to succeed", "✗ This is no enrolment code."):
+    with page.failing("authsec enrol to succeed", "✗ This is not an enrolment code."):
         scenes.enrol(page.stage, asked, place, IN_CLUSTER)
 
 

@@ -58,7 +58,7 @@ def test_there_is_none_before_and_after(client: AuthsecClient) -> None:
     assert nested.invoke({"customer_id": "42"}, config)
     with pytest.raises(KeyError):
         failing.invoke({"customer_id": "42"}, config)
-    with pytest.raises(ConfigError, match="No tool call"):
+    with pytest.raises(ConfigError, match="This tool call gets no tokens"):
         delegation_token()
 
 
@@ -79,12 +79,12 @@ def test_tools_whose_end_is_never_told_leave_nothing_behind(client: AuthsecClien
             handler.on_tool_start({}, "", run_id=uuid4())
         assert delegation_token()
         handler.on_tool_end("", run_id=outer)
-        with pytest.raises(ConfigError, match="No tool call"):
+        with pytest.raises(ConfigError, match="This tool call gets no tokens"):
             delegation_token()
         for _ in range(1000):
             handler.on_tool_start({}, "", run_id=uuid4())
         handler.on_tool_error(KeyError(), run_id=outer)  # nobody knows it any more
-        with pytest.raises(ConfigError, match="No tool call"):
+        with pytest.raises(ConfigError, match="This tool call gets no tokens"):
             delegation_token()
 
     contextvars.Context().run(run)

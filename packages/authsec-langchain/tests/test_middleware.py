@@ -141,7 +141,7 @@ def test_what_a_tool_starts_by_to_thread_has_the_token_and_a_thread_of_its_own_h
         thread = threading.Thread(target=alone)
         thread.start()
         thread.join()
-        assert "threads of its own" in str(failed[0])
+        assert "its own threads" in str(failed[0])
         return used(customer_id, await asyncio.to_thread(delegation_token))
 
     agent, _ = make_agent(fetch)
@@ -194,7 +194,7 @@ def test_a_denial_in_the_middle_of_a_call_is_told_as_well(make_agent: Any, clien
         return delegation_token()
 
     (answer,) = invoke(make_agent(fetch)[0])
-    assert "has ended or was revoked" in answer.content
+    assert "have expired or were revoked" in answer.content
 
 
 @both_ways

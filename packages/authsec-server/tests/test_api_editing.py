@@ -66,7 +66,7 @@ def test_whoever_read_an_older_revision_is_told(estate: Any, api: Api) -> None:
 def test_another_apis_audience_is_not_taken(estate: Any, api: Api) -> None:
     other = estate.do(lambda tx, act: service.create(tx, act, name="Orders", identifier="orders-api"))
     for taken in ("orders-api", "orders"):
-        with pytest.raises(Conflict, match="names the API 'Orders'"):
+        with pytest.raises(Conflict, match="belongs to the API 'Orders'"):
             edit(estate, api, identifier=taken)
     assert estate.see(lambda tx, act: service.get(tx, act, other.id)) == other
 

@@ -71,11 +71,11 @@ def test_whoever_needs_a_few_does_not_wait_for_all(database: Database, act: Act)
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ({"identifier": "other"}, "slug customers already names the API 'Customers'"),
-        ({"slug": "other"}, "identifier https://api.example.com/customers already names the API 'Customers'"),
+        ({"identifier": "other"}, "slug customers already belongs to the API 'Customers'"),
+        ({"slug": "other"}, "identifier https://api.example.com/customers already belongs to the API 'Customers'"),
         # An audience must never be read in two ways:
-        ({"slug": "other", "identifier": "customers"}, "identifier customers already names"),
-        ({"slug": "crm", "identifier": "other"}, "slug crm already names the API 'CRM'"),
+        ({"slug": "other", "identifier": "customers"}, "identifier customers already belongs to"),
+        ({"slug": "crm", "identifier": "other"}, "slug crm already belongs to the API 'CRM'"),
     ],
 )
 def test_no_two_apis_share_a_name(database: Database, act: Act, what: dict[str, str], message: str) -> None:

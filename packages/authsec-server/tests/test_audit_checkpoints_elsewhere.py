@@ -91,13 +91,15 @@ def test_a_pipe_or_a_device_never_blocks_and_takes_nothing(tmp_path: Path) -> No
     assert not checkpoints.deliver()  # nobody reads
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     assert not checkpoints.deliver()
-    assert checkpoints.standing() == SinkState(sent=True, undelivered_since=NOW, problem=f"{path} is no regular file")
+    assert checkpoints.standing() == SinkState(
+        sent=True, undelivered_since=NOW, problem=f"{path} is not a regular file"
+    )
     assert os.read(reader, 100) == b""
     os.close(reader)
     path.unlink()
     path.symlink_to("/dev/null")
     assert not checkpoints.deliver()
-    with pytest.raises(StartupRefused, match="cannot be a regular file"):
+    with pytest.raises(StartupRefused, match="is not a regular file"):
         checkpoints.check()
     path.unlink()
     assert checkpoints.deliver()
@@ -120,7 +122,7 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
     assert checkpoints.deliver()
     told.append(checkpoints.standing())
     assert [its.undelivered_since for its in told] == [None, NOW, None]
-    assert "no answer" in told[1].problem
+    assert "without an answer" in told[1].problem
 
 
 ENDING = """

@@ -213,7 +213,7 @@ async def test_there_is_room_for_so_many(database: Database, monkeypatch: pytest
     monkeypatch.setattr(live, "MAX_WATCHERS", 2)
     audit_log = LiveAuditLog(database, now=now)
     with audit_log.watch(after=0):
-        with audit_log.watch(after=0), pytest.raises(Unavailable, match="no room"), audit_log.watch(after=0):
+        with audit_log.watch(after=0), pytest.raises(Unavailable, match="too many readers"), audit_log.watch(after=0):
             pass
         with audit_log.watch(after=0):
             pass

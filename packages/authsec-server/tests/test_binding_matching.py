@@ -55,7 +55,7 @@ def test_where_none_fits_there_is_none() -> None:
 def test_no_spire_gives_out_ids_of_another_trust_domain() -> None:
     docker = Selector(key="docker:image_id", value="a")
     assert chosen(Platform.DOCKER, [docker], [SPIRE], OURS) is None
-    with pytest.raises(Invalid, match=r"cannot give a workload this client's SPIFFE ID.*authsec\.internal") as caught:
+    with pytest.raises(Invalid, match=r"cannot issue this client's SPIFFE ID.*authsec\.internal") as caught:
         require_suitable(Platform.DOCKER, [docker], SPIRE, OURS)
     assert caught.value.field == "trusted_issuer"
     assert not fits(Platform.DOCKER, [docker], OUR_SPIRE, ""), "nothing is known of ours: so no"
@@ -71,24 +71,24 @@ def test_several_that_could_be_meant_are_named() -> None:
 
 
 def test_what_the_trusted_issuer_can_never_prove_is_refused_with_what_would() -> None:
-    with pytest.raises(Invalid, match="does not prove k8s:pod-label:app") as caught:
+    with pytest.raises(Invalid, match="is not set up to prove k8s:pod-label:app") as caught:
         chosen(Platform.KUBERNETES, [NS, LABEL], [CLUSTER], OURS)
     assert caught.value.field == "selectors.1"
     assert "turn on pod look-up" in caught.value.remedy
     assert "--pod-lookup --from-kubeconfig --credentials FILE_NAME" in caught.value.remedy
     unmapped = Selector(key="github:actor_id", value="1")
-    with pytest.raises(Invalid, match="does not prove github:actor_id") as caught:
+    with pytest.raises(Invalid, match="is not set up to prove github:actor_id") as caught:
         require_suitable(Platform.OIDC, [unmapped], GITHUB, OURS)
-    assert "Have it map one to github:actor_id" in caught.value.remedy
+    assert "Map a claim to github:actor_id" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
     ("platform", "selector", "wrong", "says"),
     [
-        (Platform.DOCKER, Selector(key="docker:image_id", value="a"), CLUSTER, "knows no Docker workloads"),
+        (Platform.DOCKER, Selector(key="docker:image_id", value="a"), CLUSTER, "cannot prove Docker workloads"),
         (Platform.SPIFFE, ID, OUR_SPIRE, "is an ID of another"),
         (Platform.SPIFFE, Selector(key="spiffe:id", value="spiffe://example.org.evil/x"), SPIRE, "is an ID of another"),
-        (Platform.OIDC, REPOSITORY, GITLAB, "makes no selector github:…"),
+        (Platform.OIDC, REPOSITORY, GITLAB, "maps none of its claims to selectors github:…"),
     ],
 )
 def test_a_trusted_issuer_that_does_not_fit_is_refused(

@@ -112,13 +112,13 @@ def test_the_first_screen_says_what_the_key_is_good_for(
     until = deployment.clock.at + timedelta(days=1)
     with deployment.started() as authority:
         greet(Settings(), authority)
-        good = f"bootstrap the admin key bootstrap (admin) is good until {until:%Y-%m-%d %H:%M}"
+        good = f"bootstrap the admin key bootstrap (admin) is valid until {until:%Y-%m-%d %H:%M}"
         assert good in capsys.readouterr().err
         deployment.door(authority).post("/authsec/api/v1/admin-keys/bootstrap/revoke")
     with deployment.started() as authority:
         greet(Settings(), authority)
         said = capsys.readouterr().err
-        assert "the admin key bootstrap was revoked: AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE can be left out" in said
+        assert "the admin key bootstrap was revoked: AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE can be removed" in said
     other = new_admin_key(secrets.token_bytes)
     deployment.clock.at -= timedelta(days=2)
     with deployment.started(other) as authority:
@@ -172,20 +172,20 @@ def embedded(tmp_path: Path, migrated_file: Path) -> Iterator[Database]:
 
 
 UNUSABLE: list[tuple[bytes, int, str]] = [
-    (GOOD.encode(), 0o644, "can be read or written by others (mode 0644)"),
-    (GOOD.encode(), 0o620, "can be read or written by others (mode 0620)"),
-    (b"", 0o600, "does not hold an admin key"),
-    (b'"' + GOOD.encode() + b'"', 0o600, "does not hold an admin key"),
-    (GOOD.encode()[:-1], 0o600, "does not hold an admin key"),
-    (b"AUTHSEC_ADMIN_KEY=" + GOOD.encode(), 0o600, "does not hold an admin key"),
-    (GOOD.encode() + b"\n" + GOOD.encode(), 0o600, "does not hold an admin key"),
-    (GOOD.encode("utf-16"), 0o600, "does not hold an admin key"),
-    (b"\xff" + GOOD.encode(), 0o600, "does not hold an admin key"),
-    (b"hunter2", 0o600, "does not hold an admin key"),
-    (b"authsec_" + b"A" * 43, 0o600, "was not made at random"),
-    (b"authsec_" + b"changeme-" * 4 + b"changem", 0o600, "was not made at random"),
-    (b"authsec_abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", 0o600, "was not made at random"),
-    (b"authsec_" + b"0123456789abcdef" * 2 + b"0123456789a", 0o600, "was not made at random"),
+    (GOOD.encode(), 0o644, "can be read or written by other users (mode 0644)"),
+    (GOOD.encode(), 0o620, "can be read or written by other users (mode 0620)"),
+    (b"", 0o600, "must contain one admin key"),
+    (b'"' + GOOD.encode() + b'"', 0o600, "must contain one admin key"),
+    (GOOD.encode()[:-1], 0o600, "must contain one admin key"),
+    (b"AUTHSEC_ADMIN_KEY=" + GOOD.encode(), 0o600, "must contain one admin key"),
+    (GOOD.encode() + b"\n" + GOOD.encode(), 0o600, "must contain one admin key"),
+    (GOOD.encode("utf-16"), 0o600, "must contain one admin key"),
+    (b"\xff" + GOOD.encode(), 0o600, "must contain one admin key"),
+    (b"hunter2", 0o600, "must contain one admin key"),
+    (b"authsec_" + b"A" * 43, 0o600, "is not random"),
+    (b"authsec_" + b"changeme-" * 4 + b"changem", 0o600, "is not random"),
+    (b"authsec_abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", 0o600, "is not random"),
+    (b"authsec_" + b"0123456789abcdef" * 2 + b"0123456789a", 0o600, "is not random"),
 ]
 
 
@@ -250,5 +250,5 @@ def test_the_command_makes_what_the_server_takes(
         key = file.read_text().strip()
         assert deployment.door(authority, key).get("/authsec/api/v1/roles").status_code == 200
     again = authsec("--to-file", str(file))
-    assert (again.exit_code, "is not written over" in again.stderr) == (1, True)
+    assert (again.exit_code, "is not overwritten" in again.stderr) == (1, True)
     assert file.read_text().strip() == key

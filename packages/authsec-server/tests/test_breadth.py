@@ -17,13 +17,13 @@ API, ONBOARD = "/authsec/api/v1", "/console/clients/onboard"
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ("k8s:ns", "Every pod of namespace a would be this agent: add k8s:sa."),
-        ("k8s:ns k8s:pod-label:app", "of namespace a that is made to look so would be this agent: add k8s:sa."),
-        ("k8s:pod-label:app", "Every pod of the cluster that is made to look so would be this agent: add k8s:ns and"),
-        ("k8s:sa", "A service account a of any namespace would be this agent: add k8s:ns."),
+        ("k8s:ns", "Every pod of namespace a could act as this agent: add k8s:sa."),
+        ("k8s:ns k8s:pod-label:app", "of namespace a with matching values could act as this agent: add k8s:sa."),
+        ("k8s:pod-label:app", "Every pod of the cluster with matching values could act as this agent: add k8s:ns and"),
+        ("k8s:sa", "A service account a in any namespace could act as this agent: add k8s:ns."),
         ("k8s:ns k8s:sa", ""),
         ("k8s:pod-uid", ""),
-        ("github:ref github:environment", "Jobs of any repository at that issuer would be this agent"),
+        ("github:ref github:environment", "Jobs of any repository at that issuer could act as this agent"),
         ("github:job_workflow_ref", "Jobs of any repository"),  # anybody may call a reusable workflow
         ("github:ref github:repository", ""),
         ("gitlab:ref", "add gitlab:project_id"),
@@ -47,7 +47,7 @@ def test_the_console_says_so_in_amber(house: Callable[..., Any]) -> None:
         "keys_from": "given",
     }
     assert door.post(f"{API}/issuers", json=trusted_issuer | {"given_keys": kubernetes().jwks}).status_code == 201
-    said = "Every pod of namespace staging would be this agent: add k8s:sa."
+    said = "Every pod of namespace staging could act as this agent: add k8s:sa."
     wide = {"platform": "kubernetes", "kubernetes-key": ["k8s:ns"], "kubernetes-value": ["staging"]}
     form = get(door, ONBOARD).form(ONBOARD)
     typed = form.send(name="", **wide)
@@ -56,4 +56,4 @@ def test_the_console_says_so_in_amber(house: Callable[..., Any]) -> None:
     page = get(door, ONBOARD).form(ONBOARD).send(name="Wide", **wide).follow()
     assert said in page.text
     narrow = {"kubernetes-key": ["k8s:ns", "k8s:sa"], "kubernetes-value": ["staging", "support"]}
-    assert "would be this agent" not in form.send(name="", **(wide | narrow)).text
+    assert "could act as this agent" not in form.send(name="", **(wide | narrow)).text

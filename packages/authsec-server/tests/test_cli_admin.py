@@ -22,8 +22,8 @@ def test_the_key_is_alone_on_stdout(authsec: Authsec) -> None:
     created = authsec("admin", "create-key", "ci")
     assert created.exit_code == 0, created.output
     assert re.fullmatch(r"authsec_[A-Za-z0-9_-]{43}\n", created.stdout)
-    assert "The admin key ci (admin) is good until it is revoked." in created.stderr
-    assert "for good: --role operator and --expires 30d" in created.stderr
+    assert "The admin key ci (admin) is valid until it is revoked." in created.stderr
+    assert "limited key: --role operator --expires 30d" in created.stderr
     assert "AUTHSEC_BASE_URL" in created.stderr
     assert 'AUTHSEC_ADMIN_KEY="authsec_…"' in created.stderr.replace(" = ", "=")
     assert created.stdout.strip() not in created.stderr, "what is logged must not hold it"
@@ -33,7 +33,7 @@ def test_role_and_end_are_as_asked_for(authsec: Authsec) -> None:
     created = authsec("admin", "create-key", "ci", "--role", "viewer", "--expires", "90d")
     (key,) = keys(authsec)
     assert (key["name"], key["role"]) == ("ci", "viewer")
-    assert f"(viewer) is good until {key['expires_at'][:10]}" in created.stderr
+    assert f"(viewer) is valid until {key['expires_at'][:10]}" in created.stderr
     assert "UTC" in created.stderr
     assert "for good" not in created.stderr
 
@@ -49,7 +49,7 @@ def test_for_programs(authsec: Authsec) -> None:
 def test_what_cannot_be_made(authsec: Authsec) -> None:
     assert authsec("admin", "create-key", "ci").exit_code == 0
     for arguments, status, said in [
-        (["ci"], 4, "an admin key 'ci' already"),
+        (["ci"], 4, "An admin key 'ci' already exists"),
         (["\x1b[2J"], 1, "control or invisible characters"),
         (["other", "--role", "root"], 2, "'root' is not one of"),
         (["other", "--expires", "soon"], 2, "Write 90s, 30m, 1h or 7d"),

@@ -29,7 +29,7 @@ def test_the_url_is_alone_on_stdout(authsec: Authsec) -> None:
     made = authsec("admin", "setup-url")
     assert made.exit_code == 0, made.output
     assert URL.fullmatch(made.stdout)
-    assert "makes the first administrator. It is good once, until 20" in made.stderr
+    assert "creates the first administrator. It works once, until 20" in made.stderr
     assert made.stdout.strip() not in made.stderr
     assert "--public-url" in made.stderr
 
@@ -41,7 +41,7 @@ def test_a_url_at_which_no_server_answers_is_marked(authsec: Authsec, monkeypatc
         assert "No server answers" not in authsec("admin", "setup-url").stderr
     unanswered = authsec("admin", "setup-url")
     assert unanswered.stdout.startswith(address)
-    assert f"No server answers at {address}. Start it there, or name the address" in unanswered.stderr
+    assert f"No server answers at {address}. Start it there, or give the address" in unanswered.stderr
     assert "--public-url" in unanswered.stderr
     assert "No server answers" not in authsec("admin", "setup-url", "--public-url", "http://127.0.0.1:9").stderr
 
@@ -67,10 +67,12 @@ def test_a_lost_password_and_a_sign_in(authsec: Authsec) -> None:
     for _ in range(2):  # nobody had a password that could have ended
         reset = authsec("admin", "setup-url", "--email", "Ann@example.com")
         assert URL.fullmatch(reset.stdout)
-        assert reset.stderr.startswith("Ann@example.com has no password and no session now. This URL sets a new one.")
+        assert reset.stderr.startswith(
+            "Ann@example.com now has no password and no session. This URL sets a new password."
+        )
     once = authsec("admin", "setup-url", "--email", "ann@example.com", "--sign-in")
     assert URL.fullmatch(once.stdout)
-    assert "lets ann@example.com in" in once.stderr
+    assert "signs ann@example.com in" in once.stderr
 
 
 def test_what_cannot_be_made(authsec: Authsec) -> None:
@@ -78,7 +80,7 @@ def test_what_cannot_be_made(authsec: Authsec) -> None:
         (["setup-url", "--sign-in"], 2, "--sign-in needs --email"),
         (["setup-url", "--email", "b@example.com"], 1, "There is no administrator 'b@example.com'"),
         (["setup-url", "--email", "\x1b[2J"], 1, "There is no administrator"),
-        (["invite", "ann", "--name", "A", "--role", "admin"], 1, "must be one e-mail address"),
+        (["invite", "ann", "--name", "A", "--role", "admin"], 1, "must be an e-mail address"),
         (["invite", "a@b", "--name", "A", "--role", "root"], 2, "'root' is not one of"),
         (["invite", "a@b", "--role", "viewer"], 2, "Missing option '--name'"),
         (["disable", "b@example.com"], 1, "See the list: authsec admin list"),

@@ -52,7 +52,7 @@ def test_those_that_wait_are_shown_bound_and_taken_away(authsec: Authsec, tmp_pa
     assert "No proof could be bound" in done(authsec("issuers", "bind", "prod", "--all"))
     kept = authsec("issuers", "remove", "prod")
     assert kept.exit_code != 0
-    assert "Nothing else lets in Support" in kept.stderr
+    assert "Clients without another proof: Support" in kept.stderr
     assert "prod is removed, and 1 proofs with it." in done(
         authsec("issuers", "remove", "prod", "--with-proofs", "--yes")
     )
@@ -89,7 +89,7 @@ def test_what_a_manifest_cannot_bring_about_is_said(authsec: Authsec) -> None:
     done(authsec(*CREATE, "k8s:sa=support-sa", *asked))
     result = authsec("agents", "manifest", "support")
     comments = [line for line in done(result).splitlines() if line.startswith("#")]
-    assert comments[0] == "# The proof asks for this too, and it is not in here:"
+    assert comments[0] == "# The proof also needs this, which is not in this manifest:"
     for key, value in lost.items():
         assert any(f"{key} = {value}: " in line for line in comments)
         assert f"{key} = {value}: " in result.stderr
@@ -112,7 +112,7 @@ def test_an_image_that_nobody_named_is_left_to_be_written(authsec: Authsec) -> N
     (comment,) = [line for line in done(result).splitlines() if "#" in line]
     assert comment.startswith("# In a pod, http://127.0.0.1:7468 is the pod itself")
     assert "AUTHSEC_SERVER_PUBLIC_URL" in result.stderr
-    assert "Write the agent's image in place of IMAGE." in result.stderr
+    assert "Replace IMAGE with the agent's image." in result.stderr
 
 
 def test_a_workload_that_spire_knows_is_sent_to_spire(authsec: Authsec, tmp_path: Path) -> None:
@@ -123,14 +123,14 @@ def test_a_workload_that_spire_knows_is_sent_to_spire(authsec: Authsec, tmp_path
     refused = authsec("agents", "manifest", "support")
     assert refused.exit_code != 0
     assert "authsec agents spire-entry support" in refused.stderr
-    assert "SVIDs do not get it in yet" not in authsec("agents", "spire-entry", "support").stderr
+    assert "The agent cannot authenticate with SVIDs yet" not in authsec("agents", "spire-entry", "support").stderr
 
 
 def test_an_agent_with_a_proof_of_its_own_needs_no_manifest(authsec: Authsec) -> None:
     done(authsec("agents", "create", "Own", "--platform", "secret"))
     refused = authsec("agents", "manifest", "own")
     assert refused.exit_code == 1
-    assert "own proves itself by a secret" in refused.stderr
+    assert "own authenticates with a secret" in refused.stderr
     assert "AUTHSEC_AGENT_SECRET_FILE" in refused.stderr
     assert "another platform" not in refused.stderr
 

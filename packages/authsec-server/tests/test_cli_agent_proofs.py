@@ -44,20 +44,20 @@ def test_a_proof_is_added_listed_and_removed(support: Authsec, tmp_path: Path) -
         refused = support("agents", "proofs", "remove", "support", nobody)
         assert (refused.exit_code, "authsec agents proofs list support" in refused.stderr) == (1, True)
     removed = support("agents", "proofs", "remove", "support", key["id"][:-2], "--yes")
-    assert removed.stdout.startswith("support has lost that proof, and the tokens that rested on it are revoked.")
+    assert removed.stdout.startswith("The proof of support is removed, and the tokens that depend on it are revoked.")
     assert [proof["kind"] for proof in held(support)] == ["selectors"]
     assert support("agents", "proofs", "remove", "support", key["id"]).exit_code == 1
 
 
 def test_who_else_would_be_the_agent_is_said(authsec: Authsec, tmp_path: Path) -> None:
-    said = "Every pod of namespace staging would be this agent: add k8s:sa."
+    said = "Every pod of namespace staging could act as this agent: add k8s:sa."
     create = ("agents", "create", "Wide", "--platform", "kubernetes", "--selector", "k8s:ns=staging")
     assert said in authsec(*create).stdout
     add = ("agents", "proofs", "add", "wide", "--platform", "kubernetes", "--selector", "k8s:ns=b")
     added = authsec(*add)
-    assert (added.exit_code, "namespace b would be this agent: add k8s:sa" in added.stderr) == (0, True)
+    assert (added.exit_code, "namespace b could act as this agent: add k8s:sa" in added.stderr) == (0, True)
     narrow = authsec(*add, "--selector", "k8s:sa=support")
-    assert (narrow.exit_code, "would be this agent" in narrow.stderr) == (0, False)
+    assert (narrow.exit_code, "could act as this agent" in narrow.stderr) == (0, False)
 
 
 def test_a_beginning_that_two_ids_have_removes_neither() -> None:
@@ -68,12 +68,12 @@ def test_a_beginning_that_two_ids_have_removes_neither() -> None:
 
 
 def test_the_list_says_on_whose_word_and_what_is_missing(support: Authsec, tmp_path: Path) -> None:
-    assert "waits for a trusted issuer" in support("agents", "proofs", "list", "support").stdout
+    assert "no trusted issuer yet" in support("agents", "proofs", "list", "support").stdout
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps(kubernetes().jwks))
     support("issuers", "add", "kubernetes", "prod", "--issuer", "https://prod.example", "--jwks", str(keys))
     support("issuers", "bind", "prod", "--all")
-    assert "proves, and lets in others  prod" in support("agents", "proofs", "list", "support").stdout
+    assert "valid, but matches other workloads too  prod" in support("agents", "proofs", "list", "support").stdout
 
 
 def test_codes_are_listed_and_taken_back(support: Authsec) -> None:
@@ -81,7 +81,7 @@ def test_codes_are_listed_and_taken_back(support: Authsec) -> None:
     listed = support("agents", "enrolments", "support")
     assert (made["id"] in listed.stdout, made["code"] in listed.output) == (True, False)
     taken = support("agents", "enrolments", "support", "--take-back", made["id"])
-    assert (taken.exit_code, taken.stdout.startswith("That code is taken back")) == (0, True)
+    assert (taken.exit_code, taken.stdout.startswith("The code is cancelled")) == (0, True)
     assert made["id"] not in taken.stdout
     assert support("agents", "enrolments", "support", "--take-back", made["id"]).exit_code == 1
 
@@ -112,7 +112,7 @@ def test_a_secret_goes_into_a_file_of_its_own(support: Authsec, tmp_path: Path) 
 
     again = support("agents", "rotate-secret", "support", "--secret-file", str(file))
     assert again.exit_code == 1
-    assert f"{file} exists already" in again.stderr
+    assert f"{file} already exists" in again.stderr
     assert f"give --secret-file {file}.new, then: mv {file}.new {file}" in again.stderr
     assert (file.read_text(), len(held(support))) == (first, 2), "nothing was made, and nothing was lost"
 
@@ -137,9 +137,9 @@ def test_what_becomes_of_the_secrets_before_is_said(support: Authsec) -> None:
     refused = support("agents", "rotate-secret", "support", "--overlap", "8d")
     assert (refused.exit_code, "0 to 7 days" in refused.stderr) == (1, True)
     rotated = support("agents", "rotate-secret", "support", "--overlap", "1h")
-    assert "Those from before count until " in rotated.stdout
+    assert "The previous secrets are valid until " in rotated.stdout
     place, old, new = held(support)
     assert (place["kind"], bool(old["expires_at"]), new["expires_at"]) == ("selectors", True, None)
     at_once = support("agents", "rotate-secret", "support", "--overlap", "0s")
-    assert "count no longer, and the tokens that rest on them are revoked" in at_once.stdout
+    assert "are revoked, and so are the tokens that depend on them" in at_once.stdout
     assert [proof["kind"] for proof in held(support)] == ["selectors", "secret"]

@@ -35,7 +35,7 @@ def test_the_walk_throughs_agent(authsec: Authsec) -> None:
     assert any(line.split() == ["client_id", agent["client_id"]] for line in lines)
     assert any(line.split() == ["spiffe_id", agent["spiffe_id"]] for line in lines)
     assert "k8s:pod-label:app = customer-support" in created.stdout
-    assert "cannot prove itself yet" in created.stdout
+    assert "cannot authenticate yet" in created.stdout
     assert "authsec delegations create --role ROLE --agent customer-support" in created.stdout
     assert "--action ACTION" in created.stdout, "the usual example gives no more than one action"
     assert f'AUTHSEC_AGENT_CLIENT_ID="{agent["client_id"]}"' in created.stdout.replace(" = ", "=")
@@ -52,7 +52,7 @@ def test_every_screen_says_that_an_agent_is_unattested(authsec: Authsec) -> None
     created = authsec("agents", "create", "Plain", "--platform", "unattested")
     for result in (created, authsec("agents", "show", "plain"), authsec("agents", "list")):
         assert "UNATTESTED" in result.stdout
-    assert "anybody who knows its client_id gets its authority" in created.stdout
+    assert "anybody who knows its client_id can get its tokens" in created.stdout
 
 
 def test_ids_are_copied_whole_from_a_narrow_terminal(authsec: Authsec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +97,8 @@ def test_files_that_are_no_key(authsec: Authsec, tmp_path: Path) -> None:
     large.write_bytes(b"-----BEGIN PUBLIC KEY-----" + b"x" * 20_000)
     nonsense.write_bytes(b"\xff\x00")
     for file, message in (
-        (large, "is no public key"),
-        (nonsense, "is no public key"),
+        (large, "is not a public key"),
+        (nonsense, "is not a public key"),
         (tmp_path / "absent", "No such file"),
     ):
         refused = authsec("agents", "create", "Billing", "--platform", "key", "--public-key", str(file))
@@ -140,7 +140,7 @@ def test_a_value_may_hold_an_equals_sign(authsec: Authsec) -> None:
 def test_a_name_in_place_of_the_slug_is_told_the_slug(authsec: Authsec) -> None:
     authsec("agents", "create", "Customer Support", "--platform", "unattested")
     refused = authsec("agents", "show", "Customer Support")
-    assert (refused.exit_code, "its slug is customer-support." in refused.stderr) == (1, True)
+    assert (refused.exit_code, "the slug is customer-support." in refused.stderr) == (1, True)
     assert "authsec agents list" in authsec("agents", "show", "Nobody").stderr
 
 
@@ -159,7 +159,7 @@ def test_an_agent_has_the_description_that_its_creation_gives_it(authsec: Authse
 def test_turning_off_and_on(authsec: Authsec) -> None:
     authsec("agents", "create", "Plain", "--platform", "unattested")
     disabled = authsec("agents", "disable", "plain").stdout
-    assert disabled == "plain is disabled: it gets no more tokens.\n"
+    assert disabled == "plain is disabled and gets no more tokens.\n"
     assert "disabled" in authsec("agents", "list").stdout
     assert "plain is enabled" in authsec("agents", "enable", "plain").stdout
     assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True

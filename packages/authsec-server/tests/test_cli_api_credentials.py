@@ -27,7 +27,7 @@ def test_it_is_shown_once_alone_on_stdout(crm: Authsec) -> None:
     secret = made.stdout.strip()
     assert is_api_credential(secret)
     assert secret not in made.stderr
-    assert "The credential first of crm is good until" in made.stderr
+    assert "The credential first of crm is valid until" in made.stderr
     assert "export AUTHSEC_API_CREDENTIAL=" in made.stderr
     listed = crm("apis", "credentials", "crm")
     assert secret not in listed.output
@@ -46,7 +46,7 @@ def test_one_is_replaced_and_revoked(crm: Authsec) -> None:
     old, new = json.loads(crm("apis", "credentials", "crm", "--json").stdout)["items"]
     revoked = crm("apis", "revoke-credential", "crm", old["id"], "--yes")
     assert revoked.exit_code == 0, revoked.output
-    assert "is revoked. It ended no token." in revoked.stdout
+    assert "is revoked. No token was revoked." in revoked.stdout
     items = json.loads(crm("apis", "credentials", "crm", "--json").stdout)["items"]
     assert [(each["id"], each["state"]) for each in items] == [(old["id"], "revoked"), (new["id"], "active")]
     assert crm("apis", "create-credential", "crm").exit_code == 0
@@ -63,7 +63,7 @@ def test_it_can_go_into_a_file_and_never_over_one(crm: Authsec, tmp_path: Path) 
     assert f"export AUTHSEC_API_CREDENTIAL=\"$(cat '{file}')\"" in made.stdout
     again = crm("apis", "create-credential", "crm", "--to-file", str(file))
     assert again.exit_code == 1
-    assert "is not written over" in again.stderr
+    assert "is not overwritten" in again.stderr
     assert "--to-file" in again.stderr
     assert file.read_text().strip() == secret
     elsewhere = tmp_path / "elsewhere"

@@ -158,7 +158,7 @@ def test_what_differed_and_what_failed_stand_beside_the_reason(detail: dict[str,
 def test_a_request_that_is_not_found_may_be_counted_with_another(authsec: Authsec) -> None:
     done = authsec("audit", "list", "--request-id", "req_second")
     assert (done.exit_code, done.stdout) == (0, "none\n")
-    assert "counted by the minute, under the first one's id" in done.stderr
+    assert "counted by the minute under the id of the first one" in done.stderr
 
 
 def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
@@ -234,10 +234,16 @@ def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -
     for line, said in (
         (("--reason", "foo"), "No refusal has the reason 'foo'."),
         (("--reason", "no_delegaton"), "The nearest is no_delegation."),
-        (("--kind", "token.refusd"), "There is no kind 'token.refusd' of event. The nearest is token.refused."),
+        (("--kind", "token.refusd"), "There is no event kind 'token.refusd'. The nearest is token.refused."),
         (("--agent", "opne"), "There is no agent or MCP server 'opne'. The nearest is open."),
-        (("--agent", "opne"), "One that was deleted is found by its client_id: authsec audit list --kind client.del"),
-        (("--agent", "zzz"), "See the list: authsec agents list. One that was deleted is found by its client_id:"),
+        (
+            ("--agent", "opne"),
+            "For a deleted one, give its client_id, which this command shows: authsec audit list --kind client.del",
+        ),
+        (
+            ("--agent", "zzz"),
+            "See the list: authsec agents list. For a deleted one, give its client_id, which this command shows:",
+        ),
         (("--delegation", "suport"), "There is no delegation 'suport'."),
     ):
         unknown = authsec("audit", "list", *line)
@@ -248,7 +254,7 @@ def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -
     for typed in ("yesterday", "2026-11-25T08:00:00", "2026-11-31T08:00:00Z", "T"):
         refused = authsec("audit", "list", "--since", typed)
         assert refused.exit_code == 2
-        said = f"{typed!r} is no time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago."
+        said = f"{typed!r} is not a time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago."
         assert said in " ".join(refused.stderr.split())
     for wrong, status in (("--since", 2), ("--by", 1), ("--delegation", 1), ("--kind", 1), ("--decision", 2)):
         assert authsec("audit", "list", wrong, "nobody").exit_code == status, wrong

@@ -109,18 +109,18 @@ def test_it_goes_on_where_it_was_only_in_the_same_log(log: Log, capsys: pytest.C
         follower.next()
     follower.lost(failed.value)
     follower.lost(failed.value)
-    assert capsys.readouterr().err.count("It is asked again") == 1
+    assert capsys.readouterr().err.count("Retrying") == 1
     log.away = False
     log.happen(1002)
     assert [each["id"] for each in follower.next()] == [1002]
     assert [each["id"] for each in log.follower(follower.place, follower.leaf).next()] == []
     for place, leaf in ((follower.place, "00" * 32), (follower.place + 9, follower.leaf)):
-        with pytest.raises(CallFailed, match="it is another"):
+        with pytest.raises(CallFailed, match="this is another log"):
             log.follower(place, leaf).next()
     follower.lost(failed.value)
     cut = delete(sealed_events).where(sealed_events.c.position >= follower.place)
     log.authority.database.append(lambda tx: tx.connection.execute(cut))
-    with pytest.raises(CallFailed, match="it is another"):
+    with pytest.raises(CallFailed, match="this is another log"):
         follower.next()
 
 
@@ -137,7 +137,12 @@ def test_what_was_dropped_is_passed_and_a_silent_log_is_told_of(log: Log, capsys
     follower._mind("2026-01-01T00:00:00Z")
     follower._mind(None)
     told = capsys.readouterr().err
-    assert told.count("since 2026-01-01 00:00:00 UTC, and events come once they are: is a server running?") == 1
+    assert (
+        told.count(
+            "since 2026-01-01 00:00:00 UTC. Events are printed after they are sealed: check that a server is running."
+        )
+        == 1
+    )
     assert "so far" in told
 
 
@@ -179,12 +184,15 @@ def test_a_beginning_that_makes_no_sense_is_refused(log: Log, authsec: Callable[
     ):
         state.write_text(content)
         refused = authsec("audit", "follow", "--state", str(state))
-        assert (refused.exit_code, "does not say how far" in refused.stderr) == (1, True), content
+        assert (refused.exit_code, "is not a position file" in refused.stderr) == (1, True), content
     assert authsec("audit", "follow", "--after", "3", "--from-start").exit_code == 2
     beyond = authsec("audit", "follow", "--after", "100000")
     assert (beyond.exit_code, "and the log has only " in beyond.stderr, "--after" in beyond.stderr) == (1, True, True)
     typed = authsec("audit", "follow", "--after", "x")
-    assert (typed.exit_code, "'x' is no place in the log: a number, the `place` of an event." in typed.stderr) == (
+    assert (
+        typed.exit_code,
+        "'x' is not a place in the log: give a number, the `place` of an event." in typed.stderr,
+    ) == (
         2,
         True,
     )

@@ -66,8 +66,8 @@ def test_all_is_as_it_was_sealed_and_what_a_command_did_waits(served: Path, auth
     key, checkpoint = ("--key", str(served / "keys")), ("--checkpoint", str(served / "checkpoint"))
     first = authsec("audit", "verify", *key, *checkpoint)
     assert first.exit_code == 0, first.output
-    assert "4 events sealed, all as sealed." in first.stdout
-    assert "It leads to the checkpoint that you kept." in first.stdout
+    assert "4 events sealed, and all match their seals." in first.stdout
+    assert "It agrees with the checkpoint that you kept." in first.stdout
     assert (
         authsec("audit", "verify", *key, *checkpoint, "--deep").stdout == first.stdout
     )  # of PostgreSQL alone more is checked
@@ -98,7 +98,7 @@ def test_an_event_that_was_changed_is_not_shown_as_if_it_were_what_was_sealed(se
     assert "place 1, leaf " in authsec("audit", "show", "2").stdout
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
     shown = authsec("audit", "show", "2").stdout
-    assert "It does not match its seal in place 1: it was changed." in shown
+    assert "This event was changed: it does not match its seal in place 1." in shown
     assert "leaf" not in shown
     exported = map(json.loads, authsec("audit", "export").stdout.splitlines())
     assert [(each["id"], each["as_sealed"]) for each in exported] == [(1, True), (2, False), (3, True), (4, True)]
@@ -138,7 +138,7 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     file.write_text(exported.stdout)
     whole = elsewhere("audit", "verify-export", str(file), "--key", key, "--checkpoint", checkpoint)
     assert whole.exit_code == 0, whole.output
-    assert "4 events sealed, all as sealed." in whole.stdout
+    assert "4 events sealed, and all match their seals." in whole.stdout
     file.write_text(exported.stdout.replace('"request_id":""', '"request_id":"req_other"', 1))
     changed = elsewhere("audit", "verify-export", str(file), "--key", key)
     assert changed.exit_code == 3
@@ -200,19 +200,19 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert "Delete all events" not in mistyped.stderr, "nobody is asked for nothing"
     file.write_text(authsec("audit", "export-sealed").stdout)
     next_month = (datetime.now(UTC).replace(day=1) + timedelta(days=32)).strftime("%Y-%m")
-    assert "not over" in authsec(*drop, next_month, "--yes").stderr
+    assert "before it is over" in authsec(*drop, next_month, "--yes").stderr
     assert "nothing to drop" in authsec(*drop, "2020-01", "--yes").stderr
     assert authsec(*drop, "2020-13").exit_code == 2
     (tmp_path / "checkpoints").write_text((served / "checkpoint").read_text())
     other = authsec("audit", "drop", "--export", str(tmp_path / "checkpoints"), "--before", "2026-01", "--yes")
-    assert (other.exit_code, "checkpoints is no sealed export" in other.stderr) == (1, True), other.output
+    assert (other.exit_code, "checkpoints is not a sealed export" in other.stderr) == (1, True), other.output
     assert authsec(*drop, "2020-01").exit_code == 1  # asked, and not answered
     year_old(served)
     file.write_text(authsec("audit", "export-sealed").stdout)
     before = authsec("audit", "list", "--json").stdout
     rehearsed = authsec(*drop, "2026-01", "--dry-run")
     assert rehearsed.exit_code == 0, rehearsed.output
-    assert "Nothing was dropped. All is as it was sealed, and 3 events before 2026-01 would go" in rehearsed.stdout
+    assert "Nothing was dropped. All events match their seals, and 3 events before 2026-01 would go" in rehearsed.stdout
     assert json.loads(authsec(*drop, "2026-01", "--dry-run", "--json").stdout)["events"] == 3
     nothing = authsec(*drop, "2020-01", "--dry-run")
     assert (nothing.exit_code, "nothing to drop" in nothing.stderr) == (4, True)
@@ -224,23 +224,23 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     checked = authsec("audit", "verify", *keys, "--with", str(file))
     assert checked.exit_code == 0, checked.output
     assert f"by local operator, after an export with the SHA-256 {digest}." in checked.stdout
-    assert "The files given hold all of them, as they were sealed." in checked.stdout
-    assert "None of these files" not in checked.stdout
+    assert "The given files contain all of them, and they match their seals." in checked.stdout
+    assert "No given file" not in checked.stdout
     another = tmp_path / "another.jsonl"  # has the same events, and is not the export that the record names
     another.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     not_the_one = authsec("audit", "verify", *keys, "--with", str(another))
     assert not_the_one.exit_code == 6, not_the_one.output
-    assert "nothing wrong was found" in not_the_one.stdout
-    assert "None of these files has that SHA-256." in not_the_one.stdout
+    assert "no problem was found" in not_the_one.stdout
+    assert "No given file has that SHA-256." in not_the_one.stdout
     assert f"Give the export {digest}: --with FILE" in not_the_one.stderr
     (told,) = json.loads(authsec("audit", "verify", *keys, "--with", str(another), "--json").stdout)["dropped"]
     assert (told["in_files"], told["export_is_given"]) == (3, False)
     assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout
     wrong = authsec("audit", "verify", *keys, "--with", str(tmp_path / "checkpoints"))
-    assert (wrong.exit_code, "checkpoints is no sealed export" in wrong.stderr) == (1, True)
+    assert (wrong.exit_code, "checkpoints is not a sealed export" in wrong.stderr) == (1, True)
     after = tmp_path / "after.jsonl"
     after.write_text(authsec("audit", "export-sealed").stdout)
-    assert "The files given hold none of them." in authsec("audit", "verify", *keys, "--with", str(after)).stdout
+    assert "The given files contain none of them." in authsec("audit", "verify", *keys, "--with", str(after)).stdout
     exported = elsewhere("audit", "verify-export", str(after), *keys, "--json")
     (told,) = json.loads(exported.stdout)["dropped"]
     assert (exported.exit_code, told["events"], told["export_sha256"], told["in_files"]) == (6, 3, digest, 0)
@@ -265,7 +265,8 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
 ) -> None:
     for options in ((), ("--json",)):
         assert (
-            "so nothing was done.\n  To do it without asking: --yes" in authsec("audit", "rotate-key", *options).stderr
+            "because nobody could answer the question.\n  To run without the question: --yes"
+            in authsec("audit", "rotate-key", *options).stderr
         )
     present = json.loads((served / "keys").read_text())["keys"][0]["kid"]
     rehearsed = authsec("audit", "rotate-key", "--dry-run")
@@ -281,7 +282,7 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
     assert len(json.loads(authsec("audit", "keys").stdout)["keys"]) == 1
     done = authsec("audit", "rotate-key", "--yes")
     assert done.exit_code == 0, done.output
-    assert "once a server has sealed that" in done.stdout
+    assert "after a server has sealed the replacement" in done.stdout
     assert authsec("audit", "rotate-key", "--yes").exit_code == 4
     with open_authority(load_settings(data=served), local_operator=True) as authority:
         while authority.dropper.sealer.seal():
@@ -300,7 +301,9 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
         key_and_checkpoints = ("--key", str(keys), "--checkpoint", str(checkpoints))
         assert elsewhere("audit", "verify-export", str(exported), *key_and_checkpoints).exit_code == 0
         checked = authsec("audit", "verify", *key_and_checkpoints)
-        assert (checked.exit_code, "6 events sealed, all as sealed." in checked.stdout) == (0, True), checked.output
+        assert (checked.exit_code, "6 events sealed, and all match their seals." in checked.stdout) == (0, True), (
+            checked.output
+        )
     after.write_text(json.dumps({"keys": [old | {"checkpoints_up_to": 3}]}))
     assert authsec("audit", "verify", "--key", str(after)).exit_code == 3
     after.write_text(json.dumps({"keys": [old | {"checkpoints_up_to": "soon"}]}))
@@ -350,11 +353,11 @@ def test_a_torn_line_among_the_checkpoints_is_named_and_the_others_are_checked(
         checkpoints.write_text(f"{checkpoint}\n{torn}\n{checkpoint}\n")
         told = authsec(*check)
         assert (told.exit_code, "all 2 checkpoints that you kept" in told.stdout) == (0, True), told.output
-        assert f"Line 2 of {checkpoints} holds no whole checkpoint, and was left out." in told.stderr
+        assert f"Line 2 of {checkpoints} is not a complete checkpoint and was ignored." in told.stderr
     checkpoints.write_text(f"{checkpoint}\nhead\n{checkpoint}\nhead\n")
     told = authsec(*check, "--json")
     assert json.loads(told.stdout)["checkpoints"] == {"checked": 2, "lines_without_checkpoint": 2}
-    assert f"2 lines of {checkpoints} are no whole checkpoints, first line 2" in told.stderr
+    assert f"2 lines of {checkpoints} are not complete checkpoints and were ignored, the first at line 2" in told.stderr
     spoil(served, "DELETE FROM events WHERE id = 3")
     assert authsec(*check).exit_code == 3
 
@@ -373,12 +376,12 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_checkpoints(
     checkpoints.write_text(f"{checkpoint}\n{forged}\n{forged}\n")
     told = authsec("audit", "verify", "--key", str(served / "keys"), "--checkpoint", str(checkpoints))
     assert told.exit_code == 3
-    assert f"The checkpoint in line 2 of {checkpoints} is signed by a key that is not among those given" in told.stdout
+    assert f"The checkpoint in line 2 of {checkpoints} is signed by a key that was not given" in told.stdout
     assert "And 1 more." in told.stdout
     keys.write_text(json.dumps({"keys": [other.public.to_jwk()]}))
     told = authsec("audit", "verify", "--key", str(keys))
     assert told.exit_code == 3
-    assert "4 events sealed, but under no checkpoint of these keys: they are another authority's" in told.stdout
+    assert "4 events sealed, but no checkpoint is signed by these keys: the keys are another authority's" in told.stdout
 
 
 def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Path) -> None:

@@ -186,7 +186,10 @@ def test_what_nobody_can_bring_back_is_not_ended_where_nobody_answers(
         for options in ((), ("--json",)):
             done = authsec(*shlex.split(line.format(**company)), *options)
             assert (done.exit_code, done.stdout) == (1, ""), (line, done.output)
-            assert "Nobody was there to answer, so nothing was done.\n  To do it without asking: --yes" in done.stderr
+            assert (
+                "Nothing was done, because nobody could answer the question.\n  To run without the question: --yes"
+                in done.stderr
+            )
     assert everything(authsec) == before
 
 
@@ -225,7 +228,7 @@ def test_a_rehearsal_says_what_would_differ_and_what_would_stop(authsec: Authsec
     program = authsec(*edit, "--dry-run", "--json")
     assert (json.loads(program.stdout)["would_answer"]["name"], program.stderr) == ("Helpers", "")
     assert authsec(*edit).exit_code == 0
-    assert authsec(*edit[:3], "--name", "Helpers").stderr == "Nothing changed: these are the present values.\n"
+    assert authsec(*edit[:3], "--name", "Helpers").stderr == "Nothing changed: these are the current values.\n"
 
 
 def test_who_was_first_is_named(authsec: Authsec, company: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +243,7 @@ def test_who_was_first_is_named(authsec: Authsec, company: dict[str, str], monke
     assert (
         "This role was changed meanwhile by local operator. Changed: description, at 20" in done.stderr.splitlines()[-3]
     ), done.stderr
-    assert "Look at it as it is now, then make your change again." in done.stderr
+    assert "Read the current version, then make your change again." in done.stderr
     assert told(authsec, "roles", "show", "role-of-helper")["actions"] == ["customers:delete", "customers:read"]
 
 
@@ -257,7 +260,7 @@ def test_what_was_made_under_the_same_name_meanwhile_is_not_edited(
     monkeypatch.setattr(Caller, "patch", late)
     done = authsec("agents", "edit", "helper", "--owner", "Ann")
     assert done.exit_code == 4, done.output
-    assert "made under the same name" in done.stderr
+    assert "a new one has the same name" in done.stderr
     assert told(authsec, "agents", "show", "helper")["owner"] == "local operator"
 
 
@@ -280,7 +283,9 @@ def test_agents_apis_delegations_and_people_are_edited(authsec: Authsec, company
     assert told(authsec, *its[:2], "less", "--no-end")["ends_at"] is None
     authsec("admin", "invite", "bob@example.com", "--name", "Bob", "--role", "operator")
     assert told(authsec, "admin", "change-role", "bob@example.com", "viewer")["role"] == "viewer"
-    assert authsec("admin", "rename", "bob@example.com", "Robert").stdout == "bob@example.com is called Robert.\n"
+    assert (
+        authsec("admin", "rename", "bob@example.com", "Robert").stdout == "bob@example.com now has the name Robert.\n"
+    )
     for noun, slug in (("apis", "crm"), ("roles", "spare"), ("agents", "aide")):
         assert authsec(noun, "delete", slug, "--yes").exit_code == 0
         assert authsec(noun, "show", slug).exit_code == 1
@@ -299,8 +304,12 @@ def test_what_has_no_name_is_followed_by_no_colon(authsec: Authsec) -> None:
 
 def test_likely_slips(authsec: Authsec, company: dict[str, str]) -> None:
     for line, code, said in (
-        ("roles edit spare", 2, "What is to change?"),
-        ("roles edit spare --remove-action a:c", 1, "a:c is not in it. Nothing was changed.\n  The nearest is a:b."),
+        ("roles edit spare", 2, "No change was given."),
+        (
+            "roles edit spare --remove-action a:c",
+            1,
+            "a:c is not in the list. Nothing was changed.\n  The nearest is a:b.",
+        ),
         ("roles edit spare --action a:b --add-action c:d", 2, "not both"),
         ("roles edit Spare --name x", 1, "There is no role"),
         ("roles edit spare --nam x", 2, "--name"),
@@ -308,7 +317,7 @@ def test_likely_slips(authsec: Authsec, company: dict[str, str]) -> None:
         ("apis edit crm --add-action customers:list", 2, "write ACTION=DESCRIPTION"),
         ("agents edit helper --label blue", 2, "write NAME=VALUE"),
         (f"delegations edit {company['delegation']} --no-end --ends-at 2099-01-01T00:00:00Z", 2, "not both"),
-        (f"delegations edit {company['delegation']} --all-actions --action a:b", 2, "name none besides"),
+        (f"delegations edit {company['delegation']} --all-actions --action a:b", 2, "without other options"),
         ("admin change-role bob@example.com viewer", 1, "There is no administrator"),
         ("admin change-role ann@example.com root", 2, "not one of"),
     ):
@@ -321,7 +330,7 @@ def test_an_agent_and_a_delegation_are_stopped_in_one_place(authsec: Authsec, co
     assert done.exit_code == 0, done.output
     assert done.stderr.startswith("What stops: 1 agent (Helper), 1 live token until ")
     first, undo = done.stdout.splitlines()
-    assert first.startswith("Helper is stopped: it is disabled and gets no more tokens. APIs that do not follow ")
+    assert first.startswith("Helper is disabled and gets no more tokens. APIs that do not follow ")
     assert "authsec agents enable helper --data" in undo
     assert told(authsec, "agents", "show", "helper")["enabled"] is False
     assert authsec("revoke", "delegation", company["delegation"], "--yes").exit_code == 0

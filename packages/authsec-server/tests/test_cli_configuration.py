@@ -83,7 +83,7 @@ def test_what_goes_and_what_stops_is_said_before(authsec: Authsec, file: File) -
     assert looked.stdout.endswith("1 to change, 2 to remove.\n")
     assert "What stops: 1 agent (open)" in looked.stderr or "What stops: 2 agents" in looked.stderr
     done = authsec("apply", "-f", file(changed), "--prune", "--yes")
-    assert "delegations is empty in the files: with --prune, all 1 go" in done.stderr
+    assert "delegations is empty in the files: with --prune, all 1 are removed" in done.stderr
     assert done.stdout.endswith("Done: 1 changed, 2 removed.\n")
 
 
@@ -110,7 +110,7 @@ def test_many_files_and_folders_are_one_document(authsec: Authsec, tmp_path_fact
     other.write_text("agents:\n  two:\n    proofs: [{platform: unattested}]\n")
     twice = authsec("apply", "-f", str(folder), "-f", str(other))
     assert twice.exit_code == 1
-    assert f"{other}:2: agent two stands in {folder / 'b.yml'}:3 already." in twice.stderr
+    assert f"{other}:2: agent two already occurs in {folder / 'b.yml'}:3." in twice.stderr
 
 
 UNITLESS = """agents: {{x: {{proofs: [{{platform: unattested}}]}}}}
@@ -122,34 +122,34 @@ roles: {{r: {{actions: [a:b]}}}}
 @pytest.mark.parametrize(
     ("text", "line", "says", "remedy"),
     [
-        ("agents:\n  x:\n    proof: []\n    proofs: []\n", 3, "There is no 'proof' here", "nearest is proofs"),
-        ("agent: {}\n", 1, "There is no 'agent' here", "nearest is agents"),
-        ("agents:\n", 1, "agents has nothing in it", "agents: {}"),
-        ("agents:\n  x: {name: 12, proofs: []}\n", 2, "name has to be a text, and is a number", 'name: "12"'),
-        ("agents:\n  x:\n    name: true\n    proofs: []\n", 3, "and is a truth value", 'name: "true"'),
+        ("agents:\n  x:\n    proof: []\n    proofs: []\n", 3, "Unknown field 'proof'", "nearest is proofs"),
+        ("agent: {}\n", 1, "Unknown field 'agent'", "nearest is agents"),
+        ("agents:\n", 1, "agents is empty", "agents: {}"),
+        ("agents:\n  x: {name: 12, proofs: []}\n", 2, "name must be a text, but is a number", 'name: "12"'),
+        ("agents:\n  x:\n    name: true\n    proofs: []\n", 3, "but is a truth value", 'name: "true"'),
         ("agents:\n  x:\n    name: 1.10\n    proofs: []\n", "3:11", "1.10 is a number", '"1.10"'),
         ("agents:\n  x:\n    proofs: []\n    enabled: yes\n", 4, "true or false", "without quotes"),
-        ("agents:\n  x:\n    name: X\n", 2, "proofs is missing", "All of them"),
-        ("agents:\n  x:\n    proofs: [{platform: k8s}]\n", 3, "platform has to be 'kubernetes'", ""),
-        ("agents:\n  x:\n    proofs: {}\n", 3, "has to be a list", "hyphen"),
-        ("agents:\n  x: {}\n  x: {}\n", "3:3", "stands there twice", "one of the two"),
-        ("agents: &a\n  x: *a\n", "1:9", "Anchors and aliases", "Write out"),
-        ("agents:\n  <<: {}\n", "2:3", "Nothing is merged", "Write out"),
-        ("agents: !!python/object:os.system {}\n", "1:9", "The tag !!python/object:os.system is not", "Leave it out"),
-        ("agents: [\n", "2:1", "This is not YAML", "indented"),
+        ("agents:\n  x:\n    name: X\n", 2, "proofs is missing", "All proofs"),
+        ("agents:\n  x:\n    proofs: [{platform: k8s}]\n", 3, "platform must be 'kubernetes'", ""),
+        ("agents:\n  x:\n    proofs: {}\n", 3, "must be a list", "hyphen"),
+        ("agents:\n  x: {}\n  x: {}\n", "3:3", "occurs twice", "one of the two"),
+        ("agents: &a\n  x: *a\n", "1:9", "Anchors and aliases", "Write the value out"),
+        ("agents:\n  <<: {}\n", "2:3", "Merge keys", "Write the value out"),
+        ("agents: !!python/object:os.system {}\n", "1:9", "The tag !!python/object:os.system is not", "Remove the tag"),
+        ("agents: [\n", "2:1", "This is not YAML", "indentation"),
         ("agents: {x: {proofs: [{platform: key, public_key: '-BEGIN PRIVATE KEY-----'}]}}\n", 1, "PRIVATE", "keygen"),
         ("roles:\n  r: {actions: [a:b, 'c']}\n", 2, "it has no colon", "resource:action"),
-        (UNITLESS.format("30"), 2, "without a unit is read as seconds: 30 of them, and 60 are the least", "30m"),
-        (UNITLESS.format("'30'"), 2, "'30' is no duration", "with its unit: 30s, 30m, 30h or 30d."),
-        (UNITLESS.format("soon"), 2, "'soon' is no duration", "Write 90s, 30m, 1h or 7d"),
-        (UNITLESS.format("-5"), 2, "and 60 are the least", "Write 90s, 30m, 1h or 7d"),
-        (UNITLESS.format("8 hours"), 2, "'8 hours' is no duration", "Write 8h."),
-        (UNITLESS.format("1h30m"), 2, "'1h30m' is no duration", "Write 90m."),
-        (UNITLESS.format("PT0.5H"), 2, "'PT0.5H' is no duration", "Write 30m."),
-        ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is no slug", "Write sales-team in its place, and"),
+        (UNITLESS.format("30"), 2, "without a unit is in seconds: 30 is less than the minimum of 60", "30m"),
+        (UNITLESS.format("'30'"), 2, "'30' is not a duration", "Add a unit: 30s, 30m, 30h or 30d."),
+        (UNITLESS.format("soon"), 2, "'soon' is not a duration", "Write 90s, 30m, 1h or 7d"),
+        (UNITLESS.format("-5"), 2, "is less than the minimum of 60", "Write 90s, 30m, 1h or 7d"),
+        (UNITLESS.format("8 hours"), 2, "'8 hours' is not a duration", "Write 8h."),
+        (UNITLESS.format("1h30m"), 2, "'1h30m' is not a duration", "Write 90m."),
+        (UNITLESS.format("PT0.5H"), 2, "'PT0.5H' is not a duration", "Write 30m."),
+        ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is not a slug", "Write sales-team in its place, and"),
         ("roles:\n\tr: {actions: [a:b]}\n", "2:1", "here is a tab", "spaces"),
         ("roles: {r: {actions: [\ta:b]}}\nagents:\n  \tx: {}\n", "3:3", "here is a tab", "spaces"),
-        ("", "", "This file says nothing", "Begin with one of: issuers"),
+        ("", "", "This file is empty", "Start with one of: issuers"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
@@ -208,7 +208,7 @@ def test_what_others_change_meanwhile_is_not_overrun(
     named = file(THREE.replace("customers:delete", "orders:read"))
     monkeypatch.setattr(where, meanwhile("roles", "create", "Another", "--action", "a:b"))
     overtaken = authsec("apply", "-f", named, "--yes", "--prune")
-    assert (overtaken.exit_code, "Others changed something meanwhile" in overtaken.stderr) == (4, True)
+    assert (overtaken.exit_code, "Somebody else made changes meanwhile" in overtaken.stderr) == (4, True)
     assert "- another" not in overtaken.stdout, "what was not shown is not removed"
     assert authsec("roles", "show", "another").exit_code == 0
 

@@ -38,7 +38,9 @@ def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result])
     assert created.exit_code == 0, created.output
     assert "max duration     1h" in created.stdout
     assert "plain UNATTESTED" in created.stdout
-    assert "! Plain is unattested: anybody who knows its client_id gets this authority." in created.stdout
+    assert (
+        "! Plain is unattested: anybody who knows its client_id can get tokens for this delegation." in created.stdout
+    )
     (delegation,) = as_json(authsec("delegations", "list", "--json"))["items"]
     assert delegation["id"] in created.stdout
     assert delegation["actions"] == ["customers:read"]
@@ -59,12 +61,12 @@ def test_of_one_that_was_revoked_it_is_said_when_and_by_whom(authsec: Authsec, c
     again = authsec("delegations", "revoke", one)  # nothing ends, so nothing is asked
     assert (again.exit_code, again.stdout) == (
         0,
-        f"support → plain (audience: the shared default) was revoked already, at {since[1]}.\n",
+        f"support → plain (audience: the shared default) was already revoked, at {since[1]}.\n",
     )
 
 
 def test_what_there_is_to_know_is_said_before_it_is_delegated(authsec: Authsec, create: Callable[..., Result]) -> None:
-    caution = "! Plain is unattested: anybody who knows its client_id gets this authority."
+    caution = "! Plain is unattested: anybody who knows its client_id can get tokens for this delegation."
     assert caution in create("--action", "customers:read", "--dry-run").stdout
     slug = as_json(create("--action", "customers:read", "--json"))["slug"]
     assert caution in authsec("delegations", "edit", slug, "--all-actions", "--dry-run").stdout
@@ -127,7 +129,7 @@ def test_a_duration_whose_unit_was_forgotten_is_told_so(create: Callable[..., Re
     refused = create("--all-actions", "--max-duration", "30")
     assert (
         refused.exit_code,
-        "'30' is no duration. Write it with its unit: 30s, 30m, 30h or 30d." in refused.stderr,
+        "'30' is not a duration. Add a unit: 30s, 30m, 30h or 30d." in refused.stderr,
     ) == (2, True)
 
 
@@ -140,8 +142,8 @@ def test_help_names_every_target_type(command: str, authsec: Authsec) -> None:
 @pytest.mark.parametrize(
     ("mistyped", "told"),
     [
-        ("autogen", "'autogen' is no target type; the nearest is AutoGen AI agent."),
-        ("My bot", "'My bot' is no target type."),
+        ("autogen", "'autogen' is not a target type; the nearest is AutoGen AI agent."),
+        ("My bot", "'My bot' is not a target type."),
     ],
 )
 def test_a_mistyped_target_type_is_told_its_nearest_only_where_it_is_like_one(
@@ -183,20 +185,20 @@ def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
         assert "request id  req_" in refused.stderr
     refused = create("--all-actions", "--max-duration", "1 hour")
     assert refused.exit_code == 2
-    assert "is no duration. Write 1h." in refused.stderr
+    assert "is not a duration. Write 1h." in refused.stderr
 
 
 def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> None:
     one = as_json(create("--all-actions", "--json"))["id"]
     disabled = authsec("delegations", "disable", one)
     assert disabled.stdout == (
-        "support → plain (audience: the shared default) is disabled: it gives no more tokens, and those that were out "
-        "have ended.\n"
+        "support → plain (audience: the shared default) is disabled: no more tokens are issued, and issued tokens "
+        "are revoked.\n"
     )
     assert disabled.stderr.startswith("What stops: 1 agent (Plain), no live token")
     assert "support → plain (audience: the shared default) is live" in authsec("delegations", "enable", one).stdout
     assert (
-        "support → plain (audience: the shared default) is revoked for good"
+        "support → plain (audience: the shared default) is revoked permanently"
         in authsec("delegations", "revoke", one, "--yes").stdout
     )
     refused = authsec("delegations", "enable", one)
@@ -209,5 +211,5 @@ def test_the_same_is_not_delegated_twice(authsec: Authsec, create: Callable[...,
     first = as_json(create("--all-actions", "--json"))["slug"]
     again = create("--action", "customers:read", "--action", "customers:delete")
     assert again.exit_code == 4
-    assert f"The same trust delegation is live already: {first}. Nothing was created." in again.output
+    assert f"The same trust delegation already exists: {first}. Nothing was created." in again.output
     assert len(as_json(authsec("delegations", "list", "--json"))["items"]) == 1

@@ -49,7 +49,7 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
     first = authsec("agents", "revoke-tokens", "helper")
     assert (first.exit_code, first.stdout) == (
         0,
-        "The tokens of helper are revoked. It gets new ones when it asks.\n",
+        "The tokens of helper are revoked. It can request new ones.\n",
     )
     assert first.stderr.startswith(WHAT.replace("1 agent", "tokens of 1 agent that keeps working"))
     assert (
@@ -152,8 +152,8 @@ def test_an_edit_of_a_trusted_issuer_says_it_where_tokens_end(authsec: Authsec, 
 
 
 def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[..., House]) -> None:
-    assert "not heard of yet" in authsec("apis", "create", "CRM", "--identifier", "crm-api").stdout
-    assert "not heard of yet" in authsec("apis", "list").stdout
+    assert "not seen yet" in authsec("apis", "create", "CRM", "--identifier", "crm-api").stdout
+    assert "not seen yet" in authsec("apis", "list").stdout
     its = house(local_operator=True)
     for now, proved, words in (
         (its.clock.now(), False, "does not follow, last seen 2026-11-25 12:00:00 UTC"),

@@ -141,15 +141,15 @@ def test_without_any_hint_both_ways_are_said(run: Authsec) -> None:
 
 def test_one_variable_without_the_other_is_told_as_the_missing_one(run: Authsec) -> None:
     said = failed(run("keys", "list", AUTHSEC_BASE_URL="https://authsec.example.com"), status=2)
-    assert "AUTHSEC_BASE_URL is set, and AUTHSEC_ADMIN_KEY is not." in said
+    assert "AUTHSEC_BASE_URL is set, but AUTHSEC_ADMIN_KEY is not." in said
     said = failed(run("keys", "list", AUTHSEC_ADMIN_KEY=SOME_KEY))
-    assert "AUTHSEC_ADMIN_KEY is set, and AUTHSEC_BASE_URL is not" in said
+    assert "AUTHSEC_ADMIN_KEY is set, but AUTHSEC_BASE_URL is not" in said
 
 
 def test_a_folder_without_data_is_not_begun(run: Authsec, tmp_path: Path) -> None:
     for folder, lacking in (
         (tmp_path / "nowhere", f"There is no folder {tmp_path / 'nowhere'}."),
-        (tmp_path / "empty", f"{tmp_path / 'empty'} holds no AuthSec database."),
+        (tmp_path / "empty", f"{tmp_path / 'empty'} has no AuthSec database."),
     ):
         for command in (("admin", "create-key", "ci"), ("keys", "list")):
             said = failed(run(*command, "--data", str(folder)))
@@ -178,7 +178,7 @@ def test_what_works_on_the_servers_machine_only_sends_nobody_elsewhere(run: Auth
         for environment in ({}, {"AUTHSEC_ADMIN_KEY": SOME_KEY, "AUTHSEC_BASE_URL": server.url}):
             said = failed(run("admin", "setup-url", **environment), status=2)
             assert "--data DIR" in said
-            assert "works there only" in said
+            assert "works only on that machine" in said
             assert "AUTHSEC_BASE_URL" not in said
         assert server.seen == []
 
@@ -206,7 +206,7 @@ def test_what_is_on_the_command_line_counts_before_the_environment(run: Authsec,
 def test_an_admin_key_counts_before_the_data_of_this_place(run: Authsec, data: Path) -> None:
     environment = {"AUTHSEC_SERVER_DATA": str(data), "AUTHSEC_ADMIN_KEY": SOME_KEY}
     said = failed(run("keys", "list", **environment))
-    assert "AUTHSEC_ADMIN_KEY is set, and AUTHSEC_BASE_URL is not" in said
+    assert "AUTHSEC_ADMIN_KEY is set, but AUTHSEC_BASE_URL is not" in said
     assert "export AUTHSEC_BASE_URL=" in said
 
 
@@ -254,7 +254,7 @@ def test_a_server_that_fails_inside_says_so_without_a_traceback(run: Authsec, da
     database.close()
     before = structlog.get_config()
     said = failed(run("admin", "list-keys", "--data", str(data)))
-    assert "The server failed at this request." in said
+    assert "The server failed while handling this request." in said
     assert "request id  req_" in said
     assert "log: unexpected error error='KeyError' request_id='req_" in said
     assert structlog.get_config() == before, "the log of the surrounding program is its own"
@@ -269,7 +269,7 @@ def test_addresses_are_those_of_the_server(run: Authsec, data: Path) -> None:
         made = run("admin", "setup-url", "--data", str(data), **settings)
         assert made.stdout.startswith("https://authsec.example.com/console/set-up?code="), made.output
         key = run("admin", "create-key", f"ci {settings}", "--data", str(data), **settings)
-        assert "To use it from elsewhere:" in key.stderr
+        assert "To use it on another machine:" in key.stderr
         assert 'AUTHSEC_BASE_URL="https://authsec.example.com"' in key.stderr
     named = run("admin", "setup-url", "--data", str(data), AUTHSEC_SERVER_PUBLIC_URL="https://other.example.com")
     assert named.stdout.startswith("https://other.example.com/console/set-up?code=")
@@ -298,12 +298,12 @@ def test_over_the_network_with_an_admin_key(run: Authsec, data: Path) -> None:
 
         refused = run("keys", "rotate", "--json", **environment)
         said = failed(refused)
-        assert "ops has the role viewer; this needs admin" in said
+        assert "ops has the role viewer; this action needs the role admin" in said
         request_id = said.rpartition("request id  ")[2].strip()
         assert request_id.startswith("req_")
 
         unknown = run("keys", "list", **environment | {"AUTHSEC_ADMIN_KEY": SOME_KEY})
-        assert "This admin key is not known here" in failed(unknown)
+        assert "This authority does not know this admin key" in failed(unknown)
 
 
 def test_https_to_a_port_that_speaks_none(run: Authsec) -> None:
@@ -311,7 +311,7 @@ def test_https_to_a_port_that_speaks_none(run: Authsec) -> None:
         where = server.url.removeprefix("http://")
         said = failed(run("roles", "list", AUTHSEC_BASE_URL=f"https://{where}", AUTHSEC_ADMIN_KEY=SOME_KEY), status=5)
         assert f"No TLS connection to {where} could be made." in said
-        assert "Does this port speak https?" in said
+        assert "Check in AUTHSEC_BASE_URL that this port serves https." in said
 
 
 def test_one_command_is_one_call(run: Authsec, data: Path) -> None:
@@ -335,7 +335,7 @@ def test_what_is_no_authority(run: Authsec) -> None:
         with Elsewhere(status, body) as server:
             its = {"AUTHSEC_BASE_URL": server.url, "AUTHSEC_ADMIN_KEY": SOME_KEY}
             said = failed(run("keys", "list", **its), status=5 if status == 502 else 1)
-        assert f"HTTP {status} came back, but not from an AuthSec authority" in said
+        assert f"HTTP {status} did not come from an AuthSec authority" in said
 
 
 def test_an_error_without_words_is_an_error_all_the_same(run: Authsec) -> None:
@@ -348,7 +348,7 @@ def test_an_answer_of_another_version_is_no_traceback(run: Authsec) -> None:
     for body in (b'{"keys": []}', b'{"items": [{}]}', b'{"items": [7]}', b'{"items": null}'):
         with Elsewhere(200, body) as server:
             said = failed(run("keys", "list", AUTHSEC_BASE_URL=server.url, AUTHSEC_ADMIN_KEY=SOME_KEY))
-        assert "not what this version of authsec understands" in said
+        assert "This version of authsec does not understand" in said
 
 
 def test_a_connection_that_breaks(run: Authsec) -> None:
@@ -386,7 +386,7 @@ def test_another_secret_is_not_sent(run: Authsec) -> None:
         with Elsewhere() as server:
             said = failed(run("keys", "list", AUTHSEC_BASE_URL=server.url, AUTHSEC_ADMIN_KEY=secret))
             assert server.seen == []
-        assert "does not hold an admin key" in said
+        assert "is not an admin key" in said
         assert secret not in said
 
 
@@ -422,7 +422,7 @@ def test_https_needs_a_certificate_that_is_trusted(run: Authsec, data: Path, cer
         assert f"The certificate of {where} is not trusted." in said
         assert "AUTHSEC_CA_FILE" in said
         assert run("keys", "list", **environment, AUTHSEC_CA_FILE=str(cert_file)).exit_code == 0
-        assert "cannot be read" in failed(run("keys", "list", **environment, AUTHSEC_CA_FILE="nowhere.pem"))
+        assert "not a readable file" in failed(run("keys", "list", **environment, AUTHSEC_CA_FILE="nowhere.pem"))
 
 
 def test_a_certificate_is_trusted_only_for_its_own_name(
@@ -524,15 +524,15 @@ def test_a_change_whose_answer_does_not_come_may_have_been_done(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         its = {"AUTHSEC_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "AUTHSEC_ADMIN_KEY": SOME_KEY}
         told = failed(run(*creates, **its), status=5)
-        assert "may have been done" in told
+        assert "may have been made" in told
         assert "authsec audit list" in told
-        assert "may have been done" not in failed(run(*creates, "--dry-run", **its), status=5)
+        assert "may have been made" not in failed(run(*creates, "--dry-run", **its), status=5)
         (tmp_path / "roles.yaml").write_text("roles: {}")
         compared = failed(run("apply", "--yes", "-f", str(tmp_path / "roles.yaml"), **its), status=5)
-        assert "may have been done" not in compared
+        assert "may have been made" not in compared
     with Elsewhere(200, b"{}", **{"Content-Length": "1000"}) as server:
         its["AUTHSEC_BASE_URL"] = server.url
-        assert "may have been done" in failed(run(*creates, **its), status=5)
+        assert "may have been made" in failed(run(*creates, **its), status=5)
 
 
 def test_every_page_of_commands_has_whole_sentences() -> None:

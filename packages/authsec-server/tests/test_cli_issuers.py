@@ -123,7 +123,7 @@ def test_a_client_certificate_is_shown_to_the_api_server(add_cluster: Callable[.
         "client-key-data": base64.b64encode(key).decode(),
     }
     refused = add_cluster()  # this server wants a token, so it is asked and says no
-    assert "/.well-known/openid-configuration answers 401" in refused.stderr
+    assert "/.well-known/openid-configuration answered 401" in refused.stderr
     cluster.user["client-key-data"] = base64.b64encode(b"nonsense").decode()
     assert "cannot be read" in add_cluster().stderr
 
@@ -136,7 +136,7 @@ NOT_FOLLOWED: list[tuple[str, dict[str, Any], str]] = [
     ("cluster", {"insecure-skip-tls-verify": True}, "(insecure-skip-tls-verify)"),
     ("cluster", {"tls-server-name": "x"}, "(tls-server-name)"),
     ("cluster", {"server": "http://cluster.example.com"}, "https address"),
-    ("cluster", {"certificate-authority-data": "%"}, "no base64"),
+    ("cluster", {"certificate-authority-data": "%"}, "not base64"),
 ]
 
 
@@ -156,9 +156,9 @@ def test_what_is_not_followed_is_said_with_the_two_commands_that_help(
 
 
 NO_KUBECONFIG = [
-    ("{", "is no YAML"),
-    ("[]", "is no kubeconfig"),
-    ("current-context: !!python/object/apply:os.getcwd []", "is no YAML"),  # which would run a program
+    ("{", "is not YAML"),
+    ("[]", "is not a kubeconfig"),
+    ("current-context: !!python/object/apply:os.getcwd []", "is not YAML"),  # which would run a program
     ("contexts: 7\ncurrent-context: x", "has no context 'x'"),
     ("contexts: []", "names no current context"),
 ]
@@ -182,7 +182,7 @@ def test_a_cluster_whose_certificate_is_another_is_not_believed(
 def test_without_an_issuer_or_with_two_ways_it_says_how(authsec: Authsec) -> None:
     assert "--from-kubeconfig [CONTEXT]" in authsec("issuers", "add", "kubernetes", "X").stderr
     both = authsec("issuers", "add", "kubernetes", "X", "--issuer", "https://x.y", "--from-kubeconfig")
-    assert "name neither" in both.stderr
+    assert "leave out the options" in both.stderr
 
 
 def test_keys_from_a_file_are_given(authsec: Authsec, tmp_path: Path) -> None:
@@ -216,31 +216,31 @@ def test_a_trust_domain_is_registered_and_shown(authsec: Authsec, tmp_path: Path
     bundle = written(tmp_path, "bundle.json", {"keys": [{**JWKS["keys"][0], "use": "jwt-svid"}]})
     add = ("issuers", "add", "spiffe", "Mesh", "--trust-domain")
     assert "Write example.org" in authsec(*add, "spiffe://example.org", "--bundle", bundle).stderr
-    assert "Give one of" in authsec(*add, "example.org").stderr
+    assert "Give either" in authsec(*add, "example.org").stderr
     done = authsec(*add, "example.org", "--bundle", bundle)
     assert done.exit_code == 0, done.output
     assert "spiffe:id" in done.stdout
-    assert "for the audience http://127.0.0.1:7468" in done.stdout
+    assert "have the audience http://127.0.0.1:7468" in done.stdout
 
 
 def test_an_issuer_is_registered_listed_disabled_and_enabled(authsec: Authsec, peers: Any, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(peers.Certificate("x").pem)
     add = ("issuers", "add", "oidc", "CI", "--issuer", "https://10.0.0.7", "--ca-file", str(tmp_path / "ca.pem"))
-    assert "nothing could be proved" in authsec(*add).stderr
+    assert "no selector could be proved" in authsec(*add).stderr
     assert "write SELECTOR=CLAIM" in authsec(*add, "--claim", "ci:ref").stderr
     done = authsec(*add, "--claim", "ci:ref=ref", "--audience", "us")
     assert done.exit_code == 0, done.output
     assert "own CA" in done.stdout
-    assert "for the audience us" in done.stdout
+    assert "have the audience us" in done.stdout
     assert "ci              oidc  https://10.0.0.7  enabled" in authsec("issuers", "list").stdout
     assert "ci is disabled" in authsec("issuers", "disable", "ci").stdout
     assert "disabled" in authsec("issuers", "list").stdout
     assert "ci is enabled" in authsec("issuers", "enable", "ci").stdout
     page = authsec("issuers", "show", "ci").stdout
-    assert "none could be fetched yet" in page
+    assert "no keys could be fetched yet" in page
     assert "ci:ref" in page
     authsec(*add[:3], "New", "--issuer", "https://10.0.0.8", "--claim", "ci:ref=ref", "--json")
-    assert "none were fetched yet" in authsec("issuers", "show", "new").stdout
+    assert "not fetched yet" in authsec("issuers", "show", "new").stdout
 
 
 def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, peer: Any, peers: Any) -> None:
@@ -258,7 +258,7 @@ def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, pe
     assert refused.stdout == ""
     assert refused.stderr.startswith("✗ The keys of x could not be fetched: ")
     assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in refused.stderr
-    assert refused.stderr.endswith("\n  It proves nothing until they can be.\n")
+    assert refused.stderr.endswith("\n  Its tokens are not accepted until the keys are fetched.\n")
     assert "failed at" in authsec("issuers", "show", "x").stdout
     assert its.requests == []
 
@@ -278,7 +278,7 @@ def test_keys_that_were_fetched_before_stay_in_use_where_others_cannot_be(
     assert refused.exit_code == 1
     assert refused.stdout.startswith("keys          fresh\n")
     assert "failed at" not in refused.stdout
-    assert re.search(r"could not be fetched: .*503.*\.\n  Those of before are used until 20[0-9-]+ ", refused.stderr)
+    assert re.search(r"could not be fetched: .*503.*\.\n  The previous keys are used until 20[0-9-]+ ", refused.stderr)
 
 
 LOOKING_UP = ("--token-review", "--pod-lookup", "--credentials", "production.token")
@@ -331,7 +331,7 @@ def test_a_cluster_is_registered_with_look_ups_and_what_it_has_to_permit_is_show
     assert "a-bearer-token" not in done.output + json.dumps(trusted_issuer)
     page = authsec("issuers", "show", "production").stdout
     assert "token review, pod look-up" in page
-    assert "not asked yet by this process" in page
+    assert "not yet asked by this process" in page
 
 
 @pytest.mark.usefixtures("credentials")
@@ -374,13 +374,14 @@ def test_what_look_ups_lack_is_named(
     alarm = add_cluster(*LOOKING_UP, "--api-ca-file", str(tmp_path / "key.pem"))
     assert "It was not sent" in alarm.stderr
     assert add_cluster().exit_code == 0
-    assert "What is to change?" in authsec("issuers", "edit", "production").stderr
+    assert "No change was given." in authsec("issuers", "edit", "production").stderr
     selectors = ("--selector", "k8s:ns=production", "--selector", "k8s:sa=support")
     assert authsec("agents", "create", "Support", "--platform", "kubernetes", *selectors).exit_code == 0
     assert "1 proof of 1 agent" in authsec("issuers", "show", "production").stdout
     said = authsec("issuers", "edit", "production", "--token-review").stderr
     assert (
-        "1 proof of 1 agent rests on production. If this change reduces trust, the tokens that rest on it are" in said
+        "1 proof of 1 agent depends on production. If this change reduces trust, the tokens that depend on it are"
+        in said
     )
     assert "rests on" not in authsec("issuers", "edit", "production", "--name", "Prod").stderr  # that stops nobody
     bare = authsec("issuers", "edit", "production", "--pod-lookup").stderr
@@ -399,5 +400,5 @@ def test_keys_are_given_anew(authsec: Authsec, tmp_path: Path) -> None:
     assert authsec("issuers", "edit", "x", "--keys-url", "https://keys.example.com/jwks").exit_code == 0
     assert shown(authsec, "x")["keys_from"] == "url"
     page = authsec("issuers", "show", "x").stdout
-    assert "rest on it" in page
+    assert "depend on it" in page
     assert "nobody yet" in page

@@ -46,7 +46,7 @@ def attempt(authsec: Authsec, tmp_path: Path) -> Callable[..., Result]:
 def test_a_good_token(issuer: Issuer, attempt: Any) -> None:
     done = attempt(issuer.token() + "\n")
     assert done.exit_code == 0, done.output
-    assert done.output.startswith("It would be believed, as Support.\n")
+    assert done.output.startswith("It would be accepted, as Support.\n")
     assert "✓ signature  Signed with this trusted issuer's key" in done.output
     assert "k8s:sa" in done.output
     assert "It satisfies a proof of Support (" in done.output
@@ -58,7 +58,7 @@ def test_one_for_the_cluster_itself_is_told_how_to_be_for_us(issuer: Issuer, att
     assert done.exit_code == 1
     assert "✗ audience" in done.output
     assert "\n            - serviceAccountToken:" in done.output, "with the indentation that it needs"
-    assert "If it were not refused, it would satisfy a proof of Support" in done.output
+    assert "If it were accepted, it would match a proof of Support" in done.output
     assert done.output.startswith("It would be refused: not made for this authority.\n")
 
 
@@ -66,8 +66,8 @@ def test_of_another_workload_it_names_the_closest(issuer: Issuer, attempt: Any) 
     bound = issuer.claims()["kubernetes.io"] | {"serviceaccount": {"name": "support", "uid": "1"}}
     token = issuer.token(**{"kubernetes.io": bound, "sub": "system:serviceaccount:production:support"})
     done = attempt(token)
-    assert done.output.startswith("It is good, but no agent is registered as this workload.\n")
-    assert "It satisfies none of the 2 proofs that rest on this trusted issuer." in done.output
+    assert done.output.startswith("It is valid, but no agent is registered as this workload.\n")
+    assert "It satisfies none of the 2 proofs that depend on this trusted issuer." in done.output
     assert "closest: Billing: namespace matches; service account is `support`, registered `billing`" in done.output
     answer = json.loads(attempt(token, "--json").output)
     assert (answer["holds"], answer["satisfies"], len(answer["nearest"])) == (True, [], 2)
@@ -77,16 +77,16 @@ def test_of_an_expired_one_that_is_said_first(issuer: Issuer, attempt: Any) -> N
     then = int(issuer.now.timestamp()) - 7_200
     done = attempt(issuer.token(iat=then, nbf=then, exp=then + 3_590))
     assert done.output.startswith("It would be refused: expired 1 hour ago.\n")
-    assert "If it were not refused, it would satisfy a proof of Support" in done.output
+    assert "If it were accepted, it would match a proof of Support" in done.output
 
 
 def test_what_nobody_checked_is_not_called_wrong(issuer: Issuer, attempt: Any) -> None:
     done = attempt(issuer.token(iss="https://other.example"))
     assert done.output.startswith("It would be refused: of another issuer.\n")
-    assert "It says, unverified (the signature was not checked)" in done.output
+    assert "Its claims, unverified (the signature was not checked)" in done.output
     done = attempt(issuer.token(key=OTHER_RSA))
     assert done.output.startswith("It would be refused: not signed by this trusted issuer.\n")
-    assert "It says, unverified (the signature does not match)" in done.output
+    assert "Its claims, unverified (the signature does not match)" in done.output
 
 
 def test_what_is_no_token(issuer: Issuer, attempt: Any, authsec: Authsec, tmp_path: Path) -> None:
@@ -100,5 +100,5 @@ def test_what_is_no_token(issuer: Issuer, attempt: Any, authsec: Authsec, tmp_pa
 def test_the_token_itself_does_not_belong_on_the_command_line(issuer: Issuer, authsec: Authsec) -> None:
     done = authsec("issuers", "try", "prod", issuer.token())
     assert done.exit_code == 2
-    assert "give it in a file, or by standard input" in " ".join(done.output.replace("│", " ").split())
+    assert "pass the token in a file or on stdin" in " ".join(done.output.replace("│", " ").split())
     assert issuer.token().split(".")[2] not in done.output

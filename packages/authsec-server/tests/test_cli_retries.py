@@ -12,8 +12,13 @@ from authsec_server.cli.remote import Remote
 from authsec_server.cli.transport import CallFailed
 
 SOME_KEY = "authsec_" + "A" * 43
-UNDONE = {"error": "The database is away.", "reason": "unavailable", "details": "Retry shortly.", "retryable": True}
-OPEN = UNDONE | {"details": "The change may have been made. Look before you repeat it.", "retryable": False}
+UNDONE = {
+    "error": "The database is not available.",
+    "reason": "unavailable",
+    "details": "Retry shortly.",
+    "retryable": True,
+}
+OPEN = UNDONE | {"details": "The change may have been made. Check before you repeat it.", "retryable": False}
 FINE = {"items": []}
 
 
@@ -80,7 +85,7 @@ def test_a_change_is_not_repeated_when_the_connection_breaks(authority: Any, met
     its = authority("breaks", "fine")
     with pytest.raises(CallFailed) as raised:
         its.send(method)
-    assert "may have been done" in raised.value.remedy
+    assert "may have been made" in raised.value.remedy
     assert its.asked == 1
 
 

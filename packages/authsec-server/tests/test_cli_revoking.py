@@ -46,7 +46,7 @@ def test_a_token_by_its_jti(authsec: Authsec, its: House) -> None:
     assert "What stops: tokens of 1 agent that keeps working (Customer Support), 1 live token until" in ended.stderr
     again = authsec("revoke", "token", jti)
     assert (again.exit_code, again.stderr) == (0, "")
-    assert again.stdout.startswith(f"The token {jti} of Customer Support had ended already, at ")
+    assert again.stdout.startswith(f"The token {jti} of Customer Support was already revoked, at ")
     assert told(authsec, "revoke", "token", jti)["already"] is True
 
 
@@ -63,7 +63,7 @@ def test_a_token_from_stdin_and_never_from_the_arguments(
     monkeypatch.setattr(CliRunner, "invoke", _with_input(token[:-1]))
     damaged = authsec("revoke", "token", "-")
     assert (damaged.exit_code, damaged.stdout) == (1, "")
-    assert "no token of this authority" in damaged.stderr
+    assert "not from this authority" in damaged.stderr
     assert token[:30] not in damaged.output + ended.output
 
 
@@ -80,9 +80,9 @@ def test_what_is_typed_in_place_of_a_noun_is_not_repeated(authsec: Authsec) -> N
 
 def test_likely_slips(authsec: Authsec) -> None:
     for arguments, code, said in (
-        (("revoke", "token", "nothing"), 1, "knows no token"),
+        (("revoke", "token", "nothing"), 1, "has no token"),
         (("keys", "revoke", "-A" + "a" * 41, "--yes"), 1, "There is no signing key"),
-        (("admin", "revoke-grants"), 2, "Whose?"),
+        (("admin", "revoke-grants"), 2, "Give either an administrator's EMAIL"),
         (("admin", "revoke-grants", "nobody@example.com"), 1, "There is no administrator"),
     ):
         result = authsec(*arguments)
@@ -94,11 +94,14 @@ def test_a_key_is_revoked_once_it_is_meant(authsec: Authsec, its: House) -> None
     kid = next(key["kid"] for key in told(authsec, "keys", "list")["items"] if key["state"] == "active")
     asked = authsec("keys", "revoke", kid)
     assert asked.exit_code == 1
-    assert "Nobody was there to answer, so nothing was done.\n  To do it without asking: --yes" in asked.stderr
+    assert (
+        "Nothing was done, because nobody could answer the question.\n  To run without the question: --yes"
+        in asked.stderr
+    )
     assert "What stops: tokens of 1 agent that keeps working (Customer Support), 1 live token until" in asked.stderr
-    assert f"Revoke the key {kid} for good?" in asked.stderr
+    assert f"Revoke the key {kid} permanently?" in asked.stderr
     done = authsec("keys", "revoke", kid, "--yes", "--reason", "Lost")
-    assert (done.exit_code, done.stdout) == (0, f"The key {kid} is revoked: nothing that it signed is believed.\n")
+    assert (done.exit_code, done.stdout) == (0, f"The key {kid} is revoked: its signatures are no longer accepted.\n")
     states = {key["kid"]: key["state"] for key in told(authsec, "keys", "list")["items"]}
     assert (states.pop(kid), sorted(states.values())) == ("revoked", ["active", "prepared"])
     assert " revoked " in authsec("keys", "list").stdout
@@ -114,10 +117,10 @@ def test_grants_are_listed_and_then_revoked(authsec: Authsec, its: House, house:
     shown = authsec("admin", "revoke-grants", "--key", key["id"])
     assert (shown.exit_code, shown.stdout) == (1, "")
     assert f"{made['id']}  {role} → customer-support\n" in shown.stderr
-    assert "Revoke it for good?" in shown.stderr
+    assert "Revoke it permanently?" in shown.stderr
     done = authsec("admin", "revoke-grants", "--key", key["id"], "--yes")
     assert (done.exit_code, done.stdout) == (0, "1 trust delegation revoked.\n")
-    assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are none.\n"
+    assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are none to revoke.\n"
     assert told(authsec, "delegations", "show", made["id"])["state"] == "revoked"
 
 
@@ -131,8 +134,8 @@ def test_what_others_have_changed_since_is_listed_too(
     house().door(Authorization=f"Bearer {key['key']}").post(f"/authsec/api/v1/delegations/{made}/enable")
     authsec("delegations", "disable", made)
     shown = authsec("admin", "revoke-grants", "--key", key["id"])
-    assert (shown.exit_code, shown.stdout) == (0, "There are none but these.\n")
-    assert "and somebody has since (--also-changed-since" in shown.stderr
+    assert (shown.exit_code, shown.stdout) == (0, "There are no others.\n")
+    assert "but somebody else has changed them since (--also-changed-since" in shown.stderr
     assert f"{made}  role-of-customer-support → customer-support (disabled), changed last by " in shown.stderr
     done = authsec("admin", "revoke-grants", "--key", key["id"], "--also-changed-since", "--yes")
     assert (done.stdout, "changed last by" in done.stderr) == ("1 trust delegation revoked.\n", False)

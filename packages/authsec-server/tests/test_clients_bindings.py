@@ -104,7 +104,11 @@ def test_what_the_trusted_issuer_cannot_prove_is_not_bound(its: House) -> None:
     docker = onboard(its.database, its.act, "Docker", platform="docker", selectors=(("docker:image_id", "a"),))
     keyless = onboard(its.database, its.act, "Open", platform="unattested", selectors=())
     trusted_issuer = cluster(its.database, its.act)
-    for client, says in ((labelled, "does not prove k8s:pod-label:app"), (docker, "knows no"), (keyless, "needs no")):
+    for client, says in (
+        (labelled, "is not set up to prove k8s:pod-label:app"),
+        (docker, "cannot prove"),
+        (keyless, "needs no"),
+    ):
         with pytest.raises(Invalid, match=says) as caught:
             its.bind(trusted_issuer, client.proofs[0].id)
         assert caught.value.field == "proofs"
@@ -130,7 +134,7 @@ def test_a_proof_stays_with_its_trusted_issuer(its: House) -> None:
     client = onboard(its.database, its.act)
     second = cluster(its.database, its.act, "cluster-b")
     assert its.waiting(second) == []
-    with pytest.raises(Conflict, match=r"rests on the trusted issuer 'cluster-a' \(cluster-a\)"):
+    with pytest.raises(Conflict, match=r"is bound to the trusted issuer 'cluster-a' \(cluster-a\)"):
         its.bind(second, client.proofs[0].id)
     assert its.client(client).proofs[0].trusted_issuer_id == first.id
 
@@ -142,7 +146,7 @@ def test_what_a_client_holds_of_the_trusted_issuer_already_is_not_bound_to_it_ag
     assert [each.trusted_issuer_id for each in held.proofs] in ([None, trusted_issuer.id], [trusted_issuer.id, None])
     (without_issuer,) = [each.id for each in held.proofs if each.trusted_issuer_id is None]
     assert its.bind(trusted_issuer) == []
-    with pytest.raises(Conflict, match="holds a proof with these selectors"):
+    with pytest.raises(Conflict, match="already has a proof with these selectors"):
         its.bind(trusted_issuer, without_issuer)
 
 
@@ -181,7 +185,8 @@ def test_a_trusted_issuer_that_proofs_name_stays(its: House) -> None:
     trusted_issuer = cluster(its.database, its.act)
     client = onboard(its.database, its.act)
     with pytest.raises(
-        Conflict, match=r"1 proof of 1 client rests on the trusted issuer 'cluster-a'\. Nothing else lets in Support"
+        Conflict,
+        match=r"1 proof of 1 client depends on the trusted issuer 'cluster-a'\. Clients without another proof: Support",
     ) as caught:
         its.do(lambda tx, act: bindings.remove_trusted_issuer(tx, act, trusted_issuer.slug))
     assert "--with-proofs" in caught.value.remedy

@@ -97,7 +97,7 @@ def test_a_new_slug_leads_to_the_same_client(database: Database, act: Act) -> No
 def test_a_taken_slug_names_who_has_it(database: Database, act: Act) -> None:
     onboard(database, act, name="Other")
     client = onboard(database, act)
-    with pytest.raises(Conflict, match="The slug other belongs to 'Other'"):
+    with pytest.raises(Conflict, match="The slug other already belongs to 'Other'"):
         edit(database, act, client, slug="other")
     assert stored(database, client) == client
 
@@ -179,9 +179,9 @@ def test_many_are_disabled_in_one_change(database: Database, act: Act) -> None:
 def test_too_many_or_none_are_refused(database: Database, act: Act) -> None:
     onboard(database, act)
     for ids in ([], [f"{number}" for number in range(service.MAX_AT_ONCE + 1)]):
-        with pytest.raises(Invalid, match=f"{len(ids)} clients are chosen") as caught:
+        with pytest.raises(Invalid, match=f"{len(ids)} clients are selected") as caught:
             database.change(lambda tx, ids=ids: service.disable_many(tx, act, ids))
-        assert caught.value.remedy == "Choose 1 to 200."
+        assert caught.value.remedy == "Select 1 to 200."
 
 
 def test_a_deleted_client_leaves_its_record_and_the_end_of_its_tokens(database: Database, act: Act) -> None:

@@ -93,7 +93,7 @@ def test_the_same_selectors_at_another_trusted_issuer_are_another_proof(database
     client = onboard(database, act, trusted_issuer="cluster-a")
     held = add(database, act, client, "kubernetes", "cluster-b", selectors=SEEN)
     assert len({each.trusted_issuer_id for each in held.proofs}) == 2
-    with pytest.raises(Conflict, match="holds this proof already"):
+    with pytest.raises(Conflict, match="already has this proof"):
         add(database, act, client, "kubernetes", "cluster-b", selectors=SEEN[::-1])
 
 
@@ -112,7 +112,7 @@ def test_spire_proves_docker(database: Database, act: Act) -> None:
 
 def test_a_selector_that_the_trusted_issuer_can_never_prove_is_refused(database: Database, act: Act) -> None:
     cluster(database, act)
-    with pytest.raises(Invalid, match="does not prove k8s:container-name") as caught:
+    with pytest.raises(Invalid, match="is not set up to prove k8s:container-name") as caught:
         onboard(database, act, selectors=(*SEEN, ("k8s:container-name", "agent")))
     assert caught.value.field == "selectors.2"
     assert database.read(lambda tx: service.page(tx, act))[0] == []

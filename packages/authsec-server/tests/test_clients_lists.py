@@ -273,7 +273,7 @@ def test_a_made_up_cursor_is_refused(database: Database, act: Act, sort: ClientS
         secrets.token_urlsafe(3000),
     ]
     for cursor in made_up:
-        with pytest.raises(Invalid, match="This cursor is not one") as caught:
+        with pytest.raises(Invalid, match="This cursor does not come from") as caught:
             database.read(lambda tx, cursor=cursor: search.page_of(tx, act, sort=sort, cursor=cursor))
         assert caught.value.field == "cursor"
 

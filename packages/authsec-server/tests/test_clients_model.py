@@ -114,7 +114,7 @@ def test_a_private_key_is_refused_with_a_warning_and_never_repeated() -> None:
     with pytest.raises(Invalid, match="PRIVATE key") as caught:
         made(Platform.KEY, public_key=private)
     assert caught.value.field == "public_key"
-    assert "consider it exposed" in caught.value.message
+    assert "consider the key exposed" in caught.value.message
     secret = private.splitlines()[1]
     assert secret not in caught.value.message + caught.value.remedy
     assert secret not in repr(Onboarding(name="x", platform="key", public_key=private))
@@ -135,16 +135,16 @@ def test_the_platform_key_needs_one_and_the_others_take_none() -> None:
     with pytest.raises(Invalid, match="needs the agent's public key"):
         made(Platform.KEY)
     for platform, pairs in ((Platform.UNATTESTED, ()), (Platform.UNIX, (("unix:uid", "1"),))):
-        with pytest.raises(Invalid, match="takes no public key") as caught:
+        with pytest.raises(Invalid, match="has no public key") as caught:
             made(platform, *pairs, public_key=PUBLIC)
         assert caught.value.field == "public_key"
-    with pytest.raises(Invalid, match="has no selectors"):
+    with pytest.raises(Invalid, match="takes no selectors"):
         made(Platform.KEY, ("unix:uid", "1"), public_key=PUBLIC)
 
 
 def test_an_unknown_platform_is_told_the_known_ones() -> None:
     assert parse_platform("docker") is Platform.DOCKER
-    with pytest.raises(Invalid, match="'k8s' is no platform") as caught:
+    with pytest.raises(Invalid, match="'k8s' is not a platform") as caught:
         parse_platform("k8s")
     assert caught.value.field == "platform"
     assert all(platform in caught.value.remedy for platform in Platform)

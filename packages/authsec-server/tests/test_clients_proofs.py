@@ -81,7 +81,7 @@ def test_a_proof_may_have_an_end(database: Database, act: Act) -> None:
 def test_a_proof_that_has_ended_already_is_refused(database: Database, act: Act) -> None:
     client = onboard(database, act)
     for end in (act.now, act.now - timedelta(days=1)):
-        with pytest.raises(Invalid, match="cannot have expired") as caught:
+        with pytest.raises(Invalid, match="must be in the future") as caught:
             add(database, act, client, "unattested", expires_at=end)
         assert caught.value.field == "expires_at"
     assert stored(database, client) == client
@@ -119,7 +119,7 @@ def test_the_same_proof_is_not_held_twice(database: Database, act: Act) -> None:
         {"platform": "key", "public_key": key},
         {"platform": "unattested"},
     ):
-        with pytest.raises(Conflict, match="holds this proof already"):
+        with pytest.raises(Conflict, match="already has this proof"):
             add(database, after(act, hours=4), client, **what)
     assert stored(database, client) == held
 
@@ -128,7 +128,7 @@ def test_proofs_have_a_number(database: Database, act: Act) -> None:
     client = onboard(database, act, platform="unix", selectors=[("unix:uid", "0")])
     for number in range(1, MAX_PROOFS):
         add(database, act, client, "unix", selectors=(("unix:uid", str(number)),))
-    with pytest.raises(Conflict, match="holds 16 proofs"):
+    with pytest.raises(Conflict, match="has 16 proofs"):
         add(database, act, client, "key", public_key=pem())
 
 
@@ -197,7 +197,7 @@ def test_a_removed_key_may_be_given_anew(database: Database, act: Act) -> None:
 def test_a_proof_of_another_client_is_not_found(database: Database, act: Act) -> None:
     client, other = onboard(database, act), onboard(database, act, name="Other")
     for proof_id in (other.proofs[0].id, "", "\0", "x" * 10_000):
-        with pytest.raises(NotFound, match="Customer Support holds no proof"):
+        with pytest.raises(NotFound, match="Customer Support has no proof"):
             remove(database, act, client, proof_id)
     assert stored(database, other) == other
 

@@ -37,7 +37,7 @@ def test_a_client_is_given_another_proof_and_loses_one(admin: TestClient) -> Non
     assert admin.delete(f"{PATH}/support/proofs/{key['id']}").json() == key
     assert admin.get(f"{PATH}/support").json()["proofs"] == [place]
     again = admin.delete(f"{PATH}/support/proofs/{key['id']}")
-    assert (again.status_code, again.json()["error"].startswith("Support holds no proof")) == (404, True)
+    assert (again.status_code, again.json()["error"].startswith("Support has no proof")) == (404, True)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_token_of_no_pod_shows_none_of_a_pods_selectors(house: House, server: 
     bound = {name: it for name, it in issuer.claims()["kubernetes.io"].items() if name not in {"pod", "node"}}
     answer = shows(its, client_id, issuer.token(**{"kubernetes.io": bound}))
     assert (answer.status_code, server.asked) == (403, [])
-    assert "label app is not shown" in refusals(its)[-1].event.detail["miss"]["sentence"]
+    assert "label app is missing" in refusals(its)[-1].event.detail["miss"]["sentence"]
 
 
 def test_a_pod_that_is_gone_is_refused_and_it_is_said_what_would_help(house: House, server: ApiServer) -> None:
@@ -143,7 +143,7 @@ def test_a_pod_that_is_gone_is_refused_and_it_is_said_what_would_help(house: Hou
     server.review = no_longer()
     answer = shows(its, client_id, issuer.token())
     assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
-    assert "its pod or its service account is gone" in answer.json()["details"]
+    assert "its pod or its service account was deleted" in answer.json()["details"]
     row = refusals(its)[-1].event
     assert (row.detail["gone"], row.detail["trusted_issuer"]["name"]) == (True, "cluster-a")
 
@@ -198,9 +198,9 @@ def test_with_nothing_kept_the_cluster_is_asked_each_time(house: House, server: 
 
 WITHOUT_AN_ANSWER = {
     "401 Unauthorized": "it does not accept the token in the file cluster-a.token",
-    "403 Forbidden": "may not create tokenreviews. Apply what authsec issuers rbac cluster-a prints",
-    "404 Not Found": "answers a TokenReview with something else",
-    "500 Internal Server Error": "answers 500",
+    "403 Forbidden": "may not create tokenreviews. Apply the output of authsec issuers rbac cluster-a",
+    "404 Not Found": "its answer to a TokenReview is not a TokenReview",
+    "500 Internal Server Error": "answered 500",
     "302 Found": "redirects",
 }
 

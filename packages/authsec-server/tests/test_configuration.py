@@ -203,7 +203,7 @@ def test_a_section_that_is_left_out_is_left_alone(estate: Estate) -> None:
     assert do(estate, prune=True).changes == ()
     plan = look(estate, prune=True, agents={"open": WHOLE["agents"]["open"]})
     assert brief(plan) == [("remove", "helper")]
-    assert plan.changes[0].notes == ("With it these delegations are revoked: helper-reads",)
+    assert plan.changes[0].notes == ("These delegations will be revoked as well: helper-reads",)
     with pytest.raises(Conflict, match=r"role support: .*uses the role") as refused:
         do(estate, prune=True, roles={})
     assert refused.value.field == "roles.support"
@@ -238,7 +238,7 @@ def test_what_is_over_is_delegated_anew_only_where_somebody_says_so(estate: Esta
     assert brief(do(estate, renew=True, **WHOLE)) == [("create", "helper-reads")]
     year = replace(estate, act=replace(estate.act, now=estate.act.now + timedelta(days=400)))
     assert look(year, **WHOLE).changes == ()  # it ended as the document says
-    assert "It ended on 2027-01-01T00:00:00Z" in look(year, **WHOLE).notes[-1].text
+    assert "It expired on 2027-01-01T00:00:00Z" in look(year, **WHOLE).notes[-1].text
     assert "helper-reads" not in export(year)["delegations"]
 
 
@@ -247,7 +247,7 @@ def test_a_document_neither_holds_nor_makes_a_secret(estate: Estate) -> None:
     with_secret = edited(agents={"open": {"proofs": [{"platform": "secret"}]}})
     told = look(estate, **with_secret)
     assert "agents proofs add open --platform secret" in told.notes[-1].text
-    with pytest.raises(Invalid, match="a secret is not made of a document"):
+    with pytest.raises(Invalid, match="a document cannot create a secret"):
         look(estate, agents={"new": {"proofs": [{"platform": "secret"}]}})
     made = estate.do(lambda tx, act: held_proofs.add_proof(tx, act, "open", NewProof(platform="secret")))
     assert fields(look(estate, **with_secret).changes[0]) == {"proofs": ((), ("unattested",))}
@@ -299,7 +299,7 @@ def test_an_agent_under_another_slug_is_told_how_to_keep_what_it_was_given(estat
     do(estate, **WHOLE)
     agents = {"assistant": WHOLE["agents"]["helper"], "open": WHOLE["agents"]["open"]}
     its = {"helper-reads": {**WHOLE["delegations"]["helper-reads"], "agent": "assistant"}}
-    with pytest.raises(Invalid, match="of the agent helper, and that is fixed") as refused:
+    with pytest.raises(Invalid, match="agent is helper, which cannot be changed") as refused:
         look(estate, prune=True, agents=agents, delegations=its)
     assert "rename it first: authsec agents edit helper --slug assistant" in refused.value.remedy
     with pytest.raises(Invalid) as refused:  # that one is there already
@@ -330,7 +330,7 @@ def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_n
             "no agent",
         ),
         ({"delegations": {"d": {"agent": "helper", "role": "r", "actions": ["a:b"]}}}, "delegations.d.role", "no role"),
-        ({"agents": {"helper": {"kind": "mcp_server", "proofs": []}}}, "agents.helper.kind", "fixed"),
+        ({"agents": {"helper": {"kind": "mcp_server", "proofs": []}}}, "agents.helper.kind", "cannot be changed"),
         (
             {
                 "agents": {
@@ -347,7 +347,7 @@ def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_n
             "already belongs",
         ),
         ({"agents": {"x": {"proofs": []}}}, "agents.x.proofs", "needs a proof"),
-        ({"apis": {"x": {"identifier": "Customers API"}}}, "apis.x.identifier", "no audience"),
+        ({"apis": {"x": {"identifier": "Customers API"}}}, "apis.x.identifier", "not an audience"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_names_its_place_and_nothing_is_done(

@@ -320,7 +320,7 @@ def test_the_story_of_a_refusal_says_what_was_asked_and_what_would_help(opened: 
     assert refused.json()["reason"] == "action_not_allowed"
     page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
     its = facts(page)
-    assert "Not delegated to it: customers:delete. Allow it in a trust delegation" in page.text
+    assert "Not delegated to the agent: customers:delete. Allow it in a trust delegation" in page.text
     assert page.links["Its trust delegations"] == f"/console/delegations?client={agent.client_id}"
     assert its["Asked for"] == "customers:delete customers:read"
     assert its["Not delegated"] == "customers:delete"
@@ -333,7 +333,7 @@ def test_the_story_of_a_client_that_cannot_prove_itself_leads_to_a_proof(opened:
     assert ask(door, client).json()["reason"] == "attestation_required"
     path = f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}"
     page = get(door, path)
-    assert "It holds no proof that this authority can check" in page.text
+    assert "The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"/console/clients/{client}/proofs/add"
     assert get(door, "/console/clients/pod/delete").form().send().status == 303
     page = get(door, path)

@@ -135,7 +135,7 @@ def turned_away(page: Page, role: str, what: str) -> None:
         return
     assert page.status == 403, what
     assert "Not permitted" in page.text, what
-    assert f"{role.title()} has the role {role}; this needs " in page.text, what
+    assert f"{role.title()} has the role {role}; this action needs " in page.text, what
     assert "Ask an administrator" in page.text, what
     assert page.links["Dashboard"] == "/console", what
 

@@ -91,7 +91,7 @@ def test_without_a_trusted_issuer_it_succeeds_and_says_what_is_missing(door: Tes
     page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
     assert "cannot prove itself yet" in page.text
     assert "No trusted issuer yet." in page.text
-    assert "cannot prove itself yet" in get(door, LIST).text
+    assert "cannot authenticate yet" in get(door, LIST).text
 
 
 def test_an_mcp_server_with_a_key_pair_and_all_details(door: TestClient) -> None:
@@ -121,23 +121,23 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
     [
         ({"name": " "}, "Name must not be empty."),
         ({"platform": ""}, "Choose the platform"),
-        ({"platform": "mainframe"}, "'mainframe' is no platform."),
+        ({"platform": "mainframe"}, "'mainframe' is not a platform."),
         ({"kind": "robot"}, "Choose AI Agent or MCP Server."),
         ({"platform": "kubernetes"}, "needs at least one selector"),
         (
             {"platform": "kubernetes", **rows("kubernetes", {"k8s:namespace": "production"})},
-            "'k8s:namespace' is no selector of Kubernetes; the nearest is k8s:ns.",
+            "'k8s:namespace' is not a selector of Kubernetes; the nearest is k8s:ns.",
         ),
         ({"platform": "kubernetes", **rows("kubernetes", {"": "production"})}, "Choose a key for this value."),
-        ({"platform": "unix", **rows("unix", {"unix:uid": "root"})}, "'root' cannot be the value of unix:uid"),
+        ({"platform": "unix", **rows("unix", {"unix:uid": "root"})}, "'root' is not a valid value of unix:uid"),
         ({"platform": "key"}, "A key pair needs the agent's public key."),
         ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
         ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
-        ({"slug": "taken"}, "The slug taken belongs to"),
+        ({"slug": "taken"}, "The slug taken already belongs to"),
         ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
         ({"labels": "team"}, "The line 'team' is not a label."),
         ({"labels": "team=a\nteam=b"}, "The label 'team' appears twice."),
-        ({"labels": "TEAM=a"}, "'TEAM' is no name for a label."),
+        ({"labels": "TEAM=a"}, "'TEAM' is not a valid label name."),
     ],
 )
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_kept(
@@ -187,7 +187,7 @@ def test_selectors_are_checked_while_they_are_typed(door: TestClient) -> None:
     answer = post(door, f"{LIST}/selectors", pairs)
     first, second = json.loads(answer.html)["rows"]
     assert (first["wrong"], first["tone"]) == (True, "problem")
-    assert "'Production' cannot be the value of k8s:ns" in first["text"]
+    assert "'Production' is not a valid value of k8s:ns" in first["text"]
     assert first["meanwhile"].startswith("the pod's namespace: ")
     assert (second["wrong"], second["text"]) == (False, "")
     assert post(door, f"{LIST}/selectors", [("platform", "mainframe")]).status == 400
@@ -264,7 +264,7 @@ def test_to_be_unattested_is_no_proof(door: TestClient) -> None:
 
 def test_code_in_a_message_is_shown_as_code_and_nothing_else_is_markup(door: TestClient) -> None:
     page = fill(door, name="No Key", platform="key", public_key="")
-    assert "Make a pair with authsec keygen FILE" in page.text
+    assert "Create a key pair with authsec keygen FILE" in page.text
     assert "<code>authsec keygen FILE</code>" in page.html
     page = fill(door, name="Odd", platform="kubernetes", **rows("kubernetes", {"`<b>x</b>`": "y"}))
     assert "<code>&lt;b&gt;x&lt;/b&gt;</code>" in page.html
@@ -273,7 +273,7 @@ def test_code_in_a_message_is_shown_as_code_and_nothing_else_is_markup(door: Tes
 
 def test_half_a_key_is_told_how_to_go_on(door: TestClient) -> None:
     page = fill(door, name="Half", platform="kubernetes", **rows("kubernetes", {"k8s:pod-label": "support"}))
-    assert "'k8s:pod-label' does not say which key. Write k8s:pod-label:<key>." in page.text
+    assert "'k8s:pod-label' lacks the key. Write k8s:pod-label:<key>." in page.text
 
 
 def test_the_dialog_says_where_the_key_comes_from(door: TestClient) -> None:
@@ -313,4 +313,4 @@ def test_nobody_chosen_is_said(door: TestClient) -> None:
     assert "No client to disable" in get(door, f"{LIST}/disable").text
     page = post(door, f"{LIST}/disable", [])
     assert page.status == 400
-    assert "0 clients are chosen." in page.text
+    assert "0 clients are selected." in page.text

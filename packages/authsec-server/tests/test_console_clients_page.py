@@ -251,7 +251,7 @@ def test_the_test_shows_reason_remedy_and_smaller_request(door: TestClient, open
     client_id = opened.delegated_name("Open")
     page = get(door, f"{LIST}/{client_id}/test").form().send(scope="customers:read customers:delete")
     assert "It would be refused: action_not_allowed" in page.text
-    assert "Not delegated to it: customers:delete." in page.text
+    assert "Not delegated to the agent: customers:delete." in page.text
     assert page.form().value("scope") == "customers:read customers:delete"
     (smaller,) = [href for text, href in page.links.items() if text.startswith("Test the smaller request")]
     assert "It would get a token" in get(door, smaller).text
@@ -269,7 +269,9 @@ def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClie
     page = get(door, f"{LIST}/{client_id}/connect")
     assert "Replace IMAGE with the agent's image" in page.text
     (text,) = [code for code in codes(page) if "serviceAccountToken" in code]
-    assert text.startswith("# The proof asks for this too, and it is not in here:\n#   k8s:pod-name = support-0: ")
+    assert text.startswith(
+        "# The proof also needs this, which is not in this manifest:\n#   k8s:pod-name = support-0: "
+    )
     assert "# In a pod, http://127.0.0.1:7468 is the pod itself" in text
     amber = page.html.partition('<p class="warn-text">In a pod, ')[2].partition("</p>")[0]
     assert "AUTHSEC_SERVER_PUBLIC_URL" in amber
@@ -316,7 +318,7 @@ def test_who_cannot_prove_itself_is_answered_that_first_in_the_test(door: TestCl
     page = get(door, f"{pod}/test")
     today, then = (page.text.index(f"It would be refused: {why}") for why in ("attestation_required", "no_delegation"))
     assert today < page.text.index("Once it can prove itself:") < then
-    assert "It holds no proof that this authority can check" in page.text
+    assert "The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"{pod}/proofs/add"
 
     allow(door, pod)
@@ -343,7 +345,7 @@ def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestCl
     for its, said in ((proof["id"], False), (other, True), ("", False)):
         page = get(door, f"{LIST}/{agent.client_id}/test?proof={its}")
         assert ("It would be refused: attestation_required" in page.text) is said
-        assert "It holds no proof" not in page.text
+        assert "It has no proof" not in page.text
 
 
 def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, pod: str) -> None:
@@ -358,7 +360,7 @@ def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, p
 def test_its_refusals_lead_to_a_proof_and_not_to_connect(door: TestClient, pod: str) -> None:
     door.get(TOKEN, params={"client_id": pod.removeprefix(f"{LIST}/")})
     page = get(door, pod)
-    assert "attestation_required It holds no proof that this authority can check" in page.text
+    assert "attestation_required The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"{pod}/proofs/add"
     assert "as Connect shows" not in page.text
 

@@ -265,7 +265,7 @@ def test_the_review_says_what_the_client_has_in_this_role(door: TestClient, role
     assert f'href="{LIST}/{newest["id"]}"' in page.html
     assert "and 2 more" in page.links
     assert len(get(door, page.links["and 2 more"]).html.split('data-label="Maximum"')) == 8
-    assert "allows the same already" not in page.text, "once is enough"
+    assert "already allows the same" not in page.text, "once is enough"
     page = get(door, f"{NEW}/review?role={role}&client={agent}&actions=customers:read&amount=7&unit=minutes")
     assert "Customer Support has 6 live trust delegations in this role." in page.text
 
@@ -274,7 +274,7 @@ def test_what_another_role_gives_already_is_said_with_the_way_there(door: TestCl
     make(door, "roles", name="Reading", actions=["customers:read"])
     other = delegate(door, "reading", agent)
     page = get(door, f"{NEW}/review?role={role}&client={agent}&actions=customers:read")
-    assert f"The delegation {other['id']} allows the same already" in page.text
+    assert f"The delegation {other['id']} already allows the same" in page.text
     assert page.links["See it"] == f"{LIST}/{other['id']}"
 
 

@@ -124,7 +124,7 @@ def test_the_review_shows_the_claims_that_the_token_then_has(door: TestClient, r
 def test_the_review_says_in_red_that_an_agent_is_unattested(door: TestClient, role: str, agent: str) -> None:
     page = steps(get(door, f"{NEW}?role={role}&client={agent}"))
     assert '<div class="alert bad" role="alert">' in page.html
-    assert "anybody who knows its client_id gets this authority" in page.text
+    assert "anybody who knows its client_id can get tokens for this delegation" in page.text
     assert "shared audience authsec-api" in page.text
 
 
@@ -140,7 +140,12 @@ def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, age
         ("actions", "role={role}", "", "No client is chosen."),
         ("actions", "role=gone&client={agent}", "", "This role does not exist"),
         ("review", "role={role}&client=gone&actions=customers:read", "", "This client does not exist"),
-        ("duration", "role={role}&client={agent}&target_type=Toaster&actions=customers:read", "", "is no target type"),
+        (
+            "duration",
+            "role={role}&client={agent}&target_type=Toaster&actions=customers:read",
+            "",
+            "is not a target type",
+        ),
         ("duration", "role={role}&client={agent}", "actions", "No action is chosen"),
         ("review", "role={role}&client={agent}&actions=customers:delete", "actions", "is not an action of the role"),
         (
@@ -167,13 +172,13 @@ def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, age
             "review",
             "role={role}&client={agent}&actions=customers:read&audiences=Not%20one",
             "duration",
-            "is no audience",
+            "is not an audience",
         ),
         (
             "review",
             "role={role}&client={agent}&actions=customers:read&excluded_proofs=magic",
             "duration",
-            "no kind of proof",
+            "not a kind of proof",
         ),
         (
             "review",

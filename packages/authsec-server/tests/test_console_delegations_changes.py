@@ -80,7 +80,7 @@ def test_the_page_shows_what_it_grants_and_the_tokens_minted_under_it(door: Test
     jti = door.get(f"{API}/events?limit=1").json()["items"][0]["jti"]
     assert jti in page.text
     assert "customers:read Read customer records at Customer API in 1 token" in page.text
-    assert "anybody who knows its client_id gets this authority" in page.text
+    assert "anybody who knows its client_id can get tokens for this delegation" in page.text
 
 
 def test_what_was_minted_and_revoked_says_so(door: TestClient, made: dict[str, Any]) -> None:
@@ -137,8 +137,8 @@ def test_an_edit_is_reviewed_before_it_is_made(door: TestClient, made: dict[str,
 
 def test_the_review_of_an_edit_names_the_api_that_may_have_been_meant(door: TestClient, made: dict[str, Any]) -> None:
     review = edited(door, made, audiences=["customer-ap"])
-    assert "No API is called customer-ap; the nearest is customer-api." in review.text
-    assert "is called" not in edited(door, made, audiences=["customer-api"]).text
+    assert "There is no API customer-ap; the nearest is customer-api." in review.text
+    assert "There is no API" not in edited(door, made, audiences=["customer-api"]).text
 
 
 def test_an_edit_that_takes_nothing_away_ends_no_token(door: TestClient, made: dict[str, Any]) -> None:
@@ -169,14 +169,14 @@ def test_select_all_in_the_edit_works_without_script(door: TestClient, made: dic
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
     [
-        ({"actions": []}, "actions", "No actions are given"),
+        ({"actions": []}, "actions", "No actions were given"),
         ({"actions": ["customers:delete"]}, "actions", "is not an action of the role"),
         ({"amount": "9", "unit": "days"}, "amount", "must be from 1 minute to 1 day"),
         ({"amount": ""}, "amount", "must be a whole number"),
         ({"ends_at": "2020-01-01T00:00"}, "ends_at", "must be a future date"),
         ({"owner": ""}, "owner", "Owner must not be empty"),
-        ({"target_type": "Toaster"}, "target_type", "is no target type"),
-        ({"audiences": ["Not one"]}, "audiences", "is no audience"),
+        ({"target_type": "Toaster"}, "target_type", "is not a target type"),
+        ({"audiences": ["Not one"]}, "audiences", "is not an audience"),
         ({"excluded_proofs": [*ProofKind]}, "excluded_proofs", "Every kind"),
     ],
 )

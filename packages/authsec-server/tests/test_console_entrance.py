@@ -166,7 +166,7 @@ def test_ones_own_password_is_changed_and_the_other_sessions_end(opened: House) 
     form = get(door, "/console/account").form("/console/account/password")
     wrong = form.send(current="not the one", new="another long phrase", again="another long phrase")
     assert wrong.status == 400
-    assert "present password" in wrong.text
+    assert "current password" in wrong.text
     assert form.send(current=PASSWORD, new="another long phrase", again="other").status == 400
     assert form.send(current=PASSWORD, new="another long phrase", again="another long phrase").status == 303
     assert get(elsewhere, "/console/keys").status == 303

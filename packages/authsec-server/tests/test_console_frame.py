@@ -205,7 +205,7 @@ def test_the_cookie_of_a_single_sign_on_under_way(house: Callable[..., House], p
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
     [
-        ({"json": {}}, 415, "The request is not a form This address takes forms only."),
+        ({"json": {}}, 415, "The request is not a form This address accepts only forms."),
         ({"headers": FORM, "content": "x=" + "y" * 70_000}, 413, "The form is too large"),
         ({"headers": FORM, "content": "x=%ff"}, 400, "The form could not be read. Send it again."),
         ({"headers": FORM, "content": "&".join("x=1" for _ in range(3000))}, 400, "The form could not be read."),

@@ -147,7 +147,7 @@ def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
     page = get(door, f"/console/clients/{pod}")
     assert "The trusted issuer 'Production' can prove it" in page.text
     assert page.links["Trusted issuers"] == PAGE
-    never = "does not prove k8s:pod-label:app and k8s:container-name"
+    never = "is not set up to prove k8s:pod-label:app and k8s:container-name"
     assert never in get(door, f"/console/clients/{labelled}").text
 
 

@@ -109,8 +109,8 @@ def test_too_early_it_says_when_and_does_nothing(door: TestClient, opened: House
     assert "You can rotate safely in 1 minute 30 seconds." in page.text
     page = page.form().send()
     assert page.status == 409
-    assert "published so recently that verifiers may not know it yet" in page.text
-    assert "Rotate in 90 seconds, or force it" in page.text
+    assert "published recently, so some verifiers may not know it yet" in page.text
+    assert "Rotate in 90 seconds, or force the rotation" in page.text
     assert states(get(door, KEYS)) == before
 
 
@@ -139,7 +139,7 @@ def test_with_no_key_prepared_there_is_nothing_to_rotate_to(door: TestClient, op
     assert ">Rotate<" not in page.html
     refused = post(door, ROTATE, [("force", "yes")])
     assert refused.status == 503
-    assert "There is no key prepared to sign." in refused.text
+    assert "There is no prepared signing key." in refused.text
 
 
 def test_a_rotation_is_in_the_trail_under_the_name_of_who_did_it(door: TestClient, opened: House) -> None:

@@ -60,7 +60,7 @@ def test_an_address_that_another_has_is_refused_at_the_field(its: Any, door: Tes
     home = page_of(door, "Vic")
     page = get(door, home).form(home).send(email="ada@example.com", name="Victoria")
     assert page.status == 409
-    assert "There is an administrator ada@example.com already." in page.html.partition('id="field-email-problem">')[2]
+    assert "An administrator ada@example.com already exists." in page.html.partition('id="field-email-problem">')[2]
     assert page.form(home).value("name") == "Victoria"
     assert page_of(door, "Vic") == home, "nothing of it was kept"
 
@@ -91,7 +91,10 @@ def test_a_person_is_sent_to_people_and_not_to_keys(door: TestClient, its: Any) 
     vic = invited(its, door, "viewer")
     page = get(vic, "/console/settings")
     assert page.status == 403
-    assert "Vic has the role viewer; this needs admin. Ask an administrator who has that role." in page.text
+    assert (
+        "Vic has the role viewer; this action needs the role admin. Ask an administrator who has that role."
+        in page.text
+    )
     assert "use a key" not in page.text
 
 

@@ -70,7 +70,7 @@ def test_what_was_chosen_stays_chosen_where_something_else_is_wrong(door: TestCl
     register(door, "prod")
     id_ = register(door, "staging")
     page = fill(door, **{"kubernetes-key": ["k8s:pod-label:app"], "kubernetes-trusted-issuer": id_})
-    assert "does not prove k8s:pod-label:app" in page.text
+    assert "is not set up to prove k8s:pod-label:app" in page.text
     assert f'value="{id_}" selected' in page.html
 
 

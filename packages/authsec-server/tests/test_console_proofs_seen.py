@@ -72,4 +72,4 @@ def test_the_story_of_a_refusal_says_which_step_failed_and_of_an_outage_what(its
         page = get(door, f"/console/activity/{its.events()[-1].id}")
         assert told in page.text
         assert "Signed by" not in page.text
-    assert "Its trusted issuer could not be asked" in page.text
+    assert "The trusted issuer could not be asked" in page.text

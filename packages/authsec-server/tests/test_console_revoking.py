@@ -62,7 +62,7 @@ def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClien
     form = get(door, get(door, "/console/activity").links["End a token…"]).form()
     for pasted in (f"Authorization: Bearer {token[:60]}\r\n{token[60:]}", opened.events()[-1].event.jti):
         assert form.send(token=pasted).location == f"/console/activity/{number}/end-token"
-    wrong = {token[:-3]: "or another issuer signed it", "0" * 32: "knows no token", "": "Nothing was pasted"}
+    wrong = {token[:-3]: "or another issuer signed it", "0" * 32: "has no token", "": "Nothing was pasted"}
     for pasted, said in wrong.items():
         refused = form.send(token=pasted)
         assert (refused.status in {400, 404}, said in refused.text) == (True, True), refused.text

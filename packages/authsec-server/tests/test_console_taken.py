@@ -31,7 +31,7 @@ def test_a_slug_is_blamed_on_the_name_that_makes_it(door: TestClient, slug: str,
     assert post(door, ONBOARD, asked).follow().status == 200
     page = post(door, ONBOARD, asked)
     assert page.status == 409
-    assert "The slug support belongs to" in problem_at(page, field)
+    assert "The slug support already belongs to" in problem_at(page, field)
     assert (page.form(ONBOARD).value("name"), page.form(ONBOARD).value("slug")) == ("Support", slug)
 
 
@@ -43,7 +43,7 @@ def test_an_api_s_names(door: TestClient, changes: dict[str, str], field: str) -
     assert get(door, APIS).form().send(**first).follow().status == 200
     page = get(door, APIS).form().send(**{"name": "Further", "identifier": "further"} | changes)
     assert page.status == 409
-    assert "already names the API" in problem_at(page, field)
+    assert "already belongs to the API" in problem_at(page, field)
     assert page.form().value("name") == "Further"
 
 

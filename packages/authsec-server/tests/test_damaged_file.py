@@ -216,7 +216,7 @@ def test_an_outcome_that_is_open_is_told_to_who_changes_and_not_to_who_reads(
     )
     change = its.door().post("/authsec/api/v1/roles", json={"name": "New", "actions": ["customers:read"]})
     assert (change.status_code, change.json()["retryable"]) == (503, False)
-    assert change.json()["details"] == "The change may have been made. Look before you repeat it."
+    assert change.json()["details"] == "The change may have been made. Check before you repeat it."
     token = its.door().get(f"/authsec/uflow/sdk/delegation-token?client_id={client_id}")
     assert (token.status_code, token.json()["retryable"]) == (503, True)
     assert token.headers["retry-after"] == change.headers["retry-after"] == "1"

@@ -148,9 +148,7 @@ ROWS: list[tuple[dict[str, Any], TermChange]] = [
     ),
     (
         {"ends_at": datetime(2026, 12, 1, 9, 30, tzinfo=UTC)},
-        TermChange(
-            field="ends_at", label="Ends", before="never by itself", after="2026-12-01 09:30:00 UTC", narrows=True
-        ),
+        TermChange(field="ends_at", label="Ends", before="no end date", after="2026-12-01 09:30:00 UTC", narrows=True),
     ),
     (
         {"target_type": TargetType.CREWAI},

@@ -159,7 +159,7 @@ def test_every_error_names_its_field_and_leaves_it_as_it_was(estate: Any, delega
 
 def test_what_is_over_is_not_edited(estate: Any, delegated: Delegation) -> None:
     estate.do(lambda tx, act: service.revoke(tx, act, delegated.id, estate.terms))
-    with pytest.raises(Conflict, match="revoked, and that is for good"):
+    with pytest.raises(Conflict, match="revoked, which cannot be undone"):
         edit(estate, now_of(estate, delegated), description="Mine")
 
 

@@ -217,7 +217,7 @@ def test_revoking_is_for_good(database: Database, act: Act, role: RoleDefinition
         assert revoked.state is DelegationState.REVOKED
         assert revoked.delegation.revoked_at == act.now
     assert endings(database) == [(SubjectKind.DELEGATION, standing.delegation.id)]
-    with pytest.raises(Conflict, match="revoked, and that is for good") as caught:
+    with pytest.raises(Conflict, match="revoked, which cannot be undone") as caught:
         turn(database, act, service.enable, standing)
     assert caught.value.remedy == "Create a new delegation instead."
     assert turn(database, act, service.disable, standing) == revoked, "there is nothing left to turn off"
@@ -238,7 +238,7 @@ def test_what_has_ended_cannot_be_enabled(database: Database, act: Act, role: Ro
     assert (
         database.read(lambda tx: service.get(tx, later, standing.delegation.id, TERMS)).state is DelegationState.ENDED
     )
-    with pytest.raises(Conflict, match="ended, and that is for good"):
+    with pytest.raises(Conflict, match="ended, which cannot be undone"):
         turn(database, later, service.enable, standing)
 
 
@@ -317,7 +317,7 @@ def test_a_failed_revocation_changes_nothing(
 def test_the_same_is_not_delegated_twice(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
     first = create(database, act).delegation.slug
     recorded = events(database, act)
-    with pytest.raises(Conflict, match=f"live already: {first}. Nothing was created."):
+    with pytest.raises(Conflict, match=f"already exists: {first}. Nothing was created."):
         create(database, act, owner="Somebody else", description="For the night")
     assert len(database.read(lambda tx: service.of_client(tx, client.id))) == 1
     assert events(database, act) == recorded

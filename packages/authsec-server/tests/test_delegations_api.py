@@ -157,5 +157,5 @@ def test_the_same_is_not_created_twice(admin: TestClient, parties: dict[str, Any
     answer = admin.post(PATH, json={**NEW, "owner": "Somebody else"})
     assert answer.status_code == 409
     assert answer.json()["reason"] == "conflict"
-    assert answer.json()["error"] == f"The same trust delegation is live already: {made['slug']}. Nothing was created."
+    assert answer.json()["error"] == f"The same trust delegation already exists: {made['slug']}. Nothing was created."
     assert [each["id"] for each in admin.get(PATH).json()["items"]] == [made["id"]]

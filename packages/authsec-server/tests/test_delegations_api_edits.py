@@ -71,10 +71,10 @@ def test_an_edit_warns_of_an_added_audience_that_no_api_has(its: House) -> None:
         return [each["message"] for each in warnings if each["code"] == "audience_misspelt"]
 
     early = warned(audiences=["https://crm.example", "crm", "mail"])
-    assert early == ["No API is registered, and crm, mail are no URLs."]
+    assert early == ["No API is registered yet, and crm, mail are not URLs."]
     door.post(f"{API}/apis", json={"name": "CRM", "identifier": "https://crm.example"})
     assert warned(audiences=[]) == warned(audiences=["crm"]) == []
-    assert warned(audiences=["crm", "crn"]) == ["No API is called crn; the nearest is crm."]
+    assert warned(audiences=["crm", "crn"]) == ["There is no API crn; the nearest is crm."]
     assert warned(audiences=["https://crm.example", "crn"], description="Mine") == []
 
 
@@ -105,7 +105,7 @@ def test_each_member_means_what_it_says(its: House) -> None:
         assert (refused.status_code, refused.json()["field"]) == (400, field), body
     door.post(f"{PATH}/nightly/revoke").raise_for_status()
     over = edit(door, "nightly", description="Late")
-    assert (over.status_code, "for good" in over.json()["error"]) == (409, True)
+    assert (over.status_code, "cannot be undone" in over.json()["error"]) == (409, True)
     assert door.delete(f"{PATH}/nightly").status_code == 405
 
 

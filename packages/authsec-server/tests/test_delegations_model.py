@@ -157,9 +157,9 @@ def test_every_target_type_is_known_by_its_name(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("autogen", "'autogen' is no target type; the nearest is AutoGen AI agent."),
-        ("mcp server", "'mcp server' is no target type; the nearest is MCP server."),
-        ("", "'' is no target type."),
+        ("autogen", "'autogen' is not a target type; the nearest is AutoGen AI agent."),
+        ("mcp server", "'mcp server' is not a target type; the nearest is MCP server."),
+        ("", "'' is not a target type."),
     ],
 )
 def test_an_unknown_target_type_is_told_the_nearest(text: str, told: str) -> None:
@@ -173,10 +173,10 @@ def test_an_unknown_target_type_is_told_the_nearest(text: str, told: str) -> Non
 def test_excluded_proofs_leave_some_kind() -> None:
     assert rules.excluded_proofs([]) == ()
     assert rules.excluded_proofs(["unattested", "secret", "secret"]) == (ProofKind.SECRET, ProofKind.UNATTESTED)
-    with pytest.raises(Invalid, match="'token' is no kind of proof") as caught:
+    with pytest.raises(Invalid, match="'token' is not a kind of proof") as caught:
         rules.excluded_proofs(["secret", "token"])
     assert caught.value.field == "excluded_proofs.1"
-    with pytest.raises(Invalid, match="nobody could use this"):
+    with pytest.raises(Invalid, match="no client could use this"):
         rules.excluded_proofs(list(ProofKind))
 
 
@@ -243,7 +243,7 @@ def test_an_unattested_client_is_named_for_what_it_is() -> None:
         default_audience="authsec-api",
         now=NOW,
     )
-    assert "anybody who knows its client_id gets this authority" in caution.message
+    assert "anybody who knows its client_id can get tokens for this delegation" in caution.message
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_codes_are_few_are_seen_without_themselves_and_are_taken_back(its: House
 
 
 def test_enrolled_keys_that_have_expired_make_room(its: House, pod: str) -> None:
-    """A client holds 16 proofs at most: a laptop that is enrolled each morning must not fill it up."""
+    """A client has 16 proofs at most: a laptop that is enrolled each morning must not fill it up."""
     for _ in range(3):
         assert Laptop(its).enrols(pod, code_for(its, pod)).status_code == 201
         its.clock.at += timedelta(hours=9)

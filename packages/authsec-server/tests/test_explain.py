@@ -156,10 +156,10 @@ def test_what_is_another_trusted_issuer_s_is_sent_there(its: Any) -> None:
     for each in (production, staging, mesh):
         trust(its, each)
     door = its.door()
-    assert "Try it at the trusted issuer 'staging' (staging)." in said(attempt(door, "production", staging.token()))
-    assert "Try it at the trusted issuer 'mesh' (mesh)." in said(attempt(door, "production", mesh.token()))
+    assert "Test it with the trusted issuer 'staging' (staging)." in said(attempt(door, "production", staging.token()))
+    assert "Test it with the trusted issuer 'mesh' (mesh)." in said(attempt(door, "production", mesh.token()))
     unknown = said(attempt(door, "mesh", spire("other", issuer="example.com").token(sub="spiffe://example.com/x")))
-    assert unknown.strip() == "It says that it is of `spiffe://example.com/x`; this trusted issuer is `example.org`."
+    assert unknown.strip() == "Its issuer is `spiffe://example.com/x`; this trusted issuer is `example.org`."
 
 
 def test_a_disabled_trusted_issuer_is_believed_by_nobody(its: Any) -> None:
@@ -182,15 +182,15 @@ KUBECONFIG = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers:\n
         (" \n", "Nothing was pasted"),
         (KUBECONFIG, "This is a kubeconfig"),
         (json.dumps({"kind": "TokenRequest", "apiVersion": "v1", "status": {"token": JWT}}), "status.token"),
-        (json.dumps(kubernetes().jwks), "This is a set of keys"),
+        (json.dumps(kubernetes().jwks), "This is a key set"),
         (PrivateKey.generate_ec().to_pem().decode(), "consider it exposed"),
         (PrivateKey.generate_ec().public.to_pem().decode(), "a public key"),
         ("authsec_" + "a" * 43, "consider it exposed"),
         (base64.b64encode(JWT.encode()).decode(), "base64 -d"),
         (f"{JWT}\n{JWT}", "several tokens"),
         (f"{JWT}.a.b", "encrypted"),
-        ("hello", "no signed JWT"),
-        ("eyJ" + "a" * 20_000, "no signed JWT of at most 16,384 bytes"),
+        ("hello", "not a signed JWT"),
+        ("eyJ" + "a" * 20_000, "not a signed JWT of at most 16,384 bytes"),
         (kubernetes().token(iss=US), "a delegation token of this authority"),
         (
             kubernetes().token(iss="123e4567-e89b-42d3-a456-426614174000", sub="123e4567-e89b-42d3-a456-426614174000"),
@@ -213,8 +213,8 @@ def test_what_is_no_token_of_a_trusted_issuer_is_called_what_it_is(its: Any, pas
     ("around", "note"),
     [
         (lambda token: f"  {token}\n", ""),
-        (lambda token: f"Bearer {token}", "`Bearer` was left out"),
-        (lambda token: f"Authorization: bearer {token}\r\n", "`Bearer` was left out"),
+        (lambda token: f"Bearer {token}", "`Bearer` was removed"),
+        (lambda token: f"Authorization: bearer {token}\r\n", "`Bearer` was removed"),
         (lambda token: f'"{token}"', "The quotation marks"),
         (lambda token: "\n  ".join(re.findall(".{1,64}", token)), "Spaces and line breaks"),
     ],
@@ -258,7 +258,7 @@ class FakeClusters(Clusters):
     def _answer(self, answer: Any) -> Any:
         self.asked += 1
         if self.away:
-            raise Unavailable("The proof cannot be checked at the moment.") from LookupUnavailable(self.away)
+            raise Unavailable("The proof cannot be checked right now.") from LookupUnavailable(self.away)
         return answer
 
     def still_counts(self, *_: Any) -> bool:
@@ -281,7 +281,7 @@ LOOKED_UP = (*HELPER, ("k8s:pod-label:app", "support"), ("k8s:container-name", "
         (FakeClusters(away="It answers 403: the account may not create tokenreviews."), {}, ["unknown", "skipped"], 1),
         (FakeClusters(pod=POD), {"aud": DEFAULT_AUDIENCE}, ["skipped", "skipped"], 0),
     ],
-    ids=["good", "review says no", "pod is gone", "away", "no good token"],
+    ids=["good", "review says no", "pod no longer exists", "away", "no good token"],
 )
 def test_the_cluster_is_asked_about_good_tokens_alone(
     its: Any, clusters: FakeClusters, spoilt: Any, states: list[str], asked: int
@@ -371,4 +371,4 @@ def test_the_page_says_it_step_by_step(its: Any) -> None:
     assert "None of it is verified: the signature does not match." in page.text
     page = page.form(form).send(token=issuer.token(iss="https://other.example"))
     assert "None of it is verified: the signature was not checked." in page.text
-    assert "Was all of it copied" in page.form(form).send(token=issuer.token()[:-5]).text
+    assert "Check that the whole token was copied" in page.form(form).send(token=issuer.token()[:-5]).text

@@ -113,17 +113,17 @@ def test_all_exports_that_were_kept_are_given_and_nothing_is_found(old: Old, res
 
 def test_a_restore_that_nobody_recorded_excuses_no_export(old: Old, restored: Restored) -> None:
     files = restored.go_on()
-    assert "is not in old.jsonl as it was sealed" in restored.found(old.lines, *files)
+    assert "in old.jsonl differs from its seal" in restored.found(old.lines, *files)
 
 
 def test_a_restore_excuses_no_export_with_a_later_checkpoint(old: Old, restored: Restored) -> None:
     """Else whoever wrote the log anew would only need an older record of a restore."""
     restored.restore(minutes=-30)
     files = restored.go_on()
-    assert "is not in old.jsonl as it was sealed" in restored.found(old.lines, *files)
+    assert "in old.jsonl differs from its seal" in restored.found(old.lines, *files)
 
 
-LATER_CHECKPOINT = "`authsec admin restored --checkpoint` takes such a checkpoint when the restore is recorded."
+LATER_CHECKPOINT = "`authsec admin restored --checkpoint` accepts such a checkpoint when the restore is recorded."
 
 
 @pytest.mark.parametrize("is_checkpoint_given", [False, True])
@@ -155,7 +155,7 @@ def test_an_export_is_compared_up_to_the_backup_and_later_ones_whole(old: Old, r
     changed = first if place > restored.size else old.lines
     at = next(at for at, line in enumerate(changed) if f'"place":{place}}}' in line)
     changed[at] = changed[at].replace('"req_1"', '"req_2"')
-    assert f"Event {place + 1} is not in old.jsonl as it was sealed." in restored.found(old.lines, first, second)
+    assert f"Event {place + 1} in old.jsonl differs from its seal." in restored.found(old.lines, first, second)
 
 
 def test_an_export_without_a_last_checkpoint_of_ours_is_not_excused(old: Old, restored: Restored) -> None:
@@ -163,7 +163,7 @@ def test_an_export_without_a_last_checkpoint_of_ours_is_not_excused(old: Old, re
     files = restored.go_on()
     other = sign_checkpoint(Tree(), through=0, at=old.now, issuer="https://a", key=PrivateKey.generate_ed25519())
     for end in ([], [checkpoint_line(other.signed)]):
-        assert "is not in old.jsonl as it was sealed" in restored.found([*old.lines[:-1], *end], *files)
+        assert "in old.jsonl differs from its seal" in restored.found([*old.lines[:-1], *end], *files)
 
 
 def test_a_sealing_key_that_the_backup_did_not_have_has_signed_the_export(old: Old, restored: Restored) -> None:

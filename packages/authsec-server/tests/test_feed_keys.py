@@ -101,7 +101,7 @@ def test_servers_that_start_together_come_to_agree(database: Database, act: Act,
     assert len(published(one)) == 2
 
 
-@pytest.mark.parametrize("sealed", ["by nobody", "by another master key", "as a signing key", "under another name"])
+@pytest.mark.parametrize("sealed", ["by nobody", "with another master key", "as a signing key", "under another name"])
 def test_a_planted_key_neither_signs_nor_is_published(
     database: Database, act: Act, master_key: MasterKey, sealed: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_planted_key_neither_signs_nor_is_published(
     kid, how = intruder.public.thumbprint(), dict[str, Any](nonce=bytes(12), purpose=Purpose.FEED)
     blob = {
         "by nobody": intruder.to_pem(),
-        "by another master key": MasterKey(bytes(32)).seal(intruder.to_pem(), kid=kid, **how),
+        "with another master key": MasterKey(bytes(32)).seal(intruder.to_pem(), kid=kid, **how),
         "as a signing key": master_key.seal(intruder.to_pem(), kid=kid, nonce=bytes(12)),
         "under another name": master_key.seal(intruder.to_pem(), kid="another", **how),
     }[sealed]

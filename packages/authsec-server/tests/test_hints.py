@@ -22,7 +22,7 @@ def test_who_holds_nothing_that_can_be_checked_is_led_to_a_proof_and_not_to_conn
     assert remedy(Reason.ATTESTATION_REQUIRED, {}).place is Place.CONNECT
     found = remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False)
     assert found.place is Place.PROOFS
-    assert "add one as a further proof" in found.text
+    assert "Add a key pair as another proof" in found.text
     assert remedy(Reason.NO_DELEGATION, {}, can_prove=False) == remedy(Reason.NO_DELEGATION, {})
 
 
@@ -40,21 +40,22 @@ def test_what_was_missing_is_named_and_the_smaller_request() -> None:
     detail = {"actions": ["customers:delete", "customers:read"], "missing": ["customers:delete"]}
     found = remedy(Reason.ACTION_NOT_ALLOWED, detail | {"smaller": ["customers:read"]})
     assert found.text == (
-        "Not delegated to it: customers:delete. Allow it in a trust delegation, or have the agent ask for less: "
-        "scope=customers:read would have passed."
+        "Not delegated to the agent: customers:delete. Allow it in a trust delegation, or have the agent request "
+        "less: scope=customers:read would have been granted."
     )
     assert (found.place, found.scope) == (Place.DELEGATIONS, "customers:read")
     assert remedy(Reason.ACTION_NOT_ALLOWED, detail).text == (
-        "Not delegated to it: customers:delete. Allow it in a trust delegation, or have the agent not ask for that."
+        "Not delegated to the agent: customers:delete. Allow it in a trust delegation, or have the agent not "
+        "request it."
     )
     typed = {"missing": ["customers:raed"], "unknown": ["customers:raed"], "smaller": []}
     assert remedy(Reason.ACTION_NOT_ALLOWED, typed).text == (
-        "No role and no API has customers:raed: correct the action where the agent asks for it, or add it to a role."
+        "No role and no API has customers:raed: correct the action where the agent requests it, or add it to a role."
     )
 
 
 def test_an_agent_that_asked_for_all_and_got_nothing_has_a_role_that_lost_it() -> None:
-    assert "roles no longer hold" in remedy(Reason.ACTION_NOT_ALLOWED, {"actions": None, "missing": []}).text
+    assert "roles no longer have" in remedy(Reason.ACTION_NOT_ALLOWED, {"actions": None, "missing": []}).text
 
 
 def test_what_an_agent_without_a_proof_asked_for_is_not_recorded_and_no_role_is_accused(house: Any) -> None:
@@ -63,8 +64,8 @@ def test_what_an_agent_without_a_proof_asked_for_is_not_recorded_and_no_role_is_
     assert its.door().get("/authsec/uflow/sdk/delegation-token", params=asked).status_code == 403
     found = remedy_of(next(each.event for each in its.events() if each.event.reason == Reason.ACTION_NOT_ALLOWED))
     assert found
-    assert "not delegated to it, or that its role no longer holds" in found.text
-    assert "give them to the role again" not in found.text
+    assert "not delegated to it, or that its role no longer has" in found.text
+    assert "add the actions to the role again" not in found.text
 
 
 def test_an_ambiguous_request_is_told_from_one_for_another_api() -> None:
@@ -76,7 +77,7 @@ def test_an_ambiguous_request_is_told_from_one_for_another_api() -> None:
 
 def test_the_kind_of_proof_is_named() -> None:
     assert "by key pair" in remedy(Reason.PROOF_NOT_ACCEPTED, {"attestation": "key_pair"}).text
-    assert "by its name alone" in remedy(Reason.PROOF_NOT_ACCEPTED, {"attestation": "none"}).text
+    assert "by client_id only" in remedy(Reason.PROOF_NOT_ACCEPTED, {"attestation": "none"}).text
 
 
 def test_a_detail_of_another_shape_breaks_nothing() -> None:

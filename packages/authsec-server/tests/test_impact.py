@@ -58,7 +58,7 @@ def test_each_selector_says_how_the_only_trusted_issuer_proves_it(
     seen = foresee(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [trusted_issuer], trust_domain=OURS)
     assert (seen.outlook, [each.shown for each in seen.selectors]) == (outlook, shown)
     if outlook is Outlook.REFUSED:
-        assert "does not prove k8s:pod-label:app and k8s:container-name" in seen.problem
+        assert "is not set up to prove k8s:pod-label:app and k8s:container-name" in seen.problem
         assert seen.remedy
 
 

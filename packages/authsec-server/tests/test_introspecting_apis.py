@@ -116,7 +116,7 @@ def test_a_wrong_credential_is_not_taken_for_a_dead_token(house: Callable[..., A
         token, act = token_for(there.its, CRM), operator(there.its)
         verifier = there.verifier(other)
         assert outcome(verifier, token) == "revocations_unavailable"
-        assert "not that of this API" in str(verifier.health())
+        assert "belongs to another API" in str(verifier.health())
         verifier.close()
         verifier = there.verifier(right)
         assert outcome(verifier, token) == "accepted"

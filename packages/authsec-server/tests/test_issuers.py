@@ -180,14 +180,14 @@ def test_clusters_may_share_an_issuer_if_each_has_keys_of_its_own(estate: Any) -
     two = pasted(estate, "Two", one=TWO)
     create(estate, CLUSTER, name="Three", keys_from="url", keys_url="https://three.example.com/jwks")
     for what, why in (
-        ({"keys_from": "discovery"}, "only trusted issuers whose keys are given"),
+        ({"keys_from": "discovery"}, "trusted issuers can share an issuer only"),
         ({"keys_from": "given", "given_keys": jwks(other=ONE)}, "a key in common"),
-        ({"keys_from": "url", "keys_url": "https://three.example.com/jwks"}, "one address"),
+        ({"keys_from": "url", "keys_url": "https://three.example.com/jwks"}, "the same address"),
     ):
         with pytest.raises(Conflict, match=why) as caught:
             create(estate, CLUSTER, name="Four", **what)
         assert caught.value.field == "issuer"
-    with pytest.raises(Conflict, match=r"'One' \(one\) has the issuer https://.* have a key in common"):
+    with pytest.raises(Conflict, match=r"'One' \(one\) already has the issuer https://.* have a key in common"):
         edit(estate, two, given_keys=jwks(one=ONE))
     assert edit(estate, one, name="First").name == "First"
 

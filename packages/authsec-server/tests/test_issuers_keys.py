@@ -133,10 +133,10 @@ def test_a_set_of_another_address_does_not_count(its: Asking) -> None:
     before = its.trusted_issuer
     its.issuer.answers["/elsewhere"] = its.issuer.http(b"{}", status="404 Not Found")
     its.edit(keys_from="url", keys_url=its.issuer.url + "/elsewhere")
-    assert "/elsewhere answers 404" in its.failure("one")
+    assert "/elsewhere answered 404" in its.failure("one")
     its.restart()
-    assert "/elsewhere answers 404" in its.failure("one")
-    with pytest.raises(KeysUnavailable, match="changed meanwhile"):
+    assert "/elsewhere answered 404" in its.failure("one")
+    with pytest.raises(KeysUnavailable, match="changed since then"):
         its.key_sets.find(before, "one")
 
 
@@ -162,11 +162,11 @@ def failing_documents(issuer: Issuer) -> dict[str, tuple[str, Callable[[], None]
         issuer.answers[JWKS] = http(b"", "Location: https://169.254.169.254/", status="302 Found")
 
     return {
-        "500": ("answers 500", issuer.fails),
+        "500": ("answered 500", issuer.fails),
         "hang": ("http://127.0.0.1:", lambda: issuer.answers.update({JWKS: hang})),
-        "empty set": ("holds no key", lambda: issuer.says({"keys": []})),
+        "empty set": ("has no key", lambda: issuer.says({"keys": []})),
         "no set": ("no list", lambda: issuer.says({"error": "x"})),
-        "only unusable": ("holds no key", lambda: issuer.says({"keys": [{"kty": "OKP"}]})),
+        "only unusable": ("has no key", lambda: issuer.says({"keys": [{"kty": "OKP"}]})),
         "wrong issuer": ("names the issuer 'https://evil'", lambda: issuer.metadata.update(issuer="https://evil")),
         "slash": ("names the issuer", lambda: issuer.metadata.update(issuer=issuer.url + "/")),
         "no jwks_uri": ("has no jwks_uri", lambda: issuer.metadata.update(jwks_uri=7)),
@@ -217,7 +217,7 @@ def test_every_fault_is_said_where_there_was_no_set_before(its: Asking, fault: s
     says, fail = failing_documents(its.issuer)[fault]
     fail()
     sentence = its.failure()
-    assert sentence.startswith("The keys of the trusted issuer 'CI' (ci) cannot be had: ")
+    assert sentence.startswith("The keys of the trusted issuer 'CI' (ci) are not available: ")
     assert sentence.endswith(".")
     assert says in sentence
     its.restart()
@@ -228,7 +228,7 @@ def test_every_fault_is_said_where_there_was_no_set_before(its: Asking, fault: s
 def test_after_a_failure_nothing_is_tried_for_five_seconds(its: Asking) -> None:
     its.issuer.fails()
     for _ in range(4):
-        assert "answers 500" in its.failure()
+        assert "answered 500" in its.failure()
         its.wait(seconds=1.2)
     assert len(its.issuer.asked) == 1
     its.issuer.recovers()
@@ -241,11 +241,11 @@ def test_while_nobody_could_look_a_key_is_not_unknown_but_not_to_be_had(its: Ask
     assert its.has("one")
     its.issuer.fails()
     its.wait(minutes=2)
-    assert "answers 500" in its.failure("two")
+    assert "answered 500" in its.failure("two")
     assert its.has("one")
     asked = len(its.issuer.asked)
     its.wait(seconds=30)
-    assert "answers 500" in its.failure("three")
+    assert "answered 500" in its.failure("three")
     assert len(its.issuer.asked) == asked
 
 
@@ -262,7 +262,7 @@ def test_an_admin_may_have_them_fetched_at_once(its: Asking) -> None:
     assert (list(state.keys), state.condition, state.failure) == (["one", "two"], Condition.FRESH, "")
     its.issuer.fails()
     failed = its.key_sets.refresh(its.trusted_issuer)
-    assert (list(failed.keys), "answers 500" in failed.failure) == (["one", "two"], True)
+    assert (list(failed.keys), "answered 500" in failed.failure) == (["one", "two"], True)
 
 
 def test_a_clock_that_is_set_back_makes_no_set_younger(its: Asking) -> None:
@@ -341,7 +341,7 @@ def test_twenty_threads_that_fail_together_ask_once(its: Asking) -> None:
     its.issuer.fails()
     answers = at_once(its, ["one"] * 20)
     assert len(answers) == 20
-    assert all("answers 500" in answer or "still being fetched" in answer for answer in answers)
+    assert all("answered 500" in answer or "still being fetched" in answer for answer in answers)
     assert len(its.issuer.asked) == 1
 
 

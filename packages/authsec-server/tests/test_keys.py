@@ -74,7 +74,7 @@ def test_without_an_active_key_the_prepared_one_takes_over(database: Database, a
 def test_without_any_key_nothing_is_signed(database: Database, act: Act) -> None:
     with pytest.raises(Unavailable, match="no active signing key"):
         database.record(service.active_kid)
-    with pytest.raises(Unavailable, match="no key prepared"):
+    with pytest.raises(Unavailable, match="no prepared"):
         rotate(database, act, NOW, force=True)
 
 
@@ -95,9 +95,9 @@ def test_rotation(database: Database, act: Act) -> None:
 def test_a_prepared_key_that_nobody_may_have_seen_yet_does_not_sign(database: Database, act: Act) -> None:
     ensure(database, act)
     before = by_state(database)
-    with pytest.raises(Conflict, match="so recently") as refused:
+    with pytest.raises(Conflict, match="published recently") as refused:
         rotate(database, act, later(seconds=200.5))
-    assert refused.value.remedy.startswith("Rotate in 100 seconds, or force it")
+    assert refused.value.remedy.startswith("Rotate in 100 seconds, or force the rotation")
     assert by_state(database) == before
     assert rotate(database, act, later(seconds=200.5), force=True).kid == before[KeyState.PREPARED][0]
 

@@ -47,7 +47,7 @@ def test_the_password_was_lost(entrance: Entrance) -> None:
         entrance.sign_in.by_password(ANN, entrance.password, entrance.caller())
     new = entrance.sign_in.set_password(code, password=PASSWORD, caller=entrance.caller())
     assert entrance.principal(new.cookie).role is Role.ADMIN
-    with pytest.raises(Conflict, match="has been used"):
+    with pytest.raises(Conflict, match="was already used"):
         entrance.sign_in.set_password(code, password=PASSWORD, caller=entrance.caller())
 
 

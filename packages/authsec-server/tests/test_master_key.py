@@ -104,7 +104,7 @@ def test_postgresql_wants_one_to_be_named(database: Database, tmp_path: Path) ->
     if database.dialect == "sqlite":
         load_master_key(Settings(data=tmp_path), database, secrets.token_bytes)
         return
-    with pytest.raises(StartupRefused, match="PostgreSQL needs a master key") as refused:
+    with pytest.raises(StartupRefused, match="a master key is needed") as refused:
         load_master_key(Settings(data=tmp_path), database, secrets.token_bytes)
     assert "openssl rand -base64 32" in refused.value.remedy
     assert "AUTHSEC_SERVER_MASTER_KEY_FILE=" in refused.value.remedy
@@ -112,7 +112,7 @@ def test_postgresql_wants_one_to_be_named(database: Database, tmp_path: Path) ->
 
 
 def test_a_folder_that_cannot_be_written(embedded: Database, tmp_path: Path) -> None:
-    with pytest.raises(StartupRefused, match=r"master\.key cannot be made: No such file"):
+    with pytest.raises(StartupRefused, match=r"master\.key cannot be created: No such file"):
         load_master_key(Settings(data=tmp_path / "nowhere"), embedded, secrets.token_bytes)
 
 
@@ -152,7 +152,7 @@ UNUSABLE = {
 @pytest.mark.parametrize("content", UNUSABLE.values(), ids=UNUSABLE)
 def test_a_file_that_holds_no_key(embedded: Database, tmp_path: Path, content: bytes) -> None:
     path = write(tmp_path / "mine.key", content)
-    with pytest.raises(StartupRefused, match="does not hold 32 bytes") as refused:
+    with pytest.raises(StartupRefused, match="must contain 32 bytes") as refused:
         load(embedded, path)
     assert f"openssl rand -base64 32 > {path}" in refused.value.remedy
     assert path.read_bytes() == content
@@ -166,7 +166,7 @@ def test_the_line_of_the_remedy_makes_a_key(embedded: Database, tmp_path: Path) 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o602, 0o620, 0o660, 0o777])
 def test_a_file_that_others_can_read_or_write(embedded: Database, tmp_path: Path, mode: int) -> None:
     path = write(tmp_path / "mine.key", mode=mode)
-    with pytest.raises(StartupRefused, match=f"by others \\(mode {mode:04o}\\)") as refused:
+    with pytest.raises(StartupRefused, match=f"by other users \\(mode {mode:04o}\\)") as refused:
         load(embedded, path)
     assert refused.value.remedy == f"chmod 600 {path}"
 
@@ -202,9 +202,9 @@ def test_a_wrong_key_is_refused_and_changes_nothing(
     database: Database, sealed: tuple[Path, MasterKey], tmp_path: Path
 ) -> None:
     before = snapshot(database)
-    with pytest.raises(StartupRefused, match=r"other\.key is not the one that sealed") as refused:
+    with pytest.raises(StartupRefused, match=r"other\.key is not the one that encrypted") as refused:
         load(database, write(tmp_path / "other.key"))
-    assert "nothing here makes new ones" in refused.value.remedy
+    assert "does not replace them" in refused.value.remedy
     assert snapshot(database) == before
 
 
@@ -225,7 +225,7 @@ def test_one_damaged_row_is_named(
     database.change(
         lambda tx: tx.connection.execute(table.update().where(table.c.kid == "b").values(sealed_private=broken))
     )
-    with pytest.raises(StartupRefused, match="signing key b cannot be opened, though others can"):
+    with pytest.raises(StartupRefused, match="signing key b cannot be decrypted, although others can"):
         load(database, sealed[0])
 
 

@@ -58,7 +58,7 @@ def furnished(authsec: Authsec, tmp_path: Path, furnished_data: Path) -> Authsec
 
 MISTYPED = {
     "roles show suport": "There is no role 'suport'. The nearest is support.",
-    "roles edit Support --name x": "There is no role 'Support'. Names are not looked up: its slug is support.",
+    "roles edit Support --name x": "There is no role 'Support'. Names are not accepted here; the slug is support.",
     "roles delete suppotr --yes": "The nearest is support.",
     "apis show custmers": "There is no API 'custmers'. The nearest is customers.",
     "agents show helpr": "There is no agent or MCP server 'helpr'. The nearest is helper.",
@@ -73,14 +73,14 @@ MISTYPED = {
     "audit list --delegation helper-suport": "There is no delegation 'helper-suport'. The nearest is helper-support.",
     "admin disable bob@exmple.com": "There is no administrator 'bob@exmple.com'. The nearest is bob@example.com.",
     "admin revoke-key automaton --yes": "There is no admin key 'automaton'. The nearest is automation.",
-    "roles edit support --remove-action customers:raed": "customers:raed is not in it. Nothing was changed. "
+    "roles edit support --remove-action customers:raed": "customers:raed is not in the list. Nothing was changed. "
     "The nearest is customers:read.",
-    "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": "a, b are not in it. "
-    "Nothing was changed. In it: -",
+    "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": "a, b are not in the list. "
+    "Nothing was changed. Current list: -",
     "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience customer": ""
-    "No API is called customer; the nearest is customers. Nothing was created. Correct the audience, or register the "
-    "API first: authsec apis create NAME --identifier URL. If the name is meant as it is: --yes",
-    "delegations edit helper-support --add-audience customer": "No API is called customer; the nearest is customers. "
+    "There is no API customer; the nearest is customers. Nothing was created. Correct the audience, or register the "
+    "API first: authsec apis create NAME --identifier URL. To keep the name as it is: --yes",
+    "delegations edit helper-support --add-audience customer": "There is no API customer; the nearest is customers. "
     "Nothing was changed. Correct the audience, or register the API first: authsec apis create",
     "delegations edit helper-support --audience customers --audience customer": "Nothing was changed. Correct",
     "revoke delegation helper --yes": "That is the agent Helper. Its trust delegations: helper-support (the shared "
@@ -124,30 +124,30 @@ DELEGATE = "delegations create --role support --agent helper --target 'Other AI 
 def test_a_name_is_no_audience_before_an_api_is_registered(without_apis: Authsec, line: str) -> None:
     refused = without_apis(*shlex.split(f"{line} crm"))
     assert refused.exit_code == 1, refused.output
-    assert "No API is registered, and crm is no URL. Nothing was" in refused.stderr
+    assert "No API is registered yet, and crm is not a URL. Nothing was" in refused.stderr
     listed = json.loads(without_apis("delegations", "list", "--json").stdout)["items"]
     assert [each["audiences"] for each in listed] == [[]]
     meant = without_apis(*shlex.split(f"{line} crm --yes"))
-    assert (meant.exit_code, "! No API is registered, and crm is no URL.\n" in meant.stdout) == (0, True), meant.output
+    assert (meant.exit_code, "! No API is registered yet, and crm is not a URL.\n" in meant.stdout) == (0, True)
 
 
 @pytest.mark.parametrize("audience", ["https://crm.example", "authsec-api"])
 def test_a_url_and_the_default_audience_need_no_api(without_apis: Authsec, audience: str) -> None:
     made = without_apis(*shlex.split(f"{DELEGATE} {audience}"))
-    assert (made.exit_code, "is no URL" in made.output) == (0, False), made.output
+    assert (made.exit_code, "is not a URL" in made.output) == (0, False), made.output
 
 
 def test_an_edit_asks_only_about_the_audiences_that_it_adds(furnished: Authsec) -> None:
     added = furnished(*shlex.split("delegations edit helper-support --add-audience customer --yes"))
-    assert "! No API is called customer; the nearest is customers.\n" in added.stdout
+    assert "! There is no API customer; the nearest is customers.\n" in added.stdout
     later = furnished(*shlex.split("delegations edit helper-support --add-audience billing"))
-    assert (later.exit_code, "is called" in later.output) == (0, False), later.output
+    assert (later.exit_code, "There is no API" in later.output) == (0, False), later.output
 
 
 def test_a_dry_run_of_an_edit_shows_a_mistyped_api_as_a_warning(furnished: Authsec) -> None:
     told = furnished(*shlex.split("delegations edit helper-support --add-audience customer --owner Bob --dry-run"))
     assert told.exit_code == 0, told.output
-    assert "! No API is called customer; the nearest is customers.\n" in told.stdout
+    assert "! There is no API customer; the nearest is customers.\n" in told.stdout
     assert "Bob" in told.stdout
 
 
@@ -164,19 +164,19 @@ def test_two_delegations_of_one_agent_are_told_apart_by_their_api(furnished: Aut
     assert "slug             helper-support-customers\n" in made.stdout
     revoked = furnished("revoke", "delegation", "helper-support-customers", "--yes")
     which = "support → helper (audience: https://customers.example)"
-    assert revoked.stdout.startswith(f"{which} is revoked for good: ")
+    assert revoked.stdout.startswith(f"{which} is revoked permanently: ")
     again = furnished("revoke", "delegation", "helper-support-customers", "--yes")
-    assert again.stdout.startswith(f"{which} was revoked already, at ")
+    assert again.stdout.startswith(f"{which} was already revoked, at ")
 
 
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
         ("delegations edit helper-support --max-duration 2d", "✗ --max-duration must be 1 minute to 24 hours"),
-        ("delegations edit helper-support --ends-at tomorrow", "✗ --ends-at must be a point in time"),
+        ("delegations edit helper-support --ends-at tomorrow", "✗ --ends-at must be a time"),
         ("agents edit helper --owner ''", "✗ --owner must not be empty."),
         ("roles create '' --action a:b", "✗ NAME must not be empty."),
-        ("admin invite bob --name Bob --role viewer", "✗ EMAIL must be one e-mail address."),
+        ("admin invite bob --name Bob --role viewer", "✗ EMAIL must be an e-mail address."),
     ],
 )
 def test_what_is_refused_is_called_as_it_was_typed(furnished: Authsec, typed: str, told: str) -> None:

@@ -106,7 +106,7 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
     with served(settings) as client:
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "database_older")
-        assert "older than a checkpoint it signed at" in ready.json()["problem"]
+        assert "older than a checkpoint that it signed at" in ready.json()["problem"]
         assert client.get("/healthz").status_code == 200
         for method, path in (
             ("GET", TOKENS),
@@ -137,7 +137,7 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
         for path in ("/console/sign-in", "/console/set-up?code=unknown"):
             entrance = client.get(path)
             assert "AuthSec issues no tokens and makes no changes" in entrance.text, path
-            assert "older than a checkpoint it signed at" in entrance.text, path
+            assert "older than a checkpoint that it signed at" in entrance.text, path
         form = client.post("/console/roles/create", headers={"Origin": "http://127.0.0.1"}, data={"name": "Other"})
         assert form.status_code == 503
         assert "authsec admin restored" in form.text
@@ -186,12 +186,12 @@ def test_a_command_on_this_machine_changes_nothing_either(
     refused = authsec("roles", "create", "Other", "--action", "a:b")
     assert refused.exit_code != 0
     assert "authsec admin restored" in refused.stderr
-    assert "older than a checkpoint it signed" in authsec("audit", "checkpoint").stderr
+    assert "older than a checkpoint that it signed" in authsec("audit", "checkpoint").stderr
     rebuilt = authsec("audit", "rebuild-counts", "--yes")
-    assert (rebuilt.exit_code, "Nothing is changed in an older database" in rebuilt.stderr) == (1, True)
+    assert (rebuilt.exit_code, "An older database accepts no changes" in rebuilt.stderr) == (1, True)
     declined = authsec("admin", "restored")
     assert "What stops: nothing" in declined.stderr
-    assert "Nobody was there to answer" in declined.stderr
+    assert "nobody could answer the question" in declined.stderr
     done = authsec("admin", "restored", "--yes", "--json")
     assert done.exit_code == 0, done.output
     assert authsec("roles", "create", "Other", "--action", "a:b").exit_code == 0
@@ -242,7 +242,7 @@ def test_commands_compare_with_the_checkpoints_of_the_server_without_a_setting(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
     told = older("audit", "checkpoint", "--json")
-    assert "older than a checkpoint it signed" in json.loads(told.stdout)["older"]
+    assert "older than a checkpoint that it signed" in json.loads(told.stdout)["older"]
     assert json.loads(told.stdout)["not_compared"] is None
     refused = older("roles", "create", "Other", "--action", "a:b")
     assert (refused.exit_code, "authsec admin restored" in refused.stderr) == (5, True), refused.output
@@ -257,7 +257,7 @@ def test_a_database_that_was_not_compared_is_not_said_to_be_up_to_date(
 ) -> None:
     gone = tmp_path / "checkpoints"
     gone.unlink()
-    for checkpoints, why in ((gone, f"{gone} is new or empty"), (None, "no file of outside checkpoints")):
+    for checkpoints, why in ((gone, f"{gone} is new or empty"), (None, "no file with outside checkpoints")):
         leave_word(settings.database_url, checkpoints)
         told = older("audit", "checkpoint", "--json")
         assert why in json.loads(told.stdout)["not_compared"]
@@ -269,11 +269,15 @@ def test_a_file_without_a_checkpoint_is_refused_before_anything_is_done(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
     before, file = settings.database_file.read_bytes(), tmp_path / "wrong"
-    for content, what in (("", "it is empty"), ("{}\n", "its one line is none"), ("a.b\nc\n", "none of its 2 lines")):
+    for content, what in (
+        ("", "it is empty"),
+        ("{}\n", "its only line is not a checkpoint"),
+        ("a.b\nc\n", "none of its 2 lines"),
+    ):
         file.write_text(content)
         refused = older("admin", "restored", "--checkpoint", str(file), "--yes")
         assert (refused.exit_code, refused.stdout) == (1, ""), refused.output
-        assert f"{file} holds no checkpoint: {what}" in refused.stderr
+        assert f"{file} has no checkpoint: {what}" in refused.stderr
         assert "authsec audit checkpoint > FILE" in refused.stderr
     assert settings.database_file.read_bytes() == before
 
@@ -292,7 +296,7 @@ def test_a_dry_run_says_what_a_restore_would_do_and_leaves_nothing(
     assert first == "Nothing was changed. This would happen:"
     assert raised == f"  authority version raised: {before:,} → {1_000_001 + before:,}"
     assert sum(line.startswith("  signing key revoked: ") for line in rest) == 2
-    assert "  revocation feed: a new epoch, each follower gets a whole snapshot" in rest
+    assert "  revocation feed: a new epoch, each follower gets a complete snapshot" in rest
     assert "What stops: nothing" in told.stderr
     program = json.loads(older("admin", "restored", "--dry-run", "--json").stdout)
     assert (program["dry_run"], len(program["revoked_keys"])) == (True, 2)
@@ -305,8 +309,8 @@ def test_a_second_record_of_the_same_restore_is_made_only_where_it_is_asked_for(
     first = json.loads(older("admin", "restored", "--yes", "--json").stdout)
     told = older("admin", "restored", "--yes")
     assert told.exit_code == 0, told.output
-    assert "This database was declared restored at 20" in told.stdout
-    assert f"UTC already, at version {first['authority_version']:,}." in told.stdout
+    assert "A restore of this database was already recorded at 20" in told.stdout
+    assert f"UTC, at version {first['authority_version']:,}." in told.stdout
     assert "Nothing was changed." in told.stdout
     second = json.loads(older("admin", "restored", "--yes", "--json").stdout)
     assert (second["already_restored"], second["authority_version"]) == (True, first["authority_version"])
@@ -347,7 +351,7 @@ def test_nothing_is_recorded_in_an_empty_database(authsec: Callable[..., Result]
     for options in (("--yes",), ("--dry-run",), ()):
         refused = authsec("admin", "restored", *options)
         assert (refused.exit_code, refused.stdout) == (4, ""), refused.output
-        assert "The database is empty: no backup was put into it, so nothing was recorded." in refused.stderr
+        assert "The database is empty: no backup was restored into it. Nothing was recorded." in refused.stderr
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     assert not (tmp_path / "master.key").exists()

@@ -147,7 +147,7 @@ def test_every_key_type_and_its_at_hash(provider: Any) -> None:
 
 LIES: list[tuple[str, dict[str, Any]]] = [
     ("another audience", {"aud": "other"}),
-    ("no audience", {"aud": None}),
+    ("not an audience", {"aud": None}),
     ("an empty list", {"aud": []}),
     ("an audience inside another", {"aud": [["authsec"]]}),
     ("several audiences and no azp", {"aud": ["authsec", "other"]}),
@@ -159,7 +159,7 @@ LIES: list[tuple[str, dict[str, Any]]] = [
     ("true as an end", {"exp": True}),
     ("no iat", {"iat": None}),
     ("from before the sign-in", {"iat": 1_795_607_000}),
-    ("from the future", {"iat": 1_795_609_000}),
+    ("in the future", {"iat": 1_795_609_000}),
     ("not valid yet", {"nbf": 1_795_609_000}),
     ("no nonce", {"nonce": None}),
     ("another nonce", {"nonce": "A" * 43}),
@@ -181,7 +181,7 @@ def test_every_claim_is_checked(provider: Any, lie: dict[str, Any]) -> None:
     provider.claims |= lie
     said = refused(provider, its)
     assert said.code == "oidc_token_invalid"
-    assert said.note.startswith("the ID token is refused: ")
+    assert said.note.startswith("the ID token was refused: ")
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_nobody_there(peers: Any) -> None:
         "unreachable",
         f"nothing accepts connections at http://127.0.0.1:{port}",
     )
-    assert why(door, "https://nowhere.example/") == ("unresolvable", "the host name nowhere.example is not known here")
+    assert why(door, "https://nowhere.example/") == ("unresolvable", "the host name nowhere.example cannot be resolved")
 
 
 def test_an_answer_that_breaks_off_is_none(peer: Any, peers: Any) -> None:

@@ -131,7 +131,7 @@ def test_an_answer_to_a_commit_that_is_lost_leaves_the_outcome_open(
     event.listen(behind._engine, "commit", lambda _connection: proxy.keep_answers(), once=True)
     failure = silent(behind, verb, lambda tx: tx.connection.execute(text("UPDATE authority SET issuer = 'changed'")))
     assert isinstance(failure, OutcomeUnknown)
-    assert failure.remedy == "The change may have been made. Look before you repeat it."
+    assert failure.remedy == "The change may have been made. Check before you repeat it."
     assert database.read(last_issuer) == "changed"
 
 

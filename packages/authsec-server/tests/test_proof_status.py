@@ -105,7 +105,7 @@ def test_each_selector_says_how_it_is_proved() -> None:
 def test_what_the_trusted_issuer_cannot_prove_any_more_proves_nothing() -> None:
     status = proof_status(resting("k8s:ns", "k8s:pod-label:app", trusted_issuer=CLUSTER), CLUSTER, NOW)
     assert status.state is ProofState.CANNOT_PROVE
-    assert "does not prove k8s:pod-label:app" in status.explanation
+    assert "is not set up to prove k8s:pod-label:app" in status.explanation
     assert "turn on pod look-up" in status.missing
 
 

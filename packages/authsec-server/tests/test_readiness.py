@@ -218,7 +218,9 @@ def becomes_full(its: Probed, disk: Path) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize(("off", "says"), [(3600, "1:00:00 ahead of the database's"), (-40, "behind the database's")])
+@pytest.mark.parametrize(
+    ("off", "says"), [(3600, "1:00:00 ahead of the database's clock"), (-40, "behind the database's clock")]
+)
 def test_a_clock_that_differs_from_postgresqls_is_named_at_once(probed: Probed, off: int, says: str) -> None:
     for tolerated in (-20, 20):
         probed.ahead = timedelta(seconds=tolerated)

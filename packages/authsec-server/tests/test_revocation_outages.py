@@ -77,7 +77,7 @@ def following(url: str) -> Iterator[Iterator[dict[str, Any]]]:
 
 
 def unavailable() -> Any:
-    raise Unavailable("The database is away.")
+    raise Unavailable("The database is not available.")
 
 
 def end(its: Any, name: str) -> None:

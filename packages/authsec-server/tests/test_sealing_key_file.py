@@ -107,7 +107,7 @@ def test_an_existing_authority_moves_to_a_file_and_from_file_to_file(
     ]
     moved = authsec("audit", "rotate-key", "--key-file", str(first), "--yes")
     assert moved.exit_code == 0, moved.output
-    assert f"The key {kid_in(first)} replaces {before}, and that is sealed." in moved.stdout
+    assert f"The key {kid_in(first)} has replaced {before}, and the replacement is sealed." in moved.stdout
     assert sealed_private_keys(tmp_path) == []
     with_first = plain.model_copy(update={"sealing_key_file": first})
     assert serve(with_first) == [before, kid_in(first)]
@@ -152,7 +152,7 @@ def test_the_key_in_the_database_seals_that_a_file_replaces_it(database: Databas
     assert database.read(lambda tx: store.all_head_keys(tx.connection, store.sealing_keys)) == []
     assert list(later.by_kid()) == [before, file.kid]
     assert Sealer(database, now=lambda: act.now, **its).key().public.thumbprint() == file.kid
-    with pytest.raises(Conflict, match="has sealed this audit trail already"):
+    with pytest.raises(Conflict, match="was already used to seal this audit log"):
         database.change(lambda tx: later.replace(tx, act, issuer=its["issuer"], file=file))
 
 
@@ -195,7 +195,7 @@ def test_the_command_says_that_servers_must_restart_before_it_asks_and_what_to_d
     setting = f"AUTHSEC_SERVER_SEALING_KEY_FILE='{new}'"
     refused = CliRunner().invoke(commands(), rotate, input="n\n")
     assert (refused.exit_code, kid_in(new) in refused.output) == (1, False)
-    said, _, asked = refused.output.partition("Replace the key that seals the audit trail?")
+    said, _, asked = refused.output.partition("Replace the key that seals the audit log?")
     assert (f"must then be restarted with {setting}" in said, "[y/N]" in asked) == (True, True)
     done = CliRunner().invoke(commands(), [*rotate, "--yes"])
     assert f"Restart every server with {setting}\n" in done.stdout
@@ -206,7 +206,7 @@ def test_a_key_file_that_does_not_fit_is_refused_before_anybody_is_asked(tmp_pat
     path = key_file(tmp_path / "seal.pem")
     path.chmod(0o644)
     refused = authsec("audit", "rotate-key", "--key-file", str(path))
-    assert ("can be read or written by others" in refused.output, "[y/N]" in refused.output) == (True, False)
+    assert ("can be read or written by other users" in refused.output, "[y/N]" in refused.output) == (True, False)
 
 
 def test_public_keys_are_printed_without_the_private_key(tmp_path: Path) -> None:
@@ -219,12 +219,12 @@ def test_public_keys_are_printed_without_the_private_key(tmp_path: Path) -> None
 
     proved, unproved = keys("--sealing-key-file", str(path)), keys()
     assert (unproved.exit_code, unproved.stdout) == (0, proved.stdout)
-    assert (proved.stderr, "so nothing proves these keys" in unproved.stderr) == ("", True)
+    assert (proved.stderr, "These keys are not proved" in unproved.stderr) == ("", True)
     rotate = ["--sealing-key-file", str(path), "--key-file", str(new), "--yes", "--data", str(settings.data)]
     assert CliRunner().invoke(commands(), ["audit", "rotate-key", *rotate]).exit_code == 0
     assert keys().stdout == keys("--sealing-key-file", str(new)).stdout
     replaced = keys("--sealing-key-file", str(path))
-    assert (replaced.exit_code, f"by now the key {kid_in(new)} seals" in replaced.stderr) == (5, True)
+    assert (replaced.exit_code, f"the key {kid_in(new)} now seals" in replaced.stderr) == (5, True)
 
 
 NEEDY = (
@@ -241,8 +241,8 @@ def test_a_command_that_needs_the_key_says_how_to_name_its_file(tmp_path: Path, 
     refused = CliRunner().invoke(commands(), [*command, "--data", str(settings.data)])
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "✗ The audit trail of this database is sealed by a key in a file, and no such file is named.\n"
-        "  Name that file: --sealing-key-file FILE, or AUTHSEC_SERVER_SEALING_KEY_FILE=FILE\n"
+        "✗ The audit log of this database is sealed with a key in a file, but no such file is set.\n"
+        "  Set that file: --sealing-key-file FILE, or AUTHSEC_SERVER_SEALING_KEY_FILE=FILE\n"
     )
 
 
@@ -261,7 +261,7 @@ def test_a_private_key_is_not_sent_to_a_server(tmp_path: Path, option: str, monk
     monkeypatch.setenv("AUTHSEC_BASE_URL", "https://authsec.example.com")
     path = key_file(tmp_path / "seal.pem")
     refused = CliRunner().invoke(commands(), ["audit", "rotate-key", option, str(path), "--yes"])
-    assert (refused.exit_code, "A private key is not sent to a server" in refused.output) == (1, True)
+    assert (refused.exit_code, "A private key cannot be sent to a server" in refused.output) == (1, True)
 
 
 def missing(path: Path) -> None:
@@ -292,11 +292,11 @@ def no_key(path: Path) -> None:
 
 REFUSALS = {
     missing: r"The sealing key file .*seal\.pem is missing\.",
-    another: r"The key in .*seal\.pem \(.*\) is not the one that seals the audit trail of this database\.",
-    open_to_all: r"can be read or written by others",
-    of_another_kind: r"holds a key of another kind than Ed25519",
+    another: r"The key in .*seal\.pem \(.*\) is not the one that seals the audit log of this database\.",
+    open_to_all: r"can be read or written by other users",
+    of_another_kind: r"has a key that is not an Ed25519 key",
     a_folder: r"is not a regular file",
-    no_key: r"holds no private key",
+    no_key: r"has no private key",
 }
 
 
@@ -314,10 +314,10 @@ def test_a_server_without_the_file_does_not_start_and_makes_no_key(tmp_path: Pat
     settings = load_settings(data=tmp_path / "data", sealing_key_file=key_file(tmp_path / "seal.pem"))
     serve(settings)
     without = settings.model_copy(update={"sealing_key_file": None})
-    with pytest.raises(StartupRefused, match=r"sealed by a key in a file"), open_authority(without):
+    with pytest.raises(StartupRefused, match=r"sealed with a key in a file"), open_authority(without):
         raise AssertionError("it started")
     with open_authority(without, local_operator=True) as authority:  # a command that needs no seal works
-        with pytest.raises(Unavailable, match=r"sealed by a key in a file"):
+        with pytest.raises(Unavailable, match=r"sealed with a key in a file"):
             authority.sealing_keyring.by_kid()
         with pytest.raises(Unavailable):
             authority.dropper.sealer.key()

@@ -127,7 +127,7 @@ def test_without_an_overlap_the_old_ones_and_their_tokens_end_at_once(estate: An
 
 def test_one_without_a_secret_that_counts_is_given_none(estate: Any) -> None:
     client = estate.agent(**PLACE)
-    with pytest.raises(Conflict, match="no secret that counts") as caught:
+    with pytest.raises(Conflict, match="no valid secret") as caught:
         rotated(estate, client)
     assert "agents proofs add helper --platform secret" in caught.value.remedy
     wanted = NewProof(platform="secret", expires_at=estate.act.now + timedelta(hours=1))
@@ -159,7 +159,7 @@ def test_rotating_again_and_again_heaps_up_no_secrets(estate: Any) -> None:
     for _ in range(MAX_PROOFS - 1):
         later(estate, minutes=1)
         rotated(estate, client)
-    with pytest.raises(Conflict, match="holds 16 proofs"):
+    with pytest.raises(Conflict, match="has 16 proofs"):
         rotated(estate, client)
     assert len(rotated(estate, client, overlap=timedelta(0)).proofs) == 1
     later(estate, days=1)

@@ -34,17 +34,17 @@ def test_half_a_row_says_what_is_missing() -> None:
     no_value, no_key = check_selectors(K8S, [("k8s:ns", ""), ("", "production")]).rows
     assert no_value.state is no_key.state is RowState.INCOMPLETE
     assert no_value.problem == "Give the value of k8s:ns."
-    assert no_value.remedy.startswith("It is an RFC 1123 label")
+    assert no_value.remedy.startswith("Give an RFC 1123 label")
     assert no_value.identifies == "the pod's namespace", "explained as soon as the key is known"
     assert no_key.problem == "Choose a key for this value."
-    assert no_key.remedy == "What stands there in grey is only an example."
+    assert no_key.remedy == "The grey text is only an example."
 
 
 def test_an_unknown_key_suggests_one() -> None:
     for typed, nearest in [("k8s:n", "k8s:ns"), ("k8s:namespace", "k8s:ns"), ("k8s:pod-labels", "k8s:pod-label:")]:
         (row,) = check_selectors(K8S, [(typed, "")]).rows
         assert (row.state, row.nearest) == (RowState.WRONG, nearest)
-        assert "is no selector of Kubernetes" in row.problem
+        assert "is not a selector of Kubernetes" in row.problem
         assert row.remedy.startswith("Known keys: k8s:ns")
 
 
@@ -53,7 +53,7 @@ def test_half_a_key_is_told_how_to_go_on(typed: str) -> None:
     """No other key was meant: `nearest` would hide the remedy."""
     (row,) = check_selectors(K8S, [(typed, "x")]).rows
     assert (row.state, row.nearest) == (RowState.WRONG, "")
-    assert row.problem == f"'{typed}' does not say which key."
+    assert row.problem == f"'{typed}' lacks the key."
     assert row.remedy.startswith("Write k8s:pod-label:")
 
 
@@ -66,7 +66,7 @@ def test_the_key_of_another_platform_is_called_that() -> None:
 def test_a_wrong_value_keeps_the_explanation() -> None:
     (row,) = check_selectors(K8S, [("k8s:ns", "Production")]).rows
     assert (row.state, row.nearest) == (RowState.WRONG, "")
-    assert row.problem == "'Production' cannot be the value of k8s:ns (the pod's namespace)."
+    assert row.problem == "'Production' is not a valid value of k8s:ns (the pod's namespace)."
     assert row.identifies == "the pod's namespace"
 
 
@@ -86,7 +86,7 @@ def test_the_set_has_rules_of_its_own() -> None:
     for platform in (Platform.KEY, Platform.UNATTESTED):
         assert check_selectors(platform, [("", "")]).ok
         none_known = check_selectors(platform, [("made:up", "x"), ("k8s:ns", "x")])
-        assert none_known.problem == f"{platform.shown} has no selectors."
+        assert none_known.problem == f"{platform.shown} takes no selectors."
         assert [row.nearest for row in none_known.rows] == ["", ""]
 
 

@@ -73,9 +73,9 @@ def test_a_port_where_an_authority_answers(tmp_path: Path) -> None:
             result = start("--data", str(tmp_path), "--port", str(port))
             refused(result, f"port {port}", "--port")
             said[bool(metadata)] = result.output
-    assert "An AuthSec answers there already: http://127.0.0.1:1." in said[True]
-    assert "A second authority needs data of its own, too: --data" in said[True]
-    assert "Stop the program that has it" in said[False]
+    assert "An AuthSec server already runs there: http://127.0.0.1:1." in said[True]
+    assert "A second authority also needs its own data: --data" in said[True]
+    assert "Stop the program that uses it" in said[False]
 
 
 def test_a_busy_metrics_port(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_busy_metrics_port(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refused(start("--data", str(tmp_path / "file" / "data"), "--port", "0"), "cannot be written", "--data DIR")
+    refused(start("--data", str(tmp_path / "file" / "data"), "--port", "0"), "is not writable", "--data DIR")
 
 
 def test_off_loopback_without_a_public_url(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_half_a_tls_pair(tmp_path: Path) -> None:
-    refused(start("--data", str(tmp_path), "--port", "0", "--tls-cert", "x.pem"), "belong together")
+    refused(start("--data", str(tmp_path), "--port", "0", "--tls-cert", "x.pem"), "must be set together")
 
 
 def test_a_tls_pair_that_cannot_be_read(tmp_path: Path) -> None:

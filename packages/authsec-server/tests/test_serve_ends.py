@@ -23,7 +23,7 @@ def test_a_process_ends_although_something_in_it_hangs(tmp_path: Path, what: str
         time.sleep(3)  # the loop is blocked by then
         its.process.send_signal(number)
         assert its.process.wait(20) == 1, "and says that it did not end as it should"
-        assert "something in it has not finished" in its.log.read_text()
+        assert "a task has not finished" in its.log.read_text()
 
 
 def test_a_process_in_which_nothing_hangs_ends_by_itself(tmp_path: Path) -> None:

@@ -83,13 +83,13 @@ def test_what_is_wrong_with_a_value_is_said_plainly(
     monkeypatch.setenv(f"AUTHSEC_SERVER_{name.upper()}", value)
     with pytest.raises(StartupRefused) as refused:
         load_settings()
-    assert refused.value.message == f"These settings cannot work. {said}"
+    assert refused.value.message == f"These settings are not valid. {said}"
 
 
 @pytest.mark.parametrize("given", [{}, {"port": 7468}])
 def test_a_misspelt_setting_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch, given: dict[str, int]) -> None:
     monkeypatch.setenv("AUTHSEC_SERVER_DATTA", "/srv/s3cret")
-    with pytest.raises(StartupRefused, match="'AUTHSEC_SERVER_DATTA' is no setting; the nearest is") as refused:
+    with pytest.raises(StartupRefused, match="'AUTHSEC_SERVER_DATTA' is not a setting; the nearest is") as refused:
         load_settings(**given)
     assert "AUTHSEC_SERVER_DATA." in refused.value.message
     assert "s3cret" not in refused.value.message

@@ -89,12 +89,12 @@ def test_what_cannot_be_ended_is_said_and_nothing_is_written(its: House) -> None
     jti = jti_of(its)
     door = its.door()
     for body, status, said in (
-        ({"jti": "0" * 32}, 404, "knows no token with this jti"),
-        ({"jti": "é x"}, 404, "knows no token with this jti"),
-        ({"token": token[:-4]}, 400, "no token of this authority"),
+        ({"jti": "0" * 32}, 404, "has no token with this jti"),
+        ({"jti": "é x"}, 404, "has no token with this jti"),
+        ({"token": token[:-4]}, 400, "not from this authority"),
         ({"token": "authsec_" + "a" * 43}, 400, "an admin key or a client secret"),
-        ({}, 400, "Say which token"),
-        ({"jti": jti, "token": token}, 400, "Say which token"),
+        ({}, 400, "Give the jti of the token"),
+        ({"jti": jti, "token": token}, 400, "Give the jti of the token"),
         ({"jti": jti, "reason": "\u202e"}, 400, "invisible"),
     ):
         answer = door.post(PATH, json=body)
@@ -104,7 +104,7 @@ def test_what_cannot_be_ended_is_said_and_nothing_is_written(its: House) -> None
     late = door.post(PATH, json={"jti": jti})
     assert (late.status_code, late.json()["error"]) == (
         409,
-        "This token expired at 2026-11-25T13:00:00Z, so there was nothing to end.",
+        "This token expired at 2026-11-25T13:00:00Z, so there was nothing to revoke.",
     )
     assert feed(its) == revocations(its) == []
 

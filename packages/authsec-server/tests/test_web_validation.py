@@ -22,25 +22,25 @@ API = "/authsec/api/v1"
     ("path", "body", "field", "error", "details"),
     [
         ("roles", {}, "name", "name is missing.", ""),
-        ("roles", {"nam": "Ops"}, "nam", "There is no 'nam' here.", "The nearest is name."),
-        ("roles", {"zzz": 1}, "zzz", "There is no 'zzz' here.", "There are: name, description, actions, slug"),
-        ("roles", [], "body", "The body has to be a map, and is a list.", ""),
-        ("roles", {"name": "A", "actions": "a:b"}, "actions", "actions has to be a list of texts, and is a text.", ""),
-        ("roles", {"name": None, "actions": []}, "name", "name has to be a text, and is empty.", ""),
-        ("roles", {"name": "A", "actions": [7]}, "actions.0", "actions.0 has to be a text, and is a number.", ""),
+        ("roles", {"nam": "Ops"}, "nam", "Unknown field 'nam'.", "The nearest is name."),
+        ("roles", {"zzz": 1}, "zzz", "Unknown field 'zzz'.", "Known fields: name, description, actions, slug"),
+        ("roles", [], "body", "The body must be a map, but is a list.", ""),
+        ("roles", {"name": "A", "actions": "a:b"}, "actions", "actions must be a list of strings, but is a text.", ""),
+        ("roles", {"name": None, "actions": []}, "name", "name must be a text, but is empty.", ""),
+        ("roles", {"name": "A", "actions": [7]}, "actions.0", "actions.0 must be a text, but is a number.", ""),
         ("clients", {"name": "A", "platform": "key", "labels": []}, "labels",
-         "labels has to be a map, and is a list.", ""),
+         "labels must be a map, but is a list.", ""),
         ("clients", {"name": "A", "platform": "key", "kind": 1}, "kind",
-         "kind has to be 'ai_agent' or 'mcp_server'.", ""),
+         "kind must be 'ai_agent' or 'mcp_server'.", ""),
         ("apis", {"name": "A", "identifier": "a", "actions": [{"acton": "a:b"}]}, "actions.0.acton",
-         "There is no 'acton' here.", "The nearest is action."),
+         "Unknown field 'acton'.", "The nearest is action."),
         ("admin-keys", {"name": "a", "role": "viewer", "expires_in": -1}, "expires_in",
-         "expires_in has to be at least 0.", ""),
+         "expires_in must be at least 0.", ""),
         ("configuration", {"configuration": {"agents": {"x": {"proofs": [{}]}}}},
          "configuration.agents.x.proofs.0.platform", "platform is missing.", ""),
         ("configuration", {"configuration": {"delegations": {"x": {"agent": "a", "role": "b", "actions": [],
          "max_duration": [SECRET]}}}}, "configuration.delegations.x.max_duration",
-         "max_duration has to be a text or a whole number, and is a list.", "")
+         "max_duration must be a text or a whole number, but is a list.", "")
     ],
 )  # fmt: skip
 def test_a_body_of_another_form_is_told(admin: Any, path: str, body: Any, field: str, error: str, details: str) -> None:
@@ -76,7 +76,7 @@ def test_what_was_sent_is_never_repeated_and_no_library_speaks(data: st.DataObje
         for each in found:
             told = f"{each.field} {each.message} {each.remedy} {each!r}"
             assert SECRET not in told
-            assert not any(word in told for word in ("Input should", "Field required", "valid", "of another form"))
+            assert not any(word in told for word in ("Input should", "Field required", "valid", "of another type"))
 
 
 def test_every_problem_of_a_document_is_found_once() -> None:
@@ -84,8 +84,8 @@ def test_every_problem_of_a_document_is_found_once() -> None:
     with pytest.raises(ValidationError) as refused:
         Document.model_validate(wrong)
     assert {each.field: each.message for each in misfits(refused.value, Document)} == {
-        "roles.x.nam": "There is no 'nam' here.",
-        "issuers": "issuers has to be a map, and is a list.",
-        "roles.x.actions": "actions has to be a list of texts, and is a number.",
+        "roles.x.nam": "Unknown field 'nam'.",
+        "issuers": "issuers must be a map, but is a list.",
+        "roles.x.actions": "actions must be a list of strings, but is a number.",
         "agents.y.proofs": "proofs is missing.",
     }

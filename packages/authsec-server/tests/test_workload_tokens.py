@@ -184,7 +184,7 @@ def test_keys_that_cannot_be_had_are_503_and_no_refusal(its: Any) -> None:
         "id": issuer.trusted_issuer.id,
         "name": issuer.trusted_issuer.name,
     }
-    assert "cannot be had: 127.0.0.1 is no public address" in counted.event.detail["failed"]
+    assert "are not available: 127.0.0.1 is not a public address" in counted.event.detail["failed"]
 
 
 def test_of_ten_misses_in_a_minute_each_is_told_apart_and_the_rest_count_on(its: Any) -> None:
@@ -235,7 +235,7 @@ class Deaf:
         self.read = database.read
 
     def append(self, _work: Any) -> None:
-        raise Unavailable("The database is away.")
+        raise Unavailable("The database is not available.")
 
 
 @pytest.mark.parametrize("change", ["disabled", "edited", "removed"])

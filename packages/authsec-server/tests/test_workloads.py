@@ -303,7 +303,7 @@ def test_the_closest_miss_is_told_to_operators_only() -> None:
     assert found.miss is not None
     assert found.miss.sentence == (
         "namespace matches; service account is `customer-support-sa`, registered `customer-support`; "
-        "label app is not shown, registered `x`"
+        "label app is missing, registered `x`"
     )
     assert found.miss.detail == {
         "proof_id": "p1",

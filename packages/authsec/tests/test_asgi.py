@@ -174,8 +174,8 @@ def test_a_good_token_without_the_action(path: str) -> None:
         "error": text,
         "reason": "action_not_allowed",
         "details": (
-            "A trust delegation of this agent that allows customers:delete; retrying does not help. Where no role "
-            "holds such an action, this API may have misspelt it."
+            "A trust delegation of this agent that allows customers:delete; retrying does not help. If no role "
+            "has such an action, this API may have misspelt it."
         ),
         "retryable": False,
         "missing_actions": ["customers:delete"],
@@ -184,8 +184,8 @@ def test_a_good_token_without_the_action(path: str) -> None:
         "grantable": True,
         "grant_at": GRANT_AT,
         "for_model": (
-            "You are not allowed customers:delete at https://crm.example.com: do not try again, go on without it, or "
-            f"tell the person you work for that it can be granted at {GRANT_AT}."
+            "You are not allowed customers:delete at https://crm.example.com. Do not try again: continue without "
+            f"it, or tell the person you work for that it can be granted at {GRANT_AT}."
         ),
     }
 
@@ -234,7 +234,7 @@ def test_an_empty_token_is_told_as_a_command_that_failed(value: str) -> None:
     answer = call(application(), "/customers/42", value)
     assert (answer.status, answer.body["error"]) == (400, "The bearer token is empty.")
     assert answer.body["details"] == (
-        "The command that should print the token has probably failed: look at its error output. "
+        "The command that prints the token has probably failed: read its error output. "
         "Send one header: Authorization: Bearer <delegation token>."
     )
     challenge = answer.headers["www-authenticate"]

@@ -223,7 +223,7 @@ def test_keygen_overwrites_nothing(existing: str, tmp_path: Path) -> None:
     (tmp_path / existing).write_text("in use")
     result = run("keygen", tmp_path / "agent.pem")
     assert result.exit_code == 1
-    assert "exists already" in " ".join(result.stderr.split())
+    assert "already exists" in " ".join(result.stderr.split())
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(existing, "in use")]
 
 
@@ -236,7 +236,7 @@ def test_keygen_does_not_write_through_a_link(tmp_path: Path) -> None:
 def test_keygen_where_nothing_can_be_written(tmp_path: Path) -> None:
     result = run("keygen", tmp_path / "no" / "agent.pem")
     assert result.exit_code == 1
-    assert "cannot be written: No such file or directory. Name a file in a folder that is there" in " ".join(
+    assert "cannot be written: No such file or directory. Name a file in an existing folder" in " ".join(
         result.stderr.split()
     )
 
@@ -292,9 +292,9 @@ def test_where_there_is_no_token_nothing_is_on_stdout(
     authority.next_answers = [refused(400, "invalid_target", "It covers crm.")]
     named = " ".join(run("token", "--resource", "billing").stderr.split())
     assert "not delegated to this agent for the requested API. It covers crm." in named
-    authority.next_answers = [refused(400, "invalid_target", "Ask for a resource among: crm, or billing.")]
+    authority.next_answers = [refused(400, "invalid_target", "Request one of these resources: crm, or billing.")]
     unnamed = " ".join(run("token").stderr.split())
-    assert "so the API must be named, by --resource. Ask for a resource among: crm, or billing." in unnamed
+    assert "so the API must be named, by --resource. Request one of these resources: crm, or billing." in unnamed
     page = "https://authsec.example.com/console/delegations/new?client=3f0c9a1e"
     body = {"error": "No.", "reason": "action_not_allowed", "allowed_scope": "customers:read", "grant_at": page}
     authority.next_answers = [Reply(403, body)]

@@ -141,7 +141,7 @@ def test_the_placeholder_of_the_docs_is_told_as_one() -> None:
 
 @pytest.mark.parametrize("client_id", [f"{CLIENT_ID} ", f" {CLIENT_ID}", f"{CLIENT_ID}\n"])
 def test_blanks_around_a_client_id_are_named(client_id: str) -> None:
-    with pytest.raises(ConfigError, match="has blanks before or after it") as caught:
+    with pytest.raises(ConfigError, match="has spaces at its start or end") as caught:
         config(client_id=client_id)
     assert str(caught.value).endswith(f'AUTHSEC_AGENT_CLIENT_ID="{CLIENT_ID}"')
 

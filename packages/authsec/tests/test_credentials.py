@@ -98,7 +98,7 @@ def test_a_pinned_issuer_is_not_asked_for(key_file: Path, make_client: Make, aut
 )
 def test_metadata_without_a_valid_issuer(issuer: Any, key_file: Path, make_client: Make, authority: Any) -> None:
     authority.documents["/authsec/.well-known/oauth-authorization-server"] = Reply(body={"issuer": issuer})
-    with pytest.raises(InvalidResponse, match="names no valid issuer"):
+    with pytest.raises(InvalidResponse, match="has no valid issuer"):
         make_client(credential=KeyFile(key_file)).get_delegation_token()
     assert authority.token_requests == []
 
@@ -147,10 +147,10 @@ def test_places_that_cannot_be_looked_at_have_nothing(
     monkeypatch.setenv("XDG_CONFIG_HOME", "/x" * 3000)
     assert client.get_delegation_token() in authority.tokens
     authority.next_answers = [refused(401, "attestation_required")]
-    with pytest.raises(AuthenticationError, match=r"pem \(cannot be looked at: File name too long\)"):
+    with pytest.raises(AuthenticationError, match=r"pem \(cannot be checked: File name too long\)"):
         client.get_token(force_refresh=True)
     monkeypatch.setenv("SPIFFE_ENDPOINT_SOCKET", f"unix://{'/x' * 3000}")
-    with pytest.raises(TransportError, match="where this user may open it"):
+    with pytest.raises(TransportError, match="that this user can open it"):
         client.authority.find_proof()
 
 
@@ -176,7 +176,7 @@ def test_without_any_proof_the_refusal_says_where_was_looked(
     places = ("AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_KEY_FILE", "SPIFFE_ENDPOINT_SOCKET", "ACTIONS_ID_TOKEN")
     assert re.findall("|".join(places), looked_for) == list(places)  # in this order, each once
     assert "/var/run/secrets/authsec/token (no such file" in text
-    assert text.startswith("The authority wants this agent to prove itself. (request req-7) Let AUTHSEC_AGENT_KEY")
+    assert text.startswith("The authority requires this agent to authenticate. (request req-7) Set AUTHSEC_AGENT_KEY")
     assert text.endswith("). Retrying will not help.")
 
 
@@ -195,7 +195,7 @@ def test_a_refused_proof_is_named(tmp_path: Path, key_file: Path, make_client: M
         make_client(credential=KeyFile(other)).get_delegation_token()
     assert caught.value.reason == "attestation_invalid"
     assert f"The proof came from: key file {other}" in str(caught.value)
-    assert "If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_KEY_FILE" in str(caught.value)
+    assert "An unattested agent needs no key: unset AUTHSEC_AGENT_KEY_FILE" in str(caught.value)
 
 
 def test_another_kind_of_source_can_be_given(make_client: Make, authority: Any) -> None:
@@ -299,7 +299,7 @@ def test_a_folder_or_a_pipe_instead_of_a_file(make_client: Make, tmp_path: Path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe, 0o600)  # opened as a file is, it would be waited at for ever
     for path in (tmp_path, pipe):
-        assert f"{path} is not a file: name the file itself" in broken(make_client, path)
+        assert f"{path} is not a file: name the file" in broken(make_client, path)
 
 
 def test_a_broken_key_file_of_the_environment_is_not_skipped(

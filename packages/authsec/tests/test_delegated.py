@@ -251,7 +251,7 @@ def test_the_fix_can_be_pasted(client: AuthSecClient) -> None:
         text, _, said[function.__name__] = str(caught.value).rpartition("\n    def ")
         compile(f"def {said[function.__name__]}: ...", "", "exec")
         assert ("has to be called that" in text) is function.__name__.startswith("misnamed")
-        assert ("cannot be given its token by name" in text) is (function is positional)
+        assert ("cannot get its token by name" in text) is (function is positional)
     assert said == {
         "gathering": "gathering(customer_id, *, delegation_token: str, **more)",
         "named": "named(customer_id, *, limit=10, delegation_token: str)",
@@ -271,7 +271,7 @@ def test_two_decorators_are_one_too_many(client: AuthSecClient) -> None:
     @client.delegated(scope="customers:read")
     def fetch(customer_id: str, *, delegation_token: str) -> None: ...
 
-    with pytest.raises(ConfigError, match="Keep one decorator, with all that the function does") as caught:
+    with pytest.raises(ConfigError, match="Keep one decorator, with all actions of the function") as caught:
         client.delegated(fetch, scope="tickets:write")
     assert caught.value.reason == "decorated_twice"
 
@@ -338,8 +338,8 @@ def telling(client: AuthSecClient, kind: str) -> Any:
 
 both_kinds = pytest.mark.parametrize("kind", ["sync", "async"])
 DECISIONS = [
-    (403, "client_disabled", "This agent has been disabled by an administrator. Ask for it."),
-    (410, "delegation_ended", "What was delegated to this agent has ended or was revoked. Ask for it."),
+    (403, "client_disabled", "An administrator has disabled this agent. Ask for it."),
+    (410, "delegation_ended", "The delegations of this agent have expired or were revoked. Ask for it."),
 ]
 OF_THE_SETUP = [
     (401, "attestation_invalid"),
@@ -372,8 +372,8 @@ def test_what_only_its_runner_can_mend_goes_to_the_log_and_in_short_to_the_model
     authority.next_answers = [refused(status, reason, "Ask for it.")]
     said = telling(client, kind)()
     assert said == (
-        f"This agent is not set up as its authority expects ({reason}, request req-7). Whoever runs the agent finds in "
-        "its log what to do. Retrying will not help."
+        f"This agent is not set up as its authority expects ({reason}, request req-7). The agent's log tells its "
+        "operator what to do. Retrying will not help."
     )
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     authority.next_answers = [refused(status, reason, "Ask for it.")]
@@ -385,10 +385,10 @@ def test_what_only_its_runner_can_mend_goes_to_the_log_and_in_short_to_the_model
 def test_an_api_that_has_to_be_named_is_told_with_the_argument(
     client: AuthSecClient, authority: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    authority.next_answers = [refused(400, "invalid_target", "Ask for a resource among: crm, tickets.")]
+    authority.next_answers = [refused(400, "invalid_target", "Request one of these resources: crm, tickets.")]
     telling(client, "sync")()
     assert "by resource=… of delegated, get_token," in caplog.text
-    assert "among: crm, tickets." in caplog.text
+    assert "resources: crm, tickets." in caplog.text
 
 
 @both_kinds
@@ -538,8 +538,8 @@ def test_the_model_is_told_of_an_apis_denial(kind: str, client: AuthSecClient) -
         )  # fmt: skip
 
     assert failing(client, kind, outcome, on_denied="tell_model")() == (
-        "The API answered 403 (insufficient_scope). Not [removed]. It needs the action customers:delete. The person "
-        f"you work for can see to it at {page}."
+        "The API answered 403 (insufficient_scope). Not [removed]. It needs the action customers:delete. The "
+        f"person you work for can grant it at {page}."
     )
     revoked = failing(client, kind, lambda _: Refused(401, None, error="invalid_token"), on_denied="tell_model")
     assert revoked() == "The API answered 401 (invalid_token). The next call will use a new token."
@@ -552,8 +552,8 @@ def test_no_new_token_is_promised_where_it_would_be_refused_too(reason: str, kin
         client, kind, lambda _: Refused(401, None, error="invalid_token", reason=reason), on_denied="tell_model"
     )
     assert refused() == (
-        "The API answered 401 (invalid_token). A new token will not help: whoever runs the agent or the API must "
-        "change its settings."
+        "The API answered 401 (invalid_token). A new token will not help: the operator of the agent or of the API "
+        "must change its settings."
     )
 
 
@@ -655,7 +655,7 @@ def test_an_mcp_server_answers_a_denial_as_an_error(kind: str, client: AuthSecCl
     authority.next_answers = [refused(410, "delegation_ended")]
     denied, given = asyncio.run(call()), asyncio.run(call())
     assert denied.is_error
-    assert "What was delegated to this agent has ended" in denied.content[0].text
+    assert "The delegations of this agent have expired" in denied.content[0].text
     assert not given.is_error
     assert given.structured_content == {"id": "42"}
 
@@ -679,7 +679,7 @@ def test_a_langchain_tool_is_given_the_pair_that_it_wants(
         message = langchain_tool(fetch, response_format=response_format).invoke(call)
     else:
         message = asyncio.run(langchain_tool(fetch_async, response_format=response_format).ainvoke(call))
-    assert message.content.startswith("What was delegated to this agent has ended")
+    assert message.content.startswith("The delegations of this agent have expired")
 
 
 def test_wrappers_of_a_bound_method_do_not_gain_self(client: AuthSecClient) -> None:
@@ -720,7 +720,7 @@ def test_a_token_that_a_model_makes_up_reaches_no_function(client: AuthSecClient
 
 
 def test_another_way_to_be_denied_is_refused_at_decoration(client: AuthSecClient) -> None:
-    with pytest.raises(ConfigError, match="'raise', 'tell_model' to let"):
+    with pytest.raises(ConfigError, match="'raise'; or 'tell_model', so that"):
         client.delegated(on_denied="ignore")  # type: ignore[call-overload] - that is the point
 
 

@@ -84,10 +84,10 @@ def test_all_is_well(authority: FakeAuthority, key_file: Path, monkeypatch: pyte
     authority           {authority.base_url}
     agent               {CLIENT_ID}
 
-  ✓ settings            AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID have the right form
-  ✓ connection          127.0.0.1:{authority.port} accepts, in <time>
+  ✓ settings            AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID have a valid form
+  ✓ connection          127.0.0.1:{authority.port} accepted the connection in <time>
   ✓ authority           issuer {authority.issuer}, answered in <time>
-  ✓ clock               agrees with the authority's, as far as can be seen
+  ✓ clock               agrees with the authority's, as far as can be measured
   ✓ proof               AUTHSEC_WORKLOAD_TOKEN_FILE (not set)
                         used: key file {key_file} (AUTHSEC_AGENT_KEY_FILE)
                         key          {authority.agent_key.thumbprint()}
@@ -102,7 +102,7 @@ def test_all_is_well(authority: FakeAuthority, key_file: Path, monkeypatch: pyte
                         attestation  key
                         lives        1 h 0 min
 
-  Next: Nothing: this agent gets its tokens.
+  Next: Nothing: this agent can get tokens.
 
 """
     )
@@ -144,7 +144,7 @@ def test_what_failed_comes_before_what_deserves_a_look() -> None:
 def test_an_unattested_agent_works_and_is_said_to_be_one() -> None:
     result = doctor()
     assert result.exit_code == 0
-    assert "UNATTESTED: whoever knows the client_id gets this token" in result.stdout
+    assert "UNATTESTED: anybody who knows the client_id can get this token" in result.stdout
     assert "Next: Register a proof for this agent" in result.stdout
 
 
@@ -186,10 +186,8 @@ def test_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTHSEC_SERVER_BASE_URL", "of the server, where others are read")
     monkeypatch.setenv("AUTHSEC_COLOUR_OF_OUR_OWN_BIKESHED", "of this company")
     result = doctor()
-    assert "is set, and nothing reads it" in result.stdout
-    assert said(result).endswith(
-        "Next: Rename the variable AUTHSEC_CLIENT_ID to AUTHSEC_AGENT_CLIENT_ID, which is the one that is read."
-    )
+    assert "is set, but nothing reads it" in result.stdout
+    assert said(result).endswith("Next: Rename the variable AUTHSEC_CLIENT_ID to AUTHSEC_AGENT_CLIENT_ID.")
     assert "BIKESHED" not in result.stdout
     assert "SERVER" not in result.stdout
 
@@ -214,9 +212,9 @@ def test_what_is_set_and_unread_is_held_against_what_is_set_too(
     if meant is None:
         assert remedies == []
     elif meant in os.environ:
-        assert remedies == [f"Unset {unread}, which nothing reads: {meant} is read, and set, too."]
+        assert remedies == [f"Unset {unread}, which nothing reads. {meant} is also set, and is used."]
     else:
-        assert remedies == [f"Rename the variable {unread} to {meant}, which is the one that is read."]
+        assert remedies == [f"Rename the variable {unread} to {meant}."]
 
 
 @pytest.mark.parametrize("elsewhere", ["127.0.0.1:1", "http://127.0.0.1:1", ""])
@@ -230,7 +228,7 @@ def test_an_address_that_is_wrong_does_not_make_a_good_proof_a_broken_one(
     proof = {finding.step: finding for finding in findings}["proof"]
     assert (proof.grade, proof.reason, proof.error) == (Grade.AMBER, "made_for_another", None)
     assert next_line(findings) == (
-        "Your proof is made for http://127.0.0.1:7555; is AUTHSEC_BASE_URL wrong? If that is your authority:\n"
+        "Your proof is for http://127.0.0.1:7555; check AUTHSEC_BASE_URL. If that is your authority:\n"
         '    export AUTHSEC_BASE_URL="http://127.0.0.1:7555"'
     )
 
@@ -273,7 +271,7 @@ def test_plain_http_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "settings" in {finding.step for finding in read_settings().findings if finding.grade is Grade.BAD}
     monkeypatch.setenv("AUTHSEC_ALLOW_HTTP_HOSTS", "authority.invalid")
     (amber,) = (finding for finding in read_settings().findings if finding.grade is Grade.AMBER)
-    assert "whoever is on the way can read" in amber.facts[0]
+    assert "others on the network can read" in amber.facts[0]
     assert "https://authority.invalid:8080" in amber.remedy
 
 
@@ -296,12 +294,12 @@ def test_packages_of_others_under_names_like_ours(tmp_path: Path) -> None:
     by_grade = {finding.grade: finding for finding in strangers}
     red, amber = by_grade[Grade.BAD], by_grade[Grade.AMBER]
     assert len(strangers) == 2
-    assert red.facts[0].startswith("authsec-autogen 0.1.0 is another project's: it sends no proof")
+    assert red.facts[0].startswith("authsec-autogen 0.1.0 is from another project: it sends no proof")
     assert red.remedy.splitlines()[1:] == [
         "    pip uninstall authsec-autogen",
         "    pip install ./packages/authsec ./packages/authsec-autogen",
     ]
-    assert "authsec-sdk 4.7.3 is another project's" in amber.facts[0]
+    assert "authsec-sdk 4.7.3 is from another project" in amber.facts[0]
     assert "`python -m authsec` is always this one" in amber.facts[1]
     assert "pip install" not in amber.remedy
 
@@ -372,7 +370,7 @@ def test_an_address_with_more_than_the_root(
     authority.documents[f"{appended}{METADATA}"] = refused(404, "not_found")
     monkeypatch.setenv("AUTHSEC_BASE_URL", f"{authority.base_url}{appended}/")
     remedy = examined()["authority"].remedy
-    assert remedy.startswith(f"Take {appended} and what follows")
+    assert remedy.startswith(f"Remove {appended} and everything after it")
     assert remedy.endswith(f'    export AUTHSEC_BASE_URL="{authority.base_url}"')
 
 
@@ -401,12 +399,13 @@ def test_a_pod_with_its_default_token_only_is_shown_the_volume(authority: FakeAu
     automounted.write(service_account_token(CLUSTER))
     authority.next_answers = [refused(401, "attestation_required")]
     found = examined(ProjectedToken(path=tmp_path / "none", automounted=automounted.path))
-    assert "was seen and not sent" in found["proof"].facts[1]
+    assert "was found but not sent" in found["proof"].facts[1]
     assert f'audience: "{authority.issuer}"' in next_line([*found.values()])
     assert str(found["token"].error).endswith(
-        "wants this agent to prove itself. (request req-7) Let AUTHSEC_AGENT_KEY_FILE name the file of the agent's "
-        "registered key. In a cluster, mount the volume on its Connect page. On a laptop, run `authsec enrol`. "
-        "This machine offered no proof (looked for: what is listed above). Retrying will not help."
+        "requires this agent to authenticate. (request req-7) Set AUTHSEC_AGENT_KEY_FILE to the file of the "
+        "agent's registered key. In a cluster, mount the volume on its Connect page. On a laptop, run `authsec "
+        "enrol`. "
+        "This machine has no proof (looked for: what is listed above). Retrying will not help."
     )
 
 
@@ -451,7 +450,7 @@ def test_a_clock_that_is_minutes_off_comes_before_all_else_that_may_be_wrong(
     volume.write(service_account_token(authority.issuer, exp=int(time.time()) - 720))
     authority.next_answers = [refused(401, "attestation_invalid")]
     text = str(examined(ProjectedToken(path=volume.path))["token"].error)
-    assert "expired 12 min ago: see why" in text
+    assert "expired 12 min ago: check why" in text
     assert "machine's clock is" not in text
 
 
@@ -483,7 +482,7 @@ def test_a_key_that_was_enrolled_for_some_hours(key_file: Path, authority: FakeA
     authority.next_answers = [refused(401, "attestation_invalid")]
     found = examined(KeyFile(key_file))
     assert (found["proof"].reason, found["proof"].grade) == ("proof_expired", Grade.AMBER)
-    assert found["token"].remedy.endswith("then `authsec enrol`.")
+    assert found["token"].remedy.endswith("then run `authsec enrol`.")
 
 
 def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAuthority) -> None:
@@ -491,11 +490,11 @@ def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAutho
     found = examined(ProjectedToken(path=volume.path))["proof"]
     assert found.grade is Grade.BAD
     assert (
-        f"made for https://vault.example, so this authority would refuse it. It must be made for {authority.issuer}"
-        in (str(found.error))
-    )
-    assert "If AUTHSEC_BASE_URL leads to another authority than yours, correct that instead." in str(found.error)
-    assert found.remedy.startswith("Your proof is made for https://vault.example; is AUTHSEC_BASE_URL wrong?")
+        "has the audience https://vault.example, so this authority would refuse it. It must have the audience "
+        f"{authority.issuer}"
+    ) in (str(found.error))
+    assert "If AUTHSEC_BASE_URL is the wrong authority, correct that instead." in str(found.error)
+    assert found.remedy.startswith("Your proof is for https://vault.example; check AUTHSEC_BASE_URL.")
     for no_authority in ("https://kubernetes.default.svc", "https://a.example/$(touch x)", "vault"):
         volume.write(service_account_token(no_authority))
         assert "AUTHSEC_BASE_URL" not in examined(ProjectedToken(path=volume.path))["proof"].remedy
@@ -504,8 +503,11 @@ def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAutho
 def test_a_forgotten_variable_stands_before_what_was_meant(key_file: Path, volume: ProjectedVolume) -> None:
     facts = examined(KeyFile(key_file), ProjectedToken(path=volume.path), TokenFile("/no/such/file"))["proof"].facts
     assert facts[0] == f"used: key file {key_file} (AuthSecClient(credential=…))"
-    assert facts[-2] == f"not used, as it comes later: token file {volume.path} (the pod's projected volume)"
-    assert facts[-1].startswith("not used, as it comes later: broken: There is no file /no/such/file")
+    assert (
+        facts[-2]
+        == f"not used, because an earlier one was found: token file {volume.path} (the pod's projected volume)"
+    )
+    assert facts[-1].startswith("not used, because an earlier one was found: broken: There is no file /no/such/file")
 
 
 def test_a_proof_is_looked_for_where_nobody_can_be_reached(

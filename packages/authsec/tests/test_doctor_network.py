@@ -44,11 +44,11 @@ def shown(pem: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def test_a_certificate_that_is_trusted_and_ends_soon(proxied: list[str], pem: Path) -> None:
     found = reached(ca_file=str(pem))
-    assert found["connection"].facts[1].startswith("by way of the proxy 127.0.0.1:")
+    assert found["connection"].facts[1].startswith("through the proxy 127.0.0.1:")
     told = found["certificate"]
     assert told.facts[0] == "for authority.example, signed by authority.example"
     assert told.facts[2].startswith(f"trusted by the file of AUTHSEC_CA_FILE ({pem}), over TLSv1.")
-    assert (told.grade, told.facts[-1]) == (Grade.AMBER, "it ends in 0 days")
+    assert (told.grade, told.facts[-1]) == (Grade.AMBER, "it expires in 0 days")
 
 
 def test_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_another_name_than_the_certificate_has(secure: Any, pem: Path) -> None:
     assert told.grade is Grade.BAD
     assert "IP address mismatch" in told.facts[0]
     assert told.facts[1].startswith("for authority.example,")
-    assert told.remedy == "Use a name in AUTHSEC_BASE_URL that the certificate is for; 127.0.0.1 is none."
+    assert told.remedy == "Use a name from the certificate in AUTHSEC_BASE_URL; 127.0.0.1 is not in it."
 
 
 @pytest.mark.parametrize(("begins", "ends", "said"), [(-9 * DAY, -DAY, "expired"), (DAY, 9 * DAY, "not yet valid")])
@@ -87,7 +87,7 @@ def test_out_of_its_time(
     assert said in told.facts[0]
     assert told.facts[2].startswith("valid 20")
     assert "this machine's clock says" in told.facts[3]
-    assert "clock is right" in told.remedy
+    assert "clock is correct" in told.remedy
 
 
 def test_a_certificate_that_cannot_be_read_a_second_time(
@@ -132,10 +132,10 @@ def test_nothing_listens() -> None:
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://no-such-proxy.invalid:3128")
     told = reached()["name"]
-    assert told.facts == ("no address is known here for no-such-proxy.invalid, the proxy of HTTPS_PROXY",)
+    assert told.facts == ("no address was found for no-such-proxy.invalid, the proxy of HTTPS_PROXY",)
     monkeypatch.setenv("NO_PROXY", "authority.example")
     told = reached()["name"]
-    assert told.facts == ("no address is known here for authority.example",)
+    assert told.facts == ("no address was found for authority.example",)
     assert reached(f"https://{'a' * 70}.example")["name"].reason == "unknown_host"  # no name can be so long
 
 
@@ -167,5 +167,5 @@ def test_a_proxy_is_not_used_for_everything(
     authority: Any, proxied: list[str], secure: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "plain http is never sent through one" in reached(authority.base_url)["connection"].facts[1]
-    assert "this machine itself needs none" in reached(secure.base_url)["connection"].facts[1]
+    assert "this machine itself needs no proxy" in reached(secure.base_url)["connection"].facts[1]
     assert proxied == []

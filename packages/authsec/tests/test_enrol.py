@@ -81,7 +81,7 @@ def test_it_is_said_when_the_new_key_ends_before_the_one_that_it_replaces(here: 
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
     here.next_answers = [lambda seen: here.enrol(seen, expires_at=soon)]
     assert re.search(
-        r"! ends earlier +the key that was here, and is replaced, was enrolled until \d{4}-\d\d-\d\d ",
+        r"! ends earlier +the replaced key was enrolled until \d{4}-\d\d-\d\d ",
         enrol(CODE).output,
     )
     assert "ends earlier" not in enrol(CODE).output
@@ -106,21 +106,21 @@ def test_when_it_is_over_the_refusal_says_what_to_do(here: FakeAuthority) -> Non
     here.next_answers = expired(here)
     assert enrol(CODE).exit_code == 0
     here.agent_key = PrivateKey.generate_ed25519().public
-    with pytest.raises(AuthenticationError, match=r"until 2020-01-01 00:00 UTC, which is over.* make a new code"):
+    with pytest.raises(AuthenticationError, match=r"until 2020-01-01 00:00 UTC, which has passed.* create a new code"):
         AuthSecClient().get_delegation_token()
 
 
 ANSWERS: list[tuple[Reply, str, str]] = [
     (refused(403, "enrolment_refused", "Ask for a new one."), "enrolment_refused", "did not accept this code. Ask for"),
-    (refused(400, "invalid_request", "Is the machine's clock right?"), "invalid_request", "clock"),
+    (refused(400, "invalid_request", "Check the machine's clock."), "invalid_request", "clock"),
     (refused(409, "conflict", "Remove one first."), "conflict", "Remove one first."),
     (refused(429, "rate_limited", retry_after="7"), "rate_limited", "may help in 7"),
     (refused(503, "unavailable", retry_after="1"), "unavailable", "may help"),
     (Reply(404, b"not here"), "invalid_response", "not the root of an AuthSec authority"),
-    (Reply(302, b"", {"Location": "https://evil.example/x"}), "redirected", "is not followed"),
+    (Reply(302, b"", {"Location": "https://evil.example/x"}), "redirected", "Redirects are not followed"),
     (Reply(201, b"[]"), "invalid_response", "AuthSec authority"),
     (Reply(201, {"client_id": CLIENT_ID, "name": "x", "thumbprint": "another"}), "invalid_response", "AuthSec"),
-    (broken_off(), "connection_lost", "Whether the code was used up"),
+    (broken_off(), "connection_lost", "It is unknown whether the code was used"),
 ]
 
 

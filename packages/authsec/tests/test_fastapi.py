@@ -46,7 +46,7 @@ def test_it_serves_whoever_may_and_nobody_else() -> None:
 
 def test_without_the_middleware_it_fails_for_everybody() -> None:
     for authorization in ((), (f"Bearer {token()}",)):
-        with pytest.raises(LookupError, match="BearerAuth is not in front"):
+        with pytest.raises(LookupError, match="BearerAuth is not installed"):
             call(application(), "/tickets", *authorization)
 
 

@@ -75,7 +75,7 @@ def test_a_job_that_may_not_ask_hears_what_it_needs(
     authority.next_answers = [refused(401, "attestation_required")]
     with pytest.raises(AuthenticationError) as caught:
         client.get_token()
-    assert "GitHub Actions (this job may not ask for a token)" in str(caught.value)
+    assert "GitHub Actions (this job is not allowed to request a token)" in str(caught.value)
     assert "Retrying will not help.\nThe job needs, in its workflow:\n    permissions:\n      id-token: write" in str(
         caught.value
     )
@@ -107,7 +107,7 @@ def test_what_is_no_token_is_broken(reply: Reply, github: GitHub, client: AuthSe
     github.next_answers = [reply]
     error = failure(client, ConfigError)
     assert error.reason == "credential_broken"
-    assert f"GitHub gave this job no token (status {reply.status})." in str(error)
+    assert f"GitHub issued no token to this job (status {reply.status})." in str(error)
     assert "id-token: write" in str(error)
     assert authority.token_requests == []
 
@@ -115,7 +115,7 @@ def test_what_is_no_token_is_broken(reply: Reply, github: GitHub, client: AuthSe
 @pytest.mark.parametrize(
     "reply",
     [Reply(500), Reply(503), Reply(429), broken_off(), Reply(200, b"x" * 70_000)],
-    ids=["500", "503", "429", "broken off", "too large"],
+    ids=["500", "503", "429", "aborted", "too large"],
 )
 def test_what_may_be_otherwise_soon_is_tried_again(
     reply: Reply, github: GitHub, client: AuthSecClient, authority: Any
@@ -157,7 +157,7 @@ def test_settings_that_are_not_of_github(
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", token)
     error = failure(client, ConfigError)
     assert error.reason == "credential_broken"
-    assert "both be as GitHub Actions sets them" in str(error)
+    assert "both have the values that GitHub Actions sets" in str(error)
     assert authority.seen == []
 
 

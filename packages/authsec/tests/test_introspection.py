@@ -87,7 +87,7 @@ def test_where_nobody_answers_nothing_is_accepted(its: FakeIntrospection) -> Non
     verifier, bearer = its.verifier(), its.feed.authority.token()
     away = its.feed.authority.live.pop(INTROSPECT)
     its.feed.authority.live.pop(FEED)
-    with pytest.raises(RevocationsUnavailable, match="answers 404") as refused:
+    with pytest.raises(RevocationsUnavailable, match="answered 404") as refused:
         verifier.verify(bearer)
     assert (refused.value.status, refused.value.retryable, refused.value.retry_after) == (503, True, 2)
     asked = its.feed.authority.asked.count(INTROSPECT)

@@ -27,7 +27,7 @@ from .protected_mcp_server import AUDIENCE, ProtectedMcpServer, protected_mcp_se
 pytest_plugins = ["authsec.testing"]
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}  # as every message of streamable HTTP has it
-ENDED = "Nothing is delegated to this agent"
+ENDED = "Nothing is currently delegated to this agent"
 REMOVED = "Customer 42 is Ada, asked for by Bearer [delegation token removed]"
 
 Play = Callable[[Any], Awaitable[None]]
@@ -243,7 +243,7 @@ def test_an_authority_that_is_away_is_no_denial(
         await session.list_tools()
         authsec_authority.deny("unavailable")
         for request in [session.list_tools, lambda: shown(session)] * 2:
-            with pytest.raises(MCPError, match="cannot issue tokens at the moment"):
+            with pytest.raises(MCPError, match="cannot issue tokens right now"):
                 await request()
 
     playing(connected, client, crm, play)
@@ -319,7 +319,7 @@ def test_a_caller_cannot_leave_the_token_out(client: AuthSecClient, crm: Protect
 
 def test_it_takes_no_other_auth(client: AuthSecClient) -> None:
     factory = client.mcp_auth(allowed_origins="https://crm.example.com")
-    with pytest.raises(ConfigError, match="accepts no other auth"):
+    with pytest.raises(ConfigError, match="allows no other auth"):
         factory(auth=("name", "password"))
 
 

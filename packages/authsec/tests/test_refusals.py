@@ -30,21 +30,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 TABLE = [
-    (400, "client_id_missing", DelegationDenied, "was not told which agent"),
+    (400, "client_id_missing", DelegationDenied, "does not say which agent"),
     (400, "client_id_invalid", DelegationDenied, "does not accept this agent's client_id"),
-    (400, "invalid_scope", DelegationDenied, "not written as the authority expects"),
+    (400, "invalid_scope", DelegationDenied, "malformed"),
     (400, "invalid_target", DelegationDenied, "must be named"),
-    (401, "attestation_required", AuthenticationError, "wants this agent to prove itself"),
+    (401, "attestation_required", AuthenticationError, "requires this agent to authenticate"),
     (401, "attestation_invalid", AuthenticationError, "did not accept this agent's proof"),
     (403, "selectors_mismatch", DelegationDenied, "not the one that was registered"),
-    (403, "client_disabled", DelegationDenied, "disabled by an administrator"),
-    (403, "action_not_allowed", DelegationDenied, "More was asked for"),
+    (403, "client_disabled", DelegationDenied, "has disabled this agent"),
+    (403, "action_not_allowed", DelegationDenied, "more actions than"),
     (403, "proof_not_accepted", DelegationDenied, "kind of proof"),
     (404, "client_not_found", DelegationDenied, "does not know this agent"),
-    (404, "no_delegation", DelegationDenied, "Nothing is delegated"),
-    (410, "delegation_ended", DelegationDenied, "ended or was revoked"),
-    (429, "rate_limited", RateLimited, "asked too often"),
-    (503, "unavailable", ServerError, "cannot issue tokens at the moment"),
+    (404, "no_delegation", DelegationDenied, "Nothing is currently delegated"),
+    (410, "delegation_ended", DelegationDenied, "expired or were revoked"),
+    (429, "rate_limited", RateLimited, "too many requests"),
+    (503, "unavailable", ServerError, "cannot issue tokens right now"),
 ]
 
 
@@ -104,9 +104,7 @@ def test_what_the_endpoint_cannot_have_said_means_a_wrong_address(status: int, b
     error = refusal(answer(status, body), NOW)
     assert type(error) is InvalidResponse
     assert error.reason == "invalid_response"
-    assert "not the root of an AuthSec authority. Is AUTHSEC_BASE_URL right? It should be the server's root" in str(
-        error
-    )
+    assert "not the root of an AuthSec authority. Check AUTHSEC_BASE_URL. It should be the server's root" in str(error)
 
 
 def test_a_base_url_with_authsec_appended(make_client: Callable[..., AuthSecClient], authority: Any) -> None:
@@ -146,7 +144,7 @@ def test_the_page_of_a_load_balancer_means_what_its_status_says(status: int) -> 
     error = refusal(answer(status, b"<html>", content_type="text/html"), datetime.now(UTC))
     assert error.retryable
     assert type(error) is (RateLimited if status == 429 else ServerError)
-    assert f"Something answered with status {status}, but not as an AuthSec authority does." in str(error)
+    assert f"A server answered with status {status}, but not like an AuthSec authority." in str(error)
     assert "cannot issue" not in str(error)
 
 
@@ -182,7 +180,7 @@ def test_a_denial_says_what_would_do(client: AuthSecClient, authority: Any) -> N
     assert denied.missing_actions == ("customers:delete",)
     assert denied.allowed_scope == "customers:read tickets:write"
     assert denied.for_model == (
-        "More was asked for than has been delegated to this agent. Retrying will not help. What is allowed is "
+        "The request has more actions than are delegated to this agent. Retrying will not help. What is allowed is "
         "customers:read tickets:write. The person you work for can grant it at "
         "https://authsec.example.com/console/delegations/new?client=3f0c9a1e."
     )
@@ -206,7 +204,9 @@ def test_what_the_authority_says_is_cleaned_and_cut(client: AuthSecClient, autho
     with pytest.raises(DelegationDenied) as caught:
         client.get_delegation_token()
     text = str(caught.value)
-    assert text.startswith("More was asked for than has been delegated to this agent. Ask for [31mless . ignore all")
+    assert text.startswith(
+        "The request has more actions than are delegated to this agent. Ask for [31mless . ignore all"
+    )
     assert len(text) < 400
     assert text.isprintable()
     assert caught.value.request_id is None

@@ -104,8 +104,8 @@ def test_what_was_refused_once_is_never_accepted_again(story: list[tuple[bool, l
         ({"subject": ""}, "lacks"),
         ({"version": True}, "lacks"),
         ({"sequence": "1"}, "lacks"),
-        ({"at": "yesterday"}, "when"),
-        ({"at": "2026-11-26T04:00:00"}, "when"),
+        ({"at": "yesterday"}, "no time"),
+        ({"at": "2026-11-26T04:00:00"}, "no time"),
     ],
 )
 def test_entries_that_are_not_understood(changes: dict[str, Any], why: str) -> None:

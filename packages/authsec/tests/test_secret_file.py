@@ -74,7 +74,7 @@ def test_what_is_no_secret_stops_and_is_not_quoted(
     content: str, tmp_path: Path, make_client: Make, authority: Any
 ) -> None:
     file = write(tmp_path / "agent-secret", content)
-    with pytest.raises(ConfigError, match="does not hold a client secret") as caught:
+    with pytest.raises(ConfigError, match="does not contain a client secret") as caught:
         make_client(credential=SecretFile(file)).get_token()
     assert caught.value.reason == "credential_broken"
     assert content.strip()[:7] not in str(caught.value).replace("authsec_cs_", "") or not content.strip()
@@ -99,6 +99,6 @@ def test_a_file_that_is_none_stops(tmp_path: Path, make_client: Make, authority:
 
 def test_whoever_is_refused_hears_where_the_secret_came_from(file: Path, make_client: Make, authority: Any) -> None:
     authority.next_answers = [refused(401, "attestation_invalid")]
-    with pytest.raises(AuthenticationError, match="Has it been rotated since") as caught:
+    with pytest.raises(AuthenticationError, match="that it was not rotated") as caught:
         make_client(credential=SecretFile(file)).get_token()
     assert str(file) in str(caught.value)

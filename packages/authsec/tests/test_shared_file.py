@@ -17,7 +17,7 @@ from .fake_feed import FakeFeed, TimeOfDay, feeding
 from .fake_keys import AUDIENCE, ISSUER
 from .shared_files import bearer, plays, refuses, role, worker, workers
 
-FOLLOWS, READS = "follows, and records in", "reads"
+FOLLOWS, READS = "follows, and writes", "reads"
 
 
 @pytest.fixture
@@ -95,12 +95,12 @@ def test_a_file_that_cannot_be_used_any_more_is_left_alone(
         path.unlink()
         path.mkdir()
         for each in both:
-            eventually(lambda: role(each) in {"follows by itself:", "follows, but cannot record:"})  # noqa: B023 - now
+            eventually(lambda: role(each) in {"follows by itself:", "follows, but cannot write:"})  # noqa: B023 - now
         feed.end("client", "c1")
         for each in both:
             assert eventually(refuses(each, bearer(feed))) < 2
         assert "cannot be shared between the workers of this host" in caplog.text
-        assert "is no plain file" in caplog.text
+        assert "is not a regular file" in caplog.text
 
 
 def test_the_environment_names_the_file(feed: FakeFeed, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,15 +120,15 @@ def a_file(path: Path, content: str, mode: int = 0o600) -> None:
 @pytest.mark.parametrize(
     ("prepare", "why"),
     [
-        (lambda path: path.parent.rmdir(), "there is no folder .*mode 700"),
+        (lambda path: path.parent.rmdir(), "the folder .* does not exist.*mode 700"),
         (lambda path: path.parent.chmod(0o770), "can be written by others .mode 0770.*mode 700"),
         (lambda path: path.parent.chmod(0o1777), "can be written by others .mode 1777"),
-        (lambda path: path.mkdir(), "is no plain file"),
-        (lambda path: os.mkfifo(path, 0o600), "is no plain file"),
+        (lambda path: path.mkdir(), "is not a regular file"),
+        (lambda path: os.mkfifo(path, 0o600), "is not a regular file"),
         (lambda path: path.symlink_to("/dev/null"), "is a link: name the file itself"),
         (
             lambda path: a_file(path, "\n[settings]\n"),
-            "holds something else than .*: name another file",
+            "is not a revocation feed file: name another file",
         ),
         (lambda path: a_file(path, "", 0o606), "can be written by others .mode 0606.: chmod 600"),
         (lambda path: a_file(path, '{"authsec_revocations_of":"https://other.example.com"}\n'), "other.example.com"),
@@ -147,7 +147,7 @@ def test_places_where_workers_cannot_meet(tmp_path: Path, prepare: Callable[[Pat
 def test_a_file_of_another_user(path: Path) -> None:
     a_file(path, "")
     os.chown(path, 12345, -1)
-    with pytest.raises(ConfigError, match="belongs to another user: let all workers run as one"):
+    with pytest.raises(ConfigError, match="belongs to another user: run all workers as one"):
         TokenVerifier(ISSUER, AUDIENCE, shared_file=path)
 
 

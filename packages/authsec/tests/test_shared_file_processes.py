@@ -27,7 +27,7 @@ FORK = multiprocessing.get_context("fork")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded:DeprecationWarning"
 )  # Python 3.12: it is the point
-ROLES = ["", "follows, and records in", "reads", "asks the authority:"]
+ROLES = ["", "follows, and writes", "reads", "asks the authority:"]
 
 
 class Worker:

@@ -53,7 +53,7 @@ def test_all_is_well(make_client: Make, authority: Any, tmp_path: Path, capsys: 
   ✓ expires             <when>
   ✓ second call         from the cache in <time>, no request sent
 
-  All is well: this agent gets its tokens.
+  All is well: this agent can get tokens.
 
 """
     )
@@ -63,7 +63,7 @@ def test_an_unattested_agent_is_said_to_be_one(client: AuthSecClient, capsys: py
     status, text = report(client, capsys)
     assert status == 0
     assert "  ! proof               none found; only an unattested agent needs none" in text
-    assert "UNATTESTED: whoever knows the client_id gets this token" in text
+    assert "UNATTESTED: anybody who knows the client_id can get this token" in text
 
 
 def test_no_token_is_shown(client: AuthSecClient, authority: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,14 +81,14 @@ def test_a_refusal_says_what_would_help(
     assert text.endswith(
         f"""  ✗ token received      delegation_ended
 
-  What was delegated to this agent has ended or was revoked. Ask an administrator for a new
+  The delegations of this agent have expired or were revoked. Ask an administrator for a new
   trust delegation.
 
   reason      delegation_ended (HTTP 410)
   request id  req-7
   retrying    will not help until something changes
 
-  All that can stand in the way:  {command_line("doctor")}
+  To check every possible cause:  {command_line("doctor")}
 
 """
     )
@@ -102,10 +102,10 @@ JWKS = "/authsec/.well-known/jwks.json"
     ("path", "reply", "step", "said"),
     [
         (METADATA, Reply(200, b"<html>"), "server reached", "not the root of an AuthSec"),
-        (METADATA, Reply(503), "server reached", "not as an AuthSec authority does"),
-        (METADATA, refused(503, "unavailable"), "server reached", "cannot issue tokens at the moment"),
+        (METADATA, Reply(503), "server reached", "not like an AuthSec authority"),
+        (METADATA, refused(503, "unavailable"), "server reached", "cannot issue tokens right now"),
         (JWKS, Reply(404), "signature verified", "not the root of an AuthSec"),
-        (JWKS, Reply(body={"keys": "none"}), "signature verified", "key set is not one"),
+        (JWKS, Reply(body={"keys": "none"}), "signature verified", "key set is not a JWK Set"),
         (JWKS, Reply(body={"keys": []}), "signature verified", "key"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_audience_is_the_one_that_the_trusted_issuer_asks_for(
 
 def test_a_refused_svid_is_named(sockets: Path, make_client: Make, authority: Any) -> None:
     authority.next_answers = [refused(401, "attestation_invalid")]
-    with pytest.raises(AuthenticationError, match=r"JWT-SVID of .*trust domain registered.*unset SPIFFE_ENDPOINT"):
+    with pytest.raises(AuthenticationError, match=r"JWT-SVID of .*trust domain is registered.*unset SPIFFE_ENDPOINT"):
         make_client(credential=SpiffeWorkloadApi(socket=f"unix:{sockets}/works")).get_token()
 
 
@@ -70,7 +70,7 @@ def broken(make_client: Make, socket: str, **settings: Any) -> str:
 
 def test_a_workload_without_identity(sockets: Path, make_client: Make, authority: Any) -> None:
     text = broken(make_client, f"unix:{sockets}/denies")
-    assert "gives this workload no identity. Register it with SPIRE" in text
+    assert "has no identity for this workload. Register the workload in SPIRE" in text
     assert "4711" not in text  # others' words
     assert authority.token_requests == []
 
@@ -78,14 +78,14 @@ def test_a_workload_without_identity(sockets: Path, make_client: Make, authority
 @pytest.mark.parametrize("way", ["talks-nonsense", "is-late", "mistakes-the-audience"])
 def test_what_is_no_svid_for_this_authority(way: str, sockets: Path, make_client: Make, authority: Any) -> None:
     text = broken(make_client, f"unix:{sockets}/{way}")
-    assert "no SVID that can be used" in text
+    assert "no usable SVID" in text
     assert "canary" not in text
     assert authority.token_requests == []
 
 
 def test_an_identity_that_is_none(sockets: Path, make_client: Make) -> None:
     source = SpiffeWorkloadApi(socket=f"unix:{sockets}/works", spiffe_id="agent")
-    with pytest.raises(ConfigError, match="Is AUTHSEC_SPIFFE_ID"):
+    with pytest.raises(ConfigError, match="Check that AUTHSEC_SPIFFE_ID"):
         make_client(credential=source).get_token()
 
 
@@ -102,7 +102,7 @@ def test_an_api_that_is_away_may_come_back(there: bool, tmp_path: Path, make_cli
     path = tmp_path / "s"
     if there:
         path.touch()
-    with pytest.raises(TransportError, match="Does SPIRE's agent run") as caught:
+    with pytest.raises(TransportError, match="Check that SPIRE's agent runs") as caught:
         make_client(credential=SpiffeWorkloadApi(socket=f"unix://{path}")).get_token()
     assert (caught.value.reason, caught.value.retryable) == ("unreachable", True)
 

@@ -201,7 +201,7 @@ def test_a_denial_reaches_clients_that_hold_a_token(
 
 
 def test_a_denial_that_no_authority_makes_is_a_mistake_in_the_test(deny: Callable[..., None]) -> None:
-    with pytest.raises(ValueError, match="'disabled' is no reason of an authority; those are: "):
+    with pytest.raises(ValueError, match="'disabled' is not a reason; the reasons are: "):
         deny("disabled")
 
 
@@ -281,7 +281,7 @@ def test_of_several_apis_one_must_be_named(
 ) -> None:
     first, second = authsec_authority.verifier(AUDIENCE), authsec_authority.verifier("tickets")
     client = authsec_authority.client()
-    with pytest.raises(ValueError, match="say for which: audience= one of"):
+    with pytest.raises(ValueError, match="set audience= to one of"):
         issue_token()
     with pytest.raises(DelegationDenied) as caught:
         client.get_token()

@@ -42,7 +42,7 @@ def test_a_path_prefix_is_kept(make_client: Make, authority: Any) -> None:
 def test_nothing_listens(make_client: Make) -> None:
     client = make_client(base_url=f"http://127.0.0.1:{free_port()}")
     began = time.monotonic()
-    with pytest.raises(TransportError, match="Is the authority running") as caught:
+    with pytest.raises(TransportError, match="Check that the authority is running") as caught:
         client.get_delegation_token()
     assert (caught.value.reason, caught.value.retryable) == ("unreachable", True)
     assert client.authority.transport.requests_sent == 3
@@ -51,7 +51,7 @@ def test_nothing_listens(make_client: Make) -> None:
 
 def test_an_unknown_host_name(make_client: Make) -> None:
     client = make_client(base_url="https://no-such-host.invalid", timeout=3)
-    with pytest.raises(TransportError, match=r"host name of no-such-host\.invalid is not known") as caught:
+    with pytest.raises(TransportError, match=r"host name of no-such-host\.invalid cannot be resolved") as caught:
         client.get_delegation_token()
     assert caught.value.reason == "unreachable"
 
@@ -159,7 +159,7 @@ def test_an_odd_redirect_is_not_quoted(location: str, client: AuthSecClient, aut
 def test_something_that_is_no_authority_answers(reply: Reply, client: AuthSecClient, authority: Any) -> None:
     authority.next_answers = [reply]
     with pytest.raises(
-        InvalidResponse, match=r"not the root of an AuthSec authority.*Is AUTHSEC_BASE_URL right"
+        InvalidResponse, match=r"not the root of an AuthSec authority.*Check AUTHSEC_BASE_URL"
     ) as caught:
         client.get_delegation_token()
     assert (caught.value.status, caught.value.retryable) == (reply.status, False)
@@ -195,7 +195,7 @@ def test_a_certificate_for_another_name(secure: FakeAuthority, pem: Path) -> Non
 
 
 def test_https_where_http_is_spoken(authority: Any) -> None:
-    with pytest.raises(TransportError, match="Does this port speak https") as caught:
+    with pytest.raises(TransportError, match="Check that this port serves https") as caught:
         agent(authority.base_url.replace("http:", "https:")).get_delegation_token()
     assert caught.value.reason == "tls_failed"
 
@@ -238,7 +238,7 @@ def test_the_proxy_is_told_its_password_and_the_authority_is_not(
 
 def test_no_proxy_is_obeyed(proxied: list[str], pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "authority.example")
-    with pytest.raises(TransportError, match=r"host name of authority\.example is not known"):
+    with pytest.raises(TransportError, match=r"host name of authority\.example cannot be resolved"):
         agent(ca_file=str(pem)).get_delegation_token()
     assert proxied == []
 

@@ -113,7 +113,7 @@ def test_tokens_for_another_api_are_told_of_on_both_sides(caplog: pytest.LogCapt
     said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("tokens for another")]
     assert len(said) == 2
     assert all(
-        f"this one is {AUDIENCE}, the last token was for https://tickets.example.com, mail 2026" in line
+        f"this API is {AUDIENCE}, the last token was for https://tickets.example.com, mail 2026" in line
         for line in said
     )
 

@@ -145,11 +145,14 @@ def test_without_any_key_there_is_no_verification(
         verifier.verify(authority.token())
     assert (caught.value.status, caught.value.retryable, caught.value.retry_after) == (503, True, 2)
     assert str(caught.value) == (
-        f"The keys of {authority.url} cannot be had, so no token can be verified: "
-        f"{authority.url}{METADATA} answers 404."
+        f"The keys of {authority.url} are not available, so no token can be verified: "
+        f"{authority.url}{METADATA} answered 404."
     )
     assert [record.getMessage() for record in caplog.records] == [
-        f"the keys of {authority.url} cannot be had, so no token can be verified: {authority.url}{METADATA} answers 404"
+        (
+            f"the keys of {authority.url} are not available, so no token can be verified: "
+            f"{authority.url}{METADATA} answered 404"
+        )
     ]
     clock.pass_by(1)
     with pytest.raises(KeysUnavailable) as caught:
@@ -169,7 +172,7 @@ def test_an_api_that_was_started_first_has_keys_soon_after_its_authority_is_ther
         clock.pass_by(FIRST_PAUSE)
     authority.pages = pages
     assert verifier.verify(authority.token())
-    assert caplog.messages[1:] == [f"the keys of {authority.url} are known again after 40 seconds"]
+    assert caplog.messages[1:] == [f"the keys of {authority.url} are available again after 40 seconds"]
 
 
 def test_where_each_try_takes_long_most_callers_do_not_wait_for_one(authority: FakeAuthority, clock: FakeClock) -> None:
@@ -208,11 +211,11 @@ def test_how_long_old_keys_are_used_is_said_and_when_they_are_no_more(
     authority.pages = pages
     assert verifier.verify(long_lived)
     of = f"the keys of {authority.url}"
-    away = f"{authority.url}{METADATA} answers 404"
+    away = f"{authority.url}{METADATA} answered 404"
     assert caplog.messages == [
-        f"{of} cannot be renewed: {away}; those of 1000 seconds ago are used for 2600 seconds more",
-        f"{of} cannot be had, so no token can be verified: {away}",
-        f"{of} are known again after 3020 seconds",
+        f"{of} cannot be renewed: {away}; the keys of 1000 seconds ago are used for 2600 more seconds",
+        f"{of} are not available, so no token can be verified: {away}",
+        f"{of} are available again after 3020 seconds",
     ]
 
 
@@ -369,8 +372,8 @@ def test_unusable_keys_are_left_out_and_named_in_the_log(
 @pytest.mark.parametrize(
     ("page", "why"),
     [
-        ({"status": 500}, "answers 500"),
-        ({"status": 204}, "answers 204"),
+        ({"status": 500}, "answered 500"),
+        ({"status": 204}, "answered 204"),
         ({"content_type": "text/html"}, "not served as JSON"),
         ({"content_type": None}, "not served as JSON"),
         ({"content_type": "application/jsonp"}, "not served as JSON"),

@@ -49,9 +49,9 @@ def test_that_no_token_is_accepted_is_said_once_and_so_is_the_end_of_it(
     verifier, bearer = feed.verifier(), feed.authority.token()
     assert verifier.verify(bearer)
     mend = cut(feed)
-    eventually(lambda: "answers 502" in why_not(verifier))
+    eventually(lambda: "answered 502" in why_not(verifier))
     feed.clock.pass_by(2)
-    eventually(lambda: "answers 502" in caplog.text)
+    eventually(lambda: "answered 502" in caplog.text)
     feed.clock.pass_by(28)
     assert verifier.verify(bearer)
     feed.clock.pass_by(7)
@@ -60,12 +60,12 @@ def test_that_no_token_is_accepted_is_said_once_and_so_is_the_end_of_it(
     eventually(lambda: outcome(verifier, bearer) == "accepted")
     eventually(lambda: "are known after" in caplog.text)
     verifier.close()
-    of, away = f"the revocations of {feed.authority.url}", f"{feed.authority.url}{FEED}?since=0&limit=1000 answers 502"
+    of, away = f"the revocations of {feed.authority.url}", f"{feed.authority.url}{FEED}?since=0&limit=1000 answered 502"
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert told == [
-        ("WARNING", f"{of} are not known at the moment: {away}; tokens are accepted for 28 seconds more"),
-        ("ERROR", f"no token for {AUDIENCE} is accepted: {of} are known as of 37 seconds ago: {away}"),
-        ("WARNING", f"{of} are known after 37 seconds, and tokens are accepted by them"),
+        ("WARNING", f"{of} are not known right now: {away}; tokens are accepted for 28 more seconds"),
+        ("ERROR", f"no token for {AUDIENCE} is accepted: {of} were last known 37 seconds ago: {away}"),
+        ("WARNING", f"{of} are known after 37 seconds, and tokens are checked against them"),
     ]
 
 
@@ -74,7 +74,7 @@ def test_a_cut_that_is_over_at_once_is_not_worth_a_word(feed: FakeFeed, caplog: 
     assert verifier.verify(bearer)
     for _ in range(2):
         mend = cut(feed)
-        eventually(lambda: "answers 502" in why_not(verifier))
+        eventually(lambda: "answered 502" in why_not(verifier))
         feed.clock.pass_by(1.9)
         assert verifier.verify(bearer)
         mend()
@@ -103,7 +103,7 @@ def test_an_api_that_was_started_first(feed: FakeFeed, caplog: pytest.LogCapture
     )
     mend()
     eventually(lambda: outcome(verifier, bearer) == "accepted")
-    eventually(lambda: "and tokens are accepted by them" in caplog.text)
+    eventually(lambda: "and tokens are checked against them" in caplog.text)
     verifier.close()
 
 
@@ -113,9 +113,9 @@ def test_whose_tokens_are_accepted_until_they_expire_is_told_so(
     verifier, bearer = feed.verifier(revocations="until_exp"), feed.authority.token()
     assert verifier.verify(bearer)
     cut(feed)
-    eventually(lambda: "answers 502" in why_not(verifier))
+    eventually(lambda: "answered 502" in why_not(verifier))
     feed.clock.pass_by(300)
-    eventually(lambda: "answers 502; tokens are accepted until they expire" in caplog.text)
+    eventually(lambda: "answered 502; tokens are accepted until they expire" in caplog.text)
     assert verifier.verify(bearer)
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     verifier.close()
@@ -136,8 +136,8 @@ def test_that_tokens_are_asked_about_and_that_nobody_answers(caplog: pytest.LogC
         verifier.close()
         url = its.feed.authority.url
         assert [text for text in caplog.messages if "about" in text][-2:] == [
-            f"{url} cannot be asked about tokens, so none is accepted: {url}/authsec/v1/introspect answers 502",
-            f"{url} answers about tokens again",
+            f"{url} cannot be asked about tokens, so no token is accepted: {url}/authsec/v1/introspect answered 502",
+            f"{url} answers requests about tokens again",
         ]
 
 

@@ -21,7 +21,7 @@ def test_it_says_what_is_missing() -> None:
     with feeding() as feed:
         feed.head = {"iss": "https://authsec.example.org"}
         verifier = feed.verifier()
-        with pytest.raises(RevocationsUnavailable, match=r"What has been revoked is not known: .+"):
+        with pytest.raises(RevocationsUnavailable, match=r"The revocations are not known: .+"):
             verifier.check_ready()
         verifier.close()
     verifier = TokenVerifier("http://127.0.0.1:9", AUDIENCE)

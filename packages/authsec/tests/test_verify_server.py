@@ -263,7 +263,7 @@ def test_places() -> None:
         with pytest.raises(ConfigError) as raised:
             ListenAddress.read(text, beyond_loopback=False)
         assert raised.value.reason == reason
-    with pytest.raises(ConfigError, match="Apache asks over a port"):
+    with pytest.raises(ConfigError, match="Apache needs a port"):
         ListenAddress.read_port("unix:/run/authsec.sock", beyond_loopback=False)
 
 
@@ -279,7 +279,7 @@ def test_a_unix_socket_is_there_for_other_users_and_goes_with_the_server(tmp_pat
             pass
     assert list(tmp_path.iterdir()) == []
     Path(place.path).write_text("somebody's notes")
-    with pytest.raises(ConfigError, match="cannot be listened on"), place.listening():
+    with pytest.raises(ConfigError, match="Cannot listen on"), place.listening():
         pass
     assert Path(place.path).read_text() == "somebody's notes"
 
@@ -320,6 +320,6 @@ def test_it_says_what_it_protects() -> None:
     first, second = startup_lines(
         settings, ListenAddress(path="/run/a.sock"), ListenAddress(host="127.0.0.1", port=8095)
     )
-    assert first.startswith("authsec verify-server answers proxies at unix:/run/a.sock and fcgi://127.0.0.1:8095; ")
-    assert first.endswith("; tokens pass until they expire while revocations are not known.")
+    assert first.startswith("authsec verify-server listens for proxies at unix:/run/a.sock and fcgi://127.0.0.1:8095; ")
+    assert first.endswith("; while revocations are not known, tokens are accepted until they expire.")
     assert second == f"It protects {AUDIENCE}, tickets with tokens of {ISSUER}."

@@ -60,7 +60,7 @@ def test_who_comes_in_and_who_does_not() -> None:
     assert call(guarded(), "/customers").status == "401 Unauthorized"
     refused = call(guarded(), "/delete", good)
     assert refused.status == "403 Forbidden"
-    assert refused.body["for_model"].startswith("You are not allowed customers:delete at https://crm.example.com:")
+    assert refused.body["for_model"].startswith("You are not allowed customers:delete at https://crm.example.com.")
     assert refused.headers["content-length"] == str(len(json.dumps(refused.body)))
     with pytest.raises(InsufficientScope):  # the answer has begun
         call(guarded(), "/late", good)

@@ -17,7 +17,7 @@ from driving_claude import ScriptedClaudeCode, ask, options_with
 from conftest import Findings
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "frameworks" / "claude_tool.py"
-DENIAL = "What was delegated to this agent has ended or was revoked. Ask Ada for it."
+DENIAL = "The delegations of this agent have expired or were revoked. Ask Ada for it."
 
 
 @pytest.fixture

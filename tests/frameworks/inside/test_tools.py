@@ -23,7 +23,7 @@ from company import Crm
 from conftest import Findings, Watch, Way
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "frameworks"
-DENIAL = "What was delegated to this agent has ended or was revoked. Ask Ada for it."
+DENIAL = "The delegations of this agent have expired or were revoked. Ask Ada for it."
 OTHER = "customers:delete"  # what `requests_auth`, or the tool itself, may take a token for besides
 ADA = "Ada Lovelace"
 

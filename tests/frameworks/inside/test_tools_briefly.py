@@ -15,7 +15,7 @@ from company import Crm
 
 from conftest import Findings, Watch
 
-DENIAL = "What was delegated to this agent has ended or was revoked. Ask Ada for it."
+DENIAL = "The delegations of this agent have expired or were revoked. Ask Ada for it."
 DEFAULT_SCRIPT = [call("fetch_customer", customer_id="42"), say("She is Ada.")]
 
 

@@ -13,7 +13,7 @@ from authsec import AuthSecClient
 from authsec.testing import ThrowawayAuthority, call, say
 from crm_server import CrmServer
 
-ENDED = "Nothing is delegated to this agent"
+ENDED = "Nothing is currently delegated to this agent"
 FOUND = "Customer 42 is Ada Lovelace, asked for by Bearer [delegation token removed]"
 
 Ask = Callable[[str], Awaitable[str]]

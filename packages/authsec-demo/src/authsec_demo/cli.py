@@ -1,4 +1,7 @@
-"""The commands `authsec demo` and `authsec demo-api`. Each command imports its modules only when it runs."""
+"""The commands `authsec demo` and `authsec demo-api`.
+
+A command imports its own modules only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,16 @@ _INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 def register(group: click.Group) -> None:
-    """Add the commands to `authsec` (entry point of the group `authsec.commands`)."""
+    """Add the commands to `authsec`. The package names this function as an entry point of `authsec.commands`."""
     group.add_command(demo)
     group.add_command(demo_api)
 
 
 @click.command()
-@click.option("--exit", "leave", is_flag=True, help="End after the story, with status 1 if a step failed.")
-@click.option("--kubernetes", is_flag=True, help="The agent runs in a (stand-in) Kubernetes cluster, and proves it.")
+@click.option("--exit", "leave", is_flag=True, help="Exit after the last step, with status 1 if a step failed.")
+@click.option(
+    "--kubernetes", is_flag=True, help="Run the agent in a simulated Kubernetes cluster, and authenticate it there."
+)
 @click.option("--live-model", is_flag=True, help="Use a real model: OPENAI_API_KEY, OPENAI_BASE_URL. It costs money.")
 @click.option("--model", default="gpt-5-mini", show_default=True, envvar="OPENAI_MODEL", help="Its name.")
 def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
@@ -54,22 +59,23 @@ def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
 @click.command("demo-api")
 @click.option(
     "--issuer", default="http://127.0.0.1:7468", show_default=True, envvar="AUTHSEC_BASE_URL", show_envvar=True,
-    metavar="URL", help="The authority whose tokens the API accepts, exactly as it calls itself.",
+    metavar="URL", help="The authority whose tokens the API accepts: its exact issuer.",
 )  # fmt: skip
 @click.option(
     "--audience", default="authsec-api", show_default=True,
-    help="The API's identifier. The default is that of delegations that name no API.",
+    help="The API's identifier. The default is the audience of delegations that name no API.",
 )  # fmt: skip
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=DEMO_API_PORT, show_default=True,
-    help="Loopback port to listen on; 0 takes a free one.",
+    help="Loopback port to listen on; 0 picks a free port.",
 )  # fmt: skip
 def demo_api(issuer: str, audience: str, port: int) -> None:
     """Run a sample API and a scripted model for agents of your own authority.
 
-    The API has customers 41 and 42, in temporary data. The model answers at /v1 in place of OpenAI's API. The
-    model calls a tool that fetches or deletes a customer, and needs no account. API and model listen only on
-    127.0.0.1, until you press Ctrl-C.
+    The API has customers 41 and 42, in temporary data. The scripted model replaces OpenAI's API at /v1 and needs
+    no account. The model calls the agent's tool that fetches or deletes a customer.
+
+    The API and the model listen only on 127.0.0.1. Press Ctrl-C to stop the API and the model.
     """
     from authsec_demo.demo_api import demo_api_running
     from authsec_demo.loopback import bypass_proxies
@@ -89,7 +95,7 @@ def demo_api(issuer: str, audience: str, port: int) -> None:
             threading.Event().wait()
     except KeyboardInterrupt:
         stage.line()
-        stage.line("Stopped. Its data is gone.")
+        stage.line("Stopped. Its data is deleted.")
 
 
 def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int:
@@ -105,7 +111,7 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
         sys.stdout.reconfigure(errors="replace")  # a model may say what this terminal cannot show
     stage = Stage()
     stage.line("AuthSec demo", style="bold")
-    stage.note("The whole way, once, on this machine. All of it is gone when the demo ends.")
+    stage.note("Every step once, on this machine. Everything is deleted when the demo ends.")
     status = _INTERRUPTED
     try:
         with (
@@ -115,17 +121,17 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
             status = 0
             stage.line()
             if leave:
-                stage.line("All steps did what they should. With --exit, everything stops now.")
+                stage.line("All steps succeeded. With --exit, everything stops now.")
             else:
                 stage.line("All of this stays up until you press Ctrl-C.")
                 threading.Event().wait()
     except StoryEnded:
         stage.line()
-        stage.line("The story ends here: a step did not do what it should.", style="bold red")
+        stage.line("The demo stops here: a step failed.", style="bold red")
         status = 1
     except KeyboardInterrupt:
         stage.line()
-        stage.line("Stopped. Servers and data are gone.")
+        stage.line("Stopped. Servers and data are deleted.")
     return status
 
 
@@ -139,18 +145,18 @@ def _live_model(name: str) -> LiveModel:
 
 
 def _require_autogen() -> None:
-    """Raise `ClickException` if AutoGen is missing, because the classic AutoGen API needs Python 3.13 or older."""
+    """Raise `ClickException` if AutoGen is not installed. The classic AutoGen API needs Python 3.13 or older."""
     if importlib.util.find_spec("autogen") is None:
         version = ".".join(map(str, sys.version_info[:2]))
         raise click.ClickException(
             "The demo needs AutoGen (autogen[openai]>=0.14,<1), which is not installed here.\n"
-            f"AutoGen supports Python 3.11 to 3.13; this is Python {version}. Run it with one that it supports:\n"
+            f"AutoGen supports Python 3.11 to 3.13; this is Python {version}. Run it with a supported version:\n"
             "    uv run --python 3.13 authsec demo"
         )
 
 
 def _end_orderly() -> None:
-    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no server or folder remains after the process ends."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the process stops its servers and deletes its folder."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a signal handler
         raise KeyboardInterrupt

@@ -26,14 +26,14 @@ _UNDER_V1: Final = "The model is under /v1: OPENAI_BASE_URL ends in /v1."
 _ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
 _MOST_BYTES: Final = 4_096
 _OTHER_DEMO_API: Final = (
-    "A demo-api answers there already. Use that one, stop it (if it is for another authority or audience), or choose "
+    "A demo-api already runs there. Use it, stop it (if it is for another authority or audience), or choose "
     "another port: --port."
 )
 
 
 @contextmanager
 def demo_api_running(stage: Stage, folder: Path, *, issuer: str, audience: str, port: int) -> Iterator[None]:
-    """Serve the API and the model until the `with` block ends, and print their addresses.
+    """Serve the API and the model until the `with` block ends. Print the addresses of both servers.
 
     The customers are stored in `folder`. Raises `ConfigError` if `issuer` is not a valid issuer, or if the server
     cannot listen on the port.
@@ -48,7 +48,7 @@ def demo_api_running(stage: Stage, folder: Path, *, issuer: str, audience: str, 
         stage.fact("model", "SCRIPTED, by fixed rules, whatever OPENAI_MODEL says")
         _check_authority(stage, verifier)
         stage.line()
-        stage.note("Set these beside the variables of your agent.")
+        stage.note("Set these in addition to the variables of your agent.")
         show_exports(stage, {"DOWNSTREAM_URL": url, **model_exports(scripted_endpoint(url))}, EXAMPLE)
         yield
 
@@ -59,13 +59,13 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
     except OSError as error:
         other = _OTHER_DEMO_API if _is_demo_api(port) else taken_by(HOST, port)
         raise ConfigError(
-            f"{HOST} port {port} cannot be listened on: {os.strerror(error.errno or 0)}. {other}",
+            f"Cannot listen on {HOST} port {port}: {os.strerror(error.errno or 0)}. {other}",
             reason="listen_failed",
         ) from None
 
 
 def _is_demo_api(port: int) -> bool:
-    """Whether another demo-api answers at that port of this machine."""
+    """Whether the program on this loopback port is another `authsec demo-api`."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWERS_WITHIN)
     try:
         connection.request("GET", _MISPLACED)
@@ -77,7 +77,11 @@ def _is_demo_api(port: int) -> bool:
 
 
 def _beside(api: App, *, model: App) -> App:
-    """Combine both into one application: requests below /v1/ go to the model, all others to the API."""
+    """Combine the API and the model into one application.
+
+    Requests below `/v1/` go to the model, and all other requests go to the API. If a client of the model omits
+    `/v1`, the response is a 404 that names the mistake.
+    """
     misplaced = refusal(404, _UNDER_V1)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +94,10 @@ def _beside(api: App, *, model: App) -> App:
 
 
 def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
-    """Show whether the verifier can verify tokens. If the authority is not running, the verifier finds it later."""
+    """Print whether the verifier can verify tokens now.
+
+    If the authority is not running yet, the verifier fetches the authority's keys later.
+    """
     (issuer,) = verifier.issuers
     log = logging.getLogger("authsec")
     log.setLevel(logging.CRITICAL)  # what the verifier would log now is shown below
@@ -98,7 +105,7 @@ def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
         verifier.check_ready()
     except VerificationUnavailable as error:
         stage.warning("accepts", f"no token yet. {error}")
-        remedy = "Start the authority, or name another" if error.retryable else "Name the authority as it calls itself"
+        remedy = "Start the authority, or set another one" if error.retryable else "Set the authority's exact issuer"
         stage.warning("", f"{remedy} with --issuer.")
     else:
         stage.fact("accepts", f"tokens of {issuer} for the audience {verifier.audience}")

@@ -1,4 +1,4 @@
-"""The last steps of the demo: create a working delegation, and print the lines to paste into a shell."""
+"""The last steps of the demo: create a new delegation, and print how to use the running servers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ADMINISTRATOR: Final = "demo@example.com"
 
 def renew(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, Any]) -> None:
     """Create a new delegation in place of the revoked one, and verify that the agent gets a token."""
-    why = "A new trust delegation takes the place of the revoked one."
-    with stage.step("The agent may read again", why):
+    why = "A new trust delegation replaces the revoked one."
+    with stage.step("The agent can read again", why):
         delegation_to_read(servers.admin, agent.client_id, revoked["role"]["slug"])
         permissions = agent.client(servers.authority_url).get_token().permissions
         check(permissions == (READ,), expected=f"a token for {READ}", came=f"one for {', '.join(permissions)}")
@@ -33,13 +33,13 @@ def hand_over(stage: Stage, servers: Servers, variables: Mapping[str, str]) -> N
 
 
 def _show_console(stage: Stage, servers: Servers) -> None:
-    """Print a one-time console sign-in URL, so that the demo needs no password."""
+    """Invite an administrator, and print a one-time sign-in URL for the console. The demo thus needs no password."""
     servers.admin.invite(ADMINISTRATOR, "Demo Administrator")
     stage.line()
     stage.note(f"The console; this sign-in, as {ADMINISTRATOR}, works once, within 15 minutes:")
     stage.copyable(servers.authority.sign_in_url(ADMINISTRATOR))
     stage.line()
-    stage.note("For another one, when the browser was closed or the time is over:")
+    stage.note("For a new one, if you closed the browser or the time has passed:")
     stage.copyable(servers.authority.line_for_a_sign_in(ADMINISTRATOR))
 
 

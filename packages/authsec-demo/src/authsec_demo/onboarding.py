@@ -43,14 +43,14 @@ def sdk_client(authority_url: str, client_id: str, credential: CredentialSource)
 
 def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
     """Register the agent "Customer Support" with a new key pair."""
-    why = "It proves itself with a key pair. Its client_id is a name, not a secret."
+    why = "It authenticates with a key pair. Its client_id is a name, not a secret."
     with stage.step('Onboard the agent "Customer Support"', why):
         key_file = folder / "customer-support.pem"
         public_key = write_key_pair(key_file, "ed25519").read_text(encoding="ascii")
         client = admin.onboard_agent("Customer Support", public_key)
         check(
             client["can_prove_itself"] and not client["unattested"],
-            expected="an agent that must prove itself",
+            expected="an agent that must authenticate",
             came=json.dumps(client),
         )
         stage.fact("client_id", client["client_id"])
@@ -60,9 +60,9 @@ def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
 
 
 def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str, Any]:
-    """Create the API, the role and the trust delegation. Return the delegation."""
+    """Create an API and a role, and delegate one action of the role to the agent. Return the trust delegation."""
     why = "The role may read and delete; this agent, in that role, may only read."
-    with stage.step("Delegate: who may do what, where and for how long", why):
+    with stage.step("Delegate: who can do what, where and for how long", why):
         described = {READ: "Read a customer's data", DELETE: "Delete a customer"}
         api = admin.register_api("Customers API", API_IDENTIFIER, described)
         stage.fact("API", f"{api['name']}, audience {api['identifier']}")
@@ -74,7 +74,10 @@ def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str,
 
 
 def delegation_to_read(admin: Administrator, client_id: str, role: str) -> Mapping[str, Any]:
-    """Create a trust delegation in that role: only customers:read at the sample API, tokens of one hour at most."""
+    """Create a trust delegation in this role that allows only customers:read at the sample API.
+
+    The tokens of the delegation are valid for one hour at most.
+    """
     delegation = admin.delegate(
         role=role, client=client_id, actions=[READ], audience=API_IDENTIFIER, max_duration=_HOUR
     )

@@ -36,8 +36,11 @@ def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
 
 
 def ask_to_delete(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
-    """Continue the conversation, and check that the API refuses an action that is not delegated."""
-    why = "The API refuses, with a reason that the agent can act on."
+    """Ask the agent to delete customer 42, and check that the API refuses this action.
+
+    The action is not delegated to the agent.
+    """
+    why = "The API refuses, with a reason that helps the agent."
     with stage.step("AutoGen is asked to delete customer 42", why):
         before = len(servers.tap.calls)
         results = support.ask("Now delete customer 42.", stage.said)
@@ -52,13 +55,13 @@ def ask_to_delete(stage: Stage, servers: Servers, support: CustomerSupport) -> N
             expected=f"a reason that names {DELETE}",
             came="; ".join(results),
         )
-        check(servers.customers.find("42") is not None, expected="customer 42 to be there still", came="nobody")
+        check(servers.customers.find("42") is not None, expected="customer 42 to still exist", came="nobody")
         stage.fact("refused", "403 insufficient_scope; customer 42 is still there")
 
 
 def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
-    """Check that a caller with only the client_id and no proof gets no token."""
-    why = "Who knows the client_id and has no key is nobody."
+    """Check that a caller gets no token if the caller has the client_id but no key."""
+    why = "The client_id without the key gives no access."
     with stage.step("A stranger asks for a token", why):
         stage.said("stranger", f"client_id={agent.client_id}, no proof")
         url = f"{servers.authority_url}/authsec/uflow/sdk/delegation-token"
@@ -76,11 +79,14 @@ def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
 
 
 def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegation: str, api_url: str) -> None:
-    """Revoke the delegation. Check that the API refuses the agent's token and the authority refuses a new one."""
-    why = "Tokens are minted from the authority as it stands, and the API follows what has ended."
+    """Revoke the delegation. Check that the API then refuses the agent's token.
+
+    Also check that the authority refuses the agent's next token request.
+    """
+    why = "Tokens reflect the current state of the authority, and the API follows revocations."
     with stage.step("The delegation is revoked", why):
         token = authsec.get_token(scope=READ)
-        check(_api_says(api_url, token) == 200, expected="the API to let the agent's token in", came="a refusal")
+        check(_api_says(api_url, token) == 200, expected="the API to accept the agent's token", came="a refusal")
         revoked = admin.revoke(delegation)
         check(revoked["state"] == "revoked", expected="a revoked delegation", came=f"one that is {revoked['state']}")
         stage.fact("revoked", "by the administrator, through the admin API")
@@ -105,16 +111,18 @@ def _api_says(api_url: str, token: DelegationToken) -> int:
 
 
 def _until_refused(api_url: str, token: DelegationToken) -> float:
-    """Call the API repeatedly until it answers 401. Return the elapsed seconds.
+    """Call the API repeatedly until the API answers 401. Return the elapsed seconds.
 
-    Raises `StepFailed` after `PATIENCE` seconds.
+    Raises `StepFailed` if the API still accepts the token after `PATIENCE` seconds.
     """
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
         if _api_says(api_url, token) == 401:
             return time.monotonic() - began
         time.sleep(0.005)
-    raise StepFailed(expected=f"the API to refuse the token within {PATIENCE:.0f} seconds", came="it let the agent in")
+    raise StepFailed(
+        expected=f"the API to refuse the token within {PATIENCE:.0f} seconds", came="it accepted the token"
+    )
 
 
 def _refusal_of_next_token(authsec: AuthSecClient) -> AuthSecError:

@@ -32,7 +32,7 @@ class LiveModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """The running servers of the demo, and the recorders of their requests."""
+    """The running servers of the demo. `tap` and `transcript` record the requests to the API and to the model."""
 
     authority: Authority
     api_url: str
@@ -57,7 +57,7 @@ def start(
     settings: Mapping[str, str] | None = None,
 ) -> Servers:
     """Start the authority (with these `settings`), the sample API and the model. Closing `running` stops all."""
-    with stage.step("Start the servers", "Real ones, on free loopback ports, with throwaway data."):
+    with stage.step("Start the servers", "Real servers, on free loopback ports, with temporary data."):
         authority = running.enter_context(running_authority(folder, settings or {}))
         import autogen  # noqa: F401 - takes a second, which the authority needs to start in any case
 

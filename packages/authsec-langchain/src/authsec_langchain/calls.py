@@ -82,8 +82,8 @@ def _call() -> ToolCall:
     call = _running.get()
     if call is None:
         raise ConfigError(
-            "No tool call that is given tokens runs here. Name the tool in AuthsecMiddleware(client, {'its_name': "
-            "'customers:read'}); where the tool starts threads of its own, take the token before that.",
+            "This tool call gets no tokens. Name the tool in AuthsecMiddleware(client, "
+            "{'its_name': 'customers:read'}). If the tool starts its own threads, get the token before that.",
             reason="no_tool_call",
         )
     return call

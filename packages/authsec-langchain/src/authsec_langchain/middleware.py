@@ -53,12 +53,12 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         super().__init__()
         if not isinstance(tools, Mapping) or not tools:
             raise ConfigError(
-                "AuthsecMiddleware gives tokens to the tools that are named, with what each may do, as in "
+                "AuthsecMiddleware needs the names of the tools that get tokens, with their actions, as in "
                 "AuthsecMiddleware(client, {'fetch_customer': 'customers:read'}).",
                 reason="tools_missing",
             )
         if on_denied not in {"tell_model", "raise"}:
-            raise ConfigError("on_denied is 'tell_model' or 'raise'.", reason="on_denied_invalid")
+            raise ConfigError("on_denied must be 'tell_model' or 'raise'.", reason="on_denied_invalid")
         self._client = client
         self._wanted = {name: TokenRequest.of(scope, resource) for name, scope in tools.items()}
         self._tells_model = on_denied == "tell_model"
@@ -115,8 +115,8 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         for name in sorted(self._wanted.keys() - self._seen):
             if nearest := get_close_matches(name, sorted(there - self._wanted.keys()), n=1, cutoff=_ALIKE):
                 raise ConfigError(
-                    f"AuthsecMiddleware gives tokens to a tool {name!r}, which this agent does not have; the nearest "
-                    f"is {nearest[0]!r}, which would be given none. Name the tool as the model reads its name.",
+                    f"AuthsecMiddleware names a tool {name!r}, which this agent does not have; the nearest is "
+                    f"{nearest[0]!r}, which would get no token. Use the tool's name as the model sees it.",
                     reason="tool_unknown",
                 )
 

@@ -62,7 +62,7 @@ def slug_of(field: str, display_name: str) -> str:
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-")
     if not made or is_uuid(made):
         raise Invalid(
-            field, f"No slug can be made of {display_name!r}.", "Give one: lower-case letters, digits, hyphens."
+            field, f"No slug can be made from {display_name!r}.", "Give a slug: lower-case letters, digits and hyphens."
         )
     return made
 
@@ -73,7 +73,7 @@ def chosen_slug(given: str | None, display_name: str) -> str:
 
 
 def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) -> str:
-    """Return a hint for an unknown slug `asked`, because people type display names and make typing errors.
+    """Return a hint for the unknown slug `asked`. People often type a display name or make typing errors.
 
     `near` returns existing slugs that are similar to a slug. `otherwise` is the hint if no slug is similar.
     """
@@ -82,7 +82,9 @@ def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) ->
     except Invalid:  # nothing that a slug could be mistyped as, such as an id
         return otherwise
     slugs = near(slug)
-    return f"Names are not looked up: its slug is {slug}." if slug in slugs else told_nearest(slug, slugs, otherwise)
+    return (
+        f"Names are not accepted here; the slug is {slug}." if slug in slugs else told_nearest(slug, slugs, otherwise)
+    )
 
 
 def is_slug(value: str) -> bool:
@@ -96,14 +98,14 @@ def is_uuid(value: str) -> bool:
 
 
 def only_one(found: Sequence[T], called: str) -> T | None:
-    """Return the only found object with this id or slug, or None if there is none. Raises `Conflict` for several.
+    """Return the only object with this id or slug, or None if there is none. Raises `Conflict` for several objects.
 
-    A unique index prevents several. But a person with write access to the database can change the index.
+    A unique index prevents several objects. But a person with write access to the database can change the index.
     """
     if len(found) > 1:
         raise Conflict(
             f"The slug {quoted(called)} belongs to {len(found)} rows of the database.",
-            "Give the id. `authsec audit verify` names the rows.",
+            "Give the id. `authsec audit verify` lists the rows.",
         )
     return next(iter(found), None)
 

@@ -49,7 +49,7 @@ class Principal:
         """Raise `RoleTooSmall` unless this principal's role includes `role`."""
         if self.role < role:
             raise RoleTooSmall(
-                f"{self.name} has the role {self.role.name.lower()}; this needs {role.name.lower()}.",
+                f"{self.name} has the role {self.role.name.lower()}; this action needs the role {role.name.lower()}.",
                 "Ask an administrator, or use a key with that role.",
             )
 
@@ -58,7 +58,7 @@ class Principal:
 class Act:
     """The context of an action: principal, time, request and address. Services take it beside the transaction.
 
-    `token_bytes(n)` returns n random bytes. Time and randomness are arguments, so that tests can control both.
+    `token_bytes(n)` returns n random bytes. Time and random bytes are fields, so that tests can control both.
     """
 
     principal: Principal

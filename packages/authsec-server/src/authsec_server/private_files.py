@@ -32,7 +32,7 @@ def read_private(path: Path, called: str, *, if_missing: str) -> bytes:
         raise StartupRefused(f"The {called} {path} is missing.", if_missing) from None
     except OSError as error:
         raise StartupRefused(
-            f"The {called} {path} cannot be read: {error.strerror}.", "Let the server's own user read it."
+            f"The {called} {path} cannot be read: {error.strerror}.", "Give the server's user read access to the file."
         ) from None
 
 
@@ -55,7 +55,7 @@ def check_data(file: Path) -> None:
     files = [file, *(file.with_name(file.name + suffix) for suffix in _BESIDE)]
     if shared := [each for each in files if each.exists() and _is_shared(each.stat())]:
         raise StartupRefused(
-            f"The database file {shared[0]} can be read or written by others (mode {_mode(shared[0].stat())}).",
+            f"The database file {shared[0]} can be read or written by other users (mode {_mode(shared[0].stat())}).",
             f"chmod 600 {' '.join(map(str, shared))}",
         )
 
@@ -65,7 +65,7 @@ def _refuse_if_others_exchange(folder: Path, found: os.stat_result) -> None:
     tolerated = stat.S_IWGRP if found.st_uid == 0 else 0
     if stat.S_IMODE(found.st_mode) & 0o022 & ~tolerated:
         raise StartupRefused(
-            f"Others can exchange the files in the data folder {folder} (mode {_mode(found)}).",
+            f"Other users can replace the files in the data folder {folder} (mode {_mode(found)}).",
             f"chmod 700 {folder}",
         )
 
@@ -73,7 +73,7 @@ def _refuse_if_others_exchange(folder: Path, found: os.stat_result) -> None:
 def _refuse_if_others_read(path: Path, called: str, found: os.stat_result) -> None:
     if os.name != "nt" and _is_shared(found):
         raise StartupRefused(
-            f"The {called} {path} can be read or written by others (mode {_mode(found)}).", f"chmod 600 {path}"
+            f"The {called} {path} can be read or written by other users (mode {_mode(found)}).", f"chmod 600 {path}"
         )
 
 

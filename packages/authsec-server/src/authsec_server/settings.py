@@ -1,7 +1,7 @@
 """Every setting of the server, with its meaning and its safe default. Environment: `AUTHSEC_SERVER_<NAME>`.
 
-Only `database` can contain a secret, a password. Therefore no repr shows `database`. The settings name the
-master key only by its file.
+Only `database` can contain a secret: the password in the URL. Therefore no repr shows `database`. For the
+master key, the settings have only the name of its file.
 """
 
 from __future__ import annotations
@@ -44,84 +44,109 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
 
-    data: Path = Field(Path("authsec-data"), description="Folder of the embedded database and of the master key file.")
+    data: Path = Field(Path("authsec-data"), description="Folder for the embedded database and the master key file.")
     database: str = Field("", repr=False, description="postgresql://… ; empty means SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    public_url: str = Field("", description="The URL callers use; it is the issuer of every token.")
+    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free port.")
+    public_url: str = Field("", description="The URL that callers use. It is the issuer of every token.")
     trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
-    environment: str = Field("", max_length=40, description="A label such as PRODUCTION, shown wherever people decide.")
-    default_audience: str = Field("authsec-api", min_length=1, description="Audience of delegations that name none.")
+    environment: str = Field(
+        "", max_length=40, description="A label such as PRODUCTION, shown wherever people make decisions."
+    )
+    default_audience: str = Field(
+        "authsec-api", min_length=1, description="Audience of delegations that name no audience."
+    )
     max_token_lifetime: int = Field(
-        24 * HOUR, ge=MINUTE, le=MAX_TOKEN_LIFETIME_CAP, description="No token lives longer."
+        24 * HOUR, ge=MINUTE, le=MAX_TOKEN_LIFETIME_CAP, description="Longest lifetime of a token."
     )
     master_key_file: Path | None = Field(None, description="32 random bytes, base64; seals the signing keys at rest.")
     sealing_key_file: Path | None = Field(
-        None, description="PEM file of the Ed25519 key that seals the audit trail, apart from the master key."
+        None, description="PEM file of an Ed25519 key that seals the audit log, separate from the master key."
     )
-    signing_key_max_age: int = Field(30 * DAY, ge=HOUR, description="An older signing key is rotated out.")
-    tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
-    tls_key: Path | None = Field(None, description="PEM key of that certificate.")
-    allowed_hosts: CommaSeparated = Field((), description="Further Host headers to answer, beside public_url's.")
-    trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For counts.")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of /metrics; 0 turns it off.")
+    signing_key_max_age: int = Field(30 * DAY, ge=HOUR, description="A signing key that is older is rotated.")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain; turns HTTPS on.")
+    tls_key: Path | None = Field(None, description="PEM key for that certificate.")
+    allowed_hosts: CommaSeparated = Field(
+        (), description="Host headers to accept, in addition to the host of public_url."
+    )
+    trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For header is trusted.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port for /metrics; 0 turns it off.")
     drain_seconds: float = Field(
-        5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port; the process ends within 20 s more."
+        5.0,
+        ge=0,
+        le=300,
+        description="Time from SIGTERM (unready) to closing the port; the process ends at most 20 s later.",
     )
     address_limit: int = Field(
         600,
         ge=1,
-        description="Token requests a minute from one address; as many revocations, and as many at `/oauth/token`.",
+        description="Token requests a minute from one address. The same limit applies to revocations and to "
+        "`/oauth/token`.",
     )
     unproved_limit: int = Field(
-        60, ge=1, description="Unproved token requests a minute from one address for one client."
+        60, ge=1, description="Token requests a minute without a valid proof, from one address for one client."
     )
-    client_limit: int = Field(600, ge=1, description="Proved token requests a minute for one client.")
-    max_in_flight: int = Field(512, ge=1, description="Requests under way at once; those beyond are answered 503.")
-    outbound_http_hosts: CommaSeparated = Field((), description="Hosts this server may ask over plain http.")
+    client_limit: int = Field(600, ge=1, description="Token requests a minute with a valid proof, for one client.")
+    max_in_flight: int = Field(512, ge=1, description="Concurrent requests; further requests get 503.")
+    outbound_http_hosts: CommaSeparated = Field((), description="Hosts that this server may call over plain http.")
     outbound_private_hosts: CommaSeparated = Field(
-        (), description="Hosts, addresses or networks off the public internet that this server may ask."
+        (), description="Hosts, addresses or networks outside the public internet that this server may call."
     )
     outbound_ca_file: Path | None = Field(
-        None, description="PEM certificates that count for what this server asks, beside the system's."
+        None, description="PEM certificates to trust for outgoing requests, in addition to the system's."
     )
     credentials_dir: Path | None = Field(
         None,
-        description="Folder of the files with which clusters are asked about tokens and pods, and of nothing else; "
-        "each file is read anew at each use.",
+        description="Folder with the credentials for requests to clusters about tokens and pods, and with no other "
+        "files. "
+        "Each file is read again at each use.",
     )
     lookup_seconds: int = Field(
-        30, ge=0, le=300, description="What a cluster said of a token or a pod counts for so long; 0 asks every time."
+        30,
+        ge=0,
+        le=300,
+        description="How long an answer of a cluster about a token or a pod is cached; 0 asks every time.",
     )
-    oidc_issuer: str = Field("", description="OpenID provider that administrators sign in through; empty for none.")
-    oidc_client_id: str = Field("", description="The client that this server is at that provider.")
+    oidc_issuer: str = Field("", description="OpenID provider for the sign-in of administrators; empty for none.")
+    oidc_client_id: str = Field("", description="This server's client ID at that provider.")
     oidc_client_secret_file: Path | None = Field(
-        None, description="File of that client's secret, read at each use; without it the client is a public one."
+        None,
+        description="File with that client's secret, read at each use. Without the file, the client is a public "
+        "client.",
     )
-    oidc_scopes: str = Field("openid email profile", description="Scopes asked for, separated by spaces.")
-    oidc_role_claim: str = Field("roles", min_length=1, description="Claim of roles or groups; dots lead into objects.")
-    oidc_admin_values: CommaSeparated = Field((), description="Values of that claim that make an admin.")
-    oidc_operator_values: CommaSeparated = Field((), description="Values of that claim that make an operator.")
-    oidc_viewer_values: CommaSeparated = Field((), description="Values of that claim that make a viewer.")
+    oidc_scopes: str = Field("openid email profile", description="Scopes to request, separated by spaces.")
+    oidc_role_claim: str = Field(
+        "roles", min_length=1, description="Claim that lists roles or groups; a dot selects a member of an object."
+    )
+    oidc_admin_values: CommaSeparated = Field((), description="Values of that claim that give the role admin.")
+    oidc_operator_values: CommaSeparated = Field((), description="Values of that claim that give the role operator.")
+    oidc_viewer_values: CommaSeparated = Field((), description="Values of that claim that give the role viewer.")
     oidc_label: str = Field(
-        "Sign in with single sign-on", min_length=1, max_length=60, description="Text of the button that leads there."
+        "Sign in with single sign-on", min_length=1, max_length=60, description="Label of the sign-in button."
     )
-    session_idle: int = Field(HOUR, ge=MINUTE, le=DAY, description="A console session unused for so long ends.")
-    session_lifetime: int = Field(12 * HOUR, ge=5 * MINUTE, le=30 * DAY, description="No console session lasts longer.")
+    session_idle: int = Field(
+        HOUR, ge=MINUTE, le=DAY, description="A console session ends after this time without use."
+    )
+    session_lifetime: int = Field(
+        12 * HOUR, ge=5 * MINUTE, le=30 * DAY, description="Longest duration of a console session."
+    )
     bootstrap_key_file: Path | None = Field(
-        None, description="File of an admin key for automation, made known at the start; see docs/automation.md."
+        None,
+        description="File with an admin key for automation, which the server registers when it starts; see "
+        "docs/automation.md.",
     )
     bootstrap_key_lifetime: int = Field(
-        DAY, ge=MINUTE, le=3650 * DAY, description="The bootstrap key is good so long from the first start with it."
+        DAY, ge=MINUTE, le=3650 * DAY, description="How long the bootstrap key is valid, from the first start with it."
     )
     audit_checkpoints: str = Field(
         "",
         repr=False,  # an address may hold a secret
-        description="File to which each signed checkpoint of the audit log is appended, or https address to which it "
-        "is posted; where the database's administrators cannot write.",
+        description="Where each signed checkpoint of the audit log is sent: a file to append to, or an https "
+        "address to post "
+        "to. Choose a place where the database's administrators cannot write.",
     )
     audit_checkpoints_token_file: Path | None = Field(
-        None, description="File of the bearer token that goes to that address, read at each use."
+        None, description="File with the bearer token for that address, read at each use."
     )
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
 
@@ -150,7 +175,7 @@ class Settings(BaseSettings):
     @classmethod
     def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(map(_HOST.fullmatch, value)):
-            raise ValueError("hosts are named without scheme and port, like keycloak.example.com")
+            raise ValueError("name hosts without scheme and port, like keycloak.example.com")
         return value
 
     @field_validator("outbound_private_hosts")
@@ -176,7 +201,7 @@ class Settings(BaseSettings):
     @classmethod
     def _spiffe_trust_domain(cls, value: str) -> str:
         if not re.fullmatch(r"[a-z0-9._-]{1,255}", value):  # SPIFFE-ID section 2.1
-            raise ValueError("a trust domain has lower-case letters, digits, '.', '-' and '_' only")
+            raise ValueError("a trust domain may have only lower-case letters, digits, '.', '-' and '_'")
         return value
 
     @field_validator("public_url")
@@ -200,7 +225,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _tls_pair(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError(f"{ENV_PREFIX}TLS_CERT and {ENV_PREFIX}TLS_KEY belong together")
+            raise ValueError(f"{ENV_PREFIX}TLS_CERT and {ENV_PREFIX}TLS_KEY must be set together")
         return self
 
     @model_validator(mode="after")
@@ -209,7 +234,7 @@ class Settings(BaseSettings):
         if self.oidc_issuer and not (self.oidc_client_id and values):
             raise ValueError(
                 f"{ENV_PREFIX}OIDC_ISSUER needs {ENV_PREFIX}OIDC_CLIENT_ID, and at least one of OIDC_ADMIN_VALUES, "
-                "OIDC_OPERATOR_VALUES and OIDC_VIEWER_VALUES: without a matching value nobody gets in"
+                "OIDC_OPERATOR_VALUES and OIDC_VIEWER_VALUES: without a matching value nobody can sign in"
             )
         if "openid" not in self.oidc_scopes.split():
             raise ValueError(f"{ENV_PREFIX}OIDC_SCOPES must contain openid")
@@ -243,14 +268,14 @@ class Settings(BaseSettings):
     def issuer(self) -> str:
         """Return the issuer (`iss`, RFC 8414): `public_url`, or on loopback the address of the listener.
 
-        The issuer never comes from the Host header. Raises `StartupRefused` without `public_url`, unless `host` is
-        loopback.
+        The issuer never comes from the Host header. Raises `StartupRefused` if `public_url` is missing and `host` is
+        not loopback.
         """
         if self.public_url:
             return self.public_url
         if not is_loopback(self.host):
             raise StartupRefused(
-                f"Listening on {self.host} needs the URL that callers use: it is the issuer of every token.",
+                f"Listening on {self.host} needs the URL that callers use, which is the issuer of every token.",
                 f"Set {ENV_PREFIX}PUBLIC_URL=https://authsec.example.com (or --public-url).",
             )
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -268,12 +293,16 @@ def is_loopback(host: str) -> bool:
 
 
 def load_settings(**given: Any) -> Settings:
-    """Load settings from the environment. `given` (command-line options) overrides it. Raises `StartupRefused`."""
+    """Load the settings from the environment. Raises `StartupRefused`.
+
+    `given` (command-line options) overrides the environment.
+    """
     options = {name: value for name, value in given.items() if value is not None}
     known = [name.upper() for name in Settings.model_fields]
     if unknown := list(settings_errors.unknown_names(os.environ, ENV_PREFIX, known)):
         raise StartupRefused(
-            f"In the environment, {'; '.join(unknown)}.", "Rename or unset it: docs/settings.md has all that there are."
+            f"Unknown in the environment: {'; '.join(unknown)}.",
+            "Rename or unset it. docs/settings.md lists all settings.",
         )
     try:
         settings = Settings(**options)
@@ -288,13 +317,13 @@ def load_settings(**given: Any) -> Settings:
 def _refused(error: ValidationError) -> StartupRefused:
     errors = error.errors()
     problems = "; ".join(_problem(each) for each in errors)
-    remedy = "Mend them and start again."
+    remedy = "Correct them and start again."
     if any(settings_errors.set_by_kubernetes(each["input"]) for each in errors):
         remedy = (
-            "Kubernetes sets this for a Service of that name: give the pod `enableServiceLinks: false`, or the "
-            "Service another name."
+            "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "
+            "pod, or rename the Service."
         )
-    return StartupRefused(f"These settings cannot work. {problems}.", remedy)
+    return StartupRefused(f"These settings are not valid. {problems}.", remedy)
 
 
 def _problem(error: ErrorDetails) -> str:

@@ -34,7 +34,7 @@ def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[s
             continue
         near = nearest(its, known, likeness=0.5)
         meant = f"; the nearest is {prefix}{near}" if near else ""
-        yield f"{name[:100]!r} is no setting{meant}"
+        yield f"{name[:100]!r} is not a setting{meant}"
 
 
 def set_by_kubernetes(value: object) -> bool:

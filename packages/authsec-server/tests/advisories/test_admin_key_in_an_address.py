@@ -34,7 +34,7 @@ def test_a_secret_in_an_address_is_neither_logged_nor_repeated(
     for each in (secret, credential, token):
         door.get(f"{API}/nowhere/{each}")
     assert {(answer.status_code, answer.json()["error"]) for answer in answers} == {
-        (404, "That is an admin key itself, and not what one is called.")
+        (404, "This is an admin key, not the name of an admin key.")
     }
     logged = "".join(capfd.readouterr())
     assert logged.count("[secret]") == 6

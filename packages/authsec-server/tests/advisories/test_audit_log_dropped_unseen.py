@@ -202,7 +202,7 @@ def test_nothing_is_dropped_unless_the_export_has_every_row_as_it_was_sealed(old
 
 
 def test_an_export_from_before_the_last_of_those_events_is_not_enough(old: Old) -> None:
-    with pytest.raises(Conflict, match="does not hold 4 of the 8"):
+    with pytest.raises(Conflict, match="lacks 4 of the 8"):
         old.drop(old.early)
 
 
@@ -217,22 +217,22 @@ def test_an_event_that_was_sealed_after_the_cut_stays_though_it_is_dated_before(
 
 
 def test_what_is_not_over_alive_not_sealed_or_not_counted_stays(old: Old) -> None:
-    with pytest.raises(Invalid, match="not over"):
+    with pytest.raises(Invalid, match="before it is over"):
         old.drop(before=datetime.fromisoformat("2026-12-01T00:00:00+00:00"))
     alive = old.record(JUNE, expires_at=old.now + timedelta(days=7))
     old.settle()
-    with pytest.raises(Conflict, match="still count"):
+    with pytest.raises(Conflict, match="still valid"):
         old.drop(list(export(old.database)))
     old.now += timedelta(days=8)
     old.settle()
     late = old.record(JUNE)  # neither counted nor sealed
-    with pytest.raises(Conflict, match="Not all of it is"):
+    with pytest.raises(Conflict, match="Not all events are"):
         old.drop()
     assert {alive, late} <= set(old.numbers())
     old.settle()
     lines = list(export(old.database))
     old.run(update(events).where(events.c.id == 12).values(client_name="Somebody else"))  # of November, which stays
-    with pytest.raises(Conflict, match="The audit log is not as it was sealed"):
+    with pytest.raises(Conflict, match="The audit log was changed after it was sealed"):
         old.drop(lines)
     assert len(old.numbers()) == 15
 
@@ -241,7 +241,7 @@ def test_an_export_that_cannot_be_checked_itself_is_not_enough(old: Old) -> None
     """It has each of those events; but later nobody could show by it that it was whole."""
     november = next(at for at, line in enumerate(old.lines) if '"number":12,' in line)
     for lines in (old.lines[:-1], [*old.lines[:november], *old.lines[november + 1 :]]):
-        with pytest.raises(Conflict, match="The export is not as it was sealed"):
+        with pytest.raises(Conflict, match="The export differs from the seals"):
             old.drop(lines)
 
 
@@ -280,7 +280,7 @@ def test_a_dropping_that_was_killed_is_finished_by_the_next(old: Old, monkeypatc
         first = old.drop()
     old.run(delete(events).where(events.c.id == 4))  # as far as it had come
     (unfinished,) = old.report().findings
-    assert "7 that the record names are still there. A drop that was interrupted is finished by" in unfinished
+    assert "7 that the record names are still there. To finish a drop that was interrupted" in unfinished
     assert old.drop([]) == first
     assert (old.report().findings, old.report().dropped[0].missing) == ((), 8)
 
@@ -311,13 +311,13 @@ def test_only_what_the_record_names_is_excused_and_only_once_the_record_is_seale
     old.settle()
     assert "Event 10 was dropped" in old.findings_after(delete(events).where(events.c.id == 10))
     number = old.numbers()[-1]
-    assert "the record of that is not sealed" in old.findings_after(
+    assert "the record of the drop is not sealed" in old.findings_after(
         update(events).where(events.c.id == number).values(request_id="req_other")
     )
     row = old.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == number)).one())
     again = insert(events).values(row._asdict() | {"id": 1000})
     told = old.findings_after(delete(events).where(events.c.id == number), again)
-    assert "the record of that is not sealed" in told
+    assert "the record of the drop is not sealed" in told
     assert f"Event {number} was dropped" in told
     more = {**row.detail, "record": forged(old, PrivateKey.generate_ed25519())["record"]}
     assert "Event 3 was dropped" in old.findings_after(update(events).where(events.c.id == number).values(detail=more))
@@ -350,7 +350,7 @@ def test_a_row_that_is_put_back_changed_is_found_as_changed(old: Old) -> None:
     old.settle()
     assert "1 that the record names are still there" in old.findings_after(insert(events).values(row._asdict()))
     told = old.findings_after(insert(events).values(row._asdict() | {"client_name": "Somebody else"}))
-    assert "Event 3 was changed: it is not what was sealed." in told
+    assert "Event 3 was changed: it differs from its seal." in told
     moved = update(sealed_events).where(sealed_events.c.event_id == 3).values(event_id=1003)
     assert old.findings_after(moved, insert(events).values(row._asdict())) != ""  # under a number that has no seal
 
@@ -359,9 +359,9 @@ def test_files_that_hold_only_some_of_it_or_hold_it_changed_are_found(old: Old) 
     old.drop()
     old.settle()
     place = next(at for at, line in enumerate(old.lines) if '"number":3,' in line)
-    assert "hold only 7" in "".join(old.report([*old.lines[:place], *old.lines[place + 1 :]]).findings)
+    assert "contain only 7" in "".join(old.report([*old.lines[:place], *old.lines[place + 1 :]]).findings)
     changed = [*old.lines[:place], old.lines[place].replace("req_1", "req_2"), *old.lines[place + 1 :]]
-    assert "Event 3 is not in old.jsonl as it was sealed." in old.report(changed).findings
+    assert "Event 3 in old.jsonl differs from its seal." in old.report(changed).findings
     with pytest.raises(NotAnExport):
         old.report(["something else\n"])
 
@@ -443,7 +443,7 @@ def test_the_sealing_key_excuses_no_deletion_of_what_was_sealed_after_the_cut(ol
 
 def test_a_record_with_a_cut_after_its_own_time_is_none(old: Old) -> None:
     signed = forged(old, old.key, before="2026-12")["record"]
-    with pytest.raises(CheckpointRefused, match="no record of what was dropped"):
+    with pytest.raises(CheckpointRefused, match="not a record of dropped events"):
         read_drop(signed, old.keys)
 
 

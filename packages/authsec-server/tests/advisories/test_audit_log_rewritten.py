@@ -206,13 +206,13 @@ def drop(connection: Connection) -> None:
 def test_what_is_dropped_swapped_or_inserted_is_named(sealed: Sealed) -> None:
     assert sealed.spoiled(drop) == f"Event {VICTIM} was dropped: only its seal is left."
     assert sealed.spoiled(swap).splitlines() == [
-        "Event 3 was changed: it is not what was sealed.",
-        "Event 5 was changed: it is not what was sealed.",
+        "Event 3 was changed: it differs from its seal.",
+        "Event 5 was changed: it differs from its seal.",
     ]
     assert "Event -7 has no seal" in sealed.spoiled(copy_of(VICTIM, id=-7))
     if sealed.database.dialect == "postgresql":  # whose numbers are unique only together with the time
         told = sealed.spoiled(copy_of(VICTIM, at=NOW))
-        assert told == f"Event {VICTIM} is there 2 times: it was sealed once."
+        assert told == f"Event {VICTIM} is there 2 times, but was sealed once."
 
 
 def reseal(connection: Connection) -> None:
@@ -255,16 +255,16 @@ def test_whoever_makes_the_seals_fit_does_not_get_past_the_checkpoints(sealed: S
     assert "seals do not lead to the checkpoint signed at 2026-11-25 12:00:00 UTC: from event 1 to event 7" in told
     for attempt in (in_turn(drop, reseal), in_turn(copy_of(VICTIM, id=-7), reseal), in_turn(swap, reseal)):
         assert "do not lead to the checkpoint" in sealed.spoiled(attempt)
-    assert "a key that is not among those given" in sealed.spoiled(in_turn(change, reseal, forge))
+    assert "a key that was not given" in sealed.spoiled(in_turn(change, reseal, forge))
 
 
 def test_the_log_itself_is_no_better_protected_from_being_found(sealed: Sealed) -> None:
     fourth = sealed_events.c.position == 3
     assert "Event 4 was changed" in sealed.spoiled(run(update(sealed_events).where(fourth).values(hash=bytes(32))))
     gap = sealed.spoiled(run(delete(sealed_events).where(fourth)))
-    assert "lacks the seal in place 3" in gap
+    assert "The seal in place 3 is missing" in gap
     assert "Event 4 has no seal" in gap
-    assert "under no signed checkpoint" in sealed.spoiled(run(delete(checkpoints)))
+    assert "not covered by a signed checkpoint" in sealed.spoiled(run(delete(checkpoints)))
     everything = in_turn(run(delete(checkpoints)), run(delete(sealed_events)))
     assert sealed.spoiled(everything) == "None of the 10 events is sealed: nothing can be shown."
 
@@ -283,7 +283,7 @@ def test_a_seal_or_a_checkpoint_that_is_none_any_more_is_found_and_hides_nothing
     for size in (7, 10):
         for value in ("x'00'", not_text, "7"):
             told = sealed.spoiled(run(text(f"UPDATE checkpoints SET signed = {value} WHERE size = {size}")))
-            assert f"The checkpoint of {size} seals cannot be believed" in told
+            assert f"The checkpoint of {size} seals cannot be verified" in told
 
 
 def test_a_checkpoint_that_is_kept_as_of_another_time_is_found(sealed: Sealed) -> None:
@@ -292,7 +292,7 @@ def test_a_checkpoint_that_is_kept_as_of_another_time_is_found(sealed: Sealed) -
     for at in [*others, *([text("'yesterday'")] if sealed.database.dialect == "sqlite" else [])]:
         told = sealed.spoiled(run(update(checkpoints).where(checkpoints.c.size == 7).values(at=at)))
         assert (
-            told == "The checkpoint of 7 seals was signed at 2026-11-25 12:00:00 UTC, and is kept as of another time."
+            told == "The checkpoint of 7 seals was signed at 2026-11-25 12:00:00 UTC, but is stored with another time."
         )
 
 
@@ -383,4 +383,4 @@ def test_a_line_that_two_parsers_read_differently_is_refused(sealed: Sealed) -> 
         "\n",
     ):
         lines[VICTIM - 1] = line
-        assert f"Line {VICTIM} is not as it was exported." in verify_export(lines, sealed.keys).findings
+        assert f"Line {VICTIM} was changed after the export." in verify_export(lines, sealed.keys).findings

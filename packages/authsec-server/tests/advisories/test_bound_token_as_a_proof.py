@@ -24,4 +24,4 @@ def test_a_token_that_is_bound_to_a_key(house: Any, kind: str) -> None:
     for binding in ({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}, {"jwk": RSA.public.to_jwk()}, {}, ""):
         answer = shows(its, client_id, issuer.token(cnf=binding))
         assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
-        assert "(cnf)" in answer.json()["details"]
+        assert "(`cnf`)" in answer.json()["details"]

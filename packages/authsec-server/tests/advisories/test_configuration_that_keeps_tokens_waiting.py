@@ -67,7 +67,7 @@ def test_what_is_done_under_the_lock_is_counted_and_not_only_the_things(
     its = house(local_operator=True)
     for path in ("", "?dry_run=1", "/compare"):
         refused = its.door().post(f"{CONFIGURATION}{path}", json={"configuration": configuration})
-        assert (refused.status_code, "the most at once" in refused.json()["error"]) == (400, True), refused.text
+        assert (refused.status_code, "allowed at once" in refused.json()["error"]) == (400, True), refused.text
 
 
 class Counting:
@@ -161,7 +161,7 @@ def test_no_agent_has_more_proofs_in_a_document_than_it_may_have(house: Callable
         answer = its.door().post(f"{CONFIGURATION}/compare", json={"configuration": document})
         # `configuration.`: by its form, before anything is read or compared
         assert (answer.status_code, answer.json()["field"]) == (400, "configuration.agents.a.proofs"), answer.text
-        assert answer.json()["error"] == f"proofs may have at most {MAX_PROOFS + 1} in it."
+        assert answer.json()["error"] == f"proofs must have a length of at most {MAX_PROOFS + 1}."
 
 
 class SlowDatabase:
@@ -200,7 +200,7 @@ def test_of_many_at_once_one_is_compared_and_a_flood_shuts_out_nobody_else() -> 
                 group.start_soon(turns.read, call(PrincipalKind.ADMIN_KEY, "flooding"), nothing)
             await anyio.wait_all_tasks_blocked()
             for _ in range(50):
-                with pytest.raises(Unavailable, match="the most at once"):
+                with pytest.raises(Unavailable, match="allowed at once"):
                     await turns.read(call(PrincipalKind.ADMIN_KEY, "flooding"), nothing)
             group.start_soon(turns.read, call(LOCAL_OPERATOR.kind, ""), nothing)
             await anyio.wait_all_tasks_blocked()

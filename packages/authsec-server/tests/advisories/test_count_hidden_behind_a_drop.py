@@ -39,7 +39,7 @@ ITS_LAST_HOUR = (
     " AND granted_at < '2026-08-01'",
 )
 LAST_HOUR = AUGUST - timedelta(hours=1)
-OLD_CHECKPOINT = "its checkpoint was not the last one then: another was signed at"
+OLD_CHECKPOINT = "its checkpoint was not the last one at that time: another was signed at"
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_of_very_many_differences_some_are_told_and_the_others_counted(counted: 
     made = "INSERT INTO daily_uses VALUES ('agent', '2026-11-25 00:00:00.000000', 'a{}', 1)"
     told = counted.findings_after(*(made.format(number) for number in range(25))).splitlines()
     assert len(told) == 11
-    assert told[-1] == "daily_uses differs in 15 rows more."
+    assert told[-1] == "daily_uses differs in 15 more rows."
 
 
 def test_a_value_from_the_database_moves_no_cursor(counted: Any) -> None:
@@ -194,7 +194,7 @@ MARKS = {
     "back": ("UPDATE counted SET through = through - 3", "the events say 1"),
     "to the beginning": ("UPDATE counted SET through = 0", "the events say nothing"),
     "beyond the last event": ("UPDATE counted SET through = through + 1", "above the last event"),
-    "away": ("DELETE FROM counted", "The table counted has 0 rows"),
+    "away": ("DELETE FROM counted", "The table `counted` has 0 rows"),
 }
 
 
@@ -223,9 +223,9 @@ def test_an_event_that_a_moved_mark_keeps_from_being_counted_is_found(counted: A
 def test_a_mark_in_another_spelling_or_type_is_found(counted: Any) -> None:
     for value in ("'2026-11-25T12:08:00.000000'", "'2026-11-25 12:08'", "CAST(until AS BLOB)", "5", "until || ' '"):
         told = counted.findings_after(f"UPDATE counted SET until = {value}")
-        assert "The mark in counted is in a form that no roll-up writes" in told, value
+        assert "The mark in the table `counted` has a form that no roll-up writes" in told, value
     told = counted.findings_after("UPDATE counted SET through = 'x'")
-    assert "The mark in counted is in a form that no roll-up writes" in told
+    assert "The mark in the table `counted` has a form that no roll-up writes" in told
 
 
 def test_an_event_that_the_mark_was_moved_over_is_found_as_not_counted(counted: Any) -> None:
@@ -239,7 +239,7 @@ def test_an_event_that_the_mark_was_moved_over_is_found_as_not_counted(counted: 
 def test_a_table_or_column_that_is_missing_is_found(counted: Any) -> None:
     told = counted.findings_after("ALTER TABLE daily_uses DROP COLUMN tokens", "DROP TABLE hourly_counts")
     first = told.splitlines()[0]
-    assert first.startswith("The counts cannot be read: the database has no hourly_counts.hour, ")
+    assert first.startswith("The counts cannot be read: the database lacks hourly_counts.hour, ")
     assert first.endswith(", daily_uses.tokens.")
 
 
@@ -277,7 +277,7 @@ def test_what_was_signed_of_earlier_months_is_signed_again_with_the_next(counted
 
 def test_months_are_not_dropped_while_a_count_lies(counted: Any) -> None:
     counted.run("UPDATE hourly_counts SET occurrences = 9 WHERE hour < '2026-07-01'")
-    with pytest.raises(Exception, match="not as it was sealed"):
+    with pytest.raises(Exception, match="changed after it was sealed"):
         counted.drop()
     counted.run("UPDATE hourly_counts SET occurrences = 3 WHERE hour < '2026-07-01' AND kind = 'token.issued'")
     counted.run("UPDATE hourly_counts SET occurrences = 1 WHERE hour < '2026-07-01' AND kind = 'token.refused'")
@@ -360,5 +360,5 @@ def test_a_full_disk_under_the_scratch_file_is_told_and_passes_for_no_check(
 
     with monkeypatch.context() as patched:
         patched.setattr(recount, "scratch_database", small)
-        with pytest.raises(Unavailable, match="scratch file"):
+        with pytest.raises(Unavailable, match="temporary file"):
             counted.report()

@@ -75,7 +75,7 @@ def test_a_database_file_that_others_read_or_write_is_refused(tmp_path: Path, mo
         """It makes the data."""
     file = tmp_path / "authsec.sqlite3"
     file.chmod(mode)
-    with pytest.raises(StartupRefused, match="by others") as refused, open_authority(load_settings(data=tmp_path)):
+    with pytest.raises(StartupRefused, match="by other users") as refused, open_authority(load_settings(data=tmp_path)):
         pass
     assert refused.value.remedy == f"chmod 600 {file}"
     log = tmp_path / "authsec.sqlite3-wal"  # as a server leaves it that was killed
@@ -93,7 +93,7 @@ def test_a_database_file_that_others_read_or_write_is_refused(tmp_path: Path, mo
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
 def test_a_folder_in_which_others_exchange_files_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(StartupRefused, match="exchange") as refused, open_authority(load_settings(data=tmp_path)):
+    with pytest.raises(StartupRefused, match="can replace") as refused, open_authority(load_settings(data=tmp_path)):
         pass
     assert refused.value.remedy == f"chmod 700 {tmp_path}"
     tmp_path.chmod(0o700)
@@ -106,7 +106,7 @@ def test_the_root_folder_of_a_kubernetes_volume_is_tolerated_and_another_users_i
     with open_authority(load_settings(data=tmp_path)):
         """A container that runs as the volume's group."""
     os.chown(tmp_path, 12345, -1)
-    with pytest.raises(StartupRefused, match="exchange"), open_authority(load_settings(data=tmp_path)):
+    with pytest.raises(StartupRefused, match="can replace"), open_authority(load_settings(data=tmp_path)):
         pass
     os.chown(tmp_path, 0, -1)
     file = tmp_path / "authsec.sqlite3"
@@ -114,5 +114,5 @@ def test_the_root_folder_of_a_kubernetes_volume_is_tolerated_and_another_users_i
     with open_authority(load_settings(data=tmp_path)):
         """As private_files.py tolerates it."""
     os.chown(file, 12345, -1)
-    with pytest.raises(StartupRefused, match="by others"), open_authority(load_settings(data=tmp_path)):
+    with pytest.raises(StartupRefused, match="by other users"), open_authority(load_settings(data=tmp_path)):
         pass

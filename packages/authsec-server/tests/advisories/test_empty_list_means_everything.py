@@ -29,4 +29,4 @@ def test_no_wildcard_is_every_action_either(admin: TestClient) -> None:
     for action in ("*", "*:*", "customers:*", "*:read", "customers:re*"):
         answer = admin.post(f"{API}/roles", json={"name": "Support", "actions": [action]})
         assert answer.status_code == 400
-        assert "no wildcards" in answer.json()["error"]
+        assert "ildcards are not supported" in answer.json()["error"]

@@ -55,7 +55,7 @@ def test_a_counted_event_that_no_server_counts_is_found(estate: Any, planted: Ma
 
     number = database.append(plant)
     sealed.seal()
-    assert any(each.startswith(f"Event {number} is not one that AuthSec writes") for each in sealed.findings())
+    assert any(each.startswith(f"Event {number} has a form that AuthSec does not write") for each in sealed.findings())
 
 
 class Overtaken(Sealer):
@@ -90,7 +90,7 @@ def test_no_count_is_made_anew_from_what_only_an_unsealed_event_says(estate: Any
     owner = {"owner": "nobody"}
     estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=3, changes=owner))
     later = replace(estate.act, now=estate.act.now + timedelta(minutes=10))
-    with pytest.raises(Conflict, match=r"nothing is counted from it\. Only event"):
+    with pytest.raises(Conflict, match=r"its events cannot be counted\. Only event"):
         foresee_rebuild(estate.database, later, sealed.keys.by_kid())
     sealed.seal()
     assert not foresee_rebuild(estate.database, later, sealed.keys.by_kid()).rows["daily_uses"]

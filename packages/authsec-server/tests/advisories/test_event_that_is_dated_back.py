@@ -164,7 +164,7 @@ def test_verify_names_the_newest_and_says_where_all_are_named(
     said = authsec("audit", "verify", "--key", str(tmp_path / "keys")).stdout
     assert [f"Event {number}, of" in said for number in numbers] == [False, False, True, True]
     assert (
-        "Before these, 2 events were sealed over 15 minutes after their time. With --json, verify names them." in said
+        "Before these, 2 events were sealed over 15 minutes after their time. With --json, verify lists them." in said
     )
     told = json.loads(authsec("audit", "verify", "--key", str(tmp_path / "keys"), "--json").stdout)["sealed_late"]
     assert [each["numbers"] for each in told] == [[number, number] for number in numbers]

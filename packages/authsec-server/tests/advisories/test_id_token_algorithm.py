@@ -65,7 +65,7 @@ def test_signed_with_the_public_key_as_a_secret(provider: Any, announced: bool) 
 
 
 def test_signed_with_the_client_secret(provider: Any, tmp_path: Any) -> None:
-    """HS256 with the client secret is standard for confidential clients, and not taken here: it is no public key."""
+    """HS256 with the client secret is standard for confidential clients, and not taken here: it is not a public key."""
     file = tmp_path / "secret"
     file.write_text("a client secret")
     provider.id_token = forged(provider, {"alg": "HS256"}, b"a client secret")

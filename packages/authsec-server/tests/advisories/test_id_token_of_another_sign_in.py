@@ -48,4 +48,4 @@ def test_userinfo_of_another_person(provider: Any) -> None:
     provider.userinfo = {"sub": "the administrator", "roles": "admins"}
     refused = replayed(provider)
     assert refused.code == "oidc_token_invalid"
-    assert "another subject" in refused.note
+    assert "different subjects" in refused.note

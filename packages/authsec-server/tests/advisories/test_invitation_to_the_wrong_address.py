@@ -26,7 +26,7 @@ def test_what_was_sent_to_the_old_address_opens_nothing(entrance: Entrance) -> N
         lambda tx: administrators.change_email(tx, act, invited.id, "bob@example.com", revision=invited.revision)
     )
     assert entrance.sign_in.look(link.code).standing is LinkStanding.VOIDED
-    with pytest.raises(Conflict, match="no longer good"):
+    with pytest.raises(Conflict, match="no longer valid"):
         entrance.sign_in.set_password(link.code, password=entrance.password, caller=entrance.caller("198.51.100.7"))
     _, again = entrance.database.change(lambda tx: administrators.reset(tx, act, invited.id))
     assert entrance.sign_in.set_password(again.code, password=entrance.password, caller=entrance.caller())

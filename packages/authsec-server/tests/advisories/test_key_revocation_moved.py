@@ -76,12 +76,12 @@ def test_the_last_row_of_the_key_is_missed_when_others_are_forgotten(sealed: Sea
     estate.database.append(lambda tx: revocations.forget(tx, later))
     assert sealed.findings() == ()
     _, found = sealed.after("DELETE FROM revocations WHERE subject_kind = 'key'")
-    assert "was revoked, and revocations has no row of the key" in found
+    assert "was revoked, but revocations has no row for the key" in found
 
 
 def test_a_row_of_a_key_that_no_event_revoked_is_found(sealed: Sealed) -> None:
     _, found = sealed.after(COPY.format(number=1, more=1, at="at").replace("subject_id,", "'other',"))
-    assert "ended the tokens of the key other, and no event says so" in found
+    assert "ended the tokens of the key other, but no event says so" in found
 
 
 PLANTED = "INSERT INTO revocations SELECT 1000, 'key', 'kid', {version}, {at} FROM events WHERE id = {number}"
@@ -94,4 +94,4 @@ def test_an_unsigned_restore_revokes_no_key(sealed: Sealed, detail: dict[str, An
     sealed.seal()
     assert sealed.findings() == ()
     _, found = sealed.after(PLANTED.format(version="authority_version", at="at", number=number))
-    assert "ended the tokens of the key kid, and no event says so" in found
+    assert "ended the tokens of the key kid, but no event says so" in found

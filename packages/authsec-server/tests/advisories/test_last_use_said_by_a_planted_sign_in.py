@@ -116,7 +116,7 @@ def test_a_time_that_no_program_can_read_is_found_and_hides_nothing_of_its_perso
     answer, found = sealed.after(f"UPDATE {name} SET {column} = {no_time}", asked={"by": by})
     assert answer == before
     assert f"{name}.{column} of" in found
-    assert "is no time that a server writes." in found
+    assert "is not a time that a server writes." in found
 
 
 def listed_by(sealed: Sealed, name: str) -> list[int]:

@@ -63,4 +63,4 @@ def test_a_changed_time_of_last_use_is_found(sealed: Sealed, name: str) -> None:
     assert "is a sign-in at" in found
     later = utc(sealed, "2026-11-25 12:03:00.000000")
     _, found = sealed.after(f"UPDATE {name} SET {column} = {later}")
-    assert found.count("and no event is a sign-in at that time.") == 2
+    assert found.count("but no event is a sign-in at that time.") == 2

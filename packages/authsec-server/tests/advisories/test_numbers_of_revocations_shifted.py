@@ -27,7 +27,7 @@ pytestmark = pytest.mark.sqlite_suffices
 
 FEED = "/authsec/v1/revocations"
 ISSUER = "http://127.0.0.1:7468"
-NONE_OF_OURS = "of revocations is none that a server writes."
+NONE_OF_OURS = "of revocations has a form that a server does not write."
 
 
 def add_to_numbers(database: Database, number: int) -> None:
@@ -85,7 +85,7 @@ def test_a_gap_in_the_numbers_is_found(database: Database) -> None:
     last = database.read(revocations.last)
     moved = text(f"UPDATE revocations SET sequence = {last + 5} WHERE sequence = {last}")
     database.append(lambda tx: tx.connection.execute(moved) and None)
-    assert f"The row {last + 5} of revocations does not follow the row before, {last - 1}." in findings(database, log)
+    assert f"The row {last + 5} of revocations does not follow the previous row, {last - 1}." in findings(database, log)
 
 
 @pytest.mark.parametrize("column", ["sequence", "version"])

@@ -133,7 +133,7 @@ def _check(database: Database, *planted: Mapping[str, Any]) -> None:
         database.append(lambda tx, number=number, each=each: plant(tx, **(each | {"id": number})))
     report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER + timedelta(hours=1)))
     for number in numbers:
-        assert f"Event {number} is not one that AuthSec writes" in "".join(report.findings)
+        assert f"Event {number} has a form that AuthSec does not write" in "".join(report.findings)
     after = database.read(lambda tx: answers(tx, log.covered))
     assert after == {name: log.answers[name] for name in after}
     for name, reader in readers().items():
@@ -324,7 +324,7 @@ def test_a_number_that_no_checkpoint_can_name_is_found(database: Database) -> No
     log = fill(database)
     database.append(lambda tx: plant(tx, id=2**53, detail="{}"))
     report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER + timedelta(hours=1)))
-    assert any(f"Event {2**53} is not one that AuthSec writes" in each for each in report.findings)
+    assert any(f"Event {2**53} has a form that AuthSec does not write" in each for each in report.findings)
 
 
 def test_an_event_of_an_earlier_version_is_taken(database: Database) -> None:

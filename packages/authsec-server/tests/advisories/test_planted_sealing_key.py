@@ -41,7 +41,7 @@ def file_of(key: PrivateKey) -> KeyFile:
 
 
 class Authority:
-    """A database whose log is sealed by a key in a file."""
+    """A database whose log is sealed with a key in a file."""
 
     def __init__(self, database: Database) -> None:
         self.database, self.own, self.now = database, PrivateKey.generate_ed25519(), NOW
@@ -113,7 +113,7 @@ def test_no_server_trusts_publishes_or_goes_on_with_it(
         with pytest.raises(Unavailable):
             keys.signing_key(key.public.thumbprint())
     authority.forge_checkpoint(key)
-    with pytest.raises(LogBroken, match="not among those given"):
+    with pytest.raises(LogBroken, match="that was not given"):
         authority.sealer(authority.server()).seal()
 
 
@@ -149,10 +149,10 @@ def test_a_list_does_not_make_a_server_without_a_file_trust_its_key(authority: A
     """Nor a key that the stolen master key has sealed."""
     plant_sealed(authority)
     server = SealingKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
-    with pytest.raises(StartupRefused, match="sealed by a key in a file"):
+    with pytest.raises(StartupRefused, match="sealed with a key in a file"):
         server.check()
     for ask in (server.by_kid, server.published, server.signing_key):
-        with pytest.raises(Unavailable, match="sealed by a key in a file"):
+        with pytest.raises(Unavailable, match="sealed with a key in a file"):
             ask()
 
 
@@ -172,7 +172,7 @@ def test_a_planted_list_is_not_printed_where_no_file_proves_the_list(authority: 
             and None
         )
     )
-    with pytest.raises(Unavailable, match="sealed by a key in a file"):
+    with pytest.raises(Unavailable, match="sealed with a key in a file"):
         server.read_listed()
 
 
@@ -190,5 +190,5 @@ def test_who_has_the_master_key_names_no_successor(authority: Authority) -> None
 
 def test_the_admin_api_cannot_move_the_key_back_into_the_database(authority: Authority) -> None:
     act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="", address="", token_bytes=secrets.token_bytes)
-    with pytest.raises(Conflict, match="is in a file, and so must its successor be"):
+    with pytest.raises(Conflict, match="so its successor must be in a file"):
         authority.database.change(lambda tx: authority.keys.replace(tx, act, issuer=ISSUER))

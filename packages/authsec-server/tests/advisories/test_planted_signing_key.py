@@ -49,7 +49,7 @@ def test_a_planted_key_is_never_published(house: Callable[..., Any], blob: bytes
     plant(its, KeyState.RETIRED, blob)
     assert published(its) == genuine
     with (
-        pytest.raises(StartupRefused, match=f"signing key {KID} cannot be opened"),
+        pytest.raises(StartupRefused, match=f"signing key {KID} cannot be decrypted"),
         open_authority(Settings(data=tmp_path)),
     ):
         raise AssertionError("it started")

@@ -16,7 +16,7 @@ def test_it_matches_nobody(make: Any) -> None:
     its = make()
     missed = refused(ask(its.token(), [its], proof(its)), RefusalReason.MISMATCH).miss
     assert missed is not None
-    assert missed.sentence == "The proof has no selectors, and so nothing satisfies it."
+    assert missed.sentence == "The proof has no selectors, so no workload can match it."
 
 
 def test_not_even_the_clients_own_svid() -> None:

@@ -42,7 +42,7 @@ def test_only_sections_that_are_there_are_pruned_and_all_that_goes_is_named_befo
     assert slugs(its, "agents") == {"mine", "theirs"}
     told = apply(its, {"agents": {"mine": OPEN}}, "/compare", prune=True).json()["changes"]
     assert [(change["verb"], change["slug"]) for change in told] == [("remove", "theirs")]
-    assert told[0]["notes"] == ["With it these delegations are revoked: theirs-reads"]
+    assert told[0]["notes"] == ["These delegations will be revoked as well: theirs-reads"]
 
 
 def test_what_came_since_somebody_looked_is_not_removed(its: House) -> None:

@@ -158,7 +158,7 @@ def test_another_server_goes_on_with_it_and_it_can_be_replaced_again(replaced: R
     _, other = replaced.server()
     third, second = replaced.replace()
     assert second == replaced.kid
-    with pytest.raises(Conflict, match="being replaced already"):
+    with pytest.raises(Conflict, match="already under way"):
         replaced.replace()
     replaced.now += timedelta(seconds=1)
     while other.seal():
@@ -232,7 +232,7 @@ def test_it_names_no_other_successor_and_excuses_nothing(replaced: Replaced) -> 
     size = replaced.size()
     forged = replaced.forged_checkpoint(own, size)
     told = replaced.findings_after(delete(checkpoints).where(checkpoints.c.size == size), forged)
-    assert "a key that is not among those given" in told
+    assert "a key that was not given" in told
     drop: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
     drop |= {"export_sha256": "00" * 32, "checkpoint": replaced.checkpoints()[0]}
     drop["counts"] = dict.fromkeys((table.name for table in TABLES), "00" * 32)
@@ -240,7 +240,7 @@ def test_it_names_no_other_successor_and_excuses_nothing(replaced: Replaced) -> 
     signed = sign_drop(drop, at=replaced.now, issuer=ISSUER, key=replaced.old)
     replaced.record(kind=EventKind.EVENTS_DROPPED, detail={"record": signed})
     gone = delete(events).where(events.c.id == 3)
-    assert "the record of that is not sealed" in replaced.findings_after(gone)
+    assert "the record of the drop is not sealed" in replaced.findings_after(gone)
 
 
 def test_every_change_of_the_record_is_found(replaced: Replaced) -> None:

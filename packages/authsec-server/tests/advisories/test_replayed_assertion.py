@@ -63,7 +63,7 @@ def test_the_other_signature_that_anybody_can_make_of_one(its: Any) -> None:
         for assertion in both
     ]
     assert [answer.status_code for answer in answers] == [200, 401], "it verifies, and is used up with the first"
-    assert "used before" in answers[1].json()["details"]
+    assert "already used" in answers[1].json()["details"]
 
 
 def test_forgetting_used_assertions_brings_none_back(its: Any) -> None:

@@ -77,7 +77,7 @@ def test_a_genuine_record_does_not_excuse_what_was_signed_since(
     record = sign_restore(RESTORE, issuer=ISSUER, key=keys.signing_key())
     write(database, record)
     later = comparison(database, keys, tmp_path, NOW + timedelta(seconds=1))
-    assert "older than a checkpoint it signed" in (later.compare() or "")
+    assert "older than a checkpoint that it signed" in (later.compare() or "")
 
 
 def test_a_replaced_sealing_key_records_no_restore(database: Database, keys: SealingKeys, tmp_path: Path) -> None:

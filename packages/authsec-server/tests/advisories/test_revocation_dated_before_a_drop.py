@@ -48,7 +48,7 @@ def _row(at: datetime, version: int, kind: str = "client", sequence: int = 1, su
 @pytest.mark.parametrize("at", [JUNE, AUGUST - timedelta(seconds=1)])
 def test_a_row_that_ends_a_token_that_is_left_is_found(old: Old, kind: str, at: datetime) -> None:
     found = old.findings_after(_row(at, VERSION + 1, kind))
-    assert f"The row 1 of revocations ended the tokens of the {kind} c1, and no event says so." in found
+    assert f"The row 1 of revocations ended the tokens of the {kind} c1, but no event says so." in found
 
 
 def test_a_row_whose_event_was_dropped_is_not_found(old: Old) -> None:
@@ -92,7 +92,7 @@ def test_files_with_all_dropped_events_explain_each_row(database: Database) -> N
     old.settle()
     assert old.report(lines).findings == ()
     old.run(_row(at, 4, sequence=3))
-    planted = "The row 3 of revocations ended the tokens of the client c1, and no event says so."
+    planted = "The row 3 of revocations ended the tokens of the client c1, but no event says so."
     assert (old.report().findings, old.report(lines).findings) == ((), (planted,))
 
 
@@ -100,7 +100,7 @@ def test_a_revoked_signing_key_has_a_row_though_its_event_was_dropped(old: Old) 
     """Servers forget rows after eight days, but never the last row of a signing key: an API may read an old file."""
     key = {"kid": "k1", "state": "revoked", "public_jwk": {}, "created_at": JUNE}
     revoked = insert(metadata.tables["signing_keys"]).values(key)
-    assert "The signing key k1 was revoked, and revocations has no row" in old.findings_after(revoked)
+    assert "The signing key k1 was revoked, but revocations has no row" in old.findings_after(revoked)
     assert "signing key k1" not in old.findings_after(revoked, _row(JUNE, VERSION, "key", subject="k1"))
 
 

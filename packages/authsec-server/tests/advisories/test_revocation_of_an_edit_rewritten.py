@@ -55,4 +55,4 @@ def test_a_changed_revocation_of_an_edit_is_found(sealed: Sealed, way: str) -> N
 @pytest.mark.parametrize("kind", ["role.edited", "delegation.edited", "issuer.edited", "proof.removed"])
 def test_an_inserted_event_that_does_not_list_what_it_ended_is_found(sealed: Sealed, kind: str) -> None:
     _, found = sealed.after(INSERTED_EVENT.format(kind=kind))
-    assert "is not one that AuthSec writes" in found
+    assert "has a form that AuthSec does not write" in found

@@ -109,6 +109,6 @@ def test_the_command_ends_with_a_status_of_its_own(
     keys.write_text(json.dumps({"keys": [key.to_jwk() for key in log.keys.values()]}))
     checked = authsec("audit", "verify", "--database", auditor_url, "--key", str(keys))
     assert checked.exit_code == 6, checked.output
-    assert "events sealed, and nothing wrong was found" in checked.stdout
-    assert "all as sealed" not in checked.stdout
+    assert "events sealed, and no problem was found" in checked.stdout
+    assert "all match their seals" not in checked.stdout
     assert "GRANT EXECUTE ON FUNCTION" in checked.stdout

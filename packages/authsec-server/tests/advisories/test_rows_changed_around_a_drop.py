@@ -144,8 +144,8 @@ def test_a_product_that_raw_sql_wrote_is_found_and_nothing_is_dropped(year: Year
     """The event of the drop once left the table out, and the next change took the rows as they were."""
     wrong = text("UPDATE table_digests SET product = :product WHERE name = 'roles'").bindparams(product=product)
     year.database.append(lambda tx: tx.connection.execute(wrong))
-    assert year.report().findings == ("table_digests has another product for roles than the rows: raw SQL wrote it.",)
-    with pytest.raises(Conflict, match="not as it was sealed"):
+    assert year.report().findings == ("table_digests does not match the rows of roles: raw SQL wrote it.",)
+    with pytest.raises(Conflict, match="changed after it was sealed"):
         year.drop(7)
 
 
@@ -179,7 +179,9 @@ def test_a_drop_that_says_no_digest_of_a_table_is_found(year: Year) -> None:
     detail = {"before": "2026-07", "events": 3}
     year.database.append(lambda tx: record_act(tx, year.act, EventKind.EVENTS_DROPPED, detail=detail))
     year.settle()
-    assert "of a drop says no digest of roles: rows changed since may not be found." in "".join(year.report().findings)
+    assert "of a drop says no digest of roles: rows that were changed since may go unnoticed." in "".join(
+        year.report().findings
+    )
 
 
 def newest(tx: Tx, kind: EventKind) -> Event:

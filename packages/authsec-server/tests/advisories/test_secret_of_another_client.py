@@ -74,4 +74,4 @@ def test_no_client_is_given_secrets_without_number(house: Any) -> None:
     door, client_id = its.door(), its.delegated_name("Many")
     answers = [door.post(f"{PATH}/{client_id}/proofs", json={"platform": "secret"}) for _ in range(100)]
     assert [answer.status_code for answer in answers] == [201] * 15 + [409] * 85
-    assert "the most that it may have" in answers[-1].json()["error"]
+    assert "which is the limit" in answers[-1].json()["error"]

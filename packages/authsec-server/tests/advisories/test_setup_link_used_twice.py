@@ -60,12 +60,12 @@ def test_of_those_who_use_it_at_once_one_comes_in(entrance: Entrance, purpose: s
     outcomes = at_once(use)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
     assert len(refused) == len(outcomes) - 1
-    assert {failure.message for failure in refused} == {"This link has been used. A link can be used once."}
+    assert {failure.message for failure in refused} == {"This link was already used. A link works only once."}
     (new,) = [outcome for outcome in outcomes if not isinstance(outcome, Conflict)]
     assert entrance.principal(new.cookie).id == new.administrator.id
     everybody, _ = entrance.database.read(lambda tx: administrators.page(tx, entrance.act(LOCAL_OPERATOR)))
     assert len(everybody) == 1
-    with pytest.raises(Conflict, match="has been used"):
+    with pytest.raises(Conflict, match="was already used"):
         use(9)
 
 
@@ -92,7 +92,7 @@ def test_a_link_is_for_what_it_was_made_for(entrance: Entrance) -> None:
         lambda: entrance.sign_in.set_up_first(invitation.code, email="m@example.com", name="M", **given),
         lambda: entrance.sign_in.by_link(invitation.code, entrance.caller()),
     ):
-        with pytest.raises(Conflict, match="no link of this authority"):
+        with pytest.raises(Conflict, match="not from this authority"):
             wrong()
     assert entrance.sign_in.look(sign_in.code).open
     assert entrance.sign_in.look(invitation.code).open

@@ -141,7 +141,9 @@ def test_without_a_record_the_answer_is_no_all_the_same(
     (told,) = refusals(estate.its)
     assert told.count == 1
     logged = capsys.readouterr()
-    (line,) = [each for each in (logged.out + logged.err).splitlines() if "not in the audit trail" in each]
+    (line,) = [
+        each for each in (logged.out + logged.err).splitlines() if "could not be recorded in the audit log" in each
+    ]
     assert request_id in line
     assert "admin_key" in line
 

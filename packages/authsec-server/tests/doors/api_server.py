@@ -107,7 +107,7 @@ def review(**status: Any) -> dict[str, Any]:
 
 
 def no_longer() -> dict[str, Any]:
-    """What it answers once the pod is gone."""
+    """What it answers once the pod no longer exists."""
     return review(
         authenticated=None,
         user={},

@@ -1,9 +1,9 @@
-"""The command `authsec`, and its subcommands of this package.
+"""The command `authsec`, and the subcommands that this package defines.
 
-The subcommands are `doctor`, `smoke`, `token`, `keygen`, `enrol`, `verify-server` and `completion`.
+These subcommands are `doctor`, `smoke`, `token`, `keygen`, `enrol`, `verify-server` and `completion`.
 
-Other packages add commands: an entry point of the group `authsec.commands` is a callable `register(group:
-click.Group) -> None`.
+Other packages add commands through the entry point group `authsec.commands`. Each entry point is a callable
+`register(group: click.Group) -> None`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMPLETE_VARIABLE = "_AUTHSEC_COMPLETE"
 
 
 class Script(Commands):
-    """A command group that loads the commands of other packages only when a command is not one of this package.
+    """A command group that imports other packages only for a command that this package does not define.
 
     So `authsec smoke` starts fast, and works even if another package is broken.
     """
@@ -62,7 +62,10 @@ class Script(Commands):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Print an error of this package as a block of text, and exit with its status, without a traceback."""
+        """Run the command.
+
+        For an error of this package, print its text without a traceback, and exit with its status.
+        """
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -75,7 +78,7 @@ class Script(Commands):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Refuse a command of a package that is not installed, and name that package."""
+        """Find the command. If its package is not installed, refuse the command and name the package."""
         if args[0] in _ELSEWHERE and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
             raise click.UsageError(_ELSEWHERE[args[0]].format(command=f"authsec {args[0]}"), ctx)
         return super().resolve_command(ctx, args)
@@ -106,8 +109,8 @@ def commands() -> None:
 
 
 @commands.command("smoke")
-@click.option("--scope", help="Only these actions, separated by spaces. [default: all that is delegated]")
-@click.option("--resource", multiple=True, help="Only for this API; needed where several are delegated for. Repeat.")
+@click.option("--scope", help="Only these actions, separated by spaces. [default: all delegated actions]")
+@click.option("--resource", multiple=True, help="Only for this API; needed if the delegations have several. Repeat.")
 def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Check that this machine's agent gets its tokens.
 
@@ -118,8 +121,8 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
 
 
 @commands.command("token")
-@click.option("--scope", help="Only these actions, separated by spaces. [default: all that is delegated]")
-@click.option("--resource", multiple=True, help="Only for this API; needed where several are delegated for. Repeat.")
+@click.option("--scope", help="Only these actions, separated by spaces. [default: all delegated actions]")
+@click.option("--resource", multiple=True, help="Only for this API; needed if the delegations have several. Repeat.")
 def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Print a delegation token of this machine's agent, to test an API.
 
@@ -131,16 +134,16 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
 
 
 @commands.command("doctor")
-@click.option("--scope", help="Ask for these actions only, separated by spaces. [default: all that is delegated]")
+@click.option("--scope", help="Request only these actions, separated by spaces. [default: all delegated actions]")
 @click.option(
-    "--resource", multiple=True, help="Ask for this API only; needed where several are delegated for. Repeat."
+    "--resource", multiple=True, help="Request only this API; needed if the delegations have several. Repeat."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for support. It holds no secret.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for support. It contains no secrets.")
 def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) -> None:
     """Find out why this machine's agent gets no token.
 
-    Checks settings, packages, network, certificate, clock and every source of proof. Then requests one token and
-    prints the next step. Shows no secret. Exits with status 1 if anything is wrong.
+    Checks settings, packages, network, certificate, clock and every source of proof. Then the command requests
+    one token and prints the next step. The report shows no secret. The exit status is 1 if anything is wrong.
     """
     sys.exit(doctor.main(scope=scope, resource=resource, as_json=as_json))
 
@@ -163,7 +166,7 @@ def keygen_command(file: Path, kind: str) -> None:
         f"public key   {public}  is for the authority, and is printed above\n\n"
         f"An administrator registers it in the console, or with:\n"
         f"    {command_line('agents', 'create', 'NAME', '--platform', 'key', '--public-key', str(public))}\n\n"
-        f"And the agent is told where its key is:\n"
+        f"Then set the key file where the agent runs:\n"
         f"    {export_line('AUTHSEC_AGENT_KEY_FILE', str(file.absolute()))}",
         err=True,
     )
@@ -172,10 +175,10 @@ def keygen_command(file: Path, kind: str) -> None:
 @commands.command("enrol")
 @click.argument("code", required=False)
 @click.option(
-    "--machine", default=platform.node, help="What administrators see this machine called. [default: its host name]"
+    "--machine", default=platform.node, help="Name of this machine for administrators. [default: its host name]"
 )
 @click.option(
-    "--replace", is_flag=True, help="Also over a key of this agent that was registered by hand, which is lost."
+    "--replace", is_flag=True, help="Overwrite a key of this agent that was registered by hand; that key is lost."
 )
 def enrol_command(code: str | None, machine: str, replace: bool) -> None:
     """Make a key for an agent on this machine, with a one-time CODE from the agent's Connect page.
@@ -188,16 +191,16 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
 @commands.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print the script by which a shell completes commands and options.
+    """Print a script that lets the shell complete commands and options.
 
-    It completes what this installation has, and asks no authority for names: pressing Tab sends nothing anywhere.
+    The script completes only names that are installed on this machine. Pressing Tab sends no request.
 
     \b
     bash  authsec completion bash > ~/.local/share/bash-completion/completions/authsec
-    zsh   authsec completion zsh > DIR/_authsec, where DIR is one of your fpath
+    zsh   authsec completion zsh > DIR/_authsec, where DIR is a folder in your fpath
     fish  authsec completion fish > ~/.config/fish/completions/authsec.fish
 
-    Or for the shell that is open alone: eval "$(authsec completion bash)"
+    For the current shell only: eval "$(authsec completion bash)"
     """
     kind = get_completion_class(shell)
     assert kind is not None  # click has all three

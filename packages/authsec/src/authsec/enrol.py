@@ -1,8 +1,8 @@
 """The command `authsec enrol`: a key made on this machine becomes an agent's proof of identity for some hours.
 
-A one-time code enrols the key; the private key never leaves the machine. A temporary file is created before
-the code is used. The new key replaces an earlier enrolled key only after the authority has accepted the new
-key. The earlier key stays registered until it expires.
+A one-time code enrols the key. The private key never leaves the machine. Before the code is used, the command
+creates a temporary file for the key. After the authority has accepted the new key, this file replaces the
+file of an earlier enrolled key. The earlier key stays registered at the authority until it expires.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NOTEWORTHY: Final = timedelta(minutes=1)
 PATH: Final = "v1/enrolments"
 _POSSESSION_LIFE: Final = 120  # seconds
 _OF_ENROLMENTS: OfStatus = {
-    400: (EnrolmentRefused, "The authority could not use what this machine sent."),
+    400: (EnrolmentRefused, "The authority could not use this machine's request."),
     403: (EnrolmentRefused, "The authority did not accept this code."),
     409: (EnrolmentRefused, "The authority could not add this machine's key."),
 }
@@ -48,9 +48,9 @@ _OF_ENROLMENTS: OfStatus = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """This machine's enrolment as the agent `name`: the key at `path` is valid until `until`.
+    """This machine's enrolment as the agent `name`. The key at `path` is valid until the time `until`.
 
-    `would_have_lasted` is the expiry of the enrolled key that was replaced, if there was one.
+    `would_have_lasted` is the expiry of the enrolled key that the new key replaced, or None.
     """
 
     name: str
@@ -60,7 +60,10 @@ class Enrolled:
 
 
 def main(code: str, *, machine: str, replace: bool) -> None:
-    """Enrol this machine as the agent that the environment names, and print the result. Raises as `enrol` does."""
+    """Enrol this machine as the agent that the environment names, and print the result.
+
+    Raises the errors of `enrol`.
+    """
     config, clock = AuthSecConfig.from_env(), Clock()
     enrolled = enrol(config, code, machine=machine, replace=replace, clock=clock)
     until = f"until {enrolled.until:%Y-%m-%d %H:%M} UTC, in {duration(enrolled.until.timestamp() - clock.wall())}"
@@ -71,24 +74,23 @@ def main(code: str, *, machine: str, replace: bool) -> None:
     if shortened := _shortened(enrolled):
         click.echo(step(Grade.AMBER, "ends earlier", shortened))
     if other := _shown_instead(config, enrolled, clock):
-        click.echo(
-            step(Grade.AMBER, "but first comes", [*other.splitlines(), "Take that away from where the agent runs."])
-        )
-    click.echo("\n  Until then, whoever runs programs as you on this machine can be this agent. Next:\n")
+        click.echo(step(Grade.AMBER, "but first comes", [*other.splitlines(), "Remove that from the agent's machine."]))
+    click.echo("\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next:\n")
     click.echo(f"    {command_line('smoke')}\n")
 
 
 def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, clock: Clock) -> Enrolled:
-    """Enrol this machine as the agent of `config`. `replace` also overwrites a key that was registered by hand.
+    """Enrol this machine as the agent of `config`.
 
-    Raises `ConfigError` for a problem on this machine, before the code is used; `EnrolmentRefused`;
-    `TransportError`.
+    With `replace`, the new key also overwrites a key that a person registered by hand. Raises `ConfigError` for a
+    problem on this machine, before the code is used. Raises `EnrolmentRefused` or `TransportError` for a problem
+    with the authority.
     """
     its = read_code(code)
     if its is None:
         raise ConfigError(
-            "This is no enrolment code. It has 32 letters and digits, in groups of four; copy it from the agent's "
-            "Connect page, where an operator makes it.",
+            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy it from the "
+            "agent's Connect page, where an operator creates it.",
             reason="code_malformed",
         )
     path = path_in_config_folder(config.client_id)
@@ -105,20 +107,21 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
 
 
 def _shortened(enrolled: Enrolled) -> list[str]:
-    """Return a warning if the earlier enrolment would have lasted longer; else an empty list."""
+    """Return a warning if the replaced key would have been valid longer than the new key; otherwise an empty list."""
     before = enrolled.would_have_lasted
     if before is None or before - enrolled.until < _NOTEWORTHY:
         return []
     return [
-        f"the key that was here, and is replaced, was enrolled until {before:%Y-%m-%d %H:%M} UTC",
-        "For longer, have a code made that enrols for as many hours.",
+        f"the replaced key was enrolled until {before:%Y-%m-%d %H:%M} UTC",
+        "For a longer time, ask for a code with more hours.",
     ]
 
 
 def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> str:
-    """Describe the proof that has priority over the enrolled key; empty if there is none.
+    """Describe the proof that the SDK uses instead of the enrolled key; an empty string if it uses the enrolled key.
 
-    For example, a variable in the shell still names another agent's key, and the authority would refuse that key.
+    For example, a variable in the shell still names the key of another agent. The authority would refuse that
+    key.
     """
     try:
         proof = Authority(config, default_sources(), clock=clock).find_proof()
@@ -129,9 +132,9 @@ def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> s
 
 
 def _enrolled_before(path: Path, replace: bool) -> datetime | None:
-    """Return the expiry of the enrolled key at `path`; None if there is no enrolled key.
+    """Return the expiry of the enrolled key at `path`, or None if there is no enrolled key.
 
-    Raises `ConfigError` for a key that was not enrolled, unless `replace`: a person registered that key by hand.
+    Raises `ConfigError` if the file has a key that a person registered by hand, except with `replace`.
     """
     try:
         with path.open("rb") as file:
@@ -143,8 +146,8 @@ def _enrolled_before(path: Path, replace: bool) -> datetime | None:
     until = enrolled_until(content)
     if until is None and not replace:
         raise ConfigError(
-            f"{path} holds a key of this agent that was not enrolled: somebody registered it by hand. It is not "
-            "overwritten. Use that one, or move it away; or, if it is no longer needed, enrol with --replace.",
+            f"{path} has a key of this agent that somebody registered by hand. It was not overwritten. Use that "
+            "key, or move it away. If it is no longer needed, enrol with --replace.",
             reason="file_exists",
         )
     return until
@@ -155,16 +158,17 @@ def _new_key() -> PrivateKey:
         from authsec.jose import PrivateKey
     except ImportError:
         raise ConfigError(
-            f"Making a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
+            f"Creating a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
         ) from None
     return PrivateKey.generate_ed25519()
 
 
 @contextmanager
 def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Create a new file in the same folder, readable by its owner only.
+    """Create a temporary file in the folder of `path`, readable by its owner only.
 
-    So an unwritable folder is found before the code is used.
+    The file is created before the code is used. So a folder without write permission does not waste the code. If
+    the file does not replace the key at `path`, it is deleted at the end.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -172,7 +176,7 @@ def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ConfigError(
-            f"No key can be kept in {path.parent}: {error.strerror}.", reason="file_not_writable"
+            f"The key cannot be stored in {path.parent}: {error.strerror}.", reason="file_not_writable"
         ) from None
     file = os.fdopen(descriptor, "wb")
     try:
@@ -234,15 +238,14 @@ def _read(answer: Answer, config: AuthSecConfig, key: PrivateKey) -> tuple[str, 
 
 
 def _perhaps_used(error: TransportError) -> AuthSecError:
-    """Add to the error of a lost request that the code may be used up.
+    """Add to the error of a lost request that the code may already be used.
 
-    The request may have arrived, and a code works once.
+    The authority may have received the request, and a code works only once.
     """
     if error.reason not in {"timeout", "connection_lost"}:
         return error
     return TransportError(
-        f"{error} Whether the code was used up by this is not known: try it once more, and if it is refused, ask for "
-        "a new one.",
+        f"{error} It is unknown whether the code was used: try it once more, and if it is refused, ask for a new one.",
         reason=error.reason,
         retryable=True,
     )

@@ -30,12 +30,12 @@ class Exit(IntEnum):
 
 _MEANINGS: Final = {
     Exit.DONE: "done",
-    Exit.FAILED: "refused, failed, or not meant after all",
-    Exit.USAGE: "wrong usage: nothing was asked of the authority",
-    Exit.FOUND: "a check found what should not be (audit verify), or what would change (apply --dry-run)",
-    Exit.CONFLICT: "what is there now is in the way: changed meanwhile, the name is taken, still in use, too early",
-    Exit.NOT_CHECKED: "a check found nothing wrong, but could not check a part: dropped events (--with), or a table",
-    Exit.UNREACHABLE: "the authority was not reached, or is too busy: trying again later may help",
+    Exit.FAILED: "refused, failed, or cancelled",
+    Exit.USAGE: "wrong usage: no request was sent to the authority",
+    Exit.FOUND: "a check found problems (audit verify), or changes to make (apply --dry-run)",
+    Exit.CONFLICT: "conflict with the current state: changed meanwhile, the name is taken, still in use, too early",
+    Exit.NOT_CHECKED: "a check found no problem, but could not check a part: dropped events (--with), or a table",
+    Exit.UNREACHABLE: "the authority could not be reached, or is too busy: trying again later may help",
 }
 
 

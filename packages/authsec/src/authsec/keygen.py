@@ -19,7 +19,7 @@ def write_key_pair(path: Path, kind: str) -> Path:
         from authsec.jose import PrivateKey
     except ImportError:
         raise ConfigError(
-            f"Making a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
+            f"Creating a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
         ) from None
     public_path = path.with_name(f"{path.name}.pub")
     key = PrivateKey.generate_rsa() if kind == "rsa" else PrivateKey.generate_ed25519()
@@ -33,9 +33,10 @@ def write_key_pair(path: Path, kind: str) -> Path:
 
 
 def _write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a new file; refuse to overwrite a file.
+    """Write a new file. Refuse to overwrite a file that exists.
 
-    O_EXCL protects a key that is in use, and does not follow a link that an attacker placed there.
+    The flag O_EXCL protects a key that is in use. With this flag, the call also does not follow a link that an
+    attacker placed at the path.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -43,11 +44,11 @@ def _write_new(path: Path, content: bytes, *, mode: int) -> None:
             file.write(content)
     except FileExistsError:
         raise ConfigError(
-            f"{path} exists already, and a key that is in use is not overwritten. Give another name.",
+            f"{path} already exists, and keys are not overwritten. Choose another name.",
             reason="file_exists",
         ) from None
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be written: {error.strerror}. Name a file in a folder that is there and yours to write in.",
+            f"{path} cannot be written: {error.strerror}. Name a file in an existing folder that you can write to.",
             reason="file_not_writable",
         ) from None

@@ -1,8 +1,8 @@
 """Turns the authority's error responses into exceptions.
 
-A framework passes an exception's text to the model. So the text consists of our own sentences, one for each
-`reason`. From the authority it contains only the request id and `details` (how to satisfy the authority),
-cleaned and shortened.
+A framework passes an exception's text to the model. So the text consists of sentences of this module, one for
+each `reason`. From the response it contains only the request id and `details`, cleaned and shortened.
+`details` explains how to satisfy the authority.
 """
 
 from __future__ import annotations
@@ -30,37 +30,37 @@ from authsec.strict_json import StrictJsonError, loads
 IN_A_PROGRAM = "by resource=… of delegated, get_token, requests_auth or httpx_auth"  # how an API is named there
 
 _SENTENCES = {
-    "client_id_missing": "The authority was not told which agent is asking.",
+    "client_id_missing": "The request does not say which agent it is for (client_id).",
     "client_id_invalid": "The authority does not accept this agent's client_id. `authsec agents list` shows it.",
-    "invalid_scope": "The requested actions are not written as the authority expects.",
-    "invalid_target": "What was asked for is not delegated to this agent for the requested API.",
-    "rate_limited": "The authority is being asked too often.",
+    "invalid_scope": "The requested actions are malformed.",
+    "invalid_target": "The requested actions are not delegated to this agent for the requested API.",
+    "rate_limited": "The authority gets too many requests.",
     "client_not_found": "The authority does not know this agent. `authsec agents list` shows each agent's client_id.",
-    "attestation_required": "The authority wants this agent to prove itself.",
-    "attestation_invalid": "The authority did not accept this agent's proof of itself.",
+    "attestation_required": "The authority requires this agent to authenticate.",
+    "attestation_invalid": "The authority did not accept this agent's proof.",
     "selectors_mismatch": "This workload is not the one that was registered as this agent.",
-    "client_disabled": "This agent has been disabled by an administrator.",
-    "no_delegation": "Nothing is delegated to this agent at present.",
-    "delegation_ended": "What was delegated to this agent has ended or was revoked.",
-    "action_not_allowed": "More was asked for than has been delegated to this agent.",
+    "client_disabled": "An administrator has disabled this agent.",
+    "no_delegation": "Nothing is currently delegated to this agent.",
+    "delegation_ended": "The delegations of this agent have expired or were revoked.",
+    "action_not_allowed": "The request has more actions than are delegated to this agent.",
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
-    "unavailable": "The authority cannot issue tokens at the moment.",
+    "unavailable": "The authority cannot issue tokens right now.",
 }
 _API_NOT_NAMED = f"This agent has delegations for several APIs, so the API must be named, {IN_A_PROGRAM}."
 _FOR_OTHER_PROGRAMS = {"attestation_required"}  # whose details say how a proof is sent, which the SDK does by itself
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
 CLOCK_TOLERANCE = 30  # seconds; what an authority allows for, either way
 _BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
-_ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://YOUR-AUTHORITY, without /authsec."
+_ROOT = "Check AUTHSEC_BASE_URL. It should be the server's root, like https://YOUR-AUTHORITY, without /authsec."
 OfStatus = Mapping[int, tuple[type[AuthSecError], str]]
 """What a refusal with that status is, and the sentence for a reason that has none of its own."""
 
 _OF_TOKENS: OfStatus = {
     400: (DelegationDenied, "The authority refused the request."),
-    401: (AuthenticationError, "The authority did not accept this agent's proof of itself."),
+    401: (AuthenticationError, "The authority did not accept this agent's proof."),
     403: (DelegationDenied, "The authority refused the request."),
     404: (DelegationDenied, "The authority does not know this agent, or nothing is delegated to it."),
-    410: (DelegationDenied, "What was delegated to this agent has ended."),
+    410: (DelegationDenied, "The delegations of this agent have ended."),
 }
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}(?=/|$)")
@@ -81,7 +81,7 @@ def json_object(answer: Answer) -> dict[str, Any]:
 
 
 def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, names_api: bool = True) -> AuthSecError:
-    """Return the exception for an error response, by default to a token request.
+    """Return the exception for an error response. The default table `of_status` is for token requests.
 
     `now` is the time of day, for a Retry-After with a date. `names_api` is whether the request named an API.
     """
@@ -107,42 +107,42 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, 
 
 
 def retrying(error: AuthSecError) -> str:
-    """Return a sentence for the error: a retry may help (and after how many seconds), or will not help."""
+    """Return a sentence that says whether a retry may help, and after how many seconds."""
     if not error.retryable:
         return "Retrying will not help."
     return f"Retrying may help in {math.ceil(error.retry_after)} s." if error.retry_after else "Retrying may help."
 
 
 def without_proof(looked_at: Sequence[str]) -> str:
-    """Return the remedy if no source had a proof. The texts are from `CredentialSource.looked_at`."""
+    """Return the remedy if no source has a proof. `looked_at` contains the result of `looked_at` of each source."""
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
-        "Let AUTHSEC_AGENT_KEY_FILE name the file of the agent's registered key. In a cluster, mount the volume on its "
-        "Connect page. On a laptop, run `authsec enrol`. This machine offered no proof (looked for: "
+        "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. In a cluster, mount the volume on its "
+        "Connect page. On a laptop, run `authsec enrol`. This machine has no proof (looked for: "
         f"{'; '.join(place for place, _, _ in places)}). Retrying will not help.{remedies}"
     )
 
 
 def clock_differs(there: datetime | None, here: datetime) -> str:
-    """Return the remedy for a clock that is too far from the authority's; empty if the clock is right.
+    """Return the remedy if this machine's clock differs too much from the authority's; otherwise an empty string.
 
-    With such a clock, the authority refuses proofs.
+    The authority refuses the proofs of a machine with such a clock.
     """
     if there is None or abs(ahead := (here - there).total_seconds()) <= CLOCK_TOLERANCE:
         return ""
     far = f"{abs(ahead) // 60:.0f} min" if abs(ahead) >= 120 else f"{abs(ahead):.0f} s"
     return (
-        f"This machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} the authority's, and from "
-        f"{CLOCK_TOLERANCE} s on proofs are refused: set it by the network (`timedatectl set-ntp true`) first."
+        f"This machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} the authority's, and proofs are "
+        f"refused from {CLOCK_TOLERANCE} s: first synchronise it with the network (`timedatectl set-ntp true`)."
     )
 
 
 def document_refusal(answer: Answer, now: datetime) -> AuthSecError:
     """Return the exception for an error response of a public endpoint.
 
-    An authority never refuses a caller there. So a refusal means that the server is not an authority:
-    `InvalidResponse`.
+    An authority never refuses a caller at a public endpoint. So a refusal means that the server is no authority,
+    and the exception is `InvalidResponse`.
     """
     error = refusal(answer, now)
     return not_an_authority(answer) if isinstance(error, AuthenticationError | DelegationDenied) else error
@@ -153,19 +153,22 @@ def not_an_authority(answer: Answer) -> InvalidResponse:
     where = _redirected_to(answer)
     if where is not None:
         reason = "redirected"
-        text = f"The address redirects to {where}. That is not followed, since this agent's proof would go along."
+        text = (
+            f"The address redirects to {where}. Redirects are not followed, because they would send this agent's "
+            "proof there."
+        )
     else:
         reason = "invalid_response"
         kind = ", a web page" if "html" in answer.content_type.lower() else ""
-        text = f"Something answered (status {answer.status}{kind}), but not the root of an AuthSec authority."
+        text = f"A server answered (status {answer.status}{kind}), but it is not the root of an AuthSec authority."
     return InvalidResponse(f"{text} {_ROOT}", reason=reason, status=answer.status)
 
 
 def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
-    """Return the error for a Host header that the authority does not accept as its own name."""
+    """Return the error for a Host header with a name that the authority does not accept."""
     return InvalidResponse(
-        "The authority does not answer under the host name in AUTHSEC_BASE_URL. Use the authority's public URL, or "
-        "have an administrator add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
+        "The authority does not accept the host name in AUTHSEC_BASE_URL. Use the authority's public URL, or ask "
+        "an administrator to add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
         reason="host_not_allowed",
         status=421,
         request_id=_request_id(body),
@@ -173,14 +176,15 @@ def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
 
 
 def _come_back_later(answer: Answer, body: dict[str, Any] | None, now: datetime) -> TokenRequestError:
-    """Return a retryable error, whichever server answered.
+    """Return a retryable error for a response from an overloaded or unavailable server.
 
-    If the response is not in the authority's form, the text does not name the authority as its sender.
+    The server may not be the authority. If the response does not have the authority's form, the text does not say
+    that the authority sent it.
     """
     kind, reason = (RateLimited, "rate_limited") if answer.status == 429 else (ServerError, "unavailable")
     if body is None:
         stated = reason
-        text = f"Something answered with status {answer.status}, but not as an AuthSec authority does. {_ROOT}"
+        text = f"A server answered with status {answer.status}, but not like an AuthSec authority. {_ROOT}"
     else:
         stated = _reason(body, reason)
         text = _text(_SENTENCES.get(stated, _SENTENCES[reason]), body)
@@ -209,9 +213,13 @@ def _error_body(answer: Answer) -> dict[str, Any] | None:
 def _is_of_the_endpoint(body: dict[str, Any]) -> bool:
     """Whether the body can be from the authority's endpoint.
 
-    An API at a wrong address may answer instead, and its reason would mislead. Older servers of the contract send
-    no reason. Newer ones may send an unknown reason. Then the body must have all members of the contract. A
-    refusal of an API protected by `authsec.asgi` has no request id.
+    If the address is wrong, an API may answer instead, and its reason would mislead. Two cases of real
+    authorities need care:
+
+    - An older server may send no reason. Such a body is accepted.
+    - A newer server may send an unknown reason. Such a body is accepted only with a request id and `retryable`.
+
+    The refusal of an API that `authsec.asgi` protects has no request id.
     """
     reason = body.get("reason")
     if reason is None:
@@ -233,7 +241,10 @@ def _text(sentence: str, body: dict[str, Any]) -> str:
 
 
 def _add_what_would_do(denied: DelegationDenied, body: dict[str, Any]) -> None:
-    """Copy the missing actions, the allowed scope and the grant URL, each only if well formed: the model reads them."""
+    """Copy the missing actions, the allowed scope and the grant URL into the error.
+
+    A model reads these values, so each is copied only if it is well formed.
+    """
     missing, allowed, where = (body.get(name) for name in ("missing_actions", "allowed_scope", "grant_at"))
     if isinstance(missing, list) and all(isinstance(action, str) and _SCOPE.fullmatch(action) for action in missing):
         denied.missing_actions = tuple(missing)
@@ -266,7 +277,7 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def _redirected_to(answer: Answer) -> str | None:
-    """Return the scheme and host of a redirect's target; the rest of the URL may contain anything."""
+    """Return the scheme and host of a redirect's target. The rest of the URL is omitted, because it may be any text."""
     if not 300 <= answer.status < 400:
         return None
     target = _ORIGIN.match(answer.location or "")

@@ -63,7 +63,7 @@ class Smoke:
         except AuthSecError as error:
             click.echo(f"\n{_explained(error)}\n")
             return 1
-        click.echo(f"\n  {click.style('All is well:', fg='green', bold=True)} this agent gets its tokens.\n")
+        click.echo(f"\n  {click.style('All is well:', fg='green', bold=True)} this agent can get tokens.\n")
         return 0
 
     def _steps(self) -> None:
@@ -96,7 +96,7 @@ class Smoke:
         again, took = self._timed(self._get_token)
         if transport.requests_sent != sent_before or again.value != token.value:
             raise AuthSecError(
-                "The second call went to the network again. Does the token live for a few seconds only?",
+                "The second call used the network again. Check whether the token's lifetime is only a few seconds.",
                 reason="not_cached",
             )
         return f"from the cache in {took}, no request sent"
@@ -107,7 +107,7 @@ class Smoke:
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
-        """Print the step with its facts, or with a cross if it raises an error."""
+        """Print the step with its facts. If the step raises an error, print the step with a cross."""
         self._facts, self._grade = [], Grade.GOOD
         try:
             yield
@@ -118,5 +118,5 @@ class Smoke:
 
 
 def _explained(error: AuthSecError) -> str:
-    """Describe the first failure, and name the command that finds the others."""
-    return f"{described(error)}\n\n  All that can stand in the way:  {command_line('doctor')}"
+    """Describe the error, and name the command that finds further problems: `authsec doctor`."""
+    return f"{described(error)}\n\n  To check every possible cause:  {command_line('doctor')}"

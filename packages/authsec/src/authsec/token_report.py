@@ -19,9 +19,9 @@ FACT_WIDTH = 13
 
 
 def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> tuple[VerifiedToken, str]:
-    """Verify the token as an API does; return its claims and a note about the keys. Raises `AuthSecError`.
+    """Verify the token as an API does. Return its claims and a sentence about the keys. Raises `AuthSecError`.
 
-    The key set is fetched from `base_url`, since the issuer's own name may not resolve on this machine.
+    The key set is fetched from `base_url`, because the issuer's host name may not resolve on this machine.
     """
     try:
         from authsec.verifier import TokenVerifier
@@ -40,13 +40,13 @@ def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> 
 
 
 _CHECKED = {
-    "offline": "checked by its signature; the cluster was not asked whether the pod still lives",
+    "offline": "checked by its signature; the cluster was not asked whether the pod still exists",
     "token_review": "reviewed by the cluster",
 }
 
 
 def claim_lines(identity: VerifiedToken) -> list[str]:
-    """Format the claims, one a line, with a warning for each weak proof."""
+    """Format the claims, one a line, with a warning for each weak proof of identity."""
     proved = identity.attestation
     facts = [
         fact_line("agent", identity.agent),
@@ -59,22 +59,22 @@ def claim_lines(identity: VerifiedToken) -> list[str]:
     if proved.validation:
         facts.append(fact_line("", _CHECKED.get(proved.validation, proved.validation)))
     if is_unattested(identity):
-        warning = "UNATTESTED: whoever knows the client_id gets this token"
+        warning = "UNATTESTED: anybody who knows the client_id can get this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
     if proved.method == "secret":
-        note = "weak: whoever has read this agent's secret gets this token"
+        note = "weak: anybody who reads this agent's secret can get this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(note, fg='yellow')}")
     if proved.enrolled:
-        note = "enrolled: by a key that this machine was given for some hours"
+        note = "enrolled: with a key that this machine got for some hours"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(note, fg='yellow')}")
     return facts
 
 
 def is_unattested(identity: VerifiedToken) -> bool:
-    """Whether the token was issued without a proof of identity, for the client_id alone."""
+    """Whether the authority issued the token for the client_id alone, without a proof of identity."""
     return identity.attestation.method == "none"
 
 
 def fact_line(name: str, value: str, width: int = FACT_WIDTH - 1) -> str:
-    """Format a name and a value; values from outside are cleaned and shortened."""
+    """Format a name and a value on one line. The value may be from another system, so it is cleaned and shortened."""
     return f"{name:{width}} {plain(value, 300)}"

@@ -1,7 +1,7 @@
 """`TokenRequest` and `DelegationToken`: an agent's request and the authority's response.
 
-The agent does not verify its own token; the API does (`authsec.TokenVerifier`). This module checks only the
-format of the response, so that the agent never sends other text as a token.
+The agent does not verify its own token; the API does (`authsec.TokenVerifier`). This module only checks the
+format of the response. So the agent never sends a text that is no token to an API.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST_LIFE = 366 * 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """The requested actions (`scope`) and APIs (`resource`, RFC 8707). None means everything that is delegated."""
+    """The requested actions (`scope`) and APIs (`resource`, RFC 8707). None means all that are delegated."""
 
     scope: str | None = None
     resource: tuple[str, ...] | None = None
@@ -42,9 +42,9 @@ class TokenRequest:
 
 
 class HiddenText(str):
-    """Text that works as a normal `str`, but with a hidden repr.
+    """A `str` that works as usual, but whose repr does not show the text.
 
-    Programs show the repr of locals, arguments and headers.
+    Other programs show the repr of local variables, arguments and headers.
     """
 
     __slots__ = ()
@@ -57,11 +57,11 @@ class HiddenText(str):
 class DelegationToken:
     """A delegation token, and the authority's facts about it.
 
-    `value` is the secret: it is in no repr, and pickling raises `TypeError`. In a token from the authority,
-    `value` is a `HiddenText`: error trackers record the local variables of the code that uses the token.
+    `value` is the secret. No repr shows it, and pickling raises `TypeError`. In a token from the authority,
+    `value` is a `HiddenText`, because error trackers record local variables.
 
-    `expires_at` is by the authority's clock; `expires_in` is the token's life in seconds, from the moment of
-    issue. Fields that an older authority leaves out are empty.
+    `expires_at` is a time on the authority's clock. `expires_in` is the token's life in seconds, from the moment
+    of issue. If an older authority does not send a field, the field is empty.
     """
 
     value: str = field(repr=False)
@@ -72,27 +72,31 @@ class DelegationToken:
     spiffe_id: str | None = None
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a DelegationToken is not pickled, so that it does not end up on a disk or in a queue")
+        raise TypeError("a DelegationToken cannot be pickled, so that it is never stored or queued")
 
     def __copy__(self) -> Self:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return the token itself, as it never changes, so that frameworks can deep-copy their state."""
+        """Return the token itself, because it never changes.
+
+        So frameworks can deep-copy a state that contains the token.
+        """
         return self
 
 
 def token_from_answer(answer: dict[str, Any], *, client_id: str, date: str | None, now: datetime) -> DelegationToken:
-    """Read the 200 response of the delegation-token endpoint; raise `InvalidResponse` for any other content.
+    """Read the 200 response of the delegation-token endpoint. Raises `InvalidResponse` for any other content.
 
-    `date` is the response's Date header. If the authority sends no `expires_in`, the life is computed from
-    `expires_at` and `date`, both by the authority's clock. This machine's clock may be wrong by hours.
+    `date` is the response's Date header. If the authority sends no `expires_in`, the token's life is computed
+    from `expires_at` and `date`. Both are times on the authority's clock; this machine's clock may be wrong by
+    hours.
     """
     value = answer.get("token")
     if not isinstance(value, str) or not _COMPACT_JWS.fullmatch(value):
-        raise _not_a_token("it carries no signed token")
+        raise _not_a_token("it has no signed token")
     if answer.get("client_id", client_id) != client_id:
-        raise _not_a_token("it is for another agent than the one that asked")
+        raise _not_a_token("it is for another agent")
     life, expires_at = _life(answer, date, now)
     spiffe_id = answer.get("spiffe_id")
     return DelegationToken(
@@ -114,9 +118,9 @@ def _life(answer: dict[str, Any], date: str | None, now: datetime) -> tuple[int,
     elif expires_at is not None and (sent := http_date(date)) is not None:
         life = int((expires_at - sent).total_seconds())
     else:
-        raise _not_a_token("it does not say how long the token lives")
+        raise _not_a_token("it does not say how long the token is valid")
     if not 0 < life <= _LONGEST_LIFE:
-        raise _not_a_token("its token is already dead, or lives for years")
+        raise _not_a_token("its token has already expired, or is valid for years")
     return life, expires_at or now + timedelta(seconds=life)
 
 
@@ -126,7 +130,7 @@ def _instant(value: object) -> datetime:
     except ValueError:
         raise _not_a_token("its expires_at is not an RFC 3339 time") from None
     if instant.tzinfo is None:
-        raise _not_a_token("its expires_at names no time zone")
+        raise _not_a_token("its expires_at has no time zone")
     return instant.astimezone(UTC)
 
 
@@ -141,8 +145,8 @@ def _names(answer: dict[str, Any], member: str) -> tuple[str, ...]:
 
 def _not_a_token(what: str) -> InvalidResponse:
     return InvalidResponse(
-        f"The authority's answer is not a delegation token: {what}. It may be of another version than this package "
-        "is for, or something in between changes what it says.",
+        f"The authority's answer is not a delegation token: {what}. The authority may have another version than "
+        "this package, or a proxy may change its answers.",
         reason="invalid_response",
     )
 
@@ -153,15 +157,15 @@ def _scope(scope: str | Sequence[str] | None) -> str | None:
     actions = sorted({action for text in _listed(scope) for action in text.split(" ") if action})
     if not actions:
         raise ConfigError(
-            "scope is empty, which asks for nothing. Name actions, as in scope='customers:read', or leave it out to "
-            "get all that is delegated.",
+            "scope is empty. Name actions, as in scope='customers:read', or leave scope out to get all delegated "
+            "actions.",
             reason="invalid_scope",
         )
     for action in actions:
         if not _ACTION.fullmatch(action):
             raise ConfigError(
-                f"{action[:130]!r} is not an action. An action is resource:action in small letters, as in "
-                f"'customers:read'; there are no wildcards.",
+                f"{action[:130]!r} is not an action. An action is resource:action in lower case, as in "
+                "'customers:read'; wildcards are not supported.",
                 reason="invalid_scope",
             )
     return " ".join(actions)

@@ -1,4 +1,4 @@
-"""One exchange with the authority: its URL, the system's trust store, and error messages.
+"""One request to the authority and its response: the URL, the system's trust store, and error messages.
 
 `authority` and `refusals` interpret the response.
 """
@@ -21,7 +21,10 @@ from authsec.safe_text import plain
 
 
 class Transport:
-    """Sends requests to the authority of `config`. Thread-safe; `requests_sent` counts the requests, for diagnosis."""
+    """Sends requests to the authority of `config`. Thread-safe.
+
+    `requests_sent` is the number of requests, for diagnosis.
+    """
 
     def __init__(self, config: AuthSecConfig, clock: Clock) -> None:
         self.requests_sent = 0
@@ -37,21 +40,21 @@ class Transport:
         query: list[tuple[str, str]] | None = None,
         authorization: str | None = None,
     ) -> Answer:
-        """GET `{base_url}/authsec/{path}`. `deadline` is on the monotonic clock.
+        """Send a GET request to `{base_url}/authsec/{path}`. `deadline` is a time on the monotonic clock.
 
-        Raises `TransportError` if no complete response arrives in time, `InvalidResponse` if the response is too
-        large.
+        Raises `TransportError` if no complete response arrives in time. Raises `InvalidResponse` if the response is
+        too large.
         """
         url = self._config.url(path) + (f"?{urlencode(query)}" if query else "")
         return self._exchanged(url, partial(http_client.get, url, authorization=authorization, deadline=deadline))
 
     def post(self, path: str, *, json: bytes, deadline: float) -> Answer:
-        """POST a JSON document to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
+        """Send a JSON document to `{base_url}/authsec/{path}` by POST, without a retry. Raises as `get` does."""
         url = self._config.url(path)
         return self._exchanged(url, partial(http_client.post, url, json=json, deadline=deadline))
 
     def post_form(self, path: str, *, form: Mapping[str, str], deadline: float) -> Answer:
-        """POST a form to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
+        """Send a form to `{base_url}/authsec/{path}` by POST, without a retry. Raises as `get` does."""
         url = self._config.url(path)
         send = partial(http_client.post_form, url, form=form, authorization=None, deadline=deadline)
         return self._exchanged(url, send)
@@ -66,33 +69,38 @@ class Transport:
             raise _transport_error(error, self._config) from None
         except AnswerTooLarge as error:
             raise InvalidResponse(
-                "The answer is larger than any that an AuthSec authority sends. Is AUTHSEC_BASE_URL right?",
+                "The answer is larger than any answer of an AuthSec authority. Check AUTHSEC_BASE_URL.",
                 reason="invalid_response",
                 status=error.status,
             ) from None
 
 
 def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> TransportError:
-    """Return the error with a remedy. The text of urllib3's own error contains URLs and object addresses."""
+    """Return an error with a remedy, in place of urllib3's error.
+
+    The text of urllib3's error is not used, because it contains URLs and object addresses.
+    """
     where = urlsplit(config.base_url).netloc
     match error:
         case exceptions.SSLError():
             return _tls_error(error, where)
         case exceptions.ProxyError():
             return _error(
-                "proxy_failed", f"The proxy of HTTPS_PROXY did not connect to {where}. If it is reached directly, "
-                f"put it into NO_PROXY.",
+                "proxy_failed", f"The proxy of HTTPS_PROXY did not connect to {where}. If it needs no proxy, add it "
+"to NO_PROXY.",
             )  # fmt: skip
         case exceptions.NameResolutionError():
-            return _error("unreachable", f"The host name of {where} is not known here. Is AUTHSEC_BASE_URL right?")
+            return _error("unreachable", f"The host name of {where} cannot be resolved. Check AUTHSEC_BASE_URL.")
         case exceptions.NewConnectionError():
-            return _error("unreachable", f"Nothing accepts connections at {where}. Is the authority running?")
+            return _error(
+                "unreachable", f"Nothing accepts connections at {where}. Check that the authority is running."
+            )
         case exceptions.TimeoutError():
-            return _error("timeout", f"{where} did not answer in time. Is it overloaded, or something in between?")
+            return _error("timeout", f"{where} did not answer in time. It, or a proxy in between, may be overloaded.")
         case _:
             return _error(
-                "connection_lost", f"The connection to {where} broke before the answer was complete. If it keeps "
-                "doing so, look at what is in between: a proxy, a load balancer."
+                "connection_lost", f"The connection to {where} broke before the answer was complete. If this happens "
+"again, check what is in between: a proxy, a load balancer."
             )  # fmt: skip
 
 
@@ -105,7 +113,7 @@ def _tls_error(error: exceptions.SSLError, where: str) -> TransportError:
             reason="certificate_untrusted",
         )
     return TransportError(
-        f"No TLS connection to {where} could be made. Does this port speak https?", reason="tls_failed"
+        f"No TLS connection to {where} could be made. Check that this port serves https.", reason="tls_failed"
     )
 
 

@@ -39,7 +39,9 @@ def test_github_is_not_asked_for_a_token_for_another_name(make_client: Any, auth
     assert caught.value.reason == "issuer_not_pinned"
     assert asked.seen == []
     assert authority.token_requests == []
-    assert str(caught.value).endswith(f'If it is the name of your authority, add:\n    export AUTHSEC_ISSUER="{VAULT}"')
+    assert str(caught.value).endswith(
+        f'If this is the issuer of your authority, add:\n    export AUTHSEC_ISSUER="{VAULT}"'
+    )
 
 
 def test_the_workload_api_is_not_asked_either(make_client: Any, authority: Any, tmp_path: Path) -> None:

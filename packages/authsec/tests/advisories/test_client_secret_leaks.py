@@ -67,7 +67,7 @@ def test_it_is_printed_nowhere(client: AuthSecClient, authority: Any, caplog: py
         lambda seen: Reply(401, {"error": "No.", "reason": "attestation_invalid", "details": str(seen.headers)}),
         lambda seen: Reply(307, headers={"Location": f"/{seen.headers['Authorization']}"}),
     ],
-    ids=["refused", "broken off", "echoed", "redirected"],
+    ids=["refused", "aborted", "echoed", "redirected"],
 )
 def test_no_refusal_holds_it(
     reply: Any, client: AuthSecClient, authority: Any, caplog: pytest.LogCaptureFixture

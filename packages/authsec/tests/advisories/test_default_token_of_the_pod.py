@@ -32,7 +32,7 @@ def test_it_is_seen_and_not_sent(
         make_client(credential=source).get_token()
     assert all("Authorization" not in seen.headers for seen in authority.seen)
     text = str(caught.value)
-    assert f"the pod's default token at {automounted.path} was seen and not sent" in text
+    assert f"the pod's default token at {automounted.path} was found but not sent" in text
     assert f'- serviceAccountToken: {{audience: "{authority.issuer}", expirationSeconds: 3600, path: token}}' in text
     assert "mountPath: /var/run/secrets/authsec" in text
 
@@ -51,7 +51,7 @@ def test_nor_is_it_when_somebody_names_it(
     automounted: ProjectedVolume, client: Any, authority: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTHSEC_WORKLOAD_TOKEN_FILE", str(automounted.path))
-    with pytest.raises(ConfigError, match=f"was made for {CLUSTER}") as caught:
+    with pytest.raises(ConfigError, match=f"has the audience {CLUSTER}") as caught:
         client.get_token()
     assert authority.token_requests == []
     assert "serviceAccountToken" in str(caught.value)

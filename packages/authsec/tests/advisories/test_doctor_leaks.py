@@ -46,7 +46,7 @@ ANSWERS: dict[str, Any] = {
     "granted": lambda authority: authority.grant,
     "refused": lambda _: refused(403, "selectors_mismatch"),
     "an echo of the proof": lambda _: echo,
-    "broken off": lambda _: broken_off(),
+    "aborted": lambda _: broken_off(),
     "a token in a bad answer": lambda authority: Reply(body=authority.grant().body | {"expires_in": -1}),
     "a token in a redirect": lambda authority: Reply(
         302, headers={"Location": f"/?t={authority.grant().body['token']}"}

@@ -57,7 +57,7 @@ class Wrong:
         handler.wfile.write(octets)
 
 
-ANOTHER, NOT_SAID, NO_JSON = "about another token", "does not say whether", "does not answer with a JSON object"
+ANOTHER, NOT_SAID, NO_JSON = "about another token", "did not say whether", "does not answer with a JSON object"
 WRONG = {
     "another token's answer": Wrong(said=ANOTHER, body=lambda right: {**right, "jti": "another"}),
     "the answer about an older token": Wrong(said=ANOTHER, body=lambda right: {**right, "authority_version": 1}),
@@ -68,12 +68,12 @@ WRONG = {
     "a page": Wrong(said=NO_JSON, headers={"Content-Type": "text/html"}),
     "a list": Wrong(said=NO_JSON, body=lambda right: [right]),
     "a redirect": Wrong(said="redirects", status=307, headers={"Location": "/elsewhere"}),
-    "a flood": Wrong(said="more than an answer", body=lambda _: b" " * 100_000 + b"{}"),
+    "a flood": Wrong(said="is too long", body=lambda _: b" " * 100_000 + b"{}"),
     "whoever knows no credential": Wrong(said="does not know the credential", status=401),
-    "an endpoint that is no authority's": Wrong(said="does not say which API", headers={"AuthSec-Audience": ""}),
+    "an endpoint that is no authority's": Wrong(said="did not say which API", headers={"AuthSec-Audience": ""}),
     # The authority says inactive of every token that is not for the API that asks: all would look dead.
     "the credential of another API": Wrong(
-        said="not that of this API", headers={"AuthSec-Audience": "https://billing.example.com"}
+        said="belongs to another API", headers={"AuthSec-Audience": "https://billing.example.com"}
     ),
 }
 

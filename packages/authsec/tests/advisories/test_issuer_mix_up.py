@@ -97,7 +97,7 @@ def test_both_issuers_are_in_the_log_once_a_minute_and_the_caller_hears_of_ours(
         )
         assert refused.value.details == f"Send a delegation token as the authority {ours.url} issues it."
         said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        line = f"this API trusts {ours.url}, the last token names https://other.example.com [31mERROR forged as"
+        line = f"this API trusts {ours.url}, the last token has the issuer https://other.example.com [31mERROR forged"
         assert [line in each for each in said] == [True, True, True]
 
 

@@ -23,7 +23,7 @@ def test_a_feed_that_has_gone_back(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "authsec.verifier"):
         last = entry(2, subject="x")
         feed.take(octets(document([entry(1, subject="c1"), last], since=9, snapshot=True)))
-    assert "gone back from 9 to 2" in caplog.text
+    assert "went back from 9 to 2" in caplog.text
     assert feed.sequence == 2
     for subject in ("c1", "c9", "x"):
         assert feed.ended([("client", subject)], 7)

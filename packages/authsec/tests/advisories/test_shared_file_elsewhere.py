@@ -38,5 +38,5 @@ def test_what_a_link_leads_to_remains_as_it_is(tmp_path: Path, link: object, nam
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     place = SharedFile(path=tmp_path / "revocations", issuer=ISSUER)
     os.mkfifo(place.path, 0o600)
-    with pytest.raises(SharedFileUnusable, match="no plain file"):
+    with pytest.raises(SharedFileUnusable, match="not a regular file"):
         list(SharedFileReader(place).lines())

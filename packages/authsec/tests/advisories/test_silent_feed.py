@@ -62,7 +62,7 @@ def test_a_trickle_keeps_nothing_fresh() -> None:
                 time.sleep(0.005)
 
         feed.stream = drip
-        with pytest.raises(authority_source.StreamUnavailable, match="nothing whole"):
+        with pytest.raises(authority_source.StreamUnavailable, match="no complete message"):
             list(authority_source.Stream(clock=clock, trust=None).messages(f"{feed.authority.url}{FEED}?since=0"))
 
 

@@ -31,7 +31,7 @@ def test_an_origin_that_is_not_named_gets_none_and_that_is_logged_once(
             assert speaker.send(auth, url)[0] == 401
         assert stranger.tokens == [None] * 3
     assert authority.seen == []
-    assert caplog.messages == [f"no token goes to {stranger.url}: allowed_origins has {api.url}"]
+    assert caplog.messages == [f"no token is sent to {stranger.url}: allowed_origins has {api.url}"]
 
 
 @speakers

@@ -22,18 +22,18 @@ ENTRIES = [entry(1), entry(2, subject="c2"), entry(3, subject="c3")]
 @pytest.mark.parametrize(
     ("batch", "why"),
     [
-        ({**document(ENTRIES), "entries": ENTRIES[:2]}, "not those that its head was signed for"),
-        ({**document(ENTRIES), "entries": []}, "not those"),
-        ({**document(ENTRIES), "entries": [*ENTRIES[:2], entry(3, subject="c4")]}, "not those"),
-        ({**document(ENTRIES), "entries": [*ENTRIES[:2], entry(3, subject="c3", version=1)]}, "not those"),
-        ({**document(ENTRIES), "entries": [ENTRIES[1], ENTRIES[0], ENTRIES[2]]}, "not those"),
+        ({**document(ENTRIES), "entries": ENTRIES[:2]}, "do not match its signed head"),
+        ({**document(ENTRIES), "entries": []}, "do not match"),
+        ({**document(ENTRIES), "entries": [*ENTRIES[:2], entry(3, subject="c4")]}, "do not match"),
+        ({**document(ENTRIES), "entries": [*ENTRIES[:2], entry(3, subject="c3", version=1)]}, "do not match"),
+        ({**document(ENTRIES), "entries": [ENTRIES[1], ENTRIES[0], ENTRIES[2]]}, "do not match"),
         ({"entries": ENTRIES}, "no head"),
-        (document(ENTRIES[1:], since=1), "does not begin where"),  # a jump
-        (document([], since=3), "does not begin where"),
-        (document(ENTRIES[1:], through=3), "leaves out"),
-        (document([ENTRIES[0], ENTRIES[2]]), "leaves out"),
-        (document([], through=3, last=3), "leaves out"),
-        (document(ENTRIES, last=2), "further than"),
+        (document(ENTRIES[1:], since=1), "does not start at"),  # a jump
+        (document([], since=3), "does not start at"),
+        (document(ENTRIES[1:], through=3), "skips"),
+        (document([ENTRIES[0], ENTRIES[2]]), "skips"),
+        (document([], through=3, last=3), "skips"),
+        (document(ENTRIES, last=2), "beyond the end"),
         (document([ENTRIES[2], ENTRIES[0]], snapshot=True, through=3, last=3), "not in order"),
     ],
 )

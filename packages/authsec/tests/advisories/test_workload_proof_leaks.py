@@ -88,7 +88,7 @@ def test_a_projected_token_is_printed_nowhere(
         lambda seen: Reply(401, {"error": "No.", "reason": "attestation_invalid", "details": str(seen.headers)}),
         lambda seen: Reply(307, headers={"Location": f"/{seen.headers['Authorization']}"}),
     ],
-    ids=["refused", "another workload", "broken off", "echoed", "redirected"],
+    ids=["refused", "another workload", "aborted", "echoed", "redirected"],
 )
 def test_no_refusal_of_a_projected_token_holds_it(
     reply: Any, volume: ProjectedVolume, make_client: Any, authority: Any, caplog: pytest.LogCaptureFixture
@@ -120,7 +120,7 @@ def test_no_complaint_about_a_token_holds_it(tmp_path: Path, make_client: Any) -
         broken_off(),
         Reply(200, b"x" * 70_000),
     ],
-    ids=["no token", "echoed", "later", "broken off", "too large"],
+    ids=["no token", "echoed", "later", "aborted", "too large"],
 )
 def test_the_token_that_asks_github_is_in_no_exception(
     failure: Any, github: Any, make_client: Any, caplog: pytest.LogCaptureFixture

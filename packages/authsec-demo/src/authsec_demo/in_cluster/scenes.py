@@ -1,4 +1,4 @@
-"""The token requests of the Kubernetes story.
+"""The token requests of `authsec demo --kubernetes`.
 
 The authority issues tokens to the pod and to an enrolled laptop. The authority refuses another pod, a laptop
 that is not enrolled, and the token of a deleted pod.
@@ -28,19 +28,22 @@ _MACHINE: Final = "developer-laptop"
 
 
 def says_how(stage: Stage, servers: Servers, authsec: AuthSecClient) -> None:
-    """Show the attestation claim of the agent's token."""
-    with stage.step("What the API learns", "Each token says how its agent proved itself."):
+    """Print the `attestation` claim of the agent's token: how the agent authenticated."""
+    with stage.step("What the API learns", "Each token says how its agent authenticated."):
         said = _attestation(servers, authsec)
         wanted = {"method": "kubernetes", "validation": "token_review", "selectors": sorted(SELECTORS)}
         found = {name: said.get(name) for name in wanted} | {"selectors": sorted(said.get("selectors", ()))}
         check(found == wanted, expected=str(wanted), came=str(found))
         stage.fact("method", "kubernetes: the cluster's key signed the pod's token")
-        stage.fact("validation", "token_review: the cluster said that it counts")
+        stage.fact("validation", "token_review: the cluster said that it is valid")
         stage.fact("selectors", ", ".join(PROVED_BY))
 
 
 def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any], workload: Workload) -> None:
-    """Check that another service account is refused, although its pod has the same labels, container and client_id."""
+    """Check that the authority refuses a pod of another service account.
+
+    The pod has the same labels, the same container and the same client_id as the agent.
+    """
     why = "The same labels, the same container, the same client_id; another account."
     with stage.step("Another pod asks", why):
         other = another_account(place, workload, _OTHER_ACCOUNT)
@@ -49,11 +52,11 @@ def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[s
         _check(refusal, 403, "selectors_mismatch")
         check(ACCOUNT not in str(refusal), expected=f"a refusal that does not name {ACCOUNT}", came=str(refusal))
         stage.said("it hears", _in_brief(str(refusal)))
-        stage.fact("refused", "403 selectors_mismatch, and not told what is registered")
+        stage.fact("refused", "403 selectors_mismatch, without the registered values")
 
 
 def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> None:
-    """Check that the same program is refused on the developer's laptop, which has no proof."""
+    """Check that the authority refuses the same program on the developer's laptop, which has no proof of identity."""
     with stage.step("The developer's laptop asks", "The same program, outside of the cluster."):
         stage.said("developer", "authsec doctor")
         done = run("doctor", "--json", variables=_on_the_laptop(servers, place, agent))
@@ -66,12 +69,15 @@ def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any
 
 
 def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> KeyFile:
-    """Enrol the laptop with a one-time code. Return its key file, which authenticates the agent for some hours."""
-    why = "A key that is made there counts for some hours; the agent stays attested."
+    """Enrol the laptop with a one-time code. Return the laptop's key file.
+
+    The laptop can authenticate as the agent with this key for some hours.
+    """
+    why = "A key that is created there is valid for some hours; the agent stays attested."
     with stage.step("The laptop is enrolled", why):
         stage.said("administrator", f"authsec agents enrolment {agent['slug']}")
         made = servers.admin.make_enrolment_code(agent["slug"])
-        stage.fact("code", f"good once, for 15 minutes; the key then for {made['hours']} hours")
+        stage.fact("code", f"works once, within 15 minutes; the key is then valid for {made['hours']} hours")
         stage.said("developer", "authsec enrol CODE && authsec smoke")
         variables = _on_the_laptop(servers, place, agent)
         for words in (("enrol", made["code"], "--machine", _MACHINE), ("smoke",)):
@@ -83,18 +89,18 @@ def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]
         check(said.get("enrolled") is True, expected="a token that says enrolled", came=str(said))
         status = _read_customer(servers, authsec)
         check(status == 200, expected="the API to answer 200", came=str(status))
-        stage.fact("allowed", f"its token says {said['method']}, enrolled; the API lets it in")
+        stage.fact("allowed", f"its token says {said['method']}, enrolled; the API accepts it")
     return key
 
 
 def pod_deleted(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any], workload: Workload) -> None:
-    """Delete the pod, and check that the authority refuses a copy of the pod's unexpired token."""
-    why = "Somebody has copied its token, which is good for most of an hour yet."
+    """Delete the pod, and check that the authority then refuses a copy of the pod's unexpired token."""
+    why = "Somebody has copied its token, which is still valid for most of an hour."
     with stage.step("The pod is deleted", why):
         copied = Path(shutil.copy(workload.token_file, place.laptop / "copied-token"))
         authsec = sdk_client(servers.authority_url, agent["client_id"], TokenFile(copied))
         authsec.get_token(scope=READ)
-        stage.fact("allowed", "the copy, as long as the pod runs: whoever has it is the pod")
+        stage.fact("allowed", "the copy works as long as the pod runs: anybody who has it can act as the pod")
         stage.said("administrator", f"kubectl delete pod {workload.name}")
         place.cluster.delete_pod(NAMESPACE, workload.name)
         refusal = _refusal(authsec)
@@ -103,7 +109,7 @@ def pod_deleted(stage: Stage, servers: Servers, place: Place, agent: Mapping[str
         stage.fact("refused", "401 attestation_invalid: the cluster was asked, and said no")
         successor = running_one(place)
         successor.client(servers.authority_url, agent["client_id"]).get_token(scope=READ)
-        stage.fact("allowed", f"the pod in its place, {successor.name}")
+        stage.fact("allowed", f"the replacement pod, {successor.name}")
 
 
 def _attestation(servers: Servers, authsec: AuthSecClient) -> Mapping[str, Any]:
@@ -144,5 +150,5 @@ def _on_the_laptop(servers: Servers, place: Place, agent: Mapping[str, Any]) -> 
 
 
 def _in_brief(problem: str) -> str:
-    """Return only the authority's part of the message, without the SDK's advice for operators."""
+    """Return the part of the error message that the authority wrote, without the part for operators from the SDK."""
     return problem.partition(" (request ")[0]

@@ -23,10 +23,10 @@ from authsec_server.revisions import require_current
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Administrator], str | None]:
-    """Return the administrators after the address `after`, in address order, and the cursor of the next page."""
+    """Return one page of administrators in address order, starting after `after`, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     if after and model.read_email(after) != after:
-        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
+        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
     found = store.page(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].email if len(found) > limit else None
 
@@ -44,7 +44,10 @@ def get(tx: Tx, act: Act, reference: str) -> Administrator:
 
 
 def any_yet(tx: Tx) -> bool:
-    """Return whether any administrator exists. If none exists, the next step is a set-up URL."""
+    """Return whether any administrator exists.
+
+    If none exists, the operator makes a set-up URL, which creates the first administrator.
+    """
     return store.any_yet(tx.connection)
 
 
@@ -82,8 +85,8 @@ def add(tx: Tx, administrator: Administrator) -> Administrator:
 def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) -> Administrator:
     """Change an administrator's role. A lower role ends the administrator's sessions. Call only inside a `change`.
 
-    Raises `Outdated`. Raises `Conflict` for the last admin who can sign in, and when an OpenID provider sets
-    the role.
+    Raises `Outdated` if the administrator has changed since `revision`. Raises `Conflict` for a lower role of
+    the last admin who can sign in. Also raises `Conflict` if an OpenID provider sets the administrator's role.
     """
     act.principal.require(Role.ADMIN)
     act.principal.require(role)
@@ -91,7 +94,7 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
     if found.has_identity:
         raise Conflict(
             f"The role of {found.email} comes from the OpenID provider {found.issuer} at every sign-in.",
-            "Change it there; to keep them out at once, disable them.",
+            "Change it there. To lock them out at once, disable them.",
         )
     if role is found.role:
         return found
@@ -101,9 +104,9 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
 
 
 def follow_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administrator:
-    """Set the role that the OpenID provider grants, even if no admin remains.
+    """Give the administrator the role that the OpenID provider grants, even if no admin remains.
 
-    The person must not keep a higher role than the provider confirms.
+    The administrator must not keep a higher role than the provider confirms.
     """
     return found if role is found.role else _apply_role(tx, act, found, role)
 
@@ -121,9 +124,10 @@ def rename(tx: Tx, act: Act, reference: str, name: str, *, revision: int) -> Adm
 
 
 def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int) -> Administrator:
-    """Change the address that an administrator signs in with, and void the open links. Call only inside a `change`.
+    """Change the address that an administrator signs in with, and void the person's unused links.
 
-    Raises `Invalid`, `Outdated`, or `Conflict` when another administrator has the address.
+    Call only inside a `change`. Raises `Invalid`, `Outdated`, or `Conflict` when another administrator has the
+    address.
     """
     act.principal.require(Role.ADMIN)
     found = _current(get(tx, act, reference), revision)
@@ -168,15 +172,15 @@ def enable(tx: Tx, act: Act, reference: str) -> Administrator:
 def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
     """Remove an administrator's password, end the sessions, and make a link to choose a new password.
 
-    An administrator may call this, and so may the operator at the server's machine. The operator's link expires
-    after 15 minutes, other links after 24 hours. An admin key may not: its holder could use the link to sign in
-    as the person. Call only inside a `change`. Raises `NotPermitted`, `Conflict`.
+    An administrator or the operator at the server's machine may call this. The operator's link expires after 15
+    minutes, and other links expire after 24 hours. An admin key must not call this: the holder of the key could
+    sign in as the person with the link. Call only inside a `change`. Raises `NotPermitted`, `Conflict`.
     """
     act.principal.require(Role.ADMIN)
     here = act.principal.kind is PrincipalKind.LOCAL_OPERATOR
     if not here and act.principal.kind is not PrincipalKind.ADMINISTRATOR:
         raise NotPermitted(
-            "An admin key cannot reset people: the link would let it in as one of them.",
+            "An admin key cannot reset the sign-in of a person: with the link it could sign in as that person.",
             "Do it in the console, or on the server's machine: authsec admin setup-url --email ADDRESS",
         )
     found = get(tx, act, reference)
@@ -201,8 +205,8 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
 def _refuse_taken(tx: Tx, email: str) -> None:
     if store.by_email(tx.connection, email):
         raise Conflict(
-            f"There is an administrator {email} already.",
-            "One who is disabled can be enabled again; one who lost the password can be reset.",
+            f"An administrator {email} already exists.",
+            "You can enable a disabled administrator again, or reset a lost password.",
             field="email",
         )
 
@@ -215,13 +219,13 @@ def _current(found: Administrator, revision: int) -> Administrator:
 def _leave_a_way_in(tx: Tx, found: Administrator) -> None:
     """Raise `Conflict` if this is the last admin who can sign in.
 
-    Call under the exclusive lock: otherwise two admins could disable each other at the same time.
+    Call under the exclusive lock. Without the lock, two admins could disable each other at the same time.
     """
     last = found.role is Role.ADMIN and found.enabled and found.has_way_in
     if last and not store.admins_with_way_in(tx.connection, beside=found.id):
         raise Conflict(
             f"{found.email} is the last administrator with the role admin who can sign in.",
-            "Make somebody else admin first, and let them sign in once.",
+            "First give somebody else the role admin, and have them sign in once.",
         )
 
 
@@ -252,7 +256,7 @@ def _record_change(tx: Tx, act: Act, changed: Administrator, *, before: dict[str
 def _record(
     tx: Tx, act: Act, kind: EventKind, administrator: Administrator, *, until: datetime | None = None, **detail: Any
 ) -> None:
-    """Record an act on an administrator. `until` is the expiry of the link that the act made."""
+    """Record a change of an administrator. `until` is the expiry of a link that the change made."""
     audit.record_act(tx, act, kind, subject=named(administrator), expires_at=until, detail=detail)
 
 

@@ -1,7 +1,7 @@
 """Authenticate admin API requests by an admin key, or as the local operator at the server's machine.
 
-An agent can never be authenticated here. Text without the form of an admin key is refused without a
-look-up.
+No agent can authenticate to the admin API. A text that does not have the form of an admin key is refused
+without a look-up.
 """
 
 from __future__ import annotations
@@ -25,16 +25,20 @@ from authsec_server.web.throttle import Recently, Throttle
 FAILURES_A_MINUTE = 20
 
 _MESSAGES = {
-    KeyRefusal.MISSING: "This needs an admin key, and none was sent.",
-    KeyRefusal.MALFORMED: "What was sent is not an admin key. An agent's token administers nothing.",
-    KeyRefusal.UNKNOWN: "This admin key is not known here.",
+    KeyRefusal.MISSING: "This request needs an admin key, and no admin key was sent.",
+    KeyRefusal.MALFORMED: "The credential that was sent is not an admin key. Agents' tokens cannot administer AuthSec.",
+    KeyRefusal.UNKNOWN: "This authority does not know this admin key.",
     KeyRefusal.EXPIRED: "The admin key {name} has expired.",
     KeyRefusal.REVOKED: "The admin key {name} was revoked.",
 }
 
 
 class LocalOperator:
-    """Authenticator for in-process requests: the caller can read the data folder anyway. Never use it behind a port."""
+    """Authenticator that accepts every request as the local operator. Use it only for in-process requests.
+
+    A caller in this process can read the data folder and therefore needs no key. Never use this class for
+    requests from a network port.
+    """
 
     async def __call__(self, request: Request) -> Principal:  # noqa: ARG002 - whatever it is
         return LOCAL_OPERATOR
@@ -52,9 +56,10 @@ class _RefusedKeys:
 class AdminKeys:
     """Authenticator for `Authorization: Bearer` with an admin key. Each request looks the key up again.
 
-    Each sign-in or refusal is in the audit log before the answer; if recording fails, nobody is signed in.
-    Sign-ins are recorded once a minute for each key and address. Failures are limited by address to keep
-    refusals cheap. The limit does not protect the keys: a key has 256 random bits and cannot be guessed.
+    Each sign-in or refusal is recorded in the audit log before the response; if recording fails, nobody is
+    signed in. For each key and address, sign-ins are recorded at most once a minute. A rate limit for each
+    address keeps refusals cheap. The limit does not protect the keys: a key has 256 random bits and cannot be
+    guessed.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -63,7 +68,7 @@ class AdminKeys:
         self._monotonic = monotonic
         self._failures = Throttle(
             FAILURES_A_MINUTE,
-            "Too many requests with a wrong admin key, or none, came from this address.",
+            "Too many requests from this address had a wrong admin key, or none.",
             monotonic=monotonic,
         )
         self._signed_in = Recently()  # one audit log row a minute, key and address

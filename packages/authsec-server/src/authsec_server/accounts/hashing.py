@@ -1,7 +1,7 @@
 """Hash passwords with Argon2id (RFC 9106), only a few at a time.
 
-Each hash is slow and needs much memory on purpose. Never hash inside a transaction, which would hold a lock
-meanwhile. Strangers could then stop the authority by sending wrong passwords.
+Each hash is slow and needs much memory on purpose. Never hash inside a transaction: the transaction would
+hold its lock during the hash. Then strangers could stop the authority by sending wrong passwords.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Hashing:
     def verify(self, password_hash: str | None, typed: str) -> bool:
         """Return whether the typed password matches the hash.
 
-        With None (no account or no password) the result is False and the work is the same. Otherwise the response
-        time would show which accounts exist.
+        `password_hash` is None if there is no account or no password. The result is then False, after the same
+        amount of computation. Otherwise the response time would show which accounts exist.
         """
         password = passwords.entered(typed)
         possible = passwords.could_be(password)
@@ -60,7 +60,7 @@ class Hashing:
     @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._line.acquire(blocking=False):
-            raise Unavailable("Too many people are signing in at this moment.")
+            raise Unavailable("Too many people are signing in right now.")
         try:
             with self._places:
                 yield
@@ -69,7 +69,7 @@ class Hashing:
 
 
 def _unreachable_hash(hasher: PasswordHasher) -> str:
-    """Return a hash with the present parameters that no known password matches: all its bits are 0."""
+    """Return a hash that no known password matches: all bits of the hash are 0. It has the present parameters."""
     salt, tag = (_b64(bytes(length)) for length in (hasher.salt_len, hasher.hash_len))
     parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v=19${parameters}${salt}${tag}"

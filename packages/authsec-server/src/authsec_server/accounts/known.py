@@ -10,11 +10,11 @@ from authsec_server.principal import PrincipalKind
 
 
 def person(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
-    """Return the administrator with this email or id, or the admin key with this name or id. None if neither exists.
+    """Return the administrator with this email or id, or the admin key with this name or id.
 
-    Raises `Invalid` if both exist: somebody may have inserted one of them to hide the acts of the other. This
-    function reads only ids, so that an unreadable value in another column cannot hide anybody's acts. It checks
-    no permission.
+    Return None if neither exists. Raises `Invalid` if both exist: somebody may have inserted one of them to
+    hide the acts of the other. This function reads only ids, so that an unreadable value in another column
+    cannot hide anybody's acts. It checks no permission.
     """
     if naming.is_uuid(text):
         administrator = administrators.id_of(tx.connection, id_=text)
@@ -25,8 +25,8 @@ def person(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
     if administrator and key:
         raise Invalid(
             "by",
-            f"{naming.quoted(text)} is an administrator ({administrator}) and an admin key ({key}).",
-            "Give the id of the one that you mean.",
+            f"{naming.quoted(text)} is the name of an administrator ({administrator}) and of an admin key ({key}).",
+            "Give the id instead.",
         )
     if administrator:
         return PrincipalKind.ADMINISTRATOR, administrator

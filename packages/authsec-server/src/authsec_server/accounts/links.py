@@ -1,7 +1,7 @@
 """Make, look up and use one-time links.
 
-Looking up a link does not use it up: mail scanners and link previews open every link. Only a POST uses a
-link, once.
+A look-up does not use a link, because mail scanners and link previews open every link. Only a POST request
+uses a link, and only once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REMEMBERED = timedelta(days=7)  # how long its holder is told what became of it
 def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | None, life: timedelta) -> NewLink:
     """Make a link. Older links for the same purpose and administrator become void. Call only inside a `change`.
 
-    The caller checks who may have a link made.
+    This function checks no permission: the caller checks whether the principal may make this link.
     """
     code = secret.text_of(act.token_bytes(secret.SECRET_BYTES))
     link = Link(
@@ -50,9 +50,9 @@ def look(tx: Tx, now: datetime, code: str) -> LinkState:
 
 
 def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
-    """Use the link up if it is open and has this purpose. Call only inside a `change`.
+    """Mark the link as used if it is open and has this purpose. Call only inside a `change`.
 
-    The returned state is open for the first use only.
+    The state in the result is open only for the first use.
     """
     state = look(tx, now, code)
     if state.link is None or state.purpose is not purpose:
@@ -68,7 +68,10 @@ def void_all_of(tx: Tx, now: datetime, administrator: Administrator) -> None:
 
 
 def void_all(tx: Tx, now: datetime) -> None:
-    """Void every unused link, after a restore: a restored database does not show which links were used later."""
+    """Void every unused link after a restore.
+
+    The restored database does not show which links were used after the backup.
+    """
     store.void_all(tx.connection, now)
 
 
@@ -78,7 +81,11 @@ def forget(tx: Tx, now: datetime) -> None:
 
 
 def _possible(tx: Tx, link: Link, whose: Administrator | None) -> bool:
-    """Return whether the purpose of the link can still be fulfilled."""
+    """Return whether the link is still useful.
+
+    A link for the first administrator is useful only while no administrator exists. Every other link needs an
+    enabled administrator.
+    """
     if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
         return not people.any_yet(tx.connection)  # else whoever finds an old URL would be one more administrator
     return whose is not None and whose.enabled

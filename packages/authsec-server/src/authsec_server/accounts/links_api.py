@@ -29,7 +29,11 @@ class NewSetupLink(Body):
 
 
 class LinkShown(TypedDict):
-    """A new link with its secret, which is shown only once. `path` serves browsers that use another console address."""
+    """A new link with its secret, which is shown only once.
+
+    `url` contains the console address in the settings. Use `path` if your browser reaches the console at
+    another address.
+    """
 
     purpose: str
     url: str
@@ -65,10 +69,12 @@ def _make(tx: Tx, act: Act, asked: NewSetupLink) -> NewLink:
     purpose = LinkPurpose(asked.purpose)
     if purpose is LinkPurpose.FIRST_ADMINISTRATOR:
         if asked.email is not None:
-            raise Invalid("email", "The first administrator chooses the address on the page.", "Leave it out.")
+            raise Invalid(
+                "email", "Do not give an address: the first administrator chooses it on the page.", "Leave out email."
+            )
         return local_links.for_the_first(tx, act)
     if asked.email is None:
-        raise Invalid("email", "email must say for which administrator.")
+        raise Invalid("email", "email is missing: say which administrator the link is for.")
     if purpose is LinkPurpose.SET_PASSWORD:
         return local_links.for_a_password(tx, act, asked.email)
     return local_links.for_a_sign_in(tx, act, asked.email)

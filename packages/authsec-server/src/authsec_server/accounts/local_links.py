@@ -1,7 +1,7 @@
 """Make links for sign-in without a password, for the operator at the server's machine only.
 
-The operator can read the data folder and so controls the authority anyway. An admin key must not sign in as
-a person.
+The operator can read the data folder and therefore already controls the authority. An admin key may not
+make such a link: the holder of the key must not sign in as a person.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ def for_the_first(tx: Tx, act: Act) -> NewLink:
     _require_operator(act)
     if administrators.any_yet(tx):
         raise Conflict(
-            "There is an administrator already, and this link would be for the first one.",
-            "A new password for one of them (authsec admin list): authsec admin setup-url --email ADDRESS. "
-            "Somebody new: authsec admin invite ADDRESS --name NAME --role admin",
+            "An administrator already exists, and this link is only for the first administrator.",
+            "To set a new password for one of them (authsec admin list): authsec admin setup-url --email ADDRESS. "
+            "To add somebody: authsec admin invite ADDRESS --name NAME --role admin",
         )
     return _make(tx, act, LinkPurpose.FIRST_ADMINISTRATOR, None)
 
 
 def for_a_password(tx: Tx, act: Act, reference: str) -> NewLink:
-    """Make a link to choose a new password; the old password ends at once. Call only inside a `change`."""
+    """Make a link to choose a new password. The old password stops working at once. Call only inside a `change`."""
     _require_operator(act)
     return administrators.reset(tx, act, reference)[1]
 
@@ -48,8 +48,8 @@ def for_a_sign_in(tx: Tx, act: Act, reference: str) -> NewLink:
 def _require_operator(act: Act) -> None:
     if act.principal.kind is not PrincipalKind.LOCAL_OPERATOR:
         raise NotPermitted(
-            "Only the operator at the server's machine may have such a link made.",
-            "There: authsec admin setup-url --data DIR",
+            "Such a link can only be made on the server's machine.",
+            "On that machine, run: authsec admin setup-url --data DIR",
         )
 
 

@@ -26,7 +26,7 @@ REMEMBERED = timedelta(days=30)  # how long an ended session tells from where it
 
 
 def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignInMethod) -> NewSession:
-    """Begin a new session at every sign-in, and end the session of the browser's previous cookie.
+    """Begin a new session after a sign-in, and end the session of the browser's previous cookie.
 
     An attacker may have planted the previous cookie (session fixation). The caller checks, in the same
     transaction, that the administrator may sign in.
@@ -58,19 +58,19 @@ def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignIn
 
 
 def by_cookie(tx: Tx, cookie: str) -> tuple[Session, Administrator] | None:
-    """Return the session that this cookie opens, even if ended or expired, and its administrator."""
+    """Return the session with this cookie value, and its administrator, even if the session has ended or expired."""
     session = store.by_hash(tx.connection, secret.hashed(cookie)) if secret.is_secret(cookie) else None
     return (session, find(tx, session.administrator_id)) if session else None
 
 
 def by_id(tx: Tx, session_id: str) -> tuple[Session, Administrator] | None:
-    """Return the session with this id, even if ended or expired, and its administrator."""
+    """Return the session with this id, and its administrator, even if the session has ended or expired."""
     session = store.by_id(tx.connection, session_id)
     return (session, find(tx, session.administrator_id)) if session else None
 
 
 def seen(tx: Tx, session: Session, now: datetime) -> None:
-    """Save that the session was used at `now`. For the authenticator."""
+    """Save `now` as the time of the last use of the session."""
     store.set_seen(tx.connection, session.id, now)
 
 
@@ -82,7 +82,7 @@ def own(tx: Tx, act: Act, *, terms: SessionTerms) -> list[Session]:
 def of(tx: Tx, act: Act, administrator_id: str, *, terms: SessionTerms) -> list[Session]:
     """Return an administrator's valid sessions. Only an admin may list the sessions of others.
 
-    Sessions show where a person is.
+    Sessions show the network address of a person.
     """
     if administrator_id != act.principal.id:
         act.principal.require(Role.ADMIN)
@@ -96,7 +96,7 @@ def end(tx: Tx, act: Act, session_id: str) -> Session:
     """
     found = by_id(tx, session_id) if naming.is_uuid(session_id) else None
     if found is None:
-        raise NotFound("There is no such session.", "It may have ended some time ago.")
+        raise NotFound("There is no such session.", "It may have ended earlier.")
     session, whose = found
     if whose.id != act.principal.id:
         act.principal.require(Role.ADMIN)
@@ -117,7 +117,8 @@ def end_others(tx: Tx, act: Act) -> int:
 def end_all(tx: Tx, act: Act, reference: str) -> int:
     """End every session of an administrator. Return how many ended.
 
-    Everyone may end their own sessions; an admin may end anybody's. Call only inside a `change`.
+    Every administrator may end their own sessions. Only an admin may end the sessions of others. Call only
+    inside a `change`.
     """
     whose = find(tx, reference)
     if whose.id != act.principal.id:
@@ -126,14 +127,17 @@ def end_all(tx: Tx, act: Act, reference: str) -> int:
 
 
 def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str) -> int:
-    """End every session of the administrator, in the `change` that causes this. Return how many ended."""
+    """End every session of the administrator. Return how many ended.
+
+    Call inside the `change` that makes this necessary. `because` is the reason in the audit log.
+    """
     return _end(tx, act, store.open_ones(tx.connection, administrator.id), administrator, because=because)
 
 
 def end_everybodys(tx: Tx, now: datetime) -> None:
     """End the sessions of all administrators, after a restore.
 
-    A restored database does not show which sessions ended later.
+    The restored database does not show which sessions ended after the backup.
     """
     store.end_expired(tx.connection, now, seen_until=now, made_until=now)
 
@@ -164,7 +168,7 @@ def _end(tx: Tx, act: Act, sessions: Iterable[Session], whose: Administrator, *,
 
 
 def _end_replaced(tx: Tx, act: Act, cookie: str) -> None:
-    """End the session that the browser had before: a replaced session must not stay open."""
+    """End the session that the browser had before this sign-in: a replaced session must not stay open."""
     found = by_cookie(tx, cookie)
     if found is not None:
         _end(tx, act, [found[0]], found[1], because="signed in again")

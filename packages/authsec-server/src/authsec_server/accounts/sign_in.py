@@ -1,7 +1,7 @@
 """Sign-in for the console: check rate limits, hash the password, then begin the session in one transaction.
 
-Every method blocks its thread and writes the audit log before it returns; if that fails, nobody is signed
-in. Each server process counts its own rate limits.
+Every method blocks its thread and writes the audit log before it returns. If the audit log cannot be
+written, nobody is signed in. Each server process counts its own rate limits.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from authsec_server.web.errors import TooOften, Unauthenticated
 WRONG = "The e-mail address or the password is not right."
 TOO_OFTEN = "Too many sign-ins have failed."
 _IDENTITY_REFUSED = {
-    SignInRefusal.DISABLED: "You are known here, and disabled. Another administrator can enable you.",
-    SignInRefusal.IDENTITY_EMAIL_TAKEN: "Another account here has your e-mail address. An address alone does not make"
-    " it yours: an administrator must give that account another address first.",
+    SignInRefusal.DISABLED: "Your account is disabled. Another administrator can enable it.",
+    SignInRefusal.IDENTITY_EMAIL_TAKEN: (
+        "Another account here has your e-mail address. The same address does not give you access to that account: "
+        "an administrator must first change the address of that account."
+    ),
 }
 
 
@@ -77,7 +79,7 @@ class SignIn:
         try:
             account = self._verified(found, current, caller)
         except Unauthenticated:
-            raise Invalid("current", "This is not your present password.") from None
+            raise Invalid("current", "This is not your current password.") from None
         self._guesses.give_back(charged)
         password = passwords.acceptable(new, known=_known(account.administrator))
         password_hash = self._hashing.hash(password)
@@ -123,8 +125,8 @@ class SignIn:
     ) -> NewSession:
         """Begin a session for an identity at an OpenID provider. The caller has verified the ID token.
 
-        `role` is the role that the claim grants. Without a role, call `refuse_identity`. Raises `Unauthenticated`,
-        `Invalid`.
+        `role` is the role that the person's claims grant. If they grant none, call `refuse_identity` instead.
+        Raises `Unauthenticated`, `Invalid`.
         """
 
         def enter(tx: Tx) -> NewSession:
@@ -140,10 +142,11 @@ class SignIn:
             raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
 
     def before_the_provider(self, caller: BrowserCaller) -> None:
-        """Raise `TooOften` if too many sign-ins from this address have failed. Call this before asking the provider.
+        """Raise `TooOften` if too many sign-ins from this address have failed.
 
-        Browsers can send invented answers. Without this limit, strangers could make us send so many requests that
-        the provider blocks us.
+        Call this before each request to the provider. A browser can send invented authorization responses, and this
+        server asks the provider about each of them. Without this limit, strangers could cause so many requests that
+        the provider blocks this server.
         """
         self._refuse_over_limit(self._guesses.network_wait(caller.address), None, caller)
 
@@ -152,8 +155,8 @@ class SignIn:
     ) -> None:
         """Count a refused sign-in through an OpenID provider. Raises `TooOften`.
 
-        `whom` is the issuer and subject of a person to whom the provider grants no role. The person's sessions
-        here end.
+        `whom` is the issuer and subject of a person to whom the provider grants no role. This method ends all
+        sessions of that person.
         """
         wait = self._guesses.charge_network(caller.address)
         whose = self._without_role(whom, caller) if whom else None
@@ -165,7 +168,7 @@ class SignIn:
         return self._database.read(administrators.any_yet)
 
     def first_link(self) -> NewLink | None:
-        """Make the link that creates the first administrator. None if an administrator exists.
+        """Make the link that creates the first administrator. Return None if an administrator exists.
 
         `authsec serve` prints the link at its terminal.
         """
@@ -188,7 +191,7 @@ class SignIn:
         return charged
 
     def _refuse_over_limit(self, wait: float, whose: Administrator | None, caller: BrowserCaller) -> None:
-        """If there are seconds to wait, count the refusal, then raise `TooOften`."""
+        """If `wait` is more than 0 seconds, count the refusal and raise `TooOften`."""
         if wait:
             self._count(SignInRefusal.RATE_LIMITED, whose, caller)
             raise TooOften(TOO_OFTEN, wait)
@@ -196,7 +199,8 @@ class SignIn:
     def _verified(self, account: Account | None, password: str, caller: BrowserCaller) -> Account:
         """Return the account if the password is right. Raises `Unauthenticated`.
 
-        The work is the same whether the account exists or not.
+        The password is hashed even if the account does not exist. Otherwise the response time would show which
+        accounts exist.
         """
         right = self._hashing.verify(account.password_hash if account else None, password)
         if account is None:
@@ -215,7 +219,8 @@ class SignIn:
     def _open_link(self, code: str, purpose: LinkPurpose, caller: BrowserCaller) -> LinkState:
         """Return the link's state if the link is open and has this purpose. Raises `Conflict`, `TooOften`.
 
-        Only the holder of an open link can make the server check or hash a password.
+        Call this before a new password is checked or hashed, so that only the holder of an open link causes this
+        work.
         """
         state = self.look(code)
         if not state.open or state.purpose is not purpose:
@@ -231,7 +236,8 @@ class SignIn:
     def _link_refused(self, state: LinkState, caller: BrowserCaller) -> Conflict:
         """Count the refused link, and return the exception to raise. Raises `TooOften`.
 
-        Nobody can guess 256 bits; the limit only keeps attempts cheap. An open link is never limited.
+        The rate limit only keeps wrong attempts cheap: nobody can guess the 256 bits of a link. An open link is
+        never limited.
         """
         self._refuse_over_limit(self._guesses.charge_network(caller.address), None, caller)
         standing = LinkStanding.UNKNOWN if state.open else state.standing  # open, but for something else

@@ -26,7 +26,11 @@ Followed = Mapping[str, Seen]
 
 
 class FollowingShown(TypedDict):
-    """Whether the API reads the revocation feed. `proved`: the API showed its own credential there."""
+    """Whether the API reads the revocation feed, and when it was last seen.
+
+    `proved` is true if the reader sent a credential of the API. Otherwise the reader only says that it is the
+    API.
+    """
 
     following: bool
     proved: bool
@@ -46,7 +50,7 @@ class ApiShown(ApiDescription):
 
 
 def as_json(api: Api, followed: Followed, now: datetime) -> ApiShown:
-    """Return the API as the admin API shows it. `followed` maps audiences to reads of the revocation feed."""
+    """Return the API as the admin API shows it. `followed` maps audiences to last reads of the revocation feed."""
     seen = followed.get(api.identifier)
     following = seen.at(now) if seen else Following.NO
     actions = [{"action": each.action, "description": each.description} for each in api.actions]
@@ -127,7 +131,8 @@ async def edit(call: Call[ApiChanges]) -> ApiShown:
 async def delete(call: Call[NoBody]) -> ApiShown:
     """Delete an API with its action descriptions and credentials.
 
-    Trust delegations keep the API's audience. Tokens for the audience stay valid until they expire or are revoked.
+    Trust delegations that name the API's audience keep it. Tokens for the audience stay valid until they expire
+    or are revoked.
     """
 
     def work(tx: Tx, act: Act) -> Found:

@@ -1,6 +1,6 @@
-"""An API's credential: it shows the authority which API asks about a token. No I/O.
+"""The credential with which an API identifies itself when it asks the authority about a token. No I/O.
 
-A credential has no other use: the holder cannot administer anything, and cannot exchange a credential for a
+A credential has no other use. The holder cannot administer anything, and cannot exchange a credential for a
 token.
 """
 
@@ -82,14 +82,14 @@ class ShownCredential:
     api: str = ""
 
     def is_of(self, holder: Holder) -> bool:
-        """Return whether the credential belongs to the API that the request names, if it names one."""
+        """Return whether the credential belongs to the API that the request names. True if the request names no API."""
         return self.api in {"", holder.slug, holder.api_id}
 
 
 def shown_in(authorizations: Sequence[str]) -> ShownCredential | CredentialRefusal:
     """Read the credential from the Authorization headers: `Bearer`, or `Basic` with slug or id (RFC 7662 section 2.1).
 
-    Two headers are refused: neither has precedence.
+    A request with two Authorization headers is refused, because neither has precedence.
     """
     if not authorizations:
         return CredentialRefusal.MISSING

@@ -30,8 +30,8 @@ def create(
 ) -> tuple[Credential, str]:
     """Create a credential of the API. Return the credential and its text, which is shown only once.
 
-    Without `name`, the date is the name. Call only inside a `change`. Raises `NotFound`, `Invalid`, or
-    `Conflict` when the API has its maximum of valid credentials or one with this name.
+    Without `name`, the date is the name. Call only inside a `change`. Raises `NotFound`, `Invalid`. Raises
+    `Conflict` if the API already has a credential with this name, or its maximum number of valid credentials.
     """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
@@ -58,7 +58,10 @@ def name_of_the_day(now: datetime, held: Sequence[Credential]) -> str:
 
 
 def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
-    """Return the API's credentials, the oldest first. Expired and revoked ones remain listed for some time."""
+    """Return the API's credentials, the oldest first.
+
+    Expired and revoked credentials stay in the list for some time.
+    """
     return rows.of_api(tx.connection, service.get(tx, act, id_or_slug).id)
 
 
@@ -75,7 +78,10 @@ def get(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
 
 
 def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
-    """Revoke the credential. One that is revoked already does not change. Call only inside a `change`."""
+    """Revoke the credential. Call only inside a `change`.
+
+    A credential that is revoked already does not change.
+    """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
     credential = get(tx, act, id_or_slug, credential_id)
@@ -87,9 +93,9 @@ def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
 
 
 def find(tx: Tx, text: str) -> Holder | None:
-    """Return the API and the credential with this text, even if expired or revoked.
+    """Return the API and the credential with this text, even if the credential is expired or revoked.
 
-    Checks no permission: for authentication.
+    This function checks no permission, because it serves authentication.
     """
     return rows.by_hash(tx.connection, hashed(text))
 
@@ -113,8 +119,8 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
     name = naming.name("name", name)
     if name in {each.name for each in held}:
         raise Conflict(
-            f"{api.name} has a credential {naming.quoted(name)} already, perhaps one that has ended.",
-            "Choose another name: lists and audit trail must not call two the same.",
+            f"{api.name} has a credential {naming.quoted(name)} already (it may have expired or been revoked).",
+            "Choose another name: in lists and the audit log, two credentials must not have the same name.",
             field="name",
         )
     return name
@@ -123,9 +129,9 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
 def _refuse_too_many(act: Act, api: Api, held: Sequence[Credential]) -> None:
     if sum(each.refusal(act.now) is None for each in held) >= MAX_STANDING:
         raise Conflict(
-            f"{api.name} has {MAX_STANDING} credentials already: the one in use and the next.",
-            f"Revoke the one that is not used any more: authsec apis revoke-credential {api.slug} ID. "
-            f"Which that is, authsec apis credentials {api.slug} shows.",
+            f"{api.name} already has {MAX_STANDING} credentials, which is the limit: one in use and its successor.",
+            f"Revoke the one that is no longer used: authsec apis revoke-credential {api.slug} ID. To see which "
+            f"one: authsec apis credentials {api.slug}",
         )
 
 

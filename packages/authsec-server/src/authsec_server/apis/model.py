@@ -30,7 +30,7 @@ class ApiKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """An action, and the API's description of its effect for a caller."""
+    """An action, and the API's description of what the action does."""
 
     action: str
     description: str
@@ -63,7 +63,7 @@ class Described:
 
 
 def parse_action(text: str) -> str:
-    """Return `text` if it is a valid action. Raises `Invalid`, which says what is wrong."""
+    """Return `text` if it is a valid action. Raises `Invalid` with the problem in the message."""
     resource, colon, verb = text.partition(":")
     if _PART.fullmatch(resource) and colon and _PART.fullmatch(verb):
         return text
@@ -72,7 +72,7 @@ def parse_action(text: str) -> str:
 
 def _fault(text: str) -> str:
     if "*" in text:
-        return "there are no wildcards; name each action that is meant"
+        return "wildcards are not supported; name each action"
     if text.count(":") != 1:
         return "it has more than one colon" if ":" in text else "it has no colon"
     resource, _, verb = text.partition(":")
@@ -87,14 +87,14 @@ def _fault_of_part(part: str, which: str) -> str:
     if len(part) > 63:
         return f"its {which} part is longer than 63 characters"
     if not re.match(r"[a-z0-9]", part):
-        return f"its {which} part does not begin with a letter or digit"
+        return f"its {which} part must begin with a letter or digit"
     return f"its {which} part has characters that are not allowed"
 
 
 def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
     """Check the actions of an API and return them sorted.
 
-    Raises `Invalid`, which names the wrong action by its position.
+    Raises `Invalid`, which names the position of the wrong action.
     """
     parsed: dict[str, Action] = {}
     for index, each in enumerate(actions):
@@ -112,10 +112,11 @@ def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
 
 
 def parse_identifier(text: str, *, field: str = "identifier") -> str:
-    """Return `text` if it is a valid audience: an absolute https or http URL without fragment, or a registered name.
+    """Return `text` if it is a valid audience. Raises `Invalid` for `field`.
 
-    Audiences are compared character by character. So only one spelling of a URL is accepted: scheme and host in
-    lower case. Raises `Invalid` for `field`.
+    A valid audience is an absolute https or http URL without a fragment, or a registered name. Audiences are
+    compared character by character. So only one spelling of a URL is accepted, with scheme and host in lower
+    case.
     """
     if len(text) > MAX_IDENTIFIER:
         raise Invalid(field, f"{field} must have at most {MAX_IDENTIFIER} characters.")
@@ -123,7 +124,9 @@ def parse_identifier(text: str, *, field: str = "identifier") -> str:
         return text
     if fault := _url_fault(text):
         raise Invalid(
-            field, f"{quoted(text)} is no audience: {fault}.", "e.g. https://api.example.com/customers or customers-api"
+            field,
+            f"{quoted(text)} is not an audience: {fault}.",
+            "e.g. https://api.example.com/customers or customers-api",
         )
     return text
 
@@ -132,16 +135,16 @@ def _url_fault(text: str) -> str:
     if "://" not in text:
         return "it is neither a URL nor a name of lower-case letters, digits, '.', '_' and '-'"
     if "#" in text:
-        return "a URL that is an audience has no fragment (RFC 8707 section 2)"
+        return "the URL of an audience must not have a fragment (RFC 8707 section 2)"
     if not _URI_CHARACTERS.fullmatch(text):
-        return "it has characters that a URL cannot have"
+        return "it has characters that are not allowed in a URL"
     try:
         parts = urlsplit(text)
         _ = parts.port  # reading it is what checks it
     except ValueError:
         return "its host or port is malformed"
     if not text.startswith(("https://", "http://")):
-        return "only https and http URLs are audiences"
+        return "the URL of an audience must be https or http"
     if not parts.hostname or parts.netloc != parts.netloc.lower():
         return "it has no host" if not parts.hostname else "its host must be in lower case"
     return "it has a user name in it" if "@" in parts.netloc else ""

@@ -1,4 +1,7 @@
-"""Look up the names in the audit log's filters (agents, delegations, administrators) in the rooms that own them."""
+"""Look up the names that audit log filters contain: agents, delegations and administrators.
+
+Each look-up is in the package that owns these names.
+"""
 
 from __future__ import annotations
 

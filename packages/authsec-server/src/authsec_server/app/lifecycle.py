@@ -85,8 +85,9 @@ def lifespan(
 ) -> Lifespan[Starlette]:
     """Return a lifespan that runs the maintenance and all `followers` while the server serves.
 
-    `followers` include the sealer of the audit log and the readers of the audit log and the revocation feed. While
-    `withheld` returns true, no maintenance runs: the database is older than its outside checkpoints.
+    `followers` include the sealer of the audit log and the readers of the audit log and the revocation feed.
+    `withheld` returns true while the database is older than its outside checkpoints. No maintenance runs during
+    that time.
     """
 
     @asynccontextmanager
@@ -109,7 +110,7 @@ async def _keep_in_order(maintain: Callable[[], None], withheld: Callable[[], bo
         try:
             await anyio.to_thread.run_sync(maintain)
         except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate and partitions be made next minute
-            log.error("maintenance failed and will be tried again", error=type(error).__name__, where=where(error))
+            log.error("maintenance failed and will be retried", error=type(error).__name__, where=where(error))
 
 
 PROBES = (health.LIVE, health.READY)
@@ -119,7 +120,8 @@ PROBES = (health.LIVE, health.READY)
 class Authority:
     """An open authority: the ASGI app, and the objects that other code in this process needs.
 
-    `bootstrap` is the key from the file in the settings, even if the key is revoked or expired.
+    `bootstrap` is the admin key in the bootstrap key file of the settings, even if the key is revoked or
+    expired.
     """
 
     app: Starlette
@@ -140,11 +142,11 @@ class Authority:
 def open_authority(
     settings: Settings, *, local_operator: bool = False, pages: bool = True, runtime: Runtime | None = None
 ) -> Iterator[Authority]:
-    """Open the database, migrate the schema, maintain the keys and assemble the rooms. Close everything at the end.
+    """Open the database, migrate the schema, maintain the keys and assemble the app. Close everything at the end.
 
-    `local_operator`: every request comes from the operator on this machine, because the command line calls the
-    app in process. The issuer is then the issuer of the server that serves this data. Without `pages` there is no
-    console.
+    With `local_operator`, the command line calls the app in process, and every request comes from the operator
+    on this machine. The issuer is then the issuer of the server that serves this data. Without `pages` there is
+    no console.
 
     Raises `StartupRefused` or `Unavailable` if the authority must not start, or cannot start.
     """
@@ -175,9 +177,9 @@ def open_authority(
 
 
 def _compare_for_command(comparison: Comparison) -> None:
-    """Compare the database with its outside checkpoints, as a server does, so that the command can report the problem.
+    """Compare the database with its outside checkpoints, so that a command can report a problem.
 
-    Without the file of the sealing key, there is no comparison.
+    If the file of the sealing key is not available, the comparison is skipped and the reason is stored.
     """
     try:
         comparison.problem = comparison.compare()
@@ -186,16 +188,17 @@ def _compare_for_command(comparison: Comparison) -> None:
 
 
 def refuse_to_serve(settings: Settings) -> None:
-    """Raise `StartupRefused` for errors that the settings alone show, before the server creates anything."""
+    """Raise `StartupRefused` for errors in the settings, before the server creates anything."""
     runtime = Runtime()
     settings.issuer  # noqa: B018 - it raises
     checkpoints_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
 
 
 def as_served(settings: Settings, database: Database) -> Settings:
-    """Return settings with the issuer of the last server that started with this data, unless `public_url` is set.
+    """Return the settings with the issuer of the last server that started with this data.
 
-    The host and port of this process are not usable as the issuer: people and agents reach another process.
+    If `public_url` is set, the settings do not change. The host and port of this process are not usable as the
+    issuer, because people and agents reach another process.
     """
     if settings.public_url or not (issuer := database.read(last_issuer)):
         return settings
@@ -203,7 +206,10 @@ def as_served(settings: Settings, database: Database) -> Settings:
 
 
 def checkpoints_as_served(settings: Settings, database: Database) -> str:
-    """Return where outside checkpoints are: as the settings say, else the file of the last server with this data."""
+    """Return where the outside checkpoints are: the file or address that the settings name.
+
+    If the settings name none, return the checkpoints file of the last server that started with this data.
+    """
     return settings.audit_checkpoints or database.read(last_checkpoints_file)
 
 
@@ -276,6 +282,9 @@ def _middleware(services: Services) -> list[Middleware]:
 
 
 def _hosts(settings: Settings) -> set[str]:
-    """Return the accepted Host headers: the issuer's, those of the settings, and the loopback names on loopback."""
+    """Return the accepted Host headers: the host of the issuer and the allowed hosts of the settings.
+
+    A server that listens on loopback also accepts the loopback names.
+    """
     hosts = {urlsplit(settings.issuer).hostname or "", *settings.allowed_hosts}
     return hosts | ({"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set())

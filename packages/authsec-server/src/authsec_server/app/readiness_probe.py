@@ -1,8 +1,8 @@
-"""The readiness probe: once a second, in a separate thread, it proves that the server can record a token.
+"""The readiness probe: once a second, in a separate thread, it checks that the server can record a token.
 
-The probe takes the authority lock in shared mode, as a token request does. The probe commits a durable write
-and compares clocks. The probe does not try the exclusive lock, because token requests would wait behind each
-attempt. The shared lock is sufficient to detect a lock that nobody can share.
+The probe takes the authority lock in shared mode, as a token request does. The probe commits a durable
+write and compares clocks. The probe does not try the exclusive lock, because token requests would wait
+behind each attempt. The shared mode is enough to detect that another process blocks the lock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 whi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """The server's time before and after it read the database's time, and the time of the last signed checkpoint."""
+    """The times that the probe compares.
+
+    `before` and `after` are this server's times before and after it read the database's time. `last_checkpoint`
+    is the time of the last signed checkpoint.
+    """
 
     before: datetime
     after: datetime
@@ -50,7 +54,8 @@ class Clocks:
 class ReadinessProbe:
     """A probe of the database that reports to `readiness`. Adds checks to `liveness` for failures that need a restart.
 
-    While `withheld` returns true, the probe writes nothing: the database is older than its outside checkpoints.
+    `withheld` returns true while the database is older than its outside checkpoints. The probe then writes
+    nothing.
     """
 
     def __init__(
@@ -91,7 +96,7 @@ class ReadinessProbe:
             self._readiness.probe_failed(_problem(failure))
         except Exception as error:  # noqa: BLE001 - whatever it was, no token could have been recorded
             log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
-            self._readiness.probe_failed(ReadinessProblem(status=UNAVAILABLE, sentence="The database cannot record."))
+            self._readiness.probe_failed(ReadinessProblem(status=UNAVAILABLE, sentence="The database cannot write."))
         else:
             self._clocks = clocks
             self._wrong_clock = wrong_clock(clocks)
@@ -155,10 +160,10 @@ class ReadinessProbe:
     def _ended_thread(self) -> ReadinessProblem | None:
         if self._database.has_stopped():
             return ReadinessProblem(
-                status="writer_stopped", sentence="The thread that writes to the database has ended."
+                status="writer_stopped", sentence="The thread that writes to the database has stopped."
             )
         if self._thread is not None and not self._thread.is_alive():
-            return ReadinessProblem(status="probe_stopped", sentence="The thread that probes the database has ended.")
+            return ReadinessProblem(status="probe_stopped", sentence="The thread that probes the database has stopped.")
         return None
 
     def _stuck_workers(self) -> ReadinessProblem | None:
@@ -181,16 +186,17 @@ def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
         behind = clocks.last_checkpoint - clocks.after
         return _wrong(f"{_rounded(behind)} behind the last signed checkpoint of the audit log")
     if clocks.database is not None and clocks.before - clocks.database > CLOCK_TOLERANCE:
-        return _wrong(f"{_rounded(clocks.before - clocks.database)} ahead of the database's")
+        return _wrong(f"{_rounded(clocks.before - clocks.database)} ahead of the database's clock")
     if clocks.database is not None and clocks.database - clocks.after > CLOCK_TOLERANCE:
-        return _wrong(f"{_rounded(clocks.database - clocks.after)} behind the database's")
+        return _wrong(f"{_rounded(clocks.database - clocks.after)} behind the database's clock")
     return None
 
 
 def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
     """Return a note for `/readyz` if no checkpoint was signed for too long. A running server signs one each minute.
 
-    Somebody may hold the lock of the sealer. The server still issues tokens, because agents are not the cause.
+    Another process may hold the lock of the sealer. This is only a note: the server still issues tokens,
+    because agents did not cause the problem.
     """
     if (
         clocks is None
@@ -199,7 +205,7 @@ def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
     ):
         return {}
     waited = _rounded(clocks.after - clocks.last_checkpoint)
-    return {"sealing": f"No checkpoint was signed for {waited}. See the server's log, and: authsec audit verify"}
+    return {"sealing": f"No checkpoint was signed for {waited}. Read the server's log, and run: authsec audit verify"}
 
 
 def _wrong(difference: str) -> ReadinessProblem:
@@ -213,4 +219,4 @@ def _rounded(difference: timedelta) -> timedelta:
 
 
 def _nothing() -> None:
-    """Do nothing. The call proves that a worker thread is free."""
+    """Do nothing. A call in a worker thread shows that a worker thread is free."""

@@ -1,8 +1,8 @@
 """Record that the database was restored from a backup, so that the authority may issue tokens again.
 
-The backup lacks everything that happened later: revocations, authority versions and signing keys. Therefore
-the record raises the authority version far above every earlier version. The record also revokes every key
-that may have signed, and begins a new epoch of the revocation feed.
+The database lacks everything that happened after the backup: revocations, authority versions and signing
+keys. Therefore the record raises the authority version far above every earlier version. The record also
+revokes every key that may have signed, and begins a new epoch of the revocation feed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ BECAUSE = "the database was restored from a backup"
 class Restored:
     """The result of a recorded restore.
 
-    `revoked` are the signing keys in the backup. `revoked_unknown` are signing keys that the backup lacks.
+    `revoked` are the revoked signing keys that are in the backup. `revoked_unknown` are the revoked signing
+    keys that the backup lacks.
     """
 
     version_before: int
@@ -67,7 +68,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """A restored database. Apart from the schema, nothing has been written to it yet."""
+    """A restored database. Its schema is migrated, and nothing else has been written to it yet."""
 
     database: Database
     keyring: Keyring
@@ -75,19 +76,23 @@ class Restoration:
     runtime: Runtime
 
     def checkpoints_file(self) -> Path | None:
-        """Return the file to which the server of this data appends checkpoints, or None if it is unknown or missing."""
+        """Return the file to which the server of this data appends checkpoints; None if it is unknown or missing."""
         where = checkpoints_as_served(self.settings, self.database)
         return Path(where) if where and "://" not in where and Path(where).exists() else None
 
     def lost(self, lines: Sequence[str]) -> Lost:
-        """Return the data about the lost time in these lines of files with outside checkpoints."""
+        """Return what outside checkpoints show about the time between the backup and the loss.
+
+        `lines` are the lines of files with outside checkpoints.
+        """
         return lost_of(lines, self.keyring.sealing_keyring.by_kid(), self.settings.issuer)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
-        """Return the last recorded restore, and whether the database is as new as every later checkpoint.
+        """Return the last recorded restore, and whether the database is as new as every later outside checkpoint.
 
-        The second value is false if a checkpoint in these lines is newer than the database. Without a checkpoint signed
-        after the record, the authority version decides: the restored backup may also contain a change after the record.
+        `lines` are the lines of files with outside checkpoints. The second value is false if one of these
+        checkpoints is newer than the database. If none of them was signed after the record, the authority version
+        decides. The second value is then true only if the version has not changed since the record.
         """
         known = self.keyring.sealing_keyring.by_kid()
         found = self.database.read(lambda tx: restores_in(tx.connection, known))
@@ -106,7 +111,7 @@ class Restoration:
     def rehearse(
         self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()
     ) -> tuple[Restored, Foreseen]:
-        """Return the result that `record` would have, and its impact. Changes nothing.
+        """Return the result and the impact that `record` would have. Changes nothing.
 
         Raises the same exceptions as `record`.
         """
@@ -125,7 +130,7 @@ class Restoration:
         return self.database.rehearse(work)
 
     def record(self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
-        """Record the restore in one transaction. Revokes the further keys `also` and disables the agents `disable`.
+        """Record the restore in one transaction. Also revoke the keys `also` and disable the agents `disable`.
 
         Raises `Unavailable`, `NotFound` for an unknown agent, or `Conflict`.
         """
@@ -180,7 +185,10 @@ class Restoration:
 def _restore(
     tx: Tx, act: Act, lost: Lost, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
 ) -> tuple[Tx, Restored]:
-    """Revoke keys and end sessions, links and enrolments, at the returned transaction's new authority version."""
+    """Revoke keys, and end sessions, links and enrolments. Raise the authority version first.
+
+    Return a transaction with the new authority version, and the result.
+    """
     if not keys.every(tx, act):  # a schema, and nothing that ever signed
         raise _nothing_restored()
     before = tx.version - 1  # a change has raised it by one
@@ -203,9 +211,10 @@ def _restore(
 
 
 def _since(lines: Sequence[str], last: Restore, known: Keys) -> list[str]:
-    """Return the lines with checkpoints that are newer than the restore record or that unknown keys signed.
+    """Return the lines with checkpoints that are newer than the restore record or have an unknown signing key.
 
-    The filter reads claims without verifying them: to verify every checkpoint of some days takes a minute.
+    This filter reads claims without verifying them. It saves time: the verification of all checkpoints of some
+    days takes a minute.
     """
     until = last.checkpoints_until.timestamp()
 
@@ -219,7 +228,7 @@ def _since(lines: Sequence[str], last: Restore, known: Keys) -> list[str]:
 
 def _nothing_restored() -> Conflict:
     return Conflict(
-        "The database is empty: no backup was put into it, so nothing was recorded.",
+        "The database is empty: no backup was restored into it. Nothing was recorded.",
         "Check --data or --database, and restore the backup first: docs/backup.md.",
     )
 

@@ -1,4 +1,7 @@
-"""Build the objects that the rooms need, once, in groups. Each group uses only earlier groups."""
+"""Build the objects that the packages of the server need, once for each process.
+
+The objects are built in groups. Each group uses only earlier groups.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """The verification of workload proofs: key sets of trusted issuers, cluster APIs and outbound requests."""
+    """The objects that verify workload proofs: key sets of trusted issuers, cluster APIs and outbound requests."""
 
     outbound: Outbound
     key_sets: KeySets
@@ -77,7 +80,10 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """The sign-in of administrators. `site` is for the console, where a session identifies the principal."""
+    """The objects for the sign-in of administrators.
+
+    `site` is the unit of work for the console, where a session identifies the principal.
+    """
 
     site: UnitOfWork
     sessions: Sessions
@@ -97,7 +103,10 @@ class Streams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """All services of the authority. `site` is for programs, where an admin key identifies the principal."""
+    """All services of the authority.
+
+    `site` is the unit of work for the admin API, where an admin key identifies the principal.
+    """
 
     settings: Settings
     runtime: Runtime
@@ -126,7 +135,7 @@ class Services:
 def services_of(
     settings: Settings, database: Database, comparison: Comparison, local_operator: bool, runtime: Runtime
 ) -> Services:
-    """Build the services for this database. `local_operator`: every caller is the operator on this machine."""
+    """Build the services for this database. With `local_operator`, every caller is the operator on this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, runtime.now, runtime.monotonic, runtime.token_bytes
     keyring = keyring_of(settings, database, runtime)
     comparison.keys, comparison.issuer = keyring.sealing_keyring.by_kid, issuer
@@ -224,7 +233,7 @@ def _not_compared(comparison: Comparison) -> dict[str, str]:
 def _older(comparison: Comparison) -> ReadinessProblem | None:
     """Return a problem if the database is older than its outside checkpoints.
 
-    The server then issues nothing until an operator records the restore.
+    The server then issues no tokens until an operator records the restore.
     """
     return ReadinessProblem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 

@@ -1,7 +1,7 @@
 """A client secret: the client sends it with its client_id by HTTP Basic (RFC 6749 section 2.3.1, RFC 7617).
 
-A client secret is the weakest proof, for clients that have no other proof. It only proves that the caller has
-read the secret.
+A client secret is the weakest proof, for clients that have no other proof. It proves only that the caller
+has read the secret.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from authsec_server.attestation.model import Proved, Refused, invalid
 from authsec_server.clients.model import MAX_PROOFS, Client, Proof, ProofKind
 from authsec_server.web.oauth import read_basic
 
-_HOW: Final = "Send `Authorization: Basic base64(client_id:secret)`, with the secret as it was shown, whole."
+_HOW: Final = "Send `Authorization: Basic base64(client_id:secret)`, with the complete secret as it was shown."
 _UNKNOWN: Final = (
-    "This secret is not this client's, or counts no longer: it was rotated or removed, or has ended. An operator can "
-    "make another."
+    "This secret does not belong to this client, or is no longer valid: it was rotated or removed, or it expired. "
+    "An operator can create a new one."
 )
 _NOBODYS: Final = "0" * 64  # the hash of nothing that anybody could find
 
@@ -28,15 +28,16 @@ _NOBODYS: Final = "0" * 64  # the hash of nothing that anybody could find
 def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     """Check that the credential contains the client's id and an unexpired secret of the client.
 
-    The function always compares with `MAX_PROOFS` hashes, the most that a client may have. So neither the answer
-    nor the response time reveals whether the client has a secret, or which secret was close.
+    The function always compares with `MAX_PROOFS` hashes, the most that a client may have. So the response time
+    does not reveal whether the client has a secret, or which secret was similar. The text of the refusal does
+    not reveal this either.
     """
     sent = read_basic(credential)
     if sent is None or not is_client_secret(sent[1]):
-        return invalid(f"It is no client_id with a client secret. {_HOW}")
+        return invalid(f"The proof is not a client_id with a client secret. {_HOW}")
     named, text = sent
     if named != client.id:
-        return invalid(f"The client_id in the Authorization header is another than the one that asks. {_HOW}")
+        return invalid(f"The client_id in the Authorization header differs from the client_id of the request. {_HOW}")
     shown = sha256(text.encode()).hexdigest()
     held = [proof for proof in client.proofs if _counts(proof, now)]
     hashes = [proof.secret_sha256 or _NOBODYS for proof in held] + [_NOBODYS] * (MAX_PROOFS - len(held))

@@ -1,4 +1,4 @@
-"""Ask a cluster about tokens that it signed and about their pods, and cache the answers for a short time."""
+"""Ask a cluster about a token that the cluster signed and about its pod. Cache the results for a short time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _POD_UID = "authentication.kubernetes.io/pod-uid"
 def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) -> bool:
     """Return whether the TokenReview (v1) accepts the token for this account and this audience.
 
-    Raises `NotAnswered` if the cluster accepts something else than this token. The member `authenticated` alone
-    proves nothing: a server that ignores audiences sets it too.
+    Raises `NotAnswered` if the review accepts another account, pod or audience. The member `authenticated`
+    alone is not enough: a server that ignores audiences sets it to true too.
     """
     status = review.get("status")
     if review.get("kind") != "TokenReview" or not isinstance(status, dict):
-        raise NotAnswered("it answers a TokenReview with something else")
+        raise NotAnswered("its answer to a TokenReview is not a TokenReview")
     verdict = status.get("authenticated", False)  # left out where it is false
     if verdict is False:
         return False
@@ -36,25 +36,25 @@ def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) 
         raise NotAnswered("its TokenReview says neither yes nor no")
     audiences, user = status.get("audiences"), status.get("user")
     if not isinstance(audiences, list) or audience not in audiences:
-        raise NotAnswered(f"its TokenReview does not say that the token is for {audience}")
+        raise NotAnswered(f"its TokenReview does not confirm the audience {audience}")
     if not isinstance(user, dict) or not _is_about(user, bound):
-        raise NotAnswered("its TokenReview is about another account, or another pod, than the token")
+        raise NotAnswered("its TokenReview names another account or another pod than the token")
     return True
 
 
 def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozenset[Selector] | None:
     """Return the selectors of the pod that the token is bound to.
 
-    None if the pod is gone, has ended, or was replaced by another pod. Raises `NotAnswered` if the answer is no
-    pod, is about another pod, or has too many selectors.
+    Return None if the pod is gone, has ended, has another service account, or was replaced by another pod.
+    Raises `NotAnswered` if the response is no pod, is about another pod, or has too many selectors.
     """
     if pod is None:
         return None
     metadata, spec, status = (pod.get(name) for name in ("metadata", "spec", "status"))
     if pod.get("kind") != "Pod" or not isinstance(metadata, dict) or not isinstance(spec, dict):
-        raise NotAnswered("it answers with something else than a pod")
+        raise NotAnswered("its answer is not a pod")
     if (metadata.get("namespace"), metadata.get("name")) != (bound.namespace, bound.pod_name):
-        raise NotAnswered("it answers with another pod")
+        raise NotAnswered("its answer is another pod")
     phase = status.get("phase") if isinstance(status, dict) else None
     if metadata.get("uid") != bound.pod_uid or spec.get("serviceAccountName") != bound.account or phase in _ENDED:
         return None
@@ -86,8 +86,9 @@ def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """List the names and images of the containers that run as long as the pod does.
 
-    Other init containers have ended before the agent starts. Ephemeral containers are for debugging. Neither kind
-    shows the purpose of the pod.
+    These are the normal containers and the sidecars. Other init containers end before the agent starts, and
+    ephemeral containers are for debugging. Both kinds are left out, because they do not show the purpose of the
+    pod.
     """
     sidecars = [each for each in _objects(spec.get("initContainers")) if each.get("restartPolicy") == "Always"]
     for container in (*_objects(spec.get("containers")), *sidecars):
@@ -96,7 +97,7 @@ def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _is_value(value: object) -> TypeGuard[str]:
-    """Return whether the value can be registered as a selector value; longer values cannot."""
+    """Return whether the value can be registered as a selector value. Longer values cannot be registered."""
     return isinstance(value, str) and 0 < len(value) <= MAX_VALUE
 
 
@@ -116,11 +117,11 @@ class _Kept(Generic[V]):
 
 
 class LookedUp(Generic[K, V]):
-    """Thread-safe cache of answers, with single flight. A full cache drops the least recently used answer.
+    """Thread-safe cache of look-up results, with single flight. A full cache drops the least recently used result.
 
-    An answer is valid for `seconds` from the start of the lookup, by the monotonic clock. With 0 seconds there is
-    no cache, and each caller asks alone. The cache stores neither None nor failures: the next caller asks again.
-    Callers that arrive during a lookup wait for its result.
+    A result is valid for `seconds` from the start of the look-up, by the monotonic clock. If `seconds` is 0,
+    nothing is cached and each caller makes its own look-up. None and failures are not cached, so the next
+    caller makes a new look-up. Callers that arrive during a look-up wait for its result.
     """
 
     def __init__(self, seconds: float, monotonic: Callable[[], float], *, at_most: int = MAX_KEPT) -> None:
@@ -132,7 +133,10 @@ class LookedUp(Generic[K, V]):
         self._lock = Lock()
 
     def get(self, key: K, ask: Callable[[], V | None]) -> V | None:
-        """Return the cached answer for `key`, or else the answer of `ask`; None means no. Raises what `ask` raises."""
+        """Return the cached result for `key`, or else the result of `ask`. Raises the exceptions of `ask`.
+
+        A result of None is a negative answer, and is not cached.
+        """
         if not self._seconds:
             return ask()
         with self._lock:
@@ -149,7 +153,10 @@ class LookedUp(Generic[K, V]):
         return flight.result()
 
     def _fly(self, key: K, flight: Future[V | None], ask: Callable[[], V | None]) -> None:
-        """Call `ask`, and pass its answer or exception to every waiting caller. Later callers may ask again."""
+        """Call `ask`, and pass its result or exception to every waiting caller.
+
+        Callers that arrive later may call `ask` again.
+        """
         until = self._monotonic() + self._seconds  # from now: it may be old by the time that it arrives
         try:
             value = ask()
@@ -171,15 +178,15 @@ class LookedUp(Generic[K, V]):
 
 
 GONE: Final = (
-    "The cluster says that this token counts no longer: its pod or its service account is gone, or the pod has ended. "
-    "Read the token anew for each request; a pod that runs has a good one."
+    "The cluster says that this token is no longer valid: its pod or its service account was deleted, or the pod "
+    "has ended. Read the token again for each request; a running pod has a valid one."
 )
 _Review = tuple[str, int, bytes, str]  # trusted issuer, its revision, SHA-256 of the evidence, audience
 _Pod = tuple[str, int, TokenBinding]  # trusted issuer, its revision, what the token is bound to
 
 
 class Clusters:
-    """Ask the clusters of trusted issuers, and cache their answers for `seconds`. Both methods raise `Unchecked`."""
+    """Ask the clusters of trusted issuers, and cache the results for `seconds`. Both methods raise `Unchecked`."""
 
     def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
         self._apis = apis
@@ -203,7 +210,10 @@ class Clusters:
             raise Unchecked(trusted_issuer, error.sentence) from error
 
     def pod(self, trusted_issuer: TrustedIssuer, bound: TokenBinding) -> frozenset[Selector] | None:
-        """Return the selectors of the token's pod. None if the pod is gone; empty if the token names no pod."""
+        """Return the selectors of the token's pod. Return None if the pod is gone.
+
+        The result is empty if the token is not bound to a pod.
+        """
         if not bound.pod_uid:
             return frozenset()
 

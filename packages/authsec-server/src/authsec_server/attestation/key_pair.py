@@ -1,4 +1,4 @@
-"""A key pair: the client signs an assertion about itself (`private_key_jwt`, RFC 7523 section 3)."""
+"""A key pair as a proof: the client signs an assertion about itself (`private_key_jwt`, RFC 7523 section 3)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TYPES = {None, "jwt", "client-authentication+jwt"}
 def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: datetime) -> Proved | Refused:
     """Check that a key of this client signed the assertion, for this authority alone and a short time ago.
 
-    The signature is checked first: without a valid signature, the answer says nothing about the claims.
+    The signature is checked first. If the signature is invalid, the refusal says nothing about the claims.
     """
     proof = _signer_of(assertion, client, now)
     if proof is None:
-        return invalid("The assertion is not signed with a key that is registered for this client and still accepted.")
+        return invalid("The assertion is not signed with a valid registered key of this client.")
     complaint = _complaint(assertion, client.id, issuer, now.timestamp())
     if complaint:
         return invalid(complaint)
@@ -42,7 +42,7 @@ def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: dateti
 
 
 def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof | None:
-    """Return the proof whose key made the signature. `kid` is unverified, and only limits the search."""
+    """Return the client's proof whose key signed the assertion. `kid` is unverified and only limits the search."""
     named = assertion.header.get("kid")
     for proof in client.proofs:
         if proof.kind not in SIGNED or proof.public_key is None:
@@ -64,7 +64,10 @@ def _key(jwk: tuple[tuple[str, Any], ...]) -> PublicKey:
 
 
 def _complaint(assertion: UnverifiedJws, client_id: str, issuer: str, now: float) -> str:
-    """Return the problem with the claims, or nothing (RFC 7523 section 3; RFC 8725 section 3 for `aud` and `typ`)."""
+    """Return the problem with the claims; empty if there is none.
+
+    The rules are in RFC 7523 section 3, and in RFC 8725 section 3 for `aud` and `typ`.
+    """
     claims, typ = assertion.claims, assertion.header.get("typ")
     if (typ.lower() if isinstance(typ, str) else typ) not in _TYPES:
         return "The header `typ` must be client-authentication+jwt or JWT."
@@ -74,7 +77,7 @@ def _complaint(assertion: UnverifiedJws, client_id: str, issuer: str, now: float
         return f"`aud` must be exactly {issuer}"
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 1 <= len(jti) <= MAX_JTI:
-        return "`jti` must be a unique text."
+        return "`jti` must be a unique string."
     return _untimely(claims, now)
 
 
@@ -86,11 +89,11 @@ def _audience(claims: Mapping[str, Any]) -> Sequence[Any]:
 def _untimely(claims: Mapping[str, Any], now: float) -> str:
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     if "exp" not in times or not all(type(value) is int for value in times.values()):
-        return "`exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
+        return "`exp` is required; `exp`, `iat` and `nbf` must be whole seconds."
     if times["exp"] <= now - LEEWAY:
-        return "The assertion has expired; make a new one for each request. Is the machine's clock right?"
+        return "The assertion has expired; make a new one for each request. Check the machine's clock."
     if times["exp"] > now + MAX_LIFETIME + LEEWAY:
-        return f"`exp` must lie within {MAX_LIFETIME} seconds. Is the machine's clock right?"
+        return f"`exp` must be at most {MAX_LIFETIME} seconds from now. Check the machine's clock."
     if max(times.get("iat", 0), times.get("nbf", 0)) > now + LEEWAY:
-        return "The assertion is from the future. Is the machine's clock right?"
+        return "The assertion was issued in the future. Check the machine's clock."
     return ""

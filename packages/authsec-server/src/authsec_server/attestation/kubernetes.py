@@ -1,8 +1,8 @@
-"""The token of a Kubernetes service account, as the kubelet projects it into a pod. Pure.
+"""The token of a Kubernetes service account, which the kubelet writes into a volume of the pod. Pure.
 
-The claims prove the namespace and the service account. If the token is bound to a pod, the claims also prove
-the pod and its node. No token contains labels, containers or images: the cluster is asked for these, if the
-trusted issuer has pod look-ups.
+The claims prove the namespace and the service account. If the token is bound to a pod, the claims also
+prove the pod and its node. No token contains labels, containers or images. If pod look-ups are turned on
+for the trusted issuer, this server asks the cluster for them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
     """Return the selectors that the claims prove, or the problem with the claims."""
     bound = claims.get("kubernetes.io")
     if not isinstance(bound, dict):  # the tokens of Secrets, which never end, have other claims
-        return "It is no projected token of a Kubernetes service account: it has no claim `kubernetes.io`."
+        return "It is not a projected token of a Kubernetes service account: the claim `kubernetes.io` is missing."
     namespace, account = bound.get("namespace"), _member(bound, "serviceaccount", "name")
     if not _is_name(namespace) or not _is_name(account):
-        return "Its claim `kubernetes.io` does not say which service account it is of."
+        return "Its claim `kubernetes.io` does not name a service account."
     if claims.get("sub") != f"system:serviceaccount:{namespace}:{account}":
-        return "Its `sub` and its claim `kubernetes.io` are not of the same service account."
+        return "Its `sub` and its claim `kubernetes.io` name different service accounts."
     whose: dict[str, Any] = {"k8s:ns": namespace, "k8s:sa": account}
     where: dict[str, Any] = {}
     if "pod" in bound:  # without one, a node is where somebody asked for the token to be bound, not where anything runs
@@ -34,17 +34,17 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
         if "node" in bound:
             where["k8s:node-name"] = _member(bound, "node", "name")
     if not all(map(_is_name, where.values())):
-        return "Its claim `kubernetes.io` names a pod or a node without name or uid."
+        return "Its claim `kubernetes.io` has a pod or a node without name or uid."
     return Selectors(whose | where)
 
 
 def audience_help(audience: str) -> str:
-    """Describe how a pod gets a token for us: the default token in each pod is for the cluster itself."""
+    """Describe how a pod gets a token for this authority. The default token in each pod is for the cluster itself."""
     return f"Mount a projected volume in the pod and send the token in it:\n{projected_volume(audience)}"
 
 
 def bound_to(claims: Mapping[str, Any]) -> TokenBinding:
-    """Return the account and pod that the token is bound to. `read` must have accepted the claims."""
+    """Return the account and pod that the token is bound to. Call `read` first: it must have accepted the claims."""
     bound = claims["kubernetes.io"]
     named = {"pod_name": _member(bound, "pod", "name"), "pod_uid": _member(bound, "pod", "uid")}
     return TokenBinding(

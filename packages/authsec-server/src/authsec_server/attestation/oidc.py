@@ -1,6 +1,6 @@
 """A token of an OpenID Connect issuer for workloads: GitHub Actions, GitLab CI, Google, Azure and others. Pure.
 
-The trusted issuer maps selectors to claims. A claim without a selector proves nothing.
+The trusted issuer has a map from selectors to claims. A claim that is not in the map proves nothing.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
     """Return the selectors of the mapped claims. A claim that is missing, empty or a list makes no selector."""
     texts = ((key, _text(claims.get(name))) for key, name in trusted_issuer.claims.items())
     proved = {key: text for key, text in texts if text}
-    return Selectors(proved) if proved else "It has none of the claims that this trusted issuer reads."
+    return Selectors(proved) if proved else "It has none of the claims that this trusted issuer maps."
 
 
 def audience_help(audience: str) -> str:
-    """Describe how a workload gets a token for us."""
-    return f"Have the issuer make it for the audience {audience}."
+    """Describe how a workload gets a token for this authority."""
+    return f"Configure the issuer to set the audience {audience}."
 
 
 KIND = Kind(read=read, audience_help=audience_help)
 
 
 def _text(value: object) -> str:
-    """Write the value as the issuer's documentation does, such as `true` or `42`.
+    """Return the value as text in the form of the issuer's documentation, such as `true` or `42`.
 
-    Empty for a list, because it is unclear which member is meant.
+    Return an empty text for a list, because it is unclear which member to use.
     """
     if isinstance(value, str):
         return value

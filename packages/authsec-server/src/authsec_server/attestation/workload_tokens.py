@@ -1,7 +1,7 @@
 """Checks for the tokens of all trusted issuers: form, signature, issuer, audience and times. Pure.
 
-A module for each kind reads the claims about the workload. The key that verifies a token belongs to the
-trusted issuer. The token never chooses the key (RFC 8725 sections 3.1 and 3.10).
+Each kind of issuer has a module that reads the claims about the workload. Only a key of the trusted issuer
+verifies a token. The token itself never chooses the key (RFC 8725 sections 3.1 and 3.10).
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ FindKey = Callable[[TrustedIssuer, str], PublicKey | None]
 class Kind:
     """How to read the tokens of one kind of trusted issuer.
 
-    `read` returns the selectors that the claims prove, or a problem. `longest` is the longest lifetime of a token
-    in seconds. With such a limit, a token must say when it was issued. `names_issuer`: the `iss` of a token must
-    be the issuer. `audience_help` describes how a workload gets a token for the audience. `bound` takes claims
-    that `read` accepted, and returns what the cluster can be asked about.
+    - `read` returns the selectors that the claims prove, or a problem.
+    - `audience_help` describes how a workload gets a token for the audience.
+    - `names_issuer` says that the `iss` of a token must be the issuer.
+    - `longest` is the longest lifetime of a token in seconds. If it is set, a token must have the claim `iat`.
+    - `bound` takes claims that `read` accepted, and returns what the cluster can be asked about.
     """
 
     read: Callable[[Mapping[str, Any], TrustedIssuer], Set[Selector] | str]
@@ -46,24 +47,24 @@ class Kind:
 
 
 def malformed(token: UnverifiedJws) -> str:
-    """Return the problem with the header, or nothing.
+    """Return the problem with the header; empty if there is none.
 
-    This check comes before any trusted issuer is tried, so the answer reveals nothing about the client.
+    This check comes before the look-up of a trusted issuer, so the refusal reveals nothing about the client.
     """
     header = token.header
     if header["alg"] not in ALGORITHMS:
         return f"Its signature algorithm must be one of {', '.join(sorted(ALGORITHMS))}."
     if not header.keys() <= HEADERS:
-        return f"Its header may have {', '.join(sorted(HEADERS))}, and nothing else."
+        return f"Its header may only have {', '.join(sorted(HEADERS))}."
     if header.get("typ", "").lower() not in TYPES:
-        return "Its header says that it is another kind of token (typ); it must be a JWT about the workload."
+        return "Its `typ` is that of another kind of token; it must be a JWT about the workload."
     if not 1 <= len(header.get("kid", "")) <= MAX_KID:
-        return "Its header must say which key signed it (kid)."
+        return "Its header has no `kid`, which names the key that signed it."
     return ""
 
 
 def speaks_for(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool:
-    """Return whether the claims, which are not verified yet, name this trusted issuer."""
+    """Return whether the unverified claims name this trusted issuer."""
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE:
         subject = claims.get("sub")
         return isinstance(subject, str) and subject.startswith(f"spiffe://{trusted_issuer.issuer}/")
@@ -82,7 +83,7 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
 def complaint(
     claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, *, audience: str, now: float
 ) -> str:
-    """Return the problem with the claims of a token with a valid signature, or nothing (RFC 7519 section 4.1)."""
+    """Return the problem with the claims of a correctly signed token; empty if there is none (RFC 7519 section 4.1)."""
     for check in _CHECKS:
         if problem := check(claims, trusted_issuer, kind, audience, now):
             return problem
@@ -93,7 +94,7 @@ def _of_another_issuer(
     claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, _audience: str, _now: float
 ) -> str:
     if kind.names_issuer and claims.get("iss") != trusted_issuer.issuer:
-        return "Its `iss` is not the trusted issuer's issuer."
+        return "Its `iss` is not the issuer of the trusted issuer."
     return ""
 
 
@@ -109,15 +110,15 @@ def _untimely(claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, kind: K
     longest = kind.longest
     exp, iat, nbf = claims.get("exp"), claims.get("iat", 0), claims.get("nbf", 0)
     if not (type(exp) is int and type(iat) is int and type(nbf) is int):
-        return "Its `exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
+        return "`exp` is required; `exp`, `iat` and `nbf` must be whole seconds."
     if exp <= now - LEEWAY:
-        return "It has expired; read the token anew for each request. Is the machine's clock right?"
+        return "It has expired; read the token again for each request. Check the machine's clock."
     if iat > now + LEEWAY or nbf > now + LEEWAY:
-        return "It is from the future. Is the machine's clock right?"
+        return "It was issued in the future. Check the machine's clock."
     if longest is not None and "iat" not in claims:
-        return "It does not say when it was issued (iat)."
+        return "It has no `iat`, the time when it was issued."
     if longest is not None and exp - iat > longest:
-        return f"It is valid for longer than {longest // 3600} hours; have it issued for an hour."
+        return f"It is valid for longer than {longest // 3600} hours; request one hour."
     return ""
 
 
@@ -125,7 +126,7 @@ def _bound_to_a_key(
     claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, _kind: Kind, _audience: str, _now: float
 ) -> str:
     if "cnf" in claims:  # RFC 7800 section 3.1: what only a key's holder may show must not pass for what anybody may
-        return "It is bound to a key (cnf), and who holds that key is not checked here; have it issued without."
+        return "It is bound to a key (`cnf`), which is not checked here; request a token without `cnf`."
     return ""
 
 

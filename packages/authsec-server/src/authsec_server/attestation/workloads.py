@@ -1,4 +1,7 @@
-"""Verify the tokens of workloads and match them with a client. A new kind of trusted issuer is one line here."""
+"""Verify the tokens of workloads and match them with a client.
+
+A new kind of trusted issuer needs one entry in `KINDS`.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +46,12 @@ KINDS: Final[Mapping[TrustedIssuerKind, Kind]] = {
     TrustedIssuerKind.OIDC: oidc.KIND,
 }
 _NOBODY = (  # the same for an unknown issuer and for a wrong signature: callers must not learn which
-    "No trusted issuer of this client signed it: it names another issuer, or no key of that issuer made the "
-    "signature. An administrator can see which trusted issuers the client has."
+    "No trusted issuer of this client signed it: its issuer is another one, or no key of that issuer made the "
+    "signature. An administrator can see the client's trusted issuers."
 )
 _ANOTHER = (
-    "The proof is valid, and it is about another workload than the one registered as this client. An administrator "
-    "sees in this client's activity what differs."
+    "The proof is valid, but it is about another workload than the one registered as this client. This client's "
+    "activity shows administrators what differs."
 )
 
 
@@ -64,9 +67,9 @@ def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer],
 
 
 class Workloads:
-    """Verifier of workload tokens. `issuer` is this authority's own, the default audience of trusted issuers.
+    """Verifier of workload tokens. `issuer` is this authority's own issuer, the default audience for workload tokens.
 
-    Without `clusters`, a trusted issuer that requires look-ups proves nothing.
+    Without `clusters`, tokens of a trusted issuer that requires look-ups are not accepted.
     """
 
     def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str, clusters: Clusters | None = None) -> None:
@@ -79,7 +82,10 @@ class Workloads:
     def recall(
         self, evidence: Evidence, client: Client, trusted: Sequence[TrustedIssuer], now: datetime
     ) -> Proved | Refused | None:
-        """Match evidence that is in the cache; None for other evidence. `trusted` is as for `prove`."""
+        """Match evidence that is in the cache with the client. Return None for other evidence.
+
+        `trusted` are the client's trusted issuers.
+        """
         for trusted_issuer in trusted:
             try:
                 verified = self._remembered.recall(trusted_issuer, evidence, now)
@@ -131,7 +137,10 @@ class Workloads:
     def _signer(
         self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustedIssuer]
     ) -> tuple[TrustedIssuer, PublicKey] | None:
-        """Return the trusted issuer whose key made the signature. Clusters may share an issuer, but never a key."""
+        """Return the trusted issuer and its key that made the signature.
+
+        Clusters may have the same issuer, but never the same key.
+        """
         unknown: tuple[TrustedIssuer, KeysUnavailable] | None = None
         for trusted_issuer in trusted:
             if not speaks_for(trusted_issuer, token.claims):
@@ -151,7 +160,7 @@ class Workloads:
     def _judged(
         self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, evidence: Evidence, now: datetime
     ) -> Proved | Refused:
-        """Match the workload with the client. The cluster is asked only if everything in the token matches."""
+        """Match the workload with the client. Ask the cluster only if nothing in the token differs."""
         outcome = match(client, trusted_issuer, verified, self._trust_domain, now)
         if isinstance(outcome, Miss) and not outcome.waits:
             return _another(outcome)
@@ -159,7 +168,7 @@ class Workloads:
         if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
         if self._clusters is None or verified.bound is None:
-            raise Unchecked(trusted_issuer, "its cluster is not asked here, or the token does not say what to ask for")
+            raise Unchecked(trusted_issuer, "its cluster is not asked, or the token does not name what to look up")
         if cluster.reviews:
             if not self._clusters.still_counts(
                 trusted_issuer, evidence, verified.bound, self._audience(trusted_issuer)
@@ -173,7 +182,7 @@ class Workloads:
     def _looked_up(
         self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, miss: Miss, now: datetime
     ) -> Proved | Refused:
-        """Match again, with the cluster's answer about the pod."""
+        """Look up the pod in the cluster, and match the workload again with the additional selectors."""
         assert self._clusters is not None
         assert verified.bound is not None
         told = self._clusters.pod(trusted_issuer, verified.bound)
@@ -192,9 +201,10 @@ def _another(miss: Miss) -> Refused:
 
 
 def _spoilt(trusted_issuer: TrustedIssuer, problem: str) -> Refused:
-    """Refuse a signed token that has another problem, and keep the problem for the operator.
+    """Refuse a correctly signed token that has another problem, and store the problem for the operator.
 
-    A signature of the trusted issuer shows that the caller does not try keys at random.
+    Storing is safe: with a valid signature of the trusted issuer, the caller is not somebody who tries keys at
+    random.
     """
     return replace(invalid(problem), failed=Failed(trusted_issuer_id=trusted_issuer.id, sentence=problem))
 

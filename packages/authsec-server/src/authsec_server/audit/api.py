@@ -1,4 +1,4 @@
-"""The audit log over HTTP: filtered, newest or oldest first."""
+"""The HTTP operation that lists the audit log: with filters, newest or oldest events first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATH = f"{API}/events"
 _EVENT_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 _ORDERS = ("newest", "oldest")
 ORDER = Parameter(
-    name="order", description="Which come first.", schema={"type": "string", "enum": _ORDERS, "default": "newest"}
+    name="order", description="Order of the events.", schema={"type": "string", "enum": _ORDERS, "default": "newest"}
 )
 
 
@@ -54,5 +54,5 @@ def operations(names: Names) -> list[AnyOperation]:
 def _oldest_first(call: Call[NoBody]) -> bool:
     order = call.query("order")
     if order is not None and order not in _ORDERS:
-        raise Invalid("order", "Events come `newest` or `oldest` first.")
+        raise Invalid("order", "order must be `newest` or `oldest`.")
     return order == "oldest"

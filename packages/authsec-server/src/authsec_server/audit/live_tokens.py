@@ -28,10 +28,11 @@ def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alike:
-    """A group of tokens of one client that depend on the same things; the last one expires at `until`.
+    """A group of tokens of one client that depend on the same things. The last token of the group expires at `until`.
 
-    `version` is the authority version at which the server decided to issue them. `taken_back`: each of them was
-    revoked on its own. A value that the event lacks is empty.
+    `version` is the authority version at which the server decided to issue the tokens.
+    `taken_back` is true if each token of the group was revoked by a revocation of its own.
+    A value that the event lacks is empty.
     """
 
     client_id: str
@@ -50,7 +51,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outstanding:
-    """Groups of live tokens. `more`: further tokens exist, which expire earlier."""
+    """Groups of live tokens. `more` is true if there are further live tokens, which expire earlier."""
 
     tokens: tuple[Alike, ...] = ()
     more: bool = False

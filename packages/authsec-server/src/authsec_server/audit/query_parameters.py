@@ -18,24 +18,37 @@ from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import Parameter
 
 PARAMETERS = (
-    Parameter(name="client", description="About this agent: its slug or client_id."),
-    Parameter(name="delegation", description="About this delegation: its slug or id."),
+    Parameter(name="client", description="Only events about this agent, by slug or client_id."),
+    Parameter(name="delegation", description="Only events about this delegation, by slug or id."),
     Parameter(
         name="by",
-        description="Done by this administrator (email, id) or admin key (name, id), `local_operator` or `server`.",
+        description="Only actions of this administrator (email or id), admin key (name or id), `local_operator` or "
+        "`server`.",
     ),
-    Parameter(name="kind", description="Of this kind, or of several with commas; `client.` is all that begin so."),
+    Parameter(
+        name="kind",
+        description="Only events of this kind, or of several kinds separated by commas. "
+        "`client.` matches all kinds that begin with it.",
+    ),
     Parameter(
         name="decision",
-        description="Ended so.",
+        description="Only events with this decision.",
         schema={"type": "string", "enum": [each.value for each in Decision]},
     ),
-    Parameter(name="reason", description="Refused for this reason."),
-    Parameter(name="address", description="From this address."),
-    Parameter(name="request_id", description="In this request."),
-    Parameter(name="jti", description="About the token with this `jti`."),
-    Parameter(name="since", description="Not before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
-    Parameter(name="until", description="Only before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
+    Parameter(name="reason", description="Only refusals with this reason."),
+    Parameter(name="address", description="Only events from this address."),
+    Parameter(name="request_id", description="Only events of this request."),
+    Parameter(name="jti", description="Only events about the token with this `jti`."),
+    Parameter(
+        name="since",
+        description="Only events at or after this time (RFC 3339).",
+        schema={"type": "string", "format": "date-time"},
+    ),
+    Parameter(
+        name="until",
+        description="Only events before this time (RFC 3339).",
+        schema={"type": "string", "format": "date-time"},
+    ),
 )
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id and a jti look like
@@ -45,11 +58,11 @@ _NAMELESS = {"local_operator": PrincipalKind.LOCAL_OPERATOR, "server": Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Lookups by name from the packages above this one. Each returns None for an unknown name.
+    """Functions of the packages above this one that look up ids by name. Each returns None for an unknown name.
 
     `client` returns the id for a slug. `delegation` returns the ids of the delegation and of its client.
     `person` takes an administrator's email, an admin key's name, or the id of either one.
-    `which_client` and `which_delegation` suggest slugs for an unknown slug.
+    `which_client` and `which_delegation` return a text that suggests slugs for an unknown slug.
     `reasons` contains every reason for a refusal.
     """
 
@@ -69,7 +82,7 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
     delegation_id, client_id = _delegation(tx, query.get("delegation"), names)
     since, until = _instant("since", query), _instant("until", query)
     if since and until and since >= until:
-        raise Invalid("until", "This is not after `since`: nothing can have happened between them.")
+        raise Invalid("until", "`until` must be after `since`.")
     return EventFilter(
         kinds=_kinds(query.get("kind")),
         decision=_decision(query.get("decision")),
@@ -78,22 +91,22 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
         delegation_id=delegation_id,
         principal=_person(tx, query.get("by"), names),
         address=_matching("address", query, _ADDRESS, "an address", "e.g. 192.0.2.7"),
-        request_id=_matching("request_id", query, _WORD, "a request id", "Copy it from an answer: req_…"),
-        jti=_matching("jti", query, _WORD, "a jti", "Copy it from the token, or from another event."),
+        request_id=_matching("request_id", query, _WORD, "a request id", "Copy the request id from an answer: req_…"),
+        jti=_matching("jti", query, _WORD, "a jti", "Copy the jti from the token, or from another event."),
         since=_bounded(since),
         until=_bounded(until),
     )
 
 
 def _kinds(text: str | None) -> frozenset[EventKind]:
-    """Read one event kind, or several separated by commas. `client.` means every kind with that prefix."""
+    """Read event kinds separated by commas. A prefix such as `client.` means every kind that begins with the prefix."""
     found: set[EventKind] = set()
     for part in [] if text is None else text.split(","):
         its = {kind for kind in EventKind if kind == part or (part.endswith(".") and kind.startswith(part))}
         if not its:
             raise Invalid(
                 "kind",
-                f"There is no kind {naming.quoted(part)} of event.",
+                f"There is no event kind {naming.quoted(part)}.",
                 told_nearest(part, EventKind, "e.g. token.refused, or `client.` for all of them"),
             )
         found |= its
@@ -102,19 +115,22 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
 
 def _reason(text: str | None, known: frozenset[str]) -> str:
     if text is not None and text not in known:
-        listed = f"There are: {', '.join(sorted(known))}"
+        listed = f"Known reasons: {', '.join(sorted(known))}"
         raise Invalid("reason", f"No refusal has the reason {naming.quoted(text)}.", told_nearest(text, known, listed))
     return text or ""
 
 
 def _decision(text: str | None) -> Decision | None:
     if text is not None and text not in set(Decision):
-        raise Invalid("decision", "A decision is `granted` or `denied`.")
+        raise Invalid("decision", "decision must be `granted` or `denied`.")
     return None if text is None else Decision(text)
 
 
 def _client(tx: Tx, text: str | None, names: Names) -> str:
-    """Return the id of the client. An id is not looked up: the audit log also has deleted clients."""
+    """Return the id of the client with this slug or id.
+
+    An id is returned without a lookup, because the audit log also has events of deleted clients.
+    """
     if text is None or naming.is_uuid(text):
         return text or ""
     found = names.client(tx, text)
@@ -122,14 +138,14 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
         raise Invalid(
             "client",
             f"There is no agent or MCP server {naming.quoted(text)}.",
-            f"{names.which_client(tx, text).rstrip('.')}. One that was deleted is found by its client_id: "
-            "authsec audit list --kind client.deleted --json",
+            f"{names.which_client(tx, text).rstrip('.')}. For a deleted one, give its client_id, which this "
+            "command shows: authsec audit list --kind client.deleted --json",
         )
     return found
 
 
 def _delegation(tx: Tx, text: str | None, names: Names) -> tuple[str, str]:
-    """Return the ids of the delegation and, if known, of its client. The client's index finds the events fast."""
+    """Return the id of the delegation, and the id of its client. An unknown client is an empty text."""
     if text is None:
         return "", ""
     found = names.delegation(tx, text)
@@ -149,8 +165,8 @@ def _person(tx: Tx, text: str | None, names: Names) -> tuple[PrincipalKind, str]
     if found is None:
         raise Invalid(
             "by",
-            "Neither an administrator nor an admin key is called so.",
-            "Give the administrator's email, the admin key's name or an id; or `local_operator`, or `server`.",
+            "No administrator and no admin key has this name.",
+            "Give the administrator's email, the admin key's name, an id, `local_operator` or `server`.",
         )
     return found
 
@@ -168,5 +184,8 @@ def _instant(name: str, query: Mapping[str, str]) -> datetime | None:
 
 
 def _bounded(instant: datetime | None) -> datetime | None:
-    """Limit the time to the years that an event can have: later code adds to it, and `datetime` ends at 9999."""
+    """Limit the time to the years that an event can have.
+
+    Later code adds a duration to the time, and a `datetime` cannot exceed the year 9999.
+    """
     return None if instant is None else min(max(instant, _EARLIEST), _LATEST)

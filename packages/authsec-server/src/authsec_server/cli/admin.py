@@ -37,13 +37,15 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
     if not output.as_json:
         until = f"until {when(key['expires_at'])} UTC" if key["expires_at"] else "until it is revoked"
         if role == "admin" and expires is None:
-            output.note("It may do everything, for good: --role operator and --expires 30d would make a smaller one.")
-        output.note(f"The admin key {key['name']} ({key['role']}) is good {until}. It is shown this once:")
+            output.note(
+                "This key has all rights and does not expire. For a more limited key: --role operator --expires 30d"
+            )
+        output.note(f"The admin key {key['name']} ({key['role']}) is valid {until}. It is shown only once:")
     output.result(key, key["key"])
     if not output.as_json:
         address = caller.address
         here = is_loopback(urlsplit(address).hostname or "")
-        output.note("To use it on this machine:" if here else "To use it from elsewhere:")
+        output.note("To use it on this machine:" if here else "To use it on another machine:")
         output.note(f"    {export_line('AUTHSEC_BASE_URL', address)}")
         # Not the key once more: where stdout is kept to be read, stderr is kept to be logged.
         output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', 'authsec_…')}")
@@ -56,9 +58,9 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     """Revoke an admin key for good. KEY is its name or id, as `list-keys` shows them."""
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way
-        raise click.UsageError("That is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
+        raise click.UsageError("This is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
     where = path("admin-keys", key_, "revoke")
-    ask_for_good(caller, output, where, f"Revoke the admin key {key_} for good?", yes=yes)
+    ask_for_good(caller, output, where, f"Revoke the admin key {key_} permanently?", yes=yes)
     key = caller.post(where)
     output.result(key, f"The admin key {key['name']} is revoked.")
 

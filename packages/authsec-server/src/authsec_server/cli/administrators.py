@@ -15,12 +15,15 @@ from authsec_server.cli.output import Output, styled, time_of, when
 from authsec_server.cli.resource import Resource
 
 ROLES = click.Choice(["viewer", "operator", "admin"])
-public_url_option = click.option("--public-url", help="Where people reach the console. [default: where it is served]")
+public_url_option = click.option("--public-url", help="URL where people reach the console. [default: the server's URL]")
 
 
 @click.command("setup-url")
-@click.option("--email", help="An administrator who lost the password: it and their sessions end at once.")
-@click.option("--sign-in", "signs_in", is_flag=True, help="Let the administrator with that --email in, once.")
+@click.option(
+    "--email",
+    help="E-mail address of an administrator who lost the password. The password and the sessions are revoked at once.",
+)
+@click.option("--sign-in", "signs_in", is_flag=True, help="Let the administrator with that --email sign in, once.")
 @public_url_option
 @local_change_command
 def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool, public_url: str | None) -> None:
@@ -30,17 +33,17 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
     within 15 minutes. Anybody who has the URL can sign in with it.
     """
     if signs_in and email is None:
-        raise click.UsageError("--sign-in needs --email: which administrator shall come in?")
+        raise click.UsageError("--sign-in needs --email: say which administrator may sign in.")
     purpose = "first_administrator" if email is None else "sign_in" if signs_in else "set_password"
     link = caller.post("setup-links", {"purpose": purpose, "email": email})
     if not output.as_json:
-        output.note(f"{_GOOD_FOR[purpose].format(email=email)} It is good once, until {when(link['expires_at'])} UTC:")
+        output.note(f"{_GOOD_FOR[purpose].format(email=email)} It works once, until {when(link['expires_at'])} UTC:")
     _show(caller, output, link, link, public_url)
 
 
 @click.command("invite")
 @click.argument("email")
-@click.option("--name", required=True, help="What they are called, in lists and in the audit trail.")
+@click.option("--name", required=True, help="The person's name in lists and in the audit log.")
 @click.option("--role", type=ROLES, required=True)
 @public_url_option
 @change_command
@@ -50,15 +53,18 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
     if not output.as_json:
         until = when(invited["link"]["expires_at"])
         output.note(
-            f"{invited['email']} is invited as {role}. This URL is for them alone; it is good once, until {until} UTC:"
+            f"{invited['email']} is invited as {role}. Send this URL only to that person. It works once, until "
+            f"{until} UTC:"
         )
     _show(caller, output, invited, invited["link"], public_url)
 
 
 @click.command("revoke-grants")
 @click.argument("email", required=False)
-@click.option("--key", "key_id", help="Of an admin key instead: its id, as `list-keys` shows it.")
-@click.option("--also-changed-since", is_flag=True, help="Also those that they changed and somebody has changed since.")
+@click.option("--key", "key_id", help="Id of an admin key, as `list-keys` shows it, instead of EMAIL.")
+@click.option(
+    "--also-changed-since", is_flag=True, help="Also revoke delegations that somebody else has changed since."
+)
 @yes_option
 @change_command
 def revoke_grants(
@@ -66,16 +72,16 @@ def revoke_grants(
 ) -> None:
     """Revoke, for good, all trust delegations of a compromised administrator or admin key.
 
-    The command revokes each delegation that the administrator created. It also revokes each delegation that the
-    administrator edited or enabled and that nobody has changed since. A delegation that somebody else changed
-    later is listed, and it stays valid without --also-changed-since. Such a delegation can still contain
-    authority that the administrator added.
+    The command revokes each delegation that the administrator created. The command also revokes each delegation
+    that the administrator edited or enabled and that nobody has changed since. The command only lists a
+    delegation that somebody else changed later. Such a delegation can still contain authority that the
+    administrator added. With --also-changed-since, the command revokes such delegations too.
 
     First run `disable` or `revoke-key`, or the attacker can create new delegations. Other changes by the
     administrator stay in effect; `authsec audit list` shows them.
     """
     if (email is None) == (key_id is None):
-        raise click.UsageError("Whose? Give an administrator's EMAIL, or --key ID.")
+        raise click.UsageError("Give either an administrator's EMAIL or --key ID.")
     where = (
         path("administrators", email, "revoke-grants") if email else path("admin-keys", key_id or "", "revoke-grants")
     )
@@ -88,18 +94,18 @@ def revoke_grants(
         if held:
             say(caller, output, told)
     if held:
-        confirm(f"Revoke these {len(held)} for good?" if len(held) > 1 else "Revoke it for good?", yes=yes)
+        confirm(f"Revoke these {len(held)} permanently?" if len(held) > 1 else "Revoke it permanently?", yes=yes)
     revoked = caller.post(where, body) if held else would
     number = len(revoked["revoked"])
-    none = "There are none but these." if would["changed_since"] else "There are none."
+    none = "There are no others." if would["changed_since"] else "There are none to revoke."
     output.result(revoked, f"{number} trust delegation{'' if number == 1 else 's'} revoked." if number else none)
 
 
 _GOOD_FOR = {
-    "first_administrator": "This URL makes the first administrator.",
+    "first_administrator": "This URL creates the first administrator.",
     # True of a second URL as well, and of whoever never had a password.
-    "set_password": "{email} has no password and no session now. This URL sets a new one.",
-    "sign_in": "This URL lets {email} in.",
+    "set_password": "{email} now has no password and no session. This URL sets a new password.",
+    "sign_in": "This URL signs {email} in.",
 }
 
 
@@ -113,17 +119,22 @@ def _show(
     if output.as_json:
         return
     if public_url is None and (address := caller.reach.silent_address()):  # that of the server that started last
-        output.note(f"No server answers at {address}. Start it there, or name the address of another: --public-url URL")
+        output.note(
+            f"No server answers at {address}. Start it there, or give the address of another server: --public-url URL"
+        )
     elif is_loopback(urlsplit(link["url"]).hostname or ""):
         output.note("If people reach the authority at another address: --public-url URL")
 
 
 def _list_grants(output: Output, told: Mapping[str, Any]) -> None:
-    """List the delegations to revoke, and those that stay because somebody else changed them later."""
+    """List the delegations to revoke, and the delegations that stay because somebody else changed them later."""
     for each in told["revoked"]:
         output.note(f"  {_grant(each)}")
     if told["changed_since"]:
-        output.note("They changed these too, and somebody has since (--also-changed-since revokes these as well):")
+        output.note(
+            "They also changed these, but somebody else has changed them since (--also-changed-since "
+            "revokes these as well):"
+        )
     for each in told["changed_since"]:
         output.note(f"  {_grant(each)} ({each['state']}), changed last by {each['changed_by']}")
 
@@ -173,7 +184,7 @@ COMMANDS = (
         "Change an administrator's name in lists and in the audit log.",
         click.argument("name"),
         name="rename",
-        done="{email} is called {name}.",
+        done="{email} now has the name {name}.",
         asks=False,
     ),
     _ADMINISTRATOR.verb_command(

@@ -19,7 +19,7 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
     type=click.IntRange(1, MAX_HOURS),
     default=DEFAULT_HOURS,
     show_default=True,
-    help="How long the machine may be the agent.",
+    help="How long the machine can act as the agent.",
 )
 @change_command
 def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
@@ -29,7 +29,9 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
     shown again.
     """
     made = caller.post(path("clients", agent, "enrolments"), {"hours": hours})
-    where = f"On the laptop that shall be {made['slug']} for {hours} h, before {when(made['expires_at'])} UTC:"
+    where = (
+        f"Run this on the laptop that is to act as {made['slug']} for {hours} h, before {when(made['expires_at'])} UTC:"
+    )
     output.result(
         made,
         styled(where, "dim"),
@@ -37,20 +39,20 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', made['client_id'])}",
         f"  {command_line('enrol', made['code'])}",
     )
-    output.note("Whoever has the code may be this agent: give it to its developer only. It is good once.")
+    output.note("Anybody with the code can act as this agent: give it only to the agent's developer. It works once.")
 
 
 @click.command("enrolments")
 @click.argument("agent")
-@click.option("--take-back", "taken", metavar="ID", help="End the code with this id: nobody can use it any more.")
+@click.option("--take-back", "taken", metavar="ID", help="Cancel the code with this id: nobody can use it any more.")
 @change_command
 def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
-    """List the unused enrolment codes of an agent, or take one back. AGENT is its slug or client_id."""
+    """List the unused enrolment codes of an agent, or cancel one of them. AGENT is its slug or client_id."""
     codes = path("clients", agent, "enrolments")
     said = []
     if taken is not None:
         caller.post(f"{codes}/{path(taken)}/take-back")
-        said.append("That code is taken back: nobody can use it any more.")
+        said.append("The code is cancelled: nobody can use it any more.")
     answer = caller.get(codes)
     rows = [
         (each["made_by"], f"{each['hours']} h", when(each["created_at"]), when(each["expires_at"]), each["id"])

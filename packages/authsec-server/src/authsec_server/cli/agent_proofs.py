@@ -33,12 +33,12 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
         "--platform",
         required=True,
         type=click.Choice([each.value for each in Platform]),
-        help="Where it runs, or who signs its tokens (spiffe, oidc); or key: it holds a key pair; or secret, the last "
-        "resort: it sends a secret that is made for it; or unattested: it proves nothing.",
+        help="Where the agent runs, or who signs its tokens (spiffe, oidc). Or key: it has a key pair. Or secret, "
+        "the last resort: it sends a generated secret. Or unattested: it does not authenticate.",
     )
     @click.option("--selector", "selectors", multiple=True, help="KEY=VALUE, e.g. k8s:ns=production. Repeat.")
     @click.option("--public-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file, for --platform key.")
-    @click.option("--trusted-issuer", help="The trusted issuer that proves it, where several can: its slug or id.")
+    @click.option("--trusted-issuer", help="The trusted issuer that proves it, by slug or id; needed if several can.")
     @wraps(command)
     def run(
         *arguments: Any,
@@ -50,7 +50,7 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if platform == Platform.KEY and public_key is None:
             raise click.UsageError(
-                "--platform key needs --public-key FILE. `authsec keygen FILE` makes a pair, FILE and FILE.pub."
+                "--platform key needs --public-key FILE. `authsec keygen FILE` creates the pair FILE and FILE.pub."
             )
         evidence = {
             "platform": platform,
@@ -66,9 +66,9 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
 def shown(proof: Mapping[str, Any]) -> Text:
     """Render a proof and its strength, on as many lines as needed."""
     if proof["kind"] == "unattested":
-        return styled("UNATTESTED", "bold red").append(": anybody who knows its client_id gets its authority", "red")
+        return styled("UNATTESTED", "bold red").append(": anybody who knows its client_id can get its tokens", "red")
     if proof["kind"] == "secret":
-        return styled("client secret, weak: whoever reads it once has it until it is rotated", "yellow")
+        return styled("client secret, weak: anybody who reads it can use it until it is rotated", "yellow")
     if proof["kind"] == "enrolled_key":
         told = f"enrolled key of {proof['machine'] or 'a machine'}, by {proof['enrolled_by']}, "
         return styled(f"{told}until {when(proof['expires_at'])} UTC", "yellow")
@@ -85,7 +85,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
 
 
 def _proved(proof: Mapping[str, Any], key: str) -> str:
-    """Return how the trusted issuer proves the selector, as a suffix for the line of the selector."""
+    """Return a suffix for the selector's line: how the trusted issuer proves the selector."""
     how = (proof["provenance"] or {}).get(key)
     return f"  ({shown_provenance(key, Provenance(how)) if how in set(Provenance) else how})" if how else ""
 
@@ -98,7 +98,10 @@ def _selector(text: str) -> dict[str, str]:
 
 
 def _as_spire(text: str) -> str:
-    """Return the correct spelling of a selector in SPIRE's notation, such as `k8s:ns:production`."""
+    """Convert a selector from SPIRE's notation, such as `k8s:ns:production`, to the form KEY=VALUE.
+
+    If no known key fits, return the text `KEY=VALUE` itself.
+    """
     parts = text.split(":")
     for upto in range(2, len(parts)):
         key, value = ":".join(parts[:upto]), ":".join(parts[upto:])
@@ -116,19 +119,22 @@ def _read_public_key(path: Path) -> str:
     if b"PRIVATE KEY" in content:
         public = path.with_name(f"{path.name}.pub")
         raise CallFailed(
-            f"{path} holds a PRIVATE key, which belongs to the agent alone. It was not sent.",
-            f"Give its public half: {public if public.exists() else 'the block that says BEGIN PUBLIC KEY'}",
+            f"{path} has a PRIVATE key, which only the agent may have. It was not sent.",
+            f"Give its public half: {public if public.exists() else 'the block that begins with BEGIN PUBLIC KEY'}",
         )
     if len(content) > MAX_KEY_FILE or b"BEGIN PUBLIC KEY" not in content:
         raise CallFailed(
-            f"{path} is no public key in PEM form.",
-            "Give the file that says BEGIN PUBLIC KEY; `authsec keygen FILE` makes one, FILE.pub.",
+            f"{path} is not a public key in PEM form.",
+            "Give a file that begins with BEGIN PUBLIC KEY; `authsec keygen FILE` creates one, FILE.pub.",
         )
     return content.decode("utf-8", "replace")
 
 
 def _nearest_beside(path: Path) -> str:
-    """The file in the same folder whose name is most like that of a file that does not exist; public keys first."""
+    """Return a hint for a missing file: the file in the same folder with the most similar name.
+
+    Public keys come first. The hint is empty if the file exists or no name is similar.
+    """
     if path.exists() or not path.parent.is_dir():
         return ""
     names = [each.name for each in path.parent.iterdir() if each.is_file()]
@@ -164,7 +170,7 @@ def list_proofs(caller: Caller, output: Output, agent: str) -> None:
 @proofs.command("add")
 @click.argument("agent")
 @evidence_options
-@click.option("--expires", help="When it ends, e.g. 2026-12-31T18:00:00Z. [default: never by itself]")
+@click.option("--expires", help="When it expires, e.g. 2026-12-31T18:00:00Z. [default: never]")
 @secret_file_option
 @change_command
 def add_proof(
@@ -179,7 +185,7 @@ def add_proof(
     require_use_for(secret_file, evidence)
     body = {**evidence, "expires_at": expires}
     found = with_secret(secret_file, lambda: caller.post(path("clients", agent, "proofs"), body))
-    output.result(found, f"{found['slug']} has a further proof.", _table(found), *lines(found, secret_file))
+    output.result(found, f"{found['slug']} has another proof.", _table(found), *lines(found, secret_file))
     if caution := found["proofs"][-1]["caution"]:
         output.note(caution)
 
@@ -195,10 +201,10 @@ def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bo
     PROOF is the id of the proof (see `list`) or the start of the id. The command shows the impact first.
     """
     where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof))
-    ask_for_good(caller, output, where, "Remove it for good?", yes=yes, send=deleting(caller))
+    ask_for_good(caller, output, where, "Remove it permanently?", yes=yes, send=deleting(caller))
     caller.delete(where)
     found = caller.get(path("clients", agent))
-    lost = f"{found['slug']} has lost that proof, and the tokens that rested on it are revoked."
+    lost = f"The proof of {found['slug']} is removed, and the tokens that depend on it are revoked."
     output.result(found, lost, _table(found))
 
 
@@ -210,7 +216,8 @@ def meant(agent: Mapping[str, Any], typed: str) -> str:
         return found[0]
     what = f"{len(found)} proofs of {agent['slug']} begin with" if found else f"{agent['slug']} has no proof"
     raise CallFailed(
-        f"{what} {typed!r}.", f"Their ids: authsec agents proofs list {agent['slug']} ({_LEAST} characters at least)"
+        f"{what} {typed!r}.",
+        f"To see the ids: authsec agents proofs list {agent['slug']} (give at least {_LEAST} characters)",
     )
 
 
@@ -232,10 +239,10 @@ def _state(proof: Mapping[str, Any]) -> Text:
     state = proof["state"]
     if state == "cannot_prove":
         return styled(
-            "its trusted issuer cannot prove it" if proof["trusted_issuer"] else "waits for a trusted issuer", "yellow"
+            "its trusted issuer cannot prove it" if proof["trusted_issuer"] else "no trusted issuer yet", "yellow"
         )
     if state == "proves" and proof["caution"]:
-        return styled("proves, and lets in others", "yellow")
+        return styled("valid, but matches other workloads too", "yellow")
     words, tone = _STATES[state]
     return styled(words, tone)
 

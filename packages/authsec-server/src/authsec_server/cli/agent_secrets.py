@@ -22,18 +22,18 @@ SECRET_FILE = "AUTHSEC_AGENT_SECRET_FILE"  # noqa: S105 - a variable's name
 secret_file_option = click.option(
     "--secret-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Put a new secret into this new file, which nobody else may read, rather than show it.",
+    help="Write the secret to this new file, which only you can read, instead of showing it.",
 )
 
 
 def require_use_for(file: Path | None, evidence: Mapping[str, Any]) -> None:
     """Raise `UsageError` if a secret file is named but the platform has no secret."""
     if file is not None and evidence["platform"] != Platform.SECRET:
-        raise click.UsageError("--secret-file is for --platform secret: no other has a secret of its own.")
+        raise click.UsageError("--secret-file needs --platform secret: other platforms have no secret.")
 
 
 def with_secret(
-    file: Path | None, call: Callable[[], dict[str, Any]], *, taken: str = "Give another name."
+    file: Path | None, call: Callable[[], dict[str, Any]], *, taken: str = "Choose another name."
 ) -> dict[str, Any]:
     """Make the call and return its answer, without the secret if the secret was saved to `file`.
 
@@ -56,9 +56,11 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
         return []
     return [
         "",
-        styled("Its secret, shown this once: the authority keeps only a hash of it.", "yellow"),
+        styled("The secret, which is shown only once (the authority stores only a hash of it):", "yellow"),
         f"  {agent['client_secret']}",
-        styled("Where the agent runs, keep it in a file that nobody else may read (chmod 600), and name that:", "dim"),
+        styled(
+            "On the agent's machine, keep it in a file that only the agent's user can read (chmod 600), and set:", "dim"
+        ),
         f"  {export_line(SECRET_FILE, 'the file')}",
     ]
 
@@ -70,7 +72,7 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
     type=DURATION,
     default=f"{OVERLAP.days * 24}h",
     show_default=True,
-    help="How long the secrets from before still count; with 0s they and their tokens end at once.",
+    help="How long the previous secrets stay valid; 0s revokes them and their tokens at once.",
 )
 @secret_file_option
 @yes_option
@@ -84,7 +86,7 @@ def rotate_secret(
     """
     where, body = path("clients", agent, "secret"), {"overlap": overlap}
     if not overlap:
-        ask_first(caller, output, where, "Rotate it at once?", yes=yes, body=body)
+        ask_first(caller, output, where, "Revoke the previous secrets at once?", yes=yes, body=body)
     found = with_secret(
         secret_file,
         lambda: caller.post(where, body),
@@ -97,6 +99,8 @@ def _before(agent: Mapping[str, Any]) -> str:
     """Describe what happens to the older secrets and their tokens."""
     *before, _ = [proof for proof in agent["proofs"] if proof["kind"] == "secret"]
     if not before:
-        return "Those from before count no longer, and the tokens that rest on them are revoked."
+        return "The previous secrets are revoked, and so are the tokens that depend on them."
     last = max(proof["expires_at"] for proof in before)
-    return f"Those from before count until {when(last)} UTC; tokens that they have got last as long as they were to."
+    return (
+        f"The previous secrets are valid until {when(last)} UTC; tokens that were issued with them keep their lifetime."
+    )

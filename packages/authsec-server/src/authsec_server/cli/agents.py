@@ -25,7 +25,7 @@ from authsec_server.clients.filters import Attention
 from authsec_server.clients.model import Platform
 
 _TEXTS = (
-    TextField("owner", "Who answers for it.", default="you"),
+    TextField("owner", "The owner.", default="you"),
     TextField("description", "What it does."),
 )
 _PLATFORMS = [each.value for each in Platform]
@@ -75,13 +75,13 @@ def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | Non
     steps: list[Text | str] = [""]
     if not agent["unattested"] and not agent["can_prove_itself"]:
         steps += [
-            styled("It cannot prove itself yet: until it can, the agent gets no token.", "yellow"),
+            styled("The agent cannot authenticate yet: until it can, it gets no token.", "yellow"),
             "",
         ]
     steps += [
-        styled("Next, delegate authority to it: of a role, the actions that it needs (repeat --action):", "dim"),
+        styled("Next, delegate to the agent those actions of a role that it needs (repeat --action):", "dim"),
         f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--agent', agent['slug'], *_USUAL)}",
-        styled("and tell the agent where the authority is, and who it is:", "dim"),
+        styled("and set these variables where the agent runs:", "dim"),
         f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', agent['client_id'])}",
     ]
@@ -115,7 +115,7 @@ def create_agent(
 
 
 def _described(agent: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields to change. The labels of the options are added to the labels of the agent, or removed."""
+    """Return the fields to change. The label options add labels to the agent's present labels, or remove labels."""
     labels, removed, now = asked.pop("labels"), asked.pop("removed_labels"), agent["labels"]
     kept = ListEdit(removed=removed).of([*now])
     changed = {name: now[name] for name in (now if kept is None else kept)} | dict(map(_label, labels))
@@ -147,12 +147,12 @@ for command in (
     create_agent,
     AGENT.list_command(
         "List the agents by name. An agent must match all filters.",
-        click.option("--text", help="Part of the name or slug, or how the client_id begins."),
+        click.option("--text", help="Part of the name or slug, or the beginning of the client_id."),
         click.option("--platform", type=click.Choice(_PLATFORMS), help="Only those on this platform."),
-        click.option("--enabled/--disabled", default=None, help="Only those that are on, or off."),
+        click.option("--enabled/--disabled", default=None, help="Only enabled agents, or only disabled ones."),
         click.option("--owner", help="Only those of this owner; the whole name."),
         click.option("--label", help="Only those with this label: NAME=VALUE, or NAME."),
-        click.option("--attention", type=click.Choice(_ATTENTION), help="Only those to look at."),
+        click.option("--attention", type=click.Choice(_ATTENTION), help="Only agents that need attention."),
     ),
     AGENT.show_command("Show one agent with its proofs."),
     AGENT.edit_command(
@@ -162,10 +162,10 @@ for command in (
         agent authenticates.
         """,
         name_option,
-        click.option("--slug", help="Another short name. Whoever says the old one finds nothing."),
+        click.option("--slug", help="New short name. The old one stops working."),
         text_options(*_TEXTS, editing=True),
-        click.option("--label", "labels", multiple=True, help="NAME=VALUE, besides those that it has. Repeat."),
-        click.option("--remove-label", "removed_labels", multiple=True, help="The NAME of one that goes. Repeat."),
+        click.option("--label", "labels", multiple=True, help="NAME=VALUE to add. Repeat."),
+        click.option("--remove-label", "removed_labels", multiple=True, help="NAME to remove. Repeat."),
         change=_described,
         asks=False,
     ),
@@ -177,9 +177,9 @@ for command in (
         token expires.
         """,
         question="Disable {agent}?",
-        done="{slug} is disabled: it gets no more tokens.",
+        done="{slug} is disabled and gets no more tokens.",
     ),
-    AGENT.verb_command("enable", "Enable a disabled agent.", done="{slug} is enabled: it gets tokens again."),
+    AGENT.verb_command("enable", "Enable a disabled agent.", done="{slug} is enabled and gets tokens again."),
     AGENT.verb_command(
         "revoke-tokens",
         """Revoke all current tokens of an agent.
@@ -188,14 +188,14 @@ for command in (
         instead (`authsec agents proofs remove`). Otherwise the thief can get new tokens as well.
         """,
         question="Revoke the tokens of {agent}?",
-        done="The tokens of {slug} are revoked. It gets new ones when it asks.",
+        done="The tokens of {slug} are revoked. It can request new ones.",
     ),
     AGENT.delete_command(
         """Delete an agent with its proofs and trust delegations, and revoke its tokens.
 
         The command shows the impact first. To stop an agent that may be needed again: authsec revoke agent
         """,
-        done="{slug} is deleted: it gets no more tokens.",
+        done="{slug} is deleted and gets no more tokens.",
     ),
     spire_entry,
     show_manifest,

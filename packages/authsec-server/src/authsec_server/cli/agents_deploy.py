@@ -20,7 +20,10 @@ Agent = Mapping[str, Any]
 
 
 def spire_entries(agent: Agent, parent_id: str) -> list[dict[str, Any]]:
-    """Return an entry for each valid proof that SPIRE can enforce, as `spire-server entry create -data` reads it."""
+    """Return a SPIRE entry for each valid proof whose selectors SPIRE can enforce.
+
+    The entries have the form that `spire-server entry create -data` reads.
+    """
     return [
         {
             "spiffe_id": agent["spiffe_id"],
@@ -64,7 +67,7 @@ _KINDS = {  # of proofs that need no cluster: what the agent has, and the variab
 @click.option("--parent-id", default=PARENT, help="SPIFFE ID of the SPIRE agent on its node.")
 @admin_command
 def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> None:
-    """Show how to register an agent in SPIRE, for the agent's SPIFFE ID. AGENT is its slug or client_id.
+    """Show how to register an agent in SPIRE under the agent's SPIFFE ID. AGENT is its slug or client_id.
 
     With --json, the command prints the input for `spire-server entry create -data FILE`.
     """
@@ -73,14 +76,15 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
     if not entries:
         raise CallFailed(
             f"{found['slug']} has no selectors that SPIRE could enforce.",
-            "SPIRE knows those of Kubernetes, Docker and Unix: add such a proof to it.",
+            "SPIRE supports selectors of Kubernetes, Docker and Unix: add a proof with such selectors.",
         )
     output.result({"entries": entries}, *(harmless(spire_command(entry)) for entry in entries))
     if not output.as_json:
-        output.note(f"The SPIRE server must be of the trust domain of {found['spiffe_id']}.")
+        output.note(f"The SPIRE server must have the trust domain of {found['spiffe_id']}.")
     if not any(_by_spire(proof) for proof in found["proofs"]):
         output.note(
-            "SVIDs do not get it in yet: none of its proofs rests on a SPIFFE trust domain. Register one with "
+            "The agent cannot authenticate with SVIDs yet: no proof is bound to a SPIFFE trust domain. Register "
+            "one with "
             "`authsec issuers add spiffe`, and bind the proof to it with `authsec issuers bind`."
         )
 
@@ -89,7 +93,7 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
 @click.argument("agent")
 @admin_command
 def show_manifest(caller: Caller, output: Output, agent: str) -> None:
-    """Print a Kubernetes manifest with which an agent can authenticate. AGENT is its slug or client_id."""
+    """Print a Kubernetes manifest that lets an agent authenticate. AGENT is its slug or client_id."""
     found = caller.get(path("clients", agent))
     proof = _shown_by_a_token(found)
     selectors = [Selector(key=each["key"], value=each["value"]) for each in proof["selectors"]]
@@ -102,13 +106,13 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
     if caution := unreachable(caller.address):
         output.note(caution)
     for each in missing:
-        output.note(f"Not in the manifest, and no pod gets a token without it: {each}.")
+        output.note(f"Missing in the manifest, but required for a token: {each}.")
     if not names_image(selectors):
-        output.note(f"Write the agent's image in place of {IMAGE}.")
+        output.note(f"Replace {IMAGE} with the agent's image.")
 
 
 def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the agent's first valid proof that a cluster's token can satisfy. Raises `CallFailed`."""
+    """Return the agent's first valid proof that a Kubernetes cluster's token can satisfy. Raises `CallFailed`."""
     proofs: list[Mapping[str, Any]] = [
         each for each in agent["proofs"] if _of_kubernetes(each) and each["state"] != "expired"
     ]
@@ -117,19 +121,19 @@ def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
             return each
     if proofs:
         raise CallFailed(
-            f"What {agent['slug']} runs as is enforced by SPIRE, which hands it its proof: a cluster's token is none.",
+            f"{agent['slug']} authenticates with an SVID of SPIRE: a cluster's token is not accepted.",
             f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in its pod.",
         )
     if _KINDS.keys() & (held := {each["kind"] for each in agent["proofs"] if each["state"] != "expired"}):
         what, variable = next(said for kind, said in _KINDS.items() if kind in held)
         raise CallFailed(
-            f"{agent['slug']} proves itself by a {what}, and by no selectors: it needs no token of a cluster.",
-            f"Mount the file of its {what} in its pod, from a Secret, and name it in {variable}. Or add a "
+            f"{agent['slug']} authenticates with a {what}, without selectors: it needs no token of a cluster.",
+            f"Mount the file of its {what} in its pod, from a Secret, and set {variable} to the file. Or add a "
             "proof with k8s:ns and k8s:sa, which the cluster proves.",
         )
     raise CallFailed(
-        f"{agent['slug']} has no proof by a Kubernetes cluster's token: its selectors are another platform's.",
-        "Add one with k8s:ns and k8s:sa to it.",
+        f"{agent['slug']} has no proof for a Kubernetes cluster's token: its selectors belong to another platform.",
+        "Add a proof with k8s:ns and k8s:sa.",
     )
 
 
@@ -140,7 +144,7 @@ def _of_kubernetes(proof: Mapping[str, Any]) -> bool:
 def _by_spire(proof: Mapping[str, Any]) -> bool:
     """Whether the trusted issuer of the proof is a SPIFFE trust domain.
 
-    Only such a proof relies on SPIRE for the selectors `k8s`, `docker` and `unix`.
+    SPIRE checks the selectors `k8s`, `docker` and `unix` only for such a proof.
     """
     return "spire" in (proof["provenance"] or {}).values()
 

@@ -37,21 +37,22 @@ _TEXTS = (TextField("description", "What the API is."),)
 
 @click.command("create-credential")
 @click.argument("api")
-@click.option("--name", help="What tells it from the next one. [default: the day]")
-@click.option("--expires", type=DURATION, help="How long it lasts, e.g. 90d. [default: until it is revoked]")
+@click.option("--name", help="A name for the credential. [default: the date]")
+@click.option("--expires", type=DURATION, help="How long it is valid, e.g. 90d. [default: until it is revoked]")
 @click.option(
     "--to-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Put it into this new file, which nobody else may read, rather than show it.",
+    help="Write it to this new file, which only you can read, instead of showing it.",
 )
 @change_command
 def create_credential(
     caller: Caller, output: Output, api: str, name: str | None, expires: int | None, to_file: Path | None
 ) -> None:
-    """Create a credential with which an API asks the authority whether tokens are active. API is its slug or id.
+    """Create a credential for an API, so that the API can check tokens at the authority. API is its slug or id.
 
-    The command prints the credential once, alone on stdout. The authority stores only a hash of the credential.
-    An API has at most two credentials: the current one and the next one.
+    With the credential, the API asks the authority whether tokens are active. The command prints the credential
+    once, alone on stdout. The authority stores only a hash of the credential. An API has at most two credentials:
+    the current one and the next one.
     """
     made = kept(
         to_file,
@@ -63,12 +64,12 @@ def create_credential(
         ),
     )
     until = f"until {when(made['expires_at'])} UTC" if made["expires_at"] else "until it is revoked"
-    told = f"The credential {made['name']} of {api} is good {until}."
+    told = f"The credential {made['name']} of {api} is valid {until}."
     if to_file is not None:
         output.result(made, told, f'  export {VARIABLE}="$(cat {shlex.quote(str(to_file))})"')
         return
     if not output.as_json:
-        output.note(f"{told} It is shown this once:")
+        output.note(f"{told} It is shown only once:")
     output.result(made, made["credential"])
     if not output.as_json:  # not the secret once more: where stdout is kept to be read, stderr is kept to be logged
         output.note("Where the API runs:")
@@ -79,7 +80,7 @@ def create_credential(
 @click.argument("api")
 @admin_command
 def list_credentials(caller: Caller, output: Output, api: str) -> None:
-    """List the credentials of an API, oldest first, including ended credentials. API is its slug or id."""
+    """List the credentials of an API, oldest first, also those that are no longer active. API is its slug or id."""
     answer = caller.get(path("apis", api, "credentials"))
     output.result(answer, item_table(answer["items"], _CREDENTIAL.columns, whole=_CREDENTIAL.whole))
 
@@ -116,7 +117,7 @@ def _say_who_names_it(caller: Caller, output: Output, where: str) -> None:
 
 
 def _changed(api: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields to change. The options name actions with their descriptions, except `--remove-action`."""
+    """Return the fields to change. Options take ACTION=DESCRIPTION, but `--remove-action` takes only ACTION."""
     edit: ListEdit = asked["actions"]
     whole, added = dict(map(_described, edit.whole)), dict(map(_described, edit.added))
     described = {each["action"]: each["description"] for each in api["actions"]}
@@ -139,10 +140,13 @@ def _described(text: str) -> tuple[str, str]:
 
 
 def _following(api: Mapping[str, Any], last: str = "") -> Text:
-    """Describe whether the API follows revocations, and whether the API proved that with a credential."""
+    """Describe whether the API follows revocations.
+
+    "follows": the API authenticated with a credential. "says it follows": the API only claims to follow.
+    """
     its = api["revocations"]
     if not its["following"]:
-        return styled(f"does not follow{last}" if its["seen_at"] else "not heard of yet", "yellow")
+        return styled(f"does not follow{last}" if its["seen_at"] else "not seen yet", "yellow")
     return styled("follows", "green") if its["proved"] else styled("says it follows", "")
 
 
@@ -198,7 +202,7 @@ for command in (
         `--add-action` with an existing action replaces the description of the action.
         """,
         name_option,
-        click.option("--identifier", help="Another audience. Trust delegations that name the old one keep that."),
+        click.option("--identifier", help="New audience. Existing trust delegations keep the old one."),
         text_options(*_TEXTS, editing=True),
         list_options("action", "actions", '"customers:read=Read a customer"'),
         change=_changed,
@@ -209,7 +213,7 @@ for command in (
         Trust delegations that name the API's audience keep the audience, and tokens for the audience stay valid.
         The command first lists these delegations.
         """,
-        done="The API {slug} is deleted. Tokens for {identifier} stay good.",
+        done="The API {slug} is deleted. Tokens for {identifier} stay valid.",
         before=_say_who_names_it,
     ),
     create_credential,
@@ -221,9 +225,9 @@ for command in (
         ID is the id of the credential, as `credentials` shows it. No token is revoked.
         """,
         name="revoke-credential",
-        question="Revoke this credential of {api} for good?",
+        question="Revoke this credential of {api} permanently?",
         for_good=True,
-        done="The credential {name} of {api} is revoked. It ended no token.",
+        done="The credential {name} of {api} is revoked. No token was revoked.",
     ),
 ):
     apis.add_command(command)

@@ -21,7 +21,7 @@ _PAGE = 200
 
 
 class Moment(click.ParamType[str]):
-    """A point in time: RFC 3339, a day (its beginning in UTC), or a duration before now."""
+    """A point in time: in RFC 3339 form, as a day (from midnight UTC), or as a duration before now."""
 
     name = "time"
 
@@ -38,25 +38,30 @@ class Moment(click.ParamType[str]):
             ago = timedelta(seconds=DURATION.convert(text, param, ctx))
             return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
         except (click.UsageError, OverflowError):
-            self.fail(f"{text!r} is no time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago.")
+            self.fail(f"{text!r} is not a time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago.")
 
 
 _OPTIONS = (
-    click.option("--agent", "--client", "client", help="Only what is about this agent: its slug or client_id."),
-    click.option("--delegation", help="Only what is about this delegation: its slug or id."),
-    click.option("--by", help="Only what this person did: an administrator's email, an admin key's name, or an id."),
+    click.option("--agent", "--client", "client", help="Only events about this agent, by slug or client_id."),
+    click.option("--delegation", help="Only events about this delegation, by slug or id."),
+    click.option("--by", help="Only actions of this person: an administrator's email, an admin key's name, or an id."),
     click.option(
         "--kind",
         multiple=True,
-        help="Only this kind, e.g. token.refused; `client.` for all of them. Repeat. docs/audit.md lists them.",
+        help="Only this kind, e.g. token.refused; `client.` for all kinds that begin with it. Repeat. docs/audit.md "
+        "lists the kinds.",
     ),
-    click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only what ended so."),
-    click.option("--reason", help="Only what was refused for this reason, e.g. attestation_required."),
-    click.option("--address", help="Only what came from this address."),
-    click.option("--request-id", help="Only what happened in this request."),
-    click.option("--jti", help="Only what is about this token."),
-    click.option("--since", type=Moment(), help="Not before: 2026-11-25T08:00:00Z, 2026-11-25, or 2h ago."),
-    click.option("--until", type=Moment(), help="Only before that time."),
+    click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only events with this decision."),
+    click.option("--reason", help="Only refusals with this reason, e.g. attestation_required."),
+    click.option("--address", help="Only events from this address."),
+    click.option("--request-id", help="Only events of this request."),
+    click.option("--jti", help="Only events about this token."),
+    click.option(
+        "--since",
+        type=Moment(),
+        help="Only events at or after this time: 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago.",
+    ),
+    click.option("--until", type=Moment(), help="Only events before this time."),
 )
 
 
@@ -74,7 +79,10 @@ def query_of(wanted: dict[str, Any]) -> dict[str, str]:
 
 
 def everything(caller: Caller, query: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield all matching events page by page, oldest first. Events recorded after the start are left out."""
+    """Yield all matching events page by page, oldest first.
+
+    Events that are recorded after the first request are left out.
+    """
     newest = caller.get("events", limit=1)["items"]
     top = newest[0]["id"] if newest else 0
     cursor: str | None = None
@@ -88,9 +96,9 @@ def everything(caller: Caller, query: dict[str, str]) -> Iterator[dict[str, Any]
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
-    "Nothing was recorded under this request id. Refusals of callers that proved nothing, or whose role was too small, "
-    "are counted by the minute, under the first one's id: look by time in `authsec audit list`, with --since, by agent "
-    "with --agent, or by who asked, with --by."
+    "Nothing was recorded under this request id. Refusals of callers without a valid proof, or with an "
+    "insufficient role, are counted by the minute under the id of the first one. Search `authsec audit list` by "
+    "time (--since), by agent (--agent) or by caller (--by)."
 )
 _BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
 _WIDE = 176  # columns of a terminal in which an event fits on a line
@@ -134,15 +142,16 @@ for module, commands in _MODULES.items():
 
 
 @audit.command("list")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
-@click.option("--oldest", is_flag=True, help="The oldest that meet it, instead of the newest.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Largest number of events.")
+@click.option("--oldest", is_flag=True, help="Oldest events first, instead of the newest.")
 @asking_options
 @admin_command
 def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
     """List the newest events that match all filters, the newest at the bottom.
 
-    For an issued or revoked token, the list shows the jti. Refusals of unauthenticated callers, and of callers
-    whose role is insufficient, are counted by the minute: "12:00 (3 times)", with the id of the first one.
+    For an issued or revoked token, the list shows the jti. Some refusals are counted by the minute: those of
+    unauthenticated callers, and of callers with an insufficient role. One line then shows the minute and the
+    number, "12:00 (3 times)", with the request id of the first refusal.
     """
     answer = _so_many(caller, limit, order="oldest" if oldest else None, **query_of(wanted))
     if wanted["request_id"] and not answer["items"]:
@@ -202,7 +211,10 @@ def who(event: Mapping[str, Any]) -> Text:
 
 
 def what(event: Mapping[str, Any]) -> Text:
-    """Describe what the event concerns: the actions, the changed entity, or the agent that a stranger named."""
+    """Describe what the event concerns: the actions, the changed entity, or the agent that the caller named.
+
+    An unauthenticated caller can name an agent too.
+    """
     detail = event["detail"]
     if event["kind"].startswith("token."):
         at = detail.get("audience") or detail.get("resources")
@@ -233,14 +245,17 @@ def decision(event: Mapping[str, Any]) -> Text:
 
 
 def why(event: Mapping[str, Any]) -> Text:
-    """Return the first line of the cause of a refusal: the difference or the failure. Only operators see it."""
+    """Return the first line of the cause of a refusal. Only operators see the cause.
+
+    The cause is the difference from the agent's registered proof, or the failed step.
+    """
     detail = event["detail"]
     told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
     return styled(told.partition("\n")[0] if isinstance(told, str) else None, "dim")
 
 
 def _tried(detail: Mapping[str, Any]) -> Text:
-    """Render the result of a tested token."""
+    """Render the result of `authsec issuers try`: the token is valid, or which checks failed."""
     if detail.get("holds"):
         return styled("holds", "green")
     return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "does not hold", "red")

@@ -16,15 +16,16 @@ from authsec_server.cli.sealing_key import sealing_key_option
 
 
 @click.command("rebuild-counts")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say which counts differ from the events, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show which counts differ from the events, and change nothing.")
 @local_command
 @sealing_key_option
 def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> None:
     """Rebuild the counts of tokens and uses from the events.
 
-    Run this command if `verify` found a count that differs. The command first verifies the events: it counts no
-    event that differs from its seal. Counts of dropped months stay. Servers may run at the same time.
+    Run this command if `authsec audit verify` found a wrong count. The command first verifies the events, and
+    counts no event that differs from its seal. If the events of old months were dropped, the counts of those
+    months stay as they are. Servers may run at the same time.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     if not dry_run:
@@ -39,10 +40,10 @@ def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> 
 
 def _for_people(rebuilt: Rebuilt, dry_run: bool) -> list[Any]:
     if not rebuilt.changes:
-        return [styled("The counts say what the events say. Nothing was changed.", "green")]
+        return [styled("The counts match the events. Nothing was changed.", "green")]
     rows = ", ".join(f"{number:,} of {name}" for name, number in rebuilt.rows.items() if number) or "none"
     if dry_run:
-        mark = ["The mark in counted is wrong."] if rebuilt.mark else []
+        mark = ["The mark in the table `counted` is wrong."] if rebuilt.mark else []
         return [f"Nothing was changed. Rows that differ: {rows}.", *mark, *rebuilt.examples]
-    mark = ["The mark in counted was wrong, and was set anew."] if rebuilt.mark else []
+    mark = ["The mark in the table `counted` was wrong and was corrected."] if rebuilt.mark else []
     return [styled(f"The counts were rebuilt. Rows that were changed: {rows}.", "green"), *mark]

@@ -1,4 +1,7 @@
-"""Readers of the files that verify the sealed audit log: keys, checkpoints and exports. And the type of months."""
+"""Readers of the files that `authsec audit verify` needs: keys, checkpoints and exports.
+
+The module also has `Month`, the option type for a month.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,20 @@ from authsec_server.cli.transport import CallFailed
 
 _MAX_FILE = 64 * 1024
 _MAX_CHECKPOINTS = 1024 * 1024 * 1024  # a checkpoint each second of a month
-_HOW_KEYS = "Get them from the authority while you trust it, and keep them: authsec audit keys > FILE"
-_HOW_CHECKPOINT = "A checkpoint is the one line that this prints: authsec audit checkpoint > FILE"
-_HOW_EXPORT = "One is what this prints, into a file of its own: authsec audit export-sealed > FILE"
+_HOW_KEYS = "Save the keys while you trust the authority: authsec audit keys > FILE"
+_HOW_CHECKPOINT = "A checkpoint is one line, printed by: authsec audit checkpoint > FILE"
+_HOW_EXPORT = "To make an export in its own file: authsec audit export-sealed > FILE"
 _MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCheckpoints:
-    """The checkpoints from the files, and the lines that are no valid checkpoints.
+    """The checkpoints in the files, and the lines of the files that are not valid checkpoints.
 
-    `checkpoints` are the checkpoints to verify with. `refused` has a sentence for each file with a checkpoint that no
-    key has signed. The sentence is about the first such checkpoint; `more` is the number of the others. `torn` has a
-    sentence for each file with incomplete lines; `lines` is the number of these lines in all files.
+    `checkpoints` are the checkpoints to verify with. `refused` has one sentence for each file with refused
+    checkpoints, for example because none of the keys has signed them. The sentence is about the first refused
+    checkpoint of the file; `more` is the number of the others. `torn` has one sentence for each file with
+    incomplete lines; `lines` is the number of incomplete lines in all files.
     """
 
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -78,16 +82,16 @@ class Month(click.ParamType[datetime]):
             return value
         found = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", str(value))
         if not found or found[1] == "0000":
-            self.fail(f"{value!r} is no month; write 2026-08.", param, ctx)
+            self.fail(f"{value!r} is not a month; write 2026-08.", param, ctx)
         return datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)
 
 
 def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
-    """Read the keys in the file, by thumbprint, and the maximum number of leaves for each key.
+    """Read the keys in the file, by thumbprint, and the limits that the file sets for some of the keys.
 
-    Each key is identified by its computed thumbprint. The names in the file are ignored. For some keys, the
-    file limits how many leaves a checkpoint of the key may cover. The second mapping has these limits. Raises
-    `CallFailed`.
+    Each key is identified by its computed thumbprint. The names in the file are ignored. A limit is the maximum
+    number of leaves (sealed events) that a checkpoint of the key may cover. The second mapping has the limits, by
+    thumbprint. Raises `CallFailed`.
     """
     try:
         listed = strict_json.loads(read_named(path, at_most=_MAX_FILE, remedy=_HOW_KEYS), max_bytes=_MAX_FILE)
@@ -98,9 +102,11 @@ def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
         }
         ends = {key.thumbprint(): int(end) for key, end in found.items() if end is not None}
     except (strict_json.StrictJsonError, JoseError, KeyError, TypeError, ValueError, AttributeError):
-        raise CallFailed(f"{path} does not hold the keys of a sealed audit log.", _HOW_KEYS) from None
+        raise CallFailed(f"{path} does not contain the keys of a sealed audit log.", _HOW_KEYS) from None
     if not found:
-        raise CallFailed(f"{path} holds no key that seals audit logs; those of tokens are others.", _HOW_KEYS)
+        raise CallFailed(
+            f"{path} has no key that seals audit logs. The keys that sign tokens are different keys.", _HOW_KEYS
+        )
     return {key.thumbprint(): key for key in found}, ends
 
 
@@ -162,14 +168,21 @@ def no_checkpoint(path: Path, lines: Sequence[str]) -> CallFailed:
     if not any(map(str.strip, lines)):
         what = "it is empty"
     else:
-        what = "its one line is none" if len(lines) == 1 else f"none of its {len(lines):,} lines is one"
-    return CallFailed(f"{path} holds no checkpoint: {what}.", _HOW_CHECKPOINT)
+        what = (
+            "its only line is not a checkpoint"
+            if len(lines) == 1
+            else (f"none of its {len(lines):,} lines is a checkpoint")
+        )
+    return CallFailed(f"{path} has no checkpoint: {what}.", _HOW_CHECKPOINT)
 
 
 def _torn(path: Path, numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
-        return f"Line {numbers[0]} of {path} holds no whole checkpoint, and was left out."
-    return f"{len(numbers):,} lines of {path} are no whole checkpoints, first line {numbers[0]}: they were left out."
+        return f"Line {numbers[0]} of {path} is not a complete checkpoint and was ignored."
+    return (
+        f"{len(numbers):,} lines of {path} are not complete checkpoints and were ignored, the first at line "
+        f"{numbers[0]}."
+    )
 
 
 @contextmanager
@@ -178,7 +191,7 @@ def an_export(path: Path) -> Iterator[None]:
     try:
         yield
     except NotAnExport:
-        raise CallFailed(f"{path} is no sealed export.", _HOW_EXPORT) from None
+        raise CallFailed(f"{path} is not a sealed export.", _HOW_EXPORT) from None
 
 
 @contextmanager

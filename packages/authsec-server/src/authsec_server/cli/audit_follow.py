@@ -1,8 +1,9 @@
 """`authsec audit follow`: print each event once, in the order of sealing, for a collector such as a SIEM.
 
-An event gets its number before the commit. A lower number can therefore appear after a higher number was
-read. An event gets its place in the sealed log after the commit, and no other event gets the same place. A
-follower that continues after a place therefore misses no event.
+The numbers of events are not safe to follow. An event gets its number before the commit, so an event with a
+lower number can appear later. The position in the sealed log (`place`) is safe to follow. An event gets its
+position after the commit, and no other event gets the same position. A follower that continues after a
+position therefore misses no event.
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ _PAGE: Final = 200
 _LOOKS: Final = 20  # ten seconds: a page is read in one snapshot, so no honest log has a gap
 _SILENT: Final = timedelta(minutes=3)  # a checkpoint is signed each minute
 _MAX_STATE: Final = 4096
-_ANEW: Final = "See whether it is as it was sealed: authsec audit verify. To copy it anew, name another file."
+_ANEW: Final = "To check the log against its seals: authsec audit verify. To copy the log again, name another file."
 
 
 @dataclass(slots=True, kw_only=True)
 class Follower:
     """A follower of the sealed log of one authority.
 
-    `place` is the place of the last event that was read, -1 before the first. `leaf` is the hash of that event,
-    or empty if the hash is unknown. The log must still have this leaf in this place.
+    `place` is the position in the sealed log of the last event that was read; -1 before the first event. `leaf`
+    is the hash of that event, or empty if the hash is unknown. The log must still have this hash at this
+    position.
     """
 
     caller: Caller
@@ -72,9 +74,12 @@ class Follower:
         return items
 
     def _lacks(self, leaves: Sequence[Mapping[str, Any]], sealed: int) -> bool:
-        """Whether a place is missing, or is beyond the newest checkpoint. Raises `CallFailed` where that stays so.
+        """Whether the positions of `leaves` have a gap, occur twice, or exceed the newest checkpoint.
 
-        The attack: a seal is moved for a moment, so that its event never comes, or that no later event does.
+        `sealed` is the number of sealed events. Raises `CallFailed` if the positions stay wrong for ten seconds.
+
+        The attack: somebody moves a seal to another position for a moment. Without this check, the follower would
+        skip the event of that seal, or all later events.
         """
         expected = range(self.place + 1, min(self.place + 1 + len(leaves), sealed))
         if [each["place"] for each in leaves] == list(expected):
@@ -82,36 +87,41 @@ class Follower:
             return False
         self._lacking += 1
         if self._lacking > _LOOKS:
-            raise CallFailed(f"The log lacks place {self.place + 1}, or has it twice.", _ANEW)
+            raise CallFailed(f"Place {self.place + 1} is missing in the log, or occurs twice.", _ANEW)
         return True
 
     def lost(self, failure: CallFailed) -> None:
-        """Note that the authority is unreachable, and compare the log again after the retry.
+        """Note that the authority is unreachable. After the retry, check again that the log is the same.
 
-        Another authority with another log can answer at the same address after the retry.
+        After the retry, another authority with another log can answer at the same address.
         """
         self._seen = False
-        self._tell(f"{failure.message} It is asked again every {_RETRY:g} seconds.")
+        self._tell(f"{failure.message} Retrying every {_RETRY:g} seconds.")
 
     def _recognise(self) -> None:
         if self.leaf:
             page = self._page(self.place - 1, 1)
             there = [each["leaf"] for each in [*page["items"], *page["dropped"]] if each["place"] == self.place]
             if there != [self.leaf]:
-                raise CallFailed(f"The log has not in place {self.place} what was there before: it is another.", _ANEW)
+                raise CallFailed(
+                    f"Place {self.place} of the log has another event than before: this is another log.", _ANEW
+                )
         self._seen = True
 
     def _page(self, after: int, limit: int) -> Any:
         return self.caller.get("events/sealed", limit=limit, cursor=None if after < 0 else str(after))
 
     def _mind(self, checkpoint_at: str | None) -> None:
-        """Warn if nothing is sealed: the newest checkpoint is too old, or there is none.
+        """Warn if no server seals events: the newest checkpoint is too old, or there is no checkpoint.
 
-        Without this check, a quiet log and a server that does not seal look the same.
+        Without this check, a log without new events and a server that does not seal look the same.
         """
         if checkpoint_at is None or datetime.now(UTC) - datetime.fromisoformat(checkpoint_at) > _SILENT:
             since = f"since {when(checkpoint_at)} UTC" if checkpoint_at else "so far"
-            self._tell(f"Nothing was sealed {since}, and events come once they are: is a server running?")
+            self._tell(
+                f"No event was sealed {since}. Events are printed after they are sealed: check that a server "
+                "is running."
+            )
         else:
             self._told = ""
 
@@ -122,31 +132,33 @@ class Follower:
 
 
 class FollowPlace(click.ParamType[int]):
-    """A place in the sealed log. -1 means before the first event."""
+    """A position in the sealed log, the `place` of an event. -1 means before the first event."""
 
     name = "place"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if not re.fullmatch(r"-1|[0-9]{1,18}", str(value)):
-            self.fail(f"{value!r} is no place in the log: a number, the `place` of an event.", param, ctx)
+            self.fail(f"{value!r} is not a place in the log: give a number, the `place` of an event.", param, ctx)
         return int(str(value))
 
 
 @click.command()
-@click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="File in which it keeps how far it was.")
-@click.option("--after", type=FollowPlace(), help="Begin behind this place, the last `place` that you have.")
-@click.option("--from-start", is_flag=True, help="Begin with the first event that was ever sealed.")
+@click.option(
+    "--state", type=click.Path(path_type=Path, dir_okay=False), help="File where the command saves its position."
+)
+@click.option("--after", type=FollowPlace(), help="Start after this place, the last `place` that you have.")
+@click.option("--from-start", is_flag=True, help="Start with the first sealed event.")
 @admin_command
 def follow(caller: Caller, output: Output, state: Path | None, after: int | None, from_start: bool) -> None:
     """Print each event as JSON Lines when it is sealed, once and in order, about a second after the event.
 
-    With --state the command continues from the saved place, and the first run starts with the first event.
-    Without --state the command starts with new events. Refusals that are counted by the minute arrive five
-    minutes later, when their count is final. The command ends on SIGTERM or when the reader of stdout closes
-    the pipe.
+    With --state, the command continues after the last printed event. The first run starts with the first event.
+    Without --state, the command starts with new events. Refusals that are counted by the minute arrive five
+    minutes later, when their count is final. The command ends on SIGTERM or when the reader of stdout closes the
+    pipe.
     """
     if from_start and after is not None:
-        raise click.UsageError("--from-start and --after are two beginnings.")
+        raise click.UsageError("Give --from-start or --after, not both.")
     with caller.kept_open() as its, until_ended() as ending:
         follower = _begin(its, output, state, -1 if from_start else after)
         while not ending.ended:
@@ -171,9 +183,10 @@ def _step(follower: Follower, state: Path | None, ending: UntilEnded) -> float:
 
 
 def _begin(caller: Caller, output: Output, state: Path | None, after: int | None) -> Follower:
-    """Create a follower that starts at the place in the state file, or else at the place in the options.
+    """Create a follower that starts after the position in the state file.
 
-    Raises `CallFailed`.
+    If there is no state file yet, the follower starts after the position `after`. Without `after`, it starts with
+    the first event if `state` is named, and otherwise with new events. Raises `CallFailed`.
     """
     if state is not None and state.exists():
         place, leaf = _kept(state)
@@ -186,7 +199,7 @@ def _begin(caller: Caller, output: Output, state: Path | None, after: int | None
         if after > last:
             raise CallFailed(
                 f"There is no place {after:,} yet, and the log has only {last + 1:,} places.",
-                f"Begin with what comes from now on: leave out --after. Behind the last one: --after {last}",
+                f"To start with new events, leave out --after. To start after the last event: --after {last}",
             )
     return Follower(caller=caller, output=output, place=after)
 
@@ -209,15 +222,15 @@ def _kept(state: Path) -> tuple[int, str]:
         if not (type(place) is int and place >= 0 and isinstance(leaf, str) and leaf):
             raise ValueError
     except (ValueError, KeyError, TypeError):
-        raise CallFailed(f"{state} does not say how far the audit log was followed.", "Name another file.") from None
+        raise CallFailed(f"{state} is not a position file of `authsec audit follow`.", "Name another file.") from None
     return place, leaf
 
 
 def _keep(state: Path, follower: Follower) -> None:
-    """Save the place in the state file, after the events up to this place were printed.
+    """Save the follower's position in the state file, after the events up to that position were printed.
 
-    If the process is killed in between, the next run prints the last page again. No event is lost. Raises
-    `CallFailed`.
+    If the process is killed between printing and saving, the next run prints the last page again. No event is
+    lost. Raises `CallFailed`.
     """
     beside = state.with_name(f"{state.name}.new")
     try:

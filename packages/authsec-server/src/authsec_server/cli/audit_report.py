@@ -19,7 +19,7 @@ LATE_TOLD: Final = 20  # groups of events that were sealed late: the newest, for
 
 
 def tell(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[Path]) -> None:
-    """Print the report, and exit with the matching exit status."""
+    """Print the report, and exit with the exit status that fits the report."""
     report = kept.and_these(report)
     for sentence in kept.torn:
         output.note(sentence)
@@ -36,11 +36,11 @@ def tell(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[
     others = _of_other_exports(report, digests)
     for each in others:
         output.note(
-            f"No file has the SHA-256 in the record of the drop before {each.record.before}: a thief of the sealing key"
-            f" may have signed the record. Give the export {each.record.export_sha256}: --with FILE"
+            f"No file has the SHA-256 in the record of the drop before {each.record.before}: somebody who stole "
+            f"the sealing key may have signed the record. Give the export {each.record.export_sha256}: --with FILE"
         )
     if report.skipped:
-        output.note("Not everything was checked, so a change may be unseen. Do what the report says, and verify again.")
+        output.note("Not everything was checked, so a change may be undetected. Follow the report, and verify again.")
     if report.not_checkable or report.skipped or others:
         click.get_current_context().exit(Exit.NOT_CHECKED)
 
@@ -111,24 +111,24 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     ]
     checkpoints = "the checkpoint" if kept == 1 else f"all {kept:,} checkpoints"
     if report.as_sealed:
-        fits = [f"It leads to {checkpoints} that you kept."] if kept else []
+        fits = [f"It agrees with {checkpoints} that you kept."] if kept else []
         if report.skipped or _of_other_exports(report, digests):
-            return [styled(f"{events}, and nothing wrong was found{yet}.", "yellow"), *dropped, last, *fits]
-        return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
+            return [styled(f"{events}, and no problem was found{yet}.", "yellow"), *dropped, last, *fits]
+        return [styled(f"{events}, and all match their seals{yet}.", "green"), *dropped, last, *fits]
     compared = [f"It was compared with {checkpoints} that you kept."] if kept else []
     more = [f"And {report.more:,} more."] if report.more else []
     if report.sealed and report.last is None:
         unsigned = (
-            f"{events}, but under no checkpoint of these keys: they are another authority's, or somebody else has "
-            "written the log."
+            f"{events}, but no checkpoint is signed by these keys: the keys are another authority's, or somebody "
+            "else wrote the log."
         )
         return [styled(unsigned, "red"), *report.findings, *more, *dropped, *compared]
-    found = styled(f"{events}, but not all is as it was sealed:", "red")
+    found = styled(f"{events}, but not everything matches the seals:", "red")
     return [found, *report.findings, *more, *dropped, last, *compared]
 
 
 def _restored(restore: RecordedRestore) -> str:
-    """Describe a recorded restore: its time, its version and the lost events."""
+    """Describe a recorded restore: the time, the authority version and the lost events."""
     its = restore.record
     before = f"{its.version_before:,} to " if its.version_before is not None else "raised to "
     lost = "Events after the backup are lost."
@@ -139,7 +139,7 @@ def _restored(restore: RecordedRestore) -> str:
 
 
 def _late(report: Report) -> Iterator[str]:
-    """Yield sentences on events that were sealed over 15 minutes after their time."""
+    """Yield sentences on events that were sealed more than 15 minutes after the time in the event."""
     before, told = report.late[:-LATE_TOLD], report.late[-LATE_TOLD:]
     for each in told:
         oldest, sealed_at = when(rfc3339(datetime.fromisoformat(each.oldest))), when(rfc3339(each.sealed_at))
@@ -154,26 +154,32 @@ def _late(report: Report) -> Iterator[str]:
         )
     if events := report.more_late + sum(each.events for each in before):
         were = "1 event was" if events == 1 else f"{events:,} events were"
-        yield f"Before these, {were} sealed over 15 minutes after their time. With --json, verify names them."
+        yield f"Before these, {were} sealed over 15 minutes after their time. With --json, verify lists them."
 
 
 def _of_other_exports(report: Report, digests: Set[str]) -> list[Dropping]:
-    """Return the dropped events that the files contain, although no file is the export that the record names.
+    """Return the drops whose events are in the given files, but whose recorded export is not among the files.
 
-    The attack: somebody who stole the sealing key drops one event that an honest export contains. The event of
-    that drop records new digests of the tables.
+    `digests` has the SHA-256 of each given file. The record of a drop has the SHA-256 of the export before the
+    drop.
+
+    The attack: somebody who stole the sealing key drops one event that an honest export contains. The audit event
+    of that drop records new digests of the tables.
     """
     return [each for each in report.dropped if each.given and each.record.export_sha256 not in digests]
 
 
 def _dropped(dropping: Dropping, digests: Set[str]) -> str:
-    """Describe the dropped events, and whether the given files, with these hashes, contain them."""
+    """Describe a drop of events, and whether the given files contain the dropped events.
+
+    `digests` has the SHA-256 of each given file.
+    """
     its = dropping.record
-    held = " The files given hold all of them, as they were sealed." if dropping.given else ""
+    held = " The given files contain all of them, and they match their seals." if dropping.given else ""
     if digests and not held:
-        held = " The files given hold none of them."
+        held = " The given files contain none of them."
     elif held and its.export_sha256 not in digests:  # another export holds the same events, or the record lies
-        held += " None of these files has that SHA-256."
+        held += " No given file has that SHA-256."
     return (
         f"Of them {dropping.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
         f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{held}"

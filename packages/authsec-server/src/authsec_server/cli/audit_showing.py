@@ -41,9 +41,10 @@ def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
 def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
     """Print all matching events, oldest first, as JSON Lines or as CSV for a spreadsheet.
 
-    Each event has the place and the leaf of its seal. `export-sealed` contains the event in the same place,
-    with the same hash. A filtered export alone proves nothing. An event that is not sealed yet has neither
-    place nor leaf. `as_sealed` is false for an event that was changed after sealing.
+    For each event, `place` is its position in the sealed log, and `leaf` is its hash. The output of
+    `export-sealed` contains the event at the same position, with the same hash. A filtered export alone proves
+    nothing. An event that is not sealed yet has neither `place` nor `leaf`. `as_sealed` is false for an event
+    that was changed after sealing.
     """
     with caller.kept_open() as its:
         events = everything(its, query_of(wanted))
@@ -85,14 +86,14 @@ def _story(story: Mapping[str, Any]) -> Text:
 
 
 def _seal(event: Mapping[str, Any]) -> Text | str:
-    """Describe the place of the seal, or warn that the event differs from its seal.
+    """Describe the event's position in the sealed log, or warn that the event differs from its seal.
 
-    Older servers do not send `as_sealed`.
+    Answers of older servers do not have the field `as_sealed`.
     """
     if not event["leaf"]:
         return "none yet"
     if event.get("as_sealed") is False:
-        where = f"It does not match its seal in place {event['place']}: it was changed. See what else was:"
+        where = f"This event was changed: it does not match its seal in place {event['place']}. To see all changes:"
         return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
     return f"place {event['place']}, leaf {event['leaf']}"
 

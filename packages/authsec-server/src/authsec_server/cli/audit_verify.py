@@ -47,7 +47,7 @@ from authsec_server.settings import ENV_PREFIX
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
-_REPLACE: Final = "Replace the key that seals the audit trail?"
+_REPLACE: Final = "Replace the key that seals the audit log?"
 
 
 @click.command()
@@ -56,8 +56,8 @@ _REPLACE: Final = "Replace the key that seals the audit trail?"
 def keys(caller: Caller, output: Output) -> None:
     """Print the public keys that verify the seals. Store them on another machine.
 
-    The command does not need the private key. On the server's machine, the file of the sealing key, if there is
-    one, proves the list of keys.
+    The command does not need the private key. If the sealing key is in a file on the server's machine, that file
+    proves the list of keys. Without the file, somebody who can write to the database can replace the keys.
     """
     answer = _keys_here(caller.reach, output) if isinstance(caller.reach, InProcess) else caller.get("events/keys")
     output.result(answer, json.dumps(answer))
@@ -68,8 +68,8 @@ def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
         listed, is_proved = opened.authority.sealing_keyring.read_listed()
     if not is_proved:
         output.note(
-            "No sealing key file is named, so nothing proves these keys: who writes to the database can replace them."
-            f" To prove the keys: {OPTION} FILE, or {SETTING}=FILE"
+            "These keys are not proved, because no sealing key file is set: anybody who can write to the database "
+            f"can replace them. To prove the keys: {OPTION} FILE, or {SETTING}=FILE"
         )
     return {"keys": listed}
 
@@ -86,7 +86,7 @@ def checkpoint(caller: Caller, output: Output) -> None:
     if answer["overdue"]:
         output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
     if answer["older"]:
-        output.note(f"{answer['older']} Nothing is issued until `authsec admin restored` ran: docs/backup.md.")
+        output.note(f"{answer['older']} No token is issued until you run `authsec admin restored`: docs/backup.md.")
     if answer["not_compared"]:
         output.note(_not_compared(caller, answer["not_compared"]))
     if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
@@ -100,20 +100,23 @@ def checkpoint(caller: Caller, output: Output) -> None:
 
 
 def _not_compared(caller: Caller, why: str) -> str:
-    """Describe why the database was not compared with its outside checkpoints.
+    """Describe why the database was not compared with the checkpoints that are stored outside it.
 
-    Without the comparison, nobody can say whether the database is older than its outside checkpoints.
+    Without the comparison, nobody can say whether the database is older than these checkpoints.
     """
     if not isinstance(caller.reach, InProcess):
         return f"The server did not compare its database with outside checkpoints: {why}."
-    told = f"The database was not compared with outside checkpoints: {why}. So nothing here says whether it is older."
-    return f"{told} Name their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
+    told = (
+        f"The database was not compared with outside checkpoints: {why}. So it is unknown whether the database is "
+        "older than they are."
+    )
+    return f"{told} Set their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
 
 def _checking(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a verification: keys, checkpoints and exports of dropped events."""
     for option in (
-        click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of what was dropped. Repeat."),
+        click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of dropped events. Repeat."),
         click.option(
             "--checkpoint",
             "checkpoint_files",
@@ -134,8 +137,8 @@ def _checking(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--deep",
     is_flag=True,
-    help="Follow every path through PostgreSQL's indexes. This locks out writers of a table: use it on a restored"
-    " copy, or while no server runs.",
+    help="Check PostgreSQL's indexes completely. This blocks writes to the tables: use it on a restored copy, or "
+    "while no server runs.",
 )
 @local_command
 def verify_database(
@@ -148,13 +151,15 @@ def verify_database(
 ) -> None:
     """Verify the audit log in a database against its seals. No server is needed.
 
-    Exit status 0: all is as sealed; the newest events may not be sealed yet.
+    Exit status 0: all events match their seals. The newest events may not be sealed yet.
 
-    Exit status 3: an event was changed, dropped, inserted or reordered, or an index or a count would mislead
+    Exit status 3: an event was changed, dropped, inserted or reordered. Or an index or a count would mislead
     readers. Exit status 3 also means that nothing is sealed, or that none of the keys has signed a checkpoint.
 
-    Exit status 6: a part was not verified. Provide the export of dropped events or the permissions in the
-    message, or start a server that seals the waiting events. Exit status 1: the audit log could not be verified.
+    Exit status 6: a part was not verified. The message says what is missing: the export of dropped events,
+    permissions, or a server that seals the waiting events.
+
+    Exit status 1: the audit log could not be verified.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
@@ -189,7 +194,7 @@ def verify_database(
 
 
 def _damaged(url: str) -> Report | None:
-    """Return the report of the database on its own damage, or None.
+    """Return a report on the damage that the database reports, or None.
 
     The function opens a fresh connection, because the failed connection can read nothing more.
     """
@@ -231,17 +236,19 @@ def verify_exported(
 
 @click.command("rotate-key")
 @click.option(
-    "--key-file", type=_THERE, help="The file of the new key, which stays there. On the server's machine, with --data."
+    "--key-file",
+    type=_THERE,
+    help="The file with the new key, which stays in the file. Only on the server's machine, with --data.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say which key would be replaced, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show which key would be replaced, and change nothing.")
 @admin_command
 @sealing_key_option
 def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool, dry_run: bool) -> None:
-    """Replace the key that seals the audit log. The old key signs the new key, and the new key signs from then on.
+    """Replace the key that seals the audit log. The old key signs the new key.
 
-    Somebody who has the old key can then add nothing to the audit log. The old public keys verify the audit log
-    across the change. Store the new public keys as well.
+    From then on, only the new key signs: somebody who has the old key can add nothing to the audit log. The old
+    public keys verify the audit log before and after the change. Store the new public keys as well.
     """
     if key_file is not None:
         _replace_by_file(in_process(caller, "--key-file"), caller, output, key_file, yes=yes, dry_run=dry_run)
@@ -254,8 +261,11 @@ def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool,
     answer = caller.post("events/keys/rotate")
     output.result(
         answer,
-        styled(f"The key {answer['kid']} replaces {answer['replaces']}, once a server has sealed that.", "green"),
-        f"Keep the public keys anew: {caller.follow_up('audit', 'keys')} > FILE",
+        styled(
+            f"The key {answer['kid']} replaces {answer['replaces']}, after a server has sealed the replacement.",
+            "green",
+        ),
+        f"Save the public keys again: {caller.follow_up('audit', 'keys')} > FILE",
     )
 
 
@@ -276,7 +286,7 @@ def _replace_by_file(
         return
     named = f"{SETTING}={quote(str(key_file.absolute()))}"  # servers may run in another folder
     output.note(f"Every server of this database must then be restarted with {named}")
-    output.note("A server without this setting seals nothing from then on, and does not start again.")
+    output.note("From then on, a server without this setting seals nothing, and cannot restart.")
     confirm(_REPLACE, yes=yes)
     with _rotating(reach, new) as opened:
         its = opened.authority
@@ -285,9 +295,9 @@ def _replace_by_file(
         )
     output.result(
         {"kid": kid, "replaces": before},
-        styled(f"The key {kid} replaces {before}, and that is sealed.", "green"),
+        styled(f"The key {kid} has replaced {before}, and the replacement is sealed.", "green"),
         f"1. Restart every server with {named}",
-        f"2. Keep the public keys anew: {named} {caller.follow_up('audit', 'keys')} > FILE",
+        f"2. Save the public keys again: {named} {caller.follow_up('audit', 'keys')} > FILE",
     )
 
 
@@ -315,15 +325,17 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
 
 @click.command("drop")
 @click.option("--before", type=Month(), required=True, help="All months before this one, e.g. 2026-08.")
-@click.option("--export", "file", type=_THERE, required=True, help="What `export-sealed` printed, and you keep.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Check all of it, say how many events would go, and drop nothing.")
+@click.option("--export", "file", type=_THERE, required=True, help="The saved output of `export-sealed`.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything, show how many events would be deleted, and delete nothing."
+)
 @local_command
 @sealing_key_option
 def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
-    """Delete the events of old months, after checking that an export contains each of them as sealed.
+    """Delete the events of old months, after checking that an export contains each event as it was sealed.
 
-    The seals of the deleted events stay, so the remaining events can be verified as before. An event records
+    The seals of the deleted events stay, so the remaining events can be verified as before. A new event records
     what was dropped, by whom, and the SHA-256 of the export. `verify --with FILE` also verifies the dropped
     events, as long as you keep the export.
     """
@@ -331,7 +343,7 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
     if dry_run:
         _rehearse_dropping(caller.reach, output, before, file)
         return
-    confirm(f"Delete all events before {before:%Y-%m}? Then {file} is all that is left of them.", yes=yes)
+    confirm(f"Delete all events before {before:%Y-%m}? After that, {file} is the only copy.", yes=yes)
     with _dropping(caller.reach, file) as opened:
         digest = sha256_of(file)
         record = opened.authority.dropper.drop(opened.act(), before, Exported(file), digest)
@@ -350,8 +362,8 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
     low, high = foreseen.numbers
     output.result(
         told,
-        f"Nothing was dropped. All is as it was sealed, and {foreseen.events:,} events before {foreseen.before} would "
-        f"go, between event {low} and event {high}. {file} holds each of them.",
+        f"Nothing was dropped. All events match their seals, and {foreseen.events:,} events before "
+        f"{foreseen.before} would be dropped, between event {low} and event {high}. {file} contains each of them.",
     )
 
 

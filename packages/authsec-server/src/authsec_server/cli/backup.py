@@ -39,17 +39,19 @@ def backup(caller: Caller, output: Output, file: Path) -> None:
     told = _contents(file) | {"file": str(file), "bytes": file.stat().st_size, "master_key": str(_master_key(settings))}
     output.result(
         told,
-        styled(f"{file} holds the database: {told['sealed_events']:,} sealed events.", "green"),
-        "The backup lacks the master key, and its keys cannot be opened without."
-        f" Keep a copy of {told['master_key']} elsewhere.",
-        f"After you put it back: {caller.follow_up('admin', 'restored')}",
+        styled(f"{file} contains the database, with {told['sealed_events']:,} sealed events.", "green"),
+        "The backup does not contain the master key, which is needed to decrypt the keys in it. Keep a copy of "
+        f"{told['master_key']} elsewhere.",
+        f"After you restore it, run: {caller.follow_up('admin', 'restored')}",
     )
 
 
 def _database_file(settings: Settings) -> Path:
     url = make_url(settings.database_url)
     if not url.drivername.startswith("sqlite"):
-        raise CallFailed("PostgreSQL is backed up with its own tools: pg_dump or pg_basebackup.", "See docs/backup.md.")
+        raise CallFailed(
+            "This command does not back up PostgreSQL: use pg_dump or pg_basebackup.", "See docs/backup.md."
+        )
     return Path(url.database or "")
 
 

@@ -16,14 +16,15 @@ from authsec_server.cli.files import in_two_steps, kept
 @click.option(
     "--to-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Put it into this new file, which nobody else may read, rather than show it.",
+    help="Write it to this new file, which only you can read, instead of showing it.",
 )
 def bootstrap_key(to_file: Path | None) -> None:
     """Print a new admin key that no authority knows yet, for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
 
     A server that starts with this setting accepts the key in the file as an admin key. The key is active for
     AUTHSEC_SERVER_BOOTSTRAP_KEY_LIFETIME, by default one day. The command contacts no server. A deployment can
-    therefore create the key before the server exists, and pass it to both sides.
+    therefore create the key before the server exists. The deployment can then pass the key to the server and to
+    its clients.
     """
     made = kept(
         to_file,
@@ -35,5 +36,5 @@ def bootstrap_key(to_file: Path | None) -> None:
     if to_file is None:
         click.echo(made["key"])
         return
-    click.echo(f"A new admin key is in {to_file}. The server takes it for one when it starts with:", err=True)
+    click.echo(f"A new admin key is in {to_file}. The server accepts it when it starts with:", err=True)
     click.echo(f"  AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE={shlex.quote(str(to_file.absolute()))}", err=True)

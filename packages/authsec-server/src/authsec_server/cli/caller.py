@@ -21,8 +21,8 @@ from authsec_server.web.etags import etag_of
 
 _NAME_ITS_DATA: Final = (
     "Which authority?\n\n"
-    "On the server's machine, name its data:  --data DIR  (or --database URL).\n"
-    "`authsec serve` says where it is when it starts."
+    "On the server's machine, give its data:  --data DIR  (or --database URL).\n"
+    "`authsec serve` prints the location when it starts."
 )
 
 
@@ -30,8 +30,8 @@ _NAME_ITS_DATA: Final = (
 class Caller:
     """A client of the admin API. Paths are relative to the API's root.
 
-    The HTTP methods return the JSON of the answer and raise `CallFailed`. With `rehearses`, a change becomes a
-    dry run: the method changes nothing and raises `Rehearsed`.
+    The methods for HTTP requests return the JSON of the response and raise `CallFailed`. With `rehearses`, a
+    change becomes a dry run: the method changes nothing and raises `Rehearsed`.
     """
 
     reach: Transport
@@ -39,17 +39,20 @@ class Caller:
     rehearses: bool = False
 
     def follow_up(self, *words: str) -> str:
-        """Return another command for the same authority, as a line to paste."""
+        """Build another `authsec` command for the same authority from `words`, as a line to paste."""
         return command_line(*words, *self.where)
 
     @property
     def address(self) -> str:
-        """Return the root URL of the authority, `AUTHSEC_BASE_URL` for its callers. Raises `CallFailed`."""
+        """Return the root URL of the authority. Raises `CallFailed`.
+
+        Clients of the authority set this URL as `AUTHSEC_BASE_URL`.
+        """
         return self.reach.address()
 
     @contextmanager
     def kept_open(self) -> Iterator[Caller]:
-        """Yield a caller that opens an in-process authority only once for many calls. Raises `CallFailed`."""
+        """Yield a caller for many calls. An authority in this process is opened only once. Raises `CallFailed`."""
         with self.reach.kept_open() as opened:
             yield replace(self, reach=opened)
 
@@ -65,8 +68,8 @@ class Caller:
     def patch(self, path: str, body: Mapping[str, Any], *, read: Mapping[str, Any]) -> Any:
         """Send PATCH `path` with the changed fields.
 
-        `read` is the entity that the caller read before. Its ETag goes into `If-Match`, so a newer change by
-        somebody else is not overwritten.
+        `read` is the entity as the command read it before. The ETag of `read` goes into `If-Match`, so the request
+        does not overwrite a newer change by somebody else.
         """
         return self._change("PATCH", path, {"json": dict(body), "headers": {"If-Match": etag_of(read)}})
 
@@ -81,7 +84,7 @@ class Caller:
 
 
 class Rehearsed(Exception):
-    """The exception that ends a command with `--dry-run` in place of a change. `told` is the dry run's answer."""
+    """The exception that ends a command with `--dry-run` before the change. `told` is the answer to the dry run."""
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         super().__init__()
@@ -128,8 +131,8 @@ def _with_caller(
             command(caller, output, **options)
         except (KeyError, TypeError, IndexError, AttributeError) as error:  # members that it lacks
             raise CallFailed(
-                "What the authority answered is not what this version of authsec understands.",
-                "Use the version that the authority has.",
+                "This version of authsec does not understand the authority's answer.",
+                "Use the same version as the authority.",
             ) from error
 
     return run
@@ -147,7 +150,7 @@ def _reach(data: Path | None, database: str | None) -> Transport:
         )
     here = _here(data, database)
     if here is None:
-        missing = "AUTHSEC_BASE_URL is set, and AUTHSEC_ADMIN_KEY is not.\n" if _environment("AUTHSEC_BASE_URL") else ""
+        missing = "AUTHSEC_BASE_URL is set, but AUTHSEC_ADMIN_KEY is not.\n" if _environment("AUTHSEC_BASE_URL") else ""
         raise click.UsageError(
             f"{_NAME_ITS_DATA}\n{missing}"
             "From elsewhere, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY; a key is made there with\n"
@@ -159,19 +162,25 @@ def _reach(data: Path | None, database: str | None) -> Transport:
 def _reach_here(data: Path | None, database: str | None) -> Transport:
     here = _here(data, database)
     if here is None:
-        raise click.UsageError(f"{_NAME_ITS_DATA}\nThis command works there only.")
+        raise click.UsageError(f"{_NAME_ITS_DATA}\nThis command works only on that machine.")
     return here
 
 
 def _here(data: Path | None, database: str | None) -> Transport | None:
-    """Find the authority with this data. Return None if no data is named or found. Raises `CallFailed`."""
+    """Return the authority whose data is in this folder or database; None if no data is named or found.
+
+    Raises `CallFailed`.
+    """
     from authsec_server.cli.local import authority_here  # only here: the whole server comes with it
 
     return authority_here(data, database)
 
 
 def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
-    """Return the options that name the data, without passwords. The options were validated before."""
+    """Return the options that name the folder or the database, without passwords.
+
+    The options were validated before.
+    """
     named = ("--data", str(data)) if data else ()
     if not database:
         return named

@@ -21,8 +21,8 @@ from authsec_server.configuration.document import Document
 from authsec_server.configuration.model import Section
 
 HEAD: Final = """\
-# Made by `authsec export`. No secret is in here: `platform: secret` says that there is one, which stays as it is.
-# What would change: authsec apply -f FILE --dry-run
+# Made by `authsec export`, without secrets. `platform: secret` says that a secret exists; `apply` keeps it.
+# To see what would change: authsec apply -f FILE --dry-run
 """
 _MARKS: Final = {"create": ("+", "green"), "edit": ("~", "yellow"), "remove": ("-", "red")}
 _HEADS: Final = {
@@ -89,9 +89,9 @@ def _change(change: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _fields(differences: Sequence[Mapping[str, Any]], *, alone: str) -> Iterator[Text]:
-    """Yield the lines of the changed fields. `alone` is the style of a value without a counterpart.
+    """Yield the lines of the changed fields. `alone` is the style for a field that has only one value.
 
-    A new field has no value before the change, and a removed field has none after the change.
+    A new field has no value before the change, and a removed field has no value after the change.
     """
     for each in differences:
         lines = [*_lines(each, alone)]
@@ -158,10 +158,12 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
     required=True,
     help="YAML or JSON; a folder; - for stdin. Repeat.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would change; exit status 3 if anything would.")
-@click.option("--prune", is_flag=True, help="Of each section in the files, remove what they do not name.")
-@click.option("--renew", is_flag=True, help="Delegate anew what the files name and is revoked, or has ended.")
-@click.option("--anyway", is_flag=True, help="Turn look-ups on although the cluster does not answer.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change; exit status 3 if anything would.")
+@click.option(
+    "--prune", is_flag=True, help="In each section of the files, remove everything that the files do not name."
+)
+@click.option("--renew", is_flag=True, help="Create delegations of the files again if they are revoked or expired.")
+@click.option("--anyway", is_flag=True, help="Turn look-ups on even if the cluster does not answer.")
 @click.option(
     "--schema",
     is_flag=True,
@@ -220,7 +222,7 @@ def _apply(
 
 
 def _placed(read: Configuration, call: Callable[[], Any]) -> Any:
-    """Make the call and return its answer. Add the place in the files to a refusal of the document."""
+    """Make the call and return its answer. If the document is refused, add the file and line to the error."""
     try:
         return call()
     except CallFailed as failed:
@@ -233,25 +235,31 @@ def _placed(read: Configuration, call: Callable[[], Any]) -> Any:
 
 
 def _rehearsed(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_run: bool) -> Mapping[str, Any] | None:
-    """Return the impact of the changes. With `dry_run`, return None if the caller may read but not change."""
+    """Return the impact of the changes from a dry run on the server.
+
+    With `dry_run`, return None if the caller has permission to read but not to change.
+    """
     try:
         return foreseen(caller, "configuration", body)
     except CallFailed as failed:
         if not dry_run or failed.reason != "not_permitted":
             raise
-        output.note(f"What would stop is not said: {failed.message}")
+        output.note(f"What would stop is unknown: {failed.message}")
         return None
 
 
 def _ends(plan: Mapping[str, Any]) -> bool:
-    """Whether the plan can end something. A plan that only creates entities ends nothing and needs no dry run."""
+    """Whether the plan edits or removes an entity, so that something can stop working.
+
+    A plan that only creates entities stops nothing and needs no dry run.
+    """
     return any(change["verb"] != "create" for change in plan["changes"])
 
 
 def _applied(caller: Caller, asked: Mapping[str, Any], body: Mapping[str, Any], plan: Mapping[str, Any]) -> Any:
-    """Apply the changes as shown, and retry if others changed something else meanwhile.
+    """Apply the changes as shown. Retry if somebody else changed another entity meanwhile.
 
-    Raises `CallFailed` if the changes would differ from those shown.
+    Raises `CallFailed` if the changes would differ from the changes that were shown.
     """
     for _ in range(_TRIES):
         try:
@@ -264,8 +272,8 @@ def _applied(caller: Caller, asked: Mapping[str, Any], body: Mapping[str, Any], 
             break
         body = {**body, "authority_version": now["authority_version"]}
     raise CallFailed(
-        "Others changed something meanwhile, so that it would not be what was shown. Nothing was done.",
-        "Look at it again, with the same command.",
+        "Somebody else made changes meanwhile, so the result would differ from the preview. Nothing was done.",
+        "Run the same command again to see the new preview.",
         exit_code=Exit.CONFLICT,
     )
 
@@ -279,4 +287,4 @@ def _warn_of_emptied(output: Output, read: Configuration, plan: Mapping[str, Any
     for section, things in read.value.items():
         gone = sum(change["section"] == section and change["verb"] == "remove" for change in plan["changes"])
         if gone and not things:
-            output.note(f"! {section} is empty in the files: with --prune, all {gone} go.")
+            output.note(f"! {section} is empty in the files: with --prune, all {gone} are removed.")

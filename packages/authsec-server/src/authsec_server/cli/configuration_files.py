@@ -1,4 +1,4 @@
-"""The reader that joins configuration files into one document. Each error names file, line and remedy."""
+"""The reader that joins configuration files into one document. Each error names the file, the line and the remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST: Final = 20  # problems that are told at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProblem:
-    """An error in a file: the place, the message and the remedy."""
+    """An error in a file. `place` is the file and the line; `remedy` says how to correct the error."""
 
     place: str
     message: str
@@ -60,7 +60,10 @@ class Configuration:
     places: dict[str, str] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
-        """Return the place of the path, or of its nearest parent; empty if no file contains either."""
+        """Return the file and line of the path, or of its nearest parent in the document.
+
+        The text is empty if no file contains the path or a parent.
+        """
         while path and path not in self.places:
             path = path.rpartition(".")[0]
         return self.places.get(path, "")
@@ -94,27 +97,25 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = sorted(each for each in path.iterdir() if each.suffix in _ENDINGS and not each.name.startswith("."))
     if not found:
-        raise CallFailed(
-            f"{path} holds no file that ends with .yaml, .yml or .json.", "Folders in it are not looked into."
-        )
+        raise CallFailed(f"{path} has no file that ends with .yaml, .yml or .json.", "Its subfolders are not searched.")
     return found
 
 
 def _text(path: Path, at_most: int) -> bytes:
-    remedy = f"All files together may have {MAX_DOCUMENT:,} bytes: apply them in parts."
+    remedy = f"The limit for all files together is {MAX_DOCUMENT:,} bytes: apply them in parts."
     if path != STDIN:
         return read_named(path, at_most=at_most, remedy=remedy)
     content = sys.stdin.buffer.read(at_most + 1)
     if len(content) > at_most:
-        raise CallFailed(f"What comes on stdin is larger than {at_most:,} bytes.", remedy)
+        raise CallFailed(f"The input on stdin is larger than {at_most:,} bytes.", remedy)
     return content
 
 
 def _add(read: Configuration, value: Any, places: Mapping[str, str], path: Path) -> None:
     if not isinstance(value, dict):
-        problem = "This file says nothing." if value is None else "This is no map of sections."
+        problem = "This file is empty." if value is None else "This is not a map of sections."
         raise NotAcceptable(
-            [FileProblem(place=str(path), message=problem, remedy=f"Begin with one of: {', '.join(Section)}")]
+            [FileProblem(place=str(path), message=problem, remedy=f"Start with one of: {', '.join(Section)}")]
         )
     for section, things in value.items():
         if section not in set(Section):
@@ -125,7 +126,7 @@ def _add(read: Configuration, value: Any, places: Mapping[str, str], path: Path)
         for slug, thing in things.items():
             where = f"{section}.{slug}"
             if slug in held:
-                twice = f"{Section(section).one} {slug} stands in {read.place(where)} already."
+                twice = f"{Section(section).one} {slug} already occurs in {read.place(where)}."
                 raise NotAcceptable([FileProblem(place=places[where], message=twice, remedy="Keep one of the two.")])
             held[slug] = thing
     read.places |= {its: place for its, place in places.items() if its.partition(".")[0] in value}
@@ -135,13 +136,13 @@ def _no_things(place: str, section: str, things: object) -> FileProblem:
     if things is None:
         return FileProblem(
             place=place,
-            message=f"{section} has nothing in it.",
-            remedy=f"Leave it out; or, if there are to be none at all, write {section}: {{}}",
+            message=f"{section} is empty.",
+            remedy=f"Leave it out; or, to remove all of them, write {section}: {{}}",
         )
     return FileProblem(
         place=place,
-        message=f"{section} is no map.",
-        remedy=f"Under {section}, each {Section(section).one} stands under its slug, as in customer-support:",
+        message=f"{section} is not a map.",
+        remedy=f"Under {section}, write each {Section(section).one} under its slug, as in customer-support:",
     )
 
 
@@ -156,8 +157,8 @@ def _private(read: Configuration, value: Any, path: str) -> Iterator[FileProblem
         if "PRIVATE KEY-----" in value:
             yield FileProblem(
                 place=read.place(path),
-                message="This is a PRIVATE key. It was not sent, but it stands in a file: consider it exposed.",
-                remedy="Make another pair: authsec keygen FILE. Only what is in FILE.pub belongs here.",
+                message="This is a PRIVATE key. It was not sent, but it is in a file: consider the key exposed.",
+                remedy="Create a new pair: authsec keygen FILE. Only the content of FILE.pub belongs here.",
             )
     elif isinstance(value, dict | list):
         for name, its in value.items() if isinstance(value, dict) else enumerate(value):
@@ -172,13 +173,13 @@ def _misshapen(read: Configuration) -> Iterator[FileProblem]:
 
 
 def _told(place: str, misfit: Misfit) -> FileProblem:
-    """Build the error from a misfit, with a remedy in YAML notation."""
+    """Build the error for a value that does not fit the schema, with a remedy in YAML notation."""
     name, remedy = str(misfit.path[-1]), misfit.remedy
     written = {
         "bool_type": "Write true or false, without quotes.",
-        "list_type": f"Write {name}: [one, another], or each on a line of its own behind a hyphen.",
-        "dict_type": "Write each on a line of its own, as in name: value",
-        "model_type": "Write each member on a line of its own, as in name: value",
+        "list_type": f"Write {name}: [one, another], or each on its own line after a hyphen.",
+        "dict_type": "Write each on its own line, as in name: value",
+        "model_type": "Write each member on its own line, as in name: value",
         "string_type": _quoted(name, misfit.given),
     }
     return FileProblem(place=place, message=misfit.message, remedy=remedy or written.get(misfit.kind, ""))
@@ -187,4 +188,4 @@ def _told(place: str, misfit: Misfit) -> FileProblem:
 def _quoted(name: str, given: object) -> str:
     if isinstance(given, bool):
         return f'Put it into quotes: {name}: "{str(given).lower()}"'
-    return f'Put it into quotes: {name}: "{given}"' if isinstance(given, int) else "Write it behind the colon."
+    return f'Put it into quotes: {name}: "{given}"' if isinstance(given, int) else "Write it after the colon."

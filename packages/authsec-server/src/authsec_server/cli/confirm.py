@@ -1,4 +1,4 @@
-"""Commands that change or end something: show the impact, ask for confirmation, and support `--dry-run`."""
+"""The steps around commands that change something: show the impact, ask for confirmation, support `--dry-run`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
 from authsec_server.console.impact_text import accepted_until, summary
 
-yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
-reason_option = click.option("--reason", default="", help="Why, for the audit trail.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+reason_option = click.option("--reason", default="", help="The reason, for the audit log.")
 
 
 Send = Callable[[str, Mapping[str, Any] | None], Any]
@@ -28,7 +28,7 @@ Send = Callable[[str, Mapping[str, Any] | None], Any]
 def foreseen(
     caller: Caller, path: str, body: Mapping[str, Any] | None = None, *, send: Send | None = None
 ) -> Mapping[str, Any]:
-    """Do a dry run of sending `body` to `path`, and return the impact. Nothing is changed."""
+    """Send `body` to `path` as a dry run, and return the impact. Nothing is changed."""
     told: Mapping[str, Any] = (send or caller.post)(dry_run(path), body)
     return told
 
@@ -41,16 +41,16 @@ def deleting(caller: Caller) -> Send:
 def editing(caller: Caller, read: Mapping[str, Any]) -> Send:
     """Return a function that sends a PATCH for the entity that was `read`.
 
-    The PATCH fails if another entity has taken the slug by then.
+    The PATCH fails if the slug belongs to another entity by then.
     """
     return lambda path, body: caller.patch(path, body or {}, read=read)
 
 
 def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
-    """Print the impact in one line on stderr. Only the result goes to stdout.
+    """Print the impact in one line on stderr. Only the result of the command goes to stdout.
 
-    APIs receive revocations from a server. If no server answers, the known state of the followers is old. A
-    note then says that APIs receive the revocation later.
+    APIs receive revocations from a running server. If no server answers, a note says that APIs receive the
+    revocation later. The stored state of the APIs that follow revocations is then old.
     """
     stops = told["would_stop"]
     if stops is None:
@@ -59,14 +59,16 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
     output.note(f"What stops: {summary(stops)}.")
     if stops["apis"] and stops["until"] and (address := caller.reach.silent_address()):
         output.note(
-            f"No server answers at {address}. Unless another one serves this data, APIs learn of it when it is back."
+            f"No server answers at {address}. Unless another server uses this data, APIs learn of the change when "
+            "that server is back."
         )
 
 
 def ended(told: Mapping[str, Any] | None, claim: str, instead: str = "", what: str = "earlier tokens") -> str:
-    """The end of a sentence on what has ended: the `claim`, unless the dry run `told` of an API that may not learn.
+    """Return the end of a sentence that reports a revocation: `claim`, or a warning.
 
-    Then `instead` ends the sentence, and the next one says until when such an API accepts `what`.
+    `told` is the dry run of the change. If every API learns of the revocation, return `claim`. Otherwise return
+    `instead` and a sentence that says until when an API may accept `what`.
     """
     until = accepted_until(told["would_stop"]) if told else ""
     return f"{instead}. APIs that do not follow the feed may accept {what} until {until}." if until else claim
@@ -82,10 +84,10 @@ def ask_first(
     body: Mapping[str, Any] | None = None,
     send: Send | None = None,
 ) -> Mapping[str, Any] | None:
-    """Show the impact of sending `body` to `path`, and ask at a terminal. Return the dry run that was made.
+    """Show the impact of sending `body` to `path`, and ask for confirmation at a terminal.
 
-    A script sees the impact without a question. Use this function for changes that can be undone or that only
-    revoke tokens. For other changes, see `ask_for_good`.
+    Return the dry run, or None if no dry run was made. A script sees the impact without a question. Use this
+    function for changes that can be undone or that only revoke tokens. For other changes, use `ask_for_good`.
     """
     if not _somebody_is_asked(yes) and output.as_json:
         return None
@@ -97,9 +99,10 @@ def ask_first(
 def ask_for_good(
     caller: Caller, output: Output, path: str, question: str, *, yes: bool, send: Send | None = None
 ) -> Mapping[str, Any] | None:
-    """Show the impact before an irreversible change. Return the dry run that was made.
+    """Show the impact of an irreversible change, and ask for confirmation unless `yes` is set.
 
-    Raises `CallFailed` if nobody can confirm the change, or click's `Abort`.
+    Return the dry run, or None if no dry run was made. Raises `CallFailed` if nobody can answer the question, or
+    click's `Abort` if the answer is no.
     """
     if yes and output.as_json:
         return None
@@ -138,7 +141,10 @@ def _say_and_ask(caller: Caller, output: Output, told: Mapping[str, Any], questi
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask for confirmation, and stop without an answer. Raises `CallFailed` or click's `Abort`."""
+    """Ask for confirmation, unless `yes` is set.
+
+    Raises `CallFailed` if nobody can answer the question. Raises click's `Abort` after the answer no or Ctrl-C.
+    """
     if yes:
         return
     try:
@@ -147,7 +153,9 @@ def confirm(question: str, *, yes: bool) -> None:
         if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
             raise
         click.echo(err=True)  # the question's line is still open
-        raise CallFailed("Nobody was there to answer, so nothing was done.", "To do it without asking: --yes") from None
+        raise CallFailed(
+            "Nothing was done, because nobody could answer the question.", "To run without the question: --yes"
+        ) from None
     if not meant:
         raise click.Abort
 
@@ -184,25 +192,25 @@ def edit(
 
     A field with the value None stays as it is. The fields in `cleared` are set to null.
 
-    Unless `yes`, `check` first reads the dry run. If tokens would be revoked, the impact is shown, and a person
-    at a terminal is asked for confirmation. If somebody else changed the entity first, the error names the
-    person and the change.
+    Unless `yes` is set, `check` first reads the answer to a dry run, and can refuse the change. If the change
+    would revoke tokens, the impact is shown, and a person at a terminal is asked for confirmation. If somebody
+    else changed the entity first, the error names the person and the change.
     """
     body = given(asked) | dict.fromkeys(cleared)
     if not body:
-        raise click.UsageError("What is to change? Name it; --help shows what can.")
+        raise click.UsageError("No change was given. See --help for the options.")
     send = editing(caller, read)
     if check and not yes:
         check(foreseen(caller, where, body, send=send))
     ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
     if done["revision"] == read["revision"] and not output.as_json:
-        output.note("Nothing changed: these are the present values.")
+        output.note("Nothing changed: these are the current values.")
     return done
 
 
 def _rehearsing(command: Command) -> Command:
-    @click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
+    @click.option("--dry-run", is_flag=True, help="Show what would change and what would stop, and change nothing.")
     @wraps(command)
     def run(caller: Caller, output: Output, dry_run: bool, **options: Any) -> None:
         with caller.kept_open() as its:
@@ -217,7 +225,7 @@ def _rehearsing(command: Command) -> Command:
 def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
     """Print the result of a dry run: the audit events of the change, the warnings and the impact."""
     events = told["would_change"]
-    head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would be."
+    head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would change."
     lines = [line for event in events for line in _event(event)]
     output.result(told, head, *lines, *warned(told["would_answer"]))
     if not output.as_json:

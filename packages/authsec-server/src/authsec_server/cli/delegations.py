@@ -21,10 +21,10 @@ _LISTS = ("actions", "audiences", "excluded_proofs")
 _DEFAULT = "the shared default"  # of audiences
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
 _TEXTS = (
-    TextField("owner", "Who answers for it.", default="you"),
+    TextField("owner", "The owner.", default="you"),
     TextField("description", "Why it exists."),
 )
-_SLUG = TextField("slug", "What to call it where an id is asked for.", default="made of agent and role")
+_SLUG = TextField("slug", "Short name, which works wherever an id is expected.", default="made of agent and role")
 _TARGETS = (
     '"AutoGen AI agent", "LangChain AI agent", "CrewAI AI agent", "LlamaIndex AI agent", "MCP server" or, for every '
     'other framework, "Other AI agent"'
@@ -35,7 +35,7 @@ def _shown(delegation: Mapping[str, Any]) -> list[Text | str]:
     facts = block(
         {
             "delegation": delegation["id"],
-            "slug": delegation["slug"] or "given up to a later one",
+            "slug": delegation["slug"] or "taken over by a later one",
             "state": _state(delegation),
             "role": delegation["role"]["slug"],
             "agent": _client(delegation),
@@ -65,14 +65,14 @@ def _state(delegation: Mapping[str, Any]) -> Text:
 
 
 def _end(delegation: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the end of the delegation, or the time and the author of its revocation."""
+    """Return the time at which the delegation expires, or the time and the author of its revocation."""
     if delegation["revoked_at"]:
         return {"revoked": revoked_since(delegation)}
     return {"ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked"}
 
 
 def revoked_since(delegation: Mapping[str, Any]) -> str:
-    """Return the time of the revocation, and its author if the revocation was the last change."""
+    """Return the time of the revocation. Add who revoked the delegation if nobody changed it afterwards."""
     by = delegation["changed_by"] if delegation["changed_at"] == delegation["revoked_at"] else None
     return f"{when(delegation['revoked_at'])} UTC" + (f" by {by}" if by else "")
 
@@ -103,7 +103,10 @@ def _where(delegation: Mapping[str, Any]) -> str:
 
 
 def _may_be_misspelt(audiences: Iterable[str]) -> bool:
-    """Whether a dry run is needed. The server compares names with the slugs of APIs, but no URLs."""
+    """Whether an audience is a name, so that a dry run must check its spelling.
+
+    The server compares names with the slugs of APIs. The server does not compare URLs.
+    """
     return any("://" not in audience for audience in audiences)
 
 
@@ -116,8 +119,8 @@ def _refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
     misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]
     if misspelt:
         remedy = (
-            "Correct the audience, or register the API first: authsec apis create NAME --identifier URL. "
-            "If the name is meant as it is: --yes"
+            "Correct the audience, or register the API first: authsec apis create NAME --identifier URL. To keep "
+            "the name as it is: --yes"
         )
         raise CallFailed(f"{' '.join(misspelt)} {undone}", remedy)
 
@@ -128,18 +131,18 @@ def _refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
 @click.option("--target", "target_type", required=True, help=f"Target type: {_TARGETS}.")
 @click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Repeat.")
 @click.option("--all-actions", is_flag=True, help="All actions that the role has now; later ones are not included.")
-@click.option("--max-duration", type=DURATION, default="1h", show_default=True, help="No token lives longer.")
+@click.option("--max-duration", type=DURATION, default="1h", show_default=True, help="Longest lifetime of a token.")
 @click.option("--audience", "audiences", multiple=True, help="An API, by slug, URL or registered name. Repeat.")
-@click.option("--ends-at", help="When it ends by itself, e.g. 2026-12-31T18:00:00Z.")
-@click.option("--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that shall not suffice.")
+@click.option("--ends-at", help="When it expires, e.g. 2026-12-31T18:00:00Z.")
+@click.option("--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that is not accepted.")
 @text_options(*_TEXTS, _SLUG)
-@click.option("--yes", is_flag=True, help="Also for an audience that looks misspelt.")
+@click.option("--yes", is_flag=True, help="Accept an audience that looks misspelt.")
 @change_command
 def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], yes: bool, **options: Any) -> None:
     """Create a trust delegation: the agent can get tokens for the actions, within the role.
 
-    An audience need not be a registered API. But the command refuses an audience that looks misspelt, unless
-    --yes is given. A name without an API looks misspelt if an API has a similar slug or if no API is
+    An audience can be a name that belongs to no registered API. The command refuses such a name if it looks
+    misspelt, unless --yes is given. The name looks misspelt if an API has a similar slug or if no API is
     registered.
     """
     if bool(actions) == options["all_actions"]:
@@ -156,15 +159,15 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
 @click.argument("delegation")
 @list_options("action", "actions", "actions of the role")
 @click.option("--all-actions", is_flag=True, help="All actions that the role has now.")
-@click.option("--max-duration", type=DURATION, help="No token lives longer.")
+@click.option("--max-duration", type=DURATION, help="Longest lifetime of a token.")
 @list_options("audience", "audiences", "APIs, by slug, URL or registered name")
-@click.option("--default-audience", is_flag=True, help="For the shared default audience, and no API by name.")
-@click.option("--ends-at", help="When it ends by itself, e.g. 2026-12-31T18:00:00Z.")
-@click.option("--no-end", is_flag=True, help="It ends only when it is revoked.")
-@list_options("excluded-proof", "excluded_proofs", "kinds of proof that do not suffice")
+@click.option("--default-audience", is_flag=True, help="Use the shared default audience instead of named APIs.")
+@click.option("--ends-at", help="When it expires, e.g. 2026-12-31T18:00:00Z.")
+@click.option("--no-end", is_flag=True, help="It does not expire.")
+@list_options("excluded-proof", "excluded_proofs", "kinds of proof that are not accepted")
 @click.option("--target", "target_type", help=f"Another target type: {_TARGETS}.")
 @text_options(*_TEXTS, _SLUG, editing=True)
-@click.option("--yes", is_flag=True, help="Do it without asking, also for an audience that looks misspelt.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation, even for an audience that looks misspelt.")
 @change_command
 def edit_delegation(
     caller: Caller,
@@ -179,17 +182,18 @@ def edit_delegation(
 ) -> None:
     """Change a delegation. DELEGATION is its slug or id.
 
-    Fields without an option stay as they are. If the change removes authority, the tokens with more authority
-    are revoked. The command first shows the impact. The role and the agent of a delegation are fixed: to change
-    them, revoke the delegation and create another one.
+    Fields without an option stay as they are. If the change removes authority, the command revokes the tokens
+    that have the removed authority. The command first shows the impact. The role and the agent of a delegation
+    are fixed: to change them, revoke the delegation and create another one.
 
-    The command refuses to add an audience that looks misspelt, unless --yes is given. A name without an API
-    looks misspelt if an API has a similar slug or if no API is registered.
+    An audience can be a name that belongs to no registered API. The command refuses to add such a name if it
+    looks misspelt, unless --yes is given. The name looks misspelt if an API has a similar slug or if no API is
+    registered.
     """
     if all_actions and asked["actions"]:
-        raise click.UsageError("--all-actions are all of them: name none besides.")
+        raise click.UsageError("Use --all-actions without other options for actions.")
     if no_end and ends_at:
-        raise click.UsageError("--no-end, or --ends-at: not both.")
+        raise click.UsageError("Give --no-end or --ends-at, not both.")
     where = path("delegations", delegation)
     found = caller.get(where)
     for name in _LISTS:
@@ -203,7 +207,7 @@ def edit_delegation(
     output.result(done, *_shown(done))
 
 
-_OUT = ", and those that were out have ended."
+_OUT = ", and issued tokens are revoked."
 
 
 @click.command("disable")
@@ -219,7 +223,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
     told = ask_first(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
     found = caller.post(where)
-    output.result(found, f"{for_whom(found)} is {found['state']}: it gives no more tokens{ended(told, _OUT)}")
+    output.result(found, f"{for_whom(found)} is {found['state']}: no more tokens are issued{ended(told, _OUT)}")
 
 
 @click.command("enable")
@@ -228,7 +232,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
     """Enable a disabled delegation. DELEGATION is its slug or id."""
     found = caller.post(path("delegations", delegation, "enable"))
-    output.result(found, f"{for_whom(found)} is {found['state']}: it gives tokens again.")
+    output.result(found, f"{for_whom(found)} is {found['state']}: tokens are issued again.")
 
 
 @click.command("revoke")
@@ -244,12 +248,12 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "revoke")
     told = None
     if its["revoked_at"] is None:
-        told = ask_for_good(caller, output, where, f"Revoke {in_full(its)} for good?", yes=yes)
+        told = ask_for_good(caller, output, where, f"Revoke {in_full(its)} permanently?", yes=yes)
     found = caller.post(where)
     if its["revoked_at"]:
-        output.result(found, f"{for_whom(found)} was revoked already, at {revoked_since(found)}.")
+        output.result(found, f"{for_whom(found)} was already revoked, at {revoked_since(found)}.")
         return
-    output.result(found, f"{for_whom(found)} is revoked for good: it gives no more tokens{ended(told, _OUT)}")
+    output.result(found, f"{for_whom(found)} is revoked permanently: no more tokens are issued{ended(told, _OUT)}")
 
 
 _DELEGATION = Resource(
@@ -279,11 +283,13 @@ for command in (
         "List the delegations, newest first. A delegation must match all filters.",
         click.option("--agent", "--client", "client", help="Only those to this agent, by slug or client_id."),
         click.option("--role", help="Only those of this role, by slug or id."),
-        click.option("--state", type=click.Choice([*_STYLES]), help="Only those that are so now."),
+        click.option("--state", type=click.Choice([*_STYLES]), help="Only those in this state."),
         click.option("--audience", help="Only those that name this audience."),
         click.option("--target", "target_type", help=f"Only those for this target type: {_TARGETS}."),
         click.option("--owner", help="Only those of this owner; the whole name."),
-        click.option("--text", help="Part of the slug, of the role's or the agent's name; how the id begins."),
+        click.option(
+            "--text", help="Part of the slug, or of the role's or the agent's name; or the beginning of the id."
+        ),
         click.option("--sort", type=click.Choice(["newest", "oldest", "ends"]), help="The order. [default: newest]"),
     ),
     _DELEGATION.show_command("Show one delegation."),

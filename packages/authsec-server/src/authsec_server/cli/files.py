@@ -36,11 +36,11 @@ def kept(
     taken: str,
     another: Callable[[dict[str, Any]], str],
 ) -> dict[str, Any]:
-    """Make the call and return its answer. Save the secret `member` to the file instead, if a file is named.
+    """Make the call and return its answer. If a file is named, move the secret `member` from the answer to the file.
 
     The file is created before the call, because a secret is returned only once and must not be lost. `taken` is
-    the remedy if the file exists already. `another` returns the command for another secret if the file cannot
-    be written. Raises `CallFailed`.
+    the remedy if the file exists already. If the file cannot be written, the error names a command for another
+    secret: `another` builds this command. Raises `CallFailed`.
     """
     if file is None:
         return call()
@@ -57,7 +57,7 @@ def kept(
         except OSError as error:
             raise CallFailed(
                 f"The secret was made, but {file} cannot be written: {error.strerror}.",
-                f"Make another: {another(answer)}",
+                f"Create another: {another(answer)}",
             ) from None
     return answer
 
@@ -79,6 +79,6 @@ def _new(file: Path, taken: str) -> BinaryIO:
     try:
         return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
-        raise CallFailed(f"{file} exists already, and is not written over.", taken) from None
+        raise CallFailed(f"{file} already exists and is not overwritten.", taken) from None
     except OSError as error:
         raise CallFailed(f"{file} cannot be written: {error.strerror}.") from None

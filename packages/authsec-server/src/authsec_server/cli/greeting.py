@@ -28,22 +28,25 @@ _LONGEST: Final = 200  # characters of an issuer
 
 
 def taken_by(host: str, port: int, *, beside: str = "") -> str:
-    """Return the remedy for a port that another program uses. An AuthSec server on that port is named.
+    """Return the remedy for a port that another program uses. If an AuthSec server uses the port, name that server.
 
-    `beside` names the other options that a second server beside that AuthSec needs.
+    In this case, the remedy ends with `beside`: the other options that a second server on this machine needs.
     """
     issuer = _issuer_at(host, port)
     if issuer is None:
-        return "Stop the program that has it, or choose another: --port."
+        return "Stop the program that uses it, or choose another port: --port."
     said = (
-        f"An AuthSec answers there already: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
+        f"An AuthSec server already runs there: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
         "choose another port: --port."
     )
     return f"{said} {beside}".rstrip()
 
 
 def _issuer_at(host: str, port: int) -> str | None:
-    """Return the issuer of the authority at that local address, or None if none answers over plain HTTP."""
+    """Return the issuer of the authority at that address of this machine.
+
+    Return None if no authority answers over plain HTTP.
+    """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound: it is asked here
     if not is_loopback(host):
         return None
@@ -62,7 +65,10 @@ def _issuer_at(host: str, port: int) -> str | None:
 
 
 def listens(url: str) -> bool | None:
-    """Whether a program listens at the address. None for another machine, because a proxy may answer."""
+    """Whether a program listens at the address. Return None for an address of another machine.
+
+    On another machine, a proxy may accept the connection in place of the program.
+    """
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
     if not is_loopback(host):
@@ -75,9 +81,9 @@ def listens(url: str) -> bool | None:
 
 
 def greet(settings: Settings, authority: Authority) -> None:
-    """Print the first screen on stderr. Without any administrator, create a link for the first administrator.
+    """Print the first screen on stderr. If there is no administrator yet, create a link for the first one.
 
-    If stderr is no terminal, no link is created: logs are stored, and other people read them.
+    If stderr is not a terminal, no link is created: logs are stored, and other people read them.
     """
     _say_hello(settings)
     sign_in = authority.sign_in
@@ -89,8 +95,8 @@ def greet(settings: Settings, authority: Authority) -> None:
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
     elif link := sign_in.first_link():
         click.echo(
-            "\nTo begin, open the address below. It is good once, within 15 minutes.\n"
-            f"For another one, in another terminal: {_line_for_a_link(settings)}\n\n"
+            "\nTo begin, open the address below. It works once, within 15 minutes.\n"
+            f"For a new one, run in another terminal: {_line_for_a_link(settings)}\n\n"
             f"  {settings.issuer}{link.path}\n",
             err=True,
         )
@@ -99,27 +105,27 @@ def greet(settings: Settings, authority: Authority) -> None:
 def warn_of_another(before: str, issuer: str) -> None:
     """Warn if a program still listens at `before`, the address where this data was last served.
 
-    From then on, commands that name this data print the address of the new server.
+    After this start, commands that use this data print the address of the new server.
     """
     if before in {"", issuer} or not listens(before):
         return
     click.echo(
         f"! Something answers at {before}, where this data was last served. If that is a server of the same data,\n"
-        f"  stop one of the two: tokens name the server that gave them as their issuer, and from now on the commands\n"
-        f"  on this machine print {issuer}, also when this server has stopped. Start the other again to undo that.\n"
-        f"  Servers that shall share data are given the same --public-url.\n",
+        "  stop one of the two: each server puts its own URL into tokens as the issuer. From now on, the commands\n"
+        f"  on this machine print {issuer}, even after this server has stopped. To undo that, restart the other\n"
+        "  server. Servers that share data need the same --public-url.\n",
         err=True,
     )
 
 
 def warn_of_older(problem: str) -> None:
-    """Warn that the authority issues no tokens because the database is older than its outside checkpoints."""
+    """Warn that the authority issues no tokens, because its database is older than checkpoints stored outside it."""
     click.echo(
         f"! {problem}\n"
-        "  Nothing is issued and nothing is changed. If you restored a backup, run on this machine:\n\n"
+        "  If you restored a backup, run on this machine:\n\n"
         f"    {command_line('admin', 'restored', '--checkpoint', 'FILE')}\n\n"
-        "  with the --data or --database of this server, and its outside checkpoints: they name the signing keys"
-        " made since.\n  The server then goes on by itself. See docs/backup.md.\n",
+        "  with the --data or --database of this server, and with its outside checkpoints, which name the signing\n"
+        "  keys that were created since. The server then continues by itself. See docs/backup.md.\n",
         err=True,
     )
 
@@ -148,12 +154,12 @@ def _about(bootstrap: AdminKey, now: datetime) -> str:
             until = (
                 f"until {when(rfc3339(bootstrap.expires_at))} UTC" if bootstrap.expires_at else "until it is revoked"
             )
-            return f"bootstrap the admin key {bootstrap.name} ({bootstrap.role.name.lower()}) is good {until}"
-    return f"bootstrap the admin key {bootstrap.name} {state}: {ENV_PREFIX}BOOTSTRAP_KEY_FILE can be left out"
+            return f"bootstrap the admin key {bootstrap.name} ({bootstrap.role.name.lower()}) is valid {until}"
+    return f"bootstrap the admin key {bootstrap.name} {state}: {ENV_PREFIX}BOOTSTRAP_KEY_FILE can be removed"
 
 
 def _line_for_a_link(settings: Settings) -> str:
-    """Return the command that creates another link in another shell, without the password of a database."""
+    """Return the command that creates a new sign-in link in another terminal, without the database password."""
     words = ["admin", "setup-url"]
     inherited = settings.master_key_file is not None  # no option names it
     if not settings.database:

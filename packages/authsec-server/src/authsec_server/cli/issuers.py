@@ -22,15 +22,15 @@ from authsec_server.cli.transport import CallFailed
 @click.command("bind")
 @click.argument("trusted_issuer")
 @click.argument("proofs", nargs=-1, metavar="[PROOF]...")
-@click.option("--all", "every", is_flag=True, help="All that wait for a trusted issuer like this one.")
+@click.option("--all", "every", is_flag=True, help="All proofs that wait for a trusted issuer of this kind.")
 @change_command
 def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str, ...], every: bool) -> None:
-    """Bind proofs to a trusted issuer. Without PROOF and --all, list the unbound proofs that fit the issuer.
+    """Bind proofs to a trusted issuer. Without PROOF and without --all, list the unbound proofs that fit the issuer.
 
     TRUSTED_ISSUER is its slug or id. PROOF is the id of a proof.
     """
     if proofs and every:
-        raise click.UsageError("Name proofs, or all with --all: not both.")
+        raise click.UsageError("Give proofs or --all, not both.")
     if not proofs and not every:
         users = caller.get(path("issuers", trusted_issuer, "users"))
         _show_waiting(caller, output, trusted_issuer, users)
@@ -47,7 +47,7 @@ def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str,
 
 @click.command("remove")
 @click.argument("trusted_issuer")
-@click.option("--with-proofs", is_flag=True, help="Also remove the proofs that rest on it, and revoke their tokens.")
+@click.option("--with-proofs", is_flag=True, help="Also remove the proofs that depend on it, and revoke their tokens.")
 @yes_option
 @change_command
 def remove(caller: Caller, output: Output, trusted_issuer: str, with_proofs: bool, yes: bool) -> None:
@@ -56,7 +56,7 @@ def remove(caller: Caller, output: Output, trusted_issuer: str, with_proofs: boo
     The command shows the impact first.
     """
     where = path("issuers", trusted_issuer) + ("?with_proofs=true" if with_proofs else "")
-    ask_for_good(caller, output, where, f"Remove {trusted_issuer} for good?", yes=yes, send=deleting(caller))
+    ask_for_good(caller, output, where, f"Remove {trusted_issuer} permanently?", yes=yes, send=deleting(caller))
     taken, left = 0, 1
     while left:  # many go in several changes
         answer = caller.delete(where)
@@ -71,7 +71,7 @@ def _show_waiting(caller: Caller, output: Output, trusted_issuer: str, users: Ma
         for each in users["waiting"]
     ]
     if not rows:
-        output.result(users, "No proof waits for a trusted issuer like this one.")
+        output.result(users, "No proof waits for a trusted issuer of this kind.")
         return
     shown = table(("AGENT", "SELECTORS", "PROOF"), rows, whole=("PROOF",))
     line = caller.follow_up("issuers", "bind", trusted_issuer, "--all")
@@ -106,10 +106,10 @@ def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) 
         return
     held = shown_keys({**keys, "failure": ""}) if keys["fetched_at"] else ()  # the failure is said last, and once
     output.result(keys, *held)
-    until = f"Those of before are used until {when(keys['usable_until'])} UTC."
+    until = f"The previous keys are used until {when(keys['usable_until'])} UTC."
     raise CallFailed(
         f"The keys of {trusted_issuer} could not be fetched: {keys['failure']}.",
-        until if keys["condition"] in {"fresh", "stale"} else "It proves nothing until they can be.",
+        until if keys["condition"] in {"fresh", "stale"} else "Its tokens are not accepted until the keys are fetched.",
     )
 
 
@@ -141,7 +141,7 @@ for command in (
         The command shows the impact first.
         """,
         question="Disable {trusted_issuer}?",
-        done="{slug} is disabled: its tokens prove nothing.",
+        done="{slug} is disabled: its tokens are not accepted.",
     ),
     _ISSUER.verb_command("enable", "Enable a disabled trusted issuer.", done="{slug} is enabled."),
     rbac,

@@ -35,7 +35,10 @@ _TIMEOUT = httpx2.Timeout(10, connect=5)  # seconds
 
 
 def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
-    """Read the issuer and the JWK Set from the cluster. Raises `CallFailed` with an alternative."""
+    """Read the issuer and the JWK Set from the cluster.
+
+    Raises `CallFailed`; the error says how to read both with kubectl.
+    """
     secure = api.server.startswith("https://")
     host = httpx2.URL(api.server).host
     headers = {"Authorization": f"Bearer {api.token}"} if api.token else {}
@@ -50,7 +53,7 @@ def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
         keys = _object(client, f"{api.server}/openid/v1/jwks")
     issuer = discovery.get("issuer")
     if not isinstance(issuer, str):
-        raise CallFailed(f"{api.server} does not say which issuer its tokens have.", INSTEAD)
+        raise CallFailed(f"{api.server} does not publish the issuer of its tokens.", INSTEAD)
     return issuer, keys
 
 
@@ -59,9 +62,9 @@ def _object(client: httpx2.Client, url: str) -> Mapping[str, Any]:
         answer = client.get(url)
     except httpx2.HTTPError as error:
         why = "its certificate is not trusted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else "nothing answers there"
-        raise CallFailed(f"{url} cannot be had: {why}.", INSTEAD) from None
+        raise CallFailed(f"{url} cannot be fetched: {why}.", INSTEAD) from None
     if answer.status_code != 200:
-        raise CallFailed(f"{url} answers {answer.status_code}.", INSTEAD)
+        raise CallFailed(f"{url} answered {answer.status_code}.", INSTEAD)
     try:
         value = strict_json.loads(answer.content, max_bytes=MAX_ANSWER)
     except strict_json.StrictJsonError:
@@ -74,8 +77,8 @@ def _object(client: httpx2.Client, url: str) -> Mapping[str, Any]:
 def _trust(api: ApiServer) -> ssl.SSLContext:
     """Build the TLS context with the cluster's CA and the client certificate. Raises `CallFailed`.
 
-    The library loads a client certificate only from a file, so the certificate is in a private temporary file
-    meanwhile.
+    The library loads a client certificate only from a file. The certificate is therefore in a private temporary
+    file while it is loaded.
     """
     try:
         trust = ssl.create_default_context(cadata=api.ca)
@@ -96,13 +99,14 @@ _PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
 def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, Any]:
-    """Return the cluster with the wanted look-ups turned on, for its permissions and its steps.
+    """Return the cluster with look-ups turned on, for the output of its permissions and of the remaining steps.
 
-    Without a wanted look-up, those that are on already stay on; if none is on, both are turned on. Raises
-    `CallFailed` if the trusted issuer is no cluster.
+    The `wanted` look-ups are turned on. If no look-up is wanted, the look-ups that are on already stay on. If no
+    look-up is on either, all look-ups are turned on. Raises `CallFailed` if the trusted issuer is not a
+    Kubernetes cluster.
     """
     if trusted_issuer["kind"] != "kubernetes":
-        raise CallFailed(f"{trusted_issuer['slug']} is no Kubernetes cluster, so nothing is looked up in it.")
+        raise CallFailed(f"{trusted_issuer['slug']} is not a Kubernetes cluster, so it has no look-ups.")
     on = {name: trusted_issuer[name] for name in wanted}
     asked = wanted if any(wanted.values()) else on if any(on.values()) else dict.fromkeys(wanted, True)
     return {
@@ -113,7 +117,10 @@ def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> d
 
 
 def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """Return the manifest of the service account, its role and the role binding, for the look-ups that are on."""
+    """Return the Kubernetes manifest that allows the look-ups that are on.
+
+    The manifest has the namespace, the service account, its role and the role binding.
+    """
     rules = [
         *([_REVIEWS] if trusted_issuer["token_review"] else []),
         *([_PODS] if trusted_issuer["pod_lookup"] else []),
@@ -136,7 +143,10 @@ def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, a
 
 
 def token_command(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """Return the command that writes the account's token to the authority's file, readable only by its owner."""
+    """Return the shell command that writes the service account's token to the file that the authority reads.
+
+    Only the owner of the file can read it.
+    """
     return (
         f"(umask 077; kubectl create token {account} --namespace {namespace} --duration 24h "
         f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{trusted_issuer["credentials"]}")'
@@ -147,16 +157,16 @@ def steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
     """Return the remaining steps for the operator, as lines."""
     return [
         "",
-        "Apply this in the cluster, so that it may be asked:",
+        "Apply this in the cluster to allow the look-ups:",
         "",
         *permissions(trusted_issuer).splitlines(),
         "",
-        "And put that account's token where this authority reads it, on its machine; again before it expires, at best "
-        "by a timer, since the file is read at each use:",
+        "Then write that account's token to the file that this authority reads, on the authority's machine. Renew "
+        "it before it expires, for example with a timer; the file is read at each use:",
         "",
         f"    {token_command(trusted_issuer)}",
         "",
-        f"Then `authsec issuers check {trusted_issuer['slug']}` says whether it works.",
+        f"Then `authsec issuers check {trusted_issuer['slug']}` shows whether it works.",
     ]
 
 
@@ -169,8 +179,10 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all kinds of trusted issuers have."""
     for option in (
         slug_option,
-        click.option("--audience", default="", help="What its tokens must be for. [default: this authority's issuer]"),
-        click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched."),
+        click.option(
+            "--audience", default="", help="Audience that its tokens must have. [default: this authority's issuer]"
+        ),
+        click.option("--ca-file", type=FILE, help="PEM certificates to trust when its keys are fetched."),
     ):
         command = option(command)
     return command
@@ -180,7 +192,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("name")
 @click.option("--issuer", help="The `iss` of its service-account tokens.")
 @click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
-@click.option("--jwks", type=FILE, help="Its keys: what `kubectl get --raw /openid/v1/jwks` says.")
+@click.option("--jwks", type=FILE, help="Its keys: the output of `kubectl get --raw /openid/v1/jwks`.")
 @from_kubeconfig("Read issuer, keys and API server from that cluster, with the credentials of your kubeconfig.")
 @lookup_options
 @common_options
@@ -204,14 +216,16 @@ def add_kubernetes(
     api = None
     if context is not None:
         if issuer or keys_url or jwks:
-            raise click.UsageError("--from-kubeconfig reads issuer and keys from the cluster: name neither.")
+            raise click.UsageError(
+                "--from-kubeconfig reads issuer and keys from the cluster: leave out the options for them."
+            )
         api = read_kubeconfig(context)
         issuer, document = read_cluster(api)
-        keys = _given(TrustedIssuerKind.KUBERNETES, document, "What the cluster publishes")
+        keys = _given(TrustedIssuerKind.KUBERNETES, document, "The cluster's published key set")
     elif issuer:
         keys = named_keys(TrustedIssuerKind.KUBERNETES, keys_url, jwks)
     else:
-        raise click.UsageError("Which cluster? Name its --issuer, or read it with --from-kubeconfig [CONTEXT].")
+        raise click.UsageError("Which cluster? Give its --issuer, or read it with --from-kubeconfig [CONTEXT].")
     _register(caller, output, name, TrustedIssuerKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
 
 
@@ -219,7 +233,7 @@ def add_kubernetes(
 @click.argument("name")
 @click.option("--trust-domain", required=True, help="Its name, e.g. example.org.")
 @click.option("--bundle-url", help="Its bundle endpoint (https_web).")
-@click.option("--bundle", type=FILE, help="Its bundle, as `spire-server bundle show -format spiffe` says it.")
+@click.option("--bundle", type=FILE, help="Its bundle: the output of `spire-server bundle show -format spiffe`.")
 @common_options
 @change_command
 def add_spiffe(
@@ -233,7 +247,7 @@ def add_spiffe(
 ) -> None:
     """Register the SPIFFE trust domain NAME."""
     if (bundle_url is None) == (bundle is None):
-        raise click.UsageError("Where is its bundle? Give one of --bundle-url and --bundle.")
+        raise click.UsageError("Where is its bundle? Give either --bundle-url or --bundle.")
     keys = named_keys(TrustedIssuerKind.SPIFFE, bundle_url, bundle)
     _register(caller, output, name, TrustedIssuerKind.SPIFFE, common, issuer=trust_domain, **keys)
 
@@ -290,42 +304,42 @@ def _register(
 def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]) -> None:
     """Fetch the keys of the new trusted issuer, and warn if that fails.
 
-    A trusted issuer without keys is registered but proves nothing.
+    Without keys, the trusted issuer is registered, but the authority accepts none of its tokens.
     """
     keys = caller.post(path("issuers", trusted_issuer["slug"], "refresh"))
     if keys["failure"]:
         again = caller.follow_up("issuers", "refresh", trusted_issuer["slug"])
-        output.note(f"! Its keys could not be fetched, and until they can be, it proves nothing: {keys['failure']}.")
+        output.note(f"! Its keys could not be fetched, so its tokens are not accepted yet: {keys['failure']}.")
         output.note(f"  To try again: {again}")
 
 
 def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | str]:
-    """Ask the cluster once, and return the result; if it fails, also return the remaining steps.
+    """Do the look-ups once, and return the result. If a look-up fails, also return the remaining steps.
 
     No proof depends on a new trusted issuer yet, so a failure stops no agent.
     """
     states = caller.post(path("issuers", trusted_issuer["slug"], "lookups"))
     if not any(state["failure"] for state in states.values()):
-        return ["", "The cluster was asked, and answers."]
-    silent = "The cluster does not answer yet, and until it does, its agents get no token:"
+        return ["", "The cluster was asked, and it answered."]
+    silent = "The cluster does not answer yet. Until it does, its agents get no token:"
     return ["", silent, *shown_lookups(states), *steps(trusted_issuer)[1:]]
 
 
 def named_keys(kind: TrustedIssuerKind, url: str | None, file: Path | None) -> dict[str, Any]:
-    """Return the location of the keys as fields of the admin API: a URL, a file, or discovery at the issuer.
+    """Return where the keys come from, as fields of the admin API: a URL, a file, or discovery at the issuer.
 
     Raises `UsageError` if both a URL and a file are named, and `CallFailed` for an unusable file.
     """
     if url is not None and file is not None:
-        raise click.UsageError("Its keys are at an address or in a file: give one of the two.")
+        raise click.UsageError("Give the address of its keys or a file, not both.")
     if file is not None:
         content = read_named(file, at_most=MAX_FILE)
         try:
             document = strict_json.loads(content, max_bytes=MAX_FILE)
         except strict_json.StrictJsonError as error:
             if holds_private_key(content.decode("utf-8", "replace")):
-                raise CallFailed(f"{file} holds a PRIVATE key. It was not sent.", "Give the public JWK Set.") from None
-            raise CallFailed(f"{file} is no strict JSON: {error}.") from None
+                raise CallFailed(f"{file} has a PRIVATE key. It was not sent.", "Give the public JWK Set.") from None
+            raise CallFailed(f"{file} is not strict JSON: {error}.") from None
         return _given(kind, document if isinstance(document, dict) else {}, str(file))
     return {"keys_from": "discovery"} if url is None else {"keys_from": "url", "keys_url": url}
 
@@ -347,5 +361,5 @@ def _given(kind: TrustedIssuerKind, document: Mapping[str, Any], whose: str) -> 
 def _claim(text: str) -> tuple[str, str]:
     selector, equals, claim = text.partition("=")
     if not equals:
-        raise click.BadParameter(f"{text!r} names no claim: write SELECTOR=CLAIM.", param_hint="--claim")
+        raise click.BadParameter(f"{text!r} has no claim: write SELECTOR=CLAIM.", param_hint="--claim")
     return selector, claim

@@ -24,12 +24,12 @@ _ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with thes
 @click.command("edit")
 @click.argument("trusted_issuer")
 @name_option
-@from_kubeconfig("Read where the API server is, and whom to trust there, from your kubeconfig.")
+@from_kubeconfig("Read the address of the API server and its certificates from your kubeconfig.")
 @lookup_options
-@click.option("--anyway", is_flag=True, help="Turn look-ups on although the cluster does not answer.")
-@click.option("--keys-url", help="Where its keys are from now on: a JWK Set, or a SPIFFE bundle.")
-@click.option("--jwks", "--bundle", "keys", type=FILE, help="Its keys from now on: a JWK Set, or a SPIFFE bundle.")
-@click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched.")
+@click.option("--anyway", is_flag=True, help="Turn look-ups on even if the cluster does not answer.")
+@click.option("--keys-url", help="New address of its keys: a JWK Set or a SPIFFE bundle.")
+@click.option("--jwks", "--bundle", "keys", type=FILE, help="New keys: a JWK Set or a SPIFFE bundle.")
+@click.option("--ca-file", type=FILE, help="PEM certificates to trust when its keys are fetched.")
 @yes_option
 @change_command
 def edit(
@@ -48,7 +48,7 @@ def edit(
     """Change a trusted issuer: its name, keys or look-ups. TRUSTED_ISSUER is its slug or id.
 
     Fields without an option stay as they are. Some changes revoke the tokens that depend on the trusted issuer:
-    removed keys, keys from another place, new token reviews, no more pod look-ups, or another API server.
+    removed keys, another source of keys, another API server, token review turned on, or pod look-up turned off.
     Before look-ups are turned on, the cluster is asked once. If the cluster does not answer, nothing is saved.
     The command shows the impact first.
     """
@@ -58,7 +58,9 @@ def edit(
     if ca_file is not None:
         asked["ca"] = certificates(ca_file)
     if not asked and keys is None and keys_url is None:
-        raise click.UsageError("What is to change? Name it, e.g. --jwks FILE, --pod-lookup or --no-token-review.")
+        raise click.UsageError(
+            "No change was given. Give an option, e.g. --jwks FILE, --pod-lookup or --no-token-review."
+        )
     found = caller.get(path("issuers", trusted_issuer))
     if keys is not None or keys_url is not None:
         asked |= named_keys(TrustedIssuerKind(found["kind"]), keys_url, keys)
@@ -73,10 +75,17 @@ def edit(
 @click.argument("trusted_issuer")
 @click.option("--namespace", default=NAMESPACE, show_default=True, help="Namespace of the account.")
 @click.option(
-    "--account", default=ACCOUNT, show_default=True, help="The account that asks, as the authority's pod's own."
+    "--account",
+    default=ACCOUNT,
+    show_default=True,
+    help="The service account for the requests, such as that of the authority's pod.",
 )
-@click.option("--token-review", is_flag=True, help="For token reviews. [default: for what is on; else for both]")
-@click.option("--pod-lookup", is_flag=True, help="For pod look-ups. [default: for what is on; else for both]")
+@click.option(
+    "--token-review", is_flag=True, help="For token reviews. [default: for the look-ups that are on, or for both]"
+)
+@click.option(
+    "--pod-lookup", is_flag=True, help="For pod look-ups. [default: for the look-ups that are on, or for both]"
+)
 @admin_command
 def rbac(
     caller: Caller,
@@ -94,7 +103,7 @@ def rbac(
     text, line = permissions(found, namespace, account), token_command(found, namespace, account)
     output.result({"manifest": text, "token_command": line}, *text.splitlines())
     if not output.as_json:
-        output.note("Then put that account's token where the authority reads it, on its machine:")
+        output.note("Then write that account's token to the file that the authority reads, on the authority's machine:")
         output.note(f"  {line}")
 
 
@@ -107,7 +116,7 @@ def check(caller: Caller, output: Output, trusted_issuer: str) -> None:
     The exit status is 1 if a look-up fails.
     """
     states = caller.post(path("issuers", trusted_issuer, "lookups"))
-    output.result(states, *(shown_lookups(states) or ["Nothing is looked up in it."]))
+    output.result(states, *(shown_lookups(states) or ["It has no look-ups."]))
     if any(state["failure"] for state in states.values()):
         raise SystemExit(1)
 
@@ -121,18 +130,18 @@ def _note_users(caller: Caller, output: Output, trusted_issuer: dict[str, Any], 
     if users["proofs"]:
         proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
         output.note(
-            f"{proofs} of {agents} rest{'s' * (users['proofs'] == 1)} on {trusted_issuer['slug']}."
-            + (" If this change reduces trust, the tokens that rest on it are revoked." if ends else "")
-            + (" While the cluster does not answer, agents that it is asked about get no token." if on else "")
+            f"{proofs} of {agents} depend{'s' * (users['proofs'] == 1)} on {trusted_issuer['slug']}."
+            + (" If this change reduces trust, the tokens that depend on it are revoked." if ends else "")
+            + (" While the cluster does not answer, its agents get no token." if on else "")
         )
 
 
 def _asked_now(trusted_issuer: dict[str, Any], anyway: bool) -> list[str]:
-    """Return the message after more look-ups were turned on: the cluster answers, or the remaining steps.
+    """Return the message after more look-ups were turned on: that the cluster answers, or the remaining steps.
 
-    With `anyway`, the cluster was not tested.
+    With `anyway`, the cluster was not asked.
     """
-    return steps(trusted_issuer) if anyway else ["", "The cluster answers, asked as it is from now on."]
+    return steps(trusted_issuer) if anyway else ["", "The cluster answered with the new settings."]
 
 
 def needs_more(before: dict[str, Any], after: dict[str, Any]) -> bool:

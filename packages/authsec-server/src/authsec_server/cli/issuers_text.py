@@ -16,9 +16,9 @@ from authsec_server.issuers.model import Lookup
 _CONDITIONS = {
     "given": "given by an administrator; they are not fetched",
     "fresh": "fresh",
-    "stale": "stale: used until a new set comes, or they are too old",
+    "stale": "stale: used until new keys are fetched or these are too old",
     "dead": "too old to be used",
-    "none": "none were fetched yet; the first token has them fetched, or `authsec issuers refresh`",
+    "none": "not fetched yet; the first token or `authsec issuers refresh` fetches them",
 }
 
 
@@ -43,7 +43,7 @@ def shown(trusted_issuer: Mapping[str, Any]) -> Text:
 
 
 def _asked(trusted_issuer: Mapping[str, Any]) -> dict[str, object]:
-    """Return the look-ups in the cluster, the API server and the credentials."""
+    """Return rows with the look-ups in the cluster, the API server and the credentials."""
     if trusted_issuer["kind"] != "kubernetes":
         return {}
     if not trusted_issuer["api_server"]:
@@ -58,7 +58,7 @@ def _asked(trusted_issuer: Mapping[str, Any]) -> dict[str, object]:
 
 
 def shown_lookups(states: Mapping[str, Mapping[str, Any]]) -> list[Text | str]:
-    """Render the last result of each look-up, in the server process that answered."""
+    """Render the last result of each look-up. Other server processes can have other results."""
     facts: dict[str, object] = {}
     for lookup in Lookup:
         if state := states.get(lookup.value):
@@ -69,13 +69,13 @@ def shown_lookups(states: Mapping[str, Mapping[str, Any]]) -> list[Text | str]:
 def _went(state: Mapping[str, Any]) -> object:
     if state["failure"]:
         return styled(f"failed at {when(state['failed_at'])} UTC: {state['failure']}", "red")
-    return f"answered at {when(state['answered_at'])} UTC" if state["answered_at"] else "not asked yet by this process"
+    return f"answered at {when(state['answered_at'])} UTC" if state["answered_at"] else "not yet asked by this process"
 
 
 def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
     """Render the state of the key set, and each key in it."""
     never = keys["condition"] == "none" and keys["failure"]
-    facts: dict[str, object] = {"keys": "none could be fetched yet" if never else _CONDITIONS[keys["condition"]]}
+    facts: dict[str, object] = {"keys": "no keys could be fetched yet" if never else _CONDITIONS[keys["condition"]]}
     for name, member in (("fetched", "fetched_at"), ("fresh until", "fresh_until"), ("usable until", "usable_until")):
         if keys[member]:
             facts[name] = f"{when(keys[member])} UTC"
@@ -88,10 +88,10 @@ def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
 def next_steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
     """Return the token settings that the workloads of the trusted issuer need."""
     if trusted_issuer["kind"] != "kubernetes":
-        return ["", f"Its tokens must be for the audience {trusted_issuer['token_audience']}, and for no other."]
+        return ["", f"Its tokens must have the audience {trusted_issuer['token_audience']} and no other."]
     return [
         "",
-        f"An agent's pod needs a token for this authority alone, mounted at {MOUNT}:",
+        f"An agent's pod needs a token with only this audience, mounted at {MOUNT}:",
         "",
         *indent(projected_volume(trusted_issuer["token_audience"]), "    ").splitlines(),
     ]
@@ -100,10 +100,10 @@ def next_steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
 def resting(users: Mapping[str, Any]) -> Text:
     """Count the proofs and agents that depend on the trusted issuer, and list agents without another valid proof."""
     proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
-    facts: dict[str, object] = {"rest on it": f"{proofs} of {agents}" if users["proofs"] else "nobody yet"}
+    facts: dict[str, object] = {"depend on it": f"{proofs} of {agents}" if users["proofs"] else "nobody yet"}
     if users["stranded"]:
         names = [each["name"] for each in users["stranded"]]
-        facts["only by it"] = [*names, "and others"] if users["more_stranded"] else names
+        facts["depend only on it"] = [*names, "and others"] if users["more_stranded"] else names
     return block(facts)
 
 

@@ -26,9 +26,9 @@ _WHYS = {
     "audience": "not made for this authority",
     "times": "its times are not accepted",
     "binding": "bound to a key",
-    "claims": "what it says of the workload cannot be read",
-    "review": "the cluster says that it no longer counts",
-    "pod": "its pod is gone",
+    "claims": "its claims about the workload cannot be read",
+    "review": "the cluster says that it is no longer valid",
+    "pod": "its pod no longer exists",
 }
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
@@ -53,8 +53,8 @@ def _pasted(file: Path | None, output: Output) -> str:
     if file is not None and str(file) != "-":
         if str(file).startswith(("eyJ", "Bearer")):  # and must not be repeated in a message that the file is missing
             raise click.UsageError(
-                "This looks like the token itself. Others on this machine can read command lines, and your shell keeps "
-                "them: give it in a file, or by standard input."
+                "This looks like the token itself. Other users of this machine can read command lines, and your "
+                "shell stores them: pass the token in a file or on stdin."
             )
         return read_named(file, at_most=MOST).decode("utf-8", "replace")
     if sys.stdin.isatty():
@@ -67,11 +67,11 @@ def _verdict(trial: Mapping[str, Any]) -> Text:
     if trial["holds"]:
         names = list(dict.fromkeys(each["name"] for each in trial["satisfies"]))
         if not names:
-            return styled("It is good, but no agent is registered as this workload.", "bold yellow")
-        return styled(f"It would be believed, as {', '.join(names)}.", "bold green")
+            return styled("It is valid, but no agent is registered as this workload.", "bold yellow")
+        return styled(f"It would be accepted, as {', '.join(names)}.", "bold green")
     failed = [step["step"] for step in trial["steps"] if step["state"] == "fails"]
     if not failed:
-        return styled("Whether it would be believed cannot be told at the moment.", "bold yellow")
+        return styled("It is unknown right now whether it would be accepted.", "bold yellow")
     over = _expired(trial["claims"]) if "times" in failed else ""
     whys = [over if name == "times" and over else _WHYS.get(name, name) for name in failed]
     return styled(f"It would be refused: {'; '.join(whys)}.", "bold red")
@@ -99,14 +99,14 @@ def _said(trial: Mapping[str, Any]) -> list[Text | str]:
     claims = trial["claims"]
     if not claims:
         return []
-    whose = "It says" if trial["signed"] else f"It says, unverified ({_unsigned(trial)})"
+    whose = "It says" if trial["signed"] else f"Its claims, unverified ({_unsigned(trial)})"
     about = f"of {claims['iss'] or '-'}, for {', '.join(claims['aud']) or '-'}, about {claims['sub'] or '-'}"
     expires = f", expires {when(claims['expires_at'])} UTC" if claims["expires_at"] else ""
     return ["", f"{whose}: {about}{expires}"]
 
 
 def _unsigned(trial: Mapping[str, Any]) -> str:
-    """Return the reason why no signature proves the claims: invalid, or not verified.
+    """Return why no signature proves the claims: the signature is invalid, or was not verified.
 
     The signature is verified only if the token names this trusted issuer.
     """
@@ -119,12 +119,12 @@ def _proved(trial: Mapping[str, Any]) -> list[Any]:
         return []
     rows = [(each["key"], each["value"], each["how"]) for each in trial["selectors"]]
     shown: list[Any] = ["", table(("SELECTOR", "VALUE", "HOW"), rows), ""]
-    it = "It satisfies" if trial["holds"] else "If it were not refused, it would satisfy"
+    it = "It satisfies" if trial["holds"] else "If it were accepted, it would match"
     for each in trial["satisfies"]:
         off = " (disabled: it gets no token until somebody enables it)" if not each["enabled"] else ""
         shown.append(f"{it} a proof of {each['name']} ({each['client_id']}){off}")
     if not trial["satisfies"]:
-        shown.append(f"{it} none of the {trial['compared']} proofs that rest on this trusted issuer.")
+        shown.append(f"{it} none of the {trial['compared']} proofs that depend on this trusted issuer.")
         shown += [f"  closest: {each['name']}: {each['differs']}" for each in trial["nearest"]]
     if trial["more"]:
         shown.append(styled(f"Only the first {trial['compared']} proofs were compared.", "dim"))

@@ -20,8 +20,10 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--force", is_flag=True, help="Even though some verifiers may not know the next key yet.")
-@click.option("--feed", is_flag=True, help="The key of the revocation feed instead: another signs in 5 minutes.")
+@click.option("--force", is_flag=True, help="Rotate even if some verifiers may not know the next key yet.")
+@click.option(
+    "--feed", is_flag=True, help="Rotate the key of the revocation feed instead: a new key signs in 5 minutes."
+)
 @change_command
 def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
     """Activate the prepared key, and prepare another one.
@@ -29,13 +31,13 @@ def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
     The previous key stays published until the last token that it signed expires. No token stops working.
     """
     if feed and force:
-        raise click.UsageError("--feed never hurries: whoever follows the feed must have seen its new key before.")
+        raise click.UsageError("--feed cannot be forced: followers of the feed must fetch the new key first.")
     if feed:
         answer = caller.post("keys/rotate-feed")
-        output.result(answer, f"Another key signs the revocation feed from {when(answer['signs_from'])} UTC on.")
+        output.result(answer, f"A new key signs the revocation feed from {when(answer['signs_from'])} UTC on.")
         return
     key = caller.post("keys/rotate", {"force": force})
-    output.result(key, f"The key {key['kid']} signs from now on.")
+    output.result(key, f"The key {key['kid']} is now the signing key.")
 
 
 @keys.command(context_settings={"ignore_unknown_options": True})  # the name of a key may begin with a hyphen
@@ -48,12 +50,12 @@ def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> 
 
     The authority stops publishing the key, and every token that it signed is revoked. If the key is active, the
     prepared key replaces it at once. APIs that do not follow revocations accept tokens of the key until their
-    next refresh of the key set. That takes 5 to 10 minutes if they reach the authority.
+    next refresh of the key set. An API that can reach the authority refreshes the key set after 5 to 10 minutes.
     """
     where = path("keys", kid, "revoke")
-    ask_for_good(caller, output, where, f"Revoke the key {kid} for good?", yes=yes)
+    ask_for_good(caller, output, where, f"Revoke the key {kid} permanently?", yes=yes)
     key = caller.post(where, {"reason": reason})
-    output.result(key, f"The key {key['kid']} is revoked: nothing that it signed is believed.")
+    output.result(key, f"The key {key['kid']} is revoked: its signatures are no longer accepted.")
 
 
 def _since(key: Mapping[str, Any]) -> str | None:

@@ -19,8 +19,9 @@ from authsec_server.cli.transport import CallFailed
 
 MAX_FILE = 1024 * 1024
 INSTEAD = (
-    "Where you can use kubectl, read them by hand: `kubectl get --raw /.well-known/openid-configuration` shows the "
-    "issuer, `kubectl get --raw /openid/v1/jwks > jwks.json` keeps the keys. Then: authsec issuers add kubernetes NAME "
+    "If kubectl works, read them yourself: `kubectl get --raw /.well-known/openid-configuration` shows the "
+    "issuer, and `kubectl get --raw /openid/v1/jwks > jwks.json` saves the keys. Then: authsec issuers add "
+    "kubernetes NAME "
     "--issuer ISSUER --jwks jwks.json"
 )
 
@@ -37,7 +38,10 @@ class ApiServer:
 
 
 def read_kubeconfig(context: str = "") -> ApiServer:
-    """Return the API server of this context, or of the current one. Raises `CallFailed` with an alternative."""
+    """Return the API server of this context, or of the current context if `context` is empty.
+
+    Raises `CallFailed`; the error says how to read issuer and keys with kubectl.
+    """
     path = _path()
     config = _loaded(path)
     name = context or config.get("current-context")
@@ -69,9 +73,9 @@ def _loaded(path: Path) -> Mapping[str, Any]:
     try:
         config = yaml.safe_load(read_named(path, at_most=MAX_FILE, remedy=INSTEAD))
     except yaml.YAMLError:
-        raise _cannot(f"{path} is no YAML") from None
+        raise _cannot(f"{path} is not YAML") from None
     if not isinstance(config, dict):
-        raise _cannot(f"{path} is no kubeconfig")
+        raise _cannot(f"{path} is not a kubeconfig")
     return config
 
 
@@ -86,16 +90,16 @@ def _named(config: Mapping[str, Any], path: Path, kind: str, name: object) -> Ma
 
 def _refuse_what_is_not_followed(path: Path, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> None:
     for part, member, what in (
-        (user, "exec", "signs in by a program of its own (exec)"),
-        (user, "auth-provider", "signs in by an auth-provider"),
-        (user, "username", "signs in by a password"),
-        (cluster, "proxy-url", "is reached through a proxy of its own (proxy-url)"),
-        (cluster, "tls-server-name", "shows a certificate for another name (tls-server-name)"),
+        (user, "exec", "signs in with a separate program (exec)"),
+        (user, "auth-provider", "signs in with an auth-provider"),
+        (user, "username", "signs in with a password"),
+        (cluster, "proxy-url", "is reached through a separate proxy (proxy-url)"),
+        (cluster, "tls-server-name", "has a certificate for another name (tls-server-name)"),
         # Whoever is on the way could have their own keys registered, and would be every workload of the cluster.
-        (cluster, "insecure-skip-tls-verify", "is not checked to be itself (insecure-skip-tls-verify)"),
+        (cluster, "insecure-skip-tls-verify", "is used without verification (insecure-skip-tls-verify)"),
     ):
         if part.get(member):
-            raise _cannot(f"This cluster of {path} {what}, which is not followed here")
+            raise _cannot(f"This cluster of {path} {what}, which is not supported here")
 
 
 def _server(path: Path, server: object) -> str:
@@ -112,7 +116,7 @@ def _data(path: Path, part: Mapping[str, Any], member: str) -> bytes | None:
         try:
             return base64.b64decode(inline, validate=True)
         except binascii.Error:
-            raise _cannot(f"{member}-data of {path} is no base64") from None
+            raise _cannot(f"{member}-data of {path} is not base64") from None
     return (
         read_named(path.parent / named, at_most=MAX_FILE, remedy=INSTEAD) if isinstance(named, str) and named else None
     )

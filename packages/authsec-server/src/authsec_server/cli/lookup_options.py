@@ -27,14 +27,16 @@ def from_kubeconfig(what: str) -> Callable[[Callable[..., Any]], Callable[..., A
 def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for look-ups: the API server, its certificates, the credentials and the look-ups to turn on."""
     for option in (
-        click.option("--api-ca-file", type=FILE, help="PEM certificates that count for the API server alone."),
+        click.option("--api-ca-file", type=FILE, help="PEM certificates to trust for the API server, and no others."),
         click.option("--api-server", help="Where this authority reaches the cluster's API server, https://…"),
         click.option("--credentials", metavar="FILE_NAME", help="File in the server's AUTHSEC_SERVER_CREDENTIALS_DIR."),
         click.option(
             "--pod-lookup/--no-pod-lookup", default=None, help="Ask for the pod's labels, owners and containers."
         ),
         click.option(
-            "--token-review/--no-token-review", default=None, help="Ask of each token whether its pod still lives."
+            "--token-review/--no-token-review",
+            default=None,
+            help="Ask the cluster for each token whether its pod still exists.",
         ),
     ):
         command = option(command)
@@ -42,9 +44,9 @@ def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def lookups(options: Mapping[str, Any], api: ApiServer | None) -> dict[str, Any]:
-    """Return the named options as fields of the admin API. The kubeconfig fills in the API server and its CA.
+    """Return the look-up options that were used, as fields of the admin API. Raises `CallFailed`.
 
-    Raises `CallFailed`.
+    If an option was used, the kubeconfig fills in a missing API server and its CA.
     """
     asked: dict[str, Any] = {
         "token_review": options["token_review"],
@@ -60,11 +62,11 @@ def lookups(options: Mapping[str, Any], api: ApiServer | None) -> dict[str, Any]
 
 
 def certificates(file: Path | None) -> str:
-    """Read the certificates in the file; empty without a file. Raises `CallFailed` for a private key.
+    """Read the certificates in the file. Without a file, return an empty text. Raises `CallFailed`.
 
     A private key is refused before the request, so the key does not leave this machine.
     """
     text = read_named(file, at_most=MAX_FILE).decode("utf-8", "replace") if file else ""
     if "PRIVATE KEY" in text:
-        raise CallFailed(f"{file} holds a PRIVATE key. It was not sent.", "Give the certificates alone.")
+        raise CallFailed(f"{file} has a PRIVATE key. It was not sent.", "Give only the certificates.")
     return text

@@ -17,7 +17,7 @@ _MOST: Final = 200  # of a page of the API
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paged:
-    """The requested part of a list."""
+    """The requested part of a list: one page, or all pages."""
 
     limit: int
     cursor: str | None
@@ -41,9 +41,11 @@ class Paged:
 def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--limit`, `--cursor` and `--all` to a command. The command receives them as `paged`."""
 
-    @click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="How many.")
-    @click.option("--cursor", help="Where the list before ended.")
-    @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+    @click.option(
+        "--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="Entries for each page."
+    )
+    @click.option("--cursor", help="The cursor that the previous page printed.")
+    @click.option("--all", "everything", is_flag=True, help="All entries, without pages.")
     @wraps(command)
     def run(*arguments: Any, limit: int, cursor: str | None, everything: bool, **options: Any) -> None:
         command(*arguments, paged=Paged(limit=limit, cursor=cursor, everything=everything), **options)

@@ -26,7 +26,7 @@ class Duration(click.ParamType[int]):
             return value
         found = seconds_of(str(value))
         if found is None:
-            self.fail(f"{value!r} is no duration. {instead_of(str(value))}", param, ctx)
+            self.fail(f"{value!r} is not a duration. {instead_of(str(value))}", param, ctx)
         return found
 
 
@@ -38,12 +38,12 @@ Option = Callable[[Callback], Callback]
 """A decorator that adds an option or an argument to a command."""
 
 slug_option = click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]")
-name_option = click.option("--name", help="Another name.")
+name_option = click.option("--name", help="New name.")
 
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """A text that describes an entity: an option of `create`, an option of `edit` and a row of `show`."""
+    """A text field of an entity. `create` and `edit` have an option for the field, and `show` has a row."""
 
     name: str
     meaning: str
@@ -81,26 +81,26 @@ class ListEdit:
     removed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether an option names a change."""
+        """Whether the options change the list."""
         return bool(self.whole or self.added or self.removed)
 
     def of(self, now: Sequence[str]) -> list[str] | None:
-        """Return the list `now` after the edit, or None if no option names a change.
+        """Return the list `now` after the edit, or None if the options do not change the list.
 
-        Raises `UsageError` for options that exclude each other, and `CallFailed` for a removed item that is not in
+        Raises `UsageError` for options that exclude each other. Raises `CallFailed` if an item to remove is not in
         the list.
         """
         if self.whole and (self.added or self.removed):
-            raise click.UsageError("Name all that shall be in it, or what comes and what goes: not both.")
+            raise click.UsageError("Give the complete list, or the entries to add and remove, not both.")
         if self.whole:
             return list(dict.fromkeys(self.whole))
         if not self:
             return None
         if missing := [each for each in self.removed if each not in now]:
-            listed = f"In it: {', '.join(now) or '-'}"
+            listed = f"Current list: {', '.join(now) or '-'}"
             meant = told_nearest(missing[0], now, listed) if len(missing) == 1 else listed
             are = "is" if len(missing) == 1 else "are"
-            raise CallFailed(f"{', '.join(missing)} {are} not in it. Nothing was changed.", meant)
+            raise CallFailed(f"{', '.join(missing)} {are} not in the list. Nothing was changed.", meant)
         kept = [each for each in now if each not in self.removed]
         return [*kept, *(each for each in dict.fromkeys(self.added) if each not in now)]
 
@@ -109,9 +109,9 @@ def list_options(noun: str, plural: str, example: str) -> Option:
     """Add `--NOUN`, `--add-NOUN` and `--remove-NOUN` to a command. The command receives them as one `ListEdit`."""
 
     def give(command: Callback) -> Callback:
-        @click.option(f"--{noun}", plural, multiple=True, help=f"These, and no others: {example}. Repeat.")
-        @click.option(f"--add-{noun}", f"added_{plural}", multiple=True, help="With this one besides. Repeat.")
-        @click.option(f"--remove-{noun}", f"removed_{plural}", multiple=True, help="Without this one. Repeat.")
+        @click.option(f"--{noun}", plural, multiple=True, help=f"The complete list: {example}. Repeat.")
+        @click.option(f"--add-{noun}", f"added_{plural}", multiple=True, help="One to add. Repeat.")
+        @click.option(f"--remove-{noun}", f"removed_{plural}", multiple=True, help="One to remove. Repeat.")
         @wraps(command)
         def run(*arguments: Any, **options: Any) -> None:
             edit = ListEdit(*(options.pop(f"{part}{plural}") for part in ("", "added_", "removed_")))

@@ -25,8 +25,8 @@ from authsec_server.cli.transport import API, CallFailed
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
 _WHOLE: Final = httpx2.Timeout(600, connect=5)  # a whole configuration: thousands of things may be compared or changed
 _LOOK: Final = (
-    "What was asked for may have been done, or may still be. Look before you try again: authsec audit list says what "
-    "was done, authsec export or the lists what there is, and --dry-run what would still change."
+    "The change may have been made, or may still be made. Check before you try again: authsec audit list shows "
+    "changes, authsec export and the lists show the current state, and --dry-run shows what would still change."
 )
 _COMPARES: Final = "configuration/compare"
 _PAUSES: Final = (0.5, 1.0)  # seconds before a second and a third try
@@ -45,7 +45,7 @@ class Remote:
     jitter: Callable[[], float] = random.random  # 0 to 1: those who were refused together come back apart
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
-        """Send the request, with up to two retries if a retry cannot repeat a change.
+        """Send the request. Retry up to twice, but only if a retry cannot make the same change twice.
 
         Raises `CallFailed`.
         """
@@ -110,13 +110,13 @@ class Remote:
         host = str(parts.hostname)
         if parts.scheme == "http" and not is_loopback(host) and host not in self.allow_http_hosts:
             raise CallFailed(
-                f"http://{parts.netloc} would carry the admin key where anybody on the way can read it.",
+                f"http://{parts.netloc} would send the admin key unencrypted, so others on the network could read it.",
                 f"Use https, or, if the network to it is trusted: {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
             )
         if not is_admin_key(self.admin_key):  # some other secret, perhaps: it stays here
             raise CallFailed(
-                "AUTHSEC_ADMIN_KEY does not hold an admin key: `authsec_` and 43 characters.",
-                "Make one on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
+                "AUTHSEC_ADMIN_KEY is not an admin key: `authsec_` and 43 characters.",
+                "Create one on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
             )
         return parts
 
@@ -132,8 +132,8 @@ class _Broken(Exception):
 def _seconds_before_retry(answer: httpx2.Response, method: str, path: str) -> float | None:
     """Return the seconds to wait before a retry, or None if the answer is final.
 
-    A 503 with `retryable` means that nothing was committed. A POST that changes something is still not
-    repeated, because a proxy on the way may repeat the request itself.
+    A response 503 with `retryable` means that nothing was committed. Even then, a POST that changes something is
+    not repeated: a proxy on the way may repeat the request too.
     """
     if answer.status_code != 503 or (method == "POST" and _changes(method, path)):
         return None
@@ -156,7 +156,7 @@ def _says_retryable(answer: httpx2.Response) -> bool:
 def _split(base_url: str) -> SplitResult:
     if not base_url:
         raise CallFailed(
-            "AUTHSEC_ADMIN_KEY is set, and AUTHSEC_BASE_URL is not: which authority is the key for?",
+            "AUTHSEC_ADMIN_KEY is set, but AUTHSEC_BASE_URL is not: set it to the address of the key's authority.",
             export_line("AUTHSEC_BASE_URL", "https://YOUR-AUTHORITY"),
         )
     refused = CallFailed(
@@ -182,24 +182,23 @@ def _changes(method: str, path: str) -> bool:
 def _unreachable(error: httpx2.HTTPError, where: str, *, changes: bool) -> CallFailed:
     """Convert a connection error to a message with a remedy.
 
-    The texts of the library contain addresses of objects and do not name the authority.
+    The error texts of the HTTP library contain memory addresses and do not name the authority.
     """
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return CallFailed(
             f"The certificate of {where} is not trusted.",
-            "If your company signs its own, name its certificates: "
-            + export_line("AUTHSEC_CA_FILE", "/path/to/ca.pem"),
+            "If your company signs its own certificates, set: " + export_line("AUTHSEC_CA_FILE", "/path/to/ca.pem"),
         )
     if isinstance(error, httpx2.ProxyError):
-        said = f"The proxy did not connect to {where}.", "If it is reached directly, put it into NO_PROXY."
+        said = f"The proxy did not connect to {where}.", "If it needs no proxy, add it to NO_PROXY."
     elif isinstance(error, httpx2.ConnectTimeout):
-        said = f"{where} did not answer in time.", "Nothing was sent. Is AUTHSEC_BASE_URL right? If so, try again."
+        said = f"{where} did not answer in time.", "Nothing was sent. Check AUTHSEC_BASE_URL, then try again."
     elif isinstance(error, httpx2.TimeoutException):
-        said = f"{where} did not answer in time.", _LOOK if changes else "Is AUTHSEC_BASE_URL right? If so, try again."
+        said = f"{where} did not answer in time.", _LOOK if changes else "Check AUTHSEC_BASE_URL, then try again."
     elif isinstance(error, httpx2.ConnectError) and "[SSL" in str(error):
-        said = f"No TLS connection to {where} could be made.", "Does this port speak https? See AUTHSEC_BASE_URL."
+        said = f"No TLS connection to {where} could be made.", "Check in AUTHSEC_BASE_URL that this port serves https."
     elif isinstance(error, httpx2.ConnectError):
-        said = f"Nothing answers at {where}.", "Is AUTHSEC_BASE_URL right, and is the authority running?"
+        said = f"Nothing answers at {where}.", "Check AUTHSEC_BASE_URL, and that the authority is running."
     else:
         said = f"The connection to {where} broke before the answer was complete.", _LOOK if changes else "Try again."
     return CallFailed(*said, exit_code=Exit.UNREACHABLE)

@@ -25,16 +25,16 @@ from authsec_server.web.instants import rfc3339
 
 MOST_BYTES = 256 * 1024 * 1024  # of each file, its end: a checkpoint each second of five days
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_QUESTION = "Was this database restored from a backup? All tokens end, and all signing keys are replaced."
+_QUESTION = "Was this database restored from a backup? This revokes all tokens and replaces all signing keys."
 
 
 @click.command("restored")
 @click.option("--checkpoint", "files", type=_FILE, multiple=True, help="Checkpoints that were kept elsewhere. Repeat.")
-@click.option("--signing-key", "kids", metavar="KID", multiple=True, help="A further key to revoke. Repeat.")
-@click.option("--disable", "agents", metavar="AGENT", multiple=True, help="An agent that gets no token. Repeat.")
-@click.option("--again", is_flag=True, help="Record it although a restore is recorded and nothing is newer.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
+@click.option("--signing-key", "kids", metavar="KID", multiple=True, help="Another key to revoke. Repeat.")
+@click.option("--disable", "agents", metavar="AGENT", multiple=True, help="An agent to disable. Repeat.")
+@click.option("--again", is_flag=True, help="Record it even if a restore is already recorded and nothing is newer.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show what would change and what would stop, and change nothing.")
 @local_command
 @sealing_key_option
 def restored(
@@ -49,9 +49,9 @@ def restored(
 ) -> None:
     """Record that this database was restored from a backup.
 
-    All tokens issued before are revoked, and every signing key is replaced. APIs that follow revocations accept
-    new tokens at once. Administrators must sign in again. A server that waits for this command continues within
-    seconds.
+    The command revokes all tokens that were issued until now, and replaces every signing key. APIs that follow
+    revocations accept new tokens at once. Administrators must sign in again. A server that waits for this command
+    continues within seconds.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     lines = [line for file in files for line in _checkpoints_in(file)]
@@ -73,7 +73,7 @@ def restored(
                 return
             if not yes:
                 if last:
-                    output.note(f"{_declared(last)} Go on only if a backup was put back once more.")
+                    output.note(f"{_declared(last)} Continue only if a backup was restored again.")
                 say(caller, output, {"would_stop": foreseen.would_stop})
             confirm(_QUESTION, yes=yes)
             done = restoration.record(lost, also=kids, disable=agents)
@@ -87,7 +87,7 @@ def _checkpoints_in(file: Path) -> Sequence[str]:
     found = last_lines(file, MOST_BYTES)
     if found.unread or not file.exists():
         raise CallFailed(
-            f"{found.unread or f'There is no file {file}'}.", "Name a file with checkpoints: --checkpoint FILE."
+            f"{found.unread or f'The file {file} does not exist'}.", "Give a file with checkpoints: --checkpoint FILE."
         )
     if not any(unverified(line.strip())[0] for line in found.lines):
         raise no_checkpoint(file, found.lines)
@@ -95,7 +95,7 @@ def _checkpoints_in(file: Path) -> Sequence[str]:
 
 
 def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[str]:
-    """Read the lines of the checkpoints file that the server appends to, unless this file is named already.
+    """Read the lines of the checkpoints file that the server appends to. Return none if `named` has this file.
 
     Raises `CallFailed`.
     """
@@ -110,7 +110,7 @@ def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[
 
 def _declared(last: Restore) -> str:
     at = when(rfc3339(last.at))
-    return f"This database was declared restored at {at} UTC already, at version {last.authority_version:,}."
+    return f"A restore of this database was already recorded at {at} UTC, at version {last.authority_version:,}."
 
 
 def _say_declared(output: Output, last: Restore, lines: Sequence[str], *, is_more_wanted: bool) -> None:
@@ -123,7 +123,7 @@ def _say_declared(output: Output, last: Restore, lines: Sequence[str], *, is_mor
         if lines
         else "Nothing was changed since, and no outside checkpoints were read"
     )
-    again = "If a backup was put back once more since then: --again."
+    again = "If a backup was restored again since then: --again."
     if is_more_wanted:
         raise CallFailed(
             f"{_declared(last)} {newer}. Nothing was done.",
@@ -153,14 +153,14 @@ def _as_json(done: Restored) -> dict[str, Any]:
 
 
 def _foreseen(done: Restored) -> list[str]:
-    lost = [f"  signing key of the lost time revoked: {kid}" for kid in done.revoked_unknown]
+    lost = [f"  signing key from the lost period revoked: {kid}" for kid in done.revoked_unknown]
     return [
         f"  authority version raised: {done.version_before:,} → {done.authority_version:,}",
         *(f"  signing key revoked: {kid}" for kid in done.revoked),
         *lost,
         "  signing keys created: 2",
-        "  revocation feed: a new epoch, each follower gets a whole snapshot",
-        "  sessions, one-time links and enrolment codes: all end",
+        "  revocation feed: a new epoch, each follower gets a complete snapshot",
+        "  sessions, one-time links and enrolment codes: all revoked",
         *(f"  agent disabled: {slug}" for slug in done.disabled),
     ]
 
@@ -168,29 +168,36 @@ def _foreseen(done: Restored) -> list[str]:
 def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
     count = len(done.revoked) + len(done.revoked_unknown)
     keys = "1 signing key is" if count == 1 else f"{count} signing keys are"
-    keep = ["Keep the old file of outside checkpoints, and give the server a new one."] if lines else []
+    keep = ["Keep the old file of outside checkpoints, and set a new file on the server."] if lines else []
     return [
         styled(
             f"Recorded. The authority version is {done.authority_version:,}; it was {done.version_before:,}.", "green"
         ),
-        f"{keys} revoked: every token from before has ended.",
+        f"{keys} revoked, and so are all earlier tokens.",
         *_about(done.lost, lines),
         *(f"{slug} is disabled." for slug in done.disabled),
-        "Changes after the backup are lost. Repeat them: agents made or disabled, delegations revoked, admin keys"
-        " revoked, people removed. See docs/backup.md.",
+        "Changes after the backup are lost. Make them again: agents created or disabled, delegations revoked, "
+        "admin keys revoked, people removed. See docs/backup.md.",
         *keep,
     ]
 
 
 def _about(lost: Lost, lines: Sequence[str]) -> list[str]:
-    """Describe the newest outside checkpoint, or why there is none."""
+    """Describe the newest checkpoint that is stored outside the database, or why there is none."""
     if lost.newest:
         return [f"The newest outside checkpoint was signed at {when(rfc3339(lost.newest.at))} UTC."]
     if lost.unknown_keys:
-        return ["The outside checkpoints are signed by a sealing key that this database lacks: it is older than that."]
+        return [
+            (
+                "The outside checkpoints are signed by a sealing key that this database lacks: the database is "
+                "older than that key."
+            )
+        ]
     if lines:
         return ["No checkpoint in these files is signed by a key of this database."]
     return [
-        f"No outside checkpoints were read. Name them: --checkpoint FILE, or {ENV_PREFIX}AUDIT_CHECKPOINTS. A"
-        " signing key that was made after the backup is not revoked otherwise."
+        (
+            f"No outside checkpoints were read. Set them: --checkpoint FILE, or {ENV_PREFIX}AUDIT_CHECKPOINTS. "
+            "Without them, signing keys that were created after the backup are not revoked."
+        )
     ]

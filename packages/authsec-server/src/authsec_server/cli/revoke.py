@@ -17,7 +17,7 @@ _MOST = 32_768  # characters read from stdin: more than any token has
 
 
 class _Revoke(Commands):
-    """A command group that lists the possible subcommands in the error for an unknown one.
+    """A command group. The error for an unknown subcommand lists the possible subcommands.
 
     The error does not repeat the unknown word, because the word can be a token.
     """
@@ -50,8 +50,8 @@ revoke.add_command(revoke_delegation, "delegation")
 def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     """Stop an agent: revoke its tokens, and issue none until it is enabled. AGENT is its slug or client_id.
 
-    The command shows the impact first. Codes that enrol a laptop as this agent end as well. APIs that do not
-    follow revocations accept an issued token until the token expires.
+    The command shows the impact first. Enrolment codes, which enrol a laptop as this agent, become invalid too.
+    APIs that do not follow revocations accept an issued token until the token expires.
     """
     where = path("clients", agent, "disable")
     told = ask_first(caller, output, where, f"Stop {agent}?", yes=yes)
@@ -59,9 +59,9 @@ def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     undone = caller.follow_up("agents", "enable", its["slug"])
     output.result(
         its,
-        f"{its['name']} is stopped: it is disabled"
-        + ended(told, ", its tokens have ended, and it gets no more.", " and gets no more tokens"),
-        Text.assemble(("To let it work again (tokens that have ended stay so): ", "dim"), harmless(undone)),
+        f"{its['name']} is disabled"
+        + ended(told, ", its tokens are revoked, and it gets no more.", " and gets no more tokens"),
+        Text.assemble(("To enable it again (its old tokens stay revoked): ", "dim"), harmless(undone)),
     )
 
 
@@ -82,7 +82,7 @@ def revoke_token(caller: Caller, output: Output, which: str, reason: str) -> Non
     its = caller.post("tokens/revoke", {**asked, "reason": reason})
     name = its["client"]["name"] if its["client"] else "an agent"
     if its["already"]:
-        output.result(its, f"The token {its['jti']} of {name} had ended already, at {when(its['ended_at'])} UTC.")
+        output.result(its, f"The token {its['jti']} of {name} was already revoked, at {when(its['ended_at'])} UTC.")
         return
     if not output.as_json:
         say(caller, output, told)

@@ -13,7 +13,7 @@ from authsec_server.cli.output import block, when
 from authsec_server.cli.params import TextField, list_options, name_option, slug_option, text_options, text_rows
 from authsec_server.cli.resource import Resource
 
-_TEXTS = (TextField("description", "What the role is for."),)
+_TEXTS = (TextField("description", "Purpose of the role."),)
 
 
 def _shown(role: Mapping[str, Any]) -> Text:

@@ -27,7 +27,7 @@ def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
         OPTION,
         "sealing_key_file",
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
-        help=f"The file of the present sealing key, where it is in one. With --data. [default: {SETTING}]",
+        help=f"The file of the current sealing key, if it is in a file. With --data. [default: {SETTING}]",
     )
     @wraps(command)
     def run(caller: Caller, output: Output, *, sealing_key_file: Path | None, **options: Any) -> None:
@@ -37,17 +37,22 @@ def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
             if failed.message != NO_FILE:
                 raise
             raise CallFailed(
-                NO_FILE, f"Name that file: {OPTION} FILE, or {SETTING}=FILE", exit_code=Exit.FAILED
+                NO_FILE, f"Set that file: {OPTION} FILE, or {SETTING}=FILE", exit_code=Exit.FAILED
             ) from None
 
     return run
 
 
 def in_process(caller: Caller, option: str) -> InProcess:
-    """Return the in-process authority. Raises `CallFailed` if a server would receive the private key."""
+    """Return the in-process authority. Raises `CallFailed` if `caller` uses a server.
+
+    A server must not receive the private key.
+    """
     if isinstance(caller.reach, InProcess):
         return caller.reach
-    raise CallFailed("A private key is not sent to a server.", f"On the server's machine: --data DIR {option} FILE")
+    raise CallFailed(
+        "A private key cannot be sent to a server.", f"Run this on the server's machine: --data DIR {option} FILE"
+    )
 
 
 def _with_file(caller: Caller, file: Path) -> Caller:

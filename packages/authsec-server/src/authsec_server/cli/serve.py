@@ -14,19 +14,22 @@ from authsec_server.failures import Failure
 
 @click.command()
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of the embedded database. [default: authsec-data]"
+    "--data", type=click.Path(path_type=Path), help="Folder for the embedded database. [default: authsec-data]"
 )
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [default: 7468]")
+@click.option("--port", type=int, help="Port to listen on; 0 picks a free port. [default: 7468]")
 @click.option("--database", help="postgresql://… instead of the embedded SQLite.")
-@click.option("--public-url", help="The URL callers use, the issuer of every token. Required off loopback.")
-@click.option("--environment", help="A label such as PRODUCTION, shown wherever people decide.")
+@click.option(
+    "--public-url",
+    help="The URL that callers use, which is the issuer of every token. Required unless --host is loopback.",
+)
+@click.option("--environment", help="A label such as PRODUCTION, shown wherever people make decisions.")
 @click.option("--metrics-port", type=int, help="Loopback port of /metrics. [default: off]")
 @click.option(
-    "--audit-checkpoints", metavar="FILE|URL", help="Where each signed checkpoint of the audit trail goes as well."
+    "--audit-checkpoints", metavar="FILE|URL", help="Where each signed checkpoint of the audit log is also sent."
 )
-@click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM certificate chain; serves HTTPS.")
-@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key of that certificate.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM certificate chain; turns HTTPS on.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key for that certificate.")
 def serve(**options: Any) -> None:
     """Run the authority. Every option is also a setting: AUTHSEC_SERVER_<NAME>."""
     # Not before: --help needs nothing of the server.

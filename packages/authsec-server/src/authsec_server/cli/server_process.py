@@ -38,11 +38,11 @@ KEEP_ALIVE_SECONDS = 75
 FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
 LEFT_LOCK_SECONDS = 30  # twice as long as a transaction on PostgreSQL may be idle
 LAST_SECONDS = 5  # and then the process: below the 30 s after which Kubernetes kills it
-_SECOND = "A second authority needs data of its own, too: --data DIR."
+_SECOND = "A second authority also needs its own data: --data DIR."
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when it cannot start."""
+    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when the server cannot start."""
     configure_logging(settings.log_format)
     with ExitStack() as stack:
         stack.enter_context(_private_files())
@@ -80,7 +80,7 @@ def run(settings: Settings) -> None:
 
 
 def _patiently(work: Callable[[], T]) -> T:
-    """Do the work, and retry while another transaction has a lock. Raises `Unavailable` after 30 seconds.
+    """Call `work`, and retry while another transaction has a lock. Raises `Unavailable` after 30 seconds.
 
     PostgreSQL ends the transaction of a dead server within that time.
     """
@@ -91,7 +91,7 @@ def _patiently(work: Callable[[], T]) -> T:
         except Unavailable as unavailable:
             if unavailable.fault is not Fault.AUTHORITY_LOCKED or time.monotonic() > deadline:
                 raise
-            log.warning("waiting for a lock of the database that another transaction holds")
+            log.warning("waiting for a database lock that another transaction holds")
 
 
 def _remember(tx: Tx, authority: Authority) -> None:
@@ -100,9 +100,10 @@ def _remember(tx: Tx, authority: Authority) -> None:
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that drains on SIGTERM: it reports unready, answers for a while, finishes its requests and exits.
+    """A server that drains on SIGTERM, so that load balancers see `/readyz` fail before the port closes.
 
-    Load balancers must see `/readyz` fail before the port closes. Ctrl-C or a second signal skips the wait.
+    The server reports that it is not ready, and accepts requests for a while. Then it finishes its open requests
+    and exits. Ctrl-C or a second signal skips the wait.
     """
 
     def __init__(self, config: uvicorn.Config, authority: Authority, drain_seconds: float) -> None:
@@ -140,7 +141,7 @@ class DrainingServer(uvicorn.Server):
     def _end_within(self, drain_seconds: float) -> None:
         """End the process after the shutdown time, even if something hangs.
 
-        A thread in a system call, the event loop or a disk can hang.
+        For example, the event loop, a disk or a thread in a system call can hang.
         """
         timer = threading.Timer(drain_seconds + FINISH_SECONDS + LAST_SECONDS, _end_now)
         timer.daemon = True
@@ -170,7 +171,7 @@ def _private_files() -> Iterator[None]:
 
 def _end_now() -> None:
     """End the process without waiting for its threads. The database rolls back open transactions."""
-    said = "the process is ended although something in it has not finished"
+    said = "the process exits although a task has not finished"
     telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe that nobody reads blocks
     telling.start()
     telling.join(1)
@@ -185,7 +186,7 @@ def _listen(host: str, port: int) -> socket.socket:
         why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
         taken = error.errno == errno.EADDRINUSE
         raise StartupRefused(
-            f"{host} port {port} cannot be listened on: {why}.",
+            f"Cannot listen on {host} port {port}: {why}.",
             taken_by(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
         ) from None
     return listener
@@ -199,7 +200,7 @@ def _make_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise StartupRefused(
-            f"The data folder {folder} cannot be written: {error.strerror}.", "Choose another: --data DIR."
+            f"The data folder {folder} is not writable: {error.strerror}.", "Choose another folder: --data DIR."
         ) from None
 
 
@@ -210,7 +211,8 @@ def _tls(settings: Settings) -> bool:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
         raise StartupRefused(
-            f"The TLS certificate or key cannot be used: {error}.", "Both must be PEM and belong together."
+            f"The TLS certificate or key cannot be used: {error}.",
+            "Both must be PEM, and the key must match the certificate.",
         ) from None
     return True
 
@@ -223,7 +225,7 @@ def _metrics(port: int) -> Iterator[None]:
     try:
         server, thread = prometheus_client.start_http_server(port, addr="127.0.0.1")
     except OSError as error:
-        raise StartupRefused(f"The metrics port {port} cannot be listened on: {error.strerror}.") from None
+        raise StartupRefused(f"Cannot listen on the metrics port {port}: {error.strerror}.") from None
     try:
         yield
     finally:

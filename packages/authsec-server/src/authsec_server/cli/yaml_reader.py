@@ -1,8 +1,8 @@
-"""A strict YAML reader: values are limited to the types of JSON, and each value has its place in the text.
+"""A strict YAML reader: values have only the types of JSON, and the line of each value is known.
 
-The reader supports only the YAML that a configuration needs. It refuses anchors (a few lines of anchors can
-expand to gigabytes), tags, merge keys and duplicate names. Words have the meaning of YAML 1.2's core
-schema: `on` and `no` are texts, `true` is a boolean.
+The reader supports only the YAML that a configuration needs. The reader refuses anchors (a few lines of
+anchors can expand to gigabytes), tags, merge keys and duplicate names. Words have the meaning of YAML 1.2's
+core schema: `on` and `no` are texts, `true` is a boolean.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORDS: Final[Mapping[str, bool | None]] = {
 
 
 class YamlPlace(Protocol):
-    """A position in the text, counted from 0: a mark of PyYAML's own parser or of libyaml's parser."""
+    """A position in the YAML text, counted from 0. Both PyYAML's own parser and libyaml's parser return such marks."""
 
     @property
     def line(self) -> int: ...
@@ -38,7 +38,7 @@ class YamlPlace(Protocol):
 
 
 class NotReadable(Exception):
-    """An error in the text: the message, the place (line and column from 1) and the remedy."""
+    """An error in the YAML text: the message, the line and column (counted from 1) and the remedy."""
 
     def __init__(self, message: str, remedy: str, mark: YamlPlace | None) -> None:
         super().__init__(message)
@@ -50,7 +50,10 @@ class NotReadable(Exception):
 
 @dataclass(slots=True)
 class YamlDocument:
-    """A document and its lines. `lines` maps the path of each value (names and positions) to its first line."""
+    """A YAML document. `lines` maps the path of each value to the value's first line.
+
+    A path consists of names in maps and positions in lists.
+    """
 
     value: Any = None
     lines: dict[str, int] = field(default_factory=dict)
@@ -80,8 +83,10 @@ def read_yaml(text: str) -> Iterator[YamlDocument]:
                 stack.pop()
     except yaml.MarkedYAMLError as error:
         if _is_tab(text, error.problem_mark):
-            remedy = "Put spaces in its place."
-            raise NotReadable("YAML is indented by spaces, and here is a tab.", remedy, error.problem_mark) from None
+            remedy = "Replace the tab with spaces."
+            raise NotReadable(
+                "YAML must be indented with spaces, but here is a tab.", remedy, error.problem_mark
+            ) from None
         what = " ".join(filter(None, (error.context, error.problem)))
         raise NotReadable(f"This is not YAML: {what}.", _HINT, error.problem_mark or error.context_mark) from None
     except yaml.YAMLError as error:
@@ -93,17 +98,17 @@ def _is_tab(text: str, mark: YamlPlace | None) -> bool:
     return mark is not None and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t")
 
 
-_HINT: Final = "Is something indented otherwise than its neighbours, or a text with a colon not in quotes?"
+_HINT: Final = "Check the indentation, and put texts with a colon in quotes."
 
 
 def _begin(event: yaml.NodeEvent, document: YamlDocument, stack: list[_Open]) -> None:
     mark = event.start_mark
     if isinstance(event, yaml.AliasEvent) or event.anchor:
-        raise NotReadable("Anchors and aliases (& and *) are not read.", "Write out what is meant.", mark)
+        raise NotReadable("Anchors and aliases (& and *) are not supported.", "Write the value out.", mark)
     tag = getattr(event, "tag", None)  # what a value or a collection has
     if tag is not None:
         written = tag.replace("tag:yaml.org,2002:", "!!", 1)
-        raise NotReadable(f"The tag {written} is not read.", "Leave it out.", mark)
+        raise NotReadable(f"The tag {written} is not supported.", "Remove the tag.", mark)
     line = 1 if mark is None else mark.line + 1
     top = stack[-1] if stack else None
     if top is not None and isinstance(top.value, dict) and top.name is None:
@@ -116,18 +121,18 @@ def _begin(event: yaml.NodeEvent, document: YamlDocument, stack: list[_Open]) ->
     _put(document, top, value)
     if isinstance(event, yaml.CollectionStartEvent):
         if len(stack) == MAX_DEPTH:
-            raise NotReadable(f"This is nested deeper than {MAX_DEPTH}.", "Is a bracket missing?", mark)
+            raise NotReadable(f"The nesting is deeper than {MAX_DEPTH} levels.", "Check for a missing bracket.", mark)
         stack.append(_Open(value, path))
 
 
 def _name(event: yaml.NodeEvent, top: _Open) -> str:
     if not isinstance(event, yaml.ScalarEvent):
-        raise NotReadable("A name has to be a text.", "Write name: value.", event.start_mark)
+        raise NotReadable("A name must be a text.", "Write name: value.", event.start_mark)
     name: str = event.value
     if name == "<<" and not event.style:
-        raise NotReadable("Nothing is merged (<<).", "Write out what is meant.", event.start_mark)
+        raise NotReadable("Merge keys (<<) are not supported.", "Write the value out.", event.start_mark)
     if name in top.value:
-        raise NotReadable(f"{name!r} stands there twice.", "Keep one of the two.", event.start_mark)
+        raise NotReadable(f"{name!r} occurs twice.", "Keep one of the two.", event.start_mark)
     return name
 
 
@@ -148,7 +153,11 @@ def _value(event: yaml.NodeEvent) -> Any:
     assert isinstance(event, yaml.ScalarEvent)
     text: str = event.value
     if any("\ud800" <= character <= "\udfff" for character in text):  # half a character, as JSON escapes may leave it
-        raise NotReadable("An escape stands for half a character.", "Write the character itself.", event.start_mark)
+        raise NotReadable(
+            "An escape sequence is half a character (a lone surrogate).",
+            "Write the character itself.",
+            event.start_mark,
+        )
     if event.style:  # in quotes, or a block: a text
         return text
     if text in _WORDS:
@@ -157,7 +166,7 @@ def _value(event: yaml.NodeEvent) -> Any:
         return int(text)
     if _NUMBER.fullmatch(text):
         remedy = f'If it is a text, put it into quotes: "{text}"'
-        raise NotReadable(f"{text} is a number, and of its kind none is wanted.", remedy, event.start_mark)
+        raise NotReadable(f"{text} is a number, but no number is expected here.", remedy, event.start_mark)
     return text
 
 

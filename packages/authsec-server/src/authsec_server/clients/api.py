@@ -24,25 +24,30 @@ PATH = f"{API}/clients"
 ONE = PATH + "/{client}"
 Verb = Callable[[Tx, Act, str], Client]
 FILTERS = (
-    Parameter(name="text", description="Part of the name or slug, or how the client_id begins; in any case."),
-    one_of("kind", "Of this kind.", ClientKind),
-    one_of("platform", "Where it runs, or how it shows who it is.", Platform),
-    yes_or_no("enabled", "Whether it is enabled."),
-    Parameter(name="owner", description="Whose it is; the whole name, in any case."),
-    Parameter(name="label", description="A label: name=value, or a name alone for any value."),
-    one_of("attention", "What somebody should look at.", Attention),
+    Parameter(
+        name="text", description="Part of the name or slug, or the beginning of the client_id; case does not matter."
+    ),
+    one_of("kind", "Only this kind.", ClientKind),
+    one_of("platform", "Where the client runs, or how it authenticates.", Platform),
+    yes_or_no("enabled", "Only enabled clients, or only disabled ones."),
+    Parameter(name="owner", description="The owner: the whole name; case does not matter."),
+    Parameter(name="label", description="A label: name=value, or only a name for any value."),
+    one_of("attention", "Only clients that need attention.", Attention),
 )
 
 
 class NewSelector(Body):
-    """A selector of the request: one fact about the workload."""
+    """A selector in a request: one fact about the workload, as a key and a value."""
 
     key: str
     value: str
 
 
 class NewClient(ClientDescriptionBody):
-    """Request to onboard a client. The platform decides if `selectors` or `public_key` (PEM) is needed."""
+    """Request to onboard a client.
+
+    The platform decides whether the request needs `selectors` or `public_key` (PEM).
+    """
 
     name: str
     platform: str
@@ -62,7 +67,8 @@ class NewClient(ClientDescriptionBody):
 class ClientOperations:
     """The operations on clients. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
 
-    `delete_client` also deletes the client's delegations, which belong to a package above this one.
+    `delete_client` deletes a client together with the client's delegations. The caller passes this function,
+    because this package must not import the package `delegations`.
     """
 
     trust_domain: str
@@ -99,7 +105,7 @@ class ClientOperations:
     async def create(self, call: Call[NewClient]) -> ClientMade:
         """Onboard a client with its first proof.
 
-        Only this answer contains the client secret, if one is made.
+        If a client secret is made, only this answer contains the secret.
         """
         wanted = call.body.onboarding()
         client = await call.change(lambda tx, act: service.create(tx, act, wanted, trust_domain=self.trust_domain))

@@ -25,16 +25,16 @@ _Mark = tuple[str, frozenset[Selector]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestingProof:
-    """A proof, and its client."""
+    """A proof together with the client that has the proof."""
 
     client: Named
     proof: Proof
 
 
 def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[RestingProof]:
-    """List the proofs without a trusted issuer that this one could prove, in order of the clients' names.
+    """List the proofs that have no trusted issuer, and that `trusted_issuer` could prove.
 
-    `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
+    The order is that of the clients' names. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
     act.principal.require(Role.VIEWER)
     return [
@@ -45,7 +45,7 @@ def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: st
 
 
 def resting_on(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -> list[RestingProof]:
-    """List at most `limit` proofs that name the trusted issuer, in order of the clients' names."""
+    """List at most `limit` proofs of the trusted issuer, in order of the clients' names."""
     act.principal.require(Role.VIEWER)
     return [
         RestingProof(client=client, proof=proof)
@@ -56,16 +56,19 @@ def resting_on(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -
 def bind(
     tx: Tx, act: Act, id_or_slug: str, proof_ids: Collection[str] | None = None, *, trust_domain: str = ""
 ) -> list[RestingProof]:
-    """Bind these proofs, or all waiting proofs that fit, to the trusted issuer. Return the proofs that were bound.
+    """Bind proofs to the trusted issuer. Return the proofs that were bound.
 
-    Without ids, the call binds at most `MOST_AT_ONCE` proofs, in the order of `waiting`. Repeat the call until it
-    binds none. A proof of this issuer does not change. Raises `NotFound`, and `Invalid` if the issuer cannot
-    prove a selector. Raises `Conflict` if the proof has another issuer, or if the client has an equal proof of
-    this issuer.
+    Without `proof_ids`, the call binds the first proofs of `waiting`, at most `MOST_AT_ONCE`. Repeat the call
+    until no more proofs are bound. A proof that already has this issuer does not change.
+
+    Raises `NotFound`. Raises `Invalid` if the issuer cannot prove a selector. Raises `Conflict` in two cases:
+    the proof has another issuer, or the client has an equal proof of this issuer.
     """
     act.principal.require(Role.OPERATOR)
     if proof_ids is not None and len(proof_ids) > MOST_AT_ONCE:
-        raise Invalid("proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of them, then the others.")
+        raise Invalid(
+            "proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of them first, then the others."
+        )
     trusted_issuer = issuers.get(tx, act, id_or_slug)
     held = {_mark(client, proof) for client, proof in binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)}
     if proof_ids is None:
@@ -92,7 +95,8 @@ def _asked(
         each = found.get(proof_id)
         if each is None:
             raise NotFound(
-                f"There is no proof {naming.quoted(proof_id)}.", "Those of one agent: authsec agents proofs list AGENT"
+                f"There is no proof {naming.quoted(proof_id)}.",
+                "To list the proofs of an agent: authsec agents proofs list AGENT",
             )
         if each.proof.trusted_issuer_id != trusted_issuer.id:
             _require_bindable(tx, each, trusted_issuer, held, trust_domain)
@@ -105,25 +109,28 @@ def _require_bindable(
 ) -> None:
     proof, name = asked.proof, asked.client.name
     if proof.kind is not ProofKind.SELECTORS:
-        raise Invalid("proofs", f"A {proof.kind} proof of {name} needs no trusted issuer.", "Leave it out.")
+        raise Invalid("proofs", f"The {proof.kind} proof of {name} needs no trusted issuer.", "Leave it out.")
     if proof.trusted_issuer_id is not None:
         other = issuers.by_ids(tx, [proof.trusted_issuer_id])[proof.trusted_issuer_id]
         raise Conflict(
-            f"This proof of {name} rests on the trusted issuer {other.name!r} ({other.slug}), and on no other.",
-            "Add another proof to it, and remove this one.",
+            f"This proof of {name} is bound to the trusted issuer {other.name!r} ({other.slug}).",
+            f"Add another proof to {name}, and remove this one.",
         )
     try:
         require_suitable(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
     except Invalid as problem:
-        raise Invalid("proofs", f"Of a proof of {name}: {problem.message}", problem.remedy) from None
+        raise Invalid("proofs", f"A proof of {name}: {problem.message}", problem.remedy) from None
     if _mark(asked.client, proof) in held:
         raise Conflict(
-            f"{name} holds a proof with these selectors and this trusted issuer already.", "Remove one of the two."
+            f"{name} already has a proof with these selectors and this trusted issuer.", "Remove one of the two."
         )
 
 
 def _mark(client: Named, proof: Proof) -> _Mark:
-    """Identify a proof by client and selectors: no client may have two such proofs of one trusted issuer."""
+    """Return the client's id and the selectors, to find equal proofs.
+
+    A client may have only one proof with the same selectors and the same trusted issuer.
+    """
     return client.id, frozenset(proof.selectors)
 
 
@@ -136,9 +143,10 @@ MOST_STRANDED = 20  # listed by name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """The use of a trusted issuer. `stranded` are clients that can authenticate in no other way.
+    """How many proofs and clients use a trusted issuer.
 
-    `more` says that there are further stranded clients.
+    `stranded` lists clients that can authenticate only by this issuer. `more` says that the list is not
+    complete.
     """
 
     proofs: int
@@ -149,7 +157,10 @@ class Users:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """Result of a removal: `proofs` were removed. The trusted issuer was removed if no proof is `left`."""
+    """Result of a removal. `proofs` is the number of removed proofs.
+
+    `left` is the number of proofs that remain. If `left` is 0, the trusted issuer was removed, too.
+    """
 
     trusted_issuer: TrustedIssuer
     proofs: int
@@ -170,7 +181,10 @@ def users_of(tx: Tx, act: Act, trusted_issuer: TrustedIssuer) -> Users:
 
 
 def holders(tx: Tx, trusted_issuer: TrustedIssuer, limit: int) -> list[str]:
-    """Return the ids of at most `limit` clients with proofs of the trusted issuer. For the packages above."""
+    """Return the ids of at most `limit` clients with proofs of the trusted issuer.
+
+    Packages that import this package use the function.
+    """
     return binding_store.holders(tx.connection, trusted_issuer.id, limit)
 
 
@@ -187,7 +201,7 @@ def edit_trusted_issuer(
     """Edit the trusted issuer, and update which of its proofs are valid.
 
     Proofs that the issuer cannot prove after the edit become invalid. Proofs that it can prove again become
-    valid. `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
+    valid. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
     before = issuers.get(tx, act, id_or_slug)
     trusted_issuer = issuers.edit(tx, act, id_or_slug, revision=revision, changes=changes, may_look_up=may_look_up)
@@ -211,11 +225,11 @@ def enable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: st
 
 
 def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: bool = False) -> Removed:
-    """Remove the trusted issuer and revoke its tokens; `with_proofs` also removes its proofs.
+    """Remove the trusted issuer and revoke its tokens. `with_proofs` also removes its proofs.
 
-    Without `with_proofs`, raises `Conflict` if proofs name the issuer: a client may lose its only proof. One call
-    removes at most `MOST_AT_ONCE` proofs. If proofs are `left`, the issuer is disabled, and removed by a later
-    call.
+    Without `with_proofs`, raises `Conflict` if the issuer has proofs: a client may lose its only proof. One
+    call removes at most `MOST_AT_ONCE` proofs. If more proofs are left, the call only disables the issuer.
+    Repeat the call to remove the issuer.
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = issuers.get(tx, act, id_or_slug)
@@ -234,7 +248,7 @@ def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: boo
 
 
 def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
-    """Update the trusted issuer's proofs: a proof is valid if the issuer is enabled and can prove it."""
+    """Update the trusted issuer's proofs: a proof is valid if the issuer is enabled and can prove the selectors."""
     held = binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)
     unable = [
         proof.id for _, proof in held if not proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
@@ -243,7 +257,7 @@ def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
 
 
 def _take_away(tx: Tx, act: Act, held: Sequence[tuple[Named, Proof]]) -> None:
-    """Remove these proofs of a trusted issuer, without a revocation: the caller revokes all tokens of the issuer."""
+    """Remove these proofs of a trusted issuer. The caller revokes the tokens of the issuer."""
     gone = {proof.id for _, proof in held}
     holders = list(dict.fromkeys(client.id for client, _ in held))
     left = [_without(client, gone, act) for client in binding_store.load(tx.connection, holders)]
@@ -261,11 +275,11 @@ def _without(client: Client, gone: Collection[str], act: Act) -> Client:
 def _still_named(trusted_issuer: TrustedIssuer, users: Users) -> Conflict:
     names = ", ".join(client.name for client in users.stranded[:5])
     more = " and others" if users.more or len(users.stranded) > 5 else ""
-    kept_out = f" Nothing else lets in {names}{more}." if names else ""
-    rest = f"{_number(users.proofs, 'proof')} of {_number(users.clients, 'client')} rest{'s' * (users.proofs == 1)}"
+    kept_out = f" Clients without another proof: {names}{more}." if names else ""
+    rest = f"{_number(users.proofs, 'proof')} of {_number(users.clients, 'client')} depend{'s' * (users.proofs == 1)}"
     return Conflict(
         f"{rest} on the trusted issuer {trusted_issuer.name!r}.{kept_out}",
-        f"Remove the proofs with it: authsec issuers remove {trusted_issuer.slug} --with-proofs",
+        f"To remove the proofs as well: authsec issuers remove {trusted_issuer.slug} --with-proofs",
     )
 
 

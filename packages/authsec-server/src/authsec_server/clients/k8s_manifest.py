@@ -1,6 +1,7 @@
-"""Make a Kubernetes manifest for an agent; its pods satisfy the agent's proof. Pure.
+"""Make a Kubernetes manifest for an agent, so that its pods satisfy the agent's proof.
 
-People type the names and selectors, and programs read the manifest. So every value is quoted for its reader.
+People type the names and selectors, and programs read the manifest. So every value is quoted. The module
+does no input or output.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ _IMAGE_KEY = "k8s:container-image"
 _LABEL = "k8s:pod-label:"
 _LONGEST = 800  # characters of a line about one selector
 _NOT_THE_MANIFESTS = {  # what a cluster decides when it runs the deployment, by the beginning of the selector's key
-    "k8s:pod-name": "a deployment's pods get names of their own",
-    "k8s:pod-uid": "each pod gets another uid",
+    "k8s:pod-name": "the pods of a deployment get generated names",
+    "k8s:pod-uid": "each pod gets a new uid",
     "k8s:node-name": "the cluster chooses the node, unless a nodeSelector keeps the pods on this one",
-    "k8s:pod-owner:": "the cluster names what owns a deployment's pods",
+    "k8s:pod-owner:": "the cluster generates the name of the owner of a deployment's pods",
 }
 
 
@@ -62,23 +63,30 @@ def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_u
     ]
     text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
     missing = "".join(f"#   {each}\n" for each in left_out(selectors))
-    head = f"# The proof asks for this too, and it is not in here:\n{missing}" if missing else ""
+    head = f"# The proof also needs this, which is not in this manifest:\n{missing}" if missing else ""
     unreached = unreachable(base_url)
     return f"{head}# {unreached}\n{text}" if unreached else f"{head}{text}"
 
 
 def unreachable(base_url: str) -> str:
-    """Explain why pods cannot reach the authority at this address, and how to fix it; empty if they may."""
+    """Explain why pods cannot reach the authority at this address, and how to fix the problem.
+
+    Pods cannot reach a loopback address. For any other address, return "".
+    """
     if not is_loopback(urlsplit(base_url).hostname or ""):
         return ""
     return (
-        f"In a pod, {plain(base_url, _LONGEST)} is the pod itself: the agent does not reach this authority. Set "
-        "AUTHSEC_SERVER_PUBLIC_URL where it is served to the address that pods reach, and make the manifest anew."
+        f"In a pod, {plain(base_url, _LONGEST)} is the pod itself, so the agent cannot reach this authority. On "
+        "the server, set AUTHSEC_SERVER_PUBLIC_URL to an address that pods can reach, and create the manifest "
+        "again."
     )
 
 
 class _Typed(str):
-    """Text that is written in double quotes. YAML readers differ about other text: `1e3`, `on`."""
+    """Text that the manifest writes in double quotes.
+
+    YAML readers interpret unquoted text differently, such as `1e3` or `on`.
+    """
 
     __slots__ = ()
 

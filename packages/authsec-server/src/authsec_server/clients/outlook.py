@@ -1,6 +1,7 @@
-"""Preview of selectors that a person is typing: the trusted issuer of the proof, and how it proves each selector.
+"""Preview of the selectors that a person is typing, before the proof is stored.
 
-Pure. The preview follows the rules of `binding_matching.with_trusted_issuer`, and raises nothing.
+The preview shows the trusted issuer, and how the issuer proves each selector. The rules are those of
+`binding_matching.with_trusted_issuer`. The functions are pure and raise nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from authsec_server.issuers.model import TrustedIssuer, provenance
 
 
 class Outlook(StrEnum):
-    """The expected result for the proof."""
+    """The expected result if the proof is stored as typed."""
 
     RESTS = "rests"  # on `trusted_issuer`
     WAITS = "waits"  # no trusted issuer fits: it is kept, and cannot be proved yet
@@ -27,9 +28,10 @@ class Outlook(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foresight:
-    """Preview of a proof: the trusted issuer, and how the issuer proves each of `selectors`, in the order given.
+    """Preview of a proof: the trusted issuer, and how the issuer proves each selector, in the order given.
 
-    `problem` and `remedy` are set if the request must name a trusted issuer, or if the proof would be refused.
+    `problem` and `remedy` are set in two cases: the request must name a trusted issuer, or the server would
+    refuse the proof.
     """
 
     outlook: Outlook
@@ -40,7 +42,7 @@ class Foresight:
 
     @property
     def caution(self) -> str:
-        """Say which other workloads or jobs would be accepted as the agent; empty if none."""
+        """Return which other workloads or jobs could act as the agent. Return "" if no others could."""
         return breadth([each.selector for each in self.selectors])
 
 
@@ -54,8 +56,8 @@ def foresee(
 ) -> Foresight:
     """Return the preview for these selectors.
 
-    `registered` are the trusted issuers of the platform's kinds, and `named` is the id of one of them. Without
-    selectors, the preview names the trusted issuer if only one fits.
+    `registered` are the trusted issuers that suit the platform. `named` is the id of the issuer that the person
+    has chosen. Without selectors, the preview names a trusted issuer only if exactly one fits.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
@@ -83,7 +85,7 @@ def _of_named(
     trusted_issuer = next((each for each in registered if each.id == named), None)
     if trusted_issuer is None:
         return Foresight(
-            outlook=Outlook.REFUSED, problem="There is no such trusted issuer any more.", remedy="Choose another."
+            outlook=Outlook.REFUSED, problem="This trusted issuer no longer exists.", remedy="Choose another one."
         )
     try:
         require_suitable(platform, selectors, trusted_issuer, trust_domain)

@@ -29,7 +29,7 @@ class ProofState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorStatus:
-    """A selector, and how its trusted issuer proves it; None without a trusted issuer."""
+    """A selector, and how its trusted issuer proves it. `provenance` is None without a trusted issuer."""
 
     selector: Selector
     provenance: Provenance | None = None
@@ -45,8 +45,8 @@ class ProofStatus:
     """The status of a proof, in words for people.
 
     `heading` has two or three words, and `explanation` is a sentence. `missing` says what the proof lacks.
-    `caution` says who else can satisfy the selectors, if anybody. `selectors` says how each selector is proved,
-    in the order of the proof. An expired proof has no `selectors`.
+    `caution` says which other workloads satisfy the selectors, if any. `selectors` says how each selector is
+    proved, in the order of the proof. For an expired proof, `selectors` is empty.
     """
 
     state: ProofState
@@ -66,45 +66,50 @@ _KEY_PAIR = ProofStatus(
 _UNATTESTED = ProofStatus(
     state=ProofState.UNATTESTED,
     heading="Proves nothing",
-    explanation="Anybody who knows the client_id gets this client's tokens: it is a name, not a secret.",
-    missing="Give the client a key pair, then remove this.",
+    explanation="Anybody who knows the client_id can get this client's tokens: the client_id is a name, not a secret.",
+    missing="Give the client a key pair, then remove this proof.",
 )
 _SECRET = ProofStatus(
     state=ProofState.WEAK,
     heading="Weak: a secret",
-    explanation="The agent sends a secret that was shown once, when it was made; this authority keeps a hash of it. "
-    "Whoever reads it once has it until it is rotated. Where the agent can sign, a key pair is stronger.",
+    explanation="The agent sends a secret that was shown once, when it was created; this authority stores only a "
+    "hash. Anybody who reads the secret can use it until it is rotated. If the agent can sign, a key pair is "
+    "stronger.",
 )
 _EXPIRED = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
-    explanation="It gets nobody in any more.",
-    missing="Add another proof where one is still needed, and remove this.",
+    explanation="This proof is no longer accepted.",
+    missing="Add another proof if one is still needed, and remove this one.",
 )
 
 
 _ENROLLED_ONCE = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
-    explanation="The machine's hours are over: it gets nobody in any more. The next enrolment takes it away.",
+    explanation="The enrolled key has expired and is no longer accepted. The next enrolment removes it.",
 )
 
 
 def proof_status(proof: Proof, trusted_issuer: TrustedIssuer | None, now: datetime) -> ProofStatus:
-    """Return the status of the proof at this time, with the proof's trusted issuer, or None without one."""
+    """Return the status of the proof at the time `now`. `trusted_issuer` is None if the proof has no issuer."""
     if not proof.stands(now):
         return _ENROLLED_ONCE if proof.kind is ProofKind.ENROLLED_KEY else _EXPIRED
     return _worth(proof, trusted_issuer)
 
 
 def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
-    """Say what else the removal causes, besides the revocation of the proof's tokens; empty if nothing."""
+    """Return a warning if the client gets no token after the removal of the proof. Return "" otherwise."""
     rest = replace(client, proofs=tuple(each for each in client.proofs if each.id != proof.id))
     worked, works = (each.can_prove_itself(now) or each.unattested(now) for each in (client, rest))
     if not rest.proofs:
-        return f"This is the last proof of {client.name}: it gets no token until it has another."
+        return (
+            f"This is the last proof of {client.name}. Without it, the client gets no token until it has another proof."
+        )
     if worked and not works:
-        return f"No other proof of {client.name} can be checked: it gets no token until one can."
+        return (
+            f"No other proof of {client.name} can be checked. Without this one, the client gets no token until one can."
+        )
     return ""
 
 
@@ -124,8 +129,8 @@ def _enrolled(proof: Proof) -> ProofStatus:
     return ProofStatus(
         state=ProofState.WEAK,
         heading="Enrolled for some hours",
-        explanation=f"{machine} made itself this key, with a one-time code of {proof.enrolled_by}. Until it expires, "
-        "whoever runs programs there can be this agent.",
+        explanation=f"{machine} created this key, with a one-time code from {proof.enrolled_by}. Until the key "
+        "expires, anybody who runs programs on that machine can act as this agent.",
     )
 
 
@@ -139,7 +144,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot prove itself",
-            explanation=f"{name} does not prove {never} as it is set up, and all of these selectors must be proved.",
+            explanation=f"{name} is not set up to prove {never}, and all of these selectors must be proved.",
             missing=what_proves([never], trusted_issuer),
             selectors=shown,
         )
@@ -155,8 +160,8 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot prove itself",
-            explanation=f"{name} was edited since, and cannot know such a workload any more.",
-            missing="Add a proof with a trusted issuer that knows it, and remove this one.",
+            explanation=f"{name} was edited since then, and can no longer prove such a workload.",
+            missing="Add a proof with a trusted issuer that can prove it, and remove this one.",
             selectors=shown,
         )
     return ProofStatus(
@@ -172,8 +177,9 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
         heading="Cannot prove itself yet",
-        explanation=f"{platform.shown} would know that the workload has all of these selectors.",
-        missing=f"No trusted issuer yet. {what_fits(platform)}. Until there is one, a key pair gets the agent a token.",
+        explanation=f"{platform.shown} can prove that the workload has all of these selectors.",
+        missing=f"No trusted issuer yet. {what_fits(platform)}. Until then, the agent can use a key pair to get "
+        "tokens.",
         selectors=tuple(SelectorStatus(selector=each) for each in proof.selectors),
     )
 
@@ -193,7 +199,10 @@ _JOBS: Mapping[str, tuple[str, str, frozenset[str]]] = {  # what says whose job 
 
 
 def breadth(selectors: Sequence[Selector]) -> str:
-    """Say who else would be accepted as the agent, and which selector to add; empty if the selectors are narrow."""
+    """Return a warning if other workloads could act as the agent, and name the selector to add.
+
+    Return "" if the selectors are narrow enough.
+    """
     seen = {each.key: each.value for each in selectors}
     if any(key.startswith("k8s:") for key in seen):
         return _of_pods(seen)
@@ -203,31 +212,32 @@ def breadth(selectors: Sequence[Selector]) -> str:
 
 
 def _of_pods(seen: Mapping[str, str]) -> str:
-    """Warn about selectors that other pods can satisfy; empty if they name a pod, or a service account and namespace.
+    """Return a warning if other pods can satisfy the selectors.
 
-    Users who may create pods in a namespace choose the pods' names, labels and images.
+    Return "" if the selectors name one pod, or both a service account and a namespace. Other selectors are not
+    enough: users who may create pods in a namespace choose the pods' names, labels and images.
     """
     if "k8s:pod-uid" in seen:
         return ""
     if "k8s:sa" in seen:
-        named = f"A service account {seen['k8s:sa']} of any namespace would be this agent: add k8s:ns."
+        named = f"A service account {seen['k8s:sa']} in any namespace could act as this agent: add k8s:ns."
         return "" if "k8s:ns" in seen else named
     where, add = "the cluster", "k8s:ns and k8s:sa"
     if "k8s:ns" in seen:
         where, add = f"namespace {seen['k8s:ns']}", "k8s:sa"
-    made = "" if seen.keys() == {"k8s:ns"} else " that is made to look so"
-    return f"Every pod of {where}{made} would be this agent: add {add}."
+    made = "" if seen.keys() == {"k8s:ns"} else " with matching values"
+    return f"Every pod of {where}{made} could act as this agent: add {add}."
 
 
 def _of_jobs(seen: Mapping[str, str], beginning: str) -> str:
     what, add, naming = _JOBS[beginning]
     if "oidc:sub" in seen or any(beginning + each in seen for each in naming):
         return ""
-    return f"Jobs of any {what} at that issuer would be this agent: add {add}."
+    return f"Jobs of any {what} at that issuer could act as this agent: add {add}."
 
 
 def sharing(tx: Tx, client: Client) -> dict[str, tuple[Named, ...]]:
-    """Return the other clients with an equal proof, in name order, by the id of this client's proof."""
+    """Return the other clients with an equal proof, in name order. The keys are the ids of this client's proofs."""
     shared = {proof.id: _holders(tx, proof) for proof in client.proofs if proof.kind is ProofKind.SELECTORS}
     return {proof_id: holders for proof_id, holders in shared.items() if holders}
 
@@ -246,9 +256,9 @@ def _holders(tx: Tx, proof: Proof) -> tuple[Named, ...]:
 
 
 def _rarest(proof: Proof) -> str:
-    """Return the selector value that is likely to be in the fewest proofs; empty if there is none.
+    """Return the selector value that probably occurs in the fewest proofs: the longest one.
 
-    Only values that JSON writes unchanged are considered.
+    Only values that JSON writes unchanged are used. Return "" if the proof has no such value.
     """
     plain = [each.value for each in proof.selectors if each.value.isascii() and not set(each.value) & {'"', "\\"}]
     return max(plain, key=len, default="")

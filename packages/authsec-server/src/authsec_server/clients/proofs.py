@@ -1,4 +1,4 @@
-"""Make the proof that a platform needs: selectors, a key, a secret or nothing. Pure."""
+"""Make the proof that a platform needs: selectors, a key, a secret or nothing. All functions are pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from authsec_server.clients.model import Platform, Proof, ProofKind
 from authsec_server.clients.selectors.parsing import KEYS, parse_selectors
 from authsec_server.failures import Invalid
 
-_HOW = "Make a pair with `authsec keygen FILE` and give the content of FILE.pub: the block that says BEGIN PUBLIC KEY."
+_HOW = (
+    "Create a key pair with `authsec keygen FILE`, and give the content of FILE.pub: the block that begins with "
+    "BEGIN PUBLIC KEY."
+)
 
 
 def make_proof(
@@ -29,14 +32,18 @@ def make_proof(
 ) -> Proof:
     """Make the proof that the platform needs. Raises `Invalid` if an input is missing, wrong or not allowed.
 
-    `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one. A secret is made from
-    `token_bytes`, because secrets that people invent can be guessed.
+    `public_key` is PEM (RFC 7468 section 13); only the platform `key` allows a public key. A secret is made
+    from `token_bytes`, because an attacker can guess secrets that people invent.
     """
     if expires_at is not None and expires_at <= now:
-        raise Invalid("expires_at", "A proof cannot have expired before it is added.", "Give a time in the future.")
+        raise Invalid("expires_at", "The expiry of a new proof must be in the future.", "Give a later time.")
     held = parse_selectors(platform, selectors)
     if public_key is not None and platform is not Platform.KEY:
-        raise Invalid("public_key", f"{platform.shown} takes no public key.", "Leave it out, or name the platform key.")
+        raise Invalid(
+            "public_key",
+            f"The platform {platform.shown} has no public key.",
+            "Leave out the public key, or use the platform key.",
+        )
     if platform is Platform.KEY:
         key = parse_key(public_key)
         return Proof(
@@ -62,7 +69,10 @@ def make_secret(
     now: datetime,
     token_bytes: Callable[[int], bytes],
 ) -> Proof:
-    """Make a secret with its text. Only a plain hash is stored, which is enough for 256 random bits."""
+    """Make a secret with its text. Only a plain hash is stored.
+
+    A plain hash is enough, because the secret has 256 random bits.
+    """
     text = client_secret.text_of(token_bytes(client_secret.SECRET_BYTES))
     return Proof(
         id=id,
@@ -76,7 +86,7 @@ def make_secret(
 
 
 def platform_of(proof: Proof) -> Platform:
-    """Return the platform that needs this proof. An enrolled key has the platform of key pairs, on any machine."""
+    """Return the platform that needs this proof. An enrolled key has the platform `key`, as other key pairs."""
     if proof.kind is ProofKind.UNATTESTED:
         return Platform.UNATTESTED
     if proof.kind is ProofKind.SECRET:
@@ -88,7 +98,10 @@ def platform_of(proof: Proof) -> Platform:
 
 
 def same_evidence(one: Proof, other: Proof) -> bool:
-    """Return whether both proofs need the same evidence from the same issuer. The order of selectors is ignored."""
+    """Return whether both proofs need the same evidence from the same trusted issuer.
+
+    The order of selectors is ignored.
+    """
     return _asked(one) == _asked(other)
 
 
@@ -106,7 +119,7 @@ def parse_key(pem: str | None) -> PublicKey:
         if error.reason == "private_key":
             raise Invalid(
                 "public_key",
-                "This is a PRIVATE key. It was not stored, but it has left the agent's machine: consider it exposed.",
+                "This is a PRIVATE key. It was not stored, but it left the agent's machine: consider the key exposed.",
                 f"Never use that key again. {_HOW}",
             ) from None
         raise Invalid("public_key", f"This public key cannot be used: {error}.", _HOW) from None

@@ -47,7 +47,7 @@ class Rotation(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofOperations:
-    """The operations on proofs. `trust_domain` is the one in the clients' SPIFFE IDs."""
+    """The operations on proofs. `trust_domain` is the trust domain in the clients' SPIFFE IDs."""
 
     trust_domain: str
 
@@ -55,7 +55,7 @@ class ProofOperations:
     async def add(self, call: Call[FurtherProof]) -> ClientMade:
         """Add a proof to a client.
 
-        Only this answer contains the client secret, if one is made.
+        If a client secret is made, only this answer contains the secret.
         """
         wanted, domain = call.body.wanted(), self.trust_domain
         client = await call.change(
@@ -65,7 +65,7 @@ class ProofOperations:
 
     @operation("DELETE", ONE + "/proofs/{proof}", "removeProof")
     async def remove(self, call: Call[NoBody]) -> ProofShown:
-        """Remove a proof, and revoke the tokens that it proved.
+        """Remove a proof, and revoke the tokens that were issued on it.
 
         A client without a proof gets no token until it has another proof.
         """
@@ -83,7 +83,7 @@ class ProofOperations:
     async def rotate(self, call: Call[Rotation]) -> ClientMade:
         """Create a new secret for a client.
 
-        Only this answer contains the new secret. Earlier secrets stay valid for the overlap.
+        Only this answer contains the new secret. Earlier secrets stay valid for the time `overlap`.
         """
         overlap = timedelta(seconds=call.body.overlap)
         client = await call.change(lambda tx, act: rotate_secret(tx, act, call.of("client"), overlap))

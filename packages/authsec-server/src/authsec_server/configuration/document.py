@@ -1,6 +1,6 @@
 """The schema of a configuration document. The domain packages validate the values.
 
-A missing member takes its default: the document defines each named thing completely. Only `enabled` and
+A document defines each named entity completely: a missing member gets its default value. Only `enabled` and
 `owner` keep their current value when they are missing.
 """
 
@@ -24,13 +24,13 @@ class TrustedIssuerShape(TrustedIssuerTermsBody):
 
     kind: Literal["kubernetes", "spiffe", "oidc"]
     keys_from: Literal["discovery", "url", "given"]
-    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
 
 
 class ApiShape(ApiDescriptionBody):
     """A protected API, or an MCP server that agents call, in a document."""
 
-    actions: dict[str, str] = Field(default_factory=dict, description="Action: what it lets a caller do.")
+    actions: dict[str, str] = Field(default_factory=dict, description="Action: description of what it allows.")
 
 
 class RoleShape(RoleDescriptionBody):
@@ -38,44 +38,49 @@ class RoleShape(RoleDescriptionBody):
 
 
 class ProofShape(Body):
-    """One proof of an agent. `secret` only says that the agent has secrets: a document never creates one."""
+    """One proof of an agent in a document.
+
+    The platform `secret` only says that the agent has secrets: a document never creates a secret.
+    """
 
     platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
     trusted_issuer: str | None = Field(
-        default=None, description="The trusted issuer that proves it; without it, the only one that can."
+        default=None, description="The trusted issuer that proves it; default: the only one that can."
     )
-    selectors: dict[str, str] = Field(default_factory=dict, description="All hold at once, e.g. k8s:ns: production")
-    public_key: str | None = Field(default=None, repr=False, description="PEM, the block that says BEGIN PUBLIC KEY.")
+    selectors: dict[str, str] = Field(default_factory=dict, description="All must match, e.g. k8s:ns: production")
+    public_key: str | None = Field(
+        default=None, repr=False, description="PEM: the block that begins with BEGIN PUBLIC KEY."
+    )
     expires_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
 
 
 class AgentShape(ClientDescriptionBody):
     """An AI agent, or an MCP server that acts as a client, in a document."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
-    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
     proofs: list[ProofShape] = Field(
         max_length=MAX_PROOFS + 1,  # the secrets, which stand there as one
-        description="All of them, but for keys that were enrolled for some hours.",
+        description="All proofs, except keys that were enrolled for some hours.",
     )
 
 
 class DelegationShape(DelegationBody):
-    """A trust delegation in a document. An edit cannot change its role or its agent."""
+    """A trust delegation in a document. An edit cannot change the role or the agent."""
 
     agent: str
     role: str
     target_type: str = "AutoGen AI agent"
     actions: list[str]
-    max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d; or seconds.")
-    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+    max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d, or a number of seconds.")
+    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
 
 
 class Document(Body):
-    """A configuration document. Each section maps slugs to things.
+    """A configuration document. Each section maps slugs to entities.
 
-    A missing section makes no statement. An empty section states that there are no such things.
+    A missing section says nothing about its entities. An empty section says that there are no such entities.
     """
 
     issuers: dict[str, TrustedIssuerShape] | None = None

@@ -19,13 +19,13 @@ def seconds_of(text: str) -> int | None:
 def instead_of(text: str) -> str:
     """Return the hint for a text that is not a valid duration: how to write the duration."""
     if text.isascii() and text.isdigit():
-        return f"Write it with its unit: {text}s, {text}m, {text}h or {text}d."
+        return f"Add a unit: {text}s, {text}m, {text}h or {text}d."
     meant = _meant(text)
     return f"Write {as_typed(meant)}." if meant else "Write 90s, 30m, 1h or 7d."
 
 
 def _meant(text: str) -> int:
-    """Return the seconds of `8 hours`, `1h30m`, `0.5h` or `PT1H`; 0 if the text is nothing of this kind."""
+    """Return the seconds of `8 hours`, `1h30m`, `0.5h` or `PT1H`; 0 if the text has another form."""
     plain = text.lower().removeprefix("p").replace(" ", "").removeprefix("t")
     if not _SPOKEN.fullmatch(plain):
         return 0

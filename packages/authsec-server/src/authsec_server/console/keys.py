@@ -1,4 +1,4 @@
-"""The signing keys: list them, rotate them, and revoke one that may be stolen."""
+"""The signing keys: list them, rotate them, and revoke a key that may be stolen."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ async def listing(visit: PageRequest) -> Response:
 
 
 def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
-    """Return the effect of a rotation, and whether verifiers had time to load the next key."""
+    """Return the confirmation question: the effect of a rotation.
+
+    The question also says whether verifiers had time to load the next key.
+    """
     every = keys.every(tx, visit.act)
     active, prepared = key_in(every, KeyState.ACTIVE), key_in(every, KeyState.PREPARED)
     return Question(
@@ -53,14 +56,17 @@ def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
 
 
 async def _rotate(visit: PageRequest) -> None:
-    """Activate the prepared key. Its successor is generated before the transaction, because that takes long."""
+    """Activate the prepared key, and add a new prepared key.
+
+    The new key is generated before the transaction, because generation takes long.
+    """
     custodian, force = visit.console.custodian, visit.form.ticked("force")
     fresh = await run_in_threadpool(custodian.make)
     await visit.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=force))
 
 
 def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
-    """Return the impact of revoking the key, and the key that replaces it."""
+    """Return the confirmation question: the impact of revoking the key, and the key that replaces it."""
     key, prepared = keys.get(tx, visit.act, visit.named("kid")), key_in(keys.published(tx), KeyState.PREPARED)
     return Question(
         trail=TRAIL,

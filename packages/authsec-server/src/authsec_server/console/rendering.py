@@ -1,4 +1,7 @@
-"""Render templates to HTML. All values are escaped. A name that the page did not pass is an error."""
+"""Render templates to HTML. All values are escaped.
+
+If a template uses a name that the page did not pass, rendering fails.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class Renderer:
 
 @jinja2.pass_context
 def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str = "never") -> Markup:
-    """Format an instant relative to the current time; hovering shows the exact time."""
+    """Format an instant relative to the current time. Hovering shows the exact time."""
     if instant is None:
         return Markup('<span class="faint">{}</span>').format(never)
     exact = words.utc(instant)
@@ -65,7 +68,7 @@ def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str 
 
 @jinja2.pass_context
 def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
-    """Format the time of the event. Refusals counted by the minute show that minute."""
+    """Format the time of the event. The audit log counts some refusals per minute; for these, show the minute."""
     if not recorded.counted:
         return _time(context, recorded.event.at)
     at = recorded.event.at
@@ -77,13 +80,13 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
 
 @jinja2.pass_context
 def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
-    """Return a text and the names for agents that stop and for agents that only lose tokens."""
+    """Return up to two groups of agents, each as a text and names: agents that stop, and agents that keep working."""
     return impact_text.agents(impact_as_json(what, context["now"]))
 
 
 @jinja2.pass_context
 def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
-    """Return one sentence for each way in which the affected APIs learn of the revocation, or do not."""
+    """Return sentences that say which APIs learn of the revocation, and which do not."""
     return impact_text.at_apis(impact_as_json(what, context["now"]))
 
 

@@ -57,7 +57,7 @@ GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in al
 
 @dataclass(frozen=True, kw_only=True)
 class PublicRequest:
-    """A request for a page that needs no sign-in. `form` is empty unless the method is POST."""
+    """A request for a page that needs no sign-in. `form` has fields only if the method is POST."""
 
     console: Console
     request: Request
@@ -75,12 +75,15 @@ class PublicRequest:
 
     @property
     def posted(self) -> bool:
-        """Whether the page was sent a form."""
+        """Whether the browser sent a form to the page."""
         return self.request.method == "POST"
 
     @property
     def sent(self) -> Form:
-        """Return the form of a POST, else the query string: for pages that a link can fill in."""
+        """Return the form of a POST, and the query string of other requests.
+
+        A link can fill in the fields of such a page through its query string.
+        """
         return self.form if self.posted else self.query
 
     def named(self, parameter: str) -> str:
@@ -102,17 +105,20 @@ class PublicRequest:
     def render(
         self, template: str, *, title: str, problem: Failure | None = None, status: int = 200, **context: Any
     ) -> HTMLResponse:
-        """Render the page. With a `problem`, the form shows the typed values and the problem at its field."""
+        """Render the page. `problem` appears at its field in the form, beside the typed values."""
         status = status_of(problem) if problem else status
         page = self.console.renderer.html(template, title=title, problem=problem, **self._common(), **context)
         return HTMLResponse(page, status, dict(guard.HEADERS))
 
     def part(self, template: str, **context: Any) -> str:
-        """Render a part of a page, which the browser adds to a page that it has already."""
+        """Render a part of a page. The browser inserts the part into the page that it shows."""
         return self.console.renderer.html(template, problem=None, **self._common(), **context)
 
     def redirect(self, path: str, **query: object) -> Response:
-        """Redirect to another page (303, RFC 9110 section 15.4.4). `done="…"` shows a notice of `notices.py` there."""
+        """Redirect to another page (303, RFC 9110 section 15.4.4).
+
+        With `done="…"`, the other page shows this notice of `notices.py`.
+        """
         text = urlencode({name: str(value) for name, value in query.items() if value not in (None, "")})
         joint = "&" if "?" in path else "?"
         return RedirectResponse(f"{path}{joint}{text}" if text else path, 303, dict(guard.HEADERS))
@@ -132,7 +138,7 @@ class PublicRequest:
         }
 
     def may(self, role: str) -> bool:
-        """Whether the person has this role or a higher one. Templates hide actions that are not permitted."""
+        """Whether the person has this role or a higher role. Templates hide actions that are not permitted."""
         principal: Principal | None = getattr(self.request.state, "principal", None)
         return principal is not None and principal.role >= Role[role.upper()]
 
@@ -148,7 +154,7 @@ class PageRequest(PublicRequest):
         return await self.console.site.read(work)
 
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
-        """Run `work` under the authority lock, after checking that the person's session is still valid."""
+        """Check that the person's session is still valid, and run `work` under the authority lock."""
         return await self.console.site.change(self.act, work)
 
 
@@ -180,7 +186,7 @@ class Console:
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:
-        """Return the route of a page under `/console` for signed-in people with the role `least` or higher."""
+        """Return the route of a page under `/console` for signed-in people with the role `least` or a higher role."""
 
         async def endpoint(request: Request) -> Response:
             act = await self.site.act(request)

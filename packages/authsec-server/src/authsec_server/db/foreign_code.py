@@ -1,11 +1,12 @@
-"""Find code of others that PostgreSQL runs in a session while it only plans or reads.
+"""Find foreign code: code that is not AuthSec's and that PostgreSQL runs when a session only plans or reads.
 
-The attack: the planner evaluates the expressions of extended statistics, and event triggers run beside a statement
-of AuthSec. Both run functions of the attacker in the session of a server or of `verify`. Such a function sets
-another search path or makes temporary tables, so that the session reads other tables.
+The attack: the planner evaluates the expressions of extended statistics, and event triggers run beside a
+statement of AuthSec. Both can run functions of the attacker in the session of a server or of `verify`. Such a
+function sets another search path or makes temporary tables, so that the session reads other tables.
 
-So this check comes first in each session. It reads the catalogs with `COPY`, which PostgreSQL does not plan. The
-description of a statement that is never executed has the oid of each catalog, so no other table can pose as one.
+Each session therefore runs this check first. The check reads the catalogs with `COPY`, which PostgreSQL does
+not plan. The check also prepares a statement that is never executed. The description of the statement has the
+oid of each catalog, so no other table can pose as a catalog.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _Fields = Sequence[bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class ForeignCode:
-    """A place where PostgreSQL would run code of others: a sentence, and how to mend it."""
+    """Foreign code that PostgreSQL would run: a sentence that describes the code, and how to remove it."""
 
     finding: str
     remedy: str
@@ -65,7 +66,11 @@ class ForeignCode:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A catalog: the columns to read, and whether a row with these columns is a place for code of others."""
+    """A catalog that can have foreign code.
+
+    `columns` are the columns to read. `is_foreign` says whether a row with these columns has foreign code.
+    `describe` makes the finding from such a row.
+    """
 
     catalog: str
     columns: str
@@ -134,10 +139,10 @@ _ON_CATALOGS: Final = (
 
 
 def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> Iterator[ForeignCode]:
-    """Find each place where PostgreSQL would run code of others in this session.
+    """Yield the foreign code that PostgreSQL would run in this session.
 
-    `briefly` leaves out the places on PostgreSQL's own catalogs. After an error about a missing right, the caller's
-    transaction can only be rolled back.
+    `briefly` leaves out code that is attached to PostgreSQL's own catalogs. If the role may not read a catalog,
+    the caller can afterwards only roll back its transaction.
     """
     checks = _IN_ANY_PLACE if briefly else (*_IN_ANY_PLACE, *_ON_CATALOGS)
     if replaced := next(replaced_catalogs(driver, tuple(check.catalog for check in checks)), None):
@@ -156,7 +161,10 @@ def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> I
 
 
 def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = tuple(_OIDS)) -> Iterator[ForeignCode]:
-    """Find each of these catalogs whose name leads to another table, without planning a statement."""
+    """Yield a finding for each of these catalogs that was replaced: its name leads to another table.
+
+    PostgreSQL plans no statement for this check.
+    """
     driver.wait(_described(driver, driver.pgconn.send_prepare, b"", _never_executed(names)))
     described = driver.wait(_described(driver, driver.pgconn.send_describe_prepared, b""))
     for column, name in enumerate(names):

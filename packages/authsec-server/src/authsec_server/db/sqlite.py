@@ -5,8 +5,9 @@ fsync. Each write has its own savepoint, so a failed write does not affect the o
 `BEGIN IMMEDIATE` is the lock. The writer takes this lock before the first read, for `append` and `record` as
 well as for `change`.
 
-Nothing can release the lock of a process that froze while it held the lock. Callers wait for `START_SECONDS`,
-and work that has not begun by then is cancelled. So no work is written after its caller got a failure.
+If a process freezes while it holds the lock, nothing can release the lock. A caller waits for
+`START_SECONDS`. A write that has not begun by then is cancelled. So no write is made after its caller got an
+error.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ class SQLite(Database):
             raise self._failure(error, "read") or error from error
 
     def _failure(self, error: BaseException, verb: str) -> Unavailable | None:
-        """Return the failure for the callers, or None for a programming error. Note a damaged file."""
+        """Return the failure for the callers, or None for a programming error.
+
+        If the file is damaged, also set `damaged`.
+        """
         code, cause = _primary_code(error), getattr(error, "orig", error)
         if code in _DAMAGED:
             self.damaged = str(cause)
@@ -99,19 +103,20 @@ class SQLite(Database):
         return None
 
     def _refuse_leftovers(self) -> None:
-        """Refuse foreign `-wal` and `-journal` files before SQLite applies them. Raises `StartupRefused`.
+        """Refuse `-wal` and `-journal` files of another database before SQLite applies them.
 
-        Nothing could restore the file afterwards.
+        Nothing could restore the file afterwards. Raises `StartupRefused`.
         """
         if not self._has_own_log:
             refuse_leftovers(self._file)
             self._has_own_log = True
 
     def _refuse_replaced(self) -> None:
-        """Raise `Unavailable` while other files are at the paths of the open files: commands would read those.
+        """Raise `Unavailable` while the files at the paths are not the files that this process has open.
 
-        SQLite keeps the `-wal` and `-shm` files while a connection is open. All connections of a process share one
-        mapping of the `-shm` file. So a new connection would not open the file at the path.
+        Commands would read the files at the paths. SQLite keeps the `-wal` and `-shm` files while a connection is
+        open. All connections of a process share one mapping of the `-shm` file. So a new connection of this process
+        would not open the file at the path.
         """
         for path in self._files():
             known, present = self._identities.get(path), identity(path)
@@ -126,7 +131,7 @@ class SQLite(Database):
         )
 
     def _open(self, arguments: Sequence[Any], named: Mapping[str, Any], prepare: Callable[[Any], None]) -> Any:
-        """Open a connection to the files at the paths, and to no others. Raises `Unavailable`."""
+        """Open a connection, and check that SQLite opened exactly the files at the paths. Raises `Unavailable`."""
         for _ in range(_OPENINGS):
             with self._opening:
                 before = open_files()
@@ -214,9 +219,9 @@ def _locked(more: str = "") -> Unavailable:
 
 
 def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
-    """Whether the database has a text that is not UTF-8, as the driver reports.
+    """Whether the driver reports that the database has a text that is not UTF-8.
 
-    Input that other code failed to decode is not included.
+    The result is false for an input that other code failed to decode.
     """
     if not isinstance(error, UnicodeDecodeError):
         return str(cause).startswith("Could not decode to UTF-8")
@@ -241,9 +246,9 @@ class _Job:
         self._error: BaseException | None = None
 
     def attempt(self, connection: Connection, failure: _Failure) -> None:
-        """Run the work inside a savepoint, unless it was cancelled.
+        """Run the work inside a savepoint, unless the work was cancelled.
 
-        A failure of the database itself is raised, because it fails the whole batch.
+        A failure of the database itself is raised, because such a failure fails the whole batch.
         """
         if not self._begin():
             return
@@ -259,7 +264,7 @@ class _Job:
             savepoint.commit()
 
     def settle(self) -> None:
-        """Answer the caller after the commit is durable."""
+        """Return the result or the error to the waiting caller. The commit is durable by then."""
         if not self._begun:  # cancelled
             return
         if self._error is not None:
@@ -268,12 +273,12 @@ class _Job:
             self.future.set_result(self._result)
 
     def fail(self, failure: Unavailable) -> None:
-        """Answer the caller with the failure, unless the work was cancelled."""
+        """Raise the failure in the waiting caller, unless the work was cancelled."""
         if self._begun or self._begin():
             self.future.set_exception(failure)
 
     def ended(self, seconds: float) -> bool:
-        """Wait at most `seconds` for an answer, and return whether there is one."""
+        """Wait at most `seconds` for the result of the work. Return whether the work has ended."""
         try:
             self.future.exception(seconds)
         except TimeoutError:

@@ -29,23 +29,22 @@ ONE = PATH + "/{delegation}"
 Verb = Callable[[Tx, Act, str, Terms], Standing]
 FILTERS = (
     Parameter(
-        name="text", description="Part of its slug, of the role's or the client's name or slug; how its id begins."
+        name="text",
+        description="Part of its slug, or of the name or slug of the role or the client; or the beginning of its id.",
     ),
-    Parameter(name="role", description="Of this role, by id or slug."),
-    Parameter(name="client", description="To this client, by client_id or slug."),
-    one_of("state", "What it is now.", DelegationState),
-    one_of("target_type", "For this kind of program.", TargetType),
-    Parameter(name="audience", description="It names this audience."),
-    Parameter(name="owner", description="Whose it is; the whole name."),
-    one_of(
-        "sort", "The order: the newest first (so unless this is given), the oldest, or what ends first.", DelegationSort
-    ),
+    Parameter(name="role", description="Only delegations of this role, by id or slug."),
+    Parameter(name="client", description="Only delegations to this client, by client_id or slug."),
+    one_of("state", "Only delegations in this state.", DelegationState),
+    one_of("target_type", "Only delegations for this target type.", TargetType),
+    Parameter(name="audience", description="Only delegations that name this audience."),
+    Parameter(name="owner", description="The owner: the whole name."),
+    one_of("sort", "The order: newest first (default), oldest first, or next to expire first.", DelegationSort),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationOperations:
-    """The operations on trust delegations, with the settings that they need."""
+    """The operations on trust delegations. `terms` are the settings that apply to every delegation."""
 
     terms: Terms
 
@@ -76,8 +75,8 @@ class DelegationOperations:
     async def edit(self, call: Call[DelegationChanges]) -> DelegationShown:
         """Edit a trust delegation.
 
-        An edit that narrows the delegation revokes its tokens. The role and the client cannot be changed. An ended
-        or revoked delegation cannot be edited.
+        An edit that narrows the delegation revokes its tokens. The role and the client cannot be changed. A
+        delegation that has ended or was revoked cannot be edited.
         """
 
         def work(tx: Tx, act: Act) -> Standing:
@@ -117,7 +116,7 @@ def operations(terms: Terms) -> list[AnyOperation]:
 
 
 def _filters(tx: Tx, call: Call[NoBody]) -> DelegationFilters:
-    """Read the filters from the query. Raises `Invalid`, also for an unknown role or client."""
+    """Read the filters from the query. Raises `Invalid`, for example for an unknown role or client."""
     role, client = call.query("role"), call.query("client")
     return DelegationFilters(
         text=call.query("text") or "",

@@ -30,16 +30,19 @@ MOST = 500  # delegations, or clients of a trusted issuer; one more is looked fo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequences:
-    """The impact of a change: which tokens end, and who gains or loses authority.
+    """The impact of a change: which tokens end, and which clients gain or lose authority.
 
-    `delegations` are live delegations that lose their tokens. `live_tokens` is the number of these tokens that
-    are still valid. `apis` are the APIs that accept the tokens. `out_until` is when the last of the tokens
-    expires, revoked or not: an API that does not follow revocations accepts them until then.
-
-    `loses` are live delegations that grant less after the change. `gains` are delegations that grant more without
-    an edit of their own. `agents` are the clients of `delegations` and `loses`. `go_on` are the ids of those
-    agents that still get tokens. `keeps` are delegations by which a client still gets tokens. With `more`, the
-    lists are incomplete.
+    - `agents`: the clients of `delegations` and `loses`.
+    - `go_on`: the ids of those agents that still get tokens after the change.
+    - `delegations`: live delegations that lose their tokens.
+    - `live_tokens`: the number of these tokens that are not revoked.
+    - `out_until`: the time at which the last of the tokens expires, even if the token is revoked. An API that
+      does not follow revocations accepts the token until then.
+    - `apis`: the APIs that accept the tokens.
+    - `loses`: live delegations that grant less after the change.
+    - `gains`: delegations that grant more after the change.
+    - `keeps`: other delegations by which a client still gets tokens.
+    - `more`: the lists are incomplete.
     """
 
     agents: tuple[Named, ...] = ()
@@ -79,7 +82,7 @@ def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequ
 
 
 def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], terms: Terms) -> Consequences:
-    """Return the impact of this edit of the delegation. Raises the errors that the edit would raise."""
+    """Return the impact of this edit of the delegation. Raises the same errors as the edit."""
     _, rows = proposed_edit(tx, act, delegation_id, changes, terms)
     live = _live([stored(tx, delegation_id)], act.now)
     narrower = live if any(row.narrows for row in rows) else []
@@ -88,10 +91,10 @@ def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], te
 
 
 def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Consequences:
-    """Return the impact of setting the role's actions. Raises `NotFound` or `Invalid`.
+    """Return the impact of giving the role these actions. Raises `NotFound` or `Invalid`.
 
-    Removing an action ends all tokens of the role, and agents request new ones. A delegation that already allows
-    an added action `gains` this action at once.
+    If an action is removed, all tokens of the role end, and agents request new tokens. If an action is added,
+    `gains` has the delegations that already allow this action. They grant the action at once.
     """
     act.principal.require(Role.VIEWER)
     role = roles.get(tx, act, role_id)
@@ -119,7 +122,7 @@ def of_proof(tx: Tx, act: Act, client_id: str, proof_id: str) -> Consequences:
 def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Consequences:
     """Return the impact of rotating the client's secret. Raises `NotFound`.
 
-    Nothing stops unless the current secrets end `at_once`.
+    `at_once` is true if the current secrets end at once. Otherwise the rotation stops nothing.
     """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
@@ -130,7 +133,7 @@ def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Consequenc
 def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Consequences:
     """Return the impact of disabling or removing the trusted issuer. Raises `NotFound`.
 
-    `agents` are the clients with tokens that depend on the issuer.
+    `agents` are the clients whose tokens depend on the issuer.
     """
     act.principal.require(Role.VIEWER)
     trusted_issuer = issuers.get(tx, act, trusted_issuer_id)
@@ -149,13 +152,16 @@ def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Consequences:
 
 
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:
-    """Return the impact of revoking this signing key: all tokens that it signed end. Raises `NotFound`."""
+    """Return the impact of revoking this signing key. Raises `NotFound`.
+
+    All tokens that the key has signed end.
+    """
     act.principal.require(Role.VIEWER)
     return _all_go_on(_of_tokens(tx, act, delegations_live_tokens.of_key(tx, act.now, keys.get(tx, act, kid).kid)))
 
 
 def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
-    """Return the impact of revoking this token; `issued` is the audit event of its issue."""
+    """Return the impact of revoking this token. `issued` is the audit event that recorded the token."""
     act.principal.require(Role.VIEWER)
     if issued.client is None or issued.expires_at is None or issued.expires_at <= act.now:
         return Consequences()
@@ -172,8 +178,9 @@ def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
 def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | None = None) -> Consequences:
     """Return the impact of changing the API's identifier, or of deleting the API. Raises `NotFound`.
 
-    No token is revoked. But once the API is configured with the new audience, it rejects tokens for the old one.
-    `loses` are the delegations that name the old audience, `gains` those that name the new one.
+    The identifier is the API's audience. No token is revoked. But after the API is configured with the new
+    audience, the API rejects tokens for the old audience. `loses` are the delegations for the old audience, and
+    `gains` are the delegations for the new audience.
     """
     act.principal.require(Role.VIEWER)
     old = apis.get(tx, act, api_id).identifier
@@ -190,7 +197,7 @@ def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | Non
 
 
 def _all_go_on(what: Consequences) -> Consequences:
-    """Mark all agents as able to get new tokens, because the change only ends tokens."""
+    """Mark all agents as able to get new tokens. Use this for a change that only ends tokens."""
     return replace(what, go_on=frozenset(each.id for each in what.agents))
 
 
@@ -216,7 +223,7 @@ def _ending(
 ) -> Consequences:
     """Return the impact of ending the delegations in `ending`.
 
-    `out` are further delegations, already ended, that may have unexpired tokens.
+    `out` are further delegations that may have unexpired tokens, even if they are not live.
     """
     every = (*ending, *out, *loses, *gains, *keeps)
     names = _names(tx, every, roles.by_ids(tx, {delegation.role_id for delegation in every}))

@@ -22,11 +22,14 @@ from authsec_server.revocations.model import SubjectKind
 
 
 def edit(tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: Terms, *, revision: int) -> Standing:
-    """Edit the delegation. A narrower delegation loses its tokens. An edit that changes nothing is not recorded.
+    """Edit the delegation. If the edit narrows the delegation, its tokens are revoked.
 
-    `changes` has unverified values of fields of a `Proposal`, except role and client, which cannot change. The other
-    fields stay as they are. `revision` is the revision that the editor has read. Raises `Invalid`, `NotFound` or
-    `Outdated`. Raises `Conflict` if the delegation has ended or was revoked, or if another delegation has the slug.
+    `changes` has unverified values of fields of a `Proposal`, except role and client, which cannot change. The
+    other fields do not change. `revision` is the revision that the editor has read. An edit that changes
+    nothing is not recorded.
+
+    Raises `Invalid`, `NotFound` or `Outdated`. Raises `Conflict` if the delegation has ended or was revoked, or
+    if another delegation has the slug.
     """
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, id_or_slug, terms)
@@ -50,7 +53,10 @@ def edit(tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: T
 def proposed_edit(
     tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: Terms
 ) -> tuple[Standing, tuple[TermChange, ...]]:
-    """Return the delegation as `edit` would store it, and the changed values. Raises like `edit`; stores nothing."""
+    """Return the delegation as `edit` would store it, and the changed values. Nothing is stored.
+
+    Raises the same errors as `edit`.
+    """
     act.principal.require(Role.VIEWER)
     standing = get(tx, act, id_or_slug, terms)
     after = _checked(tx, act, standing, changes, terms)
@@ -59,11 +65,14 @@ def proposed_edit(
 
 
 def _checked(tx: Tx, act: Act, standing: Standing, changes: Mapping[str, Any], terms: Terms) -> Delegation:
-    """Return the delegation with validated new values. Unchanged values need not satisfy newer rules."""
+    """Return the delegation with the new values, after validation.
+
+    An unchanged value is not validated again, so it may break a rule that is newer than the value.
+    """
     before = standing.delegation
     if standing.state in OVER:
         raise Conflict(
-            f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
+            f"This delegation is {standing.state}, which cannot be undone.", "Create a new delegation instead."
         )
     values = dict(changes)
     if all_actions := values.pop("all_actions", False):
@@ -85,7 +94,7 @@ def _checked(tx: Tx, act: Act, standing: Standing, changes: Mapping[str, Any], t
 def _edited(tx: Tx, act: Act, before: Standing, after: Delegation, terms: Terms) -> Standing:
     """Return the delegation `after` with its cautions.
 
-    Only added audiences are checked for misspelling; earlier ones were checked when they were added.
+    Only added audiences are checked for wrong spelling. Earlier audiences were checked when they were added.
     """
     standing = tied(tx, [(after, before.role, before.client)], terms, act.now)[0]
     added = set(after.audiences) - set(before.delegation.audiences)

@@ -46,22 +46,24 @@ class GivenByHand:
     """The live and disabled delegations that one administrator or admin key granted.
 
     `held` are delegations that this principal created, or was the last to edit or enable. `changed_since` are
-    delegations that this principal edited or enabled and another principal changed later. Those may still contain
-    what the first principal added, or the later change may have approved it.
+    delegations that this principal edited or enabled, and that another principal changed later. They may still
+    contain what the first principal added. Or the other principal has approved the addition with the later
+    change.
     """
 
     held: tuple[Delegation, ...] = ()
     changed_since: tuple[Delegation, ...] = ()
 
     def with_changed(self) -> GivenByHand:
-        """Return the same grants, with the delegations in `changed_since` moved to `held`."""
+        """Return the same delegations, with those in `changed_since` moved to `held`."""
         return GivenByHand(held=(*self.held, *self.changed_since))
 
 
 def given_by(tx: Tx, act: Act, hand: Hand) -> GivenByHand:
-    """Return the delegations that this principal granted, including disabled ones, which could be enabled again.
+    """Return the delegations that this principal granted.
 
-    The result comes from the audit log, which records principals by id: names can be alike or change.
+    Disabled delegations are included, because somebody could enable them again. The result comes from the audit
+    log. The audit log records principals by id, because two names can be equal, and a name can change.
     """
     act.principal.require(Role.VIEWER)
     created: set[str] = set()
@@ -81,9 +83,9 @@ def given_by(tx: Tx, act: Act, hand: Hand) -> GivenByHand:
 
 
 def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms, *, also_changed_since: bool = False) -> list[Standing]:
-    """Revoke these delegations and record each revocation. Call only inside a `change`.
+    """Revoke the delegations that this principal granted, and record each revocation. Call only inside a `change`.
 
-    Delegations that others have changed since are kept, unless `also_changed_since` is true.
+    Delegations that others have changed since are revoked only if `also_changed_since` is true.
     """
     act.principal.require(Role.ADMIN)
     because = f"all that {hand.called} delegated was revoked"

@@ -21,13 +21,13 @@ Find = Callable[[Tx, Act], Hand]
 
 
 class Asked(Body):
-    """Request body: whether to revoke also the delegations that somebody else has changed since."""
+    """Request body. `also_changed_since` also revokes the delegations that somebody else has changed since."""
 
     also_changed_since: bool = False
 
 
 class GrantsRevoked(TypedDict):
-    """The revoked delegations, and those that were kept because somebody else has changed them since."""
+    """The revoked delegations. `changed_since` were kept, because somebody else has changed them since."""
 
     revoked: list[DelegationShown]
     changed_since: list[DelegationShown]
@@ -35,7 +35,10 @@ class GrantsRevoked(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantOperations:
-    """The operations on all trust delegations of one grantor, with the settings that they need."""
+    """The operations on all trust delegations that one administrator or admin key granted.
+
+    `terms` are the settings that apply to every delegation.
+    """
 
     terms: Terms
 
@@ -45,7 +48,7 @@ class GrantOperations:
     async def revoke_of_administrator(self, call: Call[Asked]) -> GrantsRevoked:
         """Revoke permanently all trust delegations that an administrator granted.
 
-        Trust delegations that somebody else has changed since are kept, unless `also_changed_since` is true.
+        Trust delegations that somebody else has changed since are revoked only if `also_changed_since` is true.
         """
         whose = call.of("administrator")
         return await self._revoke(call, lambda tx, act: of_administrator(administrators.get(tx, act, whose)))
@@ -54,7 +57,7 @@ class GrantOperations:
     async def revoke_of_admin_key(self, call: Call[Asked]) -> GrantsRevoked:
         """Revoke permanently all trust delegations that an admin key granted.
 
-        Trust delegations that somebody else has changed since are kept, unless `also_changed_since` is true.
+        Trust delegations that somebody else has changed since are revoked only if `also_changed_since` is true.
         """
         whose = call.of("key")
         return await self._revoke(call, lambda tx, act: of_admin_key(admin_keys.get(tx, act, whose)))

@@ -1,4 +1,7 @@
-"""The impact of a change, read inside its dry run just before the rollback."""
+"""Compute the impact of a change in a dry run.
+
+A dry run makes the change in a transaction, reads the impact, and rolls the transaction back.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ from authsec_server.web.instants import rfc3339
 
 
 def impact_as_json(what: Consequences, now: datetime) -> WouldStop:
-    """Return the impact as the admin API shows it. With `more`, the numbers are lower bounds."""
+    """Return the impact as the admin API shows it. If `more` is true, the real numbers may be higher."""
     return {
         "agents": [{"client_id": each.id, "name": each.name, "goes_on": each.id in what.go_on} for each in what.agents],
         "delegations": [{"id": each.id, "name": each.name} for each in what.delegations],
@@ -61,12 +64,12 @@ _OF_A_ROW = ("id", "count", "counted", "place", "leaf")  # what only an event ha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImpactProvider:
-    """Answers the questions of the web layer's `Site` about changes."""
+    """Computes the impact of a change, and the fields that others have changed, for `Site` of the package `web`."""
 
     terms: Terms
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
-        """Return the events that this change has written, and its impact."""
+        """Return the audit events that this change has written, and the impact of the change."""
         written = service.of_this_change(tx, act)
         ended = {each.subject for each in revocations.of_this_change(tx)}
         what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
@@ -76,7 +79,7 @@ class ImpactProvider:
         )
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
-        """Return the fields that others have changed since the outdated revision."""
+        """Return the fields that others have changed since the revision that the editor has read."""
         return service.changed_fields(tx, outdated.thing, outdated.since)
 
 
@@ -117,9 +120,9 @@ def _ids(ended: Collection[Subject], wanted: SubjectKind) -> list[str]:
 
 
 def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
-    """Return the stored delegations that have ended, by themselves or with their client or role.
+    """Return the stored delegations that end, either alone or because their client or role ends.
 
-    Of a role's delegations, only one more than `MOST` is read: other requests wait for the lock meanwhile.
+    For each role, at most `MOST` + 1 delegations are read, because other requests wait for the lock meanwhile.
     """
     found = store.by_ids(tx.connection, _ids(ended, SubjectKind.DELEGATION))
     found += store.of_clients(tx.connection, _ids(ended, SubjectKind.CLIENT))
@@ -130,7 +133,10 @@ def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
 
 
 def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
-    """Return the clients with proofs of a trusted issuer that has ended, at most one more than `MOST`."""
+    """Return the ids of the clients that have proofs of a trusted issuer that ends.
+
+    For each issuer, at most `MOST` + 1 ids are returned.
+    """
     known = [
         trusted_issuer for id_ in _ids(ended, SubjectKind.TRUSTED_ISSUER) if (trusted_issuer := issuers.find(tx, id_))
     ]
@@ -142,19 +148,23 @@ def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
 
 
 def _slugs(events: Collection[Event]) -> dict[str, str]:
-    """Return the slugs of the deleted roles, by id."""
+    """Return the slugs of the roles that the change deleted, by the roles' ids."""
     deleted = [event for event in events if event.kind is EventKind.ROLE_DELETED]
     return {role.id: event.detail["slug"] for event in deleted for role in event.roles}
 
 
 def _ends(delegation: Delegation, ended: Collection[Subject], act: Act) -> bool:
-    """Return whether this change ends the delegation itself, or the delegation is live and its client or role ended."""
+    """Return whether this change ends the delegation, which comes from `_held`.
+
+    The result is true in two cases: the change ends the delegation itself, or the delegation is live and the
+    change ends its client or role.
+    """
     alone = (SubjectKind.DELEGATION, delegation.id) in ended
     return alone or state(delegation, act.now) is DelegationState.LIVE
 
 
 def _cut(events: Collection[Event], ended: Collection[Subject], stopping: Collection[Delegation]) -> set[str]:
-    """Return the ids of the clients that lose authority, with or without tokens."""
+    """Return the ids of the clients that lose authority, even if they have no token."""
     of_proofs = {
         event.client.id
         for event in events
@@ -166,7 +176,8 @@ def _cut(events: Collection[Event], ended: Collection[Subject], stopping: Collec
 def _going_on(tx: Tx, act: Act, known: Iterable[Client]) -> frozenset[str]:
     """Return the ids of the clients that still get tokens.
 
-    Such a client is enabled, has a live delegation, and has an unexpired proof that suffices.
+    Such a client is enabled and has a live delegation. It also has an unexpired proof that this authority can
+    check, or is unattested.
     """
     able = {client.id for client in known if client.enabled and _proves_itself(client, act)}
     held = store.of_clients(tx.connection, able)

@@ -1,6 +1,7 @@
 """The unexpired tokens that a change would end.
 
-How many are still valid, for which APIs, and which of these APIs follow revocations.
+The module counts the tokens that are still valid. It finds the APIs that accept them, and which of these
+APIs follow revocations.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from authsec_server.roles import service as roles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokensAtApi:
-    """One audience of the tokens, and whether its API is known to follow revocations.
+    """One audience of the tokens, and whether the API with this audience is known to follow revocations.
 
-    `until` is when the last unexpired token for this audience expires. An API that does not follow revocations
-    accepts the token until then. `slug` is empty if no API is registered under the audience.
+    `until` is the time at which the last unexpired token for this audience expires. An API that does not follow
+    revocations accepts the token until then. `slug` is empty if no API is registered for the audience.
     """
 
     audience: str
@@ -44,8 +45,8 @@ class TokensAtApi:
 class TokensOut:
     """A summary of unexpired tokens.
 
-    `live` is the number of tokens that are not revoked. `out_until` is when the last token expires, revoked or
-    not.
+    `live` is the number of tokens that are not revoked. `out_until` is the time at which the last token
+    expires, even if the token is revoked.
     """
 
     live: int = 0
@@ -56,13 +57,13 @@ class TokensOut:
 
 
 def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], rests: Callable[[Alike], bool]) -> TokensOut:
-    """Return the unexpired tokens of these clients that match `rests`."""
+    """Return a summary of the unexpired tokens of these clients for which `rests` returns true."""
     found = live_tokens.of_clients(tx, now, client_ids, is_taken_back=revocations.is_taken_back)
     return _counted(tx, found, rests)
 
 
 def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
-    """Return the unexpired tokens that this key signed."""
+    """Return a summary of the unexpired tokens that this key signed."""
     found = live_tokens.of_key(tx, now, kid, is_taken_back=revocations.is_taken_back)
     return _counted(tx, found, lambda _: True)
 
@@ -70,10 +71,10 @@ def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
 def of_this_change(
     tx: Tx, now: datetime, ended: Collection[Subject], client_ids: Collection[str], slugs: Mapping[str, str]
 ) -> TokensOut:
-    """Return the tokens that this change ends: tokens of these clients, or signed by a key that has ended.
+    """Return a summary of the tokens that this change ends.
 
-    `live` counts the tokens that were valid before the change. `slugs` maps the ids of roles that the change
-    deleted, to their slugs.
+    They are tokens of these clients, or tokens signed by a key that the change ends. `live` counts the tokens
+    that were valid before the change. `slugs` maps the ids of deleted roles to their slugs.
     """
     kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]
     is_taken_back = revocations.is_taken_back
@@ -86,14 +87,20 @@ def of_this_change(
 
 
 def audiences(tx: Tx, default_audience: str) -> set[str]:
-    """Return all possible audiences of tokens: registered, named by a delegation, and the default audience."""
+    """Return all audiences that tokens can have.
+
+    These are the audiences of registered APIs, the audiences that delegations name, and the default audience.
+    """
     return (store.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
 
 
 def at_apis(
     tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[str, datetime]
 ) -> tuple[TokensAtApi, ...]:
-    """Return for each audience whether its API follows revocations. APIs not known to follow come first."""
+    """Return for each audience whether its API follows revocations.
+
+    First come the APIs that are not known to follow revocations.
+    """
     known, seen = apis.by_identifiers(tx, audiences), followers.seen(tx, audiences)
     found = []
     for audience in audiences:
@@ -135,7 +142,10 @@ def _summed(tokens: Collection[Alike], still: Collection[Alike], *, more: bool) 
 def _subjects(
     tx: Tx, tokens: Collection[Alike], slugs: Mapping[str, str] = MappingProxyType({})
 ) -> dict[Alike, frozenset[Subject]]:
-    """Return the subjects that each token depends on. `slugs` contains the slugs of deleted roles."""
+    """Return the subjects that each token depends on: its client, delegations, roles, proof, issuer and key.
+
+    `slugs` has the slugs of deleted roles, by id.
+    """
     known = roles.by_ids(tx, {id_ for each in tokens for id_ in each.role_ids})
     slugs = {**slugs, **{id_: role.slug for id_, role in known.items()}}
     return {
@@ -152,10 +162,10 @@ def _subjects(
 
 
 def _still_counting(tx: Tx, tokens: Mapping[Alike, frozenset[Subject]], *, below: int | None = None) -> list[Alike]:
-    """Return the tokens that are still valid: no subject that they depend on has ended.
+    """Return the tokens that are still valid: no subject that such a token depends on has ended.
 
-    A verifier that follows revocations refuses the other tokens. With `below`, revocations from that authority
-    version on are ignored.
+    A verifier that follows revocations refuses the other tokens. `below` is an authority version: revocations
+    of this version and later ones are ignored.
     """
     ended = revocations.last_versions(tx, frozenset().union(*tokens.values()), below=below)
     return [

@@ -1,4 +1,4 @@
-"""Look up delegations, join them with their current role and client, and name them in the audit log."""
+"""Find delegations, load their current roles and clients, and record them in the audit log by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ from authsec_server.suggest import nearest
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
-    """Return the delegations with these slugs, in any state, without unknown ones. Does not check the principal."""
+    """Return the delegations with these slugs, in any state, by slug. Unknown slugs are left out.
+
+    The function does not check the role of a principal.
+    """
     found: dict[str, Delegation] = {}
     for some in in_batches(sorted(filter(naming.is_slug, slugs))):
         called = select(store.delegations).where(store.delegations.c.slug.in_(some))
@@ -37,7 +40,10 @@ def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
 
 
 def number_of_clients(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, int]:
-    """Return the number of delegations, in any state, of each client that has some. Does not check the principal."""
+    """Return the number of delegations of each client, in any state. Clients without delegations are left out.
+
+    The function does not check the role of a principal.
+    """
     found: dict[str, int] = {}
     for some in in_batches(sorted(client_ids)):
         uses = store.uses_by_client(tx.connection, some, now)
@@ -63,13 +69,13 @@ def stored(tx: Tx, id_or_slug: str) -> Delegation:
 def which(tx: Tx, asked: str) -> str:
     """Return a hint for an unknown delegation name, such as a similar slug.
 
-    Does not check the principal: packages that use this one check it.
+    The function does not check the role of a principal. The packages that call the function check it.
     """
     if client := clients.find(tx, asked):
         return _delegations_of(tx, client)
 
     def near(slug: str) -> list[str]:
-        """Return similar slugs; slugs of revoked delegations only if no other slug is similar."""
+        """Return similar slugs. Slugs of revoked delegations are returned only if no other slug is similar."""
         slugs = store.slugs_near(tx.connection, slug)
         live = [each.slug for each in by_slugs(tx, slugs).values() if each.revoked_at is None]
         return live if nearest(slug, live) else slugs
@@ -78,9 +84,9 @@ def which(tx: Tx, asked: str) -> str:
 
 
 def _delegations_of(tx: Tx, client: Client) -> str:
-    """Return a hint for an agent's name in place of a delegation's: the agent's delegations that are not revoked.
+    """Return a hint if the caller gave an agent's name instead of a delegation's name.
 
-    The hint lists them all, because none is a better guess than another.
+    The hint lists all delegations of the agent that are not revoked. No delegation is more likely than another.
     """
     held = [each for each in store.of_client(tx.connection, client.id) if each.revoked_at is None and each.slug]
     told = [f"{each.slug} ({', '.join(each.audiences) or 'the shared default'})" for each in held[:_TOLD]]
@@ -90,7 +96,10 @@ def _delegations_of(tx: Tx, client: Client) -> str:
 
 
 def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
-    """Return the delegations with role, client and cautions. A page takes as many statements as one delegation."""
+    """Return the delegations with role, client and cautions.
+
+    The number of SQL statements is the same for many delegations as for one.
+    """
     if not held:
         return []
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
@@ -100,7 +109,7 @@ def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -
 
 
 def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Standing]:
-    """Return the delegations with their cautions, where the caller has loaded roles and clients already."""
+    """Return the delegations with role, client and cautions. `ties` has the loaded roles and clients."""
     described = apis.described(tx, among={action for its, _, _ in ties for action in its.actions})
     registered = apis.identifiers(tx, among={audience for its, _, _ in ties for audience in its.audiences})
     return [
@@ -130,12 +139,15 @@ def parties(tx: Tx, id_or_slug: str) -> Tie:
 
 
 def turned(standing: Standing, delegation: Delegation, now: datetime) -> Standing:
-    """Return the standing of the disabled or enabled delegation. Its authority and cautions do not change."""
+    """Return the delegation after it was disabled or enabled, with its new state.
+
+    `standing` is the delegation before. Its role, client and cautions do not change.
+    """
     return replace(standing, delegation=delegation, state=state(delegation, now))
 
 
 def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
-    """Return the role with this id or slug. Raises `Invalid` for the field `role`."""
+    """Return the role with this id or slug. If no such role exists, raises `Invalid` with the field `role`."""
     found = roles.find(tx, id_or_slug)
     if found is None:
         raise Invalid("role", f"There is no role {naming.quoted(id_or_slug)}.", roles.which(tx, id_or_slug))
@@ -143,7 +155,7 @@ def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
 
 
 def client_called(tx: Tx, id_or_slug: str) -> Client:
-    """Return the client with this id or slug. Raises `Invalid` for the field `client`."""
+    """Return the client with this id or slug. If no such client exists, raises `Invalid` with the field `client`."""
     found = clients.find(tx, id_or_slug)
     if found is None:
         raise Invalid("client", clients.nobody(id_or_slug), clients.which(tx, id_or_slug))
@@ -151,14 +163,17 @@ def client_called(tx: Tx, id_or_slug: str) -> Client:
 
 
 def audience(tx: Tx, index: int, text: str) -> str:
-    """Return the audience for an API's slug or identifier. An audience without a registered API is permitted."""
+    """Return the audience of the API with this slug or identifier.
+
+    If no such API is registered, the text itself is the audience, which is permitted.
+    """
     return apis.resolve(tx, text) or parse_identifier(text, field=f"audiences.{index}")
 
 
 def misspelt_audiences(tx: Tx, audiences: Collection[str], terms: Terms) -> tuple[Caution, ...]:
     """Return a caution for each unknown audience that is similar to the slug of an API.
 
-    While no API is registered, return a caution for unknown audiences that are not URLs.
+    If no API is registered at all, return a caution for unknown audiences that are not URLs.
     """
     unknown = sorted(set(audiences) - apis.identifiers(tx, among=audiences) - {terms.default_audience})
     if unknown and not apis.is_any_registered(tx):
@@ -172,7 +187,7 @@ def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named
 
 
 def record(tx: Tx, act: Act, kind: EventKind, standing: Standing, **detail: object) -> None:
-    """Record an act on the delegation in the audit log."""
+    """Record an action on the delegation in the audit log."""
     role, client = standing.role, standing.client
     audit.record_act(
         tx,

@@ -1,4 +1,4 @@
-"""Create, disable, enable and revoke trust delegations; delete clients and roles together with their delegations."""
+"""Create, disable, enable and revoke trust delegations. Delete clients and roles together with their delegations."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ from authsec_server.roles.model import RoleDefinition
 
 
 def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
-    """Create a delegation. Raises `Invalid` for the wrong field.
+    """Create a delegation. Raises `Invalid`, which names the wrong field.
 
-    Raises `Conflict` if an identical delegation is live, another delegation has the slug, or the client has too
-    many delegations.
+    Raises `Conflict` in three cases: an identical delegation is live, another delegation has the slug, or the
+    client has too many delegations.
     """
     act.principal.require(Role.OPERATOR)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
@@ -66,8 +66,8 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     held = store.of_client(tx.connection, delegation.client_id)
     if twin := live_twin(delegation, held, act.now):
         raise Conflict(
-            f"The same trust delegation is live already: {twin.slug or twin.id}. Nothing was created.",
-            "Use that one; or revoke it first, if there is to be a new one.",
+            f"The same trust delegation already exists: {twin.slug or twin.id}. Nothing was created.",
+            "Use that one, or revoke it before you create a new one.",
         )
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
@@ -80,10 +80,10 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
 
 
 def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
-    """Return the delegation as `create` would make it, with all cautions; store nothing. Raises like `create`.
+    """Return the delegation as `create` would make it, with all cautions. Nothing is stored.
 
-    An identical live delegation raises no error here: see `live_twin`. `delegation_id` is a placeholder for the
-    future id: any text that is not an id.
+    Raises the same errors as `create`, except for an identical live delegation; for this, see `live_twin`.
+    `delegation_id` is a placeholder for the future id: any text that is not an id.
     """
     act.principal.require(Role.VIEWER)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
@@ -103,7 +103,10 @@ def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
-    """Disable the delegation and revoke its tokens. A disabled or revoked delegation does not change."""
+    """Disable the delegation and revoke its tokens.
+
+    If the delegation is already disabled or revoked, nothing changes.
+    """
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, id_or_slug, terms)
     if not standing.delegation.enabled or standing.state is DelegationState.REVOKED:
@@ -124,7 +127,7 @@ def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
     standing = get(tx, act, id_or_slug, terms)
     if standing.state in OVER:
         raise Conflict(
-            f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
+            f"This delegation is {standing.state}, which cannot be undone.", "Create a new delegation instead."
         )
     if standing.delegation.enabled:
         return standing
@@ -142,7 +145,10 @@ def revoke(
     *,
     because: str = "",
 ) -> Standing:
-    """Revoke the delegation, which is final, and its tokens. A revoked delegation does not change."""
+    """Revoke the delegation permanently, and revoke its tokens.
+
+    If the delegation is already revoked, nothing changes.
+    """
     act.principal.require(Role.OPERATOR)
     held, role, client = parties(tx, id_or_slug)
     revoked = changed(held, act, revoked_at=act.now) if held.revoked_at is None else held
@@ -156,9 +162,9 @@ def revoke(
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:
-    """Return the id of the delegation's client; None if the delegation is unknown.
+    """Return the id of the delegation's client, or None if the delegation is unknown.
 
-    Does not check the principal: packages that use this one check it.
+    The function does not check the role of a principal. The packages that call the function check it.
     """
     found = store.find(tx.connection, delegation_id)
     return found.client_id if found else None
@@ -167,7 +173,8 @@ def client_of(tx: Tx, delegation_id: str) -> str | None:
 def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]:
     """Return the client's delegations, in any state, each with its current role.
 
-    Executes two statements at most. For the token path: does not check the principal.
+    Token requests use this function, which does not check the role of a principal. It executes at most two SQL
+    statements.
     """
     held = store.of_client(tx.connection, client_id)
     known = roles.by_ids(tx, {delegation.role_id for delegation in held}) if held else {}
@@ -178,14 +185,17 @@ def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) 
     there = sum(state(each, now) not in OVER for each in held)
     if there >= MAX_DELEGATIONS:
         raise Conflict(
-            f"{client.name} has {there:,} trust delegations that are live or disabled. One client has"
-            f" {MAX_DELEGATIONS:,} at most.",
-            "Revoke some that are not needed; or delegate one role that has the actions of several.",
+            f"{client.name} has {there:,} trust delegations that are live or disabled. The limit is "
+            f"{MAX_DELEGATIONS:,} for each client.",
+            "Revoke those that are not needed, or delegate one role that combines the actions of several roles.",
         )
 
 
 def _only_api(tx: Tx, audiences: Sequence[str]) -> str:
-    """Return the slug of the only registered API among these audiences; empty for none and for several audiences."""
+    """Return the slug of the API if there is only one audience, and an API is registered for it.
+
+    Otherwise return "".
+    """
     if len(audiences) != 1:
         return ""
     found = apis.by_identifiers(tx, audiences)
@@ -219,19 +229,22 @@ _AT_ONCE = 20  # that are looked up: who has made many of one client and role ho
 
 
 def chosen_slug(tx: Tx, act: Act, given: str) -> str:
-    """Return the requested slug. Raises `Invalid`, or `Conflict` if a live or disabled delegation has the slug."""
+    """Return the slug that the caller chose. Raises `Invalid`.
+
+    Raises `Conflict` if a live or disabled delegation has the slug.
+    """
     slug = naming.slug("slug", given)
     if held := _holder_of_slug(tx, act, slug):
         raise Conflict(
-            f"The slug {slug} belongs to another trust delegation: {held.id}.",
-            "Give this one another slug; or revoke that one first.",
+            f"The slug {slug} already belongs to the trust delegation {held.id}.",
+            "Choose another slug, or revoke that one first.",
             field="slug",
         )
     return slug
 
 
 def offered_slug(tx: Tx, act: Act, *, client: str, role: str, api: str = "") -> str:
-    """Make a free slug from the client's and role's slugs, because the caller chose none.
+    """Make a free slug from the slugs of the client and the role. Use this if the caller chose no slug.
 
     `api` is the slug of the delegation's only API.
     """
@@ -239,16 +252,20 @@ def offered_slug(tx: Tx, act: Act, *, client: str, role: str, api: str = "") -> 
 
 
 def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[str]], *, api: str = "") -> str:
-    """Return the first free slug made from client, role and `api`, with a number if the others are taken. Pure.
+    """Return the first free slug made from client, role and `api`. The function is pure.
 
-    `free` gets some slugs and returns the free ones among them.
+    If the slugs without a number are taken, the slug ends with a number. `free` gets some slugs and returns
+    those of them that are free.
     """
     series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}", api)), _AT_ONCE)
     return next(slug for some in series for slug in free(some))
 
 
 def take_slug(tx: Tx, act: Act, slug: str, terms: Terms, *, taker: str) -> None:
-    """Remove the slug from the delegation that is over, before the `taker` is stored with it."""
+    """Remove the slug from the ended or revoked delegation that has it.
+
+    `taker` is the id of the delegation that gets the slug. Call this before that delegation is stored.
+    """
     held = store.find(tx.connection, slug)
     if held is None:
         return
@@ -259,13 +276,16 @@ def take_slug(tx: Tx, act: Act, slug: str, terms: Terms, *, taker: str) -> None:
 
 
 def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
-    """Return the live or disabled delegation that has the slug. An ended or revoked one can lose its slug."""
+    """Return the live or disabled delegation that has the slug.
+
+    An ended or revoked delegation is not returned, because another delegation may take its slug.
+    """
     found = store.find(tx.connection, slug)
     return None if found is None or state(found, act.now) in OVER else found
 
 
 def _free_slug(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
-    """Return those of these slugs that a new delegation can use."""
+    """Return the slugs among these that a new delegation can use."""
     known = by_slugs(tx, slugs)
     return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in OVER]
 
@@ -298,9 +318,10 @@ def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
 
 
 def delete_role(tx: Tx, act: Act, role_id: str) -> RoleDefinition:
-    """Delete the role and its ended and revoked delegations. Raises `NotFound`, or `Conflict`.
+    """Delete the role and its ended and revoked delegations. Raises `NotFound`.
 
-    A live or disabled delegation prevents the deletion: somebody must decide about each of them.
+    Raises `Conflict` if the role has a live or disabled delegation: an administrator must first decide about
+    each of them.
     """
     act.principal.require(Role.OPERATOR)
     role = roles.get(tx, act, role_id)
@@ -320,5 +341,5 @@ def _used(role: RoleDefinition, in_use: list[Named]) -> Conflict:
     count = "One trust delegation uses" if len(in_use) == 1 else f"{len(in_use)} trust delegations use"
     return Conflict(
         f"{count} the role {role.name!r}: {listed}{f' and {more} more' if more > 0 else ''}.",
-        "Revoke them first; what is over goes with the role.",
+        "Revoke them first. Expired and revoked delegations are deleted with the role.",
     )

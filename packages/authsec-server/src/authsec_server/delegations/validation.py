@@ -1,4 +1,7 @@
-"""Validate delegations, warn about them, and compare edits. Pure: the caller has looked everything up."""
+"""Validate delegations, warn about them, and compare edits.
+
+All functions are pure: the caller has loaded all data from the database.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,10 @@ _LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
 def granted_fields(
     role: RoleDefinition, terms: Terms, now: datetime, *, all_actions: bool = False, held: Delegation | None = None
 ) -> Fields:
-    """Return the fields that grant authority, with their checks: for a new delegation, or an edit of `held`.
+    """Return the fields that grant authority, with their checks. `held` is the delegation to edit, if any.
 
-    The check of `audiences` takes identifiers. What `held` has may stay, although it does not satisfy newer rules.
+    The check of `audiences` takes identifiers of APIs, not slugs. Actions and a duration that `held` already
+    has may stay, even if a newer rule forbids them.
     """
     already, length = (held.actions, held.max_duration) if held else ((), None)
     cap = terms.max_token_lifetime
@@ -52,17 +56,22 @@ def granted_fields(
 def allowed_actions(
     asked: Sequence[str], role: RoleDefinition, *, all_actions: bool = False, already: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Return the allowed actions, sorted: never more than the role has, and never none. Raises `Invalid`.
+    """Return the actions for the delegation, sorted. The result is never empty. Raises `Invalid`.
 
-    `all_actions` is stored as the role's current actions, so a larger role does not widen the delegation
-    silently. Actions in `already` may stay although the role has lost them: they grant nothing.
+    A delegation cannot allow an action that the role does not have. Actions in `already` may stay even if the
+    role has lost them, because they grant nothing. `all_actions` means the role's current actions. If the role
+    gets more actions later, the delegation does not get them.
     """
     if all_actions:
         if asked:
-            raise Invalid("actions", "Both actions and all_actions are given.", "Give one of them.")
+            raise Invalid("actions", "Both actions and all_actions were given.", "Give only one of them.")
         return role.actions
     if not asked:
-        raise Invalid("actions", "No actions are given: they would grant nothing.", "Name some, or set all_actions.")
+        raise Invalid(
+            "actions",
+            "No actions were given, so nothing would be granted.",
+            "Name at least one action, or set all_actions.",
+        )
     for index, action in enumerate(asked):
         if action not in role.actions and action not in already:
             raise _not_in_role(f"actions.{index}", action, role)
@@ -81,20 +90,23 @@ def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
 
 
 def target_type(text: str) -> TargetType:
-    """Return the target type. Raises `Invalid`, with the list of target types."""
+    """Return the target type. Raises `Invalid`, and the error text lists the target types."""
     try:
         return TargetType(text)
     except ValueError:
         near = nearest(text, TargetType, likeness=_LIKE_A_TYPE)
         raise Invalid(
             "target_type",
-            f"{quoted(text)} is no target type{f'; the nearest is {near}' if near else ''}.",
+            f"{quoted(text)} is not a target type{f'; the nearest is {near}' if near else ''}.",
             f"One of: {', '.join(TargetType)}",
         ) from None
 
 
 def max_duration(seconds: int, cap: int) -> int:
-    """Return the longest token lifetime in seconds. Raises `Invalid` unless it is between one minute and `cap`."""
+    """Return the longest token lifetime in seconds.
+
+    Raises `Invalid` if it is less than one minute or more than `cap`.
+    """
     if not SHORTEST <= seconds <= cap:
         raise Invalid(
             "max_duration",
@@ -105,7 +117,7 @@ def max_duration(seconds: int, cap: int) -> int:
 
 
 def spoken(seconds: int) -> str:
-    """Format a duration in its largest whole unit: `1 hour`, `90 minutes`, `45 seconds`."""
+    """Format a duration in the largest unit that needs no fraction: `1 hour`, `90 minutes`, `45 seconds`."""
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
     return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
@@ -114,7 +126,9 @@ def end(ends_at: datetime | None, now: datetime) -> datetime | None:
     """Return the end date. Raises `Invalid` if it is in the past."""
     if ends_at is not None and ends_at <= now:
         raise Invalid(
-            "ends_at", "ends_at is in the past.", "Give a later one, or none: then it does not end by itself."
+            "ends_at",
+            "ends_at is in the past.",
+            "Give a later time, or leave out ends_at for a delegation that no end date.",
         )
     return ends_at
 
@@ -123,7 +137,11 @@ def excluded_proofs(kinds: Sequence[str]) -> tuple[ProofKind, ...]:
     """Return the excluded kinds of proof, sorted. Raises `Invalid` if every kind is excluded."""
     excluded = {_proof_kind(f"excluded_proofs.{index}", kind) for index, kind in enumerate(kinds)}
     if excluded == set(ProofKind):
-        raise Invalid("excluded_proofs", "Every kind of proof is excluded: nobody could use this.", "Leave one out.")
+        raise Invalid(
+            "excluded_proofs",
+            "Every kind of proof is excluded, so no client could use this delegation.",
+            "Allow at least one kind.",
+        )
     return tuple(sorted(excluded))
 
 
@@ -131,15 +149,17 @@ def _proof_kind(field: str, kind: str) -> ProofKind:
     try:
         return ProofKind(kind)
     except ValueError:
-        raise Invalid(field, f"{quoted(kind)} is no kind of proof.", f"One of: {', '.join(ProofKind)}") from None
+        raise Invalid(field, f"{quoted(kind)} is not a kind of proof.", f"One of: {', '.join(ProofKind)}") from None
 
 
 def audiences(resolved: Iterable[str]) -> tuple[str, ...]:
-    """Return the audiences, sorted and without duplicates. Raises `Invalid` for too many."""
+    """Return the audiences, sorted and without duplicates. Raises `Invalid` if there are too many."""
     found = tuple(sorted(set(resolved)))
     if len(found) > MAX_AUDIENCES:
         raise Invalid(
-            "audiences", f"There are more than {MAX_AUDIENCES} audiences.", "Delegate for each group of APIs."
+            "audiences",
+            f"There are more than {MAX_AUDIENCES} audiences.",
+            "Create one delegation for each group of APIs.",
         )
     return found
 
@@ -156,9 +176,10 @@ def warnings(
     default_audience: str,
     now: datetime,
 ) -> tuple[Caution, ...]:
-    """Return the cautions, the most serious first; none for an ended or revoked delegation.
+    """Return the cautions, the most serious first. An ended or revoked delegation has no cautions.
 
-    `described` are the actions, and `registered` the audiences, of registered APIs.
+    `described` are the actions that registered APIs describe. `registered` are the audiences of registered
+    APIs.
     """
     if state(delegation, now) in OVER:
         return ()
@@ -170,32 +191,32 @@ def warnings(
 
 
 def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tuple[Caution, ...]:
-    """Return a caution if a live delegation already grants these actions.
+    """Return a caution if a live delegation already grants the actions of `new`.
 
-    A person who revokes only one of the two may believe that the authority has ended.
+    If somebody later revokes only one of the two, the client keeps the authority.
     """
     for other in held:
         same = other.audiences == new.audiences and set(new.actions) <= set(other.actions)
         if same and state(other, now) is DelegationState.LIVE:
-            message = f"The delegation {other.id} allows the same already: to end it, both must be revoked."
+            message = f"The delegation {other.id} already allows the same. To end this access, both must be revoked."
             return (Caution(code="delegation_repeats", message=message, delegation_id=other.id),)
     return ()
 
 
 def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
-    """Return a caution for each audience in `near`, which maps unknown audiences to similar API slugs."""
+    """Return a caution for each audience in `near`, which maps each unknown audience to the slug of a similar API."""
     return tuple(
-        Caution(code="audience_misspelt", message=f"No API is called {audience}; the nearest is {slug}.")
+        Caution(code="audience_misspelt", message=f"There is no API {audience}; the nearest is {slug}.")
         for audience, slug in near.items()
     )
 
 
 def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
-    """Return one caution for audiences that are not URLs, while no API is registered."""
+    """Return one caution about audiences that are not URLs. Use this while no API is registered."""
     if not names:
         return ()
-    are = "is no URL" if len(names) == 1 else "are no URLs"
-    return (Caution(code="audience_misspelt", message=f"No API is registered, and {_some(names)} {are}."),)
+    are = "is not a URL" if len(names) == 1 else "are not URLs"
+    return (Caution(code="audience_misspelt", message=f"No API is registered yet, and {_some(names)} {are}."),)
 
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
@@ -203,23 +224,21 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
     if client.unattested(now):
         yield Caution(
             code="client_unattested",
-            message=f"{client.name} is unattested: anybody who knows its client_id gets this authority.",
+            message=f"{client.name} is unattested: anybody who knows its client_id can get tokens for this delegation.",
         )
     elif not client.can_prove_itself(now):
         yield Caution(
             code="client_cannot_prove_itself",
-            message=f"{client.name} cannot prove itself to this authority yet, so it gets no token.",
+            message=f"{client.name} cannot authenticate to this authority yet, so it gets no token.",
         )
     elif delegation.accepts(ProofKind.SECRET) and client.holds_secret(now):
         yield Caution(
             code="client_holds_secret",
-            message=f"{client.name} may prove itself by a secret: whoever reads that once gets this authority until it "
-            "is rotated.",
+            message=f"{client.name} may authenticate with a secret: anybody who reads the secret can get tokens for "
+            "this delegation until the secret is rotated.",
         )
     if kinds and not any(map(delegation.accepts, kinds)):
-        yield Caution(
-            code="proofs_excluded", message=f"Every proof that {client.name} holds is excluded, so it gets no token."
-        )
+        yield Caution(code="proofs_excluded", message=f"Every proof of {client.name} is excluded, so it gets no token.")
     if (client.kind is ClientKind.MCP_SERVER) is not (delegation.target_type is TargetType.MCP_SERVER):
         is_one = "an MCP server" if client.kind is ClientKind.MCP_SERVER else "an AI agent"
         yield Caution(
@@ -234,8 +253,8 @@ def _about_audiences(delegation: Delegation, registered: Collection[str], defaul
     if default_audience in (delegation.audiences or (default_audience,)):
         yield Caution(
             code="audience_shared",
-            message=f"Its tokens are for the shared audience {default_audience}: APIs that accept it can use each "
-            "other's tokens. Name the API instead.",
+            message=f"Its tokens are for the shared audience {default_audience}: APIs that accept this audience can "
+            "use each other's tokens. Name the API instead.",
         )
     unknown = [each for each in delegation.audiences if each not in registered and each != default_audience]
     if unknown:
@@ -259,7 +278,7 @@ def _some(names: Sequence[str]) -> str:
 class TermChange:
     """One value before and after an edit, as text for a person.
 
-    A change that `narrows` ends the existing tokens. Some changes narrow and widen.
+    If `narrows` is true, the edit revokes the existing tokens. A change can narrow and widen at the same time.
     """
 
     field: str
@@ -271,7 +290,7 @@ class TermChange:
 
 
 def changes(before: Delegation, after: Delegation, *, default_audience: str) -> tuple[TermChange, ...]:
-    """Return the changed values, in the order of the form's fields; empty if nothing changed."""
+    """Return the changed values, in the order of the form's fields. The result is empty if nothing has changed."""
     rows = (
         TermChange(field="target_type", label="Target Type", before=before.target_type, after=after.target_type),
         _actions(before, after),
@@ -285,7 +304,10 @@ def changes(before: Delegation, after: Delegation, *, default_audience: str) -> 
 
 
 def narrows(before: Delegation, after: Delegation, *, default_audience: str) -> bool:
-    """Return whether an existing token could carry more, or live longer, than the edited delegation allows."""
+    """Return whether existing tokens could exceed the edited delegation.
+
+    Such a token could have more authority, or a longer lifetime, than the edited delegation allows.
+    """
     return any(row.narrows for row in changes(before, after, default_audience=default_audience))
 
 
@@ -356,9 +378,9 @@ def _loses(before: Collection[str], after: Collection[str]) -> bool:
 
 
 def _is_earlier(one: datetime | None, other: datetime | None) -> bool:
-    """Return whether `one` ends before `other`. None means no end, which is later than any end."""
+    """Return whether the end `one` is before the end `other`. None means no end, which is later than any end."""
     return one is not None and (other is None or one < other)
 
 
 def _instant(end: datetime | None) -> str:
-    return "never by itself" if end is None else f"{end:%Y-%m-%d %H:%M:%S} UTC"
+    return "no end date" if end is None else f"{end:%Y-%m-%d %H:%M:%S} UTC"

@@ -39,7 +39,7 @@ class Warned(TypedDict):
 
 
 class DelegationShown(DelegationDescription):
-    """A delegation with its role and client. `slug` is null once a later delegation has taken the slug."""
+    """A delegation with its role and client. `slug` is null if a later delegation has taken the slug."""
 
     id: str
     slug: str | None

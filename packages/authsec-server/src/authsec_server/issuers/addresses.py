@@ -1,4 +1,4 @@
-"""Check the text that identifies a trusted issuer (a URL or a trust domain), other URLs, and audiences."""
+"""Check the URL or trust domain that identifies a trusted issuer, other URLs, and audiences."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")  # SPIFFE-ID section 2.1
 
 
 def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
-    """Check the issuer and return it unchanged, because tokens are compared with its exact text. Raises `Invalid`."""
+    """Check the issuer and return it unchanged. Raises `Invalid`.
+
+    Nothing is normalised, because tokens must contain exactly this text.
+    """
     if kind is TrustedIssuerKind.SPIFFE:
         return _parse_trust_domain(text)
     parse_url("issuer", text)
     if "?" in text:
         raise Invalid(
             "issuer",
-            f"{quoted(text)} is no issuer: it has a query.",
-            "Give it as the `iss` of its tokens has it, e.g. https://token.actions.githubusercontent.com",
+            f"{quoted(text)} is not an issuer: it has a query.",
+            "Give it exactly as in the `iss` of its tokens, e.g. https://token.actions.githubusercontent.com",
         )
     return text
 
@@ -40,17 +43,20 @@ def parse_url(field: str, text: str, *, example: str = "https://issuer.example.c
         raise Invalid(field, f"{quoted(text)} cannot be used: {error}.", f"e.g. {example}") from None
     if target.scheme == "http" and not is_loopback(target.host):
         raise Invalid(
-            field, f"{quoted(text)} is plain http, over which anybody on the way can exchange keys.", "Give https://…"
+            field, f"{quoted(text)} is plain http, where an attacker on the network can replace keys.", "Give https://…"
         )
     return text
 
 
 def parse_audience(text: str) -> str:
-    """Check the audience of tokens; empty means this authority's own issuer. Raises `Invalid`."""
+    """Check the audience that tokens must have. Raises `Invalid`.
+
+    An empty text means this authority's own issuer.
+    """
     if len(text) > MAX_AUDIENCE or not text.isprintable() or text != text.strip():
         raise Invalid(
             "audience",
-            f"audience must have at most {MAX_AUDIENCE} visible characters, and no space around them.",
+            f"audience must have at most {MAX_AUDIENCE} visible characters, without spaces at either end.",
             "Leave it empty for this authority's own issuer.",
         )
     return text
@@ -63,7 +69,7 @@ def _parse_trust_domain(text: str) -> str:
     remedy = f"Write {domain}" if _TRUST_DOMAIN.fullmatch(domain) else "e.g. example.org"
     raise Invalid(
         "issuer",
-        f"{quoted(text)} is no trust domain: it is a name of at most 255 lower-case letters, digits, '.', '-' and '_', "
+        f"{quoted(text)} is not a trust domain: use at most 255 lower-case letters, digits, '.', '-' and '_', "
         "without spiffe:// and without a path.",
         remedy,
     )

@@ -67,19 +67,21 @@ _NOT_AN_ISSUERS = ("k8s:", "docker:", "unix:", "spiffe:")
 def parse_claims(kind: TrustedIssuerKind, claims: Mapping[str, str], preset: str = "") -> dict[str, str]:
     """Check the map from selectors to claims, and sort it by selector. Raises `Invalid`.
 
-    An OpenID Connect issuer must have such a map, and no other kind may have one.
+    An OpenID Connect issuer must have such a map. Other kinds of trusted issuers must not have one.
     """
     if kind is not TrustedIssuerKind.OIDC:
         if claims or preset:
             raise Invalid(
-                "claims", f"What a {kind.shown} proves is fixed: it takes no mapping of claims.", "Leave it out."
+                "claims",
+                f"A {kind.shown} proves fixed selectors, so its claims cannot be mapped.",
+                "Leave out the mapping.",
             )
         return {}
     asked = {**_preset(preset), **claims}
     if not asked:
         raise Invalid(
             "claims",
-            "No claim is named, so nothing could be proved.",
+            "No claim is mapped, so no selector could be proved.",
             f"Name a preset ({', '.join(PRESETS)}), or claims such as ci:repository → repository.",
         )
     if len(asked) > MAX_CLAIMS:
@@ -99,14 +101,14 @@ def _check(key: str, claim: str) -> None:
     if not _KEY.fullmatch(key):
         raise Invalid(
             "claims",
-            f"{quoted(key)} is no selector.",
-            "A selector is two parts and a colon, lower-case letters and digits, e.g. ci:repository",
+            f"{quoted(key)} is not a selector.",
+            "A selector has two parts of lower-case letters and digits, with a colon between, e.g. ci:repository",
         )
     if key.startswith(_NOT_AN_ISSUERS):  # else an issuer could say of its tokens what only a cluster can know
         raise Invalid(
             "claims",
             f"{quoted(key)} is a selector that no OpenID Connect issuer can prove.",
-            f"Begin with something else than {', '.join(_NOT_AN_ISSUERS)}",
+            f"Use another prefix than {', '.join(_NOT_AN_ISSUERS)}",
         )
     if not (1 <= len(claim) <= MAX_NAME and claim.isprintable() and claim == claim.strip()):
         raise Invalid("claims", f"The claim of {key} must be a name of 1 to {MAX_NAME} visible characters.")

@@ -25,20 +25,20 @@ _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 class CredentialsUnusable(Exception):
     """There are no usable credentials for the cluster.
 
-    The message is a clause for an operator, and never contains the content of the file.
+    The message is a clause for an operator, and never contains the content of the credentials file.
     """
 
 
 def read_credentials(folder: Path | None, name: str) -> str:
-    """Read the bearer token (RFC 6750) from the file. A new token needs no restart, because nothing is cached.
+    """Read the bearer token (RFC 6750) from the file. Nothing is cached, so a new token needs no restart.
 
-    Links within the folder are followed, because Kubernetes mounts every token as a link. Raises
+    Symbolic links in the folder are followed, because Kubernetes mounts every token as a link. Raises
     `CredentialsUnusable`.
     """
     if folder is None:
-        raise CredentialsUnusable("AUTHSEC_SERVER_CREDENTIALS_DIR names no folder of credentials")
+        raise CredentialsUnusable("AUTHSEC_SERVER_CREDENTIALS_DIR is not set to a folder of credentials")
     if name != Path(name).name or name.startswith("."):  # whatever the database says
-        raise CredentialsUnusable("what is registered is no name of a file")
+        raise CredentialsUnusable("the registered name is not a file name")
     try:
         if not (folder / name).is_file():
             raise CredentialsUnusable(f"the folder of credentials has no file {name}")
@@ -49,7 +49,7 @@ def read_credentials(folder: Path | None, name: str) -> str:
     token = data.strip(b" \t\r\n")
     if len(data) > MAX_BYTES or not _TOKEN.fullmatch(token):
         raise CredentialsUnusable(
-            f"the file {name} does not hold one token on one line of at most {MAX_BYTES} bytes, and was not sent"
+            f"the file {name} must contain one token on one line of at most {MAX_BYTES} bytes, and was not sent"
         )
     return token.decode("ascii")
 
@@ -64,13 +64,14 @@ _ANSWERS = {200, 201, 404}  # whether there is nothing or the address is wrong, 
 
 
 class NotAnswered(Exception):
-    """The cluster gave no usable answer. The message is a clause for an operator, without a full stop."""
+    """The cluster gave no usable response. The message is a clause for an operator, without a full stop."""
 
 
 class ClusterLine:
     """The API server of one revision of a trusted issuer. Thread-safe.
 
-    After a failure, only one caller may ask at a time: the others would wait for the same failure.
+    For two seconds after a failure, no request is sent. Then only one caller may send a request at a time,
+    because other callers would only wait for the same failure.
     """
 
     def __init__(
@@ -103,7 +104,10 @@ class ClusterLine:
     def ask(
         self, lookup: Lookup, path: str, document: Mapping[str, Any] | None, read: Callable[[Answer], Answered]
     ) -> Answered:
-        """Ask, and return the result of `read`. Raises `LookupUnavailable`, also if `read` refuses the answer."""
+        """Send a request to the API server, and return the result of `read`.
+
+        Raises `LookupUnavailable` if there is no response, or if `read` refuses the response.
+        """
         with self._turn(lookup):
             try:
                 answer = self._send(lookup, path, document)
@@ -122,7 +126,7 @@ class ClusterLine:
         self._refuse_while_quiet(lookup)
         gate = self._alone if self._down else self._turns
         if not gate.acquire(timeout=0.0 if self._down else TURN_SECONDS):
-            raise self._failed(lookup, self._down or "it is being asked as often at once as this server may")
+            raise self._failed(lookup, self._down or "this server already has the most concurrent requests to it")
         try:
             self._refuse_while_quiet(lookup)  # somebody before us may have found out
             yield
@@ -148,11 +152,11 @@ class ClusterLine:
                 self._goes_quiet(str(error))
             raise
         if answer.status >= 500 or answer.status == 429:
-            self._goes_quiet(f"{answer.source} answers {answer.status}")
+            self._goes_quiet(f"{answer.source} answered {answer.status}")
         else:
             self._down = ""
         if answer.status not in _ANSWERS:
-            raise NotAnswered(f"{answer.source} answers {answer.status}{self._hint(lookup, answer.status)}")
+            raise NotAnswered(f"{answer.source} answered {answer.status}{self._hint(lookup, answer.status)}")
         return answer
 
     def _goes_quiet(self, why: str) -> None:
@@ -165,15 +169,15 @@ class ClusterLine:
         if status == 403:
             account = f"the account of the file {self._cluster.credentials}"
             command = f"authsec issuers rbac {self.trusted_issuer.slug}"
-            return f": {account} may not {lookup.permission}. Apply what {command} prints"
+            return f": {account} may not {lookup.permission}. Apply the output of {command}"
         return ""
 
     def _failed(self, lookup: Lookup, failure: str) -> LookupUnavailable:
         answered = self.state(lookup).answered_at
         self._states[lookup] = LookupState(answered_at=answered, failed_at=self._now(), failure=failure)
         return LookupUnavailable(
-            f"The API server of the trusted issuer {self.trusted_issuer.name!r} ({self.trusted_issuer.slug}) cannot be "
-            f"asked: {failure}."
+            f"The API server of the trusted issuer {self.trusted_issuer.name!r} ({self.trusted_issuer.slug}) could "
+            f"not be asked: {failure}."
         )
 
 
@@ -185,8 +189,9 @@ _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 class ClusterApis:
     """The API servers of all trusted issuers. Never call inside a transaction: the servers may be slow.
 
-    `read` interprets an answer, and raises `NotAnswered` for an answer that no API server gives. Every method
-    raises `LookupUnavailable` if there is no answer. No method checks whether the trusted issuer is enabled.
+    `read` interprets a response, and raises `NotAnswered` for a response that no API server sends. Every method
+    raises `LookupUnavailable` if there is no usable response. No method checks whether the trusted issuer is
+    enabled.
     """
 
     def __init__(
@@ -208,13 +213,16 @@ class ClusterApis:
 
     @property
     def possible(self) -> bool:
-        """Return whether there is a folder with credentials for clusters."""
+        """Return whether the settings name a folder with credentials for clusters."""
         return self._credentials_dir is not None
 
     def review(
         self, trusted_issuer: TrustedIssuer, token: str, audience: str, read: Callable[[Mapping[str, Any]], T]
     ) -> T:
-        """Ask the cluster to review its own token: is it still valid, for which account and audience?"""
+        """Ask the cluster whether a token that it signed is still valid, and for which account and audience.
+
+        The question is a TokenReview. Return the result of `read`.
+        """
         wanted = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -227,15 +235,18 @@ class ClusterApis:
     def pod(
         self, trusted_issuer: TrustedIssuer, namespace: str, name: str, read: Callable[[Mapping[str, Any] | None], T]
     ) -> T:
-        """Ask the cluster for a pod; `read` gets None if the cluster has no such pod."""
+        """Ask the cluster for a pod, and return the result of `read`.
+
+        `read` gets None if the cluster has no such pod.
+        """
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(name, safe='')}"
         return self._line(trusted_issuer).ask(Lookup.POD_LOOKUP, path, None, lambda answer: read(_pod(answer)))
 
     def check(self, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
         """Test each look-up that is turned on, and return the results.
 
-        The test asks about a token and a pod that do not exist. An API server that permits the look-up answers no,
-        which is an answer.
+        The test asks about a token and a pod that do not exist. An API server that permits the look-up gives a
+        negative answer, and the test then succeeds.
         """
         questions = {
             Lookup.TOKEN_REVIEW: lambda: self.review(trusted_issuer, "none", "none", lambda _: None),
@@ -258,7 +269,7 @@ class ClusterApis:
         return alone.check(trusted_issuer)
 
     def state(self, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-        """Return the last result of each look-up that is turned on, in this process. Asks no other server."""
+        """Return the last result in this process of each look-up that is turned on. Sends no request to the cluster."""
         cluster = trusted_issuer.cluster
         on = {Lookup.TOKEN_REVIEW: cluster and cluster.reviews, Lookup.POD_LOOKUP: cluster and cluster.pods}
         return {lookup: self._line(trusted_issuer).state(lookup) for lookup, is_on in on.items() if is_on}
@@ -278,7 +289,7 @@ class ClusterApis:
             elif (
                 line.trusted_issuer.revision > trusted_issuer.revision
             ):  # read before a change that others know of already
-                raise LookupUnavailable(f"The trusted issuer {trusted_issuer.name!r} was changed meanwhile.")
+                raise LookupUnavailable(f"The trusted issuer {trusted_issuer.name!r} was changed since then.")
             return line
 
 
@@ -289,15 +300,16 @@ def _pod(answer: Answer) -> Mapping[str, Any] | None:
     about = document.get("details")
     if document.get("kind") == "Status" and isinstance(about, dict) and about.get("kind") == "pods":
         return None
-    raise NotAnswered(f"{answer.source} answers 404 as no API server does: is that its address?")
+    raise NotAnswered(f"{answer.source} answered 404, unlike an API server. Check the address")
 
 
 def require_answers(
     cluster_apis: ClusterApis, trusted_issuer: TrustedIssuer, *, revision: int, changes: Mapping[str, object]
 ) -> None:
-    """Raise `Conflict` if the cluster would not answer after these changes, or `Invalid` for wrong changes.
+    """Raise `Conflict` if the edited trusted issuer needs new look-ups and the cluster does not answer them.
 
-    Never call inside a transaction. The cluster is not asked about changes that the edit refuses anyway.
+    Raises `Invalid` for wrong changes. Never call inside a transaction. If the edit fails anyway because of its
+    `revision` or missing credentials, no request is sent to the cluster.
     """
     if revision != trusted_issuer.revision or not cluster_apis.possible:
         return
@@ -315,10 +327,10 @@ def _unanswered(trusted_issuer: TrustedIssuer, failures: list[str]) -> Conflict:
     file = cluster.credentials if cluster else ""
     whose = "" if cluster and cluster.reviews else " whose pods are looked up"
     return Conflict(
-        f"The cluster does not answer, so nothing was saved: agents of {trusted_issuer.name!r}{whose} would get no "
+        f"The cluster does not answer, so nothing was saved. Agents of {trusted_issuer.name!r}{whose} would get no "
         f"token. {'. '.join(failures)}.",
-        f"In this order: permit it in the cluster, authsec issuers rbac {trusted_issuer.slug} | kubectl apply -f -; "
-        f"put that account's token into the file {file}; then turn it on. To save it although it does not answer: "
+        f"First grant access in the cluster: authsec issuers rbac {trusted_issuer.slug} | kubectl apply -f -. Then "
+        f"write that account's token to the file {file}. Then turn the look-up on. To save without an answer: "
         "--anyway on the command line, the tick in the console's form, anyway in the API.",
         field="anyway",
     )

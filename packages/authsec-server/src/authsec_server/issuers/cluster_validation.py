@@ -1,4 +1,4 @@
-"""Check the settings for the API server of a cluster: its URL, and the certificates that it may have. Pure."""
+"""Check the settings for the API server of a cluster: its URL, and the certificates that are trusted for it. Pure."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ MAX_CERTIFICATES = 20
 
 
 def parse_ca(text: str, field: str = "ca") -> str:
-    """Return the certificates in PEM (RFC 7468 section 5), without the text around them. Raises `Invalid`."""
+    """Return the PEM certificates in the text (RFC 7468 section 5), without other text. Raises `Invalid`."""
     if not text.strip():
         return ""
     if "PRIVATE KEY" in text:
         raise Invalid(
             field,
-            "This holds a PRIVATE key. It was not stored, but it has left its owner: consider it exposed.",
-            "Replace that key, and give the certificates alone: the blocks that say BEGIN CERTIFICATE.",
+            "This contains a PRIVATE key. It was not stored, but it left its owner: consider the key exposed.",
+            "Replace that key, and give only the certificates: the blocks that begin with BEGIN CERTIFICATE.",
         )
     if len(text) > MAX_PEM:
-        raise Invalid(field, f"{field} must have at most {MAX_PEM:,} characters.", "Give the authorities alone.")
+        raise Invalid(
+            field,
+            f"{field} must have at most {MAX_PEM:,} characters.",
+            "Give only the certificates of the authorities.",
+        )
     try:
         found = x509.load_pem_x509_certificates(text.encode("utf-8", "replace"))
     except ValueError:
@@ -38,21 +42,21 @@ def parse_ca(text: str, field: str = "ca") -> str:
     if not 1 <= len(found) <= MAX_CERTIFICATES:
         raise Invalid(
             field,
-            f"{field} must hold 1 to {MAX_CERTIFICATES} certificates in PEM form.",
+            f"{field} must have 1 to {MAX_CERTIFICATES} certificates in PEM form.",
             "Give the blocks from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
         )
     return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
 
 
 def fingerprints(ca: str) -> list[str]:
-    """Return the SHA-256 of each certificate, in hex, by which the audit log identifies the certificate."""
+    """Return the SHA-256 of each certificate, in hex. The audit log identifies certificates by this value."""
     return [each.fingerprint(SHA256()).hex() for each in x509.load_pem_x509_certificates(ca.encode())] if ca else []
 
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
 _EXAMPLE = "https://10.0.0.1:6443"
 _BOTH = (
-    "Look-ups need the address of the cluster's API server, and the name of the file that holds this authority's token "
+    "Look-ups need the address of the cluster's API server, and the name of the file with this authority's token "
     "for the cluster.",
     f"api_server is e.g. {_EXAMPLE}; credentials is a file in the folder that the server's "
     "AUTHSEC_SERVER_CREDENTIALS_DIR names. On the command line: --from-kubeconfig or --api-server, and --credentials.",
@@ -60,13 +64,16 @@ _BOTH = (
 
 
 def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict[str, Any]:
-    """Return the verified terms of the API server, by name. Raises `Invalid`: only clusters have an API server."""
+    """Return the verified terms of the API server, by name.
+
+    Raises `Invalid`, also for terms of an API server in a trusted issuer that is not a cluster.
+    """
     given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
     switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
     if not given and not switched:
         return {}
     if kind is not TrustedIssuerKind.KUBERNETES:
-        raise Invalid((given + switched)[0], f"A {kind.shown} has no API server to be asked.", "Leave it out.")
+        raise Invalid((given + switched)[0], f"A {kind.shown} has no API server to ask.", "Leave it out.")
     if switched and not given:
         raise Invalid("api_server", *_BOTH)
     return {
@@ -79,7 +86,10 @@ def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict
 
 
 def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:
-    """Return the settings for the audit log, in JSON types. Certificates are named by their SHA-256."""
+    """Return the settings of the API server for the audit log, in JSON types.
+
+    Certificates are named by their SHA-256.
+    """
     if cluster is None:
         return None
     named = {name: value for name, value in asdict(cluster).items() if name != "ca"}
@@ -95,7 +105,11 @@ def _url(text: str) -> str:
         )
     parse_url("api_server", text, example=_EXAMPLE)
     if not text.startswith("https://"):  # what is sent there opens the cluster, even on this machine
-        raise Invalid("api_server", f"{quoted(text)} is plain http, and credentials are sent there.", "Give https://…")
+        raise Invalid(
+            "api_server",
+            f"{quoted(text)} is plain http, and this server would send credentials there.",
+            "Give https://…",
+        )
     if "?" in text:
         raise Invalid("api_server", f"{quoted(text)} has a query.", f"e.g. {_EXAMPLE}")
     return text.rstrip("/")
@@ -106,7 +120,7 @@ def _file_name(text: str) -> str:
         return text
     raise Invalid(
         "credentials",
-        "Look-ups need the name of the file that holds this authority's token for the cluster: letters, digits, '.', "
+        "Look-ups need the name of the file with this authority's token for the cluster: letters, digits, '.', "
         "'-' and '_', without a folder.",
-        "Put the file into the folder that AUTHSEC_SERVER_CREDENTIALS_DIR names, and give its name, e.g. token",
+        "Put the file into the folder AUTHSEC_SERVER_CREDENTIALS_DIR, and give its name, e.g. token",
     )

@@ -1,4 +1,4 @@
-"""Fetch the keys of an issuer, through the package for all outgoing HTTP."""
+"""Fetch the keys of an issuer by HTTP. The package `outbound` sends the requests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ class NotFetched(Exception):
 
 
 def trust_of(trusted_issuer: TrustedIssuer) -> ssl.SSLContext | None:
-    """Return the certificates for this trusted issuer alone; None to use those of the settings."""
+    """Return the certificates that are trusted for this trusted issuer alone. None means those of the settings."""
     return ssl.create_default_context(cadata=trusted_issuer.ca) if trusted_issuer.ca else None
 
 
 def fetch_key_set(
     trusted_issuer: TrustedIssuer, outbound: Outbound, trust: ssl.SSLContext | None, limits: OutboundLimits = LIMITS
 ) -> KeySet:
-    """Fetch the keys that the issuer publishes. Blocks for at most twice the limit; raises `NotFetched`."""
+    """Fetch the keys that the issuer publishes. Raises `NotFetched`.
+
+    A fetch sends up to two requests, so it blocks for at most twice the time limit of a request.
+    """
 
     def ask(url: str) -> Mapping[str, Any]:
         return _object(trusted_issuer, outbound.get(url, limits=limits, trust=trust))
@@ -39,8 +42,8 @@ def fetch_key_set(
     except OutboundFailed as error:
         raise NotFetched(str(error)) from None
     except UnusableKeys as error:
-        alarm = ". Consider that key exposed, and tell who runs the issuer" if error.exposed else ""
-        raise NotFetched(f"the key set that it publishes cannot be used: {error}{alarm}") from None
+        alarm = ". Consider that key exposed, and tell the operator of the issuer" if error.exposed else ""
+        raise NotFetched(f"its published key set cannot be used: {error}{alarm}") from None
 
 
 def _discovered(trusted_issuer: TrustedIssuer, ask: Callable[[str], Mapping[str, Any]]) -> str:
@@ -49,8 +52,8 @@ def _discovered(trusted_issuer: TrustedIssuer, ask: Callable[[str], Mapping[str,
     named = document.get("issuer")
     if named != trusted_issuer.issuer:  # to the letter (section 4.3): stops one issuer from posing as another
         raise NotFetched(
-            f"its discovery document names the issuer {plain(str(named), 200)!r}, "
-            f"and {trusted_issuer.issuer!r} is registered"
+            f"its discovery document names the issuer {plain(str(named), 200)!r}, but {trusted_issuer.issuer!r} is "
+            "registered"
         )
     url = document.get("jwks_uri")
     if not isinstance(url, str):
@@ -64,7 +67,7 @@ def _object(trusted_issuer: TrustedIssuer, answer: Answer) -> Mapping[str, Any]:
     hint = ""
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES and answer.status in {401, 403}:
         hint = (
-            ", as clusters do to strangers: give its keys instead, "
-            "with authsec issuers add kubernetes --from-kubeconfig"
+            ", because clusters refuse anonymous requests: give its keys instead, with authsec issuers add "
+            "kubernetes --from-kubeconfig"
         )
-    raise NotFetched(f"{answer.source} answers {answer.status}{hint}")
+    raise NotFetched(f"{answer.source} answered {answer.status}{hint}")

@@ -43,17 +43,17 @@ class KeySet:
 
 
 def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet:
-    """Read the keys that can verify tokens of such an issuer. Raises `UnusableKeys`.
+    """Read the keys that can verify tokens of this kind of trusted issuer. Raises `UnusableKeys`.
 
-    Of two keys with the same `kid`, the first is used. Of a SPIFFE bundle, only the keys for JWT-SVIDs are used
-    (SPIFFE Trust Domain and Bundle section 4.2.2).
+    If two keys have the same `kid`, the first one is used. In a SPIFFE bundle, only the keys for JWT-SVIDs are
+    used (SPIFFE Trust Domain and Bundle section 4.2.2).
     """
     entries = document.get("keys")
     if not isinstance(entries, list):
         _refuse_secret(document)  # a private key by itself, pasted for the set
-        raise UnusableKeys('it is no JWK Set: it has no list "keys"')
+        raise UnusableKeys('it is not a JWK Set: it has no list "keys"')
     if len(entries) > MAX_KEYS:
-        raise UnusableKeys(f"it holds {len(entries)} keys, and {MAX_KEYS} are the most that are read")
+        raise UnusableKeys(f"it has {len(entries)} keys, and the limit is {MAX_KEYS}")
     objects = [entry for entry in entries if isinstance(entry, dict)]
     for entry in objects:
         _refuse_secret(entry)
@@ -65,28 +65,30 @@ def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet
         except JoseError as error:
             faults.append(str(error))
     if not keys:
-        why = f"; its first one is left out, for {faults[0]}" if faults else ""
-        raise UnusableKeys(f"it holds no key that could verify a token{why}")
+        why = f"; the first one was ignored: {faults[0]}" if faults else ""
+        raise UnusableKeys(f"it has no key that can verify a token{why}")
     return KeySet(keys=keys, refresh_hint=_hint(document.get("spiffe_refresh_hint")))
 
 
 def as_document(kind: TrustedIssuerKind, keys: Mapping[str, PublicKey]) -> dict[str, Any]:
-    """Return the JWK Set that `read_key_set` reads as these keys, with only the public members of each key."""
+    """Return a JWK Set with only the public members of these keys. `read_key_set` reads it as the same keys."""
     use = _SVID if kind is TrustedIssuerKind.SPIFFE else "sig"
     return {"keys": [{**key.to_jwk(), "kid": kid, "use": use, **_alg(key)} for kid, key in keys.items()]}
 
 
 def _refuse_secret(entry: Mapping[str, Any]) -> None:
     if entry.get("kty") == "oct":
-        raise UnusableKeys("it holds a symmetric key, by which whoever checks tokens can make them", exposed=True)
+        raise UnusableKeys(
+            "it has a symmetric key, with which anybody who verifies tokens can also make them", exposed=True
+        )
     if _PRIVATE_MEMBERS & entry.keys():
-        raise UnusableKeys("it holds a PRIVATE key, by which anybody can make tokens", exposed=True)
+        raise UnusableKeys("it has a PRIVATE key, with which anybody can make tokens", exposed=True)
 
 
 def _kid(entry: Mapping[str, Any]) -> str:
     kid = entry.get("kid")
     if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:  # tokens name their key, so nothing would ask for it
-        raise JoseError("malformed_key", "it has no kid by which a token could name it")
+        raise JoseError("malformed_key", "it has no kid, which tokens need to name it")
     return kid
 
 
@@ -97,12 +99,12 @@ def _key(kind: TrustedIssuerKind, entry: Mapping[str, Any]) -> PublicKey:
         entry = {**entry, "use": "sig"}
     key = PublicKey.from_jwk(entry)
     if not key.algorithms & ALGORITHMS:
-        raise JoseError("unsupported_key", "no algorithm that is allowed here fits it")
+        raise JoseError("unsupported_key", "it does not fit an allowed algorithm")
     return key
 
 
 def _alg(key: PublicKey) -> dict[str, str]:
-    """Return the member `alg` if the key has only one algorithm. Most RSA keys have several."""
+    """Return the member `alg` if the key allows only one algorithm. Most RSA keys allow several."""
     return {"alg": next(iter(key.algorithms))} if len(key.algorithms) == 1 else {}
 
 

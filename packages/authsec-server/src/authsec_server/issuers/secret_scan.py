@@ -1,14 +1,14 @@
 """Detect private keys in a text. Pure.
 
 People sometimes paste a private key instead of a public key or a token. Such a text is never stored, and
-never shown again. The scan does not parse JSON: a key without a closing brace is a key, too.
+never shown again. The scan does not parse JSON, so it also finds a key without a closing brace.
 """
 
 from __future__ import annotations
 
 import re
 
-EXPOSED = "It was not kept, but it has left its place: consider it exposed, and replace it."
+EXPOSED = "It was not stored, but it left its place: consider it exposed, and replace it."
 _MEMBER = re.compile(r'"(?:d|p|q|dp|dq|qi|oth|k|private_key)"\s*:')  # RFC 7518 section 6; and a service account's
 
 

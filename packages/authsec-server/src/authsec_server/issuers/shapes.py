@@ -1,4 +1,4 @@
-"""The JSON of a trusted issuer's terms: in requests, documents and answers."""
+"""The JSON of a trusted issuer's terms: in requests, documents and responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authsec_server.web.bodies import Body, Changes, changes_of
 
 
 class TrustedIssuerTermsShown(TypedDict):
-    """The terms of a trusted issuer, in an answer."""
+    """The terms of a trusted issuer, in a response."""
 
     name: str
     kind: TrustedIssuerKind
@@ -31,23 +31,23 @@ class TrustedIssuerTermsShown(TypedDict):
 
 
 class TrustedIssuerTermsBody(Body):
-    """The terms of a trusted issuer, in a request or document."""
+    """The terms of a trusted issuer, in a request or a document."""
 
-    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: str
-    issuer: str = Field(description="The `iss` of its tokens to the letter; of SPIFFE, the trust domain.")
+    issuer: str = Field(description="The exact `iss` of its tokens; for SPIFFE, the trust domain.")
     keys_from: str
     keys_url: str = ""
     given_keys: dict[str, Any] | None = Field(  # somebody will paste private ones
-        default=None, repr=False, description="A JWK Set, of public keys."
+        default=None, repr=False, description="A JWK Set of public keys."
     )
-    ca: str = Field(default="", description="Certificates (PEM) that alone count when its keys are fetched.")
+    ca: str = Field(default="", description="Certificates (PEM); only these are trusted when its keys are fetched.")
     audience: str = ""
-    claims: dict[str, str] = Field(default_factory=dict, description="Selector: claim, of an OpenID Connect issuer.")
+    claims: dict[str, str] = Field(default_factory=dict, description="Selector: claim, for an OpenID Connect issuer.")
     preset: str = Field(default="", description="Claims of a well-known issuer: github, gitlab, google, azure.")
     api_server: str = ""
     api_ca: str = ""
-    credentials: str = Field(default="", description="The name of a file on the server; never what it holds.")
+    credentials: str = Field(default="", description="The name of a file on the server, never its content.")
     token_review: bool = False
     pod_lookup: bool = False
 

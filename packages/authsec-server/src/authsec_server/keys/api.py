@@ -1,4 +1,4 @@
-"""The signing keys over HTTP: the key set for verifiers, and admin operations to list, rotate and revoke keys."""
+"""The signing keys over HTTP: the key set for verifiers, and admin API operations to list, rotate and revoke keys."""
 
 from __future__ import annotations
 
@@ -36,13 +36,16 @@ _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
 
 
 class KeyRotation(Body):
-    """The body of a rotation request. `force` skips the wait until verifiers have fetched the next key."""
+    """The body of a rotation request.
+
+    With `force`, the rotation does not wait until verifiers have fetched the next key.
+    """
 
     force: bool = False
 
 
 class KeyRevocation(Body):
-    """The body of a key revocation request: the reason, for the audit log."""
+    """The body of a key revocation request. `reason` is recorded in the audit log."""
 
     reason: str = ""
 
@@ -59,7 +62,7 @@ class SigningKeyShown(TypedDict):
 
 
 class FeedRotated(TypedDict):
-    """The time from which the new key signs the revocation feed."""
+    """The response to the creation of a feed key: the time from which the new key signs the revocation feed."""
 
     signs_from: str
 
@@ -98,7 +101,7 @@ class KeyOperations:
 
     @operation("POST", PATH + "/rotate", "rotateKeys", least=Role.ADMIN)
     async def rotate(self, call: Call[KeyRotation]) -> SigningKeyShown:
-        """Rotate to the prepared signing key."""
+        """Rotate the signing keys: the prepared key becomes the active key."""
         fresh = await run_in_threadpool(self.custodian.make)
         return as_json(await call.change(lambda tx, act: self.custodian.rotate(tx, act, fresh, force=call.body.force)))
 
@@ -125,11 +128,12 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
 
 
 def metadata(issuer: str) -> dict[str, Any]:
-    """Return the metadata document of the issuer (RFC 8414). `issuer` is the setting, never the Host header.
+    """Return the metadata document of the issuer (RFC 8414).
 
-    Clients request delegation tokens at `delegation_token_endpoint`, which has its own contract. The OAuth
-    endpoints refuse every request. A client that finds no OAuth endpoint may send its secret to the API that it
-    wants to call. So the document names these endpoints. The last two members only satisfy OpenID Connect
+    `issuer` comes from the settings, never from the Host header. Clients request delegation tokens at
+    `delegation_token_endpoint`, which is not an OAuth endpoint. The OAuth endpoints in the document refuse
+    every request. The document names them for clients that look for OAuth endpoints: a client that finds none
+    may send its secret to the API that it wants to call. The last two members only satisfy OpenID Connect
     Discovery, which some libraries use to find keys. No ID token is issued.
     """
     return {
@@ -156,7 +160,7 @@ def metadata(issuer: str) -> dict[str, Any]:
 
 
 def as_jwk(key: PublicKey) -> dict[str, str]:
-    """Return the published JWK of the key (RFC 7517), for RS256 signatures only."""
+    """Return the key as a JWK for publication (RFC 7517). The JWK allows only RS256 signatures."""
     return {"kid": key.thumbprint(), "use": "sig", "alg": "RS256", **key.to_jwk()}
 
 

@@ -1,9 +1,9 @@
-"""The master key: seals the private parts of the signing keys at rest (AES-256-GCM, NIST SP 800-38D).
+"""The master key: encrypts the private parts of the signing keys at rest (AES-256-GCM, NIST SP 800-38D).
 
-Without the master key, a reader of the database cannot sign. Without the master key, a writer to the database
-cannot plant a key that this server would use or publish. The master key comes from a file that the settings
-name. For the embedded database, the server may make the file once, beside the data. The server never makes a
-new master key while signing keys exist, because those keys would be lost.
+A person who can only read the database cannot sign. A person who can only write to the database cannot
+insert a key that this server would use or publish. The master key comes from a file that the settings name.
+For the embedded database, the server may make the file once, in the data folder. The server never makes a
+new master key while signing keys exist, because nobody could decrypt these keys any more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _HOW_TO_MAKE: Final = "openssl rand -base64 32"
 
 
 class Purpose(StrEnum):
-    """The purpose of a sealed key: the kind of data that it signs. The key opens for no other purpose."""
+    """The purpose of an encrypted key: the kind of data that the key signs.
+
+    The key can be decrypted only for this purpose.
+    """
 
     TOKENS = "signing key"
     FEED = "feed key"
@@ -42,12 +45,12 @@ class Purpose(StrEnum):
 
     @property
     def algorithm(self) -> str:
-        """Return the JWS algorithm of the purpose's keys (RFC 7518, RFC 8037)."""
+        """Return the JWS algorithm of the keys for this purpose (RFC 7518, RFC 8037)."""
         return "RS256" if self is Purpose.TOKENS else "EdDSA"
 
 
 class NotUnsealed(Exception):
-    """This master key did not seal the blob for this key, or the blob was changed. The two cases look the same."""
+    """This master key did not encrypt the blob for this key, or the blob was changed. The two cases look the same."""
 
 
 class KeyUnusable(Unavailable):
@@ -55,24 +58,24 @@ class KeyUnusable(Unavailable):
 
 
 class MasterKey:
-    """Seals and unseals private keys. The repr shows no secret, and the object cannot be pickled."""
+    """Encrypts and decrypts private keys. The repr shows no secret, and the object cannot be pickled."""
 
     __slots__ = ("_aead",)
 
     def __init__(self, octets: bytes) -> None:
         if len(octets) != KEY_BYTES:
-            raise ValueError(f"a master key has {KEY_BYTES} bytes")
+            raise ValueError(f"a master key must have {KEY_BYTES} bytes")
         self._aead = AESGCM(octets)
 
     def seal(self, plain: bytes, *, kid: str, nonce: bytes, purpose: Purpose = Purpose.TOKENS) -> bytes:
-        """Encrypt `plain` for the key `kid`: version, nonce, ciphertext, tag.
+        """Encrypt `plain` for the key `kid`. The result is version, nonce, ciphertext and tag.
 
         `nonce` must be 12 random bytes that are used only once.
         """
         return _VERSION + nonce + self._aead.encrypt(nonce, plain, _bound_to(purpose, kid))
 
     def unseal(self, blob: bytes, *, kid: str, purpose: Purpose = Purpose.TOKENS) -> bytes:
-        """Decrypt a blob that was sealed for the key `kid` and this purpose. Raises `NotUnsealed`."""
+        """Decrypt a blob that was encrypted for the key `kid` and this purpose. Raises `NotUnsealed`."""
         nonce, sealed = blob[1 : 1 + NONCE_BYTES], blob[1 + NONCE_BYTES :]
         if blob[:1] != _VERSION or len(nonce) != NONCE_BYTES:
             raise NotUnsealed
@@ -82,15 +85,15 @@ class MasterKey:
             raise NotUnsealed from None
 
     def open_key(self, blob: bytes, *, kid: str, purpose: Purpose) -> PrivateKey:
-        """Open the private key that was sealed under this name for this purpose. Raises `KeyUnusable`."""
+        """Decrypt the private key that was encrypted for the name `kid` and this purpose. Raises `KeyUnusable`."""
         try:
             pem = self.unseal(blob, kid=kid, purpose=purpose)
             private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
         except (NotUnsealed, JoseError):
-            raise KeyUnusable(f"The {purpose} {kid} cannot be opened: its row was damaged or changed.") from None
+            raise KeyUnusable(f"The {purpose} {kid} cannot be decrypted: its row was damaged or changed.") from None
         # Signatures name the key by its thumbprint: signed by another key, each would be refused everywhere.
         if private.algorithm != purpose.algorithm or private.public.thumbprint() != kid:
-            raise KeyUnusable(f"What is sealed as the {purpose} {kid} is another key.")
+            raise KeyUnusable(f"The row of the {purpose} {kid} contains another key.")
         return private
 
     def __repr__(self) -> str:
@@ -101,7 +104,7 @@ class MasterKey:
 
 
 def load_master_key(settings: Settings, database: Database, token_bytes: Callable[[int], bytes]) -> MasterKey:
-    """Load the master key of this database. Raises `StartupRefused` unless it opens every stored signing key."""
+    """Load the master key of this database. Raises `StartupRefused` if it cannot decrypt every stored signing key."""
     sealed = database.read(lambda tx: store.all_sealed(tx.connection))  # before the file: a first start makes it first
     path = _where(settings, database)
     if settings.master_key_file is None and not sealed:
@@ -116,17 +119,17 @@ def _where(settings: Settings, database: Database) -> Path:
         return settings.master_key_file
     if database.dialect != "sqlite":  # its servers share no folder: each would make a key of its own
         raise StartupRefused(
-            "PostgreSQL needs a master key, which seals the signing keys in it.",
-            f"Make one, `umask 077; {_HOW_TO_MAKE} > master.key`, and name it to every server of this database: "
-            f"{ENV_PREFIX}MASTER_KEY_FILE=/path/to/master.key",
+            "With PostgreSQL, a master key is needed to encrypt the signing keys.",
+            f"Create one with `umask 077; {_HOW_TO_MAKE} > master.key`, and set it on every server of this "
+            f"database: {ENV_PREFIX}MASTER_KEY_FILE=/path/to/master.key",
         )
     return settings.data / FILE_NAME
 
 
 def _make(path: Path, token_bytes: Callable[[int], bytes]) -> None:
-    """Make the master key file unless it exists.
+    """Make the master key file if it does not exist.
 
-    The whole file appears at once or not at all, even when several servers start together.
+    The file appears complete or not at all, even when several servers start at the same time.
     """
     if path.exists():
         return
@@ -146,8 +149,8 @@ def _make(path: Path, token_bytes: Callable[[int], bytes]) -> None:
         _sync_folder(path.parent)  # signing keys are sealed with it next: they must not outlast its name
     except OSError as error:
         raise StartupRefused(
-            f"The master key file {path} cannot be made: {error.strerror}.",
-            f"Make the folder writable, or name a file of your own: {ENV_PREFIX}MASTER_KEY_FILE.",
+            f"The master key file {path} cannot be created: {error.strerror}.",
+            f"Make the folder writable, or set another file: {ENV_PREFIX}MASTER_KEY_FILE.",
         ) from None
 
 
@@ -162,8 +165,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read(path: Path, *, already_needed: bool) -> bytes:
-    make_one = f"Make one: umask 077; {_HOW_TO_MAKE} > {path}"
-    restore = "Restore the file that sealed this database's signing keys; no other one opens them."
+    make_one = f"Create it: umask 077; {_HOW_TO_MAKE} > {path}"
+    restore = "Restore the file that encrypted this database's signing keys. No other file can decrypt them."
     text = read_private(path, "master key file", if_missing=restore if already_needed else make_one)
     try:
         octets = base64.b64decode(text.strip(), validate=True)
@@ -171,8 +174,8 @@ def _read(path: Path, *, already_needed: bool) -> bytes:
         octets = b""
     if len(octets) != KEY_BYTES:
         raise StartupRefused(
-            f"The master key file {path} does not hold {KEY_BYTES} bytes in base64.",
-            "Restore it from its backup." if already_needed else make_one,
+            f"The master key file {path} must contain {KEY_BYTES} bytes in base64.",
+            "Restore the file from its backup." if already_needed else make_one,
         )
     return octets
 
@@ -183,12 +186,12 @@ def _refuse_unless_it_opens(key: MasterKey, sealed: dict[str, bytes], path: Path
         return
     if len(closed) == len(sealed):
         raise StartupRefused(
-            f"The master key in {path} is not the one that sealed this database's signing keys.",
-            "Name the right file. Without it these keys are lost, and nothing here makes new ones in their place.",
+            f"The master key in {path} is not the one that encrypted this database's signing keys.",
+            "Set the correct file. Without it, these keys are lost, and the server does not replace them.",
         )
     raise StartupRefused(
-        f"The signing key {closed[0]} cannot be opened, though others can: its row in the database was damaged or"
-        " changed.",
+        f"The signing key {closed[0]} cannot be decrypted, although others can: its row in the database was "
+        "damaged or changed.",
         "Restore the database from a backup, and find out who wrote to it.",
     )
 
@@ -202,5 +205,5 @@ def _opens(key: MasterKey, blob: bytes, kid: str) -> bool:
 
 
 def _bound_to(purpose: Purpose, kid: str) -> bytes:
-    """Return the associated data, which binds a blob to one key and one purpose."""
+    """Return the associated data of the encryption, which binds a blob to one key and one purpose."""
     return f"authsec {purpose} 1 {kid}".encode()

@@ -1,7 +1,7 @@
 """The operations on signing keys. Each operation decides under the authority lock.
 
-RSA keys take long to make, so `Custodian` (`key_ring`) makes them before the transaction. A `fresh` iterator
-supplies the keys.
+Making an RSA key takes long, so `Custodian` (`key_ring`) makes the keys before the transaction. The
+parameter `fresh` is an iterator over these keys.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KID = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 def active_kid(tx: Tx) -> str:
     """Return the name of the active key. Raises `Unavailable`.
 
-    The function checks no principal, because requests for tokens use it.
+    This function checks no permission, because requests for tokens use it.
     """
     kid = store.active_kid(tx.connection)
     if kid is None:
@@ -47,12 +47,12 @@ def active_kid(tx: Tx) -> str:
 
 
 def published(tx: Tx) -> list[SigningKey]:
-    """List the keys that verifiers need, newest first. The keys are public, so no principal is checked."""
+    """List the keys that verifiers need, newest first. The keys are public, so no permission is checked."""
     return store.in_states(tx.connection, PUBLISHED)
 
 
 def signing_kids(tx: Tx) -> list[str]:
-    """Return the names of the active and the prepared key, for the heads of the audit log."""
+    """Return the names of the active and the prepared key. The checkpoints of the audit log contain these names."""
     return sorted(key.kid for key in store.in_states(tx.connection, (KeyState.ACTIVE, KeyState.PREPARED)))
 
 
@@ -79,7 +79,10 @@ def get(tx: Tx, act: Act, kid: str) -> SigningKey:
 
 
 def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
-    """Ensure one active and one prepared key; the first start makes both. Only inside a `change`."""
+    """Make sure that there is one active and one prepared key. Call only inside a `change`.
+
+    At the first start of an authority, both keys are new.
+    """
     act.principal.require(Role.ADMIN)
     standing = published(tx)
     active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
@@ -94,9 +97,10 @@ def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
 def rotate(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_token_lifetime: timedelta, force: bool = False
 ) -> SigningKey:
-    """Retire the active key, activate the prepared one, and return it. Only inside a `change`.
+    """Retire the active key, activate the prepared key, and return it. Call only inside a `change`.
 
-    Raises `Conflict` while some verifiers may not have fetched the prepared key, unless `force`.
+    Raises `Conflict` if some verifiers may not have fetched the prepared key yet. With `force`, this check is
+    left out.
     """
     act.principal.require(Role.ADMIN)
     active, prepared = _standing(tx)
@@ -108,7 +112,7 @@ def rotate(
 def rotate_if_due(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_age: timedelta, max_token_lifetime: timedelta
 ) -> None:
-    """Rotate if the active key is too old and verifiers have fetched the prepared one. Only inside a `change`."""
+    """Rotate if the active key is too old and verifiers have fetched the prepared key. Call only inside a `change`."""
     act.principal.require(Role.ADMIN)
     active, prepared = _standing(tx)
     if rotation_due(active, act.now, max_age) and may_activate(prepared, act.now):
@@ -116,7 +120,7 @@ def rotate_if_due(
 
 
 def expire(tx: Tx, act: Act) -> None:
-    """Delete the private parts of retired keys after their last token has expired. Only inside a `change`."""
+    """Delete the private parts of retired keys whose last token has expired. Call only inside a `change`."""
     act.principal.require(Role.ADMIN)
     for key in published(tx):
         if may_be_forgotten(key, act.now):
@@ -125,11 +129,11 @@ def expire(tx: Tx, act: Act) -> None:
 
 
 def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str = "") -> SigningKey:
-    """Revoke the key, and with it every token that it signed; the key is not published. Only inside a `change`.
+    """Revoke the key and every token that it signed. The key is no longer published. Call only inside a `change`.
 
-    For a key that somebody else may have. The same change replaces an active or prepared key, even if
-    verifiers have not fetched the new key. A key that is already revoked stays unchanged. Raises `NotFound` or
-    `Invalid`.
+    Use this if another person may have the private key. If the key is active or prepared, the same change
+    replaces it, even if verifiers have not fetched the new key. A key that is already revoked does not change.
+    Raises `NotFound` or `Invalid`.
     """
     act.principal.require(Role.ADMIN)
     key, because = get(tx, act, kid), naming.text("reason", because)
@@ -147,11 +151,11 @@ def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str 
 def revoke_all(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, also: Collection[str] = (), because: str
 ) -> tuple[list[str], list[str]]:
-    """Revoke every published key. Only inside a `change`.
+    """Revoke every published key, after a restore. Call only inside a `change`.
 
-    Return the names of the revoked keys, and the names in `also` that no row has. For a restored database: `also`
-    are the names of keys that were made after the backup, which the database lacks. The feed has entries for all
-    of them.
+    `also` are the names of keys that were made after the backup, so that the restored database lacks them.
+    Return the names of the revoked keys, and the names in `also` that the database lacks. The revocation feed
+    has an entry for each of them.
     """
     act.principal.require(Role.ADMIN)
     standing = published(tx)
@@ -172,7 +176,7 @@ def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:
     standing = published(tx)
     active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
     if active is None or prepared is None:
-        raise Unavailable("There is no key prepared to sign.")
+        raise Unavailable("There is no prepared signing key.")
     return active, prepared
 
 
@@ -198,8 +202,9 @@ def _rotate(
 def _too_young(prepared: SigningKey, now: datetime) -> Conflict:
     seconds = -(-activation_wait(prepared, now) // timedelta(seconds=1))
     return Conflict(
-        "The prepared key was published so recently that verifiers may not know it yet.",
-        f"Rotate in {seconds} seconds, or force it: until then some verifiers may refuse its tokens.",
+        "The prepared key was published recently, so some verifiers may not know it yet.",
+        f"Rotate in {seconds} seconds, or force the rotation: until then, some verifiers may refuse the new key's "
+        "tokens.",
     )
 
 

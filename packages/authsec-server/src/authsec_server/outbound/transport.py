@@ -1,4 +1,4 @@
-"""Send one request over one connection and read the answer, with a timeout for the whole exchange."""
+"""Send one request over one connection and read the response. One timeout limits all steps together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from authsec_server.outbound.ssrf import IPAddress, Policy, Resolve, Target, add
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer of any status except a redirect. The repr leaves out headers and body, which may contain a token.
+    """A response with any status except a redirect. The repr leaves out headers and body, which may contain a token.
 
     `source` is the requested URL for messages; `headers` have names in lower case.
     """
@@ -39,7 +39,7 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json_object(self, *, max_depth: int = 8) -> Mapping[str, Any]:
-        """Parse the body as one strict JSON object. Raises `OutboundFailed`."""
+        """Parse the body as one JSON object, by strict rules. Raises `OutboundFailed`."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
             raise self._not_json(f"is not served as JSON (status {self.status})")
@@ -58,7 +58,10 @@ class Answer:
 def connections(
     target: Target, policy: Policy, resolve: Resolve, trust: ssl.SSLContext, deadline: Deadline
 ) -> list[HTTPConnection]:
-    """Build the connections, not opened yet, in the order to try. Raises `OutboundFailed` if the policy forbids one."""
+    """Build the connections, which are not open yet, in the order in which to try them.
+
+    Raises `OutboundFailed` if the policy forbids one of the addresses.
+    """
     proxy = _proxy(target)
     if proxy is not None:
         # The proxy looks names up itself, and where it lets us go is its operator's rule. Addresses we judge as always.
@@ -111,12 +114,12 @@ class NotConnected(Exception):
 
 
 class Deadline:
-    """The time by which the whole exchange must end, on a monotonic clock."""
+    """The time, on a monotonic clock, by which the request and its response must end."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float], target: Target) -> None:
         self._monotonic = monotonic
         self._end = monotonic() + seconds
-        self._message = f"{target.shown} was not done within {seconds:g} seconds"
+        self._message = f"{target.shown} did not finish within {seconds:g} seconds"
 
     def left(self) -> float:
         """Return the seconds that remain. Raises `OutboundFailed` after the deadline."""
@@ -142,7 +145,7 @@ class OutboundRequest:
 
 
 def exchange(connection: HTTPConnection, asked: OutboundRequest, deadline: Deadline, connect_seconds: float) -> Answer:
-    """Connect, send the request and read the answer. Raises `NotConnected` or `OutboundFailed`."""
+    """Connect, send the request and read the response. Raises `NotConnected` or `OutboundFailed`."""
     with closing(connection), _Watch(connection, deadline.left()) as watch:
         try:
             _connect(connection, asked.target, connect_seconds)
@@ -163,8 +166,8 @@ def exchange(connection: HTTPConnection, asked: OutboundRequest, deadline: Deadl
 class _Watch:
     """Closes the connection after the given number of seconds.
 
-    The attack: a peer sends one byte every few seconds, in the head of an answer or in its body. A socket's own
-    timeout restarts with every byte, so the peer could block the thread for hours.
+    The attack: a server sends one byte of its response every few seconds. The timeout of a socket restarts with
+    every byte, so the server could block the thread for hours.
     """
 
     def __init__(self, connection: HTTPConnection, seconds: float) -> None:
@@ -182,9 +185,10 @@ class _Watch:
         self._timer.cancel()
 
     def hold(self) -> None:
-        """Save the socket, because the connection drops it before the end of an answer is read.
+        """Save the socket, so that the socket can still be closed when the connection no longer has a reference to it.
 
-        Raises `TimeoutError` if the time ended during the handshake, when there was no socket to close.
+        The connection drops the socket before the end of the response is read. Raises `TimeoutError` if the time
+        ended during the handshake, when there was no socket to close.
         """
         self._held = self._connection.sock
         if self.expired:  # during the handshake, when there was no socket to break off
@@ -224,11 +228,11 @@ def _check_head(target: Target, status: int, headers: Mapping[str, str]) -> None
     if 300 <= status < 400:  # who to speak to is decided by our configuration, not by an answer
         where = _shown(headers.get("location", ""))
         raise OutboundFailed(
-            FailureReason.REDIRECT, f"{target.shown} redirects to {where}, and redirects are not followed"
+            FailureReason.REDIRECT, f"{target.shown} redirected to {where}, and redirects are not followed"
         )
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise OutboundFailed(  # a few kilobytes of gzip unpack to gigabytes; and we asked for none
-            FailureReason.COMPRESSED, f"{target.shown} answers compressed, which it was asked not to do"
+            FailureReason.COMPRESSED, f"{target.shown} sent a compressed answer, although it was asked not to"
         )
 
 
@@ -252,17 +256,17 @@ def _read(response: BaseHTTPResponse, asked: OutboundRequest) -> bytes:
 
 def _not_connected(error: Exception, target: Target, *, proxied: bool) -> OutboundFailed:
     if isinstance(error, urllib3.ConnectTimeoutError) and not isinstance(error, urllib3.NewConnectionError):
-        return OutboundFailed(FailureReason.TIMEOUT, f"no connection to {target.origin} came about in time")
+        return OutboundFailed(FailureReason.TIMEOUT, f"the connection to {target.origin} timed out")
     if proxied:
         return OutboundFailed(
             FailureReason.PROXY_FAILED,
-            f"the proxy of HTTPS_PROXY did not connect to {target.origin} (NO_PROXY names hosts reached directly)",
+            f"the proxy of HTTPS_PROXY did not connect to {target.origin} (list hosts that need no proxy in NO_PROXY)",
         )
     return OutboundFailed(FailureReason.UNREACHABLE, f"nothing accepts connections at {target.origin}")
 
 
 def _failure(error: Exception, target: Target) -> OutboundFailed:
-    """Describe the error in words that help an operator.
+    """Return the failure for this error, with a text that helps an operator.
 
     The library's own messages contain addresses of Python objects and whole URLs.
     """
@@ -271,13 +275,14 @@ def _failure(error: Exception, target: Target) -> OutboundFailed:
             return OutboundFailed(
                 FailureReason.CERTIFICATE_UNTRUSTED,
                 f"the certificate of {target.origin} is not trusted ({plain(error.verify_message, 120)}); "
-                "AUTHSEC_SERVER_OUTBOUND_CA_FILE names the certificates of a company's own authority",
+                "set AUTHSEC_SERVER_OUTBOUND_CA_FILE to the certificates of a private authority",
             )
         case TimeoutError() | urllib3.TimeoutError():
             return OutboundFailed(FailureReason.TIMEOUT, f"{target.origin} did not answer in time")
         case ssl.SSLError():
             return OutboundFailed(
-                FailureReason.TLS_FAILED, f"no TLS connection to {target.origin} could be made; does it speak https?"
+                FailureReason.TLS_FAILED,
+                f"no TLS connection to {target.origin} could be made; check that it serves https",
             )
     return OutboundFailed(
         FailureReason.CONNECTION_LOST, f"the connection to {target.origin} broke before the answer was complete"

@@ -38,14 +38,14 @@ _CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE.seconds}"}
 def routes(
     feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]], *, noting: Noting, recognise: Recognise
 ) -> list[Route]:
-    """Return the routes of the feed and of its key set.
+    """Return the routes of the feed and of the feed's key set.
 
-    `recognise` returns the audience of the API with the credential in these `Authorization` headers.
+    `recognise` takes the `Authorization` headers and returns the audience of the API with this credential.
     """
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
     beginning = Throttle(
-        BEGIN_A_MINUTE, "The feed was begun too often from this network.", monotonic=anyio.current_time
+        BEGIN_A_MINUTE, "This network started reading the feed too often.", monotonic=anyio.current_time
     )
     threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
 
@@ -85,7 +85,7 @@ def _claim(request: Request, recognise: Recognise) -> Claim:
 def _since(request: Request) -> int:
     since = query_int(request, "since")
     if since is None:
-        raise Invalid("since", "since is missing.", "0 reads from the beginning.")
+        raise Invalid("since", "since is missing.", "Use 0 to read from the beginning.")
     return _in_range("since", since, 0, strict_json.MAX_INTEGER)
 
 

@@ -1,4 +1,7 @@
-"""`GET /authsec/uflow/sdk/delegation-token`: parse the HTTP request and format the answer. `issue.py` decides."""
+"""`GET /authsec/uflow/sdk/delegation-token`: parse the HTTP request and format the answer.
+
+The module `issue` decides about the request.
+"""
 
 from __future__ import annotations
 
@@ -25,33 +28,33 @@ PATH = "/authsec/uflow/sdk/delegation-token"
 _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
     Reason.CLIENT_ID_INVALID: (400, "client_id is not a Client ID."),
-    Reason.INVALID_SCOPE: (400, "scope is malformed, or is needed."),
+    Reason.INVALID_SCOPE: (400, "scope is malformed or missing."),
     Reason.INVALID_TARGET: (
         400,
         "This client's delegations are for different APIs, and the request names no resource.",
     ),
     Reason.RATE_LIMITED: (429, "Too many token requests."),
     Reason.CLIENT_NOT_FOUND: (404, "There is no client with this Client ID."),
-    Reason.ATTESTATION_REQUIRED: (401, "This client must prove that it is the client."),
+    Reason.ATTESTATION_REQUIRED: (401, "This client must authenticate."),
     Reason.ATTESTATION_INVALID: (401, "The proof is not valid."),
-    Reason.SELECTORS_MISMATCH: (403, "The workload that was proved is not this client."),
+    Reason.SELECTORS_MISMATCH: (403, "The proof is about another workload than this client."),
     Reason.CLIENT_DISABLED: (403, "This client is disabled."),
     Reason.NO_DELEGATION: (404, "Nothing is delegated to this client."),
-    Reason.DELEGATION_ENDED: (410, "What was delegated to this client has ended."),
-    Reason.ACTION_NOT_ALLOWED: (403, "This client may not do all that it asks for."),
-    Reason.PROOF_NOT_ACCEPTED: (403, "This way of proving does not suffice for what is delegated."),
+    Reason.DELEGATION_ENDED: (410, "The delegations to this client have expired or were revoked."),
+    Reason.ACTION_NOT_ALLOWED: (403, "This client is not allowed every action that it requested."),
+    Reason.PROOF_NOT_ACCEPTED: (403, "The delegation does not accept this kind of proof."),
 }
 
 _MALFORMED = {Reason.INVALID_TARGET: "resource is malformed."}
-_NOT_DELEGATED_THERE = "What is asked for is not delegated for the requested resource."
+_NOT_DELEGATED_THERE = "The requested actions are not delegated for the requested resource."
 _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_ALLOWED}
 """What a new trust delegation would change."""
 
 
 def routes(tokens: DelegationTokens) -> list[Route]:
-    """Return the endpoint.
+    """Return the endpoint, which checks the HTTP method itself.
 
-    It checks the method itself: an automatic HEAD would issue a token that nobody reads.
+    Otherwise an automatic HEAD request would issue a token that nobody reads.
     """
 
     async def delegation_token(request: Request) -> Response:
@@ -110,9 +113,10 @@ def _token(issued: Issued) -> JSONResponse:
 
 
 def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[str, object]:
-    """Return the possible next steps after a refusal: request fewer actions, or ask an administrator to grant more.
+    """Return JSON members with the possible next steps after a refusal.
 
-    The agent, its model and the person who runs it read these members.
+    The steps are: request fewer actions, or ask an administrator to grant more. The agent, its model and the
+    person who runs the agent read these members.
     """
     extra: dict[str, object] = {"missing_actions": denied.missing} if denied.missing else {}
     if denied.smaller:
@@ -127,7 +131,10 @@ def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[
 def _refusal(
     request: Request, denied: Denied, *, error: str = "", extra: Mapping[str, object] | None = None
 ) -> JSONResponse:
-    """Return the answer to a refused request. `error` replaces the usual sentence if a reason has several causes."""
+    """Return the answer to a refused request.
+
+    A reason usually has one fixed sentence. `error` replaces the sentence if the reason has several causes.
+    """
     status, usual = _ANSWERS[denied.reason]
     return error_response(
         request,

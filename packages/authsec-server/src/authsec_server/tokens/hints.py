@@ -1,7 +1,7 @@
-"""The operator's remedy for a refusal, and its place in the console. Pure.
+"""The remedy for a refused token request, for the operator, and the console page for the remedy.
 
-The answer to the agent describes what the *caller* can do. An unauthenticated caller learns nothing new from
-the answer. These hints are for the person who decides.
+The answer to the agent describes only what the *caller* can do. From the answer, an unauthenticated caller
+learns nothing new. The remedies here are for the person who decides. All functions are pure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """A remedy and the console page for it. `scope` is the smaller request that would have passed."""
+    """A remedy and the console page for it. `scope` is a smaller request that the server would have accepted."""
 
     text: str
     place: Place
@@ -39,8 +39,9 @@ class Remedy:
 def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True) -> Remedy:
     """Return the remedy for a refusal.
 
-    `detail` comes from the refusal's event; it has few members if the caller was not authenticated. `can_prove`
-    is true if the client has a proof that this authority can check, or if that is unknown.
+    `detail` comes from the refusal's event. `detail` has few members if the caller was not authenticated.
+    `can_prove` is true if the client has a proof that this authority can check. `can_prove` is also true if
+    nothing is known about the client's proofs.
     """
     if reason is Reason.ATTESTATION_REQUIRED and not can_prove:
         return _NOTHING_TO_CHECK
@@ -59,7 +60,7 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
 
 
 def remedy_of(event: Event, *, can_prove: bool = True) -> Remedy | None:
-    """Return the remedy for the refusal in this event; None for any other event."""
+    """Return the remedy for the refusal in this event. Return None if the event is not a refusal."""
     if event.kind is not EventKind.TOKEN_REFUSED or event.reason not in set(Reason):
         return None
     return remedy(Reason(event.reason), event.detail, can_prove=can_prove)
@@ -67,62 +68,64 @@ def remedy_of(event: Event, *, can_prove: bool = True) -> Remedy | None:
 
 _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
     Reason.CLIENT_ID_MISSING: (
-        "The request named no client: set the agent's Client ID where it runs.",
+        "The request has no client_id: set the agent's Client ID where the agent runs.",
         Place.CONNECT,
     ),
     Reason.CLIENT_ID_INVALID: (
-        "What was sent is no Client ID: copy it again, whole and in lower case.",
+        "The client_id is not a Client ID: copy it again, complete and in lower case.",
         Place.CONNECT,
     ),
     Reason.INVALID_SCOPE: (
-        "The agent asks for actions in a form that is none, or for more than one token may have: let it name those it "
-        "needs as resource:action, separated by spaces.",
+        "The requested scope is malformed, or has more actions than one token can have: request only the actions "
+        "needed, as resource:action, separated by spaces.",
         Place.CONNECT,
     ),
     Reason.RATE_LIMITED: (
-        "It asks too often: let it keep its token until shortly before it expires, as the SDK does. If it must ask so "
-        "often, raise the limits in the server's settings.",
+        "The agent requests tokens too often: have it cache its token until shortly before the token expires, as "
+        "the SDK does. If it really needs so many tokens, raise the limits in the server's settings.",
         Place.SETTINGS,
     ),
     Reason.CLIENT_NOT_FOUND: (
-        "No client has that Client ID: compare the agent's setting with the list, and onboard it if it is missing.",
+        "No client has that Client ID: compare the agent's setting with the list, and onboard the agent if it is "
+        "missing.",
         Place.CONNECT,
     ),
     Reason.ATTESTATION_REQUIRED: (
-        "It sent no proof: set up where it runs how it proves itself, as Connect shows.",
+        "The agent sent no proof: set up its authentication where it runs, as Connect shows.",
         Place.CONNECT,
     ),
     Reason.ATTESTATION_INVALID: (
-        "Its proof did not hold: compare the key where it runs, or its token's issuer and audience, with what is "
-        "registered here, and look at that proof's end and the machine's clock. A secret may have been rotated.",
+        "The agent's proof was not valid: compare the agent's key, or its token's issuer and audience, with the "
+        "proof registered here. Check when that proof expires, and the machine's clock. A secret may have been "
+        "rotated.",
         Place.PROOFS,
     ),
-    Reason.CLIENT_DISABLED: ("The client is disabled: enable it if it may act again.", Place.CLIENT),
+    Reason.CLIENT_DISABLED: ("The client is disabled: enable it if it should get tokens again.", Place.CLIENT),
     Reason.NO_DELEGATION: (
-        "Nothing is delegated to it that is enabled: create a trust delegation, or enable the one it has.",
+        "The agent has no enabled trust delegation: create one, or enable an existing one.",
         Place.NEW_DELEGATION,
     ),
     Reason.DELEGATION_ENDED: (
-        "All that was delegated to it has ended or was revoked, and that is for good: create a new trust delegation.",
+        "Every trust delegation of the agent has expired or was revoked, which cannot be undone: create a new one.",
         Place.NEW_DELEGATION,
     ),
     Reason.UNAVAILABLE: (
-        "The authority could not record or sign at that moment; the agent asks again by itself. If it lasts, look at "
-        "the server's log and its database.",
+        "The authority could not record or sign at that time; the agent retries by itself. If the problem "
+        "persists, check the server's log and its database.",
         Place.ACTIVITY,
     ),
 }
 
 
 _NOTHING_TO_CHECK = Remedy(
-    text="It holds no proof that this authority can check, so it cannot prove itself yet. A key pair can be checked: "
-    "add one as a further proof.",
+    text="The agent has no proof that this authority can check, so it cannot authenticate yet. Add a key pair as "
+    "another proof: key pairs can always be checked.",
     place=Place.PROOFS,
 )
 
 _TRUSTED_ISSUER_AWAY = Remedy(
-    text="Its trusted issuer could not be asked, so nothing was proved and the agent was told to come back later, "
-    "which it does by itself. The page of the trusted issuer says what failed.",
+    text="The trusted issuer could not be asked, so the proof could not be checked. The agent was told to retry "
+    "later, which it does by itself. The page of the trusted issuer shows the failure.",
     place=Place.PROOFS,
 )
 
@@ -131,27 +134,28 @@ def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
     missing, smaller = _texts(detail, "missing"), _texts(detail, "smaller")
     if "missing" not in detail:  # it proved nothing, and of such requests only how many there were is recorded
         return Remedy(
-            text="It asks for an action that is not delegated to it, or that its role no longer holds; which, is not "
-            "recorded of a client that proves itself by its name alone. Compare what it asks for, where it runs, with "
-            "its trust delegations.",
+            text="The agent requested an action that is not delegated to it, or that its role no longer has. For an "
+            "unattested client, the action is not recorded. Compare the scope that the agent requests with its "
+            "trust delegations.",
             place=Place.DELEGATIONS,
         )
     if not missing:
         return Remedy(
-            text="Its delegations allow only actions that their roles no longer hold: give them to the role again, or "
-            "delegate others.",
+            text="The agent's delegations allow only actions that their roles no longer have: add the actions to "
+            "the role again, or delegate others.",
             place=Place.DELEGATIONS,
         )
     if unknown := _texts(detail, "unknown"):
         return Remedy(
-            text=f"No role and no API has {' '.join(unknown)}: correct the action where the agent asks for it, or add "
-            "it to a role.",
+            text=f"No role and no API has {' '.join(unknown)}: correct the action where the agent requests it, or "
+            "add it to a role.",
             place=Place.DELEGATIONS,
             scope=" ".join(smaller),
         )
-    less = f"ask for less: scope={' '.join(smaller)} would have passed" if smaller else "not ask for that"
+    less = f"request less: scope={' '.join(smaller)} would have been granted" if smaller else "not request it"
     return Remedy(
-        text=f"Not delegated to it: {' '.join(missing)}. Allow it in a trust delegation, or have the agent {less}.",
+        text=f"Not delegated to the agent: {' '.join(missing)}. Allow it in a trust delegation, or have the agent "
+        f"{less}.",
         place=Place.DELEGATIONS,
         scope=" ".join(smaller),
     )
@@ -161,23 +165,23 @@ def _invalid_target(detail: Mapping[str, Any]) -> Remedy:
     resources = ", ".join(_texts(detail, "resources"))
     if not resources:
         return Remedy(
-            text="Its delegations are for different APIs and it did not say which it means: have it name one as "
+            text="The agent's delegations are for different APIs, and the request names no API: set the parameter "
             "resource, as Connect shows.",
             place=Place.CONNECT,
         )
     return Remedy(
-        text=f"What it asks for is not delegated for {resources}: add that API to a trust delegation, if it may, or "
-        "correct the resource where it runs.",
+        text=f"The requested actions are not delegated for {resources}: add that API to a trust delegation, or "
+        "correct the resource where the agent runs.",
         place=Place.DELEGATIONS,
     )
 
 
 def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:
     kind = detail.get("attestation")
-    way = {None: "that way", "none": "by its name alone"}.get(kind, f"by {str(kind).replace('_', ' ')}")
+    way = {None: "that way", "none": "by client_id only"}.get(kind, f"by {str(kind).replace('_', ' ')}")
     return Remedy(
-        text=f"Its delegations exclude clients that prove themselves {way}: give it a proof of another kind, or accept "
-        "this kind in the delegation.",
+        text=f"The agent's delegations exclude clients that authenticate {way}: add a proof of another kind, or "
+        "accept this kind in the delegation.",
         place=Place.PROOFS,
     )
 
@@ -187,8 +191,8 @@ def _selectors_mismatch(detail: Mapping[str, Any]) -> Remedy:
     sentence = miss.get("sentence") if isinstance(miss, dict) else None
     differs = f": {sentence}" if isinstance(sentence, str) else ""
     return Remedy(
-        text=f"Another workload than this one asked{differs}. If it is the right one, give the client a proof with "
-        "what it runs as.",
+        text=f"The request came from another workload than the registered one{differs}. If that workload is the "
+        "right one, add a proof with its selectors.",
         place=Place.PROOFS,
     )
 

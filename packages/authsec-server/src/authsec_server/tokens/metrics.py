@@ -2,5 +2,5 @@
 
 from prometheus_client import Counter
 
-ENDED = Counter("authsec_token_requests_total", "Token requests by how they ended.", ["outcome"])
-INTROSPECTED = Counter("authsec_introspections_total", "Questions of APIs about tokens by their answer.", ["answer"])
+ENDED = Counter("authsec_token_requests_total", "Token requests by result.", ["outcome"])
+INTROSPECTED = Counter("authsec_introspections_total", "Introspection requests of APIs by answer.", ["answer"])

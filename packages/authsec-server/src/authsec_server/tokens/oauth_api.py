@@ -1,7 +1,9 @@
-"""`POST /oauth/token` (RFC 6749 section 3.2) supports no grant; its error says where to request tokens.
+"""`POST /oauth/token` (RFC 6749 section 3.2). The endpoint supports no grant.
 
-The endpoint must exist nevertheless. A client that finds none in the metadata (RFC 8414) may send its secret
-to `/token` at the API.
+The error of the endpoint says where to request tokens.
+
+The endpoint must exist nevertheless. If the metadata (RFC 8414) names no token endpoint, a client may send
+its secret to `/token` at the API.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: eac
 
 
 def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:
-    """Return the token endpoint, with a rate limit for each address. It reads no credential and needs no database."""
-    throttle = Throttle(address_limit, "Too many requests for tokens came from this address.", monotonic=monotonic)
+    """Return the token endpoint, with a rate limit for each address.
+
+    The endpoint reads no credential and needs no database.
+    """
+    throttle = Throttle(address_limit, "Too many token requests came from this address.", monotonic=monotonic)
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def token(request: Request) -> Response:
@@ -36,20 +41,20 @@ def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -
         return oauth_error(
             request,
             "unsupported_grant_type",
-            error="This token endpoint supports no grant.",
-            details=f"For a delegation token ask GET {issuer}{DELEGATION_TOKEN_PATH}, as AuthSecClient does.",
+            error="This token endpoint supports no grant types.",
+            details=f"To get a delegation token: GET {issuer}{DELEGATION_TOKEN_PATH}, as AuthSecClient does.",
         )
 
     return [resource(TOKEN_PATH, post=oauth(token))]
 
 
 def _require_grant_type(fields: Sequence[tuple[str, str]]) -> None:
-    """Require exactly one `grant_type`. Raises `Invalid`.
+    """Raise `Invalid` if the request does not have exactly one `grant_type`.
 
     An empty parameter is treated as missing (RFC 6749 section 3.2).
     """
     given = [value for name, value in fields if name == "grant_type" and value]
     if not given:
-        raise Invalid("grant_type", "The parameter grant_type is missing.", "Send it in the form: grant_type=...")
+        raise Invalid("grant_type", "The parameter grant_type is missing.", "Send grant_type=... in the form.")
     if len(given) > 1:
         raise Invalid("grant_type", f"grant_type is given {len(given)} times.", "Give it once.")

@@ -1,4 +1,7 @@
-"""Revoke a single token by its `jti`, for an operator or its holder (RFC 7009). Find when tokens were revoked."""
+"""Revoke a single token by its `jti`, for an operator or the token's holder (RFC 7009).
+
+Find the times at which tokens were revoked.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,11 @@ from authsec_server.web.throttle import Throttle
 
 
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
-    """Return when each issued token was revoked, by event number, without tokens that were never revoked.
+    """Return the time of revocation of each revoked token, by the number of the event that issued the token.
 
-    The end of any subject that a token depends on ends the token. A subject that ends after the token has expired
-    is ignored. But a revocation of the token itself is included even then: somebody revoked it because clocks may
-    differ.
+    A token is also revoked when a subject that it depends on ends, such as its client. A subject that ends
+    after the token has expired is ignored. But a revocation of the token itself is never ignored, even after
+    the expiry. Clocks can differ, so an API may still have accepted the token.
     """
     issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
     slugs = {
@@ -71,7 +74,10 @@ LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # so much longer an API may take a t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A revoked token: its issue event and the time of its end. `already`: it had ended before this request."""
+    """A revoked token: the event that issued it, and the time of its revocation.
+
+    `already` is true if the token was revoked before this request.
+    """
 
     issued: Event
     at: datetime
@@ -79,28 +85,28 @@ class Ended:
 
 
 def token(tx: Tx, act: Act, jti: str) -> Recorded:
-    """Return the issue event of a token that an API may still accept.
+    """Return the event that issued this token, if an API may still accept the token.
 
-    Raises `NotFound`, or `Conflict` if the token has expired.
+    Raises `NotFound`. Raises `Conflict` if the token has expired.
     """
     act.principal.require(Role.VIEWER)
     found = audit.token_issued(tx, jti)
     if found is None:
         raise NotFound(
-            "The audit log knows no token with this jti. Nothing was ended.",  # not what was typed: it may be a secret
-            "The jti is a claim of the token; `authsec audit list` shows it beside each that was issued.",
+            "The audit log has no token with this jti. Nothing was revoked.",  # not what was typed: it may be a secret
+            "The jti is a claim of the token; `authsec audit list` shows it for each issued token.",
         )
     expires_at = found.event.expires_at
     if expires_at is None or expires_at + LEEWAY <= act.now:
         raise Conflict(
-            f"This token expired at {rfc3339(expires_at)}, so there was nothing to end.",
-            "To stop its agent from getting new ones, disable the agent or revoke its trust delegation.",
+            f"This token expired at {rfc3339(expires_at)}, so there was nothing to revoke.",
+            "To keep its agent from getting new tokens, disable the agent or revoke its trust delegation.",
         )
     return found
 
 
 def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
-    """Revoke the token, with an optional reason. A token that has ended does not change.
+    """Revoke the token, with an optional reason. If the token is already revoked, nothing changes.
 
     Call only inside a `change`. Raises `NotFound`, `Conflict` or `Invalid`.
     """
@@ -115,9 +121,10 @@ def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
 
 
 def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
-    """Return the issue event of the token if an API may accept it: known, not expired by any clock, not revoked.
+    """Return the event that issued this token, if an API may still accept the token. Otherwise return None.
 
-    Does not check the principal.
+    An API may accept a token that is known and not revoked. The token must also not be expired, with an
+    allowance for clocks that differ. The function does not check the role of a principal.
     """
     found = audit.token_issued(tx, jti)
     if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now or revoked(tx, [found]):
@@ -126,7 +133,10 @@ def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
 
 
 def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
-    """Revoke the token for its holder. A token that has ended does not change. Call only inside a `change`."""
+    """Revoke the token for its holder. Call only inside a `change`.
+
+    If no API may accept the token any more, nothing changes.
+    """
     found = counts(tx, jti, now)
     if found is None:
         return
@@ -143,9 +153,10 @@ def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -
 
 
 def _about(issued: Event, because: str) -> dict[str, Any]:
-    """Return the event's fields about the token.
+    """Return the fields about the token for the event of its revocation.
 
-    Its expiry goes into `detail`, not into `expires_at`, because issued tokens are counted by `expires_at`.
+    The token's expiry goes into `detail`. The field `expires_at` stays empty, because issued tokens are counted
+    by `expires_at`.
     """
     detail = {"expires_at": rfc3339(issued.expires_at)} | ({"because": because} if because else {})
     return {
@@ -162,10 +173,10 @@ OF_A_CLIENT, SECONDS = 30, 3600  # each is an entry of the feed, for a week, whi
 
 
 class GivingUp:
-    """Revokes tokens for their holders. Blocks its thread.
+    """Revokes tokens for their holders. A call blocks its thread.
 
-    The token is the only credential required. Agents that shut down, and scanners that find a token in a log,
-    have no other. A holder could do more harm with the token than revoke it.
+    The token is the only credential required. An agent that shuts down, or a scanner that finds a token in a
+    log, has no other credential. This is safe: with the token, a holder can do more harm than revoke it.
     """
 
     def __init__(
@@ -185,18 +196,19 @@ class GivingUp:
         )
         self._of_client = Throttle(
             OF_A_CLIENT,
-            f"{OF_A_CLIENT} tokens of this agent were revoked in this way within an hour, and this one was not. "
-            "An administrator can end all at once (authsec agents revoke-tokens), or this one (authsec revoke).",
+            f"This token was not revoked: the limit is {OF_A_CLIENT} tokens of an agent within an hour. An "
+            "administrator can revoke all tokens at once (authsec agents revoke-tokens), or this one (authsec "
+            "revoke).",
             seconds=SECONDS,
             monotonic=monotonic,
         )
 
     def give_up(self, token: str, *, request_id: str, address: str) -> None:
-        """Revoke the token if it is valid and from this authority; ignore any other (RFC 7009 section 2.2).
+        """Revoke the token if it is valid and from this authority. Ignore any other token (RFC 7009 section 2.2).
 
-        An invalid token takes no lock, for which agents would wait, and leaves no event. So repeating the same
-        request cannot block agents or fill the audit log. Each client has an hourly limit: revoking every token would
-        make the revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
+        An invalid token takes no lock and leaves no event. So an attacker who repeats a request cannot block
+        agents, or fill the audit log. Each client has an hourly limit, because each revoked token makes the
+        revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
         """
         self._of_address.charge(limit_key(address))
         jws = self._tokens.read(token)

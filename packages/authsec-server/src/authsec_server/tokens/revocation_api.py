@@ -1,4 +1,7 @@
-"""Endpoints that revoke one token: for operators, and for its holder (RFC 7009). No token appears in a URL."""
+"""Endpoints that revoke one token: one for operators, and one for the token's holder (RFC 7009).
+
+No URL contains a token.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _PRIVATE = {"Cache-Control": "no-store"}
 
 
 class Ending(Body):
-    """Request to revoke a token, by its `jti` or by its text. `reason` is for the audit log."""
+    """Request to revoke a token. The request has the token's `jti`, or the token itself.
+
+    The audit log records `reason`.
+    """
 
     jti: str | None = None
     token: str | None = Field(None, repr=False)
@@ -41,7 +47,10 @@ class HolderShown(TypedDict):
 
 
 class EndedShown(TypedDict):
-    """A revoked token as the admin API shows it. `already`: the token had ended before."""
+    """A revoked token as the admin API shows it.
+
+    `already` is true if the token was revoked before this request.
+    """
 
     jti: str
     client: HolderShown | None
@@ -93,19 +102,19 @@ def as_json(ended: Ended) -> EndedShown:
 
 
 def _jti(asked: Ending, tokens: OwnTokens) -> str:
-    """Return the `jti` to revoke. Raises `Invalid`.
+    """Return the `jti` of the token to revoke. Raises `Invalid`.
 
-    A pasted token is trusted only if this authority signed it.
+    The `jti` of a pasted token is used only if this authority signed the token.
     """
     if (asked.jti is None) == (asked.token is None):
-        raise Invalid("jti", "Say which token: its jti, or the token itself.", "Give one of the two.")
+        raise Invalid("jti", "Give the jti of the token, or the token itself.", "Give only one of the two.")
     if asked.jti is not None:
         return asked.jti.strip()
     jws = tokens.read(read_pasted(asked.token or ""))
     if jws is None:
         raise Invalid(
             "token",
-            "This is no token of this authority, or a damaged one. Nothing was ended.",
-            "Paste the delegation token whole, or give its jti.",
+            "This token is not from this authority, or it is damaged. Nothing was revoked.",
+            "Paste the complete delegation token, or give its jti.",
         )
     return str(jws.claims["jti"])

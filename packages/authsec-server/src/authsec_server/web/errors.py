@@ -1,4 +1,4 @@
-"""Turn failures into responses with one body format for `/authsec/` (DESIGN: the delegation-token endpoint)."""
+"""Turn failures into responses. All responses below `/authsec/` have the same body format (docs/endpoint.md)."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ STATUS: Mapping[type[Failure], int] = {
 _SAFE = frozenset({"GET", "HEAD"})  # RFC 9110 section 9.2.1. A token may be asked for again: its record harms nobody
 
 _HELPS: Mapping[int, str] = {
-    408: "Send it again, at once.",
+    408: "Send it again, without a pause.",
     415: "Send the fields as name=value, with Content-Type: application/x-www-form-urlencoded.",
 }
 """What would satisfy a request that the framework or a reader of bodies refuses."""
 
 
 class Unauthenticated(Exception):
-    """An administrative request without a valid principal. The caller reads `message`."""
+    """The request does not authenticate a valid principal. The response contains `message`."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ class Unauthenticated(Exception):
 
 
 class PreconditionRequired(Exception):
-    """An edit that does not name the revision on which it is based (no If-Match)."""
+    """The edit has no If-Match, so the server cannot know which revision the caller read."""
 
 
 class TooOften(Exception):
@@ -80,7 +80,13 @@ def error_response(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> JSONResponse:
-    """Return the error body: a sentence, a stable code, the remedy, whether a retry can help, and the request's id."""
+    """Return an error response with the members that every error has.
+
+    - `error`: a sentence. `details`: the remedy.
+    - `reason`: a stable code for programs.
+    - `retryable`: whether a retry can help.
+    - `request_id`: the id of the request.
+    """
     body = {
         "error": error,
         "reason": reason,
@@ -168,8 +174,8 @@ def _precondition_required(request: Request, _failure: Exception) -> Response:
         request,
         428,
         reason="precondition_required",
-        error="This edit does not say which revision it was made of. Nothing was changed.",
-        details='Send the ETag that it was read with, If-Match: "3-5b0c9e12"; or *, to overwrite later edits.',
+        error="If-Match is missing, so it is unknown which revision this edit is based on. Nothing was changed.",
+        details='Send the ETag that you read, e.g. If-Match: "3-5b0c9e12"; or * to overwrite later edits.',
     )
 
 
@@ -190,14 +196,14 @@ def _http(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     reason, error = {
         404: ("not_found", "There is nothing at this address."),
-        405: ("method_not_allowed", f"{request.method} is not possible here."),
+        405: ("method_not_allowed", f"The method {request.method} is not allowed here."),
         408: ("body_too_slow", "The body did not arrive in time."),
-        413: ("body_too_large", "The body is larger than this server reads."),
+        413: ("body_too_large", "The body is larger than this server accepts."),
     }.get(failure.status_code, ("invalid_request", str(failure.detail)))
     allowed = (failure.headers or {}).get("Allow")
     details = f"Allowed: {allowed}" if allowed else _HELPS.get(failure.status_code, "")
     if failure.status_code == 404 and request.url.path.endswith("/"):
-        details = "No address here ends in a slash: leave it out."
+        details = "Addresses here do not end in a slash: remove it."
     return error_response(
         request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers
     )
@@ -209,15 +215,18 @@ def where(error: BaseException) -> str:
 
 
 def unexpected(request: Request, error: Exception) -> Response:
-    """Return the response to an unexpected error, and log its stack without its message, which may contain a secret."""
+    """Log the stack trace of an unexpected error, and return a 500 response.
+
+    The log omits the message of the error, because the message may contain a secret.
+    """
     request_id = context_of(request.scope).request_id
     log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
     return error_response(
         request,
         500,
         reason="internal_error",
-        error="The server failed at this request.",
-        details="Its operator finds the request id in the log.",
+        error="The server failed while handling this request.",
+        details="The operator can find the request id in the server's log.",
     )
 
 

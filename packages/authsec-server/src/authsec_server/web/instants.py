@@ -23,12 +23,15 @@ def rfc3339(instant: datetime | None) -> str | None:
 
 
 def parse_instant(field: str, text: str) -> datetime:
-    """Parse a point in time, convert it to UTC and drop fractions of a second. Raises `Invalid` for `field`."""
+    """Parse an RFC 3339 time, convert it to UTC and drop fractions of a second.
+
+    Raises `Invalid` with the name `field`.
+    """
     try:
         if not _RFC_3339.fullmatch(text):
             raise ValueError
         return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError):  # the 30th of February; a year that the zone pushes out of range
         raise Invalid(
-            field, f"{field} must be a point in time with its zone (RFC 3339).", "e.g. 2026-12-31T18:00:00Z"
+            field, f"{field} must be a time with a time zone (RFC 3339).", "e.g. 2026-12-31T18:00:00Z"
         ) from None

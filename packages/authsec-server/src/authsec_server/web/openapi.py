@@ -30,10 +30,10 @@ Json = dict[str, Any]
 
 
 class Problem(TypedDict):
-    """Why the request failed: a sentence, a stable code, the remedy, and whether a retry can help.
+    """The body of an error response: a sentence, a stable code, the remedy, and whether a retry can help.
 
-    `field` is the member, parameter or header that breaks a rule. The `changed_…` members describe changes by
-    others after the caller read the object.
+    `field` is the member, parameter or header that breaks a rule. The `changed_…` members describe the changes
+    that others made after the caller read the object.
     """
 
     error: str
@@ -81,8 +81,10 @@ def document(operations: Sequence[AnyOperation]) -> Json:
         "info": {
             "title": "AuthSec admin API",
             "version": "1",
-            "description": "Who is an agent, what it may do and until when. Names are ids or slugs. With "
-            "`?dry_run=1` each change says what it would bring about, and nothing changes.",
+            "description": (
+                "Manage agents, their permissions and how long these are valid. Names are ids or slugs. "
+                "With `?dry_run=1`, a request shows the effects of a change and changes nothing."
+            ),
         },
         "paths": paths,
         "components": {
@@ -104,7 +106,7 @@ Key = tuple[Any, Literal["validation", "serialization"]]
 
 
 def _schemas(operations: Sequence[AnyOperation]) -> tuple[dict[Key, Json], Json]:
-    """Return a reference for each body and answer type, and the schemas behind the references."""
+    """Return a schema reference for each type of body and answer, and the schemas that the references name."""
     shapes: dict[Key, TypeAdapter[Any]] = {}
     for shape in (Problem, DryRun, OpenApiDocument, *(each.answer for each in operations)):
         shapes[shape, "serialization"] = TypeAdapter(shape)
@@ -154,14 +156,16 @@ def _successes(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
     if operation.revised and operation.method != "DELETE":
         headers["ETag"] = {"description": "For If-Match.", "schema": {"type": "string", "pattern": f"^{etags.OURS}$"}}
     if operation.location:
-        headers["Location"] = {"description": "The new thing's address.", "schema": {"type": "string"}}
+        headers["Location"] = {"description": "The address of the new object.", "schema": {"type": "string"}}
     if headers and not operation.changes:
         done["headers"] = headers
     if not operation.changes:
         return {str(operation.status): done}
     if operation.status == 200:
-        return {"200": _json(f"{operation.summary}; or the dry run.", {"anyOf": [answer, rehearsed]}, headers)}
-    return {str(operation.status): done | {"headers": headers}, "200": _json("The dry run.", rehearsed)}
+        return {
+            "200": _json(f"{operation.summary}; or the result of the dry run.", {"anyOf": [answer, rehearsed]}, headers)
+        }
+    return {str(operation.status): done | {"headers": headers}, "200": _json("The result of the dry run.", rehearsed)}
 
 
 def _json(description: str, schema: Json, headers: Json | None = None) -> Json:
@@ -170,7 +174,7 @@ def _json(description: str, schema: Json, headers: Json | None = None) -> Json:
 
 
 def _problems(operations: Sequence[AnyOperation], problem: Json) -> Json:
-    """Return the response object of every error status, by its component name."""
+    """Return the OpenAPI response object of each error status. The keys are component names, such as `NotFound`."""
     statuses = sorted({status for each in operations for status in _refusals(each)})
     return {_called(status): _json(HTTPStatus(status).phrase, problem) for status in statuses}
 
@@ -204,11 +208,11 @@ def _parameters(operation: AnyOperation) -> list[Json]:
     ]
     found += [_query(each) for each in operation.query]
     if operation.changes:
-        asked = "1: say what would change and what would stop, and change nothing."
+        asked = "1: show what would change and what would stop, and change nothing."
         found.append(_query(Parameter(name=DRY_RUN, description=asked, schema={"enum": ["1"], "type": "string"})))
     if operation.may_want_revision:
         tag = {"type": "string", "pattern": rf"^(\*|{etags.ACCEPTED})$"}
-        described = "The ETag of the entity that was read; or * to overwrite later edits."
+        described = "The ETag that you read; or * to overwrite later edits."
         header = {"name": "If-Match", "in": "header", "required": operation.wants_revision}
         found.append({**header, "description": described, "schema": tag})
     return found

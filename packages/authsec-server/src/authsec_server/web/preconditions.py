@@ -1,4 +1,4 @@
-"""Read `If-Match` (RFC 9110 section 13.1.1): the revision that the editor read."""
+"""Read the header `If-Match` (RFC 9110 section 13.1.1), which names the revision that the editor read."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from authsec_server.web.etags import Tag, read_tag
 
 
 def expected(request: Request, *, wanted: bool, known: bool) -> Tag | None:
-    """Return the tag in If-Match, or None for `*` or a missing header.
+    """Return the tag in If-Match. Return None for `*`, or for a missing header that is not required.
 
-    `wanted`: the header is required. `known`: the header is allowed. Raises `PreconditionRequired` for a missing
-    header. Raises `Invalid` for a header that is not allowed, or for a tag that is not ours.
+    `wanted`: the header is required. `known`: the header is allowed.
+
+    Raises `PreconditionRequired` if a required header is missing. Raises `Invalid` for a header that is not
+    allowed, and for a tag in another format than this server's.
     """
     given = request.headers.getlist("if-match")
     if not known:
         if given:
             raise Invalid(
-                "If-Match", "This has no revisions, so that none can match. Nothing was done.", "Leave it out."
+                "If-Match",
+                "This object has no revisions, so If-Match cannot match. Nothing was done.",
+                "Leave out If-Match.",
             )
         return None
     if not given:
@@ -32,7 +36,7 @@ def expected(request: Request, *, wanted: bool, known: bool) -> Tag | None:
     if len(given) > 1 or tag is None:
         raise Invalid(
             "If-Match",
-            "If-Match is not a tag that an answer gave.",
-            'Send the ETag of the thing as it was read, like "3-5b0c9e12"; or *.',
+            "If-Match is not a valid ETag.",
+            'Send the ETag that you read, like "3-5b0c9e12"; or *.',
         )
     return tag

@@ -1,4 +1,7 @@
-"""Refuse requests while the database is older than its outside checkpoints: a restored backup lacks revocations."""
+"""Refuse requests while the database is older than checkpoints that are stored outside the database.
+
+Such a database is a restored backup: it lacks the revocations that came after the backup.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import error_response, retry_after
 
-SENTENCE: Final = "The database is older than the checkpoints it signed, so nothing is issued and nothing is changed."
+SENTENCE: Final = (
+    "The database is older than checkpoints that it signed, so the server issues no tokens and changes nothing."
+)
 REMEDY: Final = (
-    "Restored a backup? The operator runs `authsec admin restored --checkpoint FILE` on the server's machine: "
-    "docs/backup.md."
+    "If a backup was restored, the operator must run `authsec admin restored --checkpoint FILE` on the server's "
+    "machine: docs/backup.md."
 )
 RETRY_SECONDS: Final = 5
 
 
 def withheld() -> Unavailable:
-    """Return the failure for a refused request."""
+    """Return the `Unavailable` failure for a refused request, with the remedy."""
     return Unavailable(SENTENCE, REMEDY, retry_after=RETRY_SECONDS)
 
 
 class Withheld:
-    """Middleware that answers 503 while `why` returns a reason.
+    """Middleware that refuses requests with 503 while `why` returns a reason.
 
-    Requests for which `reading(method, path)` is true pass.
+    The middleware still passes a request on if `reading(method, path)` returns true.
     """
 
     def __init__(self, app: ASGIApp, *, why: Callable[[], str | None], reading: Callable[[str, str], bool]) -> None:

@@ -20,8 +20,8 @@ from authsec.strict_json import StrictJsonError, loads
 
 _PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
 _IF_REFUSED = (
-    "Is GitHub Actions registered as a trusted issuer, and does the agent's page name this repository, ref and "
-    "environment? If this agent is an unattested one, it needs no proof: take `id-token: write` from the job."
+    "Check that GitHub Actions is registered as a trusted issuer, and that the agent's page names this "
+    "repository, ref and environment. An unattested agent needs no proof: remove `id-token: write` from the job."
 )
 _FIT_FOR_A_HEADER = re.compile(r"[\x21-\x7e]{1,16384}")
 
@@ -55,7 +55,7 @@ class GitHubActions:
 
     def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same variables for every agent
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            return f"GitHub Actions (this job may not ask for a token)\n{_PERMISSION}"
+            return f"GitHub Actions (this job is not allowed to request a token)\n{_PERMISSION}"
         return "ACTIONS_ID_TOKEN_REQUEST_URL (not set)"
 
 
@@ -65,8 +65,8 @@ def _token_request() -> _TokenRequest | None:
         return None
     if not _may_be_asked(wanted.url) or not _FIT_FOR_A_HEADER.fullmatch(wanted.bearer):
         raise broken_proof(
-            "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must both be as GitHub Actions sets them "
-            "(the URL with https). Pass both on to this program, or unset both."
+            "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must both have the values that "
+            "GitHub Actions sets (the URL with https). Pass both to this program, or unset both."
         )
     return wanted
 
@@ -76,7 +76,7 @@ def _variable(name: str) -> str:
 
 
 def _may_be_asked(url: str) -> bool:
-    """Whether the job may send its request token to `url`: over TLS, or to this machine."""
+    """Whether the job may send its bearer token to `url`: only over TLS, or to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -87,7 +87,10 @@ def _may_be_asked(url: str) -> bool:
 
 
 def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | AuthSecError:
-    """Return the job's token, or the error to raise. So no frame of a traceback contains a token."""
+    """Return the job's token, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains a token.
+    """
     try:
         answer = http_client.get(
             wanted.url,
@@ -99,14 +102,14 @@ def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | Auth
     except AuthSecError as error:  # of the proxy; a copy has no traceback, so none with the header in it
         return copy(error)
     except exceptions.TimeoutError:
-        return TransportError("GitHub did not give this job its token in time.", reason="timeout", retryable=True)
+        return TransportError("GitHub did not issue this job's token in time.", reason="timeout", retryable=True)
     except (exceptions.HTTPError, AnswerTooLarge):
         return _not_now("could not be reached")
     if answer.status == 429 or answer.status >= 500:
         return _not_now(f"answered {answer.status}")
     return _token_of(answer) or broken_proof(
-        f"GitHub gave this job no token (status {answer.status}). A job's permission to ask ends with the job. "
-        f"{_PERMISSION}"
+        f"GitHub issued no token to this job (status {answer.status}). A job can request tokens only while it "
+        f"runs. {_PERMISSION}"
     )
 
 
@@ -120,4 +123,4 @@ def _token_of(answer: Answer) -> WorkloadToken | None:
 
 
 def _not_now(what: str) -> TransportError:
-    return TransportError(f"GitHub {what}, where this job asks for its token.", reason="unreachable", retryable=True)
+    return TransportError(f"The token endpoint of GitHub {what}.", reason="unreachable", retryable=True)

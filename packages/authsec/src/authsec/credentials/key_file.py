@@ -1,4 +1,4 @@
-"""A private key in a file: the environment names the file, or the agent's id does."""
+"""A private key in a file. An environment variable names the file, or the file's name is the agent's id."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 ASSERTION_LIFE = 60  # seconds; an assertion is used once, at once
 _LARGEST_KEY_FILE = 64 * 1024
 _IF_REFUSED = (
-    "Is it the key of this agent, and not of another? If this agent is an unattested one, it needs none: unset "
-    "AUTHSEC_AGENT_KEY_FILE or take the key file away."
+    "Check that it is the key of this agent, not of another one. An unattested agent needs no key: unset "
+    "AUTHSEC_AGENT_KEY_FILE or remove the key file."
 )
 
 _NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")
@@ -39,8 +39,9 @@ _NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")
 class KeyFile:
     """A private key in a PEM file that only its owner may read.
 
-    The proof is a `private_key_jwt` assertion (RFC 7523 §3), used once. Its only audience is the authority's
-    issuer (§3, item 3). The file is read for each proof, so that a key can be replaced while the agent runs.
+    The proof is a `private_key_jwt` assertion (RFC 7523 §3), used only once. The assertion's only audience is the
+    authority's issuer (§3, item 3). The file is read again for each proof, so a key can be replaced while the
+    agent runs.
     """
 
     path: str | Path
@@ -84,7 +85,7 @@ class KeyFileInConfigFolder:
 
     def proof(self, request: ProofRequest) -> Proof | None:
         path = path_in_config_folder(request.client_id)
-        return None if _nothing_at(path) else KeyFile(path, found_by="found by the agent's id").proof(request)
+        return None if _nothing_at(path) else KeyFile(path, found_by="found by the client_id").proof(request)
 
     def looked_at(self, request: ProofRequest) -> str:
         path = path_in_config_folder(request.client_id)
@@ -98,7 +99,7 @@ def path_in_config_folder(client_id: str) -> Path:
 
 
 def _nothing_at(path: Path) -> str:
-    """Return the reason why this user cannot see a file at `path`; empty if the file is visible.
+    """Return why this user cannot see a file at `path`, or an empty string if the file is visible.
 
     In a container, HOME often belongs to another user.
     """
@@ -107,33 +108,36 @@ def _nothing_at(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return "no such file"
     except OSError as error:
-        return f"cannot be looked at: {error.strerror}"
+        return f"cannot be checked: {error.strerror}"
     return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """The private key; `until` is the end of its enrolment, if the key was enrolled."""
+    """A private key from a file. `until` is the end of the key's enrolment; None if the key was not enrolled."""
 
     key: PrivateKey
     until: datetime | None
 
 
 def _found(path: Path, found_by: str) -> _Found | ConfigError:
-    """Return the key in the file, or the error to raise. So no frame of a traceback contains the key."""
+    """Return the key in the file, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains the key.
+    """
     content = _content(path, found_by)
     if isinstance(content, ConfigError):
         return content
     try:
         from authsec.jose import JoseError, PrivateKey
     except ImportError:
-        return broken_proof(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}")
+        return broken_proof(f"Authentication with a key needs packages that are not installed. {HOW_TO_INSTALL}")
     try:
         return _Found(key=PrivateKey.from_pem(content), until=enrolled_until(content))
     except JoseError as error:
         return broken_proof(
-            f"The key file {path} cannot be used: {error}. It must hold a private key in PEM without a password, as "
-            "`authsec keygen` writes it."
+            f"The key file {path} cannot be used: {error}. It must contain a private key in PEM without a "
+            "password, as `authsec keygen` writes it."
         )
 
 
@@ -141,15 +145,14 @@ def _content(path: Path, found_by: str) -> bytes | ConfigError:
     try:
         read = read_regular(path, at_most=_LARGEST_KEY_FILE)
     except FileNotFoundError:
-        return broken_proof(f"{missing_file(path, found_by)}? (A new key would have to be registered first.)")
+        return broken_proof(f"{missing_file(path, found_by)}? (A new key must be registered first.)")
     except OSError as error:
         return broken_proof(f"The key file {path} cannot be read: {error.strerror}.")
     if read is None:
-        return broken_proof(f"{path} is not a file: name the file itself that holds the private key.")
+        return broken_proof(f"{path} is not a file: name the file with the private key.")
     if _is_public_half(path, read.content):
         return broken_proof(
-            f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
-            "Name the file with the private half."
+            f"{path} is the public half of a key pair, which is for the authority. Name the file with the private half."
         )
     return broken_proof(permission_advice(path, "key file")) if read.open_to_others else read.content
 
@@ -173,7 +176,7 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
 
 
 def with_note(pem: bytes, until: datetime) -> bytes:
-    """Return the content of an enrolled key's file: a note with its expiry, then the PEM."""
+    """Return the content of an enrolled key's file: a line with the end of the enrolment, then the PEM."""
     return f"Enrolled until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} by `authsec enrol`.\n".encode() + pem
 
 
@@ -189,6 +192,6 @@ def enrolled_until(content: bytes) -> datetime | None:
 def if_enrolled_refused(until: datetime, now: int) -> str:
     """Return the remedy for an enrolled key that the authority refuses."""
     over = until.timestamp() <= now
-    what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC{', which is over' if over else ''}."
-    taken = "" if over else " It may have been removed by an administrator."
-    return f"{what}{taken} To enrol again: make a new code on the agent's Connect page, then `authsec enrol`."
+    what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC{', which has passed' if over else ''}."
+    taken = "" if over else " An administrator may have removed the key."
+    return f"{what}{taken} To enrol again, create a new code on the agent's Connect page, then run `authsec enrol`."

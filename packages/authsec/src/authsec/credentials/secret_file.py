@@ -21,17 +21,17 @@ from authsec.errors import ConfigError
 
 _MOST_BYTES: Final = 1024
 _IF_REFUSED: Final = (
-    "Is it this agent's secret, and not another's? Has it been rotated since? An operator can make another: `authsec "
-    "agents rotate-secret`. If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_SECRET_FILE."
+    "Check that it is this agent's secret, and that it was not rotated. An operator can create a new one: "
+    "`authsec agents rotate-secret`. An unattested agent needs no secret: unset AUTHSEC_AGENT_SECRET_FILE."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file with one line: the client secret, as displayed at its creation. Only its owner may read the file.
+    """A file with one line: the client secret, as the authority displayed it once. Only its owner may read the file.
 
-    The SDK sends the secret with the client_id, only to the authority (RFC 6749 §2.3.1). The file is read for
-    each proof, so that a secret can be rotated while the agent runs.
+    The SDK sends the secret with the client_id, and only to the authority (RFC 6749 §2.3.1). The file is read
+    again for each proof, so a secret can be rotated while the agent runs.
     """
 
     path: str | Path
@@ -75,21 +75,24 @@ class _Secret:
 
 
 def _read(path: Path, found_by: str) -> _Secret | ConfigError:
-    """Return the secret in the file, or the error to raise. So no frame of a traceback contains the secret."""
+    """Return the secret in the file, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains the secret.
+    """
     try:
         read = read_regular(path, at_most=_MOST_BYTES)
     except FileNotFoundError:
-        return broken_proof(f"{missing_file(path, found_by)}? The secret was shown once, when it was made.")
+        return broken_proof(f"{missing_file(path, found_by)}? The secret was shown once, when it was created.")
     except OSError as error:
         return broken_proof(f"The secret file {path} cannot be read: {error.strerror}.")
     if read is None:
-        return broken_proof(f"{path} is not a file: name the file itself that holds the secret.")
+        return broken_proof(f"{path} is not a file: name the file with the secret.")
     if read.open_to_others:
         return broken_proof(permission_advice(path, "secret file"))
     value = read.content.decode("ascii", "replace").strip()
     if not is_client_secret(value):
         return broken_proof(
-            f"The secret file {path} does not hold a client secret: one line is expected, which begins with "
-            "authsec_cs_, as it was shown when it was made. Was it copied whole?"
+            f"The secret file {path} does not contain a client secret: one line is expected, which begins with "
+            "authsec_cs_. Check that the complete secret was copied."
         )
     return _Secret(value=value)

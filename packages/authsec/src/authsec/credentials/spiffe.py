@@ -1,4 +1,7 @@
-"""A JWT-SVID from the SPIFFE Workload API, as SPIRE's agent serves it (SPIFFE Workload API §6, extra `spiffe`)."""
+"""A JWT-SVID from the SPIFFE Workload API, for example from the SPIRE agent (extra `spiffe`).
+
+SPIFFE Workload API §6 specifies the protocol.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,19 @@ from authsec.errors import AuthSecError, ConfigError, TransportError
 from authsec.extras import HOW_TO_INSTALL_SPIFFE
 from authsec.strict_json import StrictJsonError, loads
 
-_OTHERWISE = (
-    "Or prove this agent otherwise: AUTHSEC_WORKLOAD_TOKEN_FILE and AUTHSEC_AGENT_KEY_FILE are looked at first."
-)
+_OTHERWISE = "Or use another proof: AUTHSEC_WORKLOAD_TOKEN_FILE and AUTHSEC_AGENT_KEY_FILE come first."
 _IF_REFUSED = (
-    "Is its trust domain registered as a trusted issuer, and is the SPIFFE ID that SPIRE gives this workload the one "
-    "on the agent's page? If this agent is an unattested one, it needs no proof: unset SPIFFE_ENDPOINT_SOCKET for it."
+    "Check that its trust domain is registered as a trusted issuer, and that SPIRE gives this workload the SPIFFE "
+    "ID on the agent's page. An unattested agent needs no proof: unset SPIFFE_ENDPOINT_SOCKET."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpiffeWorkloadApi:
-    """The Workload API at `socket`, by default the one that `SPIFFE_ENDPOINT_SOCKET` names: `unix:///path`.
+    """The Workload API at the address `socket`, for example `unix:///path`.
 
-    A workload may have several identities. `spiffe_id` (`AUTHSEC_SPIFFE_ID`) selects one; without `spiffe_id`,
-    the SDK uses the first one that the API returns.
+    The default address is in `SPIFFE_ENDPOINT_SOCKET`. A workload may have several identities. `spiffe_id`
+    (`AUTHSEC_SPIFFE_ID`) selects one. Without `spiffe_id`, the SDK uses the first identity that the API returns.
     """
 
     socket: str | None = None
@@ -59,7 +60,7 @@ class SpiffeWorkloadApi:
 def _check(socket: str) -> None:
     """Refuse settings that cannot work, before any request.
 
-    A missing socket is not refused: it may appear later.
+    A socket that does not exist is accepted, because it may appear later.
     """
     if not socket.startswith("unix:/"):
         raise broken_proof(
@@ -67,18 +68,21 @@ def _check(socket: str) -> None:
         )
     if importlib.util.find_spec("spiffe") is None:
         raise broken_proof(
-            f"SPIFFE_ENDPOINT_SOCKET is set, and fetching an SVID needs a package that is not installed. "
+            f"SPIFFE_ENDPOINT_SOCKET is set, but the package that fetches SVIDs is not installed. "
             f"{HOW_TO_INSTALL_SPIFFE}\n{_OTHERWISE}"
         )
     if not sys.executable or getattr(sys, "frozen", False):
         raise broken_proof(
-            "An SVID is fetched by a second Python process, and this program has no interpreter to start one. Have "
-            "SPIFFE Helper write the JWT-SVID to a file, and name it with AUTHSEC_WORKLOAD_TOKEN_FILE."
+            "A second Python process fetches SVIDs, but this program has no interpreter to start it. Let SPIFFE "
+            "Helper write the JWT-SVID to a file, and set AUTHSEC_WORKLOAD_TOKEN_FILE to that file."
         )
 
 
 def _fetch(socket: str, audience: str, spiffe_id: str, seconds: float) -> WorkloadToken | AuthSecError:
-    """Return the SVID, or the error to raise. So no frame of a traceback contains the token."""
+    """Return the SVID, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains the token.
+    """
     if not os.path.exists(Path("/", socket.removeprefix("unix:").lstrip("/"))):  # or may not be looked at
         return _failed("UNAVAILABLE", socket)
     command = [sys.executable, "-P", "-m", "authsec.credentials.svid_process", socket, audience, spiffe_id]
@@ -111,19 +115,19 @@ def _failed(code: str, socket: str) -> ConfigError | TransportError:
     """Turn a gRPC status code into an error with a remedy (SPIFFE Workload Endpoint §6)."""
     if code == "PERMISSION_DENIED":
         return broken_proof(
-            "The SPIFFE Workload API gives this workload no identity. Register it with SPIRE, with selectors that it "
-            f"has. {_OTHERWISE}"
+            "The SPIFFE Workload API has no identity for this workload. Register the workload in SPIRE, with "
+            f"selectors that match it. {_OTHERWISE}"
         )
     if code == "DEADLINE_EXCEEDED":
         return TransportError("The SPIFFE Workload API did not answer in time.", reason="timeout", retryable=True)
     if code == "UNAVAILABLE":
         return TransportError(
-            f"The SPIFFE Workload API at {socket} does not answer. Does SPIRE's agent run, and is its socket mounted "
-            "here, where this user may open it?",
+            f"The SPIFFE Workload API at {socket} does not answer. Check that SPIRE's agent runs, that its socket "
+            "is mounted here, and that this user can open it.",
             reason="unreachable",
             retryable=True,
         )
     return broken_proof(
-        "The SPIFFE Workload API gave no SVID that can be used. Is AUTHSEC_SPIFFE_ID, if it is set, an identity of "
-        f"this workload, and this machine's clock right? {_OTHERWISE}"
+        "The SPIFFE Workload API returned no usable SVID. Check that AUTHSEC_SPIFFE_ID, if set, is an identity of "
+        f"this workload, and check this machine's clock. {_OTHERWISE}"
     )

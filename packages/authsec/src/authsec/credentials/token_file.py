@@ -15,17 +15,17 @@ from authsec.errors import ConfigError
 from authsec.safe_text import plain
 
 _IF_REFUSED = (
-    "Has an administrator registered who makes these tokens as a trusted issuer, and what they prove for this agent on "
-    "its page? If this agent is an unattested one, it needs no proof: take the token away."
+    "Check that the issuer of this token is registered as a trusted issuer, and that the agent's page has a proof "
+    "that the token matches. An unattested agent needs no proof: remove the token."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFile:
-    """A file with one line: a JWT that a platform made for this workload and renews in place.
+    """A file with one line: a JWT that a platform made for this workload. The platform renews the JWT in this file.
 
-    The file may be a link, as in every Kubernetes volume. Its permissions are not checked: the kubelet uses mode
-    0644, and a container has one user.
+    The file may be a link, as in every Kubernetes volume. The file's permissions are not checked: the kubelet
+    uses mode 0644, and a container has one user.
     """
 
     path: str | Path
@@ -74,14 +74,14 @@ def read_token(path: Path, found_by: str) -> WorkloadToken | str:
     except OSError as error:
         return f"The token file {path} cannot be read: {error.strerror}."
     if read is None:
-        return f"{path} is not a file: name the file itself that holds the token."
+        return f"{path} is not a file: name the file with the token."
     if not read.content.strip():
-        return f"The token file {path} is empty. Whatever writes the token there has not done so, or failed."
+        return f"The token file {path} is empty. The program that writes the token has not done so yet, or has failed."
     token = WorkloadToken.of(read.content.decode("ascii", "replace"))
     if token is None:
         return (
-            f"The token file {path} does not hold a token: one line is expected, three parts joined by dots (a JWT), "
-            f"of at most {MOST_BYTES} bytes."
+            f"The token file {path} does not contain a token: one line is expected, a JWT (three parts joined by "
+            f"dots) of at most {MOST_BYTES} bytes."
         )
     return token
 
@@ -102,9 +102,9 @@ def volume_snippet(audience: str) -> str:
 
 def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) -> str:
     text = (
-        f"The token in {path} was made for {token.audiences_in_words()}, so this authority would refuse it. It must be "
-        f"made for {plain(audience, 200)} (or set AUTHSEC_PROOF_AUDIENCE, if its trusted issuer asks for another name)."
-        " If AUTHSEC_BASE_URL leads to another authority than yours, correct that instead."
+        f"The token in {path} has the audience {token.audiences_in_words()}, so this authority would refuse it. It "
+        f"must have the audience {plain(audience, 200)} (or set AUTHSEC_PROOF_AUDIENCE, if the trusted issuer "
+        "needs another audience). If AUTHSEC_BASE_URL is the wrong authority, correct that instead."
     )
     if "kubernetes.io" not in token.claims:
         return text
@@ -112,14 +112,12 @@ def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) ->
 
 
 def _expired(token: WorkloadToken, now: int) -> str:
-    """Return a note if the token has expired by this machine's clock; empty otherwise.
+    """Return a sentence if the token has expired by this machine's clock, or an empty string.
 
-    Only shown after a refusal by the authority, beside the note on a wrong clock: this clock may be wrong.
+    This clock may be wrong. So the sentence is shown only after the authority has refused the token. A sentence
+    about a wrong clock is shown with it.
     """
     over = token.seconds_over(now)
     if not over:
         return ""
-    return (
-        f"By this machine's clock the token expired {over // 60} min ago: see why whatever renews the file no longer "
-        "does so. "
-    )
+    return f"By this machine's clock the token expired {over // 60} min ago: check why the file is no longer renewed. "

@@ -1,7 +1,7 @@
 """The remedy for each reason: one line for the person whose agent gets no token.
 
-The SDK's own text says what failed and which request or proof would be accepted. The remedy says who does
-what next, and where.
+The SDK's error text says what failed, and which request or proof the authority would accept. The remedy says
+who must do what next, and where.
 """
 
 from __future__ import annotations
@@ -16,58 +16,71 @@ from authsec.errors import AuthSecError
 
 _AGENT_ID: Final = "Copy the Client ID from the agent's page in the console into AUTHSEC_AGENT_CLIENT_ID."
 _IN_THE_AUDIT: Final = (
-    "an administrator finds what differed with `authsec audit list --request-id {request}`, or, counted with others of "
-    "its minute, in the agent's activity"
+    "an administrator can see what differed with `authsec audit list --request-id {request}`, or in the agent's "
+    "activity, which counts refusals by the minute"
 )
-_ADDRESS: Final = "Correct AUTHSEC_BASE_URL: the authority's root, as its console shows it on the agent's Connect page."
+_ADDRESS: Final = "Correct AUTHSEC_BASE_URL: use the authority's root, as shown on the agent's Connect page."
 _PASTED: Final = re.compile(r"/(?:authsec|console)(?=/|$)")
-_LOOK_AT_SERVER: Final = "Try again; if it stays, see on the server whether the authority runs, and what it logs."
+_LOOK_AT_SERVER: Final = (
+    "Try again. If the problem persists, check on the server that the authority runs, and read its log."
+)
 # DESIGN §4: every reason of the endpoint.
 OF_REFUSALS: Final[Mapping[str, str]] = {
     "client_id_missing": _AGENT_ID,
     "client_id_invalid": _AGENT_ID,
     "invalid_scope": "Write actions as resource:action, separated by spaces, as in customers:read.",
-    "invalid_target": "Name one of the APIs above: here with `--resource`, in the program with get_token(resource=…).",
-    "rate_limited": "Wait as long as it says; then let the program keep one AuthSecClient, which asks once an hour.",
-    "client_not_found": f"{_AGENT_ID} Is AUTHSEC_BASE_URL the authority that knows it?",
-    "attestation_required": "Give it a proof: its registered key, in the file that AUTHSEC_AGENT_KEY_FILE names; "
-    "in the cluster, the volume on its Connect page; here, `authsec enrol`.",
+    "invalid_target": "Name one of the APIs above: with `--resource` here, with get_token(resource=…) in the program.",
+    "rate_limited": (
+        "Wait for the given time. Then let the program keep one AuthSecClient, which requests a token once an hour."
+    ),
+    "client_not_found": f"{_AGENT_ID} Check that AUTHSEC_BASE_URL is the agent's authority.",
+    "attestation_required": (
+        "Give the agent a proof: its registered key, in the file that AUTHSEC_AGENT_KEY_FILE "
+        "names; in a cluster, the volume on its Connect page; on this machine, `authsec enrol`."
+    ),
     "attestation_invalid": f"Compare the proof above with those on the agent's page; {_IN_THE_AUDIT}.",
-    "selectors_mismatch": f"Compare what the proof above says with the selectors on the agent's page; {_IN_THE_AUDIT}.",
+    "selectors_mismatch": (
+        f"Compare the claims of the proof above with the selectors on the agent's page; {_IN_THE_AUDIT}."
+    ),
     "client_disabled": "Ask an administrator why it is disabled, and for `authsec agents enable {agent}`.",
     "no_delegation": "Ask an administrator for a trust delegation: `authsec delegations create --agent {agent} …`.",
     "delegation_ended": "Ask an administrator for a new one: `authsec delegations create --agent {agent} …`.",
-    "action_not_allowed": "Ask for less (the text names what would pass), or for a delegation that allows more.",
-    "proof_not_accepted": "Prove this agent in another way, or ask for a delegation that accepts this kind of proof.",
+    "action_not_allowed": (
+        "Request less (the text names what would be granted), or ask for a delegation that allows more."
+    ),
+    "proof_not_accepted": "Use another kind of proof, or ask for a delegation that accepts this kind.",
     "unavailable": _LOOK_AT_SERVER,
 }
 _OF_THE_WAY: Final[Mapping[str, str]] = {
-    "unreachable": "See whether the authority runs, and whether this machine reaches it.",
+    "unreachable": "Check that the authority runs, and that this machine can reach it.",
     "timeout": _LOOK_AT_SERVER,
-    "connection_lost": "Try again; if it stays, see what is in between: a proxy, a load balancer, a network policy.",
-    "proxy_failed": "See whether the proxy runs; or put the authority's host into NO_PROXY.",
-    "certificate_untrusted": "Let AUTHSEC_CA_FILE name the PEM file of the authority that signed the certificate.",
-    "tls_failed": "See whether this port speaks https at all, and AUTHSEC_BASE_URL has the right scheme and port.",
+    "connection_lost": (
+        "Try again. If the problem persists, check what is in between: a proxy, a load balancer, a network policy."
+    ),
+    "proxy_failed": "Check that the proxy runs, or add the authority's host to NO_PROXY.",
+    "certificate_untrusted": "Set AUTHSEC_CA_FILE to the PEM file of the authority that signed the certificate.",
+    "tls_failed": "Check that this port serves https, and that AUTHSEC_BASE_URL has the correct scheme and port.",
     "ca_file_invalid": "Correct AUTHSEC_CA_FILE, or unset it to use the system's trust store.",
-    "proxy_invalid": "Correct HTTPS_PROXY, or put the authority's host into NO_PROXY.",
+    "proxy_invalid": "Correct HTTPS_PROXY, or add the authority's host to NO_PROXY.",
     "redirected": _ADDRESS,
     "invalid_response": _ADDRESS,
     "host_not_allowed": "Use the authority's public URL as AUTHSEC_BASE_URL.",
-    "issuer_not_pinned": "Set AUTHSEC_ISSUER, as above, if that is the name of your authority.",
-    "credential_broken": "Mend the proof, as above. Or unset the variable that names it, or move its file away: then "
-    "the next place is looked at.",
+    "issuer_not_pinned": "Set AUTHSEC_ISSUER, as above, if that is the issuer of your authority.",
+    "credential_broken": (
+        "Correct the proof, as above. Or unset its variable or move its file away, and the next place is checked."
+    ),
 }
-_OTHERWISE: Final = "Do what the text above says; whoever runs the authority may know more."
+_OTHERWISE: Final = "Follow the text above, or ask the operator of the authority."
 
 
 def advice(error: AuthSecError, config: AuthSecConfig) -> str:
-    """Return the remedy for `error`. The remedy's commands are for the authority's administrator."""
+    """Return the remedy for `error`. The authority's administrator runs the commands in the remedy."""
     line = OF_REFUSALS.get(error.reason) or _OF_THE_WAY.get(error.reason, _OTHERWISE)
     address = urlsplit(config.base_url)
     pasted = _PASTED.search(address.path)
     if line is _ADDRESS and pasted:  # the likeliest mistakes: the SDK appends /authsec, and a browser shows /console
         root = export_line("AUTHSEC_BASE_URL", address._replace(path=address.path[: pasted.start()]).geturl())
-        return f"Take {pasted[0]} and what follows it from the end of the address:\n    {root}"
+        return f"Remove {pasted[0]} and everything after it from the address:\n    {root}"
     to_copy = [text for text in str(error).splitlines() if text.startswith("    ")]
     lines = [line.replace("{agent}", config.client_id).replace("{request}", error.request_id or "…")]
     return "\n".join(lines + (to_copy if len(to_copy) == 1 else []))  # a longer one stands in the text, to be read

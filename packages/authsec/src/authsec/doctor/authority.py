@@ -26,8 +26,12 @@ _RED: Final = CLOCK_TOLERANCE
 _WITHIN: Final = 0.5  # a Date header says a whole second: on average half of one has passed since
 
 Names = str | Sequence[str] | None
-_CLOCK: Final = "Set this machine's clock, or the authority's, by the network: this token is good at another time."
-_CHANGED: Final = "See what is between this machine and the authority: what it gave does not fit what it publishes."
+_CLOCK: Final = (
+    "Synchronise this machine's clock, or the authority's, with the network: this token is valid at another time."
+)
+_CHANGED: Final = (
+    "Check what is between this machine and the authority: the token does not match what the authority publishes."
+)
 _OF_TOKENS: Final = {
     "issuer_mismatch": "Compare AUTHSEC_ISSUER, if it is set, with the issuer above.",
     "token_expired": _CLOCK,
@@ -38,7 +42,7 @@ _OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityFindings:
-    """Findings about the authority. `issuer` is None if no authority answered."""
+    """Findings about the authority. `issuer` is None if no authority answered with a valid issuer."""
 
     findings: tuple[Finding, ...]
     issuer: str | None
@@ -51,7 +55,7 @@ def check_authority(authority: Authority, config: AuthSecConfig, clock: Clock) -
         (metadata, date), took = clock.timed(authority.metadata)
         issuer = issuer_of(metadata)
     except AuthSecError as error:
-        nobody = Finding.skipped("clock", "no authority answered that could say what time it is")
+        nobody = Finding.skipped("clock", "no authority answered, so its time is unknown")
         return AuthorityFindings(
             findings=(Finding.failed("authority", error, advice(error, config)), nobody), issuer=None
         )
@@ -64,9 +68,9 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
         return Finding(
             step="authority",
             grade=Grade.BAD,
-            facts=(fact, f"AUTHSEC_ISSUER says {config.issuer}: proofs are made for that name, and refused here"),
+            facts=(fact, f"AUTHSEC_ISSUER is {config.issuer}: proofs are made for that issuer, and refused here"),
             reason="issuer_mismatch",
-            remedy="Correct AUTHSEC_BASE_URL if it leads to another authority than yours; else set:\n"
+            remedy="Correct AUTHSEC_BASE_URL if it is the wrong authority; otherwise set:\n"
             f"    {export_line('AUTHSEC_ISSUER', issuer)}",
         )
     try:
@@ -75,35 +79,41 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
         return Finding(
             step="authority",
             grade=Grade.AMBER,
-            facts=(fact, "which is not where AUTHSEC_BASE_URL leads: SPIFFE and GitHub give no proof for such a name"),
+            facts=(fact, "which differs from AUTHSEC_BASE_URL: no SPIFFE or GitHub proof is made for such an issuer"),
             reason=error.reason,
-            remedy=f"If that is the name of your authority, set:\n    {export_line('AUTHSEC_ISSUER', issuer)}",
+            remedy=f"If that is the issuer of your authority, set:\n    {export_line('AUTHSEC_ISSUER', issuer)}",
         )
     return Finding(step="authority", facts=(fact,))
 
 
 def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> Finding:
-    """Compare this machine's clock with the `Date` header of the authority's answer."""
+    """Compare this machine's clock with the `Date` header of the authority's response.
+
+    `asked_at` and `answered_at` are this machine's times before the request and after the response.
+    """
     if date is None:
-        return Finding.skipped("clock", "the authority did not say what time it is there (no Date header)")
+        return Finding.skipped("clock", "the authority's answer has no Date header, so its time is unknown")
     ahead = (asked_at + answered_at) / 2 - (date.timestamp() + _WITHIN)
     certain = max(0.0, abs(ahead) - _WITHIN - (answered_at - asked_at) / 2)
     if certain <= _AMBER:
-        return Finding(step="clock", facts=("agrees with the authority's, as far as can be seen",))
+        return Finding(step="clock", facts=("agrees with the authority's, as far as can be measured",))
     fact = f"about {duration(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} the authority's"
     return Finding(
         step="clock",
         grade=Grade.BAD if certain > _RED else Grade.AMBER,
-        facts=(fact, f"proofs and tokens are refused from a difference of {_RED:g} s on"),
+        facts=(fact, f"from a difference of {_RED:g} s, proofs and tokens are refused"),
         reason="clock_differs",
-        remedy="Set this machine's clock by the network (`timedatectl set-ntp true`), or the authority's if that is "
-        "the one that is wrong.",
+        remedy="Synchronise this machine's clock with the network (`timedatectl set-ntp true`), or the authority's "
+        "if that one is wrong.",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ChosenSource:
-    """The credential source that the SDK uses, or none. The report has already listed the other sources."""
+    """The credential source that the SDK uses for the token request, or none.
+
+    The report has already listed all sources, so this source does not list them again.
+    """
 
     source: CredentialSource | None
 
@@ -130,7 +140,7 @@ def check_token(
 
 
 def _remedy(error: AuthSecError, looked: ProofSearch, config: AuthSecConfig) -> str:
-    """Return the remedy of the proof search if a proof is missing or refused; else the advice for the reason."""
+    """Return the remedy of the proof search if a proof is missing or refused; otherwise return the usual advice."""
     return (looked.finding.remedy if error.reason in _OF_PROOFS else "") or advice(error, config)
 
 
@@ -146,7 +156,7 @@ def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Find
             fact_line("actions", ", ".join(given.permissions)),
             lives,
         ]
-        return Finding(step="token says", facts=(*told, "not verified here, which is the APIs' part (extra `verify`)"))
+        return Finding(step="token says", facts=(*told, "not verified here: APIs verify tokens (extra `verify`)"))
     facts = (f"verified {keys}", *claim_lines(identity), lives)
     if not is_unattested(identity):
         return Finding(step="token says", facts=facts)
@@ -155,5 +165,5 @@ def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Find
         grade=Grade.AMBER,
         facts=facts,
         reason="unattested",
-        remedy="Register a proof for this agent, and remove the one that proves nothing, before it matters.",
+        remedy="Register a proof for this agent, and remove the unattested one before production use.",
     )

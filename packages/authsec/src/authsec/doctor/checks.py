@@ -1,4 +1,4 @@
-"""All checks of the doctor, in order. A failure skips only the checks that depend on it."""
+"""All checks of the doctor, in order. After a failed check, the doctor skips only the checks that need its result."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ def examine(
     scope: Names = None,
     resource: Names = None,
 ) -> Iterator[Finding]:
-    """Run all checks, and yield each finding at once: checks of a silent network take time."""
+    """Run all checks, and yield each finding at once.
+
+    If the network does not answer, a check takes several seconds.
+    """
     yield from found.findings
     yield from check_packages()
     config = found.config
     if config is None:
         for step in ("connection", "authority", "clock"):
-            yield Finding.skipped(step, "where the authority is has to be known first")
+            yield Finding.skipped(step, "needs the address of the authority")
         if found.assumed is not None:
             yield from _proved(found.assumed, sources, clock, None, scope, resource)
             return
         for step in ("proof", "token"):
-            yield Finding.skipped(step, "where the authority is, and which agent this is, has to be known first")
+            yield Finding.skipped(step, "needs the address of the authority and the client_id")
         return
     hops = check_network(config, clock)
     yield from hops
@@ -51,7 +54,7 @@ def examine(
         issuer = answered.issuer
     if not found.names_agent:
         for step in ("proof", "token"):
-            yield Finding.skipped(step, "which agent this is has to be known first")
+            yield Finding.skipped(step, "needs the client_id")
         return
     yield from _proved(config, sources, clock, issuer, scope, resource)
 
@@ -64,18 +67,18 @@ def _proved(
     scope: Names,
     resource: Names,
 ) -> Iterator[Finding]:
-    """Check the proof; then request a token if the authority answered.
+    """Check the agent's proof. Then request a token, if the authority answered and the proof is usable.
 
-    Without an answer, the proof is still checked. The assumed issuer is then AUTHSEC_ISSUER or, if unset,
-    AUTHSEC_BASE_URL.
+    If the authority did not answer, the proof is still checked. The check then assumes AUTHSEC_ISSUER as the
+    issuer or, if this variable is not set, AUTHSEC_BASE_URL.
     """
     known = config if issuer else replace(config, issuer=config.issuer or config.base_url.rstrip("/"))
     certain = issuer or config.proof_audience  # else what the proof has to be made for is a guess
     looked = check_proofs(Authority(known, sources, clock=clock), config, clock, certain=bool(certain))
     yield looked.finding
     if looked.broken:
-        yield Finding.skipped("token", "the SDK asks for none while its proof is broken")
+        yield Finding.skipped("token", "the SDK requests none while its proof is broken")
     elif issuer is None:
-        yield Finding.skipped("token", "there is no authority to ask")
+        yield Finding.skipped("token", "no authority can be asked")
     else:
         yield from check_token(config, looked, clock, scope=scope, resource=resource)

@@ -36,20 +36,20 @@ Connect = Callable[[], socket.socket]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The route to `target`, through `proxy` if there is one. The proxy's password is in no repr and no text."""
+    """The route to the URL `target`, through `proxy` if it is set. The repr and all texts omit the proxy's password."""
 
     target: SplitResult
     proxy: SplitResult | None
 
     @property
     def first(self) -> tuple[str, int]:
-        """The host and port of the first connection: the proxy's, or else the target's."""
+        """The host and port of the first connection: those of the proxy, or without a proxy those of the target."""
         return _address(self.proxy or self.target)
 
     @property
     def by_proxy(self) -> str:
-        """A phrase that names the proxy; empty without a proxy."""
-        return "by way of the proxy {}:{} (HTTPS_PROXY)".format(*self.first) if self.proxy else ""
+        """A phrase for the report that names the proxy; an empty string without a proxy."""
+        return "through the proxy {}:{} (HTTPS_PROXY)".format(*self.first) if self.proxy else ""
 
     def connect(self) -> socket.socket:
         """Connect to the target, through the proxy if there is one. Raises `OSError`."""
@@ -67,12 +67,12 @@ class Route:
 
 
 def check_network(config: AuthSecConfig, clock: Clock) -> list[Finding]:
-    """Check each hop, and stop at the first that fails."""
+    """Check the host name, the connection and the certificate, in this order. Stop after the first failure."""
     target = urlsplit(config.base_url)
     try:
         route = Route(target=target, proxy=proxy_for(target))
     except ConfigError as error:
-        return [Finding.failed("connection", error, "Correct HTTPS_PROXY, or put the authority's host into NO_PROXY.")]
+        return [Finding.failed("connection", error, "Correct HTTPS_PROXY, or add the authority's host to NO_PROXY.")]
     steps: Sequence[Callable[[], Finding | None]] = (
         lambda: _name(route, clock),
         lambda: _connection(route, clock),
@@ -97,9 +97,9 @@ def _name(route: Route, clock: Clock) -> Finding | None:
         return Finding(
             step="name",
             grade=Grade.BAD,
-            facts=(f"no address is known here for {host}{whose}",),
+            facts=(f"no address was found for {host}{whose}",),
             reason="unknown_host",
-            remedy=f"Correct the host in {'HTTPS_PROXY' if route.proxy else 'AUTHSEC_BASE_URL'}, or see why this "
+            remedy=f"Correct the host in {'HTTPS_PROXY' if route.proxy else 'AUTHSEC_BASE_URL'}, or check why this "
             "machine cannot look it up (its DNS, a VPN that is off, a service's name outside of its cluster).",
         )
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
@@ -117,9 +117,9 @@ def _connection(route: Route, clock: Clock) -> Finding:
     except OSError as error:
         return _no_connection(route, error)
     opened.close()
-    facts = [f"{host}:{port} accepts, in {duration(took)}"]
+    facts = [f"{host}:{port} accepted the connection in {duration(took)}"]
     if route.proxy:
-        facts = [f"{route.target.netloc} is connected in {duration(took)}", route.by_proxy]
+        facts = [f"{route.target.netloc} was connected in {duration(took)}", route.by_proxy]
     elif os.environ.get("HTTPS_PROXY", os.environ.get("https_proxy")):
         facts.append(f"not by HTTPS_PROXY: {_why_no_proxy(route.target)}")
     return Finding(step="connection", facts=tuple(facts))
@@ -130,11 +130,11 @@ def _no_connection(route: Route, error: OSError) -> Finding:
     why = "no answer in time" if isinstance(error, TimeoutError) else plain(error.strerror or str(error), 100)
     facts = [f"{host}:{port}: {why}", *([route.by_proxy] if route.proxy else [])]
     if route.proxy:
-        remedy = "See whether the proxy runs and lets this machine through; or put the authority's host into NO_PROXY."
+        remedy = "Check that the proxy runs and accepts this machine, or add the authority's host to NO_PROXY."
     elif isinstance(error, TimeoutError):
-        remedy = "See what is in between: a firewall, a network policy of the cluster, a VPN that is off."
+        remedy = "Check what is in between: a firewall, a network policy of the cluster, a VPN that is off."
     else:
-        remedy = "See whether the authority runs there, and whether AUTHSEC_BASE_URL has its port."
+        remedy = "Check that the authority runs there, and that AUTHSEC_BASE_URL has its port."
     reason = "proxy_failed" if route.proxy else "unreachable"
     return Finding(step="connection", grade=Grade.BAD, facts=tuple(facts), reason=reason, remedy=remedy)
 
@@ -142,11 +142,15 @@ def _no_connection(route: Route, error: OSError) -> Finding:
 def _why_no_proxy(target: SplitResult) -> str:
     if target.scheme == "http":
         return "plain http is never sent through one"
-    return "this machine itself needs none" if is_loopback(str(target.hostname)) else "NO_PROXY names the host"
+    return "this machine itself needs no proxy" if is_loopback(str(target.hostname)) else "NO_PROXY names the host"
 
 
 def _certificate(route: Route, config: AuthSecConfig, clock: Clock) -> Finding | None:
-    """Check the certificate. Return None without TLS, or with an HTTPS proxy, which would need TLS inside TLS."""
+    """Check the authority's certificate. Return None if the check is not possible.
+
+    The check is not possible for plain http. It is not possible with an HTTPS proxy either, because it would need
+    TLS inside TLS.
+    """
     if route.target.scheme == "http" or (route.proxy and route.proxy.scheme == "https"):
         return None
     now = datetime.fromtimestamp(clock.wall(), UTC)
@@ -182,7 +186,7 @@ class _Certificate:
 
 
 def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: datetime) -> Finding:
-    """Verify the certificate of the server that `connect` reaches, as the SDK verifies it."""
+    """Verify the certificate of the server behind `connect`, with the same trust store and checks as the SDK."""
     try:
         trust = trust_store(config.ca_file)
     except ConfigError as error:
@@ -201,9 +205,9 @@ def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: d
     return Finding(
         step="certificate",
         grade=Grade.AMBER,
-        facts=(*facts, f"it ends in {(shown.ends - now).days} days"),
+        facts=(*facts, f"it expires in {(shown.ends - now).days} days"),
         reason="certificate_ends_soon",
-        remedy="Have whoever runs the authority renew its certificate.",
+        remedy="Ask the operator of the authority to renew its certificate.",
     )
 
 
@@ -212,17 +216,17 @@ def _untrusted(
 ) -> Finding:
     code = error.verify_code
     facts = [f"not trusted: {plain(error.verify_message, 120)}", *(shown.told() if shown else ())]
-    remedy = "Have whoever runs the authority mend its certificate."
+    remedy = "Ask the operator of the authority to correct its certificate."
     if code in {_EXPIRED, _NOT_YET}:
         facts.append(f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC")
-        remedy = "If this machine's clock is right, have whoever runs the authority renew its certificate."
+        remedy = "If this machine's clock is correct, ask the operator of the authority to renew its certificate."
     elif code in _OTHER_NAME:
-        remedy = f"Use a name in AUTHSEC_BASE_URL that the certificate is for; {host} is none."
+        remedy = f"Use a name from the certificate in AUTHSEC_BASE_URL; {host} is not in it."
     elif code in _UNKNOWN_SIGNER:
         facts.append(f"looked for its signer in {_store(config.ca_file)}")
         remedy = (
-            "Let AUTHSEC_CA_FILE name the PEM file of the authority that signed it; or have the server send the "
-            f"certificates in between.\n    {export_line('AUTHSEC_CA_FILE', '/path/to/ca.pem')}"
+            "Set AUTHSEC_CA_FILE to the PEM file of the authority that signed it, or let the server send the "
+            f"intermediate certificates.\n    {export_line('AUTHSEC_CA_FILE', '/path/to/ca.pem')}"
         )
     return Finding(
         step="certificate",
@@ -241,16 +245,16 @@ def _no_tls(error: OSError | ValueError) -> Finding:
         grade=Grade.BAD,
         facts=(f"no TLS connection could be made: {why}",),
         reason="tls_failed",
-        remedy="See whether this port speaks https at all, and AUTHSEC_BASE_URL has the right scheme and port.",
+        remedy="Check that this port serves https, and that AUTHSEC_BASE_URL has the correct scheme and port.",
     )
 
 
 def _presented(connect: Connect) -> _Certificate | None:
     """Fetch the untrusted certificate, to describe it in the report. No data is sent to the server.
 
-    Python parses only a certificate that it has verified. So this function first fetches the certificate, then
-    trusts only that certificate and connects again. Returns None if that fails, for example if a server shows
-    another certificate each time.
+    Python parses a certificate only after it has verified the certificate. So this function first fetches the
+    certificate. Then it connects again and trusts only this certificate. The result is None if that fails, for
+    example if the server shows another certificate each time.
     """
     try:
         with connect() as plain_socket, _unverifying().wrap_socket(plain_socket) as secured:
@@ -277,7 +281,10 @@ def _trusting_only(der: bytes) -> ssl.SSLContext:
 
 
 def _store(ca_file: str | None) -> str:
-    """Name the trust store, and say whether it is empty: slim container images come without certificates."""
+    """Return the name of the trust store, with a note if the store is empty.
+
+    Slim container images have no certificates.
+    """
     if ca_file:
         return f"the file of AUTHSEC_CA_FILE ({plain(ca_file, 200)})"
     paths = ssl.get_default_verify_paths()

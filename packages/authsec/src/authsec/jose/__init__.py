@@ -1,10 +1,10 @@
 """Signed JWTs and their keys.
 
-The package reads and writes the compact form (RFC 7515 §7.1). The package answers one question: did the
-holder of this key sign these octets with an allowed algorithm? `authsec.verifier` checks the claims.
+The package reads and writes the compact form (RFC 7515 §7.1). It answers one question: did the holder of this
+key sign these octets with an allowed algorithm? `authsec.verifier` checks the claims.
 
-Left out on purpose: MACs and `none`, encryption, JSON serialisation, and every header that brings its own
-key.
+The package does not support MACs, `none`, encryption, JSON serialisation, or any header that contains its own
+key. These are left out on purpose.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ try:
     from authsec.jose.keys import PrivateKey, PublicKey
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        f"{missing.name} is not installed. APIs that verify tokens and agents that prove themselves with a key pair "
+        f"{missing.name} is not installed. APIs that verify tokens, and agents that authenticate with a key pair, "
         f"need it. {HOW_TO_INSTALL}",
         name=missing.name,
     ) from None

@@ -1,4 +1,7 @@
-"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401. Needs no HTTP library."""
+"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401.
+
+This module imports no HTTP client library.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +41,16 @@ class Tokens(Protocol):
 
 
 def header(token: DelegationToken) -> str:
-    """Return the value of an Authorization header as hidden text: `requests` keeps headers in a plain dict."""
+    """Return the value of the Authorization header as `HiddenText`.
+
+    `requests` keeps headers in a plain dict, and the repr of this dict would show the token.
+    """
     return HiddenText(f"Bearer {token.value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
-    """One agent's tokens for requests to the allowed `origins`. Safe to share by threads and event loops."""
+    """One agent's tokens for requests to the allowed `origins`. Threads and event loops can share the object."""
 
     client: Tokens
     origins: frozenset[Origin]
@@ -54,20 +60,21 @@ class Bearer:
     _mentioned: set[Origin | None] = field(default_factory=set, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle without any token."""
+        """Make a copy or a pickle without any token."""
         return _restored, (self.client, self.origins, self.wanted)
 
     def goes_to(self, origin: Origin | None) -> bool:
         """Whether this origin may receive a token.
 
-        A refused origin is logged once: a 401 from there would not explain the missing token.
+        Each origin that gets no token is logged once. Otherwise nobody could see why the API at this origin answers
+        401.
         """
         if origin in self.origins:
             return True
         if origin not in self._mentioned and len(self._mentioned) < _MOST_MENTIONED:
             self._mentioned.add(origin)
             allowed = ", ".join(sorted(map(str, self.origins)))
-            _log.warning("no token goes to %s: allowed_origins has %s", plain(str(origin), 300), allowed)
+            _log.warning("no token is sent to %s: allowed_origins has %s", plain(str(origin), 300), allowed)
         return False
 
     def token(self) -> DelegationToken:
@@ -79,12 +86,13 @@ class Bearer:
         return await self.client.aget_token(self.wanted.scope, self.wanted.resource)
 
     def wants_another(self, status: int, origin: Origin, token: DelegationToken) -> bool:
-        """Record an API's response to `token`; return whether a retry with another token may succeed.
+        """Record an API's response to `token`. Return whether a retry with another token may succeed.
 
-        After a 401 the cache drops this token, unless it has a newer one. So of many callers with the same token, the
-        first requests a new token and the others share it. If the API refuses the new token too, further tokens would
-        not help: the API refuses every token, or has not yet fetched a new key. Then the agent requests one token in
-        30 seconds at most.
+        After a 401 the cache drops this token, unless the cache already has a newer token. If many callers have the
+        same token, the first caller requests a new token and the others share it.
+
+        If the API refuses the new token too, further tokens would not help. The API refuses every token, or has not
+        yet fetched a new key. Then the agent requests at most one token in 30 seconds.
         """
         if status != _UNAUTHORIZED:
             self._dropped.pop(origin, None)
@@ -112,7 +120,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, scheme: str, host: str, port: int | None) -> Origin | None:
-        """Build an origin; return None for a scheme other than http and https, or without a host."""
+        """Build an origin. Return None without a host, or for a scheme other than http and https."""
         if scheme not in _PORTS or not host:
             return None
         return cls(scheme, host.lower().strip("[]"), _PORTS[scheme] if port is None else port)
@@ -123,10 +131,10 @@ class Origin(NamedTuple):
 
 
 def origin_of(url: str) -> Origin | None:
-    r"""Return the origin of a URL; None if there is none, or if two parsers read different ones.
+    r"""Return the origin of a URL; None if the URL has no origin, or if two parsers read different origins.
 
-    `requests` parses a URL with one parser and connects with the other. So an address such as
-    `https://a.example\@b.example` might be checked as one host and sent to another.
+    `requests` checks a URL with one parser and connects with another parser. With an address such as
+    `https://a.example\@b.example`, the check could see one host while the request goes to the other host.
     """
     try:
         one, other = urlsplit(url), parse_url(url)
@@ -146,20 +154,20 @@ def named_origins(names: str | Sequence[str], allow_http_hosts: Collection[str])
 
 
 def _named(name: str, allow_http_hosts: Collection[str]) -> Origin:
-    wanted = f"allowed_origins takes origins: scheme, host and, unless it is the usual one, port, as in {_EXAMPLE}."
+    wanted = f"allowed_origins needs origins: scheme, host and, if it is not the default, port, as in {_EXAMPLE}."
     if not isinstance(name, str) or not name.isascii() or not name.isprintable() or "*" in name:
-        raise _invalid(f"{wanted} There are no wildcards; names in other scripts are written in their ASCII form.")
+        raise _invalid(f"{wanted} Wildcards are not supported; write names in other scripts in their ASCII form.")
     if meant := with_scheme(name):
-        raise _invalid(f"An entry of allowed_origins lacks its scheme. Is it {meant}? {wanted}")
+        raise _invalid(f"An entry of allowed_origins has no scheme. Did you mean {meant}? {wanted}")
     origin = origin_of(name)
     if origin is None:
         raise _invalid(wanted)
     if name.removesuffix("/").lower() not in {str(origin), f"{origin}:{origin.port}"}:
-        raise _invalid(f"{wanted} A path, a query or a user name does not belong there: is it {origin}?")
+        raise _invalid(f"{wanted} An origin has no path, query or user name. Did you mean {origin}?")
     trusted_network = is_loopback(origin.host) or origin.host in {host.lower() for host in allow_http_hosts}
     if origin.scheme == "http" and not trusted_network:
         raise _invalid(
-            f"{origin} is plain http, over which anybody on the way could read this agent's tokens. Use https, or, if "
+            f"{origin} is plain http, so others on the network could read this agent's tokens. Use https, or, if "
             f"the network to this host is trusted, set AUTHSEC_ALLOW_HTTP_HOSTS={origin.host}"
         )
     return origin

@@ -13,17 +13,20 @@ from authsec.tokens import DelegationToken
 
 
 class HttpxAuth:
-    """The result of `httpx_auth`, for `auth=` of a `Client`, an `AsyncClient`, or one request.
+    """The result of `httpx_auth`, for the argument `auth=` of a `Client`, an `AsyncClient`, or one request.
 
-    The client itself follows redirects. It drops the header if scheme, host or port change, with one exception: a
-    redirect from `http` to `https` on the default ports of one host.
+    The client itself follows redirects. If scheme, host or port change, the client drops the Authorization
+    header. The one exception is a redirect from `http` to `https` on the default ports of the same host.
     """
 
     def __init__(self, bearer: Bearer) -> None:
         self._bearer = bearer
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Yield each request to send for a `Client`, and receive its response; after a 401 yield a retry."""
+        """Yield each request for a `Client` to send, and receive the response.
+
+        After a 401, yield the request once more.
+        """
         origin = self._origin(request)
         if origin is None:
             yield request
@@ -56,7 +59,7 @@ class HttpxAuth:
         return origin if self._bearer.goes_to(origin) else None
 
     def _wants_another(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
-        """Whether the response calls for another token. A response to a request without this token does not."""
+        """Whether to retry with another token. Ignore the response to a request that did not carry this token."""
         sent = response.request.headers.get("Authorization") == header(token)
         return sent and self._bearer.wants_another(response.status_code, origin, token)
 
@@ -75,7 +78,10 @@ def httpx_auth(bearer: Bearer) -> Any:
 
 @cache
 def _kind() -> type[HttpxAuth]:
-    """Return `HttpxAuth` as a subclass of both libraries' `Auth`: each library checks for its own class."""
+    """Return a subclass of `HttpxAuth` and of the class `Auth` of each installed library.
+
+    Each library accepts only instances of its own class `Auth`.
+    """
     auths = [module.Auth for module in map(_installed, ("httpx", "httpx2")) if module is not None]
     if not auths:
         raise ConfigError(
@@ -100,7 +106,7 @@ def _with(request: Any, token: DelegationToken) -> Any:
 
 
 def _can_be_sent_again(request: Any) -> bool:
-    """Whether the whole body is in memory. A streamed body is consumed by the first try."""
+    """Whether the whole body is in memory. The first try consumes a streamed body."""
     try:
         _ = request.content
     except RuntimeError:  # RequestNotRead of either library

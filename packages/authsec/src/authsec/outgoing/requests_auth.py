@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestsAuth:
-    """An `auth=` for `requests` and its `Session`. `AuthSecClient.requests_auth` makes it."""
+    """The object for the argument `auth=` of `requests` or its `Session`. `AuthSecClient.requests_auth` makes it."""
 
     bearer: Bearer
 
@@ -39,7 +39,7 @@ class _Sent:
     retried: bool = field(default=False)
 
     def answered(self, response: Response, **how: Any) -> Response:
-        """Handle each response, before a redirect is followed: the response hook of `requests`."""
+        """Handle each response before `requests` follows a redirect. This method is a response hook of `requests`."""
         request = response.request
         if request.headers.get("Authorization") != header(self.token):
             return response  # a redirect has led elsewhere, without the token

@@ -1,4 +1,4 @@
-"""`ThrowawayAuthority`: real tokens for tests, which no verifier outside the tests accepts."""
+"""`ThrowawayAuthority` issues real tokens for tests. No verifier outside the tests accepts these tokens."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
 
 
 class ThrowawayAuthority:
-    """An authority that runs from creation to `close`; also a context manager. See docs/testing.md.
+    """An authority that runs from its creation to `close`; also a context manager. See docs/testing.md.
 
-    Agents get every action that they request, until `delegate` or `deny` limits them. `asked` lists their
-    requests.
+    Agents get every action that they request, until `delegate` or `deny` limits them. `asked` lists the token
+    requests of the agents.
     """
 
     issuer = ISSUER
@@ -50,11 +50,11 @@ class ThrowawayAuthority:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make `AuthSecClient()` use this authority.
+        """The environment variables that make `AuthSecClient()` use this authority.
 
-        AUTHSEC_ISSUER is this authority's address, not the issuer in its tokens. An API that a test imports makes a
-        `TokenVerifier` for that variable, and `TokenVerifier` refuses the issuer in the tokens. `stand_in_for` then
-        makes that verifier accept the tokens.
+        AUTHSEC_ISSUER is this authority's address and not the issuer in its tokens. An API under test may make a
+        `TokenVerifier` from this variable, and `TokenVerifier` refuses the issuer in the tokens. Use `stand_in_for`
+        to make the API's verifier accept the tokens.
         """
         return {
             "AUTHSEC_BASE_URL": self.base_url,
@@ -63,7 +63,10 @@ class ThrowawayAuthority:
         }
 
     def verifier(self, audience: str) -> TokenVerifier:
-        """Make a verifier that accepts this authority's tokens for `audience`, with all usual checks."""
+        """Make a verifier that accepts this authority's tokens for `audience`, with all usual checks.
+
+        The audience also becomes the default audience of `issue_token`, if there is only one.
+        """
         return self._known(verifier_for(audience, self._revocations))
 
     def client(self) -> AuthSecClient:
@@ -71,18 +74,21 @@ class ThrowawayAuthority:
         return client_for(self.base_url)
 
     def stand_in_for(self, thing: Believer) -> None:
-        """Replace the authority of a program's own verifier or client, until this authority is closed."""
+        """Make a program's own verifier or client use this authority, until this authority is closed."""
         self._places.enter_context(in_place_of(thing, self._believing(thing)))
 
     def delegate(self, *permissions: str | Sequence[str]) -> None:
-        """Set the actions that agents get; none without arguments. Raises `ConfigError` for an invalid action."""
+        """Set the actions that agents get. Without arguments, agents get no action.
+
+        Raises `ConfigError` for an invalid action.
+        """
         self._delegated = tuple(action for some in permissions for action in _actions(some))
 
     def deny(self, reason: str, details: str | None = None) -> None:
-        """Refuse every token request for this `reason`, until `allow`.
+        """Refuse every token request with this `reason`, until `allow` is called.
 
-        Clients in this process drop their cached tokens, so their next request is refused. A token that an API
-        already has stays valid until `revoke`.
+        Clients in this process drop their cached tokens, so their next request is refused. A token that was already
+        sent to an API stays valid until `revoke`.
         """
         denial(reason)  # raises for what is none
         self._denial = reason, details
@@ -100,14 +106,14 @@ class ThrowawayAuthority:
         expires_in: int = _LIFE,
         **claims: Any,
     ) -> str:
-        """Issue a token without a token request. `claims` replace claims of the token; None removes a claim.
+        """Issue a token without a token request.
 
-        Raises `ConfigError` for a permission that is no action. Raises `TypeError` for a claim whose name is a
-        misspelt argument.
+        Each of `claims` replaces a claim of the token; the value None removes the claim. Raises `ConfigError` for a
+        permission that is not an action. Raises `TypeError` for a claim whose name looks like a misspelt argument.
         """
         for name in claims:
             if meant := get_close_matches(name, _ARGUMENTS, n=1, cutoff=_ALIKE):
-                raise TypeError(f"issue_token has no argument {name!r}, and no token has such a claim: {meant[0]}=…")
+                raise TypeError(f"issue_token has no argument {name!r}, and tokens have no such claim: {meant[0]}=…")
         return mint(
             permissions=(self._delegated or _ACTIONS) if permissions is None else _actions(permissions),
             audience=self._usual_audience() if audience is None else _listed(audience),
@@ -134,7 +140,7 @@ class ThrowawayAuthority:
         self.close()
 
     def _believing(self, thing: Believer) -> Believer:
-        """Make a verifier or client of the same kind as `thing` that uses this authority."""
+        """Make a verifier or client of the same type and settings as `thing` that uses this authority."""
         match thing:
             case AuthSecClient():
                 return client_for(self.base_url, thing.config)
@@ -142,7 +148,7 @@ class ThrowawayAuthority:
                 return self._known(verifier_for(thing.audience, self._revocations, thing.expected))
             case SeveralAuthorities():  # with the tokens of a test none of them would be meant
                 return SeveralAuthorities(self.verifier(thing.audience))
-        raise TypeError(f"an authority stands behind a TokenVerifier or an AuthSecClient, not {type(thing)}")
+        raise TypeError(f"expected a TokenVerifier or an AuthSecClient, not {type(thing)}")
 
     def _known(self, verifier: TokenVerifier) -> TokenVerifier:
         if verifier.audience not in self._audiences:
@@ -151,7 +157,7 @@ class ThrowawayAuthority:
 
     def _usual_audience(self) -> list[str]:
         if len(self._audiences) > 1:
-            raise ValueError(f"there are several APIs, so say for which: audience= one of {self._audiences}")
+            raise ValueError(f"there are several APIs: set audience= to one of {self._audiences}")
         return self._audiences or [_AUDIENCE]
 
     def _answer(self, method: str, path: str, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
@@ -166,7 +172,7 @@ class ThrowawayAuthority:
                 with suppress(JoseError, KeyError):  # of what is no token nothing is said (RFC 7009 §2.2)
                     self.revoke("".join(sent.get("token", ())))
                 return HttpAnswer(body={})
-        return HttpAnswer(status=404, body={"error": "A throwaway authority has nothing here."})
+        return HttpAnswer(status=404, body={"error": "The test authority has nothing at this address."})
 
     def _asked_for_token(self, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
         try:
@@ -180,11 +186,14 @@ class ThrowawayAuthority:
         if refused is not None:
             return refused
         if request.resource is None and len(self._audiences) > 1:
-            return denial("invalid_target", f"Ask for a resource among: {', or '.join(self._audiences)}.")
+            return denial("invalid_target", f"Request one of these resources: {', or '.join(self._audiences)}.")
         return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
 
     def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:
-        """Return the denial if the test denies the agent or delegates less than the request; else None."""
+        """Return the denial for a token request, or None if the request is allowed.
+
+        A request is denied after `deny`, or if it asks for more than `delegate` permits.
+        """
         delegated = scope if self._delegated is None else self._delegated
         missing = [action for action in scope if action not in delegated]
         grant_at = grant_page(self.base_url, client_id, actions=missing or scope, audiences=resource)
@@ -226,8 +235,8 @@ _MOMENTS: Final = {"issued_at": "iat", "expires_at": "exp"}
 def _actions(permissions: str | Sequence[str]) -> Sequence[str]:
     """Split `permissions` into actions.
 
-    Raises `ConfigError` for text that no authority delegates: a token with such text is refused without a clear
-    reason.
+    Raises `ConfigError` for a text that is not an action. Otherwise a verifier would refuse the token later,
+    without a clear reason.
     """
     actions = [action for some in _listed(permissions) for action in some.split()]
     TokenRequest.of(actions or None, None)

@@ -1,4 +1,4 @@
-"""An HTTP endpoint on loopback with the parts that an agent uses, and the authority's denials by `reason`."""
+"""An HTTP endpoint on loopback with the authority's paths that an agent uses, and its denials by `reason`."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _REASONS: Final = {
         "A Client ID has the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, in lower case.",
     ),
     "invalid_scope": (400, "Send actions, separated by spaces."),
-    "invalid_target": (400, "Name one of the APIs of the delegation as resource."),
+    "invalid_target": (400, "Set resource to one of the APIs of the delegation."),
     "attestation_required": (401, "Prove that you are this agent."),
     "attestation_invalid": (401, "Send a proof that is valid, for this authority, now."),
     "selectors_mismatch": (403, "Run where this agent is registered to run."),
     "client_disabled": (403, "An administrator can enable it again."),
-    "action_not_allowed": (403, "Ask for less, or have it delegated."),
-    "proof_not_accepted": (403, "Prove yourself in another way."),
+    "action_not_allowed": (403, "Request less, or ask for a wider delegation."),
+    "proof_not_accepted": (403, "Use another kind of proof."),
     "client_not_found": (404, "Check AUTHSEC_AGENT_CLIENT_ID against the list of clients."),
     "no_delegation": (404, "Ask an administrator for a trust delegation."),
     "delegation_ended": (410, "Ask an administrator for a new trust delegation."),
-    "rate_limited": (429, "Come back later."),
-    "unavailable": (503, "Come back later."),
+    "rate_limited": (429, "Try again later."),
+    "unavailable": (503, "Try again later."),
 }
 _GRANTABLE: Final = {"no_delegation", "delegation_ended", "action_not_allowed"}  # by whoever opens the page
 _LATER: Final = "5"  # seconds: longer than a client waits by itself, so that a test does not
@@ -52,7 +52,7 @@ Answering = Callable[[str, str, Mapping[str, Sequence[str]]], HttpAnswer]
 
 
 class Endpoint:
-    """An HTTP server on its own loopback port, from creation to `close`."""
+    """An HTTP server on its own loopback port. It runs from its creation to `close`."""
 
     def __init__(self, answering: Answering) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answering))
@@ -105,19 +105,19 @@ def denial(
     missing: Sequence[str] = (),
     allowed: Sequence[str] = (),
 ) -> HttpAnswer:
-    """Make the answer that refuses a request. Raises `ValueError` for a reason that no authority uses.
+    """Return the response that refuses a request. Raises `ValueError` for a reason that no authority uses.
 
-    `grant_at` is the page where a person can grant the request. `missing` and `allowed` are the requested actions
-    that are not delegated and that are.
+    `grant_at` is the page where a person can grant the request. `missing` are the requested actions that are not
+    delegated. `allowed` are the requested actions that are delegated.
     """
     if reason not in _REASONS:
-        raise ValueError(f"{reason!r} is no reason of an authority; those are: {', '.join(_REASONS)}")
+        raise ValueError(f"{reason!r} is not a reason; the reasons are: {', '.join(_REASONS)}")
     status, remedy = _REASONS[reason]
     headers = {"Retry-After": _LATER} if status in {429, 503} else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body: dict[str, Any] = {
-        "error": "The test that runs has this refused.",
+        "error": "The running test refuses this request.",
         "reason": reason,
         "details": remedy if details is None else details,
         "retryable": status in {429, 503},

@@ -1,9 +1,9 @@
 """Every check that a delegation token must pass, in order.
 
-The first check that fails ends the verification with its `reason`. Before the signature, only the header and
-the token's issuer are checked, and these checks can only refuse. All other claims are read after the
-authority's key has verified the signature. A cached token skips these checks. Revocation and time are checked
-for every request.
+The first check that fails ends the verification with its `reason`. Before the signature is verified, only the
+header and the token's issuer are checked. These checks can only refuse a token. All other claims are read
+after the authority's key has verified the signature. A cached token does not repeat these checks. Its
+revocation and its time are checked for every request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
 class Expected:
     """The values that an API expects in a token. Raises `ConfigError` for values that any token could satisfy.
 
-    `leeway` is the permitted difference between the clocks of authority and API, in seconds, in either direction.
+    `leeway` is the permitted difference, in seconds, between the clocks of authority and API. Either clock may be
+    ahead.
     """
 
     issuer: str
@@ -38,21 +39,19 @@ class Expected:
         for name, value in (("issuer", self.issuer), ("audience", self.audience)):
             if not isinstance(value, str) or not value.strip():
                 raise ConfigError(
-                    f"TokenVerifier needs {name}=…, one non-empty string: there is no default, since a token of "
-                    f"another {name} would be accepted here",
+                    f"TokenVerifier needs {name}=…, one non-empty string: there is no default, because tokens of "
+                    f"another {name} could then be accepted",
                     reason=f"{name}_missing",
                 )
         refuse_throwaway(self.issuer)
         if not 0 <= self.leeway <= HIGHEST_LEEWAY:
             raise ConfigError(f"leeway must be 0 to {HIGHEST_LEEWAY} seconds", reason="leeway_invalid")
         if not self.algorithms:
-            raise ConfigError(
-                "algorithms must not be empty: RS256 is what authorities sign with", reason="algorithms_missing"
-            )
+            raise ConfigError("algorithms must not be empty: authorities sign with RS256", reason="algorithms_missing")
 
 
 class Case(NamedTuple):  # as is the next one: they are made for each request, in a fraction of a dataclass's time
-    """One token and the expectations of its API."""
+    """One token, and the values that the API expects in it."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -60,7 +59,10 @@ class Case(NamedTuple):  # as is the next one: they are made for each request, i
 
 
 class Validity(NamedTuple):
-    """A verified token's times and revocation at one moment. Times are in seconds since the epoch."""
+    """The validity times of a verified token, and whether it is revoked at the time `now`.
+
+    Times are in seconds since the epoch.
+    """
 
     begins: int
     ends: int
@@ -74,11 +76,11 @@ _Subject = TypeVar("_Subject", Case, Validity)
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[_Subject]):
-    """One check: a token is refused for `reason` unless `holds` is true. `source` is the text that requires the check.
+    """One check. If `holds` is false, the token is refused with `reason`.
 
-    `remedy` may contain `{issuer}` and `{audience}` of this API. The texts quote nothing of the token except
-    `{told}`, the result of `told`. Use `told` only after the signature check, and only for values that are not
-    secret.
+    `source` is the standard that requires the check. `remedy` may contain `{issuer}` and `{audience}` of this
+    API. The texts quote nothing from the token, with one exception: `{told}` is the result of `told`. Use `told`
+    only after the signature check, and only for values that are not secret.
     """
 
     reason: str
@@ -91,9 +93,9 @@ class Check(Generic[_Subject]):
 
 
 class ClaimType(NamedTuple):
-    """The type of one claim. The token is refused unless `fits` accepts the value (None if the claim is missing).
+    """The type of one claim. If `fits` does not accept the value, the token is refused.
 
-    `source` is the text that requires this type.
+    The value is None if the claim is missing. `source` names the standard that requires this type.
     """
 
     claim: str
@@ -119,7 +121,7 @@ def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
 def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
     """Check the type of every claim. Raises `InvalidToken`.
 
-    Call this function before the checks of claims, which rely on the types.
+    Call this function first: the checks of the claims assume the correct types.
     """
     for claim, _, fits, kind in CLAIM_TYPES:
         if not fits(claims.get(claim)):
@@ -149,7 +151,7 @@ HEADER_CHECKS: Final[tuple[Check[Case], ...]] = (
         "kid_missing",
         "RFC 7515 §4.1.4",  # no kid, no trying of every key we have
         lambda case: bool(case.header.get("kid")),
-        "The token does not say which key signed it (no kid).",
+        "The token has no kid, which names the key that signed it.",
         _ONE_OF_OURS,
     ),
 )
@@ -243,14 +245,14 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         "binding_not_supported",
         "RFC 7800 §3.1",  # a token that only its key's holder may use must not pass for one that anybody may
         lambda case: "cnf" not in case.claims,
-        "The token is bound to a key, and this API cannot check who holds that key.",
+        "The token is bound to a key, and this API cannot check who has that key.",
         "Send a bearer token without cnf.",
     ),
     Check(
         "scope_mismatch",
         "AuthSec",  # two readers of one token, one of scope and one of permissions, must not differ
         lambda case: _actions_of(case.claims["scope"]) == sorted(case.claims["permissions"]),
-        "The token's scope and its permissions do not name the same actions.",
+        "The token's scope and permissions name different actions.",
         _ONE_OF_OURS,
     ),
 )
@@ -269,7 +271,7 @@ VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
         "RFC 7519 §4.1.5, §4.1.6",
         lambda case: case.begins <= case.now + case.expected.leeway,
         "The token is not valid yet.",
-        "Wait, or set the clocks of authority and API right.",
+        "Wait, or synchronise the clocks of the authority and the API.",
         retryable=True,
     ),
     Check(
@@ -277,7 +279,8 @@ VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
         "RFC 7009 §2, §3",  # what the token rests on has ended
         lambda case: not case.revoked,
         "The token has been revoked.",
-        f"This token stays refused. {_A_NEW_ONE} If it gives none, an administrator has ended what this agent may do.",
+        f"This token will not be accepted again. {_A_NEW_ONE} If it issues none, an administrator has revoked this "
+        "agent's access.",
     ),
 )
 
@@ -287,7 +290,7 @@ def _listed(audience: str | list[str]) -> list[str]:
 
 
 def audiences_of(claims: Mapping[str, Any]) -> str:
-    """Return the audiences of one of our authority's tokens, in one line."""
+    """Return the audiences of a token in one line. Use it only after the authority's signature is verified."""
     return plain(", ".join(_listed(claims["aud"])), _MOST_OF_AUDIENCES)
 
 

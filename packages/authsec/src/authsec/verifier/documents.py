@@ -1,6 +1,7 @@
-"""Fetch JSON documents from the authority, with limits on size and time.
+"""Fetches JSON documents from the authority, with limits on size and time.
 
-The authority's metadata (RFC 8414) names the addresses of its documents, on its own host only.
+The authority's metadata (RFC 8414) contains the addresses of the documents. Only addresses on the authority's
+own host are accepted.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ _HEADERS: Final = {
 }  # fmt: skip
 NO_HEADERS: Final[Mapping[str, str]] = {}
 _WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which hold addresses of objects
-    exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (NO_PROXY names hosts that are reached directly)",
-    exceptions.SSLError: "its certificate is not trusted (AUTHSEC_CA_FILE names the file of a company's own authority)",
-    exceptions.NameResolutionError: "the host name is not known here",
+    exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (list hosts that need no proxy in NO_PROXY)",
+    exceptions.SSLError: (
+        "its certificate is not trusted (set AUTHSEC_CA_FILE to the certificates of a private authority)"
+    ),
+    exceptions.NameResolutionError: "the host name cannot be resolved",
     exceptions.NewConnectionError: "nothing accepts connections there",
     exceptions.TimeoutError: f"no answer within {MOST_SECONDS:g} seconds",
 }
@@ -42,11 +45,14 @@ class DocumentRefused(Exception):
 
 
 class AnotherIssuer(DocumentRefused):
-    """The metadata names another issuer than expected. A retry helps only after somebody has corrected this."""
+    """The metadata contains another issuer than the expected one.
+
+    A retry helps only after a person has corrected this.
+    """
 
 
 class DocumentBusy(DocumentRefused):
-    """The server is too busy to answer."""
+    """The server is too busy to answer (503)."""
 
 
 class Documents:
@@ -88,24 +94,30 @@ class Documents:
             raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        """Read in small steps, to enforce the deadline: each received byte restarts the socket's own timeout."""
+        """Read the body in small steps, and check the size and the deadline after each step.
+
+        The socket's own timeout starts again with every byte, so it cannot enforce the deadline.
+        """
         body = bytearray()
         while piece := response.read1(16_384):
             body += piece
             if len(body) > self._most_bytes:
                 raise DocumentRefused(f"{url} is larger than {self._most_bytes} bytes")
             if self._clock.monotonic() >= deadline:
-                raise DocumentRefused(f"{url} takes longer than {MOST_SECONDS:g} seconds")
+                raise DocumentRefused(f"{url} took longer than {MOST_SECONDS:g} seconds")
         return bytes(body)
 
 
 def failure_text(error: exceptions.HTTPError) -> str:
-    """Describe a failed request, without memory addresses of objects."""
+    """Describe a failed request. urllib3's own text would contain memory addresses of objects."""
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 
 def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[str, Any]]) -> str:
-    """Return the address in the member `named` of the authority's metadata. Raises `DocumentRefused`."""
+    """Return the address in the member `named` of the authority's metadata.
+
+    Raises `DocumentRefused` for metadata of another issuer, and for an address on another host.
+    """
     metadata = fetch(issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
     its = metadata.get("issuer")
     if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another
@@ -115,7 +127,7 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
     origin = f"{parts.scheme}://{parts.netloc}/"
     address = metadata.get(named)
     if address is None:
-        raise DocumentRefused(f"its metadata names no {named}")
+        raise DocumentRefused(f"its metadata has no {named}")
     # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
     if not isinstance(address, str) or not address.startswith(origin) or not _is_plain(address):
         raise DocumentRefused(f"its {named} does not begin with {origin}")
@@ -124,9 +136,9 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
 
 def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     if 300 <= response.status < 400:  # where keys come from is decided by our configuration, not by an answer
-        raise DocumentRefused(f"{url} redirects, and redirects are not followed")
+        raise DocumentRefused(f"{url} redirected, and redirects are not followed")
     if response.status != 200:
-        raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answers {response.status}")
+        raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answered {response.status}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         raise DocumentRefused(f"{url} is not served as JSON")

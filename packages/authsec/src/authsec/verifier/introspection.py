@@ -1,8 +1,8 @@
-"""Introspection (RFC 7662): ask the authority whether one token is active, for an API without a fresh feed.
+"""Introspection (RFC 7662): ask the authority whether one token is active, while the feed of revocations is stale.
 
-`Introspection` sends one request for all callers with the same token, and pauses while the authority does not
-answer. `IntrospectionEndpoint` makes the HTTP request. `authsec.verifier.revocations.policy` decides whether
-to ask at all. No error text contains a part of the token or of the answer.
+`Introspection` sends one request for all callers with the same token. After a failed request it pauses.
+`IntrospectionEndpoint` makes the HTTP request. `authsec.verifier.revocations.policy` decides whether to send
+a request at all. No error text contains a part of the token or of the response.
 """
 
 from __future__ import annotations
@@ -40,26 +40,33 @@ Ask = Callable[[str, Mapping[str, Any]], bool]
 
 _MOST_SECONDS: Final = 5.0
 _WORDS: Final[Mapping[int, str]] = {
-    401: "does not know the credential, or it has ended: make another with `authsec apis create-credential`",
-    429: "has been asked too often from here with a wrong credential",
+    401: (
+        "does not know the credential, or the credential has expired: create a new one with `authsec apis "
+        "create-credential`"
+    ),
+    429: "got too many requests from here with a wrong credential",
 }
 _SAME: Final = ("iss", "sub", "jti", "client_id", "exp", "authority_version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntrospectionHealth:
-    """`in_use`: single tokens are introspected at the moment. `failure`: why the last request failed, or None."""
+    """The state of introspection, for monitoring.
+
+    `in_use` means that tokens are introspected at the moment. `failure` is the reason why the last request
+    failed, or None.
+    """
 
     in_use: bool
     failure: str | None
 
 
 class Introspection:
-    """Introspects tokens whose other checks have passed. Callable from any thread; calls may wait.
+    """Introspects tokens that have passed all other checks. Callable from any thread; calls may wait.
 
-    `mark` computes the cache key of a token. While a negative answer is cached, this process refuses the token,
-    whatever the authority answers later. Both kinds of answers are cached up to fixed limits: a full cache drops
-    old answers. The caches keep only the token's mark, its `jti` and its expiry.
+    `mark` computes the cache key of a token. While the answer "not active" is cached, this process refuses the
+    token, whatever the authority answers later. The caches for both answers have a maximum size, and a full cache
+    drops old answers. The caches contain only the token's mark, its `jti` and its expiry.
     """
 
     def __init__(self, issuer: str, ask: Ask, *, mark: Callable[[str], bytes], clock: Clock) -> None:
@@ -75,11 +82,11 @@ class Introspection:
         self._begin_anew()
 
     def is_dead(self, jti: str) -> bool:
-        """Whether the authority has answered that this token is not active. Never waits."""
+        """Whether the authority has answered that the token with this `jti` is not active. Never waits."""
         return jti in self._dead
 
     def check(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Find out whether the token is active; `is_dead` then has the answer.
+        """Find out whether the token is active. If it is not active, `is_dead` is then true for its `jti`.
 
         Raises `RevocationsUnavailable` if the authority does not answer.
         """
@@ -97,13 +104,16 @@ class Introspection:
         known = self._answer(token, mark, claims, mine) if question is None else _known_after(question)
         if not known:
             raise RevocationsUnavailable(
-                f"The revocations of {self._issuer} are not known, and it cannot be asked about the token: "
-                f"{self.failure or 'it takes too long'}.",
+                f"The revocations of {self._issuer} are not known, and the authority cannot be asked about the "
+                f"token: {self.failure or 'it takes too long'}.",
                 retry_after=math.ceil(PAUSE),
             )
 
     def _answer(self, token: str, mark: bytes, claims: Mapping[str, Any], question: Future[bool]) -> bool:
-        """Ask the authority, then wake all callers that wait for this answer. Return whether it has answered."""
+        """Send the request to the authority, then wake all callers that wait for the answer.
+
+        Return whether the authority has answered.
+        """
         known = False
         try:
             known = self._find_out(token, mark, claims)
@@ -127,7 +137,7 @@ class Introspection:
         finally:
             self._places.release()
         if self.failure is not None:  # a warning, so that whoever was told of the trouble is told of its end
-            _log.warning("%s answers about tokens again", self._issuer)
+            _log.warning("%s answers requests about tokens again", self._issuer)
         self.failure = self._failed = None
         with self._lock:
             self._keep(mark, claims, asked if active else None)
@@ -154,7 +164,7 @@ class Introspection:
 
     def _fail(self, failure: str) -> None:
         if failure != self.failure:  # once, however often it is tried again
-            _log.error("%s cannot be asked about tokens, so none is accepted: %s", self._issuer, failure)
+            _log.error("%s cannot be asked about tokens, so no token is accepted: %s", self._issuer, failure)
         self.failure, self._failed = failure, moment(self._clock)
 
     def _begin_anew(self) -> None:
@@ -189,7 +199,10 @@ class IntrospectionEndpoint:
         self._address: str | None = None
 
     def ask(self, token: str, claims: Mapping[str, Any]) -> bool:
-        """Whether this verified token is active. Blocks for some seconds at most. Raises `DocumentRefused`."""
+        """Ask the authority whether this verified token is active.
+
+        Takes some seconds at most. Raises `DocumentRefused`.
+        """
         deadline = self._clock.monotonic() + _MOST_SECONDS
         address = self._address
         if address is None:
@@ -218,11 +231,11 @@ class IntrospectionEndpoint:
         except ConfigError as error:  # the proxy's, which is only looked at now
             raise DocumentRefused(f"{address} cannot be asked: {error}") from None
         except AnswerTooLarge:
-            raise DocumentRefused(f"{address} says more than an answer can have") from None
+            raise DocumentRefused(f"the answer of {address} is too long") from None
         if 300 <= answer.status < 400:  # neither token nor credential goes where an answer says
-            raise DocumentRefused(f"{address} redirects, and redirects are not followed")
+            raise DocumentRefused(f"{address} redirected, and redirects are not followed")
         if answer.status != 200:
-            raise DocumentRefused(f"{address} {_WORDS.get(answer.status, f'answers {answer.status}')}")
+            raise DocumentRefused(f"{address} {_WORDS.get(answer.status, f'answered {answer.status}')}")
         return answer
 
 
@@ -238,21 +251,21 @@ def _read(address: str, answer: Answer) -> Mapping[str, Any]:
 
 
 def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str, claims: Mapping[str, Any]) -> bool:
-    """Whether the token with these verified claims is active. `answered` is the audience that the endpoint answered.
+    """Whether the authority's answer says that the token with these verified claims is active.
 
-    Raises `DocumentRefused` for an answer about another token or another API. An inactive token is refused for
-    good, so a misunderstood request must not produce a refusal. With the credential of another API, every token
-    would seem inactive.
+    `answered` is the audience for which the endpoint answered. Raises `DocumentRefused` for an answer about
+    another token or another API. With the credential of another API, every token would seem inactive. A token
+    that is inactive once is refused from then on. So a wrong answer must not lead to a refusal.
     """
     if answered != audience:
         raise DocumentRefused(
-            "the credential is not that of this API: its audience at the authority is another"
+            "the credential belongs to another API: its audience at the authority differs"
             if answered
-            else "the introspection endpoint does not say which API it has answered"
+            else "the introspection endpoint did not say which API it answered"
         )
     active = answer.get("active")
     if type(active) is not bool:
-        raise DocumentRefused("the introspection endpoint does not say whether the token is active")
+        raise DocumentRefused("the introspection endpoint did not say whether the token is active")
     if active and any(answer.get(name) != claims[name] for name in _SAME):
-        raise DocumentRefused("the introspection endpoint has answered about another token")
+        raise DocumentRefused("the introspection endpoint answered about another token")
     return active

@@ -1,4 +1,4 @@
-"""Issuers: the names that a verifier accepts, and the issuers that an unverified token names."""
+"""Issuers: check the issuer that a verifier accepts, and read the issuers in an unverified token."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ THROWAWAY_ISSUER: Final = "https://authsec.invalid"
 
 
 def refuse_throwaway(issuer: str) -> None:
-    """Refuse an issuer that ends in `.invalid`, which any test can use. Raises `ConfigError`.
+    """Refuse an issuer whose host ends in `.invalid`. Raises `ConfigError`.
 
-    No authority has such a name (RFC 2606 §2).
+    Any test can issue tokens under such a name. No authority has such a name (RFC 2606 §2).
     """
     try:
         host = urlsplit(issuer).hostname or ""
@@ -26,8 +26,8 @@ def refuse_throwaway(issuer: str) -> None:
         return  # no address at all, so nothing that a token of a test would name
     if host.rstrip(".").rpartition(".")[2] == "invalid":
         raise _invalid(
-            "issuer is a name that no authority has: tokens for tests come under it, which everybody can make. Give "
-            "the issuer of your authority; a test takes authsec.testing, which makes verifiers of its own."
+            "issuer is the reserved name for tests: everybody can make tokens with it. Give the issuer of your "
+            "authority. In tests, use authsec.testing, which creates its own verifiers."
         )
 
 
@@ -47,7 +47,7 @@ def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:
     trusted_network = is_loopback(host) or host in {name.lower() for name in allow_http_hosts}
     if parts.scheme == "http" and not trusted_network:  # keys that travel in the clear can be exchanged on the way
         raise _invalid(
-            "issuer is plain http, over which anybody on the way could exchange the authority's keys. Use https, or, "
+            "issuer is plain http, so an attacker on the network could replace the authority's keys. Use https, or, "
             f"if the network to this host is trusted, set AUTHSEC_ALLOW_HTTP_HOSTS={host}"
         )
 
@@ -57,10 +57,11 @@ def _invalid(message: str) -> ConfigError:
 
 
 def named_issuers(token: str) -> frozenset[str]:
-    """Return every issuer that any JSON reader could find in the token; none if the token is no JWT.
+    """Return every issuer that a JSON reader could find in the token; an empty set if the token is not a JWT.
 
-    The result is not verified. Use the result to choose the verifier or to pass the token on, never to accept the
-    token. A repeated `iss` yields all its values, because JSON readers differ in which one they take.
+    The result is not verified. Use it only to choose the verifier or to pass the token on, and never to accept
+    the token. If `iss` occurs several times, the result has all its values, because JSON readers differ in their
+    choice.
     """
     payload = "".join(token.split(".")[1:2]).encode("utf-8", "replace")
     try:

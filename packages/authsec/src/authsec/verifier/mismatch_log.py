@@ -1,4 +1,4 @@
-"""The operator's log of tokens for another API or from another authority. The caller gets the refusal."""
+"""The operator's log of refused tokens for another API or from another authority."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ PAUSE: Final = 60.0  # seconds from one line to the next, however many arrive
 _LONGEST: Final = 300  # characters of a name in the log; what looks like a token is not in it at all
 
 FOR_ANOTHER_API: Final = (
-    "tokens for another API arrive here and are refused: this one is %s, the last token was for %s. "
-    "The agent asks for the wrong one (resource=) or the verifier's audience is not this API's identifier"
+    "tokens for another API are refused here: this API is %s, the last token was for %s. Either the agent "
+    "requests the wrong API (resource=), or the verifier's audience is not this API's identifier"
 )
 OF_ANOTHER_AUTHORITY: Final = (
-    "tokens of another authority arrive here and are refused: this API trusts %s, the last token names %s as its "
-    "issuer (not verified). The agent's AUTHSEC_BASE_URL or the verifier's issuer is the wrong authority"
+    "tokens of another authority are refused here: this API trusts %s, the last token has the issuer %s (not "
+    "verified). Either the agent's AUTHSEC_BASE_URL or the verifier's issuer is wrong"
 )
 
 
 class MismatchLog:
-    """Logs `line` with the name that this API expects and the name in the last token, at most once a minute.
+    """Logs `line`, at most once a minute, with the expected name and the name in the refused token.
 
-    Callable from any thread.
+    The name is an audience or an issuer. Callable from any thread.
     """
 
     def __init__(self, line: str, clock: Clock) -> None:
@@ -37,7 +37,7 @@ class MismatchLog:
         self._lock = threading.Lock()
 
     def note(self, ours: str, named: str) -> None:
-        """Record a token that names another audience or issuer than ours."""
+        """Log a token whose audience or issuer (`named`) differs from the expected name (`ours`)."""
         with self._lock:
             if self._said is not None and since(self._said, self._clock) < PAUSE:
                 return

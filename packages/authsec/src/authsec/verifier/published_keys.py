@@ -1,6 +1,7 @@
-"""The key set that an authority publishes, found through its metadata (RFC 8414) and kept fresh.
+"""The key set that an authority publishes. The authority's metadata (RFC 8414) contains its address.
 
-If the authority is unreachable, its keys remain in use for a limited time.
+The set is fetched again when it is too old. If the authority is unreachable, its keys remain in use for a
+limited time.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ class _Snapshot:
 class PublishedKeys:
     """The key set that `issuer` publishes. Callable from any thread; single flight: one fetch at a time.
 
-    Until a set is `fresh_for` seconds old, it is used as it is. Until twice that age, it is used while a
-    background thread fetches a new one. After that, a caller waits for the new set. An older set is used only
-    while the authority cannot be reached, until the set is `keep_for` seconds old.
+    The age of the set decides what happens:
 
-    A `kid` that is not in the set causes at most one fetch per `unknown_key_pause` seconds. This limit stops
-    callers that send invented `kid`s from flooding the authority. A rise of `revoked_keys` permits one more
-    fetch, because the authority then signs with another key at once.
+    - Below `fresh_for` seconds, the set is used without a fetch.
+    - Below twice that age, the set is used while a background thread fetches a new set.
+    - Above twice that age, a caller waits for the new set.
+    - If the authority cannot be reached, the set is used until it is `keep_for` seconds old.
 
-    `named` is the metadata member with the set's address. `without` is the consequence of a missing set, for
-    error texts. The log has one line for each failure with its consequence, and one line for its end.
+    A `kid` that is not in the set causes at most one fetch per `unknown_key_pause` seconds. Without this limit,
+    callers could flood the authority with requests by sending invented `kid`s. If the number `revoked_keys`
+    rises, one more fetch is permitted: after a revocation the authority signs with another key at once.
+
+    `named` is the metadata member with the set's address. `without` says in error texts what happens without a
+    set. The log has one line for each failure with its consequence, and one line for the end of the failure.
     """
 
     def __init__(
@@ -110,7 +114,7 @@ class PublishedKeys:
         return KeysHealth(age=None if age == math.inf else age, failure=self._failure)
 
     def _current(self) -> _Snapshot:
-        """Return the set to use, and refresh it if necessary. Raises `KeysUnavailable`."""
+        """Return the current set, and refresh it if it is too old. Raises `KeysUnavailable`."""
         age = self._age()
         pausing = self._failure is not None and self._since(self._tried) < self._pause
         if age >= self._fresh_for and not pausing:
@@ -125,7 +129,7 @@ class PublishedKeys:
         return snapshot
 
     def _look_again(self) -> None:
-        """Fetch again, for a key that may have been published since. Concurrent callers wait for one fetch."""
+        """Fetch again to find a newly published key, if the limit permits it. Concurrent callers wait for one fetch."""
         with self._look:
             revoked = self.revoked_keys()
             failed = self._failure is not None and self._since(self._tried) >= self._pause  # that was no answer
@@ -134,9 +138,10 @@ class PublishedKeys:
                 self._refetch()
 
     def _found_anew(self, kid: str) -> PublicKey | None:
-        """Return the key if any fetch has brought it, even one in the background; else None.
+        """Return the key from the newest set; None if the set does not have it.
 
-        Raises `KeysUnavailable` if the key is missing and the last fetch failed.
+        A background fetch may have brought the set meanwhile. Raises `KeysUnavailable` if the key is missing and the
+        last fetch failed.
         """
         snapshot = self._snapshot
         key = None if snapshot is None else snapshot.keys.get(kid)
@@ -145,7 +150,7 @@ class PublishedKeys:
         return key
 
     def _refetch(self) -> None:
-        """Fetch, or wait for the fetch that is already running."""
+        """Fetch the set. If a fetch is already running, wait for its end instead."""
         tries = self._tries
         with self._flight:
             if self._tries == tries:
@@ -168,7 +173,10 @@ class PublishedKeys:
             self._flight.release()
 
     def _try(self) -> None:
-        """Fetch once; the caller has the lock. A failure keeps the old set and its age."""
+        """Fetch the set once.
+
+        The caller must have the lock. After a failure, the old set and its age stay as they are.
+        """
         began = self._now()
         try:
             keys = self._download()
@@ -186,17 +194,17 @@ class PublishedKeys:
             self._tries += 1
 
     def _pause_after(self, took: float) -> float:
-        """Return the pause before the next try, in seconds.
+        """Return the pause before the next fetch, in seconds. `took` is the duration of the failed fetch.
 
-        The pause is longer after a slow try. Most callers then get an answer at once, and do not wait for another
-        try.
+        Without a set, the pause is longer after a slow fetch. So most callers get an error at once, instead of
+        waiting for another fetch.
         """
         if self._snapshot is not None:
             return RETRY_PAUSE
         return min(max(FIRST_PAUSE, 2 * took), RETRY_PAUSE)
 
     def _tell(self) -> None:
-        """Log each failure once. Log it once more when all tokens begin to be refused."""
+        """Log each failure once. Log the failure once more when the set is so old that all tokens are refused."""
         age = self._age()
         usable = age < self._keep_for
         if self._told == (self._failure, usable):
@@ -204,29 +212,34 @@ class PublishedKeys:
         self._told = (self._failure, usable)
         if usable:
             _log.warning(
-                "the keys of %s cannot be renewed: %s; those of %.0f seconds ago are used for %.0f seconds more",
+                "the keys of %s cannot be renewed: %s; the keys of %.0f seconds ago are used for %.0f more seconds",
                 self._issuer, self._failure, age, self._keep_for - age,
             )  # fmt: skip
         else:
-            _log.error("the keys of %s cannot be had, so %s: %s", self._issuer, self._without, self._failure)
+            _log.error("the keys of %s are not available, so %s: %s", self._issuer, self._without, self._failure)
 
     def _tell_that_it_is_over(self) -> None:
-        """Log the end of a failure, as a warning, so that readers of the failure also see its end."""
+        """Log the end of a failure.
+
+        The level is a warning, so that every log with the failure also shows its end.
+        """
         if self._told is not None:
-            _log.warning("the keys of %s are known again after %.0f seconds", self._issuer, self._since(self._failing))
+            _log.warning(
+                "the keys of %s are available again after %.0f seconds", self._issuer, self._since(self._failing)
+            )
         self._told = None
 
     def _download(self) -> Mapping[str, PublicKey]:
         jwks_uri = published_address(self._issuer, self._named, self._fetch)
         keys = usable_keys(self._fetch(jwks_uri))
         if not keys:  # an empty set is a fault, not a message: it never replaces a good one
-            raise DocumentRefused(f"{jwks_uri} holds no usable key")
+            raise DocumentRefused(f"{jwks_uri} has no usable key")
         return keys
 
     def _unavailable(self) -> KeysUnavailable:
         pause = max(1.0, self._pause - self._since(self._tried))
         return KeysUnavailable(
-            f"The keys of {self._issuer} cannot be had, so {self._without}: {self._failure}.",
+            f"The keys of {self._issuer} are not available, so {self._without}: {self._failure}.",
             retry_after=math.ceil(pause),
             retryable=self._retryable,
         )

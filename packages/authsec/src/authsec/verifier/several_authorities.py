@@ -32,17 +32,17 @@ class Verifier(Protocol):
 
 
 class SeveralAuthorities:
-    """Accepts tokens of several authorities for one API, in place of one `TokenVerifier`.
+    """Accepts tokens of several authorities for one API. Use it in place of a single `TokenVerifier`.
 
-    The token's unverified issuer selects the verifier. That verifier then checks everything, including the
-    issuer. So the keys, revocations and outages of one authority do not affect tokens of another. Raises
-    `ConfigError` for verifiers that do not fit together.
+    The issuer in the unverified token selects one of the verifiers. The selected verifier then checks everything,
+    including the issuer. So the keys, revocations and outages of one authority do not affect the tokens of
+    another authority. Raises `ConfigError` for verifiers that cannot be combined.
     """
 
     def __init__(self, *verifiers: TokenVerifier) -> None:
         if not verifiers or not all(isinstance(each, TokenVerifier) for each in verifiers):
             raise ConfigError(
-                "SeveralAuthorities takes a TokenVerifier for each authority, one after the other and in no list",
+                "SeveralAuthorities needs a TokenVerifier for each authority, as separate arguments, not in a list",
                 reason="verifier_missing",
             )
         if len({verifier.audience for verifier in verifiers}) > 1:
@@ -53,15 +53,14 @@ class SeveralAuthorities:
         self._by_issuer = {verifier.expected.issuer: verifier for verifier in verifiers}
         if len(self._by_issuer) < len(verifiers):
             raise ConfigError(
-                "SeveralAuthorities has two verifiers for one issuer, of which neither may decide for the other: "
-                "leave one out",
+                "SeveralAuthorities has two verifiers for the same issuer: remove one",
                 reason="issuer_repeated",
             )
         credentials = [verifier.credential_mark for verifier in verifiers if verifier.credential_mark is not None]
         if len(set(credentials)) < len(credentials):  # each is sent to its authority, which makes one see the other's
             raise ConfigError(
-                "Two authorities would be shown the same credential: give each verifier the one that its authority "
-                "made, by credential=… instead of AUTHSEC_API_CREDENTIAL, which counts for all",
+                "Two authorities would get the same credential. Give each verifier the credential of its "
+                "authority, with credential=… instead of AUTHSEC_API_CREDENTIAL, which applies to all",
                 reason="credential_shared",
             )
         self.audience = verifiers[0].audience
@@ -69,11 +68,11 @@ class SeveralAuthorities:
         self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, Clock())
 
     def verify(self, bearer: str) -> VerifiedToken:
-        """Verify a token with the `TokenVerifier` of the authority that the token names."""
+        """Verify a token with the `TokenVerifier` for the issuer in the token."""
         return self._meant(bearer).verify(bearer)
 
     async def averify(self, bearer: str) -> VerifiedToken:
-        """Verify a token without blocking the asyncio event loop; otherwise like `verify`."""
+        """Verify a token as `verify` does, without blocking the asyncio event loop."""
         return await self._meant(bearer).averify(bearer)
 
     def check_ready(self) -> None:
@@ -82,7 +81,7 @@ class SeveralAuthorities:
             verifier.check_ready()
 
     def health(self) -> Mapping[str, Health]:
-        """Return how fresh keys and revocations are, by issuer."""
+        """Return the state of keys and revocations for each issuer."""
         return {issuer: verifier.health() for issuer, verifier in self._by_issuer.items()}
 
     def close(self) -> None:
@@ -98,7 +97,7 @@ class SeveralAuthorities:
             raise InvalidToken(
                 "The token was issued by another authority.",
                 reason="issuer_mismatch",
-                details=f"Send a delegation token as one of these authorities issues it: {', '.join(self.issuers)}.",
+                details=f"Send a delegation token of one of these authorities: {', '.join(self.issuers)}.",
             )
         # One that names several, or none, is no token: the first verifier refuses it, and says what is wrong with it.
         return meant[0] if len(meant) == 1 else self._by_issuer[self.issuers[0]]

@@ -1,4 +1,4 @@
-"""The command `authsec verify-server`: its options, which environment variables can also set."""
+"""The command `authsec verify-server` and its options. Environment variables can also set the options."""
 
 from __future__ import annotations
 
@@ -21,36 +21,39 @@ def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
 
 
 @click.command("verify-server")
-@_option("--issuer", required=True, metavar="URL", help="The authority whose tokens count, exactly as it calls itself.")
+@_option("--issuer", required=True, metavar="URL", help="The authority whose tokens are accepted: its exact issuer.")
 @_option(
     "--audience", required=True, multiple=True,
-    help="The identifier of the API behind the proxy. Repeat for several; the proxy then says which it means.",
+    help="The identifier of the API behind the proxy. Repeat for several APIs; the proxy then names one in each "
+"request.",
 )  # fmt: skip
 @_option(
     "--listen", default=DEFAULT_LISTEN, show_default=True, metavar="HOST:PORT|unix:PATH",
-    help="Where the proxy asks, over HTTP.",
+    help="Address for the proxy's requests, over HTTP.",
 )  # fmt: skip
-@_option("--fastcgi", metavar="HOST:PORT", help="Where Apache asks, over FastCGI. [default: nowhere]")
+@_option("--fastcgi", metavar="HOST:PORT", help="Address for Apache's requests, over FastCGI. [default: none]")
 @_option(
     "--revocations", type=click.Choice(["fail_closed", "introspect", "until_exp"]), default="fail_closed",
-    show_default=True, help="What counts while the authority's revocations are not known.",
+    show_default=True, help="What to do while the authority's revocations are not known.",
 )  # fmt: skip
 @_option(
     "--stale-after", type=float, default=30.0, show_default=True, metavar="SECONDS",
-    help="After so much silence of the authority they are not known any more.",
+    help="Revocations are not known after the authority was silent for this long.",
 )  # fmt: skip
-@_option("--beyond-loopback", is_flag=True, help="Listen where other machines can ask, over plain HTTP.")
-@_option("--no-metadata", is_flag=True, help="Serve no protected resource metadata, and name none in challenges.")
+@_option("--beyond-loopback", is_flag=True, help="Allow an address that other machines can reach over plain HTTP.")
+@_option(
+    "--no-metadata", is_flag=True, help="Do not serve protected resource metadata, and do not name it in challenges."
+)
 def verify_server(**options: Any) -> None:
     """Verify tokens for a proxy (nginx, Apache, haproxy, Envoy, Traefik, Caddy) before an API in any language.
 
-    The proxy sends a request to /verify?require=customers:read. The proxy passes on the refusal, or the caller in
-    the headers AuthSec-Agent, AuthSec-Permissions and others. The folder deploy of a clone has configurations to
-    copy.
+    For each request, the proxy asks this server at /verify?require=customers:read. The server answers with a
+    refusal, or with the caller in the headers AuthSec-Agent, AuthSec-Permissions and others. The proxy passes the
+    answer on. The folder deploy of AuthSec's repository has configurations to copy.
 
     AUTHSEC_CA_FILE names the certificates of a company's own certificate authority. AUTHSEC_API_CREDENTIAL is the
-    API's credential, which --revocations introspect needs. AUTHSEC_REVOCATIONS_FILE names a file in a folder of
-    this user alone. With this file, all servers of a host share one connection to the authority.
+    API's credential, which --revocations introspect needs. AUTHSEC_REVOCATIONS_FILE names a file in a folder to
+    which only this user can write. With this file, all servers of a host share one connection to the authority.
     """
     try:
         from authsec.verify_server.listen_address import ListenAddress

@@ -1,7 +1,8 @@
-"""The decision on one request of a proxy, over HTTP or FastCGI, by the actions that its configuration requires.
+"""The decision on one request of a proxy, over HTTP or FastCGI.
 
-The configuration is a query such as `require=customers:read&require=tickets:write`. A mistake in the query
-must not let any caller in. So a query with an unknown or invalid part is refused.
+The proxy's configuration says which actions a request needs, as a query such as
+`require=customers:read&require=tickets:write`. A mistake in the query must not admit a caller. So a query
+with an unknown or invalid part is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _KNOWN: Final = ("require", "require_any", "audience", "refusal")
 
 
 class Misconfigured(Exception):
-    """The proxy's request cannot be interpreted safely. The text is for the operator's log, and contains no token."""
+    """The proxy's request is not valid, so no decision is safe.
+
+    The text is for the operator's log, without any token.
+    """
 
 
 class Gates:
@@ -45,10 +49,10 @@ class Gates:
         self.gates = gates
 
     async def decide(self, query: str, authorizations: Sequence[str], target: str = "") -> VerifiedToken | Response:
-        """Return the caller if it has the actions that `query` requires; else the response that refuses it.
+        """Return the caller if it has the actions that `query` requires; otherwise return the response that refuses it.
 
-        `target` is the path that the caller requested, if the proxy sends it. `target` is only logged, and affects no
-        decision.
+        `target` is the path that the caller requested, if the proxy sends it. The path appears only in the log and
+        does not affect the decision.
         """
         try:
             requirement = Requirement.read(query)
@@ -62,28 +66,31 @@ class Gates:
         )
 
     def gate_of(self, audience: str | None) -> Gate:
-        """Return the gate of this API; without `audience`, the only gate. Raises `Misconfigured`."""
+        """Return the gate of the API with this audience.
+
+        Without `audience`, return the only gate. Raises `Misconfigured`.
+        """
         if audience is None:
             if len(self.gates) > 1:  # a token for one API must not open another because somebody forgot to say which
-                raise Misconfigured("several APIs are protected here: add audience=, the identifier of the one")
+                raise Misconfigured("several APIs are protected here: add audience= with the identifier of one")
             (only,) = self.gates.values()
             return only
         if audience not in self.gates:
             raise Misconfigured(
-                f"its audience {plain(audience, _MOST_OF_A_TARGET)!r} is none of those that this server was started "
-                f"with (--audience): {', '.join(self.gates)}"
+                f"its audience {plain(audience, _MOST_OF_A_TARGET)!r} is not an --audience of this server: "
+                f"{', '.join(self.gates)}"
             )
         return self.gates[audience]
 
 
 def misconfigured(error: Misconfigured, target: str = "") -> Response:
-    """Log the mistake with the requested path, and return a 500 answer that names the proxy as its cause."""
+    """Log the mistake with the requested path. Return a 500 response that says that the proxy caused the error."""
     path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # a query may hold what no log should
-    _log.error("the proxy's configuration%s cannot be followed: %s", f" for {path}" if path else "", error)
+    _log.error("the proxy's configuration%s is not valid: %s", f" for {path}" if path else "", error)
     body = {
-        "error": "The proxy before this API asks for something that has no meaning.",
+        "error": "The proxy in front of this API sent an invalid request.",
         "reason": "proxy_misconfigured",
-        "details": "What is wrong with its configuration is in the log of authsec verify-server.",
+        "details": "The log of authsec verify-server says what is wrong with its configuration.",
         "retryable": False,
     }
     return with_refusal_header(
@@ -93,7 +100,7 @@ def misconfigured(error: Misconfigured, target: str = "") -> Response:
 
 def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate: Gate) -> VerifiedToken | Response:
     if isinstance(entered, PassThrough):
-        raise TypeError("a gate of this server lets nobody in without a token")
+        raise TypeError("a gate of this server admits nobody without a token")
     try:
         if requirement.all_of:
             entered.require(*requirement.all_of)
@@ -105,17 +112,20 @@ def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate:
 
 
 def with_refusal_header(answer: Response) -> Response:
-    """Add the refusal as a header. `json.dumps` escapes line breaks and non-ASCII characters, so it is safe there."""
+    """Add the body of the refusal as a header.
+
+    The body is safe in a header, because `json.dumps` escapes line breaks and non-ASCII characters.
+    """
     told = (REFUSAL, answer.content.decode("ascii"))
     return Response(status=answer.status, body=answer.body, headers=(*answer.headers, told))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """The requirements of one request: a token for `audience`, all actions of `all_of`, and one of `any_of`.
+    """The requirements of one request: a token for `audience` with all actions of `all_of` and one action of `any_of`.
 
-    `audience` is None if the server protects only one API. `refusal_in_header` adds the body of a refusal as a
-    header, for a proxy that reads no bodies (nginx).
+    `audience` may be None if the server protects only one API. `refusal_in_header` adds the body of a refusal as
+    a header, for a proxy that does not read bodies (nginx).
     """
 
     audience: str | None
@@ -125,21 +135,19 @@ class Requirement:
 
     @classmethod
     def read(cls, query: str) -> Self:
-        """Parse the query of a proxy. Raises `Misconfigured`, also for a query that requires nothing.
+        """Parse the query of a proxy. Raises `Misconfigured` for an invalid query.
 
-        Such a query may be a mistake.
+        A query that requires no action is invalid too, because it may be a mistake.
         """
         given = _parameters(query)
         all_of, any_of = _actions("require", given["require"]), _actions("require_any", given["require_any"])
         if not all_of and not any_of:
             raise Misconfigured(
-                f"it does not say which actions are needed. Add require=customers:read, or require={ANY_AGENT} where "
-                "any agent with a token for this API will do"
+                f"it does not say which actions are needed. Add require=customers:read, or require={ANY_AGENT} to "
+                "allow any agent with a token for this API"
             )
         if ANY_AGENT in any_of:
-            raise Misconfigured(
-                f"{ANY_AGENT} stands in require only: as one of several choices it would be the only one"
-            )
+            raise Misconfigured(f"use {ANY_AGENT} only in require: among other choices, it would make them meaningless")
         return cls(
             audience=_one("audience", given["audience"]),
             all_of=tuple(action for action in all_of if action != ANY_AGENT),
@@ -155,21 +163,28 @@ def _parameters(query: str) -> dict[str, list[str]]:
             query, keep_blank_values=True, strict_parsing=True, max_num_fields=_MOST_PARAMETERS, errors="strict"
         )
     except ValueError:  # of an empty one as well
-        raise Misconfigured(f"it must ask with name=value pairs that are joined by &, of {', '.join(_KNOWN)}") from None
+        raise Misconfigured(
+            f"the request must have name=value pairs joined by &, with the names {', '.join(_KNOWN)}"
+        ) from None
     for name, value in pairs:
         if name not in given:
-            raise Misconfigured(f"{plain(name, 40)!r} is not a parameter; there are {', '.join(_KNOWN)}")
+            raise Misconfigured(f"{plain(name, 40)!r} is not a parameter; the parameters are {', '.join(_KNOWN)}")
         given[name].append(value)
     return given
 
 
 def _actions(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Split values at commas into actions, for configurations that can set only one value. Raises `Misconfigured`."""
+    """Split each value at its commas into actions. Raises `Misconfigured` for a text that is not an action.
+
+    Some proxies can send only one value for each name.
+    """
     found = tuple(action for value in values for action in value.split(","))
     wrong = [action for action in found if not ACTION.fullmatch(action) and action != ANY_AGENT]
     if wrong:
-        what = f"holds {plain(wrong[0], _MOST_OF_A_VALUE)!r}, which is no action" if wrong[0] else "is empty in part"
-        raise Misconfigured(f"{name} {what}; an action is like customers:read, several are joined by commas")
+        what = (
+            f"has {plain(wrong[0], _MOST_OF_A_VALUE)!r}, which is not an action" if wrong[0] else "has an empty entry"
+        )
+        raise Misconfigured(f"{name} {what}; write actions like customers:read, separated by commas")
     return found
 
 
@@ -177,7 +192,7 @@ def _one(name: str, values: list[str], allowed: tuple[str, ...] = ()) -> str | N
     if not values:
         return None
     if len(values) > 1 or not values[0]:
-        raise Misconfigured(f"{name} must be there once, and not empty")
+        raise Misconfigured(f"{name} must occur once, and must not be empty")
     if allowed and values[0] not in allowed:
-        raise Misconfigured(f"{name} can be {', '.join(allowed)} only, and not {plain(values[0], _MOST_OF_A_VALUE)!r}")
+        raise Misconfigured(f"{name} must be {', '.join(allowed)}, not {plain(values[0], _MOST_OF_A_VALUE)!r}")
     return values[0]

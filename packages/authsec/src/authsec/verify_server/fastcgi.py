@@ -1,8 +1,8 @@
 """The server as a FastCGI authorizer, for Apache (mod_authnz_fcgi).
 
 The module implements the part of FastCGI 1.0 (§3, §6.3) that an authorizer needs: one request per connection,
-no body. The request arrives as CGI variables, including those of the configuration. The answer is sent as CGI
-headers.
+without a body. The request arrives as CGI variables. Apache's configuration sets one of these variables to
+the required actions. The answer is sent as CGI headers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SECONDS: Final = 30.0  # for one request, all of it
 _MOST_BYTES_OF_ANSWER: Final = 8_000  # Apache takes 8,192 of a header, and of a refusal's headers and body together
 _PLAIN: Final = [("content-type", "application/json"), ("cache-control", "no-store")]
 _MOST_OF_ONE_THING: Final = 1_000  # of them, in a refusal that is shortened
-_LEFT_OUT: Final = "It is too long for Apache to hand on; the reason says what it is about."
+_LEFT_OUT: Final = "It is too long for Apache to pass on; see the reason."
 
 
 class _Record(IntEnum):
@@ -60,14 +60,14 @@ class FastCgi:
             async with asyncio.timeout(_SECONDS):
                 await self._answer(reader, writer)
         except (BadRecord, OSError, EOFError, TimeoutError) as error:  # Apache then answers 500
-            _log.warning("a FastCGI request was broken off: %s", error or type(error).__name__)
+            _log.warning("a FastCGI request was aborted: %s", error or type(error).__name__)
         finally:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         kind, request, content = await _read(reader)
         if kind != _Record.BEGIN or len(content) != 8:
-            raise BadRecord("it does not begin as a request")
+            raise BadRecord("it does not begin like a request")
         if int.from_bytes(content[:2]) != _AUTHORIZER:
             writer.write(_record(_Record.END, request, bytes([0, 0, 0, 0, _UNKNOWN_ROLE, 0, 0, 0])))
             raise BadRecord("it is for another role than authorizer")
@@ -80,7 +80,7 @@ class FastCgi:
 
     async def _decide(self, variables: dict[str, str]) -> VerifiedToken | Response:
         if VARIABLE not in variables:
-            missing = Misconfigured(f"Apache has sent no {VARIABLE}, which says what is needed")
+            missing = Misconfigured(f"Apache did not send {VARIABLE}, which names the required actions")
             return misconfigured(missing, variables.get("REQUEST_URI", ""))
         # Of several headers the server has made one, with commas (RFC 3875 §4.1.18).
         authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
@@ -97,12 +97,12 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
 
 
 async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
-    """Read the stream of variables, up to the empty record that ends it. Raises `BadRecord`."""
+    """Read the stream of variables. An empty record ends the stream. Raises `BadRecord`."""
     found = bytearray()
     while True:
         kind, of, content = await _read(reader)
         if kind != _Record.PARAMS or of != request:
-            raise BadRecord("something else comes between its variables")
+            raise BadRecord("its variables are interrupted by another record")
         if not content:
             return bytes(found)
         found += content
@@ -111,35 +111,43 @@ async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
 
 
 def _pairs(stream: bytes) -> Iterator[tuple[str, str]]:
-    """Yield names and values; the lengths of both precede them in the stream. Raises `BadRecord`."""
+    """Yield the names and values of the variables. Raises `BadRecord`.
+
+    In the stream, the lengths of a name and its value come before both texts.
+    """
     at = 0
     while at < len(stream):
         name, at = _length(stream, at)
         value, at = _length(stream, at)
         if at + name + value > len(stream):
-            raise BadRecord("its variables are cut off")
+            raise BadRecord("its variables are incomplete")
         yield stream[at : at + name].decode("latin-1"), stream[at + name : at + name + value].decode("latin-1")
         at += name + value
 
 
 def _length(stream: bytes, at: int) -> tuple[int, int]:
-    """Read a length of one byte, or of four if the first bit is set. Return it and the next offset."""
+    """Read a length at the offset `at`. Return the length and the next offset. Raises `BadRecord`.
+
+    The length has one byte, or four bytes if the first bit is set.
+    """
     size = 4 if at < len(stream) and stream[at] & 0x80 else 1
     if at + size > len(stream):
-        raise BadRecord("its variables are cut off")
+        raise BadRecord("its variables are incomplete")
     return int.from_bytes(stream[at : at + size]) & 0x7FFF_FFFF, at + size
 
 
 def _cgi(decided: VerifiedToken | Response) -> bytes:
-    """Format the answer as CGI. Apache makes variables of `Variable-` headers; a refusal's headers reach the caller."""
+    """Format the answer as CGI.
+
+    Apache turns headers that start with `Variable-` into variables. Apache sends the headers of a refusal to the
+    caller.
+    """
     if isinstance(decided, Response):
         refused = _refusal(decided)
         return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _refusal(_shortened(decided))
     lines = [(f"Variable-{name.upper().replace('-', '_')}", value) for name, value in identity_headers(decided)]
     if max(len(value) for _, value in lines) > _MOST_BYTES_OF_ANSWER:  # Apache would cut it, perhaps inside an action
-        return _cgi(
-            misconfigured(Misconfigured("a token's actions or delegations are too many for a header of Apache"))
-        )
+        return _cgi(misconfigured(Misconfigured("a token has too many actions or delegations for a header of Apache")))
     return _lines(200, lines)
 
 
@@ -149,7 +157,7 @@ def _refusal(answer: Response) -> bytes:
 
 
 def _shortened(answer: Response) -> Response:
-    """Return the same refusal without its long parts, such as the list of all allowed actions."""
+    """Return the refusal without its long parts, such as the list of all granted actions."""
     told = {name: answer.body[name] for name in ("error", "reason", "details", "retryable")}
     body = {name: value if len(json.dumps(value)) <= _MOST_OF_ONE_THING else _LEFT_OUT for name, value in told.items()}
     headers = tuple((name, value) for name, value in answer.headers if len(value) <= _MOST_OF_ONE_THING)

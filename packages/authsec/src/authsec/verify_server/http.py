@@ -2,11 +2,11 @@
 
 | path | for |
 |---|---|
-| `/verify?require=…` | proxies with a configurable address (nginx, haproxy, Traefik, Caddy); 204 accepts |
-| `/verify/require=…/` and any path below | Envoy, which adds a prefix to the request's path; 200 accepts |
-| `/open` | Traefik, for open paths: always 200. Traefik removes headers by pattern only where it asks |
+| `/verify?require=…` | proxies with a configurable address (nginx, haproxy, Traefik, Caddy); 204 accepts the request |
+| `/verify/require=…/` and any path below | Envoy, which adds a prefix to the request's path; 200 accepts the request |
+| `/open` | Traefik, for public paths: always 200. Traefik removes a caller's headers only if it asks first |
 | `/healthz` | monitoring |
-| `/.well-known/oauth-protected-resource` and below | agents: the challenge names this address (RFC 9728) |
+| `/.well-known/oauth-protected-resource` and below | agents: the challenge contains this address (RFC 9728) |
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _ENDING: Final = Response(
     status=503,
     headers=(("retry-after", "1"),),
     body={
-        "error": "Tokens cannot be verified at the moment.",
+        "error": "Tokens cannot be verified right now.",
         "reason": "verify_server_ending",
-        "details": "authsec verify-server is being stopped, or started anew.",
+        "details": "authsec verify-server is stopping or restarting.",
         "retryable": True,
     },
 )
@@ -41,9 +41,9 @@ _OPEN: Final = Response(status=200, body={"status": "open"})
 _NOTHING_HERE: Final = Response(
     status=404,
     body={
-        "error": "There are no metadata at this address.",
+        "error": "This address has no metadata.",
         "reason": "not_found",
-        "details": "A challenge of this API names the address, if there is one.",
+        "details": "If the API has metadata, its challenges name the address.",
         "retryable": False,
     },
 )
@@ -58,7 +58,7 @@ class VerifyApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise RuntimeError(f"verify-server answers no {scope['type']} connection")
+            raise RuntimeError(f"verify-server does not accept {scope['type']} connections")
         try:
             decided = await self._decide(scope)
         except asyncio.CancelledError:  # uvicorn's way to end what takes longer than it waits
@@ -90,12 +90,15 @@ class VerifyApp:
             return await asyncio.to_thread(self._health)
         if path.startswith(WELL_KNOWN):
             return self._metadata(path, scope["query_string"].decode("latin-1"))
-        return misconfigured(Misconfigured(f"there is {_VERIFY} and /healthz here, and not what was asked for"))
+        return misconfigured(
+            Misconfigured(f"the requested path does not exist; this server has only {_VERIFY} and /healthz")
+        )
 
     def _metadata(self, path: str, query: str) -> Response:
         """Return the metadata that a gate publishes at this path.
 
-        Gates for different hosts can publish metadata at the same path; the query's `audience` then selects one.
+        If gates for several hosts publish metadata at the same path, the parameter `audience` of the query selects
+        one gate.
         """
         (audience,) = parse_qs(query).get("audience", [None])[:1]
         try:

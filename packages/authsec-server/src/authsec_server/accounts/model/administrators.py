@@ -20,9 +20,9 @@ _EMAIL = re.compile(r"[^\s@\"<>(),:;\\]+@[^\s@\"<>(),:;\\]+")
 class Administrator:
     """A person who administers the authority.
 
-    `issuer` and `subject` identify the person at an OpenID provider; such a person has no password here. An
-    invited person has neither password nor identity until the invitation is used. `revision` counts changes by
-    editors.
+    `issuer` and `subject` identify a person who signs in through an OpenID provider. Such a person has no
+    password at this authority. A person who has not used the invitation yet has neither a password nor an
+    identity. `revision` counts changes by editors.
     """
 
     id: str
@@ -68,8 +68,9 @@ class Administrator:
         if self.has_identity:
             raise Conflict(
                 f"{self.email} signs in through the OpenID provider {self.issuer} and has no password here.",
-                "What they may do, and whether they may come in, is decided there; here they can be disabled. "
-                f"While it is away, on the server's machine: authsec admin setup-url --email {self.email} --sign-in",
+                "The provider decides their role and whether they can sign in; here you can disable them. When "
+                f"the provider is down, run on the server's machine: authsec admin setup-url --email {self.email} "
+                "--sign-in",
             )
 
     def require_enabled(self) -> None:
@@ -103,11 +104,11 @@ def new(
 def checked_email(field: str, value: str) -> str:
     """Return the e-mail address in its unique form: composed (NFC), lower case, without surrounding space.
 
-    The address is a sign-in name. Nothing proves that mail reaches it. Raises `Invalid`.
+    The address is a sign-in name. Nobody checks whether the address receives mail. Raises `Invalid`.
     """
     if (address := read_email(value)) is None:
         raise Invalid(
-            field, f"{field} must be one e-mail address.", f"Like ann@example.com, up to {MAX_EMAIL} characters."
+            field, f"{field} must be an e-mail address.", f"For example ann@example.com, up to {MAX_EMAIL} characters."
         )
     return address
 
@@ -115,7 +116,7 @@ def checked_email(field: str, value: str) -> str:
 def read_email(value: str) -> str | None:
     """Return the e-mail address in its unique form, or None if the text is not an address.
 
-    Callers never look up text that is not an address.
+    For None, the caller needs no look-up.
     """
     if len(value) > 4 * MAX_EMAIL:
         return None
@@ -126,9 +127,10 @@ def read_email(value: str) -> str | None:
 
 
 def identity(issuer: str, subject: str) -> tuple[str, str]:
-    """Return the checked issuer and subject, unchanged: both are compared character by character.
+    """Return the issuer and the subject unchanged, after a check. Raises `Invalid`.
 
-    Raises `Invalid`, for example for an empty value, which would identify nobody.
+    They are unchanged because both are compared character by character. An empty value is invalid, for example,
+    because it would identify nobody.
     """
     for field, value, longest in (("issuer", issuer, 2000), ("subject", subject, MAX_IDENTITY)):
         if not 0 < len(value) <= longest or any(unicodedata.category(char).startswith("C") for char in value):

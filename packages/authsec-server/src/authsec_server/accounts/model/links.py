@@ -32,13 +32,13 @@ class LinkStanding(StrEnum):
 
 
 MESSAGES = {
-    LinkStanding.USED: "This link has been used. A link can be used once.",
-    LinkStanding.VOIDED: "This link is no longer good: a newer one took its place.",
+    LinkStanding.USED: "This link was already used. A link works only once.",
+    LinkStanding.VOIDED: "This link is no longer valid: a newer link replaced it.",
     LinkStanding.EXPIRED: "This link has expired.",
-    LinkStanding.TOO_LATE: "What this link was for is no longer possible.",
-    LinkStanding.UNKNOWN: "This is no link of this authority, or it is incomplete, or it ended some time ago.",
+    LinkStanding.TOO_LATE: "This link is no longer valid: its purpose no longer applies.",
+    LinkStanding.UNKNOWN: "This link is not from this authority, is incomplete, or expired some time ago.",
 }
-REMEDY = "Ask whoever sent it for a new one; on the server's machine, `authsec admin setup-url` makes one."
+REMEDY = "Ask the sender for a new link. On the server's machine, `authsec admin setup-url` makes one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Link:
     voided_at: datetime | None = None
 
     def standing(self, now: datetime) -> LinkStanding:
-        """Return the state of the link, judged by the link alone."""
+        """Return the state of the link. The state of the administrator is not considered."""
         if self.used_at is not None:
             return LinkStanding.USED
         if self.voided_at is not None:

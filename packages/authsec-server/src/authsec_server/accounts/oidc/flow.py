@@ -55,15 +55,17 @@ def redeem(outbound: Outbound, provider: Provider, client: RelyingParty, transac
         raise SignInRefused(OpenIdRefusal.UNAVAILABLE, str(error)) from None
     id_token, access_token, kind = (body.get(name) for name in ("id_token", "access_token", "token_type"))
     if not (isinstance(id_token, str) and isinstance(access_token, str) and str(kind).lower() == "bearer"):
-        raise SignInRefused(OpenIdRefusal.TOKEN_INVALID, "the token endpoint gave no ID token, or no bearer token")
+        raise SignInRefused(
+            OpenIdRefusal.TOKEN_INVALID, "the answer of the token endpoint has no ID token, or no bearer token"
+        )
     return Tokens(id_token=id_token, access_token=access_token)
 
 
 def userinfo(outbound: Outbound, provider: Provider, tokens: Tokens, subject: str) -> Mapping[str, Any]:
     """Fetch the claims that are not in the ID token (OpenID Connect Core sections 5.3 and 5.4).
 
-    Return an empty mapping if the provider has no userinfo endpoint. Raises `SignInRefused`, also for claims of
-    another subject (token substitution).
+    Return an empty mapping if the provider has no userinfo endpoint. Raises `SignInRefused` if the fetch fails.
+    Raises `SignInRefused` also if the claims are about another subject, which stops token substitution.
     """
     if provider.userinfo_endpoint is None:
         return {}
@@ -75,7 +77,7 @@ def userinfo(outbound: Outbound, provider: Provider, tokens: Tokens, subject: st
     except OutboundFailed as error:
         raise SignInRefused(OpenIdRefusal.UNAVAILABLE, str(error)) from None
     if claims.get("sub") != subject:  # section 5.3.2: else another's claims could be slipped in (token substitution)
-        raise SignInRefused(OpenIdRefusal.TOKEN_INVALID, "userinfo speaks of another subject than the ID token")
+        raise SignInRefused(OpenIdRefusal.TOKEN_INVALID, "userinfo and the ID token have different subjects")
     return claims
 
 
@@ -88,13 +90,13 @@ def _refused(answer: Answer) -> SignInRefused:
         error = None
     known = error if isinstance(error, str) else ""
     code = OpenIdRefusal.CLIENT_REFUSED if known in _CLIENT_ERRORS else OpenIdRefusal.CODE_REFUSED
-    return SignInRefused(code, f"{answer.source} answers {answer.status} {plain(known, 60)}".rstrip())
+    return SignInRefused(code, f"{answer.source} answered {answer.status} {plain(known, 60)}".rstrip())
 
 
 def _unusable(answer: Answer) -> SignInRefused:
     away = answer.status >= 500 or answer.status == 429
     code = OpenIdRefusal.UNAVAILABLE if away else OpenIdRefusal.TOKEN_INVALID
-    return SignInRefused(code, f"{answer.source} answers {answer.status}")
+    return SignInRefused(code, f"{answer.source} answered {answer.status}")
 
 
 log = structlog.get_logger(__name__)
@@ -120,7 +122,7 @@ class Finished:
 
 
 class OpenIdSignIn:
-    """Sign-in through one provider. Thread-safe; its methods block.
+    """Sign-in through one provider. Thread-safe; the methods block their thread.
 
     `label` is the text of the sign-in button.
     """
@@ -147,7 +149,7 @@ class OpenIdSignIn:
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def begin(self, next: str = HOME) -> Begun:  # noqa: A002 - the parameter of the address that leads here
-        """Begin a sign-in that ends at the local path `next`. Raises `SignInRefused`."""
+        """Begin a sign-in, after which the browser opens the local path `next`. Raises `SignInRefused`."""
         with self._place():
             provider = self._directory.provider()
         transaction = Transaction.begin(next, self._now(), self._token_bytes)
@@ -167,9 +169,10 @@ class OpenIdSignIn:
         return Begun(url=f"{provider.authorization_endpoint}{joint}{query}", transaction=transaction.cookie())
 
     def finish(self, transaction: str, query: Iterable[tuple[str, str]]) -> Finished:
-        """Finish the sign-in of the browser with the cookie `transaction`; `query` is the provider's answer.
+        """Finish the sign-in of the browser with the cookie `transaction`.
 
-        Raises `SignInRefused`. The caller deletes the cookie in every case: each transaction is used once.
+        `query` has the parameters of the provider's authorization response. Raises `SignInRefused`. The caller
+        deletes the cookie even after an exception, because each transaction is used once.
         """
         with self._place():
             its = self._standing(transaction)
@@ -185,14 +188,14 @@ class OpenIdSignIn:
         return transaction
 
     def _code(self, transaction: Transaction, query: Iterable[tuple[str, str]]) -> str:
-        """Return the code in the provider's answer. Raises `SignInRefused`.
+        """Return the code in the provider's authorization response. Raises `SignInRefused`.
 
-        The answer must belong to this transaction, and each transaction is accepted once.
+        The response must belong to this transaction, and each transaction is accepted once.
         """
         pairs = list(query)
         answer = dict(pairs)
         if len(answer) != len(pairs):  # RFC 6749 section 3.1: readers would disagree on which counts
-            raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "the answer has a parameter twice")
+            raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "a parameter occurs twice in the answer")
         if not transaction.is_answered_by(answer.get("state", "")):
             raise SignInRefused(OpenIdRefusal.STATE_MISMATCH)
         if not self._spent.spend(transaction, self._now()):
@@ -201,7 +204,7 @@ class OpenIdSignIn:
         if "error" in answer:
             declined = answer["error"] == "access_denied"
             code = OpenIdRefusal.DECLINED if declined else OpenIdRefusal.PROVIDER_ERROR
-            raise SignInRefused(code, f"the provider answers {plain(answer['error'], 60)}")
+            raise SignInRefused(code, f"the provider answered {plain(answer['error'], 60)}")
         if not answer.get("code"):
             raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "the answer has no code")
         return answer["code"]
@@ -224,9 +227,9 @@ class OpenIdSignIn:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        """Reserve one of the places for concurrent sign-ins, and log refusals.
+        """Limit the number of concurrent sign-ins, and log each refused sign-in.
 
-        Raises `SignInRefused` if no place is free.
+        Raises `SignInRefused` if the limit is reached.
         """
         try:
             if not self._places.acquire(blocking=False):
@@ -248,9 +251,10 @@ def sign_in_of(
     monotonic: Callable[[], float],
     token_bytes: Callable[[int], bytes],
 ) -> OpenIdSignIn | None:
-    """Build the sign-in through the provider in the settings; None if no provider is set. Raises `StartupRefused`.
+    """Build the sign-in through the provider in the settings. Raises `StartupRefused`.
 
-    This function sends no request to the provider: a server must start while its provider is down.
+    Return None if the settings name no provider. This function sends no request to the provider, because a
+    server must start even while its provider is down.
     """
     if not settings.oidc_issuer:
         return None
@@ -286,17 +290,20 @@ def _check_settings(settings: Settings, outbound: Outbound) -> None:
         outbound.check_url(settings.oidc_issuer)
     except OutboundFailed as error:
         raise StartupRefused(
-            f"{ENV_PREFIX}OIDC_ISSUER: {error}.", "Write the issuer as the provider names it."
+            f"{ENV_PREFIX}OIDC_ISSUER: {error}.", "Set the issuer exactly as the provider names it."
         ) from None
     file = settings.oidc_client_secret_file
     if file is not None and not file.is_file():
         raise StartupRefused(
-            f"{ENV_PREFIX}OIDC_CLIENT_SECRET_FILE names {file}, and there is no such file.",
-            "Write the client secret into it, or leave the setting out for a public client.",
+            f"{ENV_PREFIX}OIDC_CLIENT_SECRET_FILE names {file}, and that file does not exist.",
+            "Write the client secret into the file, or remove the setting for a public client.",
         )
 
 
 def _check_issuer(answer: Mapping[str, str], provider: Provider) -> None:
-    """Refuse an answer from another provider (mix-up attack, RFC 9207 section 2.4). Raises `SignInRefused`."""
+    """Refuse an authorization response from another provider. Raises `SignInRefused`.
+
+    This stops the mix-up attack (RFC 9207 section 2.4).
+    """
     if answer.get("iss", provider.issuer) != provider.issuer or (provider.names_itself and "iss" not in answer):
         raise SignInRefused(OpenIdRefusal.ISSUER_MISMATCH)

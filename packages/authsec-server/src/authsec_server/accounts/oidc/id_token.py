@@ -46,7 +46,7 @@ class _Check:
 
 
 def verified_claims(token: str, find_key: Callable[[str], PublicKey | None], expected: Expected) -> Mapping[str, Any]:
-    """Verify the signature and every check, and return the claims. Raises `SignInRefused`."""
+    """Verify the signature, make every check, and return the claims. Raises `SignInRefused`."""
     try:
         jws = parse_compact(token, max_bytes=MAX_BYTES)
         verified = jws.verified_by(_key(jws, find_key), algorithms=ALGORITHMS)
@@ -57,7 +57,7 @@ def verified_claims(token: str, find_key: Callable[[str], PublicKey | None], exp
         if not check.holds(claims, expected):
             raise _invalid(f"{check.failure} ({check.source})")
     if "at_hash" in claims and claims["at_hash"] != _half_hash(expected.access_token, jws.header["alg"]):
-        raise _invalid("its at_hash is not that of the access token (OpenID Connect Core 3.1.3.8)")
+        raise _invalid("its at_hash does not match the access token (OpenID Connect Core 3.1.3.8)")
     return claims
 
 
@@ -65,13 +65,13 @@ def _key(jws: UnverifiedJws, find_key: Callable[[str], PublicKey | None]) -> Pub
     if jws.header["alg"] not in ALGORITHMS:  # before a key is looked for: no fetch for what cannot pass
         raise _invalid("its signature algorithm is not RS256, PS256, ES256 or EdDSA")
     if jws.header.get("typ", "JWT").lower() != "jwt":  # RFC 8725 section 3.11: an access or logout token is none
-        raise _invalid("its typ says that it is another kind of token")
+        raise _invalid("its typ is that of another kind of token")
     kid = jws.header.get("kid")
     if not kid:
-        raise _invalid("it does not say which key signed it (kid)")
+        raise _invalid("it has no kid, which names the key that signed it")
     key = find_key(kid)
     if key is None:
-        raise _invalid("it is signed with a key that the provider does not publish")
+        raise _invalid("the provider does not publish the key that signed it")
     return key
 
 
@@ -111,7 +111,7 @@ _CHECKS = (
     ),
     _Check(
         f"{_CORE} (10)",  # what was issued before this sign-in began is no answer to it
-        "it was issued before this sign-in or in the future, or has no iat; do the clocks agree?",
+        "it has no iat, or its iat is before this sign-in or in the future; check the clocks",
         lambda claims, its: _is_seconds(claims.get("iat")) and its.begun - LEEWAY <= claims["iat"] <= its.now + LEEWAY,
     ),
     _Check(
@@ -121,7 +121,7 @@ _CHECKS = (
     ),
     _Check(
         f"{_CORE} (11)",  # stops an ID token of another sign-in, and a code injected into this one
-        "its nonce is not this sign-in's",
+        "its nonce is not the one of this sign-in",
         lambda claims, its: compare_digest(str(claims.get("nonce")).encode(), its.nonce.encode()),
     ),
     _Check(
@@ -138,4 +138,4 @@ def _half_hash(access_token: str, algorithm: str) -> str:
 
 
 def _invalid(what: str) -> SignInRefused:
-    return SignInRefused(OpenIdRefusal.TOKEN_INVALID, f"the ID token is refused: {what}")
+    return SignInRefused(OpenIdRefusal.TOKEN_INVALID, f"the ID token was refused: {what}")

@@ -9,7 +9,10 @@ from authsec_server.failures import NotPermitted
 
 
 class OpenIdRefusal(StrEnum):
-    """The code of a refusal. At most 21 characters each: the code is part of the key of a counted row."""
+    """The reason why a sign-in through a provider was refused, as a code.
+
+    Each code has at most 21 characters, because it is part of the key of the row that counts the refusals.
+    """
 
     NOT_BEGUN = "oidc_not_begun"
     EXPIRED = "oidc_expired"
@@ -30,38 +33,39 @@ class OpenIdRefusal(StrEnum):
 
 
 _AGAIN = "Sign in again from the sign-in page."
-_OPERATOR = "Ask whoever runs this server: its log says what is wrong."
+_OPERATOR = "Ask the operator of this server: its log has the cause."
 _WORDS: Mapping[OpenIdRefusal, tuple[str, str]] = {
-    OpenIdRefusal.NOT_BEGUN: ("This browser has no sign-in under way.", _AGAIN),
+    OpenIdRefusal.NOT_BEGUN: ("No sign-in was started in this browser.", _AGAIN),
     OpenIdRefusal.EXPIRED: ("This sign-in took longer than ten minutes.", _AGAIN),
-    OpenIdRefusal.USED: ("This sign-in has been used already.", _AGAIN),
+    OpenIdRefusal.USED: ("This sign-in was already used.", _AGAIN),
     OpenIdRefusal.STATE_MISMATCH: ("This answer belongs to another sign-in, perhaps in another tab.", _AGAIN),
-    OpenIdRefusal.ISSUER_MISMATCH: ("The answer came from another provider than the one that was asked.", _AGAIN),
+    OpenIdRefusal.ISSUER_MISMATCH: ("The answer came from a different provider than the one that was asked.", _AGAIN),
     OpenIdRefusal.DECLINED: ("The sign-in was declined at the single sign-on provider.", _AGAIN),
     OpenIdRefusal.PROVIDER_ERROR: ("The single sign-on provider did not complete the sign-in.", _AGAIN),
     OpenIdRefusal.ANSWER_INVALID: ("The single sign-on provider's answer is not complete.", _AGAIN),
     OpenIdRefusal.CODE_REFUSED: ("The single sign-on provider did not confirm the sign-in.", _AGAIN),
     OpenIdRefusal.CLIENT_REFUSED: ("The single sign-on provider does not know this server.", _OPERATOR),
     OpenIdRefusal.UNAVAILABLE: ("The single sign-on provider cannot be reached.", "Try again in a minute."),
-    OpenIdRefusal.BUSY: ("Too many people are signing in at this moment.", "Try again in a minute."),
+    OpenIdRefusal.BUSY: ("Too many people are signing in right now.", "Try again in a minute."),
     OpenIdRefusal.MISCONFIGURED: ("Single sign-on is not set up correctly.", _OPERATOR),
     OpenIdRefusal.TOKEN_INVALID: ("The single sign-on provider's answer could not be verified.", _OPERATOR),
     OpenIdRefusal.NO_EMAIL: (
-        "The single sign-on provider did not tell your e-mail address.",
-        "Ask whoever runs it to give this application the claim email.",
+        "The single sign-on provider did not send your e-mail address.",
+        "Ask the provider's operator to send the claim email to this application.",
     ),
     OpenIdRefusal.NO_ROLE: (
-        "You are signed in at the single sign-on provider, but it gives you no role here.",
-        "Ask an administrator for one of the roles or groups that may use this console.",
+        "You are signed in at the single sign-on provider, but you have no role here.",
+        "Ask an administrator to add you to a role or group that may use this console.",
     ),
 }
 _RETRYABLE = frozenset({OpenIdRefusal.UNAVAILABLE, OpenIdRefusal.BUSY})
 
 
 class SignInRefused(NotPermitted):
-    """A sign-in was refused. `note` is for the server's log, is safe there, and is never shown to the person.
+    """A sign-in was refused. `note` is safe text for the server's log and is never shown to the person.
 
-    `whom` is the issuer and subject of a person who is authenticated at the provider but has no role there.
+    `whom` is the issuer and subject of a person who is authenticated at the provider but has no role at this
+    authority.
     """
 
     def __init__(self, code: OpenIdRefusal, note: str = "", *, whom: tuple[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Find the token in pasted text, or explain what else was pasted. Pure.
+"""Find the token in pasted text, or explain what the text is if it is no token. Pure.
 
 The explanations never repeat the pasted text, because people sometimes paste private keys.
 """
@@ -21,7 +21,7 @@ _OURS = re.compile(r"authsec_[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pasted:
-    """The token, and notes about the text around the token that was left out."""
+    """The token in the pasted text, and notes about the other text, which was left out."""
 
     token: str = field(repr=False)
     notes: tuple[str, ...] = ()
@@ -29,27 +29,33 @@ class Pasted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoToken:
-    """A description of pasted text that is no token, and advice what to paste."""
+    """A description of pasted text that is no token, and advice on what to paste instead."""
 
     said: str
     remedy: str
 
 
 def read_pasted(text: str) -> Pasted | NoToken:
-    """Return the token without text that is often copied with it, or describe what the text is instead."""
+    """Return the token in the text, or a description of a text that is no token.
+
+    Text that people often copy together with a token is removed.
+    """
     token, notes = text.strip(), []
     if prefix := _PREFIX.match(token):
         token = token[prefix.end() :]
-        notes.append("`Bearer` was left out: it belongs to the header, not to the token.")
+        notes.append("`Bearer` was removed: it belongs to the header, not to the token.")
     if len(token) > 1 and token[0] in "\"'" and token[-1] == token[0]:
         token = token[1:-1]
-        notes.append("The quotation marks around it were left out.")
+        notes.append("The quotation marks around the token were removed.")
     for looks_like, said, remedy in _ELSE:
         if looks_like(token):
             return NoToken(said=said, remedy=remedy)
     if len(token.split()) > 1:
         token = "".join(token.split())
-        notes.append("Spaces and line breaks in it were left out. Where the agent reads it from, there must be none.")
+        notes.append(
+            "Spaces and line breaks in the token were removed. The place where the agent reads the token must not "
+            "have any."
+        )
     return Pasted(token=token, notes=tuple(notes))
 
 
@@ -74,48 +80,48 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
     (lambda text: not text, "Nothing was pasted.", "Paste the token that the agent sends."),
     (
         _is_kubeconfig,
-        "This is a kubeconfig: it holds somebody's own credentials for the cluster. It was not kept.",
+        "This is a kubeconfig, which contains somebody's own credentials for the cluster. It was not stored.",
         "Paste the token of the agent's pod: kubectl exec POD -- cat /var/run/secrets/authsec/token",
     ),
     (
         holds_private_key,
-        f"This is a PRIVATE key, and no token. {EXPOSED}",
+        f"This is a PRIVATE key, not a token. {EXPOSED}",
         "Paste the token that the agent sends.",
     ),
     (
         lambda text: text.startswith("-----BEGIN"),
-        "This is a certificate or a public key, and no token.",
-        "Keys of a trusted issuer belong under Edit; here, paste the token that the agent sends.",
+        "This is a certificate or a public key, not a token.",
+        "Enter the keys of a trusted issuer under Edit. Here, paste the token that the agent sends.",
     ),
     (
         lambda text: _OURS.fullmatch(text) is not None,
-        f"This is an admin key or a client secret of AuthSec, and no token. {EXPOSED}",
+        f"This is an admin key or a client secret of AuthSec, not a token. {EXPOSED}",
         "Paste the token that the agent gets from its platform.",
     ),
     (
         _is_json_with("keys"),
-        "This is a set of keys, and no token.",
-        "Keys of a trusted issuer belong under Edit; here, paste the token that the agent sends.",
+        "This is a key set, not a token.",
+        "Enter the keys of a trusted issuer under Edit. Here, paste the token that the agent sends.",
     ),
     (
         lambda text: text.startswith(("{", "[", "apiVersion:")),
-        "This is a document that may hold a token, and no token itself.",
-        "Paste the token alone, which begins with eyJ: of a TokenRequest its status.token, of a Secret the decoded "
-        "data.token, of GitHub's answer its value.",
+        "This is a document that may contain a token, not the token alone.",
+        "Paste only the token, which begins with eyJ: status.token of a TokenRequest, the decoded data.token of a "
+        "Secret, or value in GitHub's answer.",
     ),
     (
         lambda text: text.startswith("ZXlK") and "." not in text,
-        "This is a token in base64 once more, as Secrets show it.",
+        "This token is encoded in base64 a second time, as Secrets show it.",
         "Decode it first: base64 -d",
     ),
     (
         lambda text: _JWTS.fullmatch(text) is not None,
         "These are several tokens.",
-        "Paste one.",
+        "Paste one token.",
     ),
     (
         lambda text: text.count(".") == 4 and text.startswith("eyJ"),
-        "This token is encrypted (it has five parts): only whom it is for can read it, and that is not this authority.",
-        "Have the issuer make a signed token (RFC 7515), which has three.",
+        "This token is encrypted (it has five parts), and this authority has no key to decrypt it.",
+        "Configure the issuer to make a signed token (RFC 7515), which has three parts.",
     ),
 )

@@ -1,4 +1,7 @@
-"""`TokenExplainer`: an administrator pastes a workload's token at a trusted issuer, and sees each check's result."""
+"""`TokenExplainer`: test a workload's token, which an administrator pastes on the page of a trusted issuer.
+
+The result shows each check.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +52,12 @@ from authsec_server.web.throttle import Throttle
 
 T = TypeVar("T")
 _GOOD = {
-    "issuer": "Its issuer is this trusted issuer's.",
-    "audience": "It is for this authority, and for nobody else.",
-    "times": "It counts now.",
+    "issuer": "Its `iss` is the issuer of this trusted issuer.",
+    "audience": "Its audience is this authority, and nothing else.",
+    "times": "It is valid now.",
     "binding": "",  # what nobody has heard of need not be said to be in order
 }
-_FIRST = "What comes before has to hold first."
+_FIRST = "Not checked, because an earlier check failed."
 _NAMED = 3  # trusted issuers
 
 
@@ -76,9 +79,10 @@ class TokenSteps:
         self._now = now
 
     def note(self, name: StepName, problem: str, good: str) -> bool:
-        """Add a step that fails if `problem` is not empty. Return whether there is no problem.
+        """Add a step to the test, and return whether there is no problem. The step fails if `problem` is not empty.
 
-        Lines after the first one are an example to copy. Without any text, no step is added.
+        `problem` or `good` is the text of the step. The further lines of this text are an example to copy. Without
+        any text, no step is added.
         """
         said, _, example = (problem or good).partition("\n")
         state = StepState.FAILS if problem else StepState.HOLDS
@@ -87,9 +91,12 @@ class TokenSteps:
         return not problem
 
     def signed(self, token: UnverifiedJws, find_key: FindKey) -> bool:
-        """Check the issuer and the signature. Return whether both are valid; if not, the claims are not checked."""
+        """Check the issuer and the signature, and return whether both are valid.
+
+        If the result is False, the caller does not check the claims.
+        """
         if not self._trusted_issuer.enabled:
-            self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens prove nothing.", "")
+            self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens are not accepted.", "")
         if not speaks_for(self._trusted_issuer, token.claims):
             return self.note(StepName.ISSUER, self._of_another(token.claims), "")
         kid = token.header["kid"]
@@ -100,12 +107,15 @@ class TokenSteps:
             return False
         named, problem = f"`{visible(kid)}`", ""
         if key is None:
-            anew = "paste them anew under Edit" if self._trusted_issuer.given_keys is not None else "fetch them now"
+            anew = "paste the new ones under Edit" if self._trusted_issuer.given_keys is not None else "fetch them now"
             problem = (
-                f"It names the key {named}, which is none of this trusted issuer's. If the keys were renewed, {anew}."
+                f"It names the key {named}, which this trusted issuer does not have. If the keys were renewed, {anew}."
             )
         elif not signed_by(token, key):
-            problem = f"This trusted issuer's key {named} did not sign it: it is another's, or was changed on the way."
+            problem = (
+                f"This trusted issuer's key {named} did not sign it: another issuer made the token, or the token "
+                "was changed."
+            )
         return self.note(
             StepName.SIGNATURE,
             f"{problem}{self._elsewhere(token.claims)}" if problem else "",
@@ -116,15 +126,18 @@ class TokenSteps:
         named = claims.get("sub" if self._trusted_issuer.kind is TrustedIssuerKind.SPIFFE else "iss")
         whose = f"`{visible(named)}`" if isinstance(named, str) else "nobody"
         its = self._trusted_issuer.issuer
-        return f"It says that it is of {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
+        return f"Its issuer is {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
 
     def _elsewhere(self, claims: Mapping[str, Any]) -> str:
         """Suggest other trusted issuers at which to test the token; empty if none matches."""
         named = [f"{other.name!r} ({other.slug})" for other in self._others if speaks_for(other, claims)]
-        return f" Try it at the trusted issuer {' or '.join(named[:_NAMED])}." if named else ""
+        return f" Test it with the trusted issuer {' or '.join(named[:_NAMED])}." if named else ""
 
     def verified(self, token: UnverifiedJws) -> Verified | None:
-        """Check the claims and return what they prove; None if they cannot be read. Expired tokens are read, too."""
+        """Check the claims, and return the selectors that they prove. The claims of an expired token are read, too.
+
+        Return None if the claims about the workload cannot be read.
+        """
         for name, check in CLAIM_CHECKS.items():
             problem = check(token.claims, self._trusted_issuer, self._kind, self._audience, self._now.timestamp())
             self.note(StepName(name), problem, _GOOD[name])
@@ -132,7 +145,7 @@ class TokenSteps:
         if isinstance(selectors, str):
             self.note(StepName.CLAIMS, selectors, "")
             return None
-        self.note(StepName.CLAIMS, "", "What it says of the workload can be read.")
+        self.note(StepName.CLAIMS, "", "Its claims about the workload are readable.")
         return Verified(
             trusted_issuer_id=self._trusted_issuer.id,
             trusted_issuer_revision=self._trusted_issuer.revision,
@@ -143,7 +156,10 @@ class TokenSteps:
         )
 
     def looked_up(self, verified: Verified, credential: str, clusters: Clusters | None) -> Verified:
-        """Add the cluster's answers to `verified`. Only valid tokens are sent to the cluster, as for agents."""
+        """Return `verified` with the selectors from the cluster.
+
+        The token is sent to the cluster only if all earlier steps succeeded, as for the token of an agent.
+        """
         cluster, bound = self._trusted_issuer.cluster, verified.bound
         if cluster is None or bound is None or clusters is None:
             return verified
@@ -153,7 +169,7 @@ class TokenSteps:
                 StepName.REVIEW, lambda: clusters.still_counts(self._trusted_issuer, evidence, bound, self._audience)
             )
             if counts is not None:
-                self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that it still counts.")
+                self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that it is still valid.")
         if cluster.pods:
             told = self._asked(StepName.POD, lambda: (clusters.pod(self._trusted_issuer, bound),))
             if told is not None:
@@ -162,7 +178,10 @@ class TokenSteps:
         return verified
 
     def _asked(self, name: StepName, ask: Callable[[], T]) -> T | None:
-        """Return the answer of the cluster. Without an answer, add a step with the reason and return None."""
+        """Return the result of `ask`, a question to the cluster.
+
+        If an earlier step failed or the cluster does not answer, add a step with the reason and return None.
+        """
         if any(step.state is not StepState.HOLDS for step in self.steps):
             self.steps.append(Step(name=name, state=StepState.SKIPPED, said=_FIRST))
             return None
@@ -174,7 +193,7 @@ class TokenSteps:
             return None
 
     def _unknown(self, name: StepName, why: str) -> None:
-        self.steps.append(Step(name=name, state=StepState.UNKNOWN, said=f"This cannot be told at the moment. {why}"))
+        self.steps.append(Step(name=name, state=StepState.UNKNOWN, said=f"This cannot be checked right now. {why}"))
 
 
 A_MINUTE: Final = 30  # of one person or admin key: each may have a cluster asked
@@ -185,9 +204,10 @@ _LISTED: Final = 50  # proofs that are satisfied, and selectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidates:
-    """The trusted issuer, all other trusted issuers, and the unexpired proofs that name the first one.
+    """The data that a test compares with the token.
 
-    `more` says that there are further proofs.
+    `others` are all other trusted issuers. `held` are the unexpired proofs that name `trusted_issuer`. `more`
+    says that there are further proofs.
     """
 
     trusted_issuer: TrustedIssuer
@@ -217,7 +237,7 @@ class TokenExplainer:
         self._clusters = clusters
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._throttle = Throttle(A_MINUTE, "Too many tokens were tried in a minute.", monotonic=monotonic)
+        self._throttle = Throttle(A_MINUTE, "Too many tokens were tested in a minute.", monotonic=monotonic)
 
     def try_token(self, act: Act, id_or_slug: str, pasted: str) -> TokenExplanation:
         """Test the token, and record the test before the result is returned. Raises `NotFound` or `TooOften`."""
@@ -252,11 +272,14 @@ class TokenExplainer:
         return replace(trial, steps=tuple(hearing.steps))
 
     def _parsed(self, hearing: TokenSteps, pasted: Pasted, trusted_issuer: TrustedIssuer) -> UnverifiedJws | None:
-        """Parse the token and add the first step, which says what is wrong with its form. None if it is no token."""
+        """Parse the token and add the first step, which is about the form of the token. Return None for other text."""
         try:
             token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
         except JoseError as error:
-            problem = f"It is no signed JWT of at most {MAX_BYTES:,} bytes: {error}. Was all of it copied?"
+            problem = (
+                f"It is not a signed JWT of at most {MAX_BYTES:,} bytes: {error}. Check that the whole token was "
+                "copied."
+            )
             hearing.note(StepName.FORM, problem, "")
             return None
         problem = malformed(token)
@@ -266,17 +289,20 @@ class TokenExplainer:
         return token
 
     def _of_our_own(self, token: UnverifiedJws) -> str:
-        """Describe a token that an agent or this authority made, which is about no workload; empty for others."""
+        """Describe a token that is not from a trusted issuer, because an agent or this authority made it.
+
+        Return an empty text for any other token.
+        """
         named = token.claims.get("iss")
         if named == self._issuer:
             return (
-                "It says that it is a delegation token of this authority: agents show those to APIs, and they prove "
-                "nothing here. Try what the agent got from its platform."
+                "It is a delegation token of this authority. Agents send delegation tokens to APIs; they are not "
+                "proofs. Paste the token that the agent gets from its platform."
             )
         if isinstance(named, str) and naming.is_uuid(named) and token.claims.get("sub") == named:
             return (
-                "It is an assertion that an agent signed with a key of its own. Those need no trusted issuer: the "
-                "agent's page shows its keys."
+                "It is an assertion that an agent signed with its own key. Such assertions need no trusted "
+                "issuer: the agent's page shows its keys."
             )
         return ""
 
@@ -314,6 +340,6 @@ def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
 
 
 def _enabled(tx: Tx, held: Sequence[RestingProof]) -> set[str]:
-    """Return the ids of the enabled clients among these proofs."""
+    """Return the ids of the clients that have these proofs and are enabled."""
     found = clients.by_ids(tx, [each.client.id for each in held])
     return {client.id for client in found.values() if client.enabled}

@@ -1,4 +1,4 @@
-"""A checkpoint: one signed line that covers all events sealed at a time. It can be kept outside the database."""
+"""A checkpoint: one signed line that covers all events sealed so far. It can be stored outside the database."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ Keys = Mapping[str, PublicKey]
 
 
 class CheckpointRefused(Exception):
-    """The text is not a checkpoint, or none of the keys signed it. The message says which, without quoting the text."""
+    """The text is not a valid checkpoint, or none of the keys signed it.
+
+    The message says which of the two is true, without quoting the text.
+    """
 
 
 class NoCheckpoint(CheckpointRefused):
-    """The text is not a checkpoint, or only a part of one: a line that was not written completely."""
+    """The text is not a checkpoint, or only a part of a checkpoint, because the line was not written completely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A signed tree checkpoint: `size` events were sealed `at` that time, with the root hash `root` (hex).
+    """A signed tree checkpoint: at the time `at`, `size` events were sealed. `root` is the tree's root hash (hex).
 
-    The checkpoint covers every event numbered up to `through`: one that appears there later was inserted.
-    `authority_version` is the version of the database at that time.
-    `signing_keys` are the `kid`s of its active and its prepared key.
-    After a restore, both show what the database lost.
+    The checkpoint covers every event numbered up to `through`. An event with such a number that appears later
+    was inserted by raw SQL.
+    `authority_version` is the authority version of the database at that time.
+    `signing_keys` are the `kid`s of the active and the prepared key for tokens.
+    After a restore, `authority_version` and `signing_keys` show what the database lost.
     """
 
     size: int
@@ -59,7 +63,7 @@ def sign_checkpoint(
     authority_version: int | None = None,
     signing_keys: Sequence[str] = (),
 ) -> Checkpoint:
-    """Sign the checkpoint of the tree."""
+    """Sign a checkpoint of the tree, and return the checkpoint."""
     at = at.replace(microsecond=0)
     root = tree.root.hex()
     claims: dict[str, Any] = {
@@ -97,9 +101,9 @@ def read_checkpoint(signed: str, keys: Keys) -> Checkpoint:
         version = counting_number(claims["authority_version"]) if "authority_version" in claims else None
         signing_keys = _kids(claims.get("signing_keys", []))
     except (ValueError, OverflowError, OSError):
-        raise CheckpointRefused("is no checkpoint of an audit log") from None
+        raise CheckpointRefused("is not a checkpoint of an audit log") from None
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
-        raise CheckpointRefused("is no checkpoint of an audit log")
+        raise CheckpointRefused("is not a checkpoint of an audit log")
     return Checkpoint(
         size=size,
         root=root,
@@ -113,7 +117,7 @@ def read_checkpoint(signed: str, keys: Keys) -> Checkpoint:
 
 
 def signing_kid(signed: str) -> str:
-    """Return the `kid` in the text without verifying it; empty if the text is not a JWT."""
+    """Return the `kid` in the header of the text; empty if the text is not a JWT. The signature is not verified."""
     try:
         return str(parse_compact(signed).header.get("kid"))
     except JoseError:
@@ -125,25 +129,25 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
     try:
         unverified = parse_compact(signed)
     except JoseError as error:
-        raise NoCheckpoint(f"cannot be believed: {error}") from None
+        raise NoCheckpoint(f"cannot be verified: {error}") from None
     if unverified.header.get("typ") != kind or len(unverified.signature) != _SIGNATURE:
-        raise NoCheckpoint(f"is no {what} of an audit log")
+        raise NoCheckpoint(f"is not a {what} of an audit log")
     kid = str(unverified.header.get("kid"))
     key = keys.get(kid)
     if key is None:
         raise CheckpointRefused(
-            "is signed by a key that is not among those given: it was forged, or they are not this authority's"
+            "is signed by a key that was not given: it was forged, or the given keys are another authority's"
         )
     try:
         return kid, unverified.verified_by(key, algorithms={"EdDSA"}).claims
     except JoseError as error:
-        raise CheckpointRefused(f"cannot be believed: {error}") from None
+        raise CheckpointRefused(f"cannot be verified: {error}") from None
 
 
 def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:
-    """Return the signed record that an event of this kind carries; None if there is none.
+    """Return the signed record in the detail of the event; None if the event has another kind or no record.
 
-    The event may be a row or an exported event.
+    The event may be a database row or an exported event.
     """
     detail = event.get("detail") if event.get("kind") == kind else None
     signed = detail.get("record") if isinstance(detail, dict) else None
@@ -151,7 +155,7 @@ def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:
 
 
 def counting_number(value: Any) -> int:
-    """Return the claim as a number of at least 0. Raises `ValueError`."""
+    """Return the claim if it is a whole number of at least 0. Raises `ValueError` for any other value."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError
     return value
@@ -164,10 +168,10 @@ def _kids(value: Any) -> tuple[str, ...]:
 
 
 def when(checkpoint: Checkpoint) -> str:
-    """Return the checkpoint's time, in the form of a finding."""
+    """Return the checkpoint's time, as it is written in findings."""
     return shown_time(checkpoint.at)
 
 
 def shown_time(at: datetime) -> str:
-    """Return the time in the form of a finding."""
+    """Return the time, as it is written in findings."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,8 +1,9 @@
 """Export of the sealed audit log, and the check of an export with the public keys only.
 
-An export is lines of JSON, one for each leaf, in the order of sealing.
-A leaf's line has the event as it was hashed, or null if the event was dropped.
-A checkpoint's line follows the last leaf that the checkpoint covers. The last line is the newest checkpoint.
+An export has one line of JSON for each leaf, in the order of sealing.
+The line of a leaf contains the event in its hashed form, or null if the event was dropped.
+The line of a checkpoint follows the last leaf that the checkpoint covers.
+The last line is the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _RECORDS = (EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUT
 
 
 def export(database: Database) -> Iterator[str]:
-    """Yield the lines of everything sealed so far, in many short transactions. Blocks its thread.
+    """Yield the lines of the sealed log up to its newest checkpoint, in many short transactions.
 
-    Raises `NotFound` if nothing is sealed.
+    Blocks its thread. Raises `NotFound` if nothing is sealed.
     """
     last = database.read(_newest)
     after = -1
@@ -57,10 +58,11 @@ def verify_export(
     *,
     now: datetime | None = None,
 ) -> Report:
-    """Compare the events of an export with its seals and with the `kept` checkpoints. Raises `NotAnExport`.
+    """Compare the events of an export with its seals and with the checkpoints in `kept`. Raises `NotAnExport`.
 
     The lines are read twice, because a drop record comes after the leaves of its dropped events.
-    `given` are exports with events that this one lacks. `ends` and `now` are as for `verify`.
+    `given` are further exports, which contain events that this export lacks.
+    `ends` and `now` have the same meaning as for `verify`.
     """
     records = _records(lines)
     believing = _believing(records, keys, ends)
@@ -76,7 +78,7 @@ def verify_export(
         if read is None and number == 1:
             raise NotAnExport
         if read is None:
-            trail.find(f"Line {number} is not as it was exported.")
+            trail.find(f"Line {number} was changed after the export.")
         elif "checkpoint" in read:
             if checkpoint := trail.read(size, read["checkpoint"]):
                 while waiting and waiting[0].at <= checkpoint.at:
@@ -94,7 +96,7 @@ def verify_export(
 
 
 def keys_of(lines: Iterable[str], keys: Keys) -> Keys:
-    """Return these keys and their successors according to this export."""
+    """Return these keys and the keys that replaced them, as the records in this export say."""
     return _believing(_records(lines), keys).keys
 
 
@@ -106,7 +108,7 @@ def _believing(
 
 
 def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Return the events that carry a record, each with its place."""
+    """Return the events that contain a signed record, each with its place in the sealed log."""
     read = (read_line(line) for line in lines if any(kind in line for kind in _RECORDS))
     placed = ((each["place"], each["event"]) for each in read if each and each.get("event"))
     return [(place, event) for place, event in placed if any(record_in(event, kind) for kind in _RECORDS)]
@@ -115,14 +117,14 @@ def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
 def _newest(tx: Tx) -> tuple[int, str]:
     newest = store.newest_checkpoint(tx.connection) if store.is_there(tx.connection) else None
     if newest is None:
-        raise NotFound("Nothing is sealed in this database.", "A server of this version seals what is there.")
+        raise NotFound("No event in this database is sealed.", "Start a server of this version: it seals the events.")
     return newest
 
 
 def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
-    """Return the lines of the next leaves and of the checkpoints between them, and the place after these leaves.
+    """Return the lines of the next leaves and of their checkpoints, and the place after the last of these leaves.
 
-    The newest checkpoint is left out: it is the last line of the export.
+    Checkpoints of `size` leaves are left out, because they are written at the end of the export.
     """
     start, end = after + 1, min(after + 1 + BATCH, size)
     leaves = [leaf for leaf in store.leaves(tx.connection, after=after, limit=end - start) if leaf.position < end]
@@ -143,19 +145,22 @@ def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
 
 
 def _last_checkpoints(tx: Tx, *, size: int, signed: str) -> list[str]:
-    """Return the lines of the checkpoints of that size, the given one last. Servers may have signed more meanwhile."""
+    """Return the lines of the first checkpoint of this size and of the checkpoint `signed`, in this order.
+
+    Checkpoints that servers signed since the export began are left out.
+    """
     first = [each for _, each in store.checkpoints_between(tx.connection, size - 1, size)][:1]
     return [checkpoint_line(each) for each in dict.fromkeys([*first, signed])]
 
 
 def _meet_all(trail: Trail, waiting: deque[Checkpoint]) -> None:
-    """Compare the tree with the remaining kept checkpoints of this size."""
+    """Compare the tree with the remaining checkpoints in `waiting`, which have the size of the tree."""
     while waiting:
         trail.meet(waiting.popleft())
 
 
 def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
-    """Compare the leaf with the event in its line and with its place."""
+    """Check the line of a leaf: its place must be `size`, and its hash must match its event."""
     number, event = read["number"], read["event"]
     if read["place"] != size:
         trail.lack(size)

@@ -1,4 +1,4 @@
-"""One walk along the leaves of the sealed log. It compares leaves with events, and the tree with checkpoints."""
+"""A pass over the leaves of the sealed log. It compares leaves with events, and the tree with checkpoints."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from authsec_server.audit.sealing.trail import Trail
 from authsec_server.audit.sealing.waiting import Waiting
 
 _BATCH = 1000  # leaves
-_INVALID = "is not one that AuthSec writes: lists cannot show it, or sums with it are wrong."
+_INVALID = "has a form that AuthSec does not write: lists cannot show it, or totals with it are wrong."
 
 
 @dataclass(slots=True, kw_only=True)
 class LeafWalk:
-    """One walk along the leaves, from checkpoint to checkpoint."""
+    """A pass over the leaves of the sealed log, in the order of sealing. Call `run`, then `end`."""
 
     scratch: Scratch
     trail: Trail
@@ -53,7 +53,7 @@ class LeafWalk:
         self.trail.end(self.scratch.size(), beyond)
 
     def end(self) -> int:
-        """Report errors in the tables beside the sealed log. Return how many events wait for their seal."""
+        """Report errors in the tables that belong to the sealed log. Return how many events wait for their seal."""
         scratch, find = self.scratch, self.trail.find
         self.through = max([self.through, *(checkpoint.through for checkpoint in self.trail.kept)])
         for number in scratch.sealed_twice():
@@ -66,8 +66,8 @@ class LeafWalk:
                     self.unsealed.add(at, of_server=bool(of_server))
                 continue
             find(
-                f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"
-                " its seal was taken away."
+                f"Event {number} has no seal, although all events up to {self.through} had one: it was inserted "
+                "later, or its seal was removed."
             )
         for number in scratch.invalid_and_not_sealed():
             find(f"Event {number} {_INVALID}")
@@ -78,9 +78,9 @@ class LeafWalk:
         return not_yet
 
     def version_by(self, place: int) -> int | None:
-        """Return the authority version at which the event in that place was sealed; None if no checkpoint has one.
+        """Return the authority version at which the event at this place was sealed.
 
-        The result is the lowest version of all checkpoints that cover the place.
+        The result is the lowest version of all checkpoints that cover the place; None if no checkpoint has a version.
         The attack: a thief of the key signs a single checkpoint with another version.
         """
         return min((version for version, size in self._versions if size > place), default=None)
@@ -94,23 +94,23 @@ class LeafWalk:
         self._versions.append((version, checkpoint.size))
 
     def _compare(self, leaf: Met, checkpoint: Checkpoint | None) -> None:
-        """Compare a leaf with its event. `checkpoint` is the first one that covers it."""
+        """Compare a leaf with its event. `checkpoint` is the first checkpoint that covers the leaf."""
         find, number = self.trail.find, leaf.number
         if leaf.leaf_copies > 1:
-            find(f"The seal in place {leaf.position} is there {leaf.leaf_copies} times.")
+            find(f"The seal in place {leaf.position} occurs {leaf.leaf_copies} times.")
         if leaf.copies > 1:
-            find(f"Event {number} is there {leaf.copies} times: it was sealed once.")
+            find(f"Event {number} occurs {leaf.copies} times, but was sealed once.")
         elif leaf.copies == 0:
             self.trail.miss(leaf.position, number, leaf.hash)
         elif leaf.leaf is None:
-            find(f"Event {number} was changed: it cannot even be read.")
+            find(f"Event {number} was changed: it cannot be read.")
         elif leaf.leaf != leaf.hash:
-            find(f"Event {number} was changed: it is not what was sealed.")
+            find(f"Event {number} was changed: it differs from its seal.")
         else:
             self._confirm(leaf, checkpoint)
 
     def _confirm(self, leaf: Met, checkpoint: Checkpoint | None) -> None:
-        """Handle an event that matches its seal."""
+        """Run the further checks of an event that matches its seal."""
         number = leaf.number
         if not leaf.valid:
             self.trail.find(f"Event {number} {_INVALID}")
@@ -132,7 +132,7 @@ class LeafWalk:
         self._waiting.clear()
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
-        """Yield the checkpoints of the database and the kept checkpoints, smallest first."""
+        """Yield the checkpoints of the database and those kept elsewhere, by size and then by time."""
         kept = deque(self.trail.kept)
         for size, at, signed in self.scratch.checkpoints():
             if (checkpoint := self.trail.read(size, signed)) is None:
@@ -140,8 +140,8 @@ class LeafWalk:
             self.through = max(self.through, checkpoint.through)
             if at is None or datetime.fromisoformat(at) != checkpoint.at:
                 self.trail.find(
-                    f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, "
-                    "and is kept as of another time."
+                    f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, but is stored "
+                    "with another time."
                 )
             while kept and (kept[0].size, kept[0].at) <= (checkpoint.size, checkpoint.at):
                 yield kept.popleft()

@@ -1,6 +1,6 @@
-"""Compare the database with its outside checkpoints.
+"""Compare the database with its outside checkpoints: signed checkpoints in a file outside the database.
 
-These are in the file that `AUTHSEC_SERVER_AUDIT_CHECKPOINTS` names.
+The setting `AUTHSEC_SERVER_AUDIT_CHECKPOINTS` names the file.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ WALK_AT_MOST: Final = 200_000  # leaves, half a second; of a longer log the stor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointLines:
-    """The last lines of the file, oldest first. `cut`: the file has earlier lines.
+    """The last lines of the file with outside checkpoints, oldest first.
 
-    `unread` is the reason why no line could be read.
+    `cut` is true if the file has earlier lines. `unread` is the reason why no line could be read.
     """
 
     lines: Sequence[str] = ()
@@ -54,14 +54,21 @@ class CheckpointLines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """Checkpoints signed by keys of this database, and the ids of `unknown` keys that signed others of this issuer."""
+    """The outside checkpoints of this issuer that were found in the file.
+
+    `checkpoints` are signed by keys of this database.
+    `unknown` are the ids of keys that signed other checkpoints of this issuer, but are not in this database.
+    """
 
     checkpoints: Sequence[Checkpoint] = ()
     unknown: Sequence[str] = ()
 
 
 def read_lines(path: Path, at_most: int | None = None) -> CheckpointLines:
-    """Read the last `at_most` bytes of the file (default `TAIL_BYTES`). Waits at most `READ_SECONDS`."""
+    """Read the lines in the last `at_most` bytes of the file (default `TAIL_BYTES`).
+
+    Waits at most `READ_SECONDS`.
+    """
     found: list[CheckpointLines] = []
 
     def read() -> None:
@@ -74,7 +81,7 @@ def read_lines(path: Path, at_most: int | None = None) -> CheckpointLines:
 
 
 def last_lines(path: Path, at_most: int) -> CheckpointLines:
-    """Read the last `at_most` bytes of the file, without a timeout."""
+    """Read the lines in the last `at_most` bytes of the file, without a timeout."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would block here
         with os.fdopen(descriptor, "rb") as file:
@@ -118,7 +125,10 @@ def unverified(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
-    """Return why this database is older than its outside checkpoints, or not the one that signed them; else None."""
+    """Return in a sentence why the database does not match its outside checkpoints; None if it does.
+
+    Either the database is older than a checkpoint, or it is not the database that signed the checkpoint.
+    """
     restores = restores_in(tx.connection, keys)
     believing = succession(store.replacements(tx.connection), keys)
     checkpoints = _to_compare(outside.checkpoints, believing, restores)
@@ -135,7 +145,7 @@ def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
 
 
 def has_checkpoints(tx: Tx, outside: Outside, keys: Keys) -> bool:
-    """Whether there is an outside checkpoint to compare with."""
+    """Whether there is an outside checkpoint to compare the database with."""
     believing = succession(store.replacements(tx.connection), keys)
     return bool(_to_compare(outside.checkpoints, believing, restores_in(tx.connection, keys)))
 
@@ -149,9 +159,12 @@ def newest_size(tx: Tx) -> int:
 def _to_compare(
     checkpoints: Sequence[Checkpoint], believing: Succession, restores: Sequence[Restore]
 ) -> list[Checkpoint]:
-    """Return the checkpoints to compare, smallest first.
+    """Return the outside checkpoints to compare, smallest first.
 
-    Checkpoints that a restore record excuses are left out, and checkpoints signed by a replaced key after its end.
+    Two sorts of checkpoints are left out:
+
+    - checkpoints up to the time of a restore, which a restore record declares lost;
+    - checkpoints that a key signed after another key had replaced it.
     """
     until = excused_until(restores)
     counting = [
@@ -163,27 +176,31 @@ def _to_compare(
 
 
 def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
-    """Return why the database is older than these checkpoints; None if it is not. The last one is the largest."""
+    """Return in a sentence why the database is older than these checkpoints; None if it is not older.
+
+    The last one of `checkpoints` must be the largest.
+    """
     size = newest_size(tx)
     largest = checkpoints[-1]
     if largest.size > size:
         return (
-            f"The database is older than a checkpoint it signed at {_when(largest)}: it covers {largest.size:,} events,"
+            f"The database is older than a checkpoint that it signed at {_when(largest)}: it covers "
+            f"{largest.size:,} events,"
             f" the database has {size:,} sealed ones."
         )
     raised = max(checkpoints, key=lambda checkpoint: checkpoint.authority_version or 0)
     if (raised.authority_version or 0) > tx.version:
         return (
-            f"The database is older than a checkpoint it signed at {_when(raised)}: that has authority version"
+            f"The database is older than a checkpoint that it signed at {_when(raised)}: that has authority version"
             f" {raised.authority_version:,}, the database {tx.version:,}."
         )
     return None
 
 
 def _forked(connection: Connection, checkpoints: Sequence[Checkpoint]) -> str | None:
-    """Compare the roots, and return a sentence about the first checkpoint that differs.
+    """Compare the root hashes. Return a sentence about the first checkpoint that differs; None if all match.
 
-    The leaves are read only if no stored checkpoint has the size of the newest outside checkpoint.
+    The leaves are read only if the database has no checkpoint of the same size as the largest outside checkpoint.
     """
     stored = dict(store.checkpoints_between(connection, checkpoints[0].size - 1, checkpoints[-1].size))
     pairs: Sequence[tuple[Checkpoint, str]] = [
@@ -194,11 +211,17 @@ def _forked(connection: Connection, checkpoints: Sequence[Checkpoint]) -> str | 
     other = next((checkpoint for checkpoint, root in pairs if root != checkpoint.root), None)
     if other is None:
         return None
-    return f"The database did not sign the checkpoint of {_when(other)}: its first {other.size:,} events are others."
+    return (
+        f"The database did not sign the checkpoint of {_when(other)}: the database's first {other.size:,} events "
+        "are different."
+    )
 
 
 def _root(signed: str) -> str:
-    """Return the root in a stored checkpoint. The sealer verifies the signature; here a forged one is a mismatch."""
+    """Return the root hash in a checkpoint of the database, without verifying the signature.
+
+    The sealer verifies the signature. Here, a forged checkpoint only leads to a difference.
+    """
     root: str = unverified(signed)[1].get("root", "")
     return root
 
@@ -222,11 +245,11 @@ def _when(checkpoint: Checkpoint) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """The content of outside checkpoints about the time that a restored database lost.
+    """What the outside checkpoints say about the time that a restored database lost.
 
-    `signing_keys` are the `kid`s of keys that signed tokens or were prepared to.
+    `newest` is the checkpoint with the most events. The latest checkpoint was signed at `until`.
+    `signing_keys` are the `kid`s of keys that signed tokens or were prepared to sign tokens.
     `unknown_keys` are the `kid`s of sealing keys that the database does not have.
-    `newest` is the checkpoint with the most events. The last checkpoint was signed at `until`.
     """
 
     newest: Checkpoint | None = None
@@ -237,9 +260,10 @@ class Lost:
 
 
 def lost_of(lines: Sequence[str], keys: Keys, issuer: str) -> Lost:
-    """Collect the content of these lines, oldest first. A signature is verified if its checkpoint adds something.
+    """Collect from these lines, oldest first, what a restored database lost.
 
-    From a checkpoint by an unknown key, only key ids are used: to revoke one key too many does no harm.
+    A signature is verified only if its checkpoint adds something to the result.
+    From a checkpoint by an unknown key, only key ids are used. To revoke one key too many does no harm.
     """
     newest: Checkpoint | None = None
     version, until, kids, unknown = 0, 0, set[str](), set[str]()
@@ -281,9 +305,10 @@ COPIED: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class Comparison:
-    """The comparison of one process. `problem` is None as long as the database matches its outside checkpoints.
+    """The comparison of the database with its outside checkpoints, for the life of one server process.
 
-    `not_compared` is the reason why no checkpoints could be read.
+    `problem` is None as long as the database matches its outside checkpoints.
+    `not_compared` is the reason why no comparison was possible; empty if there is none.
     `path` is None if checkpoints are posted to an address or sent nowhere.
     """
 
@@ -299,7 +324,10 @@ class Comparison:
     _last: Checkpoint | None = None  # the newest checkpoint that this process saw in the database
 
     def read_file(self) -> None:
-        """Read the end of the file. Call this before opening the database, so that the database is at least as new."""
+        """Read the last lines of the file with outside checkpoints.
+
+        Call this method before the database is opened. Then the database is at least as new as the lines.
+        """
         self._lines = read_lines(self.path) if self.path else CheckpointLines()
         if self.to_address:
             self.not_compared = "the outside checkpoints go to an address, which is not read"
@@ -307,19 +335,22 @@ class Comparison:
             self.not_compared = self._lines.unread
 
     def why_not_compared(self) -> str:
-        """Return why it is unknown whether the database is older; empty if it was compared with a checkpoint."""
+        """Return why it is unknown whether the database is too old; empty if this is known."""
         if self.problem:
             return ""
         if self.not_compared or self._lines.lines or self._last:
             return self.not_compared
-        return f"{self.path} has no checkpoints" if self.path else "no file of outside checkpoints is known"
+        return f"{self.path} has no checkpoints" if self.path else "no file with outside checkpoints is set"
 
     def note(self, checkpoint: Checkpoint) -> None:
-        """Store a checkpoint that this process signed or read in the database."""
+        """Remember the newest checkpoint that this process signed or read in the database."""
         self._last = checkpoint
 
     def compare(self) -> str | None:
-        """Compare the lines from `read_file` with the database. Return the problem or None. Raises `Unavailable`."""
+        """Compare the database with the lines from `read_file`. Return the problem in a sentence, or None.
+
+        Raises `Unavailable` if the database is not available.
+        """
         if not self._lines.lines and self._last is None and not self.database.lacks_wal:
             self._note_new_file("is new or empty")
             return None  # there is nothing to compare with, and the keys may be elsewhere
@@ -340,20 +371,21 @@ class Comparison:
     def _note_new_file(self, why: str) -> None:
         """Set `not_compared` if the file has no checkpoint although the database has signed checkpoints.
 
-        A mistyped path must not pass for a comparison. A new authority has signed no checkpoint yet.
+        The path may be mistyped. A wrong file must not look like a successful comparison.
+        A new authority has signed no checkpoint yet, so its file may be empty.
         """
         if self.path and not self.not_compared and self.database.read(newest_size):
             self.not_compared = (
-                f"{self.path} {why}, though this database has signed checkpoints: this start would not notice an older"
-                " database. If the path is right, later starts compare"
+                f"{self.path} {why}, although this database has signed checkpoints: this start cannot detect an "
+                "older database. If the path is correct, later starts compare"
             )
 
     def _copied(self, outside: Outside, keys: Keys) -> str | None:
         """Return `COPIED` if the database file may be a plain copy that lacks its last transactions; else None.
 
-        A checkpoint to compare with, or a newly recorded restore, rules out this problem.
-        The missing `-wal` file alone proves no loss.
-        After a server is killed, another program may close the file completely but leave the server's mark in it.
+        The missing `-wal` file raises the suspicion, but alone proves no loss.
+        After a server was killed, another program may close the file completely and leave the server's mark in it.
+        A checkpoint to compare with, or a restore recorded since, rules out this problem.
         """
         recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
         self._recorded = recorded if self._recorded is None else self._recorded
@@ -363,12 +395,15 @@ class Comparison:
         return None
 
     def has_gone_back(self) -> bool:
-        """Whether the database has become older than this process saw it: a quick check. Raises `Unavailable`."""
+        """Whether the database is older than the newest checkpoint that this process saw in it. This check is quick.
+
+        Raises `Unavailable` if the database is not available.
+        """
         last = self._last
         return last is not None and self.database.read(lambda tx: find_older(tx, [last])) is not None
 
     def begin_anew(self) -> None:
-        """Forget the newest checkpoint: a restore was recorded."""
+        """Forget the newest checkpoint that this process saw, because a restore was recorded."""
         self._last = None
 
 
@@ -377,7 +412,7 @@ def _mostly_checkpoints(outside: Outside, lines: CheckpointLines) -> bool:
 
 
 def comparison_of(where: str, database: Database) -> Comparison:
-    """Return the comparison for this setting: with a file, or with nothing."""
+    """Return the comparison for the setting `where`: a path, an address or empty. Only a file is compared."""
     to_address = "://" in where
     path = Path(where) if where and not to_address else None
     return Comparison(database=database, path=path, to_address=to_address)

@@ -2,12 +2,13 @@
 
 Any number of servers may run a sealer, and no token request waits for it.
 Each sealer reads the new events before it writes.
-One of them gets the lock for one transaction. The others find a newer checkpoint and read again.
+Then one sealer gets the lock for one transaction. The others find a newer checkpoint and read again.
 If a server is killed, its transaction is rolled back, and another server seals within the next second.
 
-A sealer never signs over leaves that it did not verify.
-It computes the tree from the stored leaves, and the tree must lead to the last checkpoint.
-One of the authority's keys must have signed that checkpoint. Otherwise raw SQL changed the log, and sealing stops.
+A sealer never signs a checkpoint over leaves that it did not verify.
+It computes the tree from the stored leaves, and compares the root hash with the last checkpoint.
+One of the authority's keys must have signed that checkpoint.
+If a comparison fails, raw SQL changed the log, and nothing more is sealed.
 """
 
 from __future__ import annotations
@@ -56,15 +57,19 @@ CATCHING_UP = 10_000  # leaves read at once
 
 
 class LogBroken(Exception):
-    """The sealed log does not match its signed checkpoints. The text says why; `authsec audit verify` says where."""
+    """The sealed log does not match its signed checkpoints.
+
+    The text of the error says why. `authsec audit verify` says which events or leaves are wrong.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
-    After sealing them, no event up to `settled` lacks a seal, and events above `top` are new.
-    `refused` are numbers of events that AuthSec did not write; such events are not sealed.
+    After these events are sealed, every event numbered up to `settled` has a seal.
+    Events numbered above `top` were recorded after this state was read.
+    `refused` are numbers of events that AuthSec did not write. Such events are not sealed.
     """
 
     signed: str | None
@@ -80,9 +85,9 @@ class Look:
 class Sealer:
     """Seals the audit log of one database.
 
-    `keys` verify the checkpoints that this server or another one signed.
-    `signing_key` returns a private key by its `kid`; for the empty text, the first key.
-    `give` is called with each checkpoint that the leaves lead to, and must not block.
+    `keys` returns the public keys that verify the checkpoints of this server and of others.
+    `signing_key` returns the private key with a `kid`; for an empty text, the first key.
+    `give` is called with each checkpoint that matches the leaves. `give` must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
     """
@@ -115,7 +120,10 @@ class Sealer:
         self._named: set[int] = set()  # refused events that are in the server's log
 
     def seal(self) -> bool:
-        """Seal new events. Return whether more can be sealed at once. Raises `Unavailable` or `LogBroken`."""
+        """Seal new events. Return whether there may be more events to seal without a pause.
+
+        Raises `Unavailable` or `LogBroken`.
+        """
         now = self._now()
         self._catch_up()
         key = self._present_key()
@@ -138,21 +146,21 @@ class Sealer:
         return look.full
 
     def _warn(self, now: datetime) -> None:
-        """Log an error, once in a while, if neither this server nor another one could seal for long."""
+        """Log an error, once in a while, if no server could seal for a long time."""
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
             log.error("the audit log is not sealed: another session holds the sealing lock, or locks rows of counts")
 
     def _name(self, refused: Sequence[int]) -> None:
-        """Log each event that is not sealed, once."""
+        """Log the number of each event that is refused a seal. Each number is logged once."""
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
-            log.error("an event is not sealed, for no server has written it: authsec audit verify", number=number)
+            log.error("an event is not sealed, because no server wrote it: authsec audit verify", number=number)
         known = self._named if len(self._named) < CATCHING_UP else set()
         self._named = {*known, *refused}
 
     def begin_anew(self) -> None:
-        """Forget the log that was read: an older database was restored, and the restore was recorded."""
+        """Forget the log that this process read, because an older database was restored and the restore recorded."""
         self._tree, self._checkpoint, self._top, self._searched = Tree(), None, 0, None
 
     def key(self) -> PrivateKey:
@@ -165,7 +173,10 @@ class Sealer:
         return self._signing_key(self._succession().present(kid))
 
     def _succession(self) -> Succession:
-        """Return which keys were replaced. Without a replacement record, no key is loaded; this runs each second."""
+        """Return which sealing keys were replaced.
+
+        This method runs each second. So the keys are loaded only if there is a replacement record.
+        """
         records = self._database.read(lambda tx: store.replacements(tx.connection))
         return succession(records, self._keys() if records else {})
 
@@ -191,11 +202,14 @@ class Sealer:
         return kept
 
     def _catch_up(self) -> None:
-        """Read the leaves up to the last checkpoint, and verify that they lead to it. Raises `LogBroken`."""
+        """Read the leaves up to the last checkpoint, and verify that their root hash is the checkpoint's.
+
+        Raises `LogBroken`.
+        """
         signed = self._database.read(lambda tx: store.last_signed(tx.connection))
         if signed is None:
             if self._checkpoint:
-                raise LogBroken("The log's checkpoints are gone.")
+                raise LogBroken("The log's checkpoints are missing.")
             return
         if self._checkpoint and signed == self._checkpoint.signed:
             return
@@ -237,12 +251,12 @@ class Sealer:
             try:
                 wait = 0 if await anyio.to_thread.run_sync(self.seal) else SECONDS
             except Unavailable:
-                log.debug("sealing the audit log waits for the database")
+                log.debug("sealing the audit log is waiting for the database")
             except LogBroken as broken:
                 log.error("the audit log is not sealed any further: authsec audit verify", why=str(broken))
                 wait = RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it was, the audit log must be sealed again when it is over
-                log.error("sealing the audit log failed and will be tried again", error=type(error).__name__)
+                log.error("sealing the audit log failed and will be retried", error=type(error).__name__)
                 wait = RETRY_SECONDS
             await anyio.sleep(wait)
 
@@ -278,7 +292,10 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
 
 
 def _is_sealable(row: Row[Any]) -> bool:
-    """Whether a server wrote the row. A checkpoint must not cover an event that no export and no list can show."""
+    """Whether a server can have written the row.
+
+    A checkpoint must not cover an event that no export and no list can show.
+    """
     return is_number(row.id) and is_event(row._asdict())
 
 
@@ -303,7 +320,8 @@ def _keep(
 ) -> bool:
     """Write the leaves and the checkpoint. Return whether they were written.
 
-    Nothing is written if another server has the lock or sealed first, or if a counted refusal grew since.
+    Nothing is written if another server has the lock or sealed first.
+    Nothing is written either if a counted refusal got further occurrences in the meantime.
     """
     if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != look.signed:
         return False

@@ -1,4 +1,7 @@
-"""Send checkpoints where the database's administrators cannot write: append to a file, or post to an address."""
+"""Send checkpoints to a sink where the database's administrators cannot write.
+
+A sink is either a file, to which lines are appended, or an address, to which checkpoints are posted.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _MAX_TOKEN: Final = 16_384
 
 
 class NotTaken(Exception):
-    """The sink did not accept a checkpoint. The text says why, without credentials and without an address's query."""
+    """The sink did not accept a checkpoint.
+
+    The text says why. It contains no credentials, and of an address it omits the query.
+    """
 
 
 class Sink(Protocol):
@@ -41,7 +47,10 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntoFile:
-    """Appends one line for each checkpoint to a regular file. A pipe or device stores nothing and may block forever."""
+    """Appends one line for each checkpoint to a regular file.
+
+    A pipe or a device is refused, because it stores nothing and may block forever.
+    """
 
     path: Path
 
@@ -51,10 +60,10 @@ class IntoFile:
             descriptor = os.open(self.path, how | os.O_NONBLOCK, 0o600)  # else a pipe that nobody reads blocks here
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise NotTaken(f"{self.path} is no regular file")
+                    raise NotTaken(f"{self.path} is not a regular file")
                 line = (b"\n" if self._torn() else b"") + f"{checkpoint.signed}\n".encode("ascii")
                 if os.write(descriptor, line) != len(line):
-                    raise NotTaken(f"{self.path} took only a part of it")
+                    raise NotTaken(f"only a part was written to {self.path}")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -62,7 +71,7 @@ class IntoFile:
             raise NotTaken(f"{self.path} cannot be written: {error.strerror}") from None
 
     def _torn(self) -> bool:
-        """Whether the last line of the file is incomplete: a full disk or a killed process."""
+        """Whether the last line of the file is incomplete, because the disk was full or a process was killed."""
         try:
             with self.path.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
@@ -77,14 +86,17 @@ class IntoFile:
             never = True
         if never:
             raise StartupRefused(
-                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which cannot be a regular file.",
-                "Name a file in a folder that is there, or an address: https://…",
+                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which is not a regular file.",
+                "Name a file in an existing folder, or an address: https://…",
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToAddress:
-    """Posts `{"checkpoint": …}` for each one. `token_file` contains the bearer token and is read each time."""
+    """Posts each checkpoint to a URL as `{"checkpoint": …}`.
+
+    `token_file` contains the bearer token. The file is read again for each checkpoint.
+    """
 
     outbound: Outbound
     url: str
@@ -115,7 +127,7 @@ class ToAddress:
         except OSError as error:
             raise NotTaken(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
         if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
-            raise NotTaken(f"the token file {self.token_file} does not hold one token on one line")
+            raise NotTaken(f"the token file {self.token_file} must contain one token on one line")
         return {"Authorization": f"Bearer {token.decode('ascii')}"}
 
 
@@ -128,16 +140,21 @@ MOST: Final = 1000  # checkpoints that wait; of more, the oldest are let go: a l
 CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where checkpoints are to go
 LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
 DELIVERED = Counter(
-    "authsec_audit_checkpoints_delivered_total", "Checkpoints of the sealed audit log that were taken elsewhere."
+    "authsec_audit_checkpoints_delivered_total",
+    "Checkpoints of the sealed audit log that were sent to the outside destination.",
 )
 WAITING = Gauge(
-    "authsec_audit_checkpoints_waiting", "Checkpoints of the sealed audit log that were not taken elsewhere yet."
+    "authsec_audit_checkpoints_waiting",
+    "Checkpoints of the sealed audit log that were not yet sent to the outside destination.",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkState:
-    """Whether checkpoints are sent to a sink, and since when the sink has accepted none; `problem` says why."""
+    """The state of checkpoint delivery. `sent` is true if there is a sink.
+
+    The sink has accepted no checkpoint since `undelivered_since`, and `problem` says why.
+    """
 
     sent: bool = False
     undelivered_since: datetime | None = None
@@ -145,7 +162,10 @@ class SinkState:
 
 
 class CheckpointsElsewhere:
-    """Sends checkpoints to the sink, one after the other. Any thread may call `give`, which never blocks."""
+    """Sends checkpoints to the sink, one after the other. Any thread may call `give`, which never blocks.
+
+    Without a sink, no checkpoint is sent.
+    """
 
     def __init__(self, sink: Sink | None, *, now: Callable[[], datetime]) -> None:
         self._sink = sink
@@ -159,7 +179,8 @@ class CheckpointsElsewhere:
     def check(self) -> None:
         """Raise `StartupRefused` if the settings name a destination that can never accept a checkpoint.
 
-        The check does not wait for a mount that hangs: the mount may come back, and tokens must be issued meanwhile.
+        A mount that hangs is not refused, and the check waits for it only a few seconds.
+        The mount may recover, and the server must issue tokens in the meantime.
         """
         if self._sink is None:
             return
@@ -171,22 +192,25 @@ class CheckpointsElsewhere:
             raise refusals[0]
 
     def give(self, checkpoint: Checkpoint) -> None:
-        """Queue a checkpoint that this server signed, or that another server signed and this one verified."""
+        """Queue a checkpoint for the sink. This server signed the checkpoint, or verified one from another server."""
         if self._sink is not None and checkpoint.signed != self._last:
             self._last = checkpoint.signed
             self._waiting.append(checkpoint)
             WAITING.set(len(self._waiting))
 
     def standing(self) -> SinkState:
-        """Return the state of delivery, even while the sink hangs."""
+        """Return the state of delivery. This method does not block, even if the sink hangs."""
         since, its = self._handed_at, self._standing
         if since is None or self._now() - since < STUCK:
             return its
-        problem = f"a checkpoint was handed over more than {STUCK.seconds} s ago, and there is no answer"
+        problem = f"a checkpoint was sent more than {STUCK.seconds} s ago, without an answer"
         return SinkState(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
-        """Send the waiting checkpoints until none is left. Return whether all were accepted. Blocks its thread."""
+        """Send the queued checkpoints until none is left or one is refused. Return whether all were accepted.
+
+        Blocks its thread.
+        """
         while self._sink is not None and self._waiting and not self._ending.is_set():
             checkpoint = self._waiting[0]
             self._handed_at = self._now()
@@ -233,11 +257,15 @@ class CheckpointsElsewhere:
         since = before.undelivered_since or self._now()
         self._standing = SinkState(sent=True, undelivered_since=since, problem=problem)
         if before.problem != problem:
-            log.error("checkpoints of the audit log are not taken elsewhere", why=problem, since=since.isoformat())
+            log.error(
+                "checkpoints of the audit log cannot be sent to the outside destination",
+                why=problem,
+                since=since.isoformat(),
+            )
 
     def _worked(self) -> None:
         if self._standing.undelivered_since is not None:
-            log.info("checkpoints of the audit log are taken elsewhere again")
+            log.info("checkpoints of the audit log are sent to the outside destination again")
         self._standing = SinkState(sent=True)
 
 
@@ -251,7 +279,7 @@ def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
 def checkpoints_elsewhere(
     where: str, token_file: Path | None, outbound: Outbound, *, now: Callable[[], datetime]
 ) -> CheckpointsElsewhere:
-    """Return the delivery for these settings: to a file, to an address, or to nothing."""
+    """Return the delivery for the setting `where`: a path, an address, or empty for no delivery."""
     if not where:
         return CheckpointsElsewhere(None, now=now)
     if "://" in where:

@@ -1,4 +1,7 @@
-"""A walk along the leaves of a log, from checkpoint to checkpoint. The leaves may come from anywhere."""
+"""A pass over the leaves of a sealed log, from checkpoint to checkpoint.
+
+The leaves may come from a database or from an export.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,13 @@ CLOCKS = timedelta(minutes=5)  # longer by far than the clocks of two machines m
 
 @dataclass(slots=True, kw_only=True)
 class Dropping:
-    """A drop record as the walk finds it: `missing` of its events are gone, and given files have `given` of these.
+    """A drop record, and the facts about it that the pass over the log has found so far.
 
-    `sealed` says whether the record itself is sealed, in its `place` of the log. `covered_at` is the time of the first
-    checkpoint that covers all dropped events, `sealed_at` of the first checkpoint that covers the record.
-    `overtaken_at` is the time of a checkpoint that is larger than the record's checkpoint but does not cover the
-    record.
+    - `missing` is the number of its events that are gone. The given exports contain `given` of these.
+    - `sealed` is true if the record itself is sealed. `place` is its place in the sealed log.
+    - `covered_at` is the time of the first checkpoint that covers all dropped events.
+    - `sealed_at` is the time of the first checkpoint that covers the record.
+    - `overtaken_at` is the time of a checkpoint larger than the record's own that does not cover the record.
     """
 
     record: DropRecord
@@ -51,13 +55,18 @@ class RecordedRestore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The result of a check. `findings` are sentences. `not_yet` events are newer than the last checkpoint covers.
+    """The result of a check.
 
-    `waiting_since` is the time of the oldest of these, if it waits so long that no server can be sealing. `dropped`
-    events are missing with the permission of a sealed record. `unchecked` says what could not be checked. `skipped` is
-    the part without which the log cannot be called intact. `restores` from a backup come oldest first. `late` are
-    events sealed long after their time, grouped by checkpoint; `more_late` counts earlier ones. `unproved` are claims
-    of events that have no seal, although a running server would have sealed them.
+    - `findings` are sentences. `not_yet` is the number of new events without a seal.
+    - `waiting_since` is the time of the oldest event without a seal, if it has waited too long; else None.
+    - `dropped` are the drop records with missing events.
+    - `unchecked` are sentences about parts that could not be checked.
+    - `skipped` are those of these parts without which the log cannot be called intact.
+    - `restores` are the recorded restores from a backup, oldest first.
+    - `late` are events that were sealed long after their time, grouped by checkpoint.
+    - `more_late` is the number of further late events in earlier groups.
+    - `unproved` are sentences about facts that only old events without a seal report.
+      A running server would have sealed these events.
     """
 
     sealed: int
@@ -77,25 +86,28 @@ class Report:
 
     @property
     def not_checkable(self) -> int:
-        """Return how many dropped events are in no given file, so that they cannot be checked."""
+        """Return the number of dropped events that cannot be checked, because no given export contains them."""
         return sum(each.missing - each.given for each in self.dropped)
 
     @property
     def as_sealed(self) -> bool:
-        """Whether there are no findings and at least one checkpoint."""
+        """Whether the log matches its seals: there are no findings and at least one checkpoint."""
         return not self.findings and self.last is not None
 
 
 def _ignore(_: int, __: Mapping[str, Any]) -> None:
-    """Ignore the event, for a check that compares no tables."""
+    """Do nothing with the dropped event, for a check that compares no tables."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Trail:
-    """One walk along the leaves. `kept` are checkpoints kept elsewhere; `given` are files with dropped events.
+    """One pass over the leaves of a sealed log. The caller passes the leaves and checkpoints in order.
 
-    `records` are all drop records of the log, in order. A record is valid once the walk meets it with a seal.
-    `restores` are restore records with a valid signature. Without `now`, a future date of a record is not reported.
+    - `kept` are checkpoints that were kept elsewhere.
+    - `given` are exports with dropped events.
+    - `records` are all drop records of the log, in order. A record is valid from its sealed event on.
+    - `restores` are restore records with a valid signature.
+    - Without `now`, the date of a drop record is not compared with the present time.
     """
 
     keys: Succession
@@ -143,20 +155,23 @@ class Trail:
         self._last_checkpoints = sorted(self._droppings, key=lambda each: each.record.checkpoint.size, reverse=True)
 
     def find(self, finding: str) -> None:
-        """Add a finding."""
+        """Add a finding to the report. After `MOST` findings, only count further ones."""
         if len(self.findings) < MOST:
             self.findings.append(finding)
         else:
             self.more += 1
 
     def lack(self, place: int) -> None:
-        """Report that a leaf is missing."""
+        """Report that the leaf at this place is missing."""
         if not self.broken:
-            self.find(f"The log lacks the seal in place {place}: it was dropped, or moved.")
+            self.find(f"The seal in place {place} is missing: it was dropped or moved.")
         self.broken = True
 
     def miss(self, place: int, number: int, hash_: bytes) -> None:
-        """Handle a leaf without an event: report it unless a drop record permits it."""
+        """Handle a leaf whose event is missing. Report the event, except if a drop record lists its place.
+
+        A dropped event is compared with the given exports, and differences are reported.
+        """
         at = self._dropped_at.first_at(place)
         if at is None:
             self.find(f"Event {number} was dropped: only its seal is left.")
@@ -171,28 +186,33 @@ class Trail:
             if found.leaf == hash_ and found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
             elif found.leaf != hash_ and not self._is_lost(file, place):
-                self.find(f"Event {number} is not in {file.name} as it was sealed.{self._advice(file, place)}")
+                self.find(f"Event {number} in {file.name} differs from its seal.{self._advice(file, place)}")
 
     def _is_lost(self, file: Given, place: int) -> bool:
-        """Whether the file is from before a restore and has an event in that place that the restore lost."""
+        """Whether the export is older than a restore, and its event at this place was lost by the restore."""
         since = [each for each in self.restores if place >= each.size]
         return any(excuses(each, file.last_checkpoint, self.keys.keys) for each in since)
 
     def _advice(self, file: Given, place: int) -> str:
-        """Return advice, once for each file, if the file may be from the lost time, by a clock that was ahead."""
+        """Return advice on an export that may contain events which a restore lost; else an empty text.
+
+        The advice is given once for each export. It is needed if the clock of a server was ahead: the export's last
+        checkpoint is then dated after the restore record.
+        """
         if file.name in self._advised or all(place < each.size for each in self.restores):
             return ""
         self._advised.add(file.name)
         return (
-            " The file may be an export of the time that a restore lost, and its last checkpoint newer than the record:"
-            " `authsec admin restored --checkpoint` takes such a checkpoint when the restore is recorded."
+            " The file may be an export from the time that a restore lost, with a last checkpoint newer than the "
+            "record. `authsec admin restored --checkpoint` accepts such a checkpoint when the restore is "
+            "recorded."
         )
 
     def refuse_late(self, number: int) -> None:
-        """Report an event that was sealed too late: a checkpoint already covered all events up to its number.
+        """Report the event if it was sealed after a checkpoint that already covers all events up to its number.
 
-        A thief of the key can do that. Readers go by numbers: the event would come before events that a checkpoint
-        covers.
+        A thief of the key can seal an event in this way. An event number below 1 is reported as well.
+        In lists by number, the event would come before events that an earlier checkpoint covers.
         """
         if number < 1:
             self.find(f"Event {number} was inserted: numbers begin at 1.")
@@ -202,7 +222,10 @@ class Trail:
             )
 
     def confirm(self, place: int, signed: str | None) -> None:
-        """Note an event that matches its seal. Its drop record `signed`, if any, is valid from here on."""
+        """Note that the event at this place matches its seal.
+
+        `signed` is the drop record in the event, if any. The record is valid from this place on.
+        """
         dropping = self._by_signed.get(signed or "")
         if dropping and place < self.keys.end(dropping.record.kid):
             dropping.sealed = True
@@ -211,13 +234,14 @@ class Trail:
                 self._placed.append(dropping)
 
     def stay(self, place: int, number: int, at: str) -> None:
-        """Check an event that was not dropped, of that time (ISO 8601). A drop removes all events older than its cut.
+        """Report an event that still exists although a drop should have removed it. `at` is its time (ISO 8601).
 
-        The attack: the holder of the key drops a single event, and signs other counts for all months before.
+        A drop must remove all events older than its cut (the time before which it drops).
+        The attack: the holder of the key drops a single event, and signs other counts for all months before the cut.
         """
         found = self._left_at.first_at(place)
         if found is not None and at < (cut := self._latest_cut[found].before):
-            self.find(f"Event {number} is older than {cut}, and the record of that drop leaves it out.")
+            self.find(f"Event {number} is older than {cut}, but the record of that drop does not list it.")
 
     def read(self, size: int, signed: str) -> Checkpoint | None:
         """Read a stored checkpoint of `size` leaves; report an invalid one and return None."""
@@ -244,7 +268,7 @@ class Trail:
         return list(self.kept[first:behind])
 
     def grow(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        """Append these leaves to the tree. Each has the event's number and the leaf hash."""
+        """Append leaves to the tree. Each item is the event's number and the leaf hash."""
         leaves = list(leaves)
         if self.broken or not leaves:
             return
@@ -252,7 +276,7 @@ class Trail:
         self._since = [(self._since or [leaves[0][0]])[0], leaves[-1][0]]
 
     def meet(self, checkpoint: Checkpoint) -> None:
-        """Compare the tree with a checkpoint of the same size."""
+        """Compare the root hash of the tree with a checkpoint of the same size. Report a difference."""
         self._date(checkpoint)
         self._settled = max(self._settled, checkpoint.through)
         if self.broken:
@@ -270,7 +294,7 @@ class Trail:
         )
 
     def _date(self, checkpoint: Checkpoint) -> None:
-        """Note when the checkpoint was signed, and report a larger one with an earlier time: a log only grows."""
+        """Note when the checkpoint was signed. Report a larger checkpoint with an earlier time: a log only grows."""
         newest = self._newest
         if newest and checkpoint.size > newest.size and checkpoint.at < newest.at:
             self.find(
@@ -293,9 +317,10 @@ class Trail:
         self._placed = [each for each in self._placed if each.sealed_at is None]
 
     def end(self, size: int, beyond: Sequence[Checkpoint], *, exported: bool = False) -> None:
-        """Finish the walk after `size` leaves. `beyond` are checkpoints that cover more.
+        """Finish the pass after `size` leaves. `beyond` are checkpoints that cover more leaves than the log has.
 
-        An `exported` log may be complete but older than those checkpoints, so the finding names both causes.
+        An export may be complete but older than these checkpoints. So if `exported` is true, the finding names both
+        possible causes: the log was cut, or the export is older.
         """
         if beyond and exported and self.last is not None and self.last.size == size:
             self.find(
@@ -306,64 +331,73 @@ class Trail:
             self.find(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
         if size and not self.broken and (self.last is None or self.last.size < size):
             self.find(
-                f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed checkpoint."
+                f"The last {size - (self.last.size if self.last else 0):,} seals are not covered by a signed "
+                "checkpoint."
             )
 
         for dropping in self._droppings:
             self._settle(dropping)
 
     def newest_drop(self) -> DropRecord | None:
-        """Return the valid drop record with the latest cut, among those whose events are missing; the first of equals.
+        """Return the drop record with the latest cut, among the sealed records that have missing events; else None.
 
+        If several records have this cut, the first one is returned.
         The attack: the holder of the key signs other counts in a record that drops nothing.
         """
         sealed = (each.record for each in self._droppings if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
 
     def doubt(self, record: DropRecord) -> str:
-        """Return why the record may not exclude events from the counts, as part of a sentence; empty if it may.
+        """Return why this drop record may not exclude events from the counts; empty if it may exclude them.
 
-        A record excludes events that came later, which its checkpoint does not cover.
+        The text is a part of a sentence.
+        A record excludes the events of its months that its checkpoint does not cover, because they came later.
         """
         its = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
         if its is None or not (its.sealed and its.missing):
-            return "dropped nothing. A drop that was interrupted is finished by: authsec audit drop"
+            return "dropped nothing. To finish a drop that was interrupted: authsec audit drop"
         if its.overtaken_at and its.sealed_at and its.sealed_at - its.overtaken_at > CLOCKS:
             return (
-                f"its checkpoint was not the last one then: another was signed at {shown_time(its.overtaken_at)}, and"
+                "its checkpoint was not the last one at that time: another was signed at "
+                f"{shown_time(its.overtaken_at)}, and"
                 f" the first checkpoint that covers the record at {shown_time(its.sealed_at)}."
             )
         return ""
 
     def last_dropped_place(self) -> int | None:
-        """Return the last place in the log of an event that a record dropped; None if nothing is missing."""
+        """Return the highest place in the sealed log of a dropped event; None if no event is missing."""
         return max((each.record.last_place for each in self._droppings if each.missing), default=None)
 
     def unknown_before(self) -> datetime | None:
-        """Return the time before which given files lack dropped events, so that no recount is possible; else None."""
+        """Return the time before which some dropped events are in no given export; None if no dropped event is lacking.
+
+        The counts before this time cannot be computed again.
+        """
         unknown = (each.record.cut for each in self._droppings if each.missing > each.given)
         return max(unknown, default=None)
 
     def _settle(self, dropping: Dropping) -> None:
-        """Report missing events that the drop record does not permit to be missing."""
+        """Report events that are missing although the rules for this drop record do not permit it."""
         record = dropping.record
         what = f"{dropping.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"
         if dropping.missing and not dropping.sealed:
-            self.find(f"{what} were dropped, and the record of that is not sealed.")
+            self.find(f"{what} were dropped, but the record of the drop is not sealed.")
         if 0 < dropping.missing < record.events:
             self.find(
                 f"{what} were dropped, and {record.events - dropping.missing:,} that the record names are still there."
-                " A drop that was interrupted is finished by: authsec audit drop"
+                " To finish a drop that was interrupted: authsec audit drop"
             )
         if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
             self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
         if dropping.missing and (limit := self._is_dated_after(dropping)):
-            self.find(f"{what} were dropped, and the record of that is dated {shown_time(record.at)}, after {limit}.")
+            self.find(
+                f"{what} were dropped, but the record of the drop is dated {shown_time(record.at)}, after {limit}."
+            )
         if dropping.given not in {0, dropping.missing}:
-            self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
+            self.find(f"{what} were dropped, but the given files contain only {dropping.given:,} of them.")
 
     def _is_dated_after(self, dropping: Dropping) -> str:
-        """Return the time, as text, that the record's date must not exceed but does; empty if the date is valid.
+        """Return a text with the time that the drop record's date wrongly exceeds; empty if the date is valid.
 
         The attack: a record dated in the future drops a month that is not over.
         """
@@ -389,7 +423,10 @@ class Trail:
 
 
 def _beyond(checkpoints: Sequence[Checkpoint]) -> str:
-    """Describe checkpoints of more leaves in one line: a server keeps a checkpoint each second."""
+    """Describe checkpoints with more leaves than the log has, in one line.
+
+    There may be very many of these checkpoints, because a server keeps a checkpoint each second.
+    """
     first, *_, last = sorted([checkpoints[0], *checkpoints], key=lambda checkpoint: checkpoint.at)
     if len(checkpoints) == 1:
         return f"the checkpoint signed at {when(last)} had {last.size:,}"

@@ -1,12 +1,13 @@
 """Verify that the audit log in a database matches its seals. Needs the public keys, but no server and no secret.
 
 Each leaf must be the hash of its event.
-The leaves must lead to each checkpoint in the database and to each checkpoint kept elsewhere.
+The tree of the leaves must have the root hash of each checkpoint, in the database or kept elsewhere.
 Checkpoints kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
 
-First the schema is compared with the result of the migrations, and the database checks its own indexes
-(`database_check`). Readers depend on both. Then each table is read once, whole (`scan`), into a private database
-(`scratch`). So no index, statistic or count of the audited database is trusted.
+First, `database_check` compares the schema with the result of the migrations and has the database check
+its own indexes. Readers depend on the schema and the indexes.
+Then `scan` reads each table once, as a whole, into a private database (`scratch`).
+So the check trusts no index, no statistic and no count of the audited database.
 
 Findings about events and rows come first in the report, because readers look for these.
 """
@@ -68,14 +69,16 @@ def verify(
     deep: bool = False,
     sealed_only: bool = False,
 ) -> Report:
-    """Compare the audit log with its seals, and with the checkpoints that were `kept` elsewhere. Blocks its thread.
+    """Compare the audit log with its seals, and with the checkpoints in `kept`. Blocks its thread.
 
-    `given` are exports with events that were dropped since; the counts of these events are compared, too.
-    `ends`: how many leaves checkpoints of replaced keys may cover, if known already; the log says it, too.
-    Without `now`, a roll-up mark or a drop record is not reported for a date in the future.
-    Without `counts`, the counts are not compared with the events.
-    A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
-    With `sealed_only`, no event without a seal is trusted, however new it is.
+    - `kept` are checkpoints that were kept elsewhere.
+    - `given` are exports with events that were dropped later. The counts of these events are compared, too.
+    - `ends` has for replaced keys how many leaves their checkpoints may cover, if the caller knows this already.
+      The log itself also contains these numbers.
+    - Without `now`, a date in the future is not reported for a roll-up mark or a drop record.
+    - Without `counts`, the stored counts are not compared with the events.
+    - A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
+    - With `sealed_only`, no event without a seal is trusted, even if it is new.
 
     Raises `Unavailable` if the temporary folder is full.
     """
@@ -139,22 +142,25 @@ def verify_log(
 
 
 def _drop_records(tx: Tx, keys: Keys) -> list[DropRecord]:
-    """Return the signed drop records.
+    """Return the drop records that one of the keys signed, each once.
 
-    An index may hide a record. Then the events that the record excludes are reported.
+    A forged index may hide a record. Then the missing events of that record are reported.
     """
     records = store.records(tx.connection, EventKind.EVENTS_DROPPED)
     return believed((signed for _, signed in records), keys_of(tx, keys))
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
-    """Return these keys and their successors according to this log."""
+    """Return these keys and the keys that replaced them, as the records in this log say."""
     return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
 
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """The content of the tables. `findings` are about single rows that could not be stored for the comparison."""
+    """The content of the tables, passed on to the single checks.
+
+    `findings` are about rows that could not be stored for the comparison.
+    """
 
     scratch: Scratch
     count_check: CountCheck
@@ -168,7 +174,7 @@ class _Read:
     misnamed: list[str] = field(default_factory=list)  # findings
 
     def all(self, scan: Scan) -> None:
-        """Read every table."""
+        """Read every table, and pass the rows on to the single checks."""
         self.scratch.keep_ranges(self._ranges(scan))
         self.scratch.keep_leaves(self._leaves(scan))
         self.scratch.keep_events(self._events(scan))
@@ -222,7 +228,7 @@ class _Read:
             self.count_check.add(number, _outcome(event))
 
     def add_held(self, believing: Succession, place: int, event: Mapping[str, Any]) -> None:
-        """Add a dropped event from a given file. The event matches its leaf in that place of the log."""
+        """Add a dropped event that a given export contains. The event matches the leaf at this place."""
         with suppress(ValueError, TypeError, KeyError, AttributeError):  # no program of ours has written it
             if not is_event(event):
                 return
@@ -263,7 +269,7 @@ class _Read:
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
-    """Return the outcome in the event, for the counts."""
+    """Return the outcome of the token request that the event records, for the counts."""
     return Outcome(
         at=datetime.fromisoformat(row["at"]),
         kind=EventKind(row["kind"]),
@@ -344,7 +350,7 @@ def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
 
 
 def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> Iterator[str]:
-    """Report that a server does not seal, or has not recorded the digests of the tables yet."""
+    """Report that a running server does not seal events, or that no event has the digests of the tables."""
     if unsealed.since and (running_at := unsealed.running_at(checkpoint_at)):
         yield (
             f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
@@ -355,7 +361,7 @@ def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> 
 
 
 def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:
-    """Report what only events without a seal say, if they are dated before that time (ISO 8601)."""
+    """Report facts that are only in events without a seal, if the events are older than `sealed_before` (ISO 8601)."""
     yield from read.name_check.doubts(sealed_before)
     yield from read.table_check.doubts(sealed_before)
     yield from read.revocation_check.doubts(trail.unknown_before(), sealed_before)

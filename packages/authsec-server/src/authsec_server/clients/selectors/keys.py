@@ -1,6 +1,7 @@
-"""The selector keys of each platform, and what each key identifies. Pure.
+"""The selector keys of each platform, and what each key identifies.
 
-The vocabulary is SPIRE's. For an OpenID Connect issuer, the trusted issuer maps each key to a claim.
+The keys are SPIRE's. For an OpenID Connect issuer, the settings of the trusted issuer map each key to a
+claim. All functions are pure.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ _UNIX_ID = r"0|[1-9][0-9]{0,9}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorKey:
-    """A selector key of a platform. `parameter` is the name, for people, of the part after a final colon.
+    """A selector key of a platform. `parameter` is a readable name for the part after the last colon.
 
-    `meant_by` are spellings that people try. The parser refuses these spellings, and suggests this key.
+    `meant_by` lists wrong spellings that people try. The parser refuses these spellings, and suggests this key.
     """
 
     key: str
@@ -63,7 +64,7 @@ KUBERNETES = (
     SelectorKey(key="k8s:pod-name", identifies="one pod by its name", value=_SUBDOMAIN, value_is=_IS_SUBDOMAIN),
     SelectorKey(
         key="k8s:pod-uid",
-        identifies="one pod by its uid: a pod that replaces it is another",
+        identifies="one pod by its uid; a pod that replaces it has another uid",
         value=r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}",  # the second form: static pods
         value_is="a uid as `kubectl get pod -o jsonpath={.metadata.uid}` shows it",
     ),
@@ -123,7 +124,7 @@ UNIX = (
         key="unix:path",
         identifies="the program's file",
         value=r"(/(?!\.{1,2}(/|$))[^/]+)+",
-        value_is="an absolute path without '.', '..' or doubled slashes",
+        value_is="an absolute path without '.', '..' or double slashes",
     ),
     SelectorKey(
         key="unix:sha256",
@@ -135,7 +136,7 @@ UNIX = (
 SPIFFE = (
     SelectorKey(
         key="spiffe:id",
-        identifies="the workload by the SPIFFE ID that its trust domain gives it",
+        identifies="the workload by its SPIFFE ID in its trust domain",
         value=r"spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+",  # SPIFFE ID section 2
         value_is="a SPIFFE ID: spiffe://, the trust domain in lower case, and a path, e.g. spiffe://example.org/agent",
         meant_by=("spiffe", "spiffe_id", "spiffe:spiffe_id"),

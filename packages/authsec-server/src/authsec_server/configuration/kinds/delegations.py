@@ -37,7 +37,7 @@ Resolve = Callable[[str, str], str]
 def exported(delegation: Delegation, present: Present) -> Facts:
     """Return the delegation as a configuration document writes it.
 
-    An audience becomes its API's slug if the slug is unambiguous.
+    The document names an audience by the slug of its API, if the slug is unambiguous.
     """
     by_identifier = {api.identifier: slug for slug, api in present.apis.items() if slug not in delegation.audiences}
     its = {**_facts(delegation, present), "enabled": None if delegation.enabled else False}
@@ -54,13 +54,15 @@ def step(
 ) -> PlannedStep | None:
     """Plan the change that makes the delegation match the document; None if it matches already. Raises `Invalid`.
 
-    An ended or revoked delegation is created anew only with `renew`: a document must not undo a revocation.
+    A delegation that expired as the document says needs no change. Any other expired or revoked delegation is
+    created again with `renew`. Without `renew`, the document is refused, because a document must not undo a
+    revocation.
     """
     held = present.delegations.get(slug)
     wanted = _wanted(shape, held, resolve)
     if held is not None and state(held, present.now) in OVER:
         if held.revoked_at is None and _same(facts(held, present), wanted):
-            return None  # it has ended by itself, as the document says
+            return None  # it expired, as the document says
         if not renew:
             raise _over(held)
         held = None
@@ -96,7 +98,7 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
         return None
     its, text = state(held, present.now), ""
     if its is DelegationState.ENDED and held.ends_at:
-        text = f"It ended on {rfc3339(held.ends_at)}, and gives nothing. Take it out of the document."
+        text = f"It expired on {rfc3339(held.ends_at)} and grants nothing. Remove it from the document."
     if its is DelegationState.DISABLED and shape.enabled is None:
         text = STAYS_OFF
     return Note(section=Section.DELEGATIONS, slug=slug, text=text) if text else None
@@ -152,10 +154,10 @@ def _seconds(shape: DelegationShape) -> int:
     text = str(shape.max_duration)
     found = shape.max_duration if isinstance(shape.max_duration, int) else seconds_of(text)
     if found is None:
-        raise Invalid("max_duration", f"{naming.quoted(text)} is no duration.", instead_of(text))
+        raise Invalid("max_duration", f"{naming.quoted(text)} is not a duration.", instead_of(text))
     if found < validation.SHORTEST and isinstance(shape.max_duration, int):  # a unit that was forgotten
         message = (
-            f"max_duration without a unit is read as seconds: {found} of them, and {validation.SHORTEST} are the least."
+            f"max_duration without a unit is in seconds: {found} is less than the minimum of {validation.SHORTEST}."
         )
         raise Invalid("max_duration", message, instead_of(text))
     return found
@@ -166,12 +168,13 @@ def _same(before: Facts, wanted: Facts) -> bool:
 
 
 def _over(held: Delegation) -> Invalid:
-    was = f"was revoked by {held.changed_by}" if held.revoked_at else "has ended by itself"
+    was = f"was revoked by {held.changed_by}" if held.revoked_at else "expired"
     at = held.revoked_at or held.ends_at
     return Invalid(
         "",
-        f"It {was} on {rfc3339(at)}, which is for good; the document still names it.",
-        "Take it out of the document; or, to delegate the same anew: --renew on the command line, renew in the API.",
+        f"It {was} on {rfc3339(at)}, which cannot be undone; the document still names it.",
+        "Remove it from the document. To create the same delegation again: --renew on the command line, renew in "
+        "the API.",
     )
 
 
@@ -179,10 +182,10 @@ def _require_fixed(held: Delegation, shape: DelegationShape, present: Present) -
     for field, id_, asked in (("agent", held.client_id, shape.agent), ("role", held.role_id, shape.role)):
         its = present.slugs[id_]
         if asked != its:
-            other = "Give the other one another slug, and take this one out of the document: --prune revokes it."
-            renamed = f" If {its} is to be called {asked}, rename it first: authsec agents edit {its} --slug {asked}"
+            other = "Use another slug for the new one, and remove this one from the document: --prune revokes it."
+            renamed = f" To give {its} the slug {asked}, rename it first: authsec agents edit {its} --slug {asked}"
             is_new = field == "agent" and asked not in present.agents
-            raise Invalid(field, f"It is of the {field} {its}, and that is fixed.", other + (renamed if is_new else ""))
+            raise Invalid(field, f"Its {field} is {its}, which cannot be changed.", other + (renamed if is_new else ""))
 
 
 def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:
@@ -198,7 +201,7 @@ def _edit(held: Delegation, shape: DelegationShape, wanted: Facts, setting: Sett
 
 
 def _values(shape: DelegationShape, wanted: Facts) -> dict[str, Any]:
-    """Return the values that the document gives a new or existing delegation, unverified."""
+    """Return the document's values for a new or existing delegation, not validated."""
     return {
         "target_type": shape.target_type,
         "max_duration": _seconds(shape),
@@ -211,7 +214,7 @@ def _values(shape: DelegationShape, wanted: Facts) -> dict[str, Any]:
 
 
 def _described(shape: DelegationShape) -> dict[str, Any]:
-    """Return the description that the document gives, unverified. An owner that is left out stays."""
+    """Return the delegation's description in the document, not validated. An owner that is left out is not changed."""
     its = {field: getattr(shape, field) for field in DESCRIBED}
     return {field: value for field, value in its.items() if value is not None}
 

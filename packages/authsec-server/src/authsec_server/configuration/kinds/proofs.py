@@ -1,7 +1,7 @@
-"""The proofs of an agent in a document: match them with the held proofs, and find those to add and to remove.
+"""The proofs of an agent in a document: match them with the agent's proofs, and find those to add or to remove.
 
-A document never contains keys that were enrolled for some hours. For secrets, a document only says that some
-exist: it never contains or creates one.
+A document never contains keys from an enrolment, which are valid only for some hours. A document never
+contains or creates a secret: it only says that the agent has secrets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ SECRET: Final = "secret"  # noqa: S105 - how a document names that there is one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedProof:
-    """A proof in a document. `index` is its position; `held` is the agent's matching proof, if there is one."""
+    """A proof in a document. `index` is its position in the list of proofs.
+
+    `held` is the matching proof that the agent already has, if there is one.
+    """
 
     index: int
     proof: Proof  # as it would be made; its ids are empty
@@ -73,7 +76,7 @@ def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
 def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
     """Return the proofs that a document names, without secrets.
 
-    Raises `Invalid`, with the field's path from `proofs` on.
+    Raises `Invalid`; its `field` is a path that starts with `proofs`.
     """
     found: dict[object, WantedProof] = {}
     for index, shape in enumerate(shapes):
@@ -82,17 +85,17 @@ def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
         if shape.platform == SECRET:
             continue
         if found.setdefault((_evidence(proof.proof), proof.trusted_issuer), proof) is not proof:
-            raise Invalid(f"proofs.{index}", "This proof stands there twice.", "Name it once.")
+            raise Invalid(f"proofs.{index}", "This proof occurs twice.", "Name it once.")
     return [*found.values()]
 
 
 def compared(
     client: Client | None, asked: Sequence[WantedProof], slugs: Mapping[str, str], now: datetime
 ) -> ComparedProofs:
-    """Match the held proofs with the document's proofs.
+    """Match the agent's proofs with the document's proofs.
 
     Proofs with the same trusted issuer match first. Then a document's proof without an issuer matches a proof of
-    any issuer. Last, a document's proof with an issuer matches a proof that has no issuer yet.
+    any issuer. Last, a document's proof with an issuer matches an agent's proof that has no issuer yet.
     """
     left = list(_held(client)) if client else []
     meant: dict[int, Proof] = {}
@@ -117,7 +120,7 @@ def compared(
 
 @contextmanager
 def within(index: int) -> Iterator[None]:
-    """Add the proof's place in the document to `Invalid` and `Conflict` errors from this block."""
+    """Add the proof's path in the document to `Invalid` and `Conflict` errors from this block."""
     try:
         yield
     except Invalid as failure:
@@ -162,11 +165,13 @@ def _wanted(index: int, shape: ProofShape) -> WantedProof:
     if platform is Platform.SECRET and (
         shape.expires_at or shape.selectors or shape.public_key or shape.trusted_issuer
     ):
-        raise Invalid("platform", "Of a secret, a document says no more than that there is one.", "Leave the rest out.")
+        raise Invalid(
+            "platform", "For a secret, a document only says that there is one.", "Leave out the other fields."
+        )
     if shape.trusted_issuer is not None and not naming.is_slug(shape.trusted_issuer):
         raise Invalid(
             "trusted_issuer",
-            f"{naming.quoted(shape.trusted_issuer)} is no slug.",
+            f"{naming.quoted(shape.trusted_issuer)} is not a slug.",
             "Name the trusted issuer by its slug.",
         )
     expires_at = None if shape.expires_at is None else parse_instant("expires_at", shape.expires_at)

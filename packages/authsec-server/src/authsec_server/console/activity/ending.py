@@ -1,4 +1,7 @@
-"""Pages that revoke one token, found by event, by `jti` or by its text. They show the impact before the change."""
+"""Pages that revoke one token. A person finds the token by its event, its `jti` or its text.
+
+The pages show the impact before the change.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,15 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the form that asks for a token. Pasted text is never shown again, because it can be a token."""
+    """Show the form that asks for a token. The page never repeats the pasted text, because the text can be a token."""
     return visit.render("activity/which_token.html", title="End a token", problem=problem)
 
 
 async def find(visit: PageRequest) -> Response:
-    """Find the pasted token or `jti` and redirect to its page. The pasted text stays in the request body."""
+    """Find the pasted token or `jti`, and redirect to the page that revokes the token.
+
+    The pasted text is only in the request body, never in a path.
+    """
     try:
         jti = pasted = read_pasted(visit.form.text("token"))
         if "." in pasted:

@@ -1,4 +1,4 @@
-"""The audit log page, newest first and with a chart, and the page of one event with all its details."""
+"""The audit log page, with the newest events first and a chart. The page of one event, with all its details."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def routes(console: Console) -> list[BaseRoute]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventStory:
-    """One event with the other events of its request, its client and the remedy for a refusal.
+    """One event with its client and the other events of the same request.
 
-    `client` is None if the event has no client or the client was deleted.
+    `client` is None if the event has no client or the client was deleted. `remedy` says how to fix a refusal.
+    `revoked_at` is the time at which the event's token was revoked.
     """
 
     recorded: Recorded
@@ -54,7 +55,10 @@ class EventStory:
 
 
 async def trail(visit: PageRequest) -> Response:
-    """Show the events that match the filter. An invalid filter gets a message at its field, and the list is empty."""
+    """Show the events that match the filter.
+
+    If the filter is invalid, the page shows a message at the wrong field and no events.
+    """
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
@@ -143,7 +147,10 @@ def _charted(wanted: EventFilter) -> tuple[str, ...]:
 
 
 def _series(tx: Tx, its: query.ActivityQuery, now: datetime) -> list[Point]:
-    """Return the chart's points: hourly for up to two days, else daily. Empty if no counts fit the filter."""
+    """Return the chart's points. The step is one hour for up to two days, and one day for longer.
+
+    Return no points if hourly counts do not exist for this filter.
+    """
     if not its.counted:
         return []
     end = min(its.wanted.until or now, now)

@@ -1,4 +1,7 @@
-"""The live audit log: server-sent events (HTML Living Standard, section 9.2), each a rendered table row."""
+"""The live audit log as server-sent events (HTML Living Standard, section 9.2).
+
+Each server-sent event is a rendered table row.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ async def _lines(visit: PageRequest, its: query.ActivityQuery, after: int) -> As
 
 
 async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
-    """Yield the events, and None as a heartbeat. Stop with the stream or with the person's session."""
+    """Yield the events, and None as a heartbeat. Stop when the stream or the person's session ends."""
     checked = visit.console.site.now()
     while True:
         recorded = None

@@ -21,7 +21,7 @@ LIST = ("Administrators", "/console/administrators")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whose:
-    """The administrator or admin key that delegated. `stands` is true while it can still sign in.
+    """The administrator or admin key that delegated. `stands` is true while this principal can authenticate.
 
     `stop` is the path of the page that disables the administrator or revokes the key.
     """
@@ -79,7 +79,7 @@ def _revocation(path: str, find: Callable[[Tx, Act, str], Whose]) -> Confirmatio
 
 
 def _also_changed_since(visit: PageRequest) -> bool:
-    """Whether to include delegations that others changed later. The form keeps this query parameter."""
+    """Whether to include delegations that somebody else has changed since. The form keeps this query parameter."""
     return visit.query.ticked("also_changed_since")
 
 

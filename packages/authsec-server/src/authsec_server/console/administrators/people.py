@@ -1,4 +1,4 @@
-"""The list of administrators, and the page of one: role, name, sessions and latest actions."""
+"""The list of administrators, and the page of one administrator: role, name, sessions and latest actions."""
 
 from __future__ import annotations
 
@@ -106,7 +106,10 @@ async def edit(visit: PageRequest) -> Response:
 
 
 def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
-    """Return the handler of a button on an administrator's page. `done` is the key of the notice."""
+    """Return the handler of a button on an administrator's page.
+
+    `verb` makes the change. `done` is the key of the notice after the change.
+    """
 
     async def turn(visit: PageRequest) -> Response:
         reference = visit.named("administrator")
@@ -120,7 +123,7 @@ def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
 
 
 def about(person: Administrator, **shown: object) -> Question:
-    """Return the question about a change of this administrator."""
+    """Return the confirmation question for a change of this administrator."""
     return Question(
         name=person.name,
         trail=[("Administrators", "/console/administrators"), (person.name, f"/console/administrators/{person.id}")],

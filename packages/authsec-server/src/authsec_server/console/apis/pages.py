@@ -1,4 +1,4 @@
-"""The list of APIs, and the page of one: its actions, its callers and the code that protects it."""
+"""The list of APIs, and the page of one API: its actions, its callers and the code that protects it."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ async def detail(visit: PageRequest) -> Response:
 
 
 def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, TokensAtApi]:
-    """Return, for each audience, whether its API follows the revocation feed."""
+    """Return, for each audience, whether the API with this audience follows the revocation feed."""
     found = live_tokens.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
     return {each.audience: each for each in found}

@@ -1,4 +1,4 @@
-"""Disable many clients at once: the list selects them, and a separate page asks for confirmation."""
+"""Disable many clients at once. A person selects them in the list, and confirms the change on a separate page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from authsec_server.delegations import consequences, search
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
-    """Return the selected clients: those to disable, those disabled already, and the number of deleted ones."""
+    """Return the confirmation question about the selected clients.
+
+    The question lists the clients to disable and the clients that are disabled already. It also has the number
+    of selected clients that were deleted.
+    """
     asked = [each for each in dict.fromkeys(visit.sent.all("client")) if naming.is_uuid(each)][: clients.MAX_AT_ONCE]
     known = clients.by_ids(tx, asked)
     ordered = sorted(known.values(), key=lambda client: (naming.folded(client.name), client.id))

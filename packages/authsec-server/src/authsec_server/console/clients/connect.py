@@ -1,4 +1,4 @@
-"""The Connect tab: code and commands to copy to the client's machine, with the client's own values."""
+"""The Connect tab: code and commands to copy to the client's machine. The code contains the client's own values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from authsec_server.tokens.preview import preview
 class Pods:
     """The Kubernetes manifest (YAML) of the client's pods.
 
-    `image` is the placeholder for the container image; empty if the proof names an image. `caution` warns that
-    pods cannot reach this authority; empty if they can.
+    `image` is the placeholder for the container image. `image` is empty if the proof names an image. `caution`
+    is a warning if pods cannot reach this authority. `caution` is empty if they can.
     """
 
     manifest: str
@@ -68,9 +68,9 @@ def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[En
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
-    """Return the manifest for the client's first valid proof that a cluster's token can show.
+    """Return the manifest for the client's first valid proof with a trusted issuer of the kind Kubernetes.
 
-    None if no valid proof is bound to a trusted issuer of the kind Kubernetes.
+    Return None if the client has no such proof.
     """
     issuer, named = visit.console.settings.issuer, issuers.by_ids(tx, client.trusted_issuer_ids)
     for proof in client.proofs:
@@ -92,9 +92,10 @@ def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
 
 
 def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
-    """Return an example action, the audience of its API, and the `resource` to request.
+    """Return an example action, the audience of its API, and the value of `resource` for the token request.
 
-    `resource` is empty unless the agent must name the API. All are empty if the client gets no token.
+    `resource` is empty if the agent need not name the API. All three values are empty if the client gets no
+    token.
     """
     outcome = preview(tx, visit.act, visit.console.tokens.issuance, client.id)
     if not isinstance(outcome, Denied):

@@ -52,10 +52,11 @@ class HeldProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An issued token and the time of its revocation, or a refusal and its remedy.
+    """One row of the latest token requests: an issued token, or a refusal.
 
-    Consecutive refusals of the same kind are one entry: `recorded` is the newest of them, `first` the oldest.
-    With `more`, the audit log can have older ones.
+    A token has the time of its revocation, and a refusal has its remedy. Consecutive refusals of the same kind
+    are one row: `recorded` is the newest of them, and `first` the oldest. With `more`, the audit log may have
+    older refusals of this kind.
     """
 
     recorded: Recorded
@@ -68,7 +69,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The data of the page, read from one snapshot."""
+    """The data of the Overview tab, read from one database snapshot."""
 
     client: Client
     held: Sequence[HeldProof]
@@ -135,7 +136,10 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
 
 
 def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldProof]:
-    """Return the client's proofs with their status. `trust_domain` is the one in the clients' SPIFFE IDs."""
+    """Return the client's proofs with their status.
+
+    `trust_domain` is the trust domain in the clients' SPIFFE IDs.
+    """
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
     trusted_issuers = issuers.by_ids(tx, client.trusted_issuer_ids)
     return [
@@ -153,7 +157,7 @@ def _status(
 ) -> ProofStatus:
     """Return the status of the proof.
 
-    If no trusted issuer is bound, the status also says why no registered issuer fits.
+    If the proof has no trusted issuer, the status also says why no registered issuer can prove it.
     """
     status = proof_status(proof, trusted_issuer, now)
     waits = proof.kind is ProofKind.SELECTORS and trusted_issuer is None and proof.stands(now)

@@ -1,4 +1,7 @@
-"""Disable, enable or delete a client, or revoke its tokens. Each shows the impact and asks for confirmation first."""
+"""Disable, enable or delete a client, or revoke its tokens.
+
+Each page shows the impact and asks for confirmation before the change.
+"""
 
 from __future__ import annotations
 

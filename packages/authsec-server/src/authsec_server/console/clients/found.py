@@ -17,7 +17,10 @@ def found(tx: Tx, visit: PageRequest) -> Client:
 
 
 def home(client: Client) -> str:
-    """Return the path of the client's page, with the id: a slug can change and then belong to another client."""
+    """Return the path of the client's page.
+
+    The path contains the id, because a slug can change and then belong to another client.
+    """
     return f"/console/clients/{client.id}"
 
 

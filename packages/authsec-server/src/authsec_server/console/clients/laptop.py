@@ -1,4 +1,4 @@
-"""Run a client on a laptop: create a one-time enrolment code, show it once with its commands, or revoke it."""
+"""Run a client on a laptop: create an enrolment code, show it once with its commands, or revoke it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class LaptopLines:
 
 
 async def form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
-    """Show the form that asks for the code's lifetime."""
+    """Show the form that asks how long the laptop's key will be valid."""
     client, codes = await visit.read(lambda tx: _client(tx, visit))
     return visit.render(
         "clients/enrol.html",

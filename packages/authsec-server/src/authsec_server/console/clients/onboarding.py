@@ -32,7 +32,8 @@ TITLE = "Onboard New Client"
 class FormSection:
     """The part of the form for one platform with selectors.
 
-    `spoken` is the feedback on the rows. With `judged` the rows were sent, and errors are shown.
+    `spoken` is the feedback on the selector rows. `judged` is true after the person has sent the rows; errors
+    are then shown.
     """
 
     platform: Platform
@@ -65,7 +66,7 @@ async def onboard(visit: PageRequest) -> Response:
 
 
 async def check(visit: PageRequest) -> Response:
-    """Return the feedback on the rows typed so far, as JSON for the page's script."""
+    """Return the feedback on the typed selector rows, as JSON for the page's script."""
     rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
     platform, named = parse_platform(visit.form.text("platform")), visit.form.text("trusted_issuer")
     kinds = FITTING.get(platform, ())
@@ -82,9 +83,9 @@ async def check(visit: PageRequest) -> Response:
 
 
 async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
-    """Return the context of the proof fields.
+    """Return the template context of the proof fields.
 
-    With `judged` the form was sent, so the chosen platform's rows show their errors.
+    `judged` is true after the person has sent the form. The rows of the chosen platform then show their errors.
     """
     registered = await visit.read(lambda tx: issuers.of_kinds(tx, [*TrustedIssuerKind]))
     domain = visit.console.settings.trust_domain

@@ -36,8 +36,9 @@ class TypedRequest:
 class PreviewResult:
     """The result of the test, and the actions and audiences that the client can request.
 
-    `unproved`: this authority cannot verify the assumed proof. Today it refuses with `attestation_required`, and
-    `outcome` applies only after that changes. `way_out` is the remedy for a client with no other proof.
+    `unproved` is true if this authority cannot verify the assumed proof. A real request would now be refused
+    with `attestation_required`; `outcome` is the result once the proof can be verified. `way_out` is the remedy
+    for a client with no other proof.
     """
 
     client: Client
@@ -50,7 +51,7 @@ class PreviewResult:
 
     @property
     def granted(self) -> Preview | None:
-        """Return the preview of the token; None if the request would be refused."""
+        """Return the preview of the token, or None if the request would be refused."""
         return None if isinstance(self.outcome, Denied) else self.outcome
 
     @property
@@ -114,9 +115,10 @@ def _remedy(denied: Denied, asked: TypedRequest) -> Remedy:
 
 
 def _unproved(client: Client, outcome: Preview | Denied, asked: TypedRequest, now: datetime) -> bool:
-    """Whether the endpoint would refuse today with `attestation_required`, because it cannot verify the proof.
+    """Whether the token endpoint would now refuse the request, because it cannot verify the proof.
 
-    The endpoint checks in this order: malformed request, proof, everything else.
+    The error would be `attestation_required`. The endpoint checks in this order: malformed request, proof,
+    everything else.
     """
     if not isinstance(outcome, Denied):
         return not outcome.provable

@@ -40,7 +40,7 @@ def shown(visit: PageRequest, client: Client) -> Response:
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
-    """Return the form that rotates the secret, and the impact of ending older secrets at once."""
+    """Return the form that rotates the secret, and the impact if the older secrets end at once."""
     client = found(tx, visit)
     return Question(
         trail=trail(client),

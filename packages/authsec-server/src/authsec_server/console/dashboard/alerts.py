@@ -1,4 +1,4 @@
-"""Alerts of the dashboard: one sentence and one link each. The facts come from the domain packages."""
+"""Alerts of the dashboard. Each alert has one sentence and one link; the data comes from the domain packages."""
 
 from __future__ import annotations
 
@@ -145,7 +145,10 @@ def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
 
 
 def _unused(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
-    """Warn about delegations that are live for a month and never used: an unused permission should be revoked."""
+    """Warn about delegations that have been live for a month and were never used.
+
+    An unused permission should be revoked.
+    """
     number = len(
         delegations.first(tx, visit.act, unused(visit.act.now), sort=DelegationSort.OLDEST, limit=LOOKED_AT + 1)
     )

@@ -43,7 +43,10 @@ async def dashboard(visit: PageRequest) -> Response:
 
 
 async def picture(visit: PageRequest) -> Response:
-    """Show the live delegations of one owner, role, client or API; without one, the newest."""
+    """Show the live delegations of one owner, role, client or API.
+
+    If the query names none of these, show the newest delegations.
+    """
     focus, standings, more = await visit.read(lambda tx: _focused(tx, visit))
     drawn = draw(standings, visit.console.terms.default_audience, visit.act.now)
     return visit.render(
@@ -71,7 +74,7 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence
 
 
 def _without_issuer(tx: Tx, visit: PageRequest) -> bool:
-    """Whether clients wait for a trusted issuer and none is registered."""
+    """Whether some clients cannot authenticate, and no trusted issuer is registered."""
     waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
     return clients.count(tx, visit.act, waiting).number > 0 and not issuers.page(tx, visit.act, limit=1)[0]
 

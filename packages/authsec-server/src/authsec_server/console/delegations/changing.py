@@ -1,4 +1,4 @@
-"""Edit a trust delegation: the form, a review of the change and its impact, then the change."""
+"""Edit a trust delegation: first the form, then a review with the impact, then the change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from authsec_server.revisions import plain, require_current
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the edit route. Form and review share one path: the typed values are in the body, not in the path."""
+    """Return the edit route. Form and review share one path, because the typed values are only in the request body."""
     return [console.page("/delegations/{delegation}/edit", form, post=change, least=Role.OPERATOR)]
 
 
@@ -114,7 +114,10 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
 
 
 def _known(tx: Tx, visit: PageRequest, draft: Draft, its: Delegation) -> dict[str, str]:
-    """Return the stored value of each field that differs from the typed one. Empty if the form cannot be parsed."""
+    """Return the stored value of each field that differs from the typed value.
+
+    Return nothing if the form cannot be parsed.
+    """
     try:
         _, rows = editing.proposed_edit(tx, visit.act, its.id, edit_of(draft, its), visit.console.terms)
     except Invalid:
@@ -140,9 +143,10 @@ def draft_of(its: Delegation) -> Draft:
 
 
 def edit_of(draft: Draft, its: Delegation) -> dict[str, Any]:
-    """Return the edit's values. Raises `Invalid` for a value that cannot be parsed.
+    """Return the values for the edit. Raises `Invalid` for a value that cannot be parsed.
 
-    The form shows the end to the second. An end that is not edited keeps its exact stored value.
+    The form shows the end of the delegation to the second. If nobody edits the end, it keeps its exact stored
+    value.
     """
     values = draft.values()
     if draft.ends_at == shown_instant(its.ends_at):

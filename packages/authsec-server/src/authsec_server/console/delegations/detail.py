@@ -29,9 +29,10 @@ _LAST = "~"  # as an id: behind all that can be given, as NOT_YET is before them
 
 
 def foreseen(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
-    """Return the template's preview: `claims` as JSON or the refusal `denied`, and `provable`.
+    """Return the preview of a token for the template.
 
-    `provable` says whether this authority can verify the client's proof.
+    The preview has `claims` as JSON, or the refusal `denied`. `provable` says whether this authority can verify
+    the client's proof.
     """
     shown = preview_delegation(tx, visit.act, visit.console.tokens.issuance, standing)
     if isinstance(shown, Denied):
@@ -40,9 +41,10 @@ def foreseen(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
 
 
 def foreseen_draft(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
-    """Return the preview of a delegation that has no id yet.
+    """Return the preview of a token under a delegation that has no id yet.
 
-    With `by_id`, the future id decides how the delegation combines with the client's others, so claims can differ.
+    If `by_id` is true, the claims depend on the id that the delegation will get. The id decides how the
+    delegation combines with the client's other delegations.
     """
     seen = foreseen(tx, visit, standing)
     if not seen["claims"]:

@@ -1,4 +1,7 @@
-"""Disable, enable or revoke a trust delegation. Each shows the impact and asks for confirmation first."""
+"""Disable, enable or revoke a trust delegation.
+
+Each page shows the impact and asks for confirmation before the change.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The page of one-time links: first administrator, invitation, new password, sign-in. Viewing uses no link up."""
+"""The page of one-time links: for the first administrator, an invitation, a new password, or sign-in.
+
+Opening the page does not use up the link.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
-    """Show the form of the link. An invalid link gets a page that says why and how to get another."""
+    """Show the form of the link. For an invalid link, the page says why it is invalid and how to get another link."""
     form = guest.sent
     state: LinkState = await run_in_threadpool(guest.console.sign_in.look, form.text("code"))
     if not state.open or state.purpose is None:

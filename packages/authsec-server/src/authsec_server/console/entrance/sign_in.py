@@ -65,4 +65,7 @@ async def leave(visit: PageRequest) -> Response:
 
 
 class RefusedForm(Invalid):
-    """A refused sign-in, shown at the field. The message does not say whether e-mail or password was wrong."""
+    """A refused sign-in, shown at the form field.
+
+    The message does not say whether the e-mail address or the password was wrong.
+    """

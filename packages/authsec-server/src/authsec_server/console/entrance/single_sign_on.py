@@ -19,9 +19,10 @@ from authsec_server.web.errors import Unauthenticated
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes.
+    """Return the routes of single sign-on.
 
-    Sign-on starts with a link, because the policy `form-action 'self'` blocks a form that leads to the provider.
+    Sign-on starts with a link, not a form. The policy `form-action 'self'` blocks a form that leads to the
+    provider.
     """
     return [
         console.open_page("/sign-in/open-id", begin),
@@ -30,7 +31,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def begin(guest: PublicRequest) -> Response:
-    """Redirect to the provider. A cookie keeps the transaction, which the callback requires."""
+    """Redirect to the provider. A cookie stores the sign-on transaction, which the callback needs."""
     open_id = _open_id(guest)
     try:
         begun = await run_in_threadpool(open_id.begin, local_path(guest.query.text("next"), "/console"))
@@ -42,9 +43,10 @@ async def begin(guest: PublicRequest) -> Response:
 
 
 async def finish(guest: PublicRequest) -> Response:
-    """Handle the provider's callback: sign in the person with the identity and role that the provider reports.
+    """Handle the provider's callback, and sign the person in.
 
-    The transaction cookie is deleted, whether sign-in succeeds or not.
+    The provider reports the person's identity and role. The transaction cookie is always deleted, even if
+    sign-in fails.
     """
     open_id = _open_id(guest)
     await run_in_threadpool(guest.console.sign_in.before_the_provider, caller(guest))

@@ -1,4 +1,4 @@
-"""Register, edit, disable, enable and remove a trusted issuer; fetch its keys, check its cluster, bind proofs."""
+"""Register, edit, disable, enable and remove a trusted issuer. Fetch its keys, check its cluster, and bind proofs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the choice of a kind of issuer; after the choice, show the form of that kind."""
+    """Show the choice of a kind of issuer. After the choice, show the form of that kind."""
     kind = visit.form.text("kind") or visit.query.text("kind")
     if kind not in set(TrustedIssuerKind):
         return visit.render(
@@ -64,7 +64,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the edit form with the stored values; after a problem, with the typed values."""
+    """Show the edit form with the stored values. After a problem, show the typed values instead."""
 
     def load(tx: Tx) -> tuple[TrustedIssuer, Users]:
         trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
@@ -79,7 +79,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Save the typed values, unless somebody else has changed the issuer since."""
+    """Save the typed values. The edit fails if somebody else has changed the issuer since."""
     reference, read = visit.named("trusted_issuer"), visit.form.number("revision")
     trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, reference))
     typed, anyway = TypedTrustedIssuer.read(visit.form, trusted_issuer.kind), visit.form.ticked("anyway")
@@ -153,7 +153,7 @@ def _enable(tx: Tx, act: Act, visit: PageRequest) -> object:
 
 
 async def _remove(visit: PageRequest) -> None:
-    """Remove the issuer. Very many proofs take several transactions, and the removal must not stop halfway."""
+    """Remove the issuer with its proofs. Many proofs take several transactions; this function runs all of them."""
     reference, left = visit.named("trusted_issuer"), True
     while left:
         removed = await visit.change(

@@ -1,4 +1,4 @@
-"""The list of trusted issuers, and the page of one: its keys, the selectors it proves, and its clients."""
+"""The list of trusted issuers, and the page of one issuer: its keys, the selectors it proves, and its clients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ SHOWN = 200  # agents that wait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """One trusted issuer, its clients and proofs, and the proofs that could be bound to it (`waiting`)."""
+    """One trusted issuer, with its clients and proofs.
+
+    `waiting` are proofs without an issuer that could be bound to this issuer.
+    """
 
     trusted_issuer: TrustedIssuer
     users: Users
@@ -97,7 +100,10 @@ def _about(tx: Tx, visit: PageRequest) -> About:
 
 
 def _lookups(visit: PageRequest, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-    """Return the last result of each cluster look-up, as seen by this process. Raises `Unavailable`."""
+    """Return the last result of each kind of look-up in the issuer's cluster. Raises `Unavailable`.
+
+    The results are those of this server process.
+    """
     try:
         return visit.console.cluster_apis.state(trusted_issuer)
     except LookupUnavailable as error:

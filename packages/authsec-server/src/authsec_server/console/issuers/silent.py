@@ -1,4 +1,7 @@
-"""Warnings about unavailable trusted issuers, for pages of clients that need them. Only this server's view."""
+"""Warnings about unavailable trusted issuers, for the pages of clients that need these issuers.
+
+The warnings show only what this server has seen.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,9 @@ LOOKED_AT = 50
 class TrustedIssuerSilence:
     """One unavailable trusted issuer: its keys cannot be fetched, or its cluster does not answer.
 
-    `what` begins the warning's sentence, `failure` is the reason as a clause, `failed_at` the time of the last
-    failure. `some`: only proofs with selectors of a pod that the token does not contain are affected.
+    `what` is the beginning of the warning's sentence, and `failure` is the reason as a clause. `failed_at` is
+    the time of the last failure. `some` is true if only some proofs are affected: those with pod selectors that
+    the token does not contain.
     """
 
     trusted_issuer: TrustedIssuer
@@ -32,13 +36,13 @@ class TrustedIssuerSilence:
 
 
 async def silent_ones(visit: PageRequest) -> Sequence[TrustedIssuerSilence]:
-    """Return the enabled trusted issuers that are unavailable. Only the first page of issuers is checked."""
+    """Return the enabled trusted issuers that are unavailable. Only the first page of the issuers' list is checked."""
     found, _ = await visit.read(lambda tx: issuers.page(tx, visit.act, limit=LOOKED_AT))
     return [*(await _silent(visit, found)).values()]
 
 
 async def silent_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str, TrustedIssuerSilence]:
-    """Return the unavailable trusted issuers among these ids, by id."""
+    """Return the unavailable trusted issuers that have one of these ids, by id."""
     if not ids:
         return {}
     found = await visit.read(lambda tx: issuers.by_ids(tx, ids))
@@ -46,7 +50,10 @@ async def silent_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str,
 
 
 async def _silent(visit: PageRequest, found: Sequence[TrustedIssuer]) -> Mapping[str, TrustedIssuerSilence]:
-    """Read the state from memory and the database, never from other servers. Never call this inside a transaction."""
+    """Return the unavailable issuers among `found`, by id. Never call this inside a transaction.
+
+    The state comes from memory and the database. No other server is asked.
+    """
     told = await run_in_threadpool(
         lambda: [_silence(visit.console, trusted_issuer) for trusted_issuer in found if trusted_issuer.enabled]
     )

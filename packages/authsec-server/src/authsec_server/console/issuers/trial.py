@@ -1,4 +1,4 @@
-"""Try a token: show each step of verifying a token that an agent sends. The token is not stored."""
+"""Try a token that an agent sends: show each step of its verification. The token is not stored."""
 
 from __future__ import annotations
 

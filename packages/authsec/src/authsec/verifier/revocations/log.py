@@ -1,4 +1,4 @@
-"""The log of how fresh revocations are, and of the effect on tokens. Each fact is logged once."""
+"""The log about the age of the known revocations, and about the effect on tokens. Each fact is logged once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SHORT: Final = 2.0  # seconds: a stream that is cut and back by then, as when a
 class FeedLog:
     """The log of one run of the follower, for all leases. Callable from any thread.
 
-    The end of a failure is a warning too, so that readers of the failure also see its end. A failure that ends
-    within two seconds is not logged, if all tokens were accepted meanwhile.
+    The end of a failure is logged as a warning too. So every log with the failure also shows its end. A failure
+    of less than two seconds is not logged, if no revocations became too old meanwhile.
     """
 
     def __init__(self, feed: Feed, leases: Leases, clock: Clock) -> None:
@@ -28,14 +28,17 @@ class FeedLog:
         self._leases = leases
         self._clock = clock
         self._lock = threading.Lock()
-        self._why = "the feed says nothing"
+        self._why = "the feed is silent"
         self._began: Moment | None = None  # when the trouble did; None while there is none
         self._untold = False  # whether there is something about it that has not been told
         self._told = False  # whether anything about it was
         self._without: set[LeaseTerms] = set()  # for whom what is known is too old, as was told
 
     def trouble(self, why: str) -> None:
-        """Record that the feed cannot be followed. Call it when a failure begins, and when its reason changes."""
+        """Record that the feed cannot be followed, for the reason `why`.
+
+        Call this method when a failure begins, and when its reason changes.
+        """
         with self._lock:
             self._why = why
             self._began = self._began or moment(self._clock)
@@ -43,12 +46,12 @@ class FeedLog:
             self._tell()
 
     def look(self) -> None:
-        """Log revocations that have become too old, and a failure that lasts."""
+        """Log a failure that lasts, or revocations that have become too old."""
         with self._lock:
             self._tell()
 
     def over(self) -> None:
-        """Record that the feed is followed again."""
+        """Record that the failure has ended, and log its end."""
         if self._began is None:
             return
         with self._lock:
@@ -56,7 +59,7 @@ class FeedLog:
                 return
             if self._told:
                 took = since(self._began, self._clock)
-                again = ", and tokens are accepted by them" if self._without else ""
+                again = ", and tokens are checked against them" if self._without else ""
                 _log.warning("the revocations of %s are known after %.0f seconds%s", self._feed.issuer, took, again)
             self._began = None
             self._untold = self._told = False
@@ -68,14 +71,14 @@ class FeedLog:
         elif self._untold and self._began is not None and since(self._began, self._clock) >= _SHORT:
             self._told, self._untold = True, False
             _log.warning(
-                "the revocations of %s are not known at the moment: %s%s",
+                "the revocations of %s are not known right now: %s%s",
                 self._feed.issuer,
                 self._why,
                 self._until_when(),
             )
 
     def _tell_who_is_without(self) -> bool:
-        """Log the APIs whose revocations have become too old. Return whether there are any new ones."""
+        """Log each API whose revocations have become too old. Return whether an API was logged."""
         new = self._are_without() - self._without
         if not new:
             return False
@@ -95,13 +98,13 @@ class FeedLog:
 
     def _how_old(self) -> str:
         age = self._feed.age()
-        known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
+        known = "were never known" if age == math.inf else f"were last known {age:.0f} seconds ago"
         return f"the revocations of {self._feed.issuer} {known}: {self._why}"
 
     def _until_when(self) -> str:
-        """Describe how long tokens are still accepted."""
+        """Describe how long tokens are still accepted while the feed cannot be followed."""
         oldest = min((terms.oldest for terms in self._leases.terms()), default=math.inf)
         if oldest == math.inf:
             return "; tokens are accepted until they expire"
         left = oldest - self._feed.age()
-        return f"; tokens are accepted for {left:.0f} seconds more" if left >= 0 else ""
+        return f"; tokens are accepted for {left:.0f} more seconds" if left >= 0 else ""

@@ -1,7 +1,7 @@
-"""The feed for the workers of a host: one follows the authority and records, the others read the shared file.
+"""The feed for the workers of a host: one worker follows the authority and writes a file, which the others read.
 
-The worker that has the lock follows. The operating system frees the lock when that worker ends, even after a
-crash.
+The worker that has the lock follows the authority. The operating system releases the lock when this worker
+ends, even after a crash.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ if hasattr(os, "register_at_fork"):
 
 
 class SharedFileSource:
-    """A `Source` for workers: the worker with the lock follows the authority and records; the others read.
+    """A `Source` for workers. The worker with the lock follows the authority and writes the file; the others read it.
 
-    Readers also ask the authority in three cases: at the start, after a batch that does not follow their
-    position, and after a long silence of the file. Such a silence means that the writer hangs, or that somebody
-    withholds batches.
+    A reader also fetches from the authority in three cases:
+
+    - at its start,
+    - after a batch that does not follow its position,
+    - after a long silence of the file: the writer hangs, or somebody withholds batches.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class SharedFileSource:
         try:
             return self._authority.follow(run)
         except SharedFileReplaced:
-            _log.warning("another worker records in %s: this one lets it follow", self._file.path)
+            _log.warning("another worker writes %s, so this worker does not follow the feed itself", self._file.path)
             self._election.resign()
             return LOOK_PAUSE
 
@@ -128,7 +130,7 @@ class SharedFileSource:
                 whole = run.apply_shared(line)
             except (BatchRefused, KeysUnavailable) as error:
                 if not self._lacking:
-                    _log.info("a batch of %s does not count: %s", self._file.path, error)
+                    _log.info("a batch of %s was ignored: %s", self._file.path, error)
                 self._lacking = True
                 continue
             if whole:
@@ -141,27 +143,27 @@ class SharedFileSource:
             self._writer.add(octets)
         except (OSError, SharedFileUnusable) as error:
             self._warn(error)
-            run.role = f"follows, but cannot record: {self._trouble}"
+            run.role = f"follows, but cannot write: {self._trouble}"
         else:
             self._trouble = None
-            run.role = f"follows, and records in {self._file.path}"
+            run.role = f"follows, and writes {self._file.path}"
 
     def _warn(self, error: OSError | SharedFileUnusable) -> None:
         why = f"{self._file.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
         if why != self._trouble:  # once, however often it is tried again
-            _log.warning("what is revoked cannot be shared between the workers of this host: %s", why)
+            _log.warning("revocations cannot be shared between the workers of this host: %s", why)
         self._trouble = why
 
 
 class Election:
-    """One worker's attempts to get the lock of the shared file."""
+    """One worker's attempts to get the lock, which decides which worker follows the authority."""
 
     def __init__(self, file: SharedFile) -> None:
         self._file = file
         self._fd: int | None = None
 
     def won(self) -> bool:
-        """Whether this worker has the lock, or can take it at once. Never waits.
+        """Take the lock if it is free. Return whether this worker has the lock. Never waits.
 
         Raises `OSError` or `SharedFileUnusable`.
         """
@@ -176,7 +178,7 @@ class Election:
         return self._fd is not None
 
     def resign(self) -> None:
-        """Release the lock, so that another worker can follow."""
+        """Release the lock, so that another worker can follow the authority."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
