@@ -103,9 +103,9 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
     from authsec_demo.stage import Stage, StoryEnded
 
     if kubernetes:
-        from authsec_demo.in_cluster.story import told
+        from authsec_demo.in_cluster.story import run_story
     else:
-        from authsec_demo.story import told
+        from authsec_demo.story import run_story
     bypass_proxies()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a model may say what this terminal cannot show
@@ -116,7 +116,7 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
     try:
         with (
             tempfile.TemporaryDirectory(prefix="authsec-demo-", ignore_cleanup_errors=True) as folder,
-            told(stage, Path(folder), live_model, stays=not leave),
+            run_story(stage, Path(folder), live_model, stays=not leave),
         ):
             status = 0
             stage.line()

@@ -15,7 +15,7 @@ from authsec_demo.stage import Stage
 
 
 @contextmanager
-def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
+def run_story(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
     """Run all steps of the demo. The servers then run until the `with` block ends.
 
     If `stays` is true, print how to use the servers. The demo writes all files to `folder`. Raises `StoryEnded`

@@ -82,9 +82,9 @@ class BearerAuth:
             await Refusal(answer=entered)(scope, receive, send)
             return
         self._gate.keep(scope, entered)
-        await self._let_in(scope, receive, send)
+        await self._call_app(scope, receive, send)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         last = ""
 
         async def watched(message: Message) -> None:

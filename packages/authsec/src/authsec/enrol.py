@@ -50,13 +50,13 @@ _OF_ENROLMENTS: OfStatus = {
 class Enrolled:
     """This machine's enrolment as the agent `name`. The key at `path` is valid until the time `until`.
 
-    `would_have_lasted` is the expiry of the enrolled key that the new key replaced, or None.
+    `replaced_until` is the expiry of the enrolled key that the new key replaced, or None.
     """
 
     name: str
     until: datetime
     path: Path
-    would_have_lasted: datetime | None
+    replaced_until: datetime | None
 
 
 def main(code: str, *, machine: str, replace: bool) -> None:
@@ -103,12 +103,12 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-    return Enrolled(name=name, until=until, path=path, would_have_lasted=before)
+    return Enrolled(name=name, until=until, path=path, replaced_until=before)
 
 
 def _shortened(enrolled: Enrolled) -> list[str]:
     """Return a warning if the replaced key would have been valid longer than the new key; otherwise an empty list."""
-    before = enrolled.would_have_lasted
+    before = enrolled.replaced_until
     if before is None or before - enrolled.until < _NOTEWORTHY:
         return []
     return [

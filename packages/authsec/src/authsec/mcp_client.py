@@ -126,7 +126,7 @@ class McpClient:
         page = page_of(response.request, message_in(response.request))
         if page is not None:
             is_stream = response.headers.get("Content-Type", "").startswith("text/event-stream")
-            pieces = self._tool_lists.keeping(page, pieces, is_stream=is_stream)
+            pieces = self._tool_lists.saving(page, pieces, is_stream=is_stream)
         response.stream = self._library.body(received, pieces)
         response.headers = type(response.headers)([(n, redacted((), v)) for n, v in response.headers.multi_items()])
         for of_the_encoded in ("Content-Encoding", "Content-Length"):
@@ -240,7 +240,7 @@ class ToolLists:
         page = page_of(request, message)
         return None if page is None else self._results.get(page)
 
-    async def keeping(self, page: Page, pieces: AsyncIterator[bytes], *, is_stream: bool) -> AsyncIterator[bytes]:
+    async def saving(self, page: Page, pieces: AsyncIterator[bytes], *, is_stream: bool) -> AsyncIterator[bytes]:
         """Yield the pieces of a response unchanged, and save the tool list that they contain.
 
         In an event stream, the list is saved before its last piece is yielded: `mcp` stops reading after the result.

@@ -69,9 +69,9 @@ class BearerAuth:
         if isinstance(entered, Response):
             return _send(entered, environ, start_response)
         self.gate.keep(environ, entered)
-        return self._let_in(environ, start_response)
+        return self._call_app(environ, start_response)
 
-    def _let_in(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _call_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         begun = False
 
         def watched(*arguments: Any) -> Any:

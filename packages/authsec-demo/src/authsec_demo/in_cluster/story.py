@@ -20,8 +20,8 @@ from authsec_demo.stage import Stage
 
 
 @contextmanager
-def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
-    """Run all steps like `authsec_demo.story.told`, but with an agent in Kubernetes."""
+def run_story(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
+    """Run all steps like `authsec_demo.story.run_story`, but with an agent in Kubernetes."""
     with ExitStack() as running:
         servers = start(stage, running, folder, live_model, settings(folder))
         place = start_cluster(stage, running, folder)

@@ -180,7 +180,7 @@ class _Certificate:
             ends=datetime.fromtimestamp(ssl.cert_time_to_seconds(read["notAfter"]), UTC),
         )
 
-    def told(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[str, ...]:
         names = ", ".join(self.names[:5]) + (f" and {len(self.names) - 5} more" if len(self.names) > 5 else "")
         return (f"for {names or 'no name'}, signed by {self.signer}", f"valid {_day(self.begins)} to {_day(self.ends)}")
 
@@ -199,7 +199,7 @@ def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: d
         return _untrusted(error, _presented(connect), host, config, now)
     except (OSError, ValueError) as error:
         return _no_tls(error)
-    facts = (*shown.told(), f"trusted by {store}, over {version}")
+    facts = (*shown.lines(), f"trusted by {store}, over {version}")
     if shown.ends - now > _SOON:
         return Finding(step="certificate", facts=facts)
     return Finding(
@@ -215,7 +215,7 @@ def _untrusted(
     error: ssl.SSLCertVerificationError, shown: _Certificate | None, host: str, config: AuthSecConfig, now: datetime
 ) -> Finding:
     code = error.verify_code
-    facts = [f"not trusted: {plain(error.verify_message, 120)}", *(shown.told() if shown else ())]
+    facts = [f"not trusted: {plain(error.verify_message, 120)}", *(shown.lines() if shown else ())]
     remedy = "Ask the operator of the authority to correct its certificate."
     if code in {_EXPIRED, _NOT_YET}:
         facts.append(f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC")

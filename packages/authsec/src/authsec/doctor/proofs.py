@@ -93,7 +93,7 @@ def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, c
     if last.proof is not None:
         now = int(clock.wall())
         facts = [*lines, f"used: {last.line()}", *proof_claims(last.proof, now), *later]
-        return ProofSearch(finding=_counts(last.proof, facts, now), source=last.source)
+        return ProofSearch(finding=_proof_found(last.proof, facts, now), source=last.source)
     return ProofSearch(finding=_none(before), source=None)
 
 
@@ -105,7 +105,7 @@ def _asked(source: CredentialSource, request: ProofRequest) -> _Place:
     return _Place(source=source, proof=proof, looked_at="" if proof else source.looked_at(request))
 
 
-def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
+def _proof_found(proof: Proof, facts: Sequence[str], now: int) -> Finding:
     over = seconds_expired(proof, now)
     if not over:
         return Finding(step="proof", facts=tuple(facts))

@@ -55,7 +55,7 @@ def read_settings() -> Settings:
         config = AuthSecConfig.from_env()
     except ConfigError as error:
         return _broken(error, misspelt)
-    findings = [Finding(step="settings", facts=_told(config)), *_nobody_reads(misspelt), *_plain_http(config)]
+    findings = [Finding(step="settings", facts=_facts(config)), *_nobody_reads(misspelt), *_plain_http(config)]
     return Settings(findings=tuple(findings), config=config, names_agent=True)
 
 
@@ -123,7 +123,7 @@ def _remedy(error: ConfigError, misspelt: Mapping[str, str]) -> str:
     return f"Set {variable}; the lines on the agent's Connect page in the console are ready to paste."
 
 
-def _told(config: AuthSecConfig) -> tuple[str, ...]:
+def _facts(config: AuthSecConfig) -> tuple[str, ...]:
     """Return the settings to report. Optional variables appear only if they are set."""
     further = {
         "AUTHSEC_ISSUER": config.issuer,

@@ -63,7 +63,7 @@ class Bearer:
         """Make a copy or a pickle without any token."""
         return _restored, (self.client, self.origins, self.wanted)
 
-    def goes_to(self, origin: Origin | None) -> bool:
+    def allows(self, origin: Origin | None) -> bool:
         """Whether this origin may receive a token.
 
         Each origin that gets no token is logged once. Otherwise nobody could see why the API at this origin answers
@@ -85,7 +85,7 @@ class Bearer:
         """Return a valid token as `token` does, for coroutines."""
         return await self.client.aget_token(self.wanted.scope, self.wanted.resource)
 
-    def wants_another(self, status: int, origin: Origin, token: DelegationToken) -> bool:
+    def needs_new_token(self, status: int, origin: Origin, token: DelegationToken) -> bool:
         """Record an API's response to `token`. Return whether a retry with another token may succeed.
 
         After a 401 the cache drops this token, unless the cache already has a newer token. If many callers have the

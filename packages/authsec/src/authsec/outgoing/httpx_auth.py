@@ -33,9 +33,9 @@ class HttpxAuth:
             return
         token = self._bearer.token()
         response = yield _with(request, token)
-        if self._wants_another(origin, token, response) and _can_be_sent_again(request):
+        if self._needs_new_token(origin, token, response) and _can_be_sent_again(request):
             token = self._bearer.token()
-            self._wants_another(origin, token, (yield _with(request, token)))
+            self._needs_new_token(origin, token, (yield _with(request, token)))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Do the same as `sync_auth_flow`, for an `AsyncClient`."""
@@ -45,9 +45,9 @@ class HttpxAuth:
             return
         token = await self._bearer.atoken()
         response = yield _with(request, token)
-        if self._wants_another(origin, token, response) and _can_be_sent_again(request):
+        if self._needs_new_token(origin, token, response) and _can_be_sent_again(request):
             token = await self._bearer.atoken()
-            self._wants_another(origin, token, (yield _with(request, token)))
+            self._needs_new_token(origin, token, (yield _with(request, token)))
 
     def _origin(self, request: Any) -> Origin | None:
         """Return the request's origin if it may receive a token; else None.
@@ -56,12 +56,12 @@ class HttpxAuth:
         """
         url = request.url
         origin = Origin.of(url.scheme, url.raw_host.decode("ascii"), url.port)
-        return origin if self._bearer.goes_to(origin) else None
+        return origin if self._bearer.allows(origin) else None
 
-    def _wants_another(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
+    def _needs_new_token(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
         """Whether to retry with another token. Ignore the response to a request that did not carry this token."""
         sent = response.request.headers.get("Authorization") == header(token)
-        return sent and self._bearer.wants_another(response.status_code, origin, token)
+        return sent and self._bearer.needs_new_token(response.status_code, origin, token)
 
     def __repr__(self) -> str:
         return f"httpx_auth({self._bearer!r})"

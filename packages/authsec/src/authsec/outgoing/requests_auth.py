@@ -21,7 +21,7 @@ class RequestsAuth:
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         origin = origin_of(request.url or "")
-        if origin is not None and self.bearer.goes_to(origin):
+        if origin is not None and self.bearer.allows(origin):
             token = self.bearer.token()
             request.headers["Authorization"] = header(token)
             sent = _Sent(bearer=self.bearer, origin=origin, token=token)
@@ -47,7 +47,7 @@ class _Sent:
             if origin_of(urljoin(response.url, response.headers["location"])) != self.origin:
                 del request.headers["Authorization"]  # `requests` itself would keep it from http to https
             return response
-        another = self.bearer.wants_another(response.status_code, self.origin, self.token)
+        another = self.bearer.needs_new_token(response.status_code, self.origin, self.token)
         if not another or self.retried or not isinstance(request.body, bytes | str | None):
             return response
         self.retried = True

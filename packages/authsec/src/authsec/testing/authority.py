@@ -14,7 +14,7 @@ from authsec.errors import ConfigError
 from authsec.grant_url import grant_page
 from authsec.jose import JoseError, parse_compact
 from authsec.testing.endpoint import Endpoint, HttpAnswer, denial
-from authsec.testing.substitution import Believer, InMemoryRevocations, client_for, in_place_of, verifier_for
+from authsec.testing.substitution import InMemoryRevocations, TokenUser, client_for, in_place_of, verifier_for
 from authsec.testing.tokens import CLIENT_ID, ISSUER, key_set, mint
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.verifier import SeveralAuthorities, TokenVerifier
@@ -73,9 +73,9 @@ class ThrowawayAuthority:
         """Make a client that requests tokens from this authority."""
         return client_for(self.base_url)
 
-    def stand_in_for(self, thing: Believer) -> None:
+    def stand_in_for(self, thing: TokenUser) -> None:
         """Make a program's own verifier or client use this authority, until this authority is closed."""
-        self._places.enter_context(in_place_of(thing, self._believing(thing)))
+        self._places.enter_context(in_place_of(thing, self._counterpart(thing)))
 
     def delegate(self, *permissions: str | Sequence[str]) -> None:
         """Set the actions that agents get. Without arguments, agents get no action.
@@ -139,7 +139,7 @@ class ThrowawayAuthority:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _believing(self, thing: Believer) -> Believer:
+    def _counterpart(self, thing: TokenUser) -> TokenUser:
         """Make a verifier or client of the same type and settings as `thing` that uses this authority."""
         match thing:
             case AuthSecClient():

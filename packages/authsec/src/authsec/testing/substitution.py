@@ -16,7 +16,7 @@ from authsec.verifier.checks import Expected
 from authsec.verifier.revocations.batch import Subject
 from authsec.verifier.revocations.policy import NoRevocations
 
-Believer = TokenVerifier | SeveralAuthorities | AuthSecClient
+TokenUser = TokenVerifier | SeveralAuthorities | AuthSecClient
 """Objects whose authority can be replaced."""
 
 
@@ -79,7 +79,7 @@ def client_for(base_url: str, like: AuthSecConfig | None = None) -> AuthSecClien
 
 
 @contextmanager
-def in_place_of(thing: Believer, other: Believer) -> Iterator[None]:
+def in_place_of(thing: TokenUser, other: TokenUser) -> Iterator[None]:
     """Make `thing` behave like `other` until the `with` block ends.
 
     The change affects every object that refers to `thing`: an app, a middleware, a decorator.

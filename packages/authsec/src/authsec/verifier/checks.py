@@ -79,8 +79,8 @@ class Check(Generic[_Subject]):
     """One check. If `holds` is false, the token is refused with `reason`.
 
     `source` is the standard that requires the check. `remedy` may contain `{issuer}` and `{audience}` of this
-    API. The texts quote nothing from the token, with one exception: `{told}` is the result of `told`. Use `told`
-    only after the signature check, and only for values that are not secret.
+    API. The texts quote nothing from the token, with one exception: `{shown_value}` is the result of
+    `shown_value`. Use `shown_value` only after the signature check, and only for values that are not secret.
     """
 
     reason: str
@@ -89,7 +89,7 @@ class Check(Generic[_Subject]):
     failure: str
     remedy: str
     retryable: bool = False
-    told: Callable[[_Subject], str] = lambda _: ""
+    shown_value: Callable[[_Subject], str] = lambda _: ""
 
 
 class ClaimType(NamedTuple):
@@ -113,7 +113,7 @@ def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
     for check in checks:
         if not check.holds(case):
             remedy = check.remedy.format(
-                issuer=case.expected.issuer, audience=case.expected.audience, told=check.told(case)
+                issuer=case.expected.issuer, audience=case.expected.audience, shown_value=check.shown_value(case)
             )
             raise InvalidToken(check.failure, reason=check.reason, details=remedy, retryable=check.retryable)
 
@@ -238,8 +238,8 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         "RFC 9068 §4, RFC 8725 §3.9",  # stops one API from using at another what it was sent
         lambda case: case.expected.audience in _listed(case.claims["aud"]),
         "The token is meant for another API.",
-        "Request a token for this API: resource={audience}. This one is for {told}.",
-        told=lambda case: audiences_of(case.claims),
+        "Request a token for this API: resource={audience}. This one is for {shown_value}.",
+        shown_value=lambda case: audiences_of(case.claims),
     ),
     Check(
         "binding_not_supported",

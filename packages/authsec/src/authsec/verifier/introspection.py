@@ -79,7 +79,7 @@ class Introspection:
         self._good: OrderedDict[bytes, Moment] = OrderedDict()
         self._dead: OrderedDict[str, float] = OrderedDict()  # jti, and when it expires anyway
         self._failed: Moment | None = None
-        self._begin_anew()
+        self._reset()
 
     def is_dead(self, jti: str) -> bool:
         """Whether the authority has answered that the token with this `jti` is not active. Never waits."""
@@ -91,7 +91,7 @@ class Introspection:
         Raises `RevocationsUnavailable` if the authority does not answer.
         """
         if self._process != os.getpid():  # a fork may have copied a question whose asker does not exist here
-            self._begin_anew()
+            self._reset()
         mark = self._mark(token)
         with self._lock:
             answered = self._good.get(mark)
@@ -167,7 +167,7 @@ class Introspection:
             _log.error("%s cannot be asked about tokens, so no token is accepted: %s", self._issuer, failure)
         self.failure, self._failed = failure, moment(self._clock)
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._under_way: dict[bytes, Future[bool]] = {}

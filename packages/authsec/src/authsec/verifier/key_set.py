@@ -28,7 +28,7 @@ class KeysHealth:
 class KeySource(Protocol):
     """The source of a verifier's keys: an authority, or a JWK Set of the program."""
 
-    def at_hand(self, kid: str) -> PublicKey | None:
+    def find_cached(self, kid: str) -> PublicKey | None:
         """Return the key if it is cached and fresh, else None. Never waits."""
 
     def find(self, kid: str) -> PublicKey | None:
@@ -67,10 +67,10 @@ class GivenKeys:
         if not self._keys:
             raise ConfigError("keys= has no key with a kid that can verify signatures", reason="keys_invalid")
 
-    def at_hand(self, kid: str) -> PublicKey | None:
+    def find_cached(self, kid: str) -> PublicKey | None:
         return self._keys.get(kid)
 
-    find = at_hand
+    find = find_cached
 
     def check_current(self) -> None:
         """Do nothing: the program provides the keys, and they never expire."""

@@ -80,7 +80,7 @@ class PublishedKeys:
         self._failure: str | None = None  # why the last try failed; None if it did not
         self._retryable = True  # whether that can pass by itself
         self._failing: Moment | None = None  # since when; None if it did not
-        self._told: tuple[str | None, bool] | None = None  # what the log says is in the way
+        self._logged: tuple[str | None, bool] | None = None  # what the log says is in the way
         self._tries = 0
         self._tried: Moment | None = None
         self._pause = RETRY_PAUSE  # after the last try, if it failed
@@ -89,14 +89,14 @@ class PublishedKeys:
         self._revoked_by_then = 0  # when a name was last looked for
         self._make_locks()
 
-    def at_hand(self, kid: str) -> PublicKey | None:
+    def find_cached(self, kid: str) -> PublicKey | None:
         snapshot = self._snapshot
         if snapshot is None or since(snapshot.fetched, self._clock) >= self._fresh_for:
             return None
         return snapshot.keys.get(kid)
 
     def find(self, kid: str) -> PublicKey | None:
-        self._heed_fork()
+        self._handle_fork()
         tries = self._tries
         key = self._current().keys.get(kid)
         if key is not None:
@@ -106,7 +106,7 @@ class PublishedKeys:
         return self._found_anew(kid)
 
     def check_current(self) -> None:
-        self._heed_fork()
+        self._handle_fork()
         self._current()
 
     def health(self) -> KeysHealth:
@@ -124,7 +124,7 @@ class PublishedKeys:
                 self._refetch()
         snapshot = self._snapshot
         if snapshot is None or self._age() >= self._keep_for:
-            self._tell()
+            self._log_failure()
             raise self._unavailable()
         return snapshot
 
@@ -183,10 +183,10 @@ class PublishedKeys:
         except DocumentRefused as error:
             self._failure, self._failing = str(error), self._failing or began
             self._retryable = not isinstance(error, AnotherIssuer)
-            self._tell()
+            self._log_failure()
         else:
             self._snapshot = _Snapshot(keys, self._now())
-            self._tell_that_it_is_over()
+            self._log_recovery()
             self._failure = self._failing = None
         finally:
             self._tried = self._now()
@@ -203,13 +203,13 @@ class PublishedKeys:
             return RETRY_PAUSE
         return min(max(FIRST_PAUSE, 2 * took), RETRY_PAUSE)
 
-    def _tell(self) -> None:
+    def _log_failure(self) -> None:
         """Log each failure once. Log the failure once more when the set is so old that all tokens are refused."""
         age = self._age()
         usable = age < self._keep_for
-        if self._told == (self._failure, usable):
+        if self._logged == (self._failure, usable):
             return
-        self._told = (self._failure, usable)
+        self._logged = (self._failure, usable)
         if usable:
             _log.warning(
                 "the keys of %s cannot be renewed: %s; the keys of %.0f seconds ago are used for %.0f more seconds",
@@ -218,16 +218,16 @@ class PublishedKeys:
         else:
             _log.error("the keys of %s are not available, so %s: %s", self._issuer, self._without, self._failure)
 
-    def _tell_that_it_is_over(self) -> None:
+    def _log_recovery(self) -> None:
         """Log the end of a failure.
 
         The level is a warning, so that every log with the failure also shows its end.
         """
-        if self._told is not None:
+        if self._logged is not None:
             _log.warning(
                 "the keys of %s are available again after %.0f seconds", self._issuer, self._since(self._failing)
             )
-        self._told = None
+        self._logged = None
 
     def _download(self) -> Mapping[str, PublicKey]:
         jwks_uri = published_address(self._issuer, self._named, self._fetch)
@@ -254,7 +254,7 @@ class PublishedKeys:
     def _now(self) -> Moment:
         return moment(self._clock)
 
-    def _heed_fork(self) -> None:
+    def _handle_fork(self) -> None:
         if self._process != os.getpid():  # it may have copied a lock whose holder does not exist here
             self._make_locks()
 

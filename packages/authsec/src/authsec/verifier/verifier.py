@@ -215,7 +215,7 @@ class TokenVerifier:
         if known is None:
             jws = self._parse(bearer)
             kid = jws.header["kid"]
-            known = self._examine(jws, self._keys.at_hand(kid) or await waiting(self._keys.find, kid))
+            known = self._examine(jws, self._keys.find_cached(kid) or await waiting(self._keys.find, kid))
         if not self._revocations.settled:
             await waiting(self._revocations.settle)
         current = self._revocations.current  # before what has ended, as above
@@ -223,7 +223,7 @@ class TokenVerifier:
         self._cache.put(digest, known)
         if current:
             return verified
-        await waiting(self._revocations.make_sure, bearer, verified.claims)
+        await waiting(self._revocations.introspect, bearer, verified.claims)
         return self._conclude(known)  # with what was found out
 
     def check_ready(self) -> None:
@@ -253,7 +253,7 @@ class TokenVerifier:
     def _cached(self, digest: bytes) -> CachedToken | None:
         """Return the cached token, if the key that signed it is still in the current key set; otherwise None."""
         known = self._cache.get(digest)
-        return known if known is not None and self._keys.at_hand(known.kid) is known.key else None
+        return known if known is not None and self._keys.find_cached(known.kid) is known.key else None
 
     def _parse(self, bearer: str) -> UnverifiedJws:
         """Parse the token, and make the checks that need no key. Raises `InvalidToken`."""

@@ -84,7 +84,7 @@ class AuthoritySource:
     def catch_up(self, run: Run) -> None:
         """Fetch and apply all available pages."""
         where = self._found()
-        while not run.over:
+        while not run.is_over:
             page = self._page(f"{where}?since={run.feed.sequence}&limit={PAGE}", self._headers())
             complete = run.take(page)
             self.on_batch(run, page)
@@ -97,7 +97,7 @@ class AuthoritySource:
         if stream is not None:
             stream.stop()
 
-    def rest(self) -> None:
+    def close(self) -> None:
         """Do nothing: when the run ends, no connection is open."""
 
     def forget(self) -> None:
@@ -119,7 +119,7 @@ class AuthoritySource:
                 run.take(octets)
                 self.on_batch(run, octets)
                 self._where = where  # which was right a moment ago, should the stream break
-                if run.over:
+                if run.is_over:
                     return
                 if self._headers() != said:  # another verifier has come, or one has gone: the authority shall know
                     return

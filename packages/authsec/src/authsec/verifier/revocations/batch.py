@@ -146,7 +146,7 @@ def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
         kid = jws.header.get("kid", "")
         if jws.header.get("typ", "").lower() != _TYPE:
             raise BatchRefused("the head of a batch is a JWT of another type")
-        key = keys.at_hand(kid) or keys.find(kid)
+        key = keys.find_cached(kid) or keys.find(kid)
         if key is None:
             raise BatchRefused("the head of a batch is signed with a key that the feed does not publish")
         return jws.verified_by(key, algorithms=_ALGORITHMS).claims

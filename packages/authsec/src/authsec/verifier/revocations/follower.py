@@ -40,7 +40,7 @@ class Follower:
         self._following: bool  # from a thread's start to its end: asked for each token, so not asked of the thread
         self._thread: threading.Thread | None
         self._starting: threading.Lock
-        self._begin_anew()
+        self._reset()
 
     def lease(self, terms: LeaseTerms, credential: str | None = None) -> Lease:
         """Return a lease on the feed for one verifier.
@@ -102,16 +102,16 @@ class Follower:
         """A text that says where the revocations come from: the authority, or the file of another worker."""
         return self._run.role
 
-    def look(self) -> None:
+    def log_lasting_failure(self) -> None:
         """Log a failure that lasts, or revocations that have become too old for a verifier."""
-        self._run.log.look()
+        self._run.log.log_lasting_failure()
 
     def forked(self) -> None:
         """Reset the follower in a forked child: the thread and the source's connections belong to the parent."""
         self._source.forget()
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._following = False
         self._thread = None
         self._starting = threading.Lock()
@@ -124,19 +124,19 @@ class Follower:
         try:
             self._keep_following(run)
             run.connected = False
-            self._source.rest()
+            self._source.close()
         finally:
             self._following = False  # last: another thread must not find the source in use
 
     def _keep_following(self, run: Run) -> None:
         tries = busy = 0
-        while not run.over:
+        while not run.is_over:
             began = self._clock.monotonic()
             try:
                 pause = self._source.follow(run)
                 tries = 0
             except _FAILURES as error:
-                if run.over:
+                if run.is_over:
                     break
                 tries = 0 if self._clock.monotonic() - began > LIVED else tries
                 pause = self._pause(tries)
@@ -148,7 +148,7 @@ class Follower:
                 run.fail(f"following it failed inside the program ({type(error).__name__})")
             tries += 1
             if run.settled:
-                run.log.look()
+                run.log.log_lasting_failure()
             run.wait(pause)
 
     def _pause(self, tries: int) -> float:
@@ -176,7 +176,7 @@ class Run:
         self._tried = threading.Event()
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the run was stopped or the last lease has ended."""
         return self._stop.is_set() or not self._leases
 
@@ -211,13 +211,13 @@ class Run:
 
     def _succeed(self) -> None:
         self.connected, self.failure = True, None
-        self.log.over()
+        self.log.record_recovery()
         self._settle()
 
     def fail(self, why: str) -> None:
         """Record the reason for a failure. If the same failure repeats, it is logged only once."""
         if why != self.failure:
-            self.log.trouble(why)
+            self.log.record_failure(why)
         self.connected, self.failure = False, why
         self._settle()
 
@@ -235,7 +235,7 @@ class Source(Protocol):
     def stop(self) -> None:
         """Interrupt the wait for the next batch. Another thread calls this method."""
 
-    def rest(self) -> None:
+    def close(self) -> None:
         """Close all files and connections, because the run has ended."""
 
     def forget(self) -> None:

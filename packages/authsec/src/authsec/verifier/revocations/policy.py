@@ -58,7 +58,7 @@ class Revocations(Protocol):
     def current(self) -> bool:
         """Whether the known revocations are recent enough. Never waits."""
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:
         """While the feed is stale, find out in another way whether this verified token is revoked.
 
         `ended` then has the result for this token. Raises `RevocationsUnavailable` if there is no other way. May wait
@@ -95,7 +95,7 @@ class NoRevocations:
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:  # noqa: ARG002 - nobody tells us
         return False
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:
         """Do nothing: without a feed, tokens get no check for revocation."""
 
     def health(self) -> FeedHealth | None:
@@ -152,8 +152,8 @@ class FollowedRevocations:
     def current(self) -> bool:
         return self._feed.age() <= self._oldest
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
-        self._follower.look()
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
+        self._follower.log_lasting_failure()
         age = self._feed.age()
         known = "were never known" if age == math.inf else f"were last known {age:.0f} seconds ago"
         raise RevocationsUnavailable(
@@ -200,7 +200,7 @@ class IntrospectedRevocations:
     def current(self) -> bool:
         return self._followed.current
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:
         self._introspection.check(token, claims)
 
     def health(self) -> FeedHealth:

@@ -50,7 +50,7 @@ class SharedFile:
         return self.path.with_name(f"{self.path.name}.lock")
 
     @property
-    def coming(self) -> Path:
+    def replacement(self) -> Path:
         """The path at which a new file is written before it replaces the shared file."""
         return self.path.with_name(f"{self.path.name}.new")
 
@@ -194,12 +194,12 @@ class SharedFileWriter:
         """Replace the old file with a new file. Return its descriptor. Raises `OSError` or `SharedFileUnusable`."""
         self.end()
         self._check_old()
-        coming = self._file.coming
-        coming.unlink(missing_ok=True)  # of one who was killed while making it
-        fd = open_private(coming, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        replacement = self._file.replacement
+        replacement.unlink(missing_ok=True)  # of one who was killed while making it
+        fd = open_private(replacement, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         try:
             _write(fd, self._file.header)
-            coming.rename(self._file.path)
+            replacement.rename(self._file.path)
         except BaseException:
             os.close(fd)
             raise

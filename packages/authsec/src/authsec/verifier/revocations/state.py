@@ -76,7 +76,7 @@ class Feed:
             "the history of the feed of %s changed before entry %d, as after a restored database: the feed is "
 "read again from the beginning, and known revocations stay in force here", self.issuer, self.sequence,
         )  # fmt: skip
-        self._state.begin_anew()
+        self._state.reset()
         raise BatchRefused("the history of the feed was replaced; the feed is read again from the beginning")
 
     def _apply(self, batch: Batch, now: float) -> None:
@@ -146,7 +146,7 @@ class RevocationState:
                 if ending.at >= oldest or subject[0] == _KEY  # who has somebody's key can sign with it at any time
             }
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Set the position to the beginning of the feed. All known revocations remain."""
         self.reached = BEGINNING
 

@@ -65,7 +65,7 @@ class SharedFileSource:
         self._writer = SharedFileWriter(file)
         self._reader = SharedFileReader(file)
         self._trouble: str | None = None
-        self._begin_anew()
+        self._reset()
         authority.on_batch = self._record
 
     def follow(self, run: Run) -> float:
@@ -88,8 +88,8 @@ class SharedFileSource:
     def stop(self) -> None:
         self._authority.stop()
 
-    def rest(self) -> None:
-        self._authority.rest()
+    def close(self) -> None:
+        self._authority.close()
         self._writer.end()
         self._reader.end()
         self._election.resign()
@@ -99,9 +99,9 @@ class SharedFileSource:
         self._writer.forget()
         self._reader.forget()
         self._election.forget()
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._patience = SHORTEST_PATIENCE + SPREAD * self._jitter()
         self._lacking = False
         self._asked = self._heard = 0.0
@@ -124,7 +124,7 @@ class SharedFileSource:
 
     def _apply_shared(self, run: Run) -> None:
         for line in self._reader.lines():
-            if run.over:
+            if run.is_over:
                 return
             try:
                 whole = run.apply_shared(line)
