@@ -171,6 +171,6 @@ def test_what_lets_somebody_in_once_or_for_a_while_ends(restoration: Restoration
     restoration.record(Lost())
     with pytest.raises(Unauthenticated):
         entrance.principal(cookie)
-    state = database.read(lambda tx: links.look(tx, restoration.runtime.now(), another.code))
+    state = database.read(lambda tx: links.find_link(tx, restoration.runtime.now(), another.code))
     assert not state.open
     assert database.read(lambda tx: enrolment_service.open_of(tx, act(restoration), client)) == []

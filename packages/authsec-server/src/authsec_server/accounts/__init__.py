@@ -17,7 +17,7 @@ The sign-in pages are in `console`. `principal.py` defines what a principal may 
 | `model/passwords` | which new passwords are too short or too easy to guess |
 | `model/links`, `model/sessions`, `model/admin_keys` | when a link, session or key expires (lifetimes: `settings`) |
 | `model/secret` | length and stored hash of session cookies, links and admin keys |
-| `found`, `known` | find an administrator by id or email; find the person or key that an audit filter names |
-| `standing` | whether the creator of an enrolment code is still permitted, when a machine uses the code |
+| `lookup` | find an administrator by id or email; find the person or key that an audit filter names |
+| `current_principal` | whether the creator of an enrolment code is still permitted, when a machine uses the code |
 | `store/` | tables and SQL, one module for each table |
 """

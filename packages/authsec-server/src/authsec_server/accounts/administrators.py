@@ -8,7 +8,7 @@ from typing import Any
 
 from authsec_server import naming
 from authsec_server.accounts import links, sessions
-from authsec_server.accounts.found import administrator as find
+from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import administrators as model
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.links import FROM_THE_MACHINE, TO_SOMEBODY, LinkPurpose, NewLink
@@ -40,15 +40,15 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator
 def get(tx: Tx, act: Act, reference: str) -> Administrator:
     """Return the administrator with this id or e-mail address. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return find(tx, reference)
+    return find_administrator(tx, reference)
 
 
-def any_yet(tx: Tx) -> bool:
+def has_any(tx: Tx) -> bool:
     """Return whether any administrator exists.
 
     If none exists, the operator makes a set-up URL, which creates the first administrator.
     """
-    return store.any_yet(tx.connection)
+    return store.has_any(tx.connection)
 
 
 def invite(tx: Tx, act: Act, *, email: str, name: str, role: Role) -> tuple[Administrator, NewLink]:
@@ -99,7 +99,7 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
     if role is found.role:
         return found
     if role < found.role:
-        _leave_a_way_in(tx, found)
+        _require_another_admin(tx, found)
     return _apply_role(tx, act, found, role)
 
 
@@ -150,9 +150,9 @@ def disable(tx: Tx, act: Act, reference: str) -> Administrator:
     found = get(tx, act, reference)
     if not found.enabled:
         return found
-    _leave_a_way_in(tx, found)
+    _require_another_admin(tx, found)
     disabled = _change(tx, act, found, disabled_at=act.now)
-    ended = _shut_out(tx, act, found, because="disabled")
+    ended = _end_access(tx, act, found, because="disabled")
     _record(tx, act, EventKind.ADMINISTRATOR_DISABLED, disabled, sessions_ended=ended)
     return disabled
 
@@ -187,8 +187,8 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
     found.require_password_account()
     found.require_enabled()
     if not here:  # the operator at the machine can always make another link
-        _leave_a_way_in(tx, found)
-    ended = _shut_out(tx, act, found, because="reset")
+        _require_another_admin(tx, found)
+    ended = _end_access(tx, act, found, because="reset")
     store.set_password_hash(tx.connection, found.id, None)
     link = links.make(tx, act, LinkPurpose.SET_PASSWORD, found, FROM_THE_MACHINE if here else TO_SOMEBODY)
     _record(
@@ -216,13 +216,13 @@ def _current(found: Administrator, revision: int) -> Administrator:
     return found
 
 
-def _leave_a_way_in(tx: Tx, found: Administrator) -> None:
+def _require_another_admin(tx: Tx, found: Administrator) -> None:
     """Raise `Conflict` if this is the last admin who can sign in.
 
     Call under the exclusive lock. Without the lock, two admins could disable each other at the same time.
     """
-    last = found.role is Role.ADMIN and found.enabled and found.has_way_in
-    if last and not store.admins_with_way_in(tx.connection, beside=found.id):
+    last = found.role is Role.ADMIN and found.enabled and found.can_sign_in
+    if last and not store.admins_who_can_sign_in(tx.connection, beside=found.id):
         raise Conflict(
             f"{found.email} is the last administrator with the role admin who can sign in.",
             "First give somebody else the role admin, and have them sign in once.",
@@ -237,7 +237,7 @@ def _apply_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administr
     return changed
 
 
-def _shut_out(tx: Tx, act: Act, found: Administrator, *, because: str) -> int:
+def _end_access(tx: Tx, act: Act, found: Administrator, *, because: str) -> int:
     links.void_all_of(tx, act.now, found)
     return sessions.end_all_of(tx, act, found, because=because)
 

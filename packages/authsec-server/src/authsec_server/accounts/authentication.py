@@ -81,7 +81,7 @@ class AdminKeys:
     def _enter(self, sent: Sequence[str], context: RequestContext) -> Principal:
         found = self._look_up(sent)
         if isinstance(found, _RefusedKeys):
-            raise self._turned_away(found, context)
+            raise self._refuse(found, context)
         self._record(found, context)
         return found.principal()
 
@@ -92,7 +92,7 @@ class AdminKeys:
         if refusal:
             raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
 
-    def _turned_away(self, refused: _RefusedKeys, context: RequestContext) -> Unauthenticated:
+    def _refuse(self, refused: _RefusedKeys, context: RequestContext) -> Unauthenticated:
         """Count the failure against the caller's address, and return the exception to raise. Raises `TooOften`.
 
         A valid key is accepted even from an address that is over the limit.

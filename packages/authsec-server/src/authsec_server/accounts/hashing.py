@@ -42,7 +42,7 @@ class Hashing:
         amount of computation. Otherwise the response time would show which accounts exist.
         """
         password = passwords.entered(typed)
-        possible = passwords.could_be(password)
+        possible = passwords.is_possible(password)
         with self._place():
             right = self._matches(password_hash or self._nobodys, password if possible else "")
         return right and possible and password_hash is not None

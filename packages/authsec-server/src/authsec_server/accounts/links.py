@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 
 from authsec_server.accounts.model import secret
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.links import Link, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.model.links import Link, LinkPurpose, LinkState, LinkStatus, NewLink
 from authsec_server.accounts.store import administrators as people
 from authsec_server.accounts.store import links as store
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 
-REMEMBERED = timedelta(days=7)  # how long its holder is told what became of it
+KEPT_FOR = timedelta(days=7)  # how long its holder is told what became of it
 
 
 def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | None, life: timedelta) -> NewLink:
@@ -37,16 +37,16 @@ def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | 
     return NewLink(link=link, code=code)
 
 
-def look(tx: Tx, now: datetime, code: str) -> LinkState:
+def find_link(tx: Tx, now: datetime, code: str) -> LinkState:
     """Return the state of the link with this code."""
     link = store.by_hash(tx.connection, secret.hashed(code)) if secret.is_secret(code) else None
     if link is None:
-        return LinkState(standing=LinkStanding.UNKNOWN)
-    whose = people.by_id(tx.connection, link.administrator_id) if link.administrator_id else None
-    standing = link.standing(now)
-    if standing is LinkStanding.OPEN and not _possible(tx, link, whose):
-        standing = LinkStanding.TOO_LATE
-    return LinkState(standing=standing, link=link, administrator=whose)
+        return LinkState(status=LinkStatus.UNKNOWN)
+    administrator = people.by_id(tx.connection, link.administrator_id) if link.administrator_id else None
+    status = link.status(now)
+    if status is LinkStatus.OPEN and not _possible(tx, link, administrator):
+        status = LinkStatus.TOO_LATE
+    return LinkState(status=status, link=link, administrator=administrator)
 
 
 def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
@@ -54,11 +54,11 @@ def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
 
     The state in the result is open only for the first use.
     """
-    state = look(tx, now, code)
+    state = find_link(tx, now, code)
     if state.link is None or state.purpose is not purpose:
-        return LinkState(standing=LinkStanding.UNKNOWN)
+        return LinkState(status=LinkStatus.UNKNOWN)
     if state.open and not store.use(tx.connection, state.link.id, now):
-        return LinkState(standing=LinkStanding.USED, link=state.link, administrator=state.administrator)
+        return LinkState(status=LinkStatus.USED, link=state.link, administrator=state.administrator)
     return state
 
 
@@ -77,15 +77,15 @@ def void_all(tx: Tx, now: datetime) -> None:
 
 def forget(tx: Tx, now: datetime) -> None:
     """Delete links that expired more than seven days ago."""
-    store.forget(tx.connection, now - REMEMBERED)
+    store.forget(tx.connection, now - KEPT_FOR)
 
 
-def _possible(tx: Tx, link: Link, whose: Administrator | None) -> bool:
+def _possible(tx: Tx, link: Link, administrator: Administrator | None) -> bool:
     """Return whether the link is still useful.
 
     A link for the first administrator is useful only while no administrator exists. Every other link needs an
     enabled administrator.
     """
     if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
-        return not people.any_yet(tx.connection)  # else whoever finds an old URL would be one more administrator
-    return whose is not None and whose.enabled
+        return not people.has_any(tx.connection)  # else whoever finds an old URL would be one more administrator
+    return administrator is not None and administrator.enabled

@@ -22,7 +22,7 @@ def for_the_first(tx: Tx, act: Act) -> NewLink:
     Raises `Conflict` if an administrator exists.
     """
     _require_operator(act)
-    if administrators.any_yet(tx):
+    if administrators.has_any(tx):
         raise Conflict(
             "An administrator already exists, and this link is only for the first administrator.",
             "To set a new password for one of them (authsec admin list): authsec admin setup-url --email ADDRESS. "

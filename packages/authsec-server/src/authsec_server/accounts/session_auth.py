@@ -84,7 +84,7 @@ class Sessions:
         The administrator may have been disabled after the request began and before its body arrived. The check also
         fails if the administrator's role is lower than before.
         """
-        _, administrator = self._standing(sessions.by_id(tx, principal.session_id))
+        _, administrator = self._require_valid(sessions.by_id(tx, principal.session_id))
         if administrator.id != principal.id or administrator.role < principal.role:
             raise SessionEnded(ENDED)
 
@@ -93,14 +93,14 @@ class Sessions:
         sessions.keep(tx, self._now(), self.terms)
 
     def _enter(self, cookie: str, attended: bool) -> Principal:
-        session, administrator = self._standing(self._database.read(lambda tx: sessions.by_cookie(tx, cookie)))
+        session, administrator = self._require_valid(self._database.read(lambda tx: sessions.by_cookie(tx, cookie)))
         now = self._now()
         if attended and now - session.last_seen_at >= SEEN_EVERY:
-            self._database.append(lambda tx: sessions.seen(tx, session, now))
+            self._database.append(lambda tx: sessions.note_use(tx, session, now))
         return administrator.principal(session.id)
 
-    def _standing(self, found: tuple[Session, Administrator] | None) -> tuple[Session, Administrator]:
-        if found is None or not found[0].stands(self._now(), self.terms) or not found[1].enabled:
+    def _require_valid(self, found: tuple[Session, Administrator] | None) -> tuple[Session, Administrator]:
+        if found is None or not found[0].is_valid(self._now(), self.terms) or not found[1].enabled:
             raise SessionEnded(ENDED)
         return found
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from authsec_server import naming
-from authsec_server.accounts.found import administrator as find
+from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import secret
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.entering import Arrival, NewSession
@@ -22,7 +22,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act, Role
 
-REMEMBERED = timedelta(days=30)  # how long an ended session tells from where its administrator used to come
+KEPT_FOR = timedelta(days=30)  # how long an ended session tells from where its administrator used to come
 
 
 def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignInMethod) -> NewSession:
@@ -60,23 +60,23 @@ def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignIn
 def by_cookie(tx: Tx, cookie: str) -> tuple[Session, Administrator] | None:
     """Return the session with this cookie value, and its administrator, even if the session has ended or expired."""
     session = store.by_hash(tx.connection, secret.hashed(cookie)) if secret.is_secret(cookie) else None
-    return (session, find(tx, session.administrator_id)) if session else None
+    return (session, find_administrator(tx, session.administrator_id)) if session else None
 
 
 def by_id(tx: Tx, session_id: str) -> tuple[Session, Administrator] | None:
     """Return the session with this id, and its administrator, even if the session has ended or expired."""
     session = store.by_id(tx.connection, session_id)
-    return (session, find(tx, session.administrator_id)) if session else None
+    return (session, find_administrator(tx, session.administrator_id)) if session else None
 
 
-def seen(tx: Tx, session: Session, now: datetime) -> None:
+def note_use(tx: Tx, session: Session, now: datetime) -> None:
     """Save `now` as the time of the last use of the session."""
-    store.set_seen(tx.connection, session.id, now)
+    store.set_last_seen(tx.connection, session.id, now)
 
 
 def own(tx: Tx, act: Act, *, terms: SessionTerms) -> list[Session]:
     """Return the acting administrator's valid sessions, the most recently used first."""
-    return _standing(tx, act, terms, act.principal.id)
+    return _valid_sessions(tx, act, terms, act.principal.id)
 
 
 def of(tx: Tx, act: Act, administrator_id: str, *, terms: SessionTerms) -> list[Session]:
@@ -86,7 +86,7 @@ def of(tx: Tx, act: Act, administrator_id: str, *, terms: SessionTerms) -> list[
     """
     if administrator_id != act.principal.id:
         act.principal.require(Role.ADMIN)
-    return _standing(tx, act, terms, administrator_id)
+    return _valid_sessions(tx, act, terms, administrator_id)
 
 
 def end(tx: Tx, act: Act, session_id: str) -> Session:
@@ -109,7 +109,7 @@ def end_others(tx: Tx, act: Act) -> int:
 
     Call only inside a `change`.
     """
-    whose = find(tx, act.principal.id)
+    whose = find_administrator(tx, act.principal.id)
     others = [each for each in store.open_ones(tx.connection, whose.id) if each.id != act.principal.session_id]
     return _end(tx, act, others, whose, because="ended")
 
@@ -120,7 +120,7 @@ def end_all(tx: Tx, act: Act, reference: str) -> int:
     Every administrator may end their own sessions. Only an admin may end the sessions of others. Call only
     inside a `change`.
     """
-    whose = find(tx, reference)
+    whose = find_administrator(tx, reference)
     if whose.id != act.principal.id:
         act.principal.require(Role.ADMIN)
     return end_all_of(tx, act, whose, because="ended")
@@ -134,7 +134,7 @@ def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str) 
     return _end(tx, act, store.open_ones(tx.connection, administrator.id), administrator, because=because)
 
 
-def end_everybodys(tx: Tx, now: datetime) -> None:
+def end_all_sessions(tx: Tx, now: datetime) -> None:
     """End the sessions of all administrators, after a restore.
 
     The restored database does not show which sessions ended after the backup.
@@ -145,12 +145,12 @@ def end_everybodys(tx: Tx, now: datetime) -> None:
 def keep(tx: Tx, now: datetime, terms: SessionTerms) -> None:
     """End expired sessions, and delete sessions that ended more than 30 days ago."""
     store.end_expired(tx.connection, now, seen_until=now - terms.idle, made_until=now - terms.lifetime)
-    store.forget(tx.connection, now - REMEMBERED)
+    store.forget(tx.connection, now - KEPT_FOR)
 
 
-def _standing(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str) -> list[Session]:
+def _valid_sessions(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str) -> list[Session]:
     found = store.open_ones(tx.connection, administrator_id)
-    return [session for session in found if session.stands(act.now, terms)]
+    return [session for session in found if session.is_valid(act.now, terms)]
 
 
 def _end(tx: Tx, act: Act, sessions: Iterable[Session], whose: Administrator, *, because: str) -> int:

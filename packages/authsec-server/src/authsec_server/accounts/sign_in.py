@@ -15,7 +15,7 @@ from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import passwords
 from authsec_server.accounts.model.administrators import Administrator, checked_email
 from authsec_server.accounts.model.entering import Arrival, BrowserCaller, NewSession, SignInRefusal
-from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkState, LinkStatus, NewLink
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.accounts.throttle import Guess, Guesses, guess
 from authsec_server.accounts.transactions import Account, LinkRefused, RefusedSignIn
@@ -65,8 +65,8 @@ class SignIn:
                 lambda tx: transactions.with_password(tx, self._arrival(caller), account, rehashed=rehashed)
             )
         except RefusedSignIn as refused:
-            raise self._turned_away(refused, caller) from None
-        self._guesses.give_back(charged)
+            raise self._refuse(refused, caller) from None
+        self._guesses.refund(charged)
         return session
 
     def change_password(self, principal: Principal, *, current: str, new: str, caller: BrowserCaller) -> None:
@@ -80,7 +80,7 @@ class SignIn:
             account = self._verified(found, current, caller)
         except Unauthenticated:
             raise Invalid("current", "This is not your current password.") from None
-        self._guesses.give_back(charged)
+        self._guesses.refund(charged)
         password = passwords.acceptable(new, known=_known(account.administrator))
         password_hash = self._hashing.hash(password)
         try:
@@ -90,11 +90,11 @@ class SignIn:
                 )
             )
         except RefusedSignIn as refused:
-            raise self._turned_away(refused, caller) from None
+            raise self._refuse(refused, caller) from None
 
-    def look(self, code: str) -> LinkState:
+    def find_link(self, code: str) -> LinkState:
         """Return the state of a link. This does not use the link up, so mail scanners may open it."""
-        return self._database.read(lambda tx: links.look(tx, self._now(), code))
+        return self._database.read(lambda tx: links.find_link(tx, self._now(), code))
 
     def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: BrowserCaller) -> NewSession:
         """Create the first administrator, and begin a session. Raises `Invalid` for a field, `Conflict`, `TooOften`."""
@@ -139,7 +139,7 @@ class SignIn:
         try:
             return self._database.change(enter)
         except RefusedSignIn as refused:
-            raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
+            raise self._refuse(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
 
     def before_the_provider(self, caller: BrowserCaller) -> None:
         """Raise `TooOften` if too many sign-ins from this address have failed.
@@ -163,9 +163,9 @@ class SignIn:
         self._refuse_over_limit(wait, whose, caller)
         self._count(reason, whose, caller)
 
-    def somebody_yet(self) -> bool:
+    def has_administrator(self) -> bool:
         """Return whether any administrator exists."""
-        return self._database.read(administrators.any_yet)
+        return self._database.read(administrators.has_any)
 
     def first_link(self) -> NewLink | None:
         """Make the link that creates the first administrator. Return None if an administrator exists.
@@ -204,10 +204,10 @@ class SignIn:
         """
         right = self._hashing.verify(account.password_hash if account else None, password)
         if account is None:
-            raise self._turned_away(RefusedSignIn(SignInRefusal.UNKNOWN), caller)
+            raise self._refuse(RefusedSignIn(SignInRefusal.UNKNOWN), caller)
         if not right:
             why = SignInRefusal.WRONG_PASSWORD if account.password_hash else SignInRefusal.NO_PASSWORD
-            raise self._turned_away(RefusedSignIn(why, account.administrator), caller)
+            raise self._refuse(RefusedSignIn(why, account.administrator), caller)
         return account
 
     def _rehashed(self, account: Account, password: str) -> str | None:
@@ -222,7 +222,7 @@ class SignIn:
         Call this before a new password is checked or hashed, so that only the holder of an open link causes this
         work.
         """
-        state = self.look(code)
+        state = self.find_link(code)
         if not state.open or state.purpose is not purpose:
             raise self._link_refused(state, caller)
         return state
@@ -240,12 +240,12 @@ class SignIn:
         never limited.
         """
         self._refuse_over_limit(self._guesses.charge_network(caller.address), None, caller)
-        standing = LinkStanding.UNKNOWN if state.open else state.standing  # open, but for something else
+        status = LinkStatus.UNKNOWN if state.open else state.status  # open, but for something else
         why = SignInRefusal.LINK_ENDED if state.link else SignInRefusal.LINK_UNKNOWN
         self._count(why, state.administrator, caller)
-        return Conflict(MESSAGES[standing], REMEDY)
+        return Conflict(MESSAGES[status], REMEDY)
 
-    def _turned_away(self, refused: RefusedSignIn, caller: BrowserCaller, *, said: str = WRONG) -> Unauthenticated:
+    def _refuse(self, refused: RefusedSignIn, caller: BrowserCaller, *, said: str = WRONG) -> Unauthenticated:
         self._count(refused.why, refused.whose, caller)
         return Unauthenticated(said)
 

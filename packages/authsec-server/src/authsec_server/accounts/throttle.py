@@ -46,10 +46,10 @@ class Guesses:
         now = self._monotonic()
         return self._networks.charge(guess.network, now) or self._accounts.charge(guess.account, now)
 
-    def give_back(self, guess: Guess) -> None:
+    def refund(self, guess: Guess) -> None:
         """Take back the charge: the password was right, so the attempt was no guess."""
-        self._networks.give_back(guess.network)
-        self._accounts.give_back(guess.account)
+        self._networks.refund(guess.network)
+        self._accounts.refund(guess.account)
 
     def network_wait(self, address: str) -> float:
         """Return the seconds that `charge_network` would return. Charge nothing."""

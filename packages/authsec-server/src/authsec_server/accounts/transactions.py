@@ -50,7 +50,7 @@ class LinkRefused(Exception):
     """The link is not open."""
 
     def __init__(self, state: LinkState) -> None:
-        super().__init__(state.standing.value)
+        super().__init__(state.status.value)
         self.state = state
 
 

@@ -16,7 +16,7 @@ from authsec.api_credential import is_api_credential
 
 from authsec_server.web.oauth import read_basic
 
-MAX_STANDING: Final = 2  # the one in use, and the next: what it takes to replace one without a gap
+MAX_VALID: Final = 2  # the one in use, and the next: what it takes to replace one without a gap
 KEPT: Final = timedelta(days=90)  # one that has ended: so long the audit log can say which it was that came in vain
 
 

@@ -13,7 +13,7 @@ from authsec_server.accounts.model.admin_keys import expiry
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.apis import credential_store as rows
 from authsec_server.apis import service
-from authsec_server.apis.credential import KEPT, MAX_STANDING, Credential, CredentialRefusal, Holder
+from authsec_server.apis.credential import KEPT, MAX_VALID, Credential, CredentialRefusal, Holder
 from authsec_server.apis.model import Api
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named, Refusal, Tally
@@ -127,9 +127,9 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
 
 
 def _refuse_too_many(act: Act, api: Api, held: Sequence[Credential]) -> None:
-    if sum(each.refusal(act.now) is None for each in held) >= MAX_STANDING:
+    if sum(each.refusal(act.now) is None for each in held) >= MAX_VALID:
         raise Conflict(
-            f"{api.name} already has {MAX_STANDING} credentials, which is the limit: one in use and its successor.",
+            f"{api.name} already has {MAX_VALID} credentials, which is the limit: one in use and its successor.",
             f"Revoke the one that is no longer used: authsec apis revoke-credential {api.slug} ID. To see which "
             f"one: authsec apis credentials {api.slug}",
         )

@@ -5,7 +5,7 @@ Each look-up is in the package that owns these names.
 
 from __future__ import annotations
 
-from authsec_server.accounts import known
+from authsec_server.accounts.lookup import find_principal
 from authsec_server.accounts.model import KeyRefusal, SignInRefusal
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.apis.credential import CredentialRefusal
@@ -36,7 +36,7 @@ _REASONS = (TokenReason, EnrolmentReason, CredentialRefusal, KeyRefusal, SignInR
 NAMES = Names(
     client=_client,
     delegation=_delegation,
-    person=known.person,
+    person=find_principal,
     which_client=clients.which,
     which_delegation=resolve.which,
     reasons=frozenset(str(reason) for each in _REASONS for reason in each) | {NotPermitted.reason},

@@ -195,7 +195,7 @@ def _restore(
     highest = max(tx.version, audit.highest_version(tx), revocations.highest_version(tx), lost.authority_version)
     tx = raise_version(tx, highest + VERSIONS)
     revoked, unknown = keys.revoke_all(tx, act, iter(fresh), also={*also, *lost.signing_keys}, because=BECAUSE)
-    sessions.end_everybodys(tx, act.now)
+    sessions.end_all_sessions(tx, act.now)
     links.void_all(tx, act.now)
     enrolment_service.forget_all(tx)
     disabled = [clients.disable(tx, act, each).slug for each in disable]

@@ -89,7 +89,7 @@ def greet(settings: Settings, authority: Authority) -> None:
     sign_in = authority.sign_in
     if authority.bootstrap:
         click.echo(f"  {_about(authority.bootstrap, datetime.now(UTC))}", err=True)
-    if sign_in.somebody_yet():
+    if sign_in.has_administrator():
         click.echo(f"  console   {settings.issuer}/console", err=True)
     elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)

@@ -65,7 +65,7 @@ class Enrolling:
             named_by = failure.client if isinstance(failure, EnrolmentRefused) else None
             self._count(arrival, _why(failure), client or named_by)
             raise
-        self._failures.give_back(network)
+        self._failures.refund(network)
         return enrolled
 
     def _count(self, arrival: EnrollingMachine, why: EnrolmentRefusal, client: Named | None) -> None:

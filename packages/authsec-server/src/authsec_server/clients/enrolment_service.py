@@ -11,7 +11,7 @@ from authsec.enrolment_code import CODE_BYTES, POSSESSION_TYPE, hashed, read_cod
 from authsec.jose import JoseError, PublicKey, parse_compact
 
 from authsec_server import naming
-from authsec_server.accounts.standing import standing
+from authsec_server.accounts.current_principal import current_principal
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store as codes
@@ -191,7 +191,7 @@ def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
         raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
     if now >= enrolment.expires_at:
         raise EnrolmentRefused(EnrolmentRefusal.CODE_EXPIRED, named(client))
-    maker = standing(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
+    maker = current_principal(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
     if maker is None or maker.role < Role.OPERATOR:
         raise EnrolmentRefused(EnrolmentRefusal.MAKER_GONE, named(client))
     if client.id != asked.client_id:

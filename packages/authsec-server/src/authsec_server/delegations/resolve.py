@@ -59,8 +59,8 @@ Tie = tuple[Delegation, RoleDefinition, Client]
 
 def stored(tx: Tx, id_or_slug: str) -> Delegation:
     """Return the delegation with this id or slug. Raises `NotFound`."""
-    could_be = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
-    found = store.find(tx.connection, id_or_slug) if could_be else None
+    is_form_valid = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
+    found = store.find(tx.connection, id_or_slug) if is_form_valid else None
     if found is None:
         raise NotFound(f"There is no delegation {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
     return found

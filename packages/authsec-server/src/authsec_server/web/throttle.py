@@ -42,7 +42,7 @@ class Limiter:
             self._arrivals[key] = self._arrival(key, now) + self._interval
             return 0.0
 
-    def give_back(self, key: str) -> None:
+    def refund(self, key: str) -> None:
         """Undo the count of one event, because the limit does not apply to it.
 
         For example, a limit on failures does not apply to an attempt that succeeded.
@@ -97,9 +97,9 @@ class Throttle:
             count_refusal()
             raise TooOften(self._message, wait)
 
-    def give_back(self, key: str) -> None:
+    def refund(self, key: str) -> None:
         """Undo the count of one request, because the limit does not apply to it."""
-        self._limiter.give_back(key)
+        self._limiter.refund(key)
 
 
 class Recently:

@@ -50,7 +50,7 @@ class Administrator:
         return bool(self.issuer)
 
     @property
-    def has_way_in(self) -> bool:
+    def can_sign_in(self) -> bool:
         """Return whether the administrator has a password or an identity. An open invitation is not enough."""
         return self.has_password or self.has_identity
 

@@ -36,7 +36,7 @@ def entered(typed: str) -> str:
     return unicodedata.normalize("NFC", typed)
 
 
-def could_be(password: str) -> bool:
+def is_possible(password: str) -> bool:
     """Return whether the text is not empty, not too long, and has only visible characters and spaces.
 
     The caller does not hash any other text.

@@ -50,7 +50,7 @@ class Session:
         """Return when the session expires if no further request uses it."""
         return min(self.last_seen_at + terms.idle, self.created_at + terms.lifetime)
 
-    def stands(self, now: datetime, terms: SessionTerms) -> bool:
+    def is_valid(self, now: datetime, terms: SessionTerms) -> bool:
         """Return whether the session is valid: neither ended nor expired."""
         return self.ended_at is None and now < self.expires_at(terms)
 

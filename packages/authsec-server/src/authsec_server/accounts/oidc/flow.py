@@ -175,15 +175,15 @@ class OpenIdSignIn:
         deletes the cookie even after an exception, because each transaction is used once.
         """
         with self._place():
-            its = self._standing(transaction)
+            its = self._read_transaction(transaction)
             code = self._code(its, query)
             return Finished(identity=self._identity(its, code), next=its.next)
 
-    def _standing(self, cookie: str) -> Transaction:
+    def _read_transaction(self, cookie: str) -> Transaction:
         transaction = Transaction.read(cookie)
         if transaction is None:
             raise SignInRefused(OpenIdRefusal.NOT_BEGUN)
-        if not transaction.stands(self._now()):
+        if not transaction.is_valid(self._now()):
             raise SignInRefused(OpenIdRefusal.EXPIRED)
         return transaction
 

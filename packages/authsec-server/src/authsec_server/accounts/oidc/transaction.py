@@ -79,7 +79,7 @@ class Transaction:
         """Return the code challenge for the verifier (RFC 7636 section 4.2, S256)."""
         return _base64url(sha256(self.verifier.encode()).digest())
 
-    def stands(self, now: datetime) -> bool:
+    def is_valid(self, now: datetime) -> bool:
         """Return whether the transaction began within the last ten minutes.
 
         The start may also be up to a minute in the future. Another server of this authority may have begun the

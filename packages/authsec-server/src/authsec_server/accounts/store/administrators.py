@@ -112,13 +112,13 @@ def password_hash(connection: Connection, administrator_id: str) -> str | None:
     return found
 
 
-def any_yet(connection: Connection) -> bool:
+def has_any(connection: Connection) -> bool:
     """Return whether any administrator exists, enabled or not."""
     found: bool = connection.execute(select(exists(select(administrators.c.id)))).scalar_one()
     return bool(found)
 
 
-def admins_with_way_in(connection: Connection, *, beside: str) -> int:
+def admins_who_can_sign_in(connection: Connection, *, beside: str) -> int:
     """Count the enabled admins who have a password or an identity, without the administrator with the id `beside`."""
     statement = select(func.count()).where(
         administrators.c.id != beside,

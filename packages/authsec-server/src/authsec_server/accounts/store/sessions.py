@@ -55,7 +55,7 @@ def addresses(connection: Connection, administrator_id: str) -> set[str]:
     return set(connection.execute(statement).scalars())
 
 
-def set_seen(connection: Connection, session_id: str, now: datetime) -> None:
+def set_last_seen(connection: Connection, session_id: str, now: datetime) -> None:
     """Save `now` as the time of the last use, if it is later than the saved time. An ended session does not change."""
     still_open = (sessions.c.ended_at.is_(None), sessions.c.last_seen_at < now)
     connection.execute(update(sessions).where(sessions.c.id == session_id, *still_open).values(last_seen_at=now))

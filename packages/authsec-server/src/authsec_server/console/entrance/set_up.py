@@ -31,10 +31,10 @@ def routes(console: Console) -> list[BaseRoute]:
 async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
     """Show the form of the link. For an invalid link, the page says why it is invalid and how to get another link."""
     form = guest.sent
-    state: LinkState = await run_in_threadpool(guest.console.sign_in.look, form.text("code"))
+    state: LinkState = await run_in_threadpool(guest.console.sign_in.find_link, form.text("code"))
     if not state.open or state.purpose is None:
         return guest.render(
-            "entrance/dead_link.html", title="This link does not work", status=410, standing=state.standing
+            "entrance/dead_link.html", title="This link does not work", status=410, link_status=state.status
         )
     return guest.render(
         "entrance/set_up.html",
@@ -50,7 +50,7 @@ async def show(guest: PublicRequest, problem: Failure | None = None) -> Response
 
 async def use(guest: PublicRequest) -> Response:
     """Use the link up and sign the person in."""
-    state: LinkState = await run_in_threadpool(guest.console.sign_in.look, guest.form.text("code"))
+    state: LinkState = await run_in_threadpool(guest.console.sign_in.find_link, guest.form.text("code"))
     try:
         new = await run_in_threadpool(partial(_enter, guest, state))
     except (Invalid, Conflict) as failure:

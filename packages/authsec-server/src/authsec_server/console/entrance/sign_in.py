@@ -39,7 +39,7 @@ async def show(guest: PublicRequest, problem: Failure | None = None) -> Response
         going_on=local_path(asked.text("next"), HOME),
         label=open_id.label if open_id else "",
         ended="ended" in guest.request.query_params and problem is None,
-        first=not await guest.console.site.read(administrators.any_yet),
+        first=not await guest.console.site.read(administrators.has_any),
     )
 
 

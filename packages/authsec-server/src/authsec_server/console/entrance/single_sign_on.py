@@ -36,7 +36,7 @@ async def begin(guest: PublicRequest) -> Response:
     try:
         begun = await run_in_threadpool(open_id.begin, local_path(guest.query.text("next"), "/console"))
     except SignInRefused as refused:
-        return await _turned_away(guest, refused)
+        return await _refuse(guest, refused)
     response = RedirectResponse(begun.url, 303, dict(guard.HEADERS))
     put(response, guest.console, _cookie(guest.console), begun.transaction, seconds=TRANSACTION_SECONDS)
     return response
@@ -65,7 +65,7 @@ async def finish(guest: PublicRequest) -> Response:
         )
         new: NewSession = await run_in_threadpool(enter)
     except SignInRefused as refused:
-        response = await _turned_away(guest, refused)
+        response = await _refuse(guest, refused)
     except Unauthenticated as refused:
         response = _page(guest, 403, refused.message, "Ask an administrator.")
     else:
@@ -74,7 +74,7 @@ async def finish(guest: PublicRequest) -> Response:
     return response
 
 
-async def _turned_away(guest: PublicRequest, refused: SignInRefused) -> Response:
+async def _refuse(guest: PublicRequest, refused: SignInRefused) -> Response:
     count = partial(guest.console.sign_in.refuse_identity, refused.code, caller(guest), whom=refused.whom)
     await run_in_threadpool(count)
     return _page(guest, 503 if refused.retryable else 403, refused.message, refused.remedy)

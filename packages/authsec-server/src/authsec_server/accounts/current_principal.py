@@ -11,8 +11,8 @@ from authsec_server.naming import is_uuid
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind
 
 
-def standing(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
-    """Return the principal with its present role.
+def current_principal(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
+    """Return the principal with its current role.
 
     Return None if the principal is disabled, revoked, expired or deleted.
     """
