@@ -15,7 +15,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.model import Proposal, Standing, Terms
+from authsec_server.delegations.model import Proposal, ResolvedDelegation, Terms
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.roles import service as roles
@@ -112,9 +112,9 @@ def set_up(tx: Tx, act: Act, delegated: list[dict[str, Any]], role_has: tuple[st
             ends_at=None if ends is None else act.now + timedelta(seconds=ends),
             **what,
         )
-        standing = service.create(tx, act, proposal, TERMS)
+        resolved = service.create(tx, act, proposal, TERMS)
         if off:
-            service.disable(tx, act, standing.delegation.id, TERMS)
+            service.disable(tx, act, resolved.delegation.id, TERMS)
     roles.edit(tx, act, role.id, revision=1, changes={"name": name, "description": "", "actions": role_has})
     return client.id
 
@@ -200,7 +200,7 @@ def test_the_proof_is_the_best_or_the_chosen_one(estate: Any) -> None:
         "selectors": ["k8s:ns", "k8s:sa"],
         "proof": client.proofs[0].id,
     }
-    with pytest.raises(NotFound, match="no such proof"):
+    with pytest.raises(NotFound, match="no longer has this proof"):
         look(estate, "cluster", proof_id="another")
     with pytest.raises(NotFound):
         look(estate, "nobody")
@@ -216,17 +216,17 @@ def test_without_any_proof_there_is_nothing_to_show(estate: Any) -> None:
     assert denied.reason is Reason.ATTESTATION_REQUIRED
 
 
-def proposed(estate: Any, **what: Any) -> Standing:
+def proposed(estate: Any, **what: Any) -> ResolvedDelegation:
     asked = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ("customers:read",)} | what
     proposal = Proposal(role="support", client="helper", **asked)
-    standing: Standing = estate.see(
+    resolved: ResolvedDelegation = estate.see(
         lambda tx, act: service.propose(tx, act, proposal, estate.terms, delegation_id="(new)")
     )
-    return standing
+    return resolved
 
 
-def look_at(estate: Any, standing: Standing) -> Preview | Denied:
-    found: Preview | Denied = estate.see(lambda tx, act: preview_delegation(tx, act, ISSUANCE, standing))
+def look_at(estate: Any, resolved: ResolvedDelegation) -> Preview | Denied:
+    found: Preview | Denied = estate.see(lambda tx, act: preview_delegation(tx, act, ISSUANCE, resolved))
     return found
 
 
@@ -262,8 +262,8 @@ def test_an_edit_is_previewed_in_place_of_what_is_stored(estate: Any) -> None:
         "actions": ("customers:delete",),
         "owner": delegation.owner,
     }
-    standing, _ = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegation.id, wanted, estate.terms))
-    seen = look_at(estate, standing)
+    resolved, _ = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegation.id, wanted, estate.terms))
+    seen = look_at(estate, resolved)
     assert isinstance(seen, Preview)
     assert (seen.claims["permissions"], seen.granted.lifetime) == (["customers:delete"], 60)
     assert seen.claims["delegation_ids"] == [delegation.id]

@@ -15,7 +15,7 @@ import pytest
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.model import NewSession
 from authsec_server.audit import service as audit
-from authsec_server.delegations.impact import ImpactProvider
+from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles

@@ -159,7 +159,7 @@ def test_a_stream_with_a_wrong_credential_is_asked_for_it_once(its: House, monke
 
     async def stand() -> None:
         quiet = a_noting(its, [])
-        with quiet.standing(read_claim(["other"], wrong)), quiet.standing(read_claim([OURS], right)):
+        with quiet.streaming(read_claim(["other"], wrong)), quiet.streaming(read_claim([OURS], right)):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(quiet.run)
                 with anyio.fail_after(10):

@@ -59,7 +59,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
     `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are.
 
     A new `identifier` is a new audience. Delegations with the old audience keep the old audience, because a
-    delegation names an audience and not an API. `delegations.consequences.of_api` lists these delegations.
+    delegation names an audience and not an API. `delegations.impact.of_api` lists these delegations.
     Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)

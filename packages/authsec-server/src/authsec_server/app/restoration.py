@@ -34,7 +34,7 @@ from authsec_server.audit.sealing.restores import Restore, restores_in, sign_res
 from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx, open_database, raise_version
-from authsec_server.delegations.impact import ImpactProvider
+from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict
 from authsec_server.keys import service as keys

@@ -97,7 +97,7 @@ def operations(services: Services) -> list[AnyOperation]:
         *audit_api.operations(NAMES),
         *sealing_api.operations(
             published=keyring.sealing_keyring.published,
-            standing=services.elsewhere.standing,
+            state=services.elsewhere.state,
             older=lambda: services.comparison.problem,
             not_compared=services.comparison.why_not_compared,
         ),

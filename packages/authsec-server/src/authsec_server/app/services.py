@@ -31,7 +31,7 @@ from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
 from authsec_server.delegations import live_tokens
-from authsec_server.delegations.impact import ImpactProvider
+from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.issuers.cluster_client import ClusterApis
 from authsec_server.issuers.key_sets import KeySets
@@ -221,7 +221,7 @@ def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> 
 
 def _undelivered(elsewhere: CheckpointsElsewhere) -> dict[str, str]:
     """Return a note for `/readyz` if checkpoints are not delivered. The server still issues tokens."""
-    since = elsewhere.standing().undelivered_since
+    since = elsewhere.state().undelivered_since
     return {} if since is None else {"audit_checkpoints_undelivered_since": rfc3339(since)}
 
 

@@ -15,7 +15,7 @@ from authsec_server.configuration.model import Change, Note, Section, Verb
 from authsec_server.configuration.reading import Present, Scope, present
 from authsec_server.configuration.steps import Plan, PlannedStep, Setting, at
 from authsec_server.db import Tx
-from authsec_server.delegations.model import OVER, state
+from authsec_server.delegations.model import ENDED_STATES, state
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.principal import Act
@@ -198,7 +198,7 @@ def _require(field: str, slug: str, section: Section, asked: PlanRequest, presen
 
 def _removed(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[PlannedStep]:
     gone = {section: _gone(asked, section, getattr(present, section)) for section in Section}
-    live = {slug: its for slug, its in present.delegations.items() if state(its, present.now) not in OVER}
+    live = {slug: its for slug, its in present.delegations.items() if state(its, present.now) not in ENDED_STATES}
     for slug in gone[Section.ISSUERS]:
         yield issuers.removal_step(present.issuers[slug])
     for slug in gone[Section.APIS]:

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 from authsec_server.console.confirm import Confirmation, Question, redirect_to
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.keys import service as keys
 from authsec_server.keys.key_ring import STAYS_PUBLISHED
 from authsec_server.keys.model import KeyState, SigningKey, activation_wait, key_in, may_activate
@@ -75,7 +75,7 @@ def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
             "key": key,
             "next": prepared,
             "wait": _wait(prepared, visit),
-            "what": consequences.of_key(tx, visit.act, key.kid),
+            "what": impact.of_key(tx, visit.act, key.kid),
         },
     )
 

@@ -15,8 +15,8 @@ from markupsafe import Markup, escape
 from authsec_server.audit.model import Recorded
 from authsec_server.console import charts, impact_text, words
 from authsec_server.console.static import Assets
-from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.impact import impact_as_json
+from authsec_server.delegations.dry_run_impact import impact_as_json
+from authsec_server.delegations.impact import Impact
 
 _CODE = re.compile("`([^`]+)`")
 
@@ -79,13 +79,13 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
 
 
 @jinja2.pass_context
-def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
+def _agents(context: jinja2.runtime.Context, what: Impact) -> list[tuple[str, list[str]]]:
     """Return up to two groups of agents, each as a text and names: agents that stop, and agents that keep working."""
     return impact_text.agents(impact_as_json(what, context["now"]))
 
 
 @jinja2.pass_context
-def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
+def _at_apis(context: jinja2.runtime.Context, what: Impact) -> list[str]:
     """Return sentences that say which APIs learn of the revocation, and which do not."""
     return impact_text.at_apis(impact_as_json(what, context["now"]))
 

@@ -14,7 +14,7 @@ token request gets.
 | `store` | tables, and SQL of filters and orders |
 | `views` | a delegation as JSON |
 | `effective` | all actions of a client; all callers of an API |
-| `consequences`, `live_tokens` | the impact of a change before it is made; the unexpired tokens that it ends |
-| `impact` | the impact as JSON, in the answer of a dry run |
+| `impact`, `live_tokens` | the impact of a change before it is made; the unexpired tokens that it ends |
+| `dry_run_impact` | the impact as JSON, in the answer of a dry run |
 | `grants`, `grants_api` | all delegations that one administrator or admin key made, and their revocation |
 """

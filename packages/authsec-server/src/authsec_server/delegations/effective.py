@@ -21,7 +21,7 @@ from authsec_server.roles.model import RoleDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
+class EffectiveAction:
     """One action that one live delegation allows.
 
     `description` comes from an API. `description` is empty if no API describes the action. `max_duration` is in
@@ -40,7 +40,7 @@ class Effective:
     dormant: bool
 
 
-def effective(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Effective]:
+def effective_actions(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[EffectiveAction]:
     """Return the actions of the client's live delegations, sorted by action. Raises `NotFound`.
 
     For a disabled client, the list is the same, although the client gets no token.
@@ -59,9 +59,9 @@ def effective(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Effective]
 
 def _of(
     delegation: Delegation, role: RoleDefinition, described: Mapping[str, str], terms: Terms
-) -> Iterator[Effective]:
+) -> Iterator[EffectiveAction]:
     for action in delegation.actions:
-        yield Effective(
+        yield EffectiveAction(
             action=action,
             description=described.get(action, ""),
             delegation=delegation,
@@ -86,7 +86,7 @@ class ApiCaller:
     by_default: bool
 
 
-def who_may_call(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[ApiCaller]:
+def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[ApiCaller]:
     """Return the callers of this API: the newest live delegations whose tokens the API accepts.
 
     Disabled clients are left out, because they get no token.

@@ -36,7 +36,7 @@ class DelegationState(StrEnum):
 
 MAX_DELEGATIONS = MAX_NAMED
 """Of one client, without those that are over: the event of a token names each that the token draws on."""
-OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
+ENDED_STATES = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
 """The states that are for good."""
 
 
@@ -134,7 +134,7 @@ class Caution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ResolvedDelegation:
     """A delegation with its role, its client, its state and its cautions, as read at one moment."""
 
     delegation: Delegation

@@ -18,7 +18,7 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.db.matching import in_batches
 from authsec_server.delegations import store
-from authsec_server.delegations.model import Caution, Delegation, Standing, Terms, state, title
+from authsec_server.delegations.model import Caution, Delegation, ResolvedDelegation, Terms, state, title
 from authsec_server.delegations.validation import misspelt, named_before_apis, warnings
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act
@@ -53,8 +53,8 @@ def number_of_clients(tx: Tx, client_ids: Collection[str], now: datetime) -> dic
 
 _TOLD = 8  # delegations in a message
 
-Tie = tuple[Delegation, RoleDefinition, Client]
-"""A delegation with the role and the client that it ties together."""
+LoadedDelegation = tuple[Delegation, RoleDefinition, Client]
+"""A delegation with its role and its client."""
 
 
 def stored(tx: Tx, id_or_slug: str) -> Delegation:
@@ -95,7 +95,7 @@ def _delegations_of(tx: Tx, client: Client) -> str:
     return f"That is the agent {client.name}. {its}"
 
 
-def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
+def resolve_all(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[ResolvedDelegation]:
     """Return the delegations with role, client and cautions.
 
     The number of SQL statements is the same for many delegations as for one.
@@ -104,16 +104,16 @@ def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -
         return []
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
-    ties = [(each, known_roles[each.role_id], known_clients[each.client_id]) for each in held]
-    return tied(tx, ties, terms, now)
+    loaded = [(each, known_roles[each.role_id], known_clients[each.client_id]) for each in held]
+    return resolve_loaded(tx, loaded, terms, now)
 
 
-def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Standing]:
-    """Return the delegations with role, client and cautions. `ties` has the loaded roles and clients."""
-    described = apis.described(tx, among={action for its, _, _ in ties for action in its.actions})
-    registered = apis.identifiers(tx, among={audience for its, _, _ in ties for audience in its.audiences})
+def resolve_loaded(tx: Tx, loaded: Sequence[LoadedDelegation], terms: Terms, now: datetime) -> list[ResolvedDelegation]:
+    """Return the delegations with role, client and cautions. `loaded` has the roles and clients."""
+    described = apis.described(tx, among={action for its, _, _ in loaded for action in its.actions})
+    registered = apis.identifiers(tx, among={audience for its, _, _ in loaded for audience in its.audiences})
     return [
-        Standing(
+        ResolvedDelegation(
             delegation=delegation,
             role=role,
             client=client,
@@ -127,23 +127,23 @@ def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Stand
                 now=now,
             ),
         )
-        for delegation, role, client in ties
+        for delegation, role, client in loaded
     ]
 
 
-def parties(tx: Tx, id_or_slug: str) -> Tie:
+def load_parties(tx: Tx, id_or_slug: str) -> LoadedDelegation:
     """Return the delegation with this id or slug, its role and its client. Raises `NotFound`."""
     found = stored(tx, id_or_slug)
     role, client = roles.by_ids(tx, [found.role_id]), clients.by_ids(tx, [found.client_id])
     return found, role[found.role_id], client[found.client_id]
 
 
-def turned(standing: Standing, delegation: Delegation, now: datetime) -> Standing:
+def with_state(resolved: ResolvedDelegation, delegation: Delegation, now: datetime) -> ResolvedDelegation:
     """Return the delegation after it was disabled or enabled, with its new state.
 
-    `standing` is the delegation before. Its role, client and cautions do not change.
+    `resolved` is the delegation before. Its role, client and cautions do not change.
     """
-    return replace(standing, delegation=delegation, state=state(delegation, now))
+    return replace(resolved, delegation=delegation, state=state(delegation, now))
 
 
 def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
@@ -186,15 +186,15 @@ def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named
     return Named(id=delegation.id, name=title(role.name, client.name))
 
 
-def record(tx: Tx, act: Act, kind: EventKind, standing: Standing, **detail: object) -> None:
+def record(tx: Tx, act: Act, kind: EventKind, resolved: ResolvedDelegation, **detail: object) -> None:
     """Record an action on the delegation in the audit log."""
-    role, client = standing.role, standing.client
+    role, client = resolved.role, resolved.client
     audit.record_act(
         tx,
         act,
         kind,
         client=Named(id=client.id, name=client.name),
         roles=(Named(id=role.id, name=role.name),),
-        delegations=(named(standing.delegation, role, client),),
+        delegations=(named(resolved.delegation, role, client),),
         detail=detail,
     )

@@ -19,12 +19,12 @@ from authsec_server.delegations import store
 from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (
     DESCRIBED,
+    ENDED_STATES,
     MAX_DELEGATIONS,
-    OVER,
     Delegation,
     DelegationState,
     Proposal,
-    Standing,
+    ResolvedDelegation,
     Terms,
     as_granted,
     live_twin,
@@ -34,15 +34,15 @@ from authsec_server.delegations.resolve import (
     audience,
     by_slugs,
     client_called,
+    load_parties,
     misspelt_audiences,
     named,
-    parties,
     record,
+    resolve_all,
+    resolve_loaded,
     role_called,
-    standings,
     stored,
-    tied,
-    turned,
+    with_state,
 )
 from authsec_server.delegations.validation import repeated
 from authsec_server.failures import Conflict
@@ -54,7 +54,7 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
 
-def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
+def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> ResolvedDelegation:
     """Create a delegation. Raises `Invalid`, which names the wrong field.
 
     Raises `Conflict` in three cases: an identical delegation is live, another delegation has the slug, or the
@@ -73,13 +73,13 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     repeats = repeated(delegation, held, act.now)
     take_slug(tx, act, delegation.slug, terms, taker=delegation.id)
     store.add(tx.connection, delegation)
-    standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
-    record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
+    resolved = resolve_loaded(tx, [(delegation, role, client)], terms, act.now)[0]
+    record(tx, act, EventKind.DELEGATION_CREATED, resolved, slug=delegation.slug, **as_granted(delegation))
     doubts = misspelt_audiences(tx, delegation.audiences, terms)
-    return replace(standing, cautions=(*standing.cautions, *doubts, *repeats))
+    return replace(resolved, cautions=(*resolved.cautions, *doubts, *repeats))
 
 
-def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
+def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> ResolvedDelegation:
     """Return the delegation as `create` would make it, with all cautions. Nothing is stored.
 
     Raises the same errors as `create`, except for an identical live delegation; for this, see `live_twin`.
@@ -91,50 +91,50 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     held = store.of_client(tx.connection, delegation.client_id)
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
-    standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
+    resolved = resolve_loaded(tx, [(delegation, role, client)], terms, act.now)[0]
     doubts = misspelt_audiences(tx, delegation.audiences, terms)
-    return replace(standing, cautions=(*standing.cautions, *doubts, *repeats))
+    return replace(resolved, cautions=(*resolved.cautions, *doubts, *repeats))
 
 
-def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
+def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
     """Return the delegation with this id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return standings(tx, [stored(tx, id_or_slug)], terms, act.now)[0]
+    return resolve_all(tx, [stored(tx, id_or_slug)], terms, act.now)[0]
 
 
-def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
+def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
     """Disable the delegation and revoke its tokens.
 
     If the delegation is already disabled or revoked, nothing changes.
     """
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, id_or_slug, terms)
-    if not standing.delegation.enabled or standing.state is DelegationState.REVOKED:
-        return standing
-    disabled = changed(standing.delegation, act, enabled=False)
+    resolved = get(tx, act, id_or_slug, terms)
+    if not resolved.delegation.enabled or resolved.state is DelegationState.REVOKED:
+        return resolved
+    disabled = changed(resolved.delegation, act, enabled=False)
     store.save(tx.connection, disabled)
     revocations.end(tx, SubjectKind.DELEGATION, disabled.id, act.now)
-    record(tx, act, EventKind.DELEGATION_DISABLED, standing)
-    return turned(standing, disabled, act.now)
+    record(tx, act, EventKind.DELEGATION_DISABLED, resolved)
+    return with_state(resolved, disabled, act.now)
 
 
-def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
+def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
     """Enable the delegation. Its revoked tokens stay revoked.
 
     Raises `Conflict` if the delegation has ended or was revoked.
     """
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, id_or_slug, terms)
-    if standing.state in OVER:
+    resolved = get(tx, act, id_or_slug, terms)
+    if resolved.state in ENDED_STATES:
         raise Conflict(
-            f"This delegation is {standing.state}, which cannot be undone.", "Create a new delegation instead."
+            f"This delegation is {resolved.state}, which cannot be undone.", "Create a new delegation instead."
         )
-    if standing.delegation.enabled:
-        return standing
-    enabled = changed(standing.delegation, act, enabled=True)
+    if resolved.delegation.enabled:
+        return resolved
+    enabled = changed(resolved.delegation, act, enabled=True)
     store.save(tx.connection, enabled)
-    record(tx, act, EventKind.DELEGATION_ENABLED, standing)
-    return turned(standing, enabled, act.now)
+    record(tx, act, EventKind.DELEGATION_ENABLED, resolved)
+    return with_state(resolved, enabled, act.now)
 
 
 def revoke(
@@ -144,15 +144,15 @@ def revoke(
     terms: Terms,  # noqa: ARG001 - of use to its neighbours: callers pick one of the three
     *,
     because: str = "",
-) -> Standing:
+) -> ResolvedDelegation:
     """Revoke the delegation permanently, and revoke its tokens.
 
     If the delegation is already revoked, nothing changes.
     """
     act.principal.require(Role.OPERATOR)
-    held, role, client = parties(tx, id_or_slug)
+    held, role, client = load_parties(tx, id_or_slug)
     revoked = changed(held, act, revoked_at=act.now) if held.revoked_at is None else held
-    over = Standing(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
+    over = ResolvedDelegation(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
     if revoked is held:
         return over
     store.save(tx.connection, revoked)
@@ -182,7 +182,7 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
 
 
 def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) -> None:
-    there = sum(state(each, now) not in OVER for each in held)
+    there = sum(state(each, now) not in ENDED_STATES for each in held)
     if there >= MAX_DELEGATIONS:
         raise Conflict(
             f"{client.name} has {there:,} trust delegations that are live or disabled. The limit is "
@@ -272,7 +272,7 @@ def take_slug(tx: Tx, act: Act, slug: str, terms: Terms, *, taker: str) -> None:
     without = changed(held, act, slug="")
     store.save(tx.connection, without)
     detail = edit_detail(without.revision, {"slug": slug}, {"slug": None}) | {"because": f"gave up its slug to {taker}"}
-    record(tx, act, EventKind.DELEGATION_EDITED, standings(tx, [held], terms, act.now)[0], **detail, ended=[])
+    record(tx, act, EventKind.DELEGATION_EDITED, resolve_all(tx, [held], terms, act.now)[0], **detail, ended=[])
 
 
 def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
@@ -281,13 +281,13 @@ def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
     An ended or revoked delegation is not returned, because another delegation may take its slug.
     """
     found = store.find(tx.connection, slug)
-    return None if found is None or state(found, act.now) in OVER else found
+    return None if found is None or state(found, act.now) in ENDED_STATES else found
 
 
 def _free_slug(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
     """Return the slugs among these that a new delegation can use."""
     known = by_slugs(tx, slugs)
-    return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in OVER]
+    return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in ENDED_STATES]
 
 
 def _series(stem: str, api: str) -> Iterator[str]:
@@ -306,13 +306,13 @@ def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
     """Delete the client with its proofs and delegations, and revoke all its tokens. Raises `NotFound`."""
     act.principal.require(Role.OPERATOR)
     client = clients.get(tx, act, client_id)
-    held = standings(tx, store.of_client(tx.connection, client.id), terms, act.now)
-    for standing in held:
-        if standing.state not in OVER:
-            revocations.end(tx, SubjectKind.DELEGATION, standing.delegation.id, act.now)
-            record(tx, act, EventKind.DELEGATION_REVOKED, standing, because="its client was deleted")
+    held = resolve_all(tx, store.of_client(tx.connection, client.id), terms, act.now)
+    for resolved in held:
+        if resolved.state not in ENDED_STATES:
+            revocations.end(tx, SubjectKind.DELEGATION, resolved.delegation.id, act.now)
+            record(tx, act, EventKind.DELEGATION_REVOKED, resolved, because="its client was deleted")
     store.remove_of_client(tx.connection, client.id)
-    gone = tuple(named(standing.delegation, standing.role, client) for standing in held)
+    gone = tuple(named(resolved.delegation, resolved.role, client) for resolved in held)
     service.delete(tx, act, client, delegations=gone)
     return client
 
@@ -328,7 +328,7 @@ def delete_role(tx: Tx, act: Act, role_id: str) -> RoleDefinition:
     held = store.of_role(tx.connection, role.id)
     known = clients.by_ids(tx, {delegation.client_id for delegation in held})
     names = {delegation.id: named(delegation, role, known[delegation.client_id]) for delegation in held}
-    if in_use := [delegation for delegation in held if state(delegation, act.now) not in OVER]:
+    if in_use := [delegation for delegation in held if state(delegation, act.now) not in ENDED_STATES]:
         raise _used(role, [names[delegation.id] for delegation in in_use])
     store.remove_of_role(tx.connection, role.id)
     roles.remove(tx, act, role, delegations=tuple(names.values()))

@@ -12,7 +12,7 @@ from datetime import datetime
 from authsec_server.clients.model import Client, ClientKind, ProofKind
 from authsec_server.delegations.model import (
     DESCRIBED,
-    OVER,
+    ENDED_STATES,
     Caution,
     Delegation,
     DelegationState,
@@ -181,7 +181,7 @@ def warnings(
     `described` are the actions that registered APIs describe. `registered` are the audiences of registered
     APIs.
     """
-    if state(delegation, now) in OVER:
+    if state(delegation, now) in ENDED_STATES:
         return ()
     return (
         *_about_the_client(delegation, client, now),

@@ -42,13 +42,13 @@ class Custodian:
 
         Run at the start and every minute. Raises `Unavailable`.
         """
-        standing = self.database.read(service.published)
-        fresh = [self.make() for _ in range(keys_to_make(standing, act.now, self._max_age))]
-        if fresh or any(may_be_forgotten(key, act.now) for key in standing):
-            standing = self.database.change(lambda tx: self._put_in_order(tx, act, fresh))
-        for key in standing:
+        published_keys = self.database.read(service.published)
+        fresh = [self.make() for _ in range(keys_to_make(published_keys, act.now, self._max_age))]
+        if fresh or any(may_be_forgotten(key, act.now) for key in published_keys):
+            published_keys = self.database.change(lambda tx: self._put_in_order(tx, act, fresh))
+        for key in published_keys:
             self.signer.open(key.kid)
-        self.signer.hold_only({key.kid for key in standing})
+        self.signer.hold_only({key.kid for key in published_keys})
 
     def rotate(self, tx: Tx, act: Act, fresh: NewKey, *, force: bool) -> SigningKey:
         """Rotate because an admin requested it, and return the new active key. Call only inside a `change`.

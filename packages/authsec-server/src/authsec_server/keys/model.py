@@ -35,7 +35,7 @@ class KeyState(StrEnum):
 
 
 PUBLISHED = frozenset({KeyState.PREPARED, KeyState.ACTIVE, KeyState.RETIRED})
-OVER = frozenset({KeyState.GONE, KeyState.REVOKED})
+FINAL_STATES = frozenset({KeyState.GONE, KeyState.REVOKED})
 """In these it has no private part any more."""
 
 

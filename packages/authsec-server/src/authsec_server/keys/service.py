@@ -84,8 +84,8 @@ def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
     At the first start of an authority, both keys are new.
     """
     act.principal.require(Role.ADMIN)
-    standing = published(tx)
-    active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
+    published_keys = published(tx)
+    active, prepared = key_in(published_keys, KeyState.ACTIVE), key_in(published_keys, KeyState.PREPARED)
     if active is None:  # nothing signs: no reason to wait until a prepared key has been seen everywhere
         active = prepared or _prepare(tx, act, next(fresh))
         store.move(tx.connection, active.activated(act.now))
@@ -103,7 +103,7 @@ def rotate(
     left out.
     """
     act.principal.require(Role.ADMIN)
-    active, prepared = _standing(tx)
+    active, prepared = _active_and_prepared(tx)
     if not may_activate(prepared, act.now, force=force):
         raise _too_young(prepared, act.now)
     return _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
@@ -114,7 +114,7 @@ def rotate_if_due(
 ) -> None:
     """Rotate if the active key is too old and verifiers have fetched the prepared key. Call only inside a `change`."""
     act.principal.require(Role.ADMIN)
-    active, prepared = _standing(tx)
+    active, prepared = _active_and_prepared(tx)
     if rotation_due(active, act.now, max_age) and may_activate(prepared, act.now):
         _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
 
@@ -158,23 +158,23 @@ def revoke_all(
     has an entry for each of them.
     """
     act.principal.require(Role.ADMIN)
-    standing = published(tx)
-    for key in standing:
+    published_keys = published(tx)
+    for key in published_keys:
         store.move(tx.connection, key.revoked(act.now))
         revocations.end(tx, SubjectKind.KEY, key.kid, act.now)
     unknown = sorted(kid for kid in also if is_kid(kid) and store.find(tx.connection, kid) is None)
     for kid in unknown:
         revocations.end(tx, SubjectKind.KEY, kid, act.now)
     ensure(tx, act, fresh)
-    for key in standing:
+    for key in published_keys:
         detail = {"was": key.state, "signs": active_kid(tx), "because": because}
         audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=key.kid, detail=detail)
-    return [key.kid for key in standing], unknown
+    return [key.kid for key in published_keys], unknown
 
 
-def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:
-    standing = published(tx)
-    active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
+def _active_and_prepared(tx: Tx) -> tuple[SigningKey, SigningKey]:
+    published_keys = published(tx)
+    active, prepared = key_in(published_keys, KeyState.ACTIVE), key_in(published_keys, KeyState.PREPARED)
     if active is None or prepared is None:
         raise Unavailable("There is no prepared signing key.")
     return active, prepared

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.keys.model import OVER, KeyState, SealedKey, SigningKey
+from authsec_server.keys.model import FINAL_STATES, KeyState, SealedKey, SigningKey
 
 signing_keys = Table(
     "signing_keys",
@@ -72,7 +72,7 @@ def add(connection: Connection, key: SigningKey, sealed: bytes) -> None:
 
 def move(connection: Connection, key: SigningKey) -> None:
     """Save the key's new state. Delete the private part if the key is gone or revoked."""
-    private = {"sealed_private": None} if key.state in OVER else {}
+    private = {"sealed_private": None} if key.state in FINAL_STATES else {}
     statement = update(signing_keys).where(signing_keys.c.kid == key.kid)
     connection.execute(statement, rows.write(signing_keys, key, **private))
 

@@ -57,7 +57,7 @@ def routes(
             with ExitStack() as places:
                 places.enter_context(following.one(network))
                 places.enter_context(live.follow())
-                places.enter_context(noting.standing(_claim(request, recognise)))
+                places.enter_context(noting.streaming(_claim(request, recognise)))
                 pages = live.pages(since)
                 first = await anext(pages)  # now, since a stream that has begun could no longer say 503
                 return Stream(first, pages, places.pop_all())

@@ -24,7 +24,7 @@ class SubjectKind(StrEnum):
 Subject = tuple[SubjectKind, str]
 
 
-def rests_on(
+def subjects_of_token(
     *,
     client: str,
     delegations: Collection[str],

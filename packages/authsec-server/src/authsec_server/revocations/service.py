@@ -153,7 +153,7 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
     return {subject: version for subject, version in found.items() if subject in subjects}
 
 
-def is_taken_back(jti: ColumnElement[str]) -> ColumnElement[bool]:
+def is_revoked(jti: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the SQL condition that a token was revoked by a revocation of this one token.
 
     `jti` is the column with the token's id in the statement that uses the condition.

@@ -111,7 +111,7 @@ MOST_NETWORKS = 256  # whose last page is remembered until the next round
 class Noting:
     """Collects the followers that this process has seen, and saves them. The task `run` must run meanwhile.
 
-    Call `heard` and `standing` only in the event loop of `run`.
+    Call `heard` and `streaming` only in the event loop of `run`.
     `known` returns the audiences that tokens can have.
     """
 
@@ -125,7 +125,7 @@ class Noting:
         self._database = database
         self._known = known
         self._now = now
-        self._standing: dict[object, Claim] = {}
+        self._streaming: dict[object, Claim] = {}
         self._pages: dict[str, Claim] = {}  # by network: whoever reads page by page comes again each second
         self._noted: dict[tuple[str, bool], datetime] = {}  # of known audiences only
         self._wanted = anyio.Event()
@@ -137,26 +137,26 @@ class Noting:
             self._wanted.set()
 
     @contextmanager
-    def standing(self, claim: Claim) -> Iterator[None]:
+    def streaming(self, claim: Claim) -> Iterator[None]:
         """Note that the reader with this claim follows the stream for as long as this context lasts."""
         if not claim:
             yield
             return
         key = object()
-        self._standing[key] = claim
+        self._streaming[key] = claim
         self._wanted.set()
         try:
             yield
         finally:
-            del self._standing[key]
+            del self._streaming[key]
 
     async def run(self) -> None:
         """Save the noted followers regularly, until cancelled."""
         while True:
-            with anyio.move_on_after(AT_LEAST_EVERY if self._standing else None):
+            with anyio.move_on_after(AT_LEAST_EVERY if self._streaming else None):
                 await self._wanted.wait()
             self._wanted = anyio.Event()
-            claims, self._pages = [*self._standing.values(), *self._pages.values()], {}
+            claims, self._pages = [*self._streaming.values(), *self._pages.values()], {}
             try:
                 self._forget_proofs(await anyio.to_thread.run_sync(self.note, claims))
             except Exception as error:  # noqa: BLE001 - whatever it was: people are told less, and nothing else is lost
@@ -188,9 +188,9 @@ class Noting:
 
         For the rest of the stream, the server neither checks nor records the proof again.
         """
-        for key, claim in [*self._standing.items()]:
+        for key, claim in [*self._streaming.items()]:
             if any(claim is each for each in refused):
-                self._standing[key] = replace(claim, proof=None)
+                self._streaming[key] = replace(claim, proof=None)
 
     def _is_news(self, claim: Claim) -> bool:
         """Whether the claim may add a fact that was not saved within the last minute."""

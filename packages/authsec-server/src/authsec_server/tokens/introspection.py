@@ -19,7 +19,7 @@ from authsec.jose import VerifiedJws
 
 from authsec_server.db import Database, Tx
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import Subject, rests_on
+from authsec_server.revocations.model import Subject, subjects_of_token
 from authsec_server.tokens.own_tokens import OwnTokens
 
 LEEWAY = 30  # seconds by which the server that issued the token may be ahead of this one, as verifiers allow
@@ -60,7 +60,7 @@ def _ended(tx: Tx, jws: VerifiedJws) -> bool:
 
 def subjects(kid: str, claims: Mapping[str, Any]) -> frozenset[Subject]:
     """Return the subjects that a token depends on, such as its client, delegations and proof. `kid` is its key."""
-    return rests_on(
+    return subjects_of_token(
         client=claims["client_id"],
         delegations=claims["delegation_ids"],
         roles=claims["roles"],

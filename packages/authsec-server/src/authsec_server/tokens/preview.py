@@ -15,7 +15,7 @@ from authsec_server.attestation.model import Proved
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations.model import Standing
+from authsec_server.delegations.model import ResolvedDelegation
 from authsec_server.failures import NotFound
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
@@ -76,7 +76,7 @@ def preview_delegation(
     tx: Tx,
     act: Act,
     issuance: Issuance,
-    standing: Standing,
+    resolved: ResolvedDelegation,
     *,
     scope: str = "",
     resources: Sequence[str] = (),
@@ -88,14 +88,14 @@ def preview_delegation(
     delegation, not about the client's other delegations.
     """
     act.principal.require(Role.VIEWER)
-    for_these = resources or standing.delegation.audiences or (issuance.limits.default_audience,)
-    request = _request(standing.client.id, scope, for_these)
+    for_these = resources or resolved.delegation.audiences or (issuance.limits.default_audience,)
+    request = _request(resolved.client.id, scope, for_these)
     if isinstance(request, Denied):
         return request
     facts = with_authority(
-        load_facts(tx, request), GrantedAuthority(delegation=standing.delegation, role=standing.role)
+        load_facts(tx, request), GrantedAuthority(delegation=resolved.delegation, role=resolved.role)
     )
-    return _foreseen(facts, standing.client, request, issuance, proof_id, act.now)
+    return _foreseen(facts, resolved.client, request, issuance, proof_id, act.now)
 
 
 def with_authority(facts: Facts, authority: GrantedAuthority) -> Facts:
@@ -149,8 +149,8 @@ def _chosen(client: Client, proof_id: str) -> Proof:
 
 
 def _best(client: Client, now: datetime) -> Proof | None:
-    standing = [proof for proof in client.proofs if proof.stands(now)]
-    return min(standing, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
+    resolved = [proof for proof in client.proofs if proof.stands(now)]
+    return min(resolved, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
 
 
 def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:

@@ -19,7 +19,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import Revocation, Subject, SubjectKind, rests_on
+from authsec_server.revocations.model import Revocation, Subject, SubjectKind, subjects_of_token
 from authsec_server.roles import service as roles
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.instants import rfc3339
@@ -58,7 +58,7 @@ def _ends(revocation: Revocation, issued: Event) -> bool:
 
 def _subjects(event: Event, slugs: dict[str, str]) -> frozenset[Subject]:
     trusted_issuer = event.detail.get("trusted_issuer")
-    return rests_on(
+    return subjects_of_token(
         client=event.client.id if event.client else "",
         delegations=[each.id for each in event.delegations],
         roles=[slugs.get(each.id, "") for each in event.roles],

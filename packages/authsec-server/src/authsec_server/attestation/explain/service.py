@@ -334,9 +334,9 @@ class TokenExplainer:
 def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
     trusted_issuer = issuers.get(tx, act, id_or_slug)
     held = bindings.resting_on(tx, act, trusted_issuer, limit=COMPARED + 1)
-    standing = [each for each in held[:COMPARED] if each.proof.stands(act.now)]
+    valid = [each for each in held[:COMPARED] if each.proof.stands(act.now)]
     others = [each for each in issuers.of_kinds(tx, [*TrustedIssuerKind]) if each.id != trusted_issuer.id]
-    return _Candidates(trusted_issuer=trusted_issuer, others=others, held=standing, more=len(held) > COMPARED)
+    return _Candidates(trusted_issuer=trusted_issuer, others=others, held=valid, more=len(held) > COMPARED)
 
 
 def _enabled(tx: Tx, held: Sequence[RestingProof]) -> set[str]:

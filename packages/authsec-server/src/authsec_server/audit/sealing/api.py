@@ -89,20 +89,20 @@ class SealingOperations:
     """The operations on the sealed log.
 
     - `published` returns the keys as JWKs and blocks its thread.
-    - `standing` returns the state of checkpoint delivery.
+    - `state` returns the state of checkpoint delivery.
     - `older` returns the reason why the database is older than the checkpoints stored outside, or None.
     - `not_compared` returns the reason why the server could not compare the database with these checkpoints.
     """
 
     published: Callable[[], Sequence[Mapping[str, Any]]]
-    standing: Callable[[], SinkState]
+    state: Callable[[], SinkState]
     older: Callable[[], str | None]
     not_compared: Callable[[], str]
 
     @operation("GET", f"{PATH}/checkpoint", "getAuditCheckpoint", refusals=(404,))
     async def checkpoint(self, call: Call[NoBody]) -> CheckpointShown:
         """Get the newest signed checkpoint of the audit log, to store it outside the database."""
-        its = self.standing()
+        its = self.state()
         signed, sealed = await call.read(
             lambda tx, act: (service.newest_checkpoint(tx, act.principal), service.so_far(tx, act.principal, act.now))
         )
@@ -146,12 +146,12 @@ class SealingOperations:
 def operations(
     *,
     published: Callable[[], Sequence[Mapping[str, Any]]],
-    standing: Callable[[], SinkState],
+    state: Callable[[], SinkState],
     older: Callable[[], str | None],
     not_compared: Callable[[], str],
 ) -> list[AnyOperation]:
     """Return the operations on the sealed log; see `SealingOperations`."""
-    its = SealingOperations(published=published, standing=standing, older=older, not_compared=not_compared)
+    its = SealingOperations(published=published, state=state, older=older, not_compared=not_compared)
     return declared(its.checkpoint, its.keys, its.follow)
 
 

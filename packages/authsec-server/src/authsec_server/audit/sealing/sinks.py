@@ -172,7 +172,7 @@ class CheckpointsElsewhere:
         self._now = now
         self._waiting: deque[Checkpoint] = deque(maxlen=MOST)
         self._last = ""
-        self._standing = SinkState(sent=sink is not None)
+        self._state = SinkState(sent=sink is not None)
         self._handed_at: datetime | None = None  # since when the sink has had a checkpoint without an answer
         self._ending = Event()
 
@@ -198,9 +198,9 @@ class CheckpointsElsewhere:
             self._waiting.append(checkpoint)
             WAITING.set(len(self._waiting))
 
-    def standing(self) -> SinkState:
+    def state(self) -> SinkState:
         """Return the state of delivery. This method does not block, even if the sink hangs."""
-        since, its = self._handed_at, self._standing
+        since, its = self._handed_at, self._state
         if since is None or self._now() - since < STUCK:
             return its
         problem = f"a checkpoint was sent more than {STUCK.seconds} s ago, without an answer"
@@ -253,9 +253,9 @@ class CheckpointsElsewhere:
             self._ending.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
 
     def _failed(self, problem: str) -> None:
-        before = self._standing
+        before = self._state
         since = before.undelivered_since or self._now()
-        self._standing = SinkState(sent=True, undelivered_since=since, problem=problem)
+        self._state = SinkState(sent=True, undelivered_since=since, problem=problem)
         if before.problem != problem:
             log.error(
                 "checkpoints of the audit log cannot be sent to the outside destination",
@@ -264,9 +264,9 @@ class CheckpointsElsewhere:
             )
 
     def _worked(self) -> None:
-        if self._standing.undelivered_since is not None:
+        if self._state.undelivered_since is not None:
             log.info("checkpoints of the audit log are sent to the outside destination again")
-        self._standing = SinkState(sent=True)
+        self._state = SinkState(sent=True)
 
 
 def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:

@@ -18,7 +18,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import editing, service, validation
 from authsec_server.delegations.model import (
     DESCRIBED,
-    OVER,
+    ENDED_STATES,
     Delegation,
     DelegationState,
     Proposal,
@@ -60,7 +60,7 @@ def step(
     """
     held = present.delegations.get(slug)
     wanted = _wanted(shape, held, resolve)
-    if held is not None and state(held, present.now) in OVER:
+    if held is not None and state(held, present.now) in ENDED_STATES:
         if held.revoked_at is None and _same(facts(held, present), wanted):
             return None  # it expired, as the document says
         if not renew:

@@ -63,8 +63,8 @@ class ComparedProofs:
 
 def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Facts]:
     """Return the proofs as a configuration document writes them, without expired ones."""
-    standing = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.stands(now)]
-    return [*standing, {"platform": SECRET}] if client.holds_secret(now) else standing
+    valid = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.stands(now)]
+    return [*valid, {"platform": SECRET}] if client.holds_secret(now) else valid
 
 
 def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:

@@ -14,7 +14,7 @@ from authsec_server.audit.model import Recorded
 from authsec_server.console.confirm import Confirmation, Question, once
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.tokens import revocation
@@ -66,7 +66,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     return Question(
         trail=[("Activity", "/console/activity"), (f"Token of {client}", f"/console/activity/{issued.id}")],
         ids={"event": str(issued.id)},
-        shown={"recorded": issued, "what": consequences.of_token(tx, visit.act, issued.event)},
+        shown={"recorded": issued, "what": impact.of_token(tx, visit.act, issued.event)},
     )
 
 

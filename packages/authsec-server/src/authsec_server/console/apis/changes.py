@@ -16,7 +16,7 @@ from authsec_server.console.edit_form import revision_of, saved, stored_meanwhil
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 
@@ -141,7 +141,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     return Question(
         trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
         ids={"api": api.id},
-        shown={"api": api, "what": consequences.of_api(tx, visit.act, api.id, visit.console.terms)},
+        shown={"api": api, "what": impact.of_api(tx, visit.act, api.id, visit.console.terms)},
     )
 
 

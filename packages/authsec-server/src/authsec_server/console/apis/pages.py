@@ -44,7 +44,7 @@ async def detail(visit: PageRequest) -> Response:
 
     def load(tx: Tx) -> tuple[Api, list[ApiCaller], dict[str, TokensAtApi], list[Credential]]:
         api = apis.get(tx, visit.act, visit.named("api"))
-        allowed = effective.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+        allowed = effective.callers_of(tx, visit.act, api, visit.console.terms, limit=SHOWN)
         return api, allowed, _followed(tx, visit, [api]), credentials.of_api(tx, visit.act, api.slug)
 
     api, allowed, followed, held = await visit.read(load)

@@ -8,7 +8,7 @@ from authsec_server.console.clients.found import LIST_TRAIL
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, search
+from authsec_server.delegations import impact, search
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
@@ -32,7 +32,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
             "gone": len(asked) - len(known),
             "uses": uses,
             "live": sum(each.live for each in uses.values()),
-            "stops": consequences.of_clients(tx, visit.act, ids, visit.console.terms),
+            "stops": impact.of_clients(tx, visit.act, ids, visit.console.terms),
         },
     )
 

@@ -15,7 +15,7 @@ from authsec_server.console.clients.laptop import HOURS
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, example_action
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations.effective import effective
+from authsec_server.delegations.effective import effective_actions
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.decision import Denied, Reason
@@ -101,7 +101,7 @@ def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
     if not isinstance(outcome, Denied):
         return example_action(outcome.granted.actions), outcome.granted.audience[0], ""
     if outcome.reason is Reason.INVALID_TARGET:
-        held = [each for each in effective(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
+        held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
         scope = example_action(each.action for each in held)
         audience = next(each for each in held if scope in {"", each.action}).audiences[0]
         return scope, audience, audience

@@ -28,8 +28,8 @@ from authsec_server.console.issuers.silent import silent_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.effective import Effective, effective
-from authsec_server.delegations.model import DelegationState, Standing
+from authsec_server.delegations.effective import EffectiveAction, effective_actions
+from authsec_server.delegations.model import DelegationState, ResolvedDelegation
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.tokens.hints import Remedy, remedy_of
@@ -76,15 +76,15 @@ class Overview:
     codes: Sequence[Enrolment]
     misses: Mapping[str, ClosestMiss]  # by proof
     sharing: Mapping[str, Sequence[Named]]  # the other clients that the same workload could come as, by proof
-    standings: Sequence[Standing]
-    effective: Sequence[Effective]
+    resolved_delegations: Sequence[ResolvedDelegation]
+    effective_actions: Sequence[EffectiveAction]
     requests: Sequence[Request]
     points: Sequence[Point]
 
     @property
     def live(self) -> int:
         """Return the number of the client's live delegations."""
-        return sum(standing.state is DelegationState.LIVE for standing in self.standings)
+        return sum(resolved.state is DelegationState.LIVE for resolved in self.resolved_delegations)
 
     @property
     def chart(self) -> Markup:
@@ -128,8 +128,8 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
         codes=enrolment_service.open_of(tx, act, client.id),
         misses=closest_misses(tx, act, client),
         sharing=sharing(tx, client),
-        standings=delegations.of_client(tx, act, client.id, terms),
-        effective=effective(tx, act, client.id, terms),
+        resolved_delegations=delegations.of_client(tx, act, client.id, terms),
+        effective_actions=effective_actions(tx, act, client.id, terms),
         requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),
         points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
     )

@@ -12,8 +12,8 @@ from authsec_server.console.clients.found import found, trail
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, search, service
-from authsec_server.delegations.effective import effective
+from authsec_server.delegations import impact, search, service
+from authsec_server.delegations.effective import effective_actions
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
@@ -25,8 +25,8 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         ids={"client": client.id},
         shown={
             "client": client,
-            "stops": consequences.of_client(tx, act, client.id, terms),
-            "may": effective(tx, act, client.id, terms),
+            "stops": impact.of_client(tx, act, client.id, terms),
+            "may": effective_actions(tx, act, client.id, terms),
             "delegations": search.of_client(tx, act, client.id, terms),
         },
     )

@@ -16,7 +16,7 @@ from authsec_server.console.confirm import Confirmation, Question, once, redirec
 from authsec_server.console.delegations.typed import instant
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Invalid, NotFound
 
 
@@ -78,7 +78,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
                 shown={
                     "client": client,
                     "held": each,
-                    "stops": consequences.of_proof(tx, visit.act, client.id, proof_id),
+                    "stops": impact.of_proof(tx, visit.act, client.id, proof_id),
                     "caution": removal_caution(client, each.proof, visit.act.now),
                 },
             )

@@ -16,7 +16,7 @@ from authsec_server.console.forms import Form
 from authsec_server.console.issuers.silent import silent_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations.effective import effective
+from authsec_server.delegations.effective import effective_actions
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Remedy, remedy
 from authsec_server.tokens.preview import Preview, preview
@@ -92,7 +92,7 @@ def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
         resources=asked.resources,
         proof_id=asked.proof or None,
     )
-    held, now = effective(tx, visit.act, client.id, visit.console.terms), visit.act.now
+    held, now = effective_actions(tx, visit.act, client.id, visit.console.terms), visit.act.now
     return PreviewResult(
         client=client,
         outcome=outcome,

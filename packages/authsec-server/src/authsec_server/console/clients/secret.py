@@ -14,7 +14,7 @@ from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.confirm import Confirmation, Question, once
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.principal import Act
 
 OVERLAPS: Mapping[str, str] = {
@@ -47,7 +47,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         ids={"client": client.id},
         shown={
             "client": client,
-            "stops": consequences.of_secrets(tx, visit.act, client.id, at_once=True),
+            "stops": impact.of_secrets(tx, visit.act, client.id, at_once=True),
             "overlaps": OVERLAPS.items(),
             "overlap": visit.form.text("overlap", str(_DEFAULT)),
         },

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from authsec_server.clients.model import Client
 from authsec_server.console.words import duration, plural
-from authsec_server.delegations.model import Standing
+from authsec_server.delegations.model import ResolvedDelegation
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")
 WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
@@ -45,9 +45,9 @@ class Node:
         return ", ".join(filter(None, (self.whole or self.name, self.note)))
 
 
-def paths(standing: Standing, default_audience: str, now: datetime) -> list[tuple[Node, ...]]:
+def paths(resolved: ResolvedDelegation, default_audience: str, now: datetime) -> list[tuple[Node, ...]]:
     """Return one path through the columns (one box each) for each audience of the delegation."""
-    delegation, role, client = standing.delegation, standing.role, standing.client
+    delegation, role, client = resolved.delegation, resolved.role, resolved.client
     actions = delegation.actions
     note, tone = _agent(client, now)
     begin = (
@@ -84,9 +84,9 @@ def _api(audience: str, default_audience: str) -> Node:
     return Node(4, audience, name, path, note=note, tone=tone, whole=audience)
 
 
-def draw(standings: Iterable[Standing], default_audience: str, now: datetime) -> Markup:
+def draw(resolved_delegations: Iterable[ResolvedDelegation], default_audience: str, now: datetime) -> Markup:
     """Draw the picture of these delegations."""
-    ways = [way for standing in standings for way in paths(standing, default_audience, now)]
+    ways = [way for resolved in resolved_delegations for way in paths(resolved, default_audience, now)]
     places = _places(ways)
     height = TOP + STEP * max((len({way[c] for way in ways}) for c in range(len(COLUMNS))), default=0)
     edges = dict.fromkeys(pair for way in ways for pair in pairwise(way))

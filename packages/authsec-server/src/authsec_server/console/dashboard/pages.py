@@ -21,7 +21,7 @@ from authsec_server.console.issuers.silent import TrustedIssuerSilence, silent_o
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import DelegationFilters, DelegationState, Standing
+from authsec_server.delegations.model import DelegationFilters, DelegationState, ResolvedDelegation
 from authsec_server.issuers import service as issuers
 from authsec_server.roles import service as roles
 
@@ -47,10 +47,15 @@ async def picture(visit: PageRequest) -> Response:
 
     If the query names none of these, show the newest delegations.
     """
-    focus, standings, more = await visit.read(lambda tx: _focused(tx, visit))
-    drawn = draw(standings, visit.console.terms.default_audience, visit.act.now)
+    focus, resolved_delegations, more = await visit.read(lambda tx: _focused(tx, visit))
+    drawn = draw(resolved_delegations, visit.console.terms.default_audience, visit.act.now)
     return visit.render(
-        "dashboard/picture.html", title="Picture of authority", focus=focus, standings=standings, drawn=drawn, more=more
+        "dashboard/picture.html",
+        title="Picture of authority",
+        focus=focus,
+        resolved_delegations=resolved_delegations,
+        drawn=drawn,
+        more=more,
     )
 
 
@@ -66,7 +71,7 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence
         "hours": HOURS,
         "reasons": counts.refusals_by_reason(tx, day, now),
         "matters": matters(tx, visit, silent),
-        "standings": live,
+        "resolved_delegations": live,
         "more": more is not None,
         "without_issuer": _without_issuer(tx, visit),
         "drawn": draw(live, terms.default_audience, now),
@@ -88,7 +93,7 @@ class Focus:
     path: str
 
 
-def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[Standing], bool]:
+def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[ResolvedDelegation], bool]:
     act, terms, query = visit.act, visit.console.terms, visit.query
     if audience := query.text("api"):
         known = apis.named(tx, act, audience)

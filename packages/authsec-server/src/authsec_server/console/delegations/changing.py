@@ -14,9 +14,9 @@ from authsec_server.console.delegations.typed import amount_and_unit, shown_inst
 from authsec_server.console.edit_form import revision_of
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, editing
+from authsec_server.delegations import editing, impact
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import DESCRIBED, Delegation, Standing, TargetType
+from authsec_server.delegations.model import DESCRIBED, Delegation, ResolvedDelegation, TargetType
 from authsec_server.failures import Failure, Invalid, Outdated
 from authsec_server.principal import Role
 from authsec_server.revisions import plain, require_current
@@ -30,13 +30,13 @@ def routes(console: Console) -> list[BaseRoute]:
 async def form(visit: PageRequest) -> Response:
     """Show the edit form with the stored values."""
 
-    def look(tx: Tx) -> tuple[Standing, Draft]:
-        standing = _stored(tx, visit)
-        draft = draft_of(standing.delegation)
+    def look(tx: Tx) -> tuple[ResolvedDelegation, Draft]:
+        resolved = _stored(tx, visit)
+        draft = draft_of(resolved.delegation)
         editing.proposed_edit(  # refuses what is over for good
-            tx, visit.act, standing.delegation.id, edit_of(draft, standing.delegation), visit.console.terms
+            tx, visit.act, resolved.delegation.id, edit_of(draft, resolved.delegation), visit.console.terms
         )
-        return standing, draft
+        return resolved, draft
 
     _, draft = await visit.read(look)
     return await _form(visit, draft)
@@ -73,7 +73,7 @@ async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
         require_current(its, revision, "This delegation")
         wanted = edit_of(draft, its)
         after, rows = editing.proposed_edit(tx, visit.act, its.id, wanted, terms)
-        return {"standing": after, "rows": rows, "what": consequences.of_edit(tx, visit.act, its.id, wanted, terms)}
+        return {"resolved": after, "rows": rows, "what": impact.of_edit(tx, visit.act, its.id, wanted, terms)}
 
     seen = await visit.read(look)
     if not seen["rows"]:
@@ -86,12 +86,12 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
     """Show the form as typed."""
 
     def look(tx: Tx) -> dict[str, Any]:
-        standing = _stored(tx, visit)
-        its = standing.delegation
+        resolved = _stored(tx, visit)
+        its = resolved.delegation
         offered = steps.actions(tx, visit.act, its.role_id, its.client_id, besides=its.actions)
         pressed = visit.form.text("select")
         return {
-            "standing": standing,
+            "resolved": resolved,
             "offered": offered,
             "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
             "audiences": steps.audiences(tx, visit.act, (*its.audiences, *draft.audiences), draft.actions),
@@ -154,7 +154,7 @@ def edit_of(draft: Draft, its: Delegation) -> dict[str, Any]:
     return values
 
 
-def _stored(tx: Tx, visit: PageRequest) -> Standing:
+def _stored(tx: Tx, visit: PageRequest) -> ResolvedDelegation:
     return delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
 
 

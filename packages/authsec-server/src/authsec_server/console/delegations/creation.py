@@ -181,9 +181,9 @@ async def create(visit: PageRequest) -> Response:
 
 
 def _reviewed(tx: Tx, visit: PageRequest, draft: Draft) -> dict[str, Any]:
-    standing = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
+    resolved = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
     return {
-        "standing": standing,
-        "held": steps.held_already(tx, visit.act, standing.delegation),
-        "foreseen": foreseen_draft(tx, visit, standing),
+        "resolved": resolved,
+        "held": steps.held_already(tx, visit.act, resolved.delegation),
+        "foreseen": foreseen_draft(tx, visit, resolved),
     }

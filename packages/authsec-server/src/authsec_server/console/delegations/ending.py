@@ -10,20 +10,20 @@ from functools import partial
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, service
+from authsec_server.delegations import impact, service
 from authsec_server.delegations.model import title
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
     reference, terms = visit.named("delegation"), visit.console.terms
-    standing = service.get(tx, visit.act, reference, terms)
-    home = f"/console/delegations/{standing.delegation.id}"
+    resolved = service.get(tx, visit.act, reference, terms)
+    home = f"/console/delegations/{resolved.delegation.id}"
     return Question(
-        trail=[("Trust Delegation", "/console/delegations"), (title(standing.role.name, standing.client.name), home)],
-        ids={"delegation": standing.delegation.id},
+        trail=[("Trust Delegation", "/console/delegations"), (title(resolved.role.name, resolved.client.name), home)],
+        ids={"delegation": resolved.delegation.id},
         shown={
-            "standing": standing,
-            "what": consequences.of_delegation(tx, visit.act, reference, terms),
+            "resolved": resolved,
+            "what": impact.of_delegation(tx, visit.act, reference, terms),
             "terms": terms,
         },
     )

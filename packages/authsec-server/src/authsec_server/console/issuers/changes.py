@@ -17,7 +17,7 @@ from authsec_server.console.issuers.pages import detail
 from authsec_server.console.issuers.typed import TypedTrustedIssuer
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated, Unavailable
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.claims import PRESETS
@@ -142,7 +142,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         shown={
             "trusted_issuer": trusted_issuer,
             "users": bindings.users_of(tx, visit.act, trusted_issuer),
-            "stops": consequences.of_trusted_issuer(tx, visit.act, trusted_issuer.id),
+            "stops": impact.of_trusted_issuer(tx, visit.act, trusted_issuer.id),
         },
     )
 

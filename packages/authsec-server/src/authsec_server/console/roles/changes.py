@@ -15,7 +15,7 @@ from authsec_server.console.edit_form import revision_of, saved, stored_meanwhil
 from authsec_server.console.roles.typed import TypedRole, at_fields, described_actions, stored_role, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, service
+from authsec_server.delegations import impact, service
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import DelegationFilters, DelegationState
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -107,7 +107,7 @@ async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Respon
             "role": role,
             "removed": [action for action in role.actions if action not in after],
             "added": [action for action in after if action not in role.actions],
-            "what": consequences.of_role_edit(tx, visit.act, role.id, after, visit.console.terms),
+            "what": impact.of_role_edit(tx, visit.act, role.id, after, visit.console.terms),
         }
 
     seen = await visit.read(look)
@@ -125,7 +125,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     role = _stored(tx, visit)
     filters = [DelegationFilters(role_id=role.id, state=state) for state in IN_USE]
     pages = [delegations.page(tx, visit.act, visit.console.terms, each, limit=SHOWN)[0] for each in filters]
-    in_use = [standing for page in pages for standing in page]
+    in_use = [resolved for page in pages for resolved in page]
     return Question(
         trail=[("Roles & Actions", "/console/roles"), (role.name, f"/console/roles/{role.slug}")],
         ids={"role": role.id},
