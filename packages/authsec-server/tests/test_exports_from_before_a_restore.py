@@ -22,7 +22,7 @@ from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.lines import checkpoint_line
-from authsec_server.audit.sealing.outside import lost_of
+from authsec_server.audit.sealing.restore_loss import find_loss
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
@@ -132,7 +132,7 @@ def test_a_server_whose_clock_was_ahead_signed_the_last_checkpoint_of_an_export(
 ) -> None:
     """Its last checkpoint is newer than the record of the restore, unless the record is made with that checkpoint."""
     checkpoint = json.loads(old.lines[-1])["checkpoint"]
-    last = lost_of([checkpoint] if is_checkpoint_given else [], old.keys, "https://a").until
+    last = find_loss([checkpoint] if is_checkpoint_given else [], old.keys, "https://a").until
     restored.now -= timedelta(hours=3)
     restored.restore(minutes=round((last - restored.now).total_seconds() / 60) if last else 0)
     restored.now += timedelta(hours=3)

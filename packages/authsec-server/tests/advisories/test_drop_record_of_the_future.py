@@ -42,9 +42,9 @@ def test_a_record_of_a_month_that_is_not_over_excuses_nothing(
     now = old.now if is_now_known else None
     given = [Given("old.jsonl", old.lines)] if is_given else []
     report = database.read(lambda tx: verify_log(tx, old.keys, [outside], given, now=now, counts=False))
-    assert any("the record of that is dated 2026-12-01 00:00:00 UTC, after" in each for each in report.findings)
+    assert any("the record of the drop is dated 2026-12-01 00:00:00 UTC, after" in each for each in report.findings)
     exported = verify_export(list(export(database)), old.keys, [outside], now=now)
-    assert any("the record of that is dated 2026-12-01 00:00:00 UTC, after" in each for each in exported.findings)
+    assert any("the record of the drop is dated 2026-12-01 00:00:00 UTC, after" in each for each in exported.findings)
 
 
 def test_a_record_whose_checkpoint_is_dated_in_the_future_as_well_excuses_nothing(database: Database) -> None:

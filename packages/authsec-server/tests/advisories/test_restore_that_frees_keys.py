@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from authsec_server.app.restoration import Restoration, open_restoration
-from authsec_server.audit.sealing.outside import Lost
+from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Tx
@@ -51,7 +51,7 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
         act = Act(principal=LOCAL_OPERATOR, now=now, request_id="", address="", token_bytes=secrets.token_bytes)
         its.keyring.custodian.keep(act)
         sealing_keyring.keep(now)
-        assert its.record(Lost(signing_keys=frozenset({UNKNOWN}))).revoked_unknown == [UNKNOWN]
+        assert its.record(Loss(signing_keys=frozenset({UNKNOWN}))).revoked_unknown == [UNKNOWN]
         sealer = Sealer(
             its.database,
             issuer=its.settings.issuer,

@@ -23,13 +23,12 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.outside import (
-    Lost,
     find_problem,
     has_checkpoints,
-    lost_of,
     outside_checkpoints,
     unverified,
 )
+from authsec_server.audit.sealing.restore_loss import Loss, find_loss
 from authsec_server.audit.sealing.restores import Restore, restores_in, sign_restore
 from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
@@ -63,7 +62,7 @@ class Restored:
     revoked: Sequence[str]
     revoked_unknown: Sequence[str]
     disabled: Sequence[str]
-    lost: Lost
+    lost: Loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +79,12 @@ class Restoration:
         where = checkpoints_as_served(self.settings, self.database)
         return Path(where) if where and "://" not in where and Path(where).exists() else None
 
-    def lost(self, lines: Sequence[str]) -> Lost:
+    def lost(self, lines: Sequence[str]) -> Loss:
         """Return what outside checkpoints show about the time between the backup and the loss.
 
         `lines` are the lines of files with outside checkpoints.
         """
-        return lost_of(lines, self.keyring.sealing_keyring.by_kid(), self.settings.issuer)
+        return find_loss(lines, self.keyring.sealing_keyring.by_kid(), self.settings.issuer)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
         """Return the last recorded restore, and whether the database is as new as every later outside checkpoint.
@@ -109,7 +108,7 @@ class Restoration:
         return last, self.database.read(is_up_to_date)
 
     def rehearse(
-        self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()
+        self, lost: Loss, *, also: Collection[str] = (), disable: Sequence[str] = ()
     ) -> tuple[Restored, Foreseen]:
         """Return the result and the impact that `record` would have. Changes nothing.
 
@@ -129,7 +128,7 @@ class Restoration:
 
         return self.database.rehearse(work)
 
-    def record(self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
+    def record(self, lost: Loss, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
         """Record the restore in one transaction. Also revoke the keys `also` and disable the agents `disable`.
 
         Raises `Unavailable`, `NotFound` for an unknown agent, or `Conflict`.
@@ -183,7 +182,7 @@ class Restoration:
 
 
 def _restore(
-    tx: Tx, act: Act, lost: Lost, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
+    tx: Tx, act: Act, lost: Loss, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
 ) -> tuple[Tx, Restored]:
     """Revoke keys, and end sessions, links and enrolments. Raise the authority version first.
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 from authsec.exit_status import Exit
 
-from authsec_server.audit.sealing.trail import Dropping, RecordedRestore, Report
+from authsec_server.audit.sealing.drops import Drop
+from authsec_server.audit.sealing.trail import RecordedRestore, Report
 from authsec_server.cli.audit_files import KeptCheckpoints, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
@@ -157,7 +158,7 @@ def _late(report: Report) -> Iterator[str]:
         yield f"Before these, {were} sealed over 15 minutes after their time. With --json, verify lists them."
 
 
-def _of_other_exports(report: Report, digests: Set[str]) -> list[Dropping]:
+def _of_other_exports(report: Report, digests: Set[str]) -> list[Drop]:
     """Return the drops whose events are in the given files, but whose recorded export is not among the files.
 
     `digests` has the SHA-256 of each given file. The record of a drop has the SHA-256 of the export before the
@@ -169,18 +170,18 @@ def _of_other_exports(report: Report, digests: Set[str]) -> list[Dropping]:
     return [each for each in report.dropped if each.given and each.record.export_sha256 not in digests]
 
 
-def _dropped(dropping: Dropping, digests: Set[str]) -> str:
+def _dropped(drop: Drop, digests: Set[str]) -> str:
     """Describe a drop of events, and whether the given files contain the dropped events.
 
     `digests` has the SHA-256 of each given file.
     """
-    its = dropping.record
-    held = " The given files contain all of them, and they match their seals." if dropping.given else ""
+    its = drop.record
+    held = " The given files contain all of them, and they match their seals." if drop.given else ""
     if digests and not held:
         held = " The given files contain none of them."
     elif held and its.export_sha256 not in digests:  # another export holds the same events, or the record lies
         held += " No given file has that SHA-256."
     return (
-        f"Of them {dropping.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
+        f"Of them {drop.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
         f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{held}"
     )

@@ -10,7 +10,8 @@ import click
 from authsec.exit_status import Exit
 
 from authsec_server.app.restoration import Restoration, Restored, open_restoration
-from authsec_server.audit.sealing.outside import Lost, last_lines, unverified
+from authsec_server.audit.sealing.outside import last_lines, unverified
+from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.cli.audit_files import no_checkpoint
 from authsec_server.cli.caller import Caller, local_command
@@ -182,7 +183,7 @@ def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
     ]
 
 
-def _about(lost: Lost, lines: Sequence[str]) -> list[str]:
+def _about(lost: Loss, lines: Sequence[str]) -> list[str]:
     """Describe the newest checkpoint that is stored outside the database, or why there is none."""
     if lost.newest:
         return [f"The newest outside checkpoint was signed at {when(rfc3339(lost.newest.at))} UTC."]

@@ -9,7 +9,8 @@ The stores of the other packages define the tables of those packages.
 | `schema`, `rows` | column types for times and JSON; a dataclass from a row and a row from a dataclass |
 | `matching` | search conditions for names and ids; batches for long `IN` lists |
 | `migrate`, `migrations/versions/` | when the schema is upgraded; one module for each revision |
-| `sqlite` | pragmas, one writer thread, how many writes share a commit |
+| `sqlite` | pragmas, readers, which errors are an outage |
+| `sqlite_writer` | the one thread that writes; how many writes share a commit |
 | `sqlite_files`, `sqlite_header`, `sqlite_leftovers` | backup; a `-wal` file that is missing or of another database |
 | `sqlite_open_files` | which files SQLite really opened |
 | `postgresql`, `locks` | transactions, the pool, which errors are an outage; advisory locks |

@@ -8,7 +8,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `sealer`, `store` | which events are sealed, when and how many at a time; the SQL of the sealed log |
 | `checkpoints` | the claims and the signature of a checkpoint |
 | `sinks` | send checkpoints to a file or an address; retries |
-| `outside` | compare the database with checkpoints in a file; which checkpoints a restored backup lacks |
+| `outside`, `restore_loss` | compare the database with checkpoints in a file; what a restored backup lost |
 | `service`, `api` | newest checkpoint, sealed events and public keys over HTTP; when a seal is overdue |
 | `verifying` | `authsec audit verify`: the order of all checks |
 | `trail`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |
@@ -19,7 +19,8 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `count_rebuild` | `authsec audit rebuild-counts` |
 | `exporting`, `lines`, `given` | a sealed export: contents and check; form of a line; an export with dropped events |
 | `retention` | drop old months: what must be true before, and what is deleted |
-| `dropped`, `covering`, `uncounted` | the signed record of a drop, and what the checks then leave out |
+| `dropped`, `drops` | the signed record of a drop; the rules that each drop must satisfy |
+| `covering`, `uncounted` | which places drop records list; events that the counts then leave out |
 | `succession` | which sealing key may sign which checkpoint, after a key was replaced |
 | `restores` | the signed record of a restore, and which lost checkpoints the checks then leave out |
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
@@ -16,6 +16,7 @@ from authsec_server.audit.model import EventKind
 TYPE: Final = "authsec-audit-checkpoint+jwt"
 _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # longer by far than the clocks of two machines may differ
 KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 Keys = Mapping[str, PublicKey]
 """The trusted keys, by `kid`. A checkpoint is accepted only with the signature of one of them."""

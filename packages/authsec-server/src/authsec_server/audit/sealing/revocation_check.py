@@ -29,9 +29,9 @@ from sqlalchemy import Connection, inspect
 
 from authsec_server.audit.model import DIGESTS, LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
-from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.db.versions import MAX_VERSION
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
@@ -109,7 +109,7 @@ class RevocationCheck(ScratchCheck):
             self._scratch.execute("INSERT OR IGNORE INTO signed VALUES (?)", (_plain(event["kid"]),))
         if version is None:
             return
-        month = at[:7], at < _iso(datetime.fromisoformat(f"{at[:7]}-01T00:00:00+00:00") + CLOCKS)
+        month = at[:7], at < _iso(datetime.fromisoformat(f"{at[:7]}-01T00:00:00+00:00") + CLOCK_TOLERANCE)
         for oldest in (self._oldest, self._oldest_token) if is_token else (self._oldest,):
             oldest[month] = min(version, oldest.get(month, version))
         ends_something = self._add_said(number, event, sealed=is_sealed(number))
@@ -252,7 +252,7 @@ class RevocationCheck(ScratchCheck):
         """
         if cut is None or at >= _iso(cut):
             return False
-        month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCKS)
+        month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCK_TOLERANCE)
         of_events = ((which, oldest) for which, oldest in self._oldest.items() if which[0] >= month)
         left = (
             oldest

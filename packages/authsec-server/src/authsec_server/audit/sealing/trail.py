@@ -8,41 +8,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from authsec_server.audit.merkle_tree import Tree
-from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, read_checkpoint, shown_time, when
-from authsec_server.audit.sealing.covering import Covering, gaps
+from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, read_checkpoint, when
 from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.drops import Drop, Drops
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.restores import Restore, excuses
 from authsec_server.audit.sealing.succession import Succession
 
 MOST = 100  # findings that are told one by one
-CLOCKS = timedelta(minutes=5)  # longer by far than the clocks of two machines may differ
-
-
-@dataclass(slots=True, kw_only=True)
-class Dropping:
-    """A drop record, and the facts about it that the pass over the log has found so far.
-
-    - `missing` is the number of its events that are gone. The given exports contain `given` of these.
-    - `sealed` is true if the record itself is sealed. `place` is its place in the sealed log.
-    - `covered_at` is the time of the first checkpoint that covers all dropped events.
-    - `sealed_at` is the time of the first checkpoint that covers the record.
-    - `overtaken_at` is the time of a checkpoint larger than the record's own that does not cover the record.
-    """
-
-    record: DropRecord
-    missing: int = 0
-    given: int = 0
-    sealed: bool = False
-    covered_at: datetime | None = None
-    place: int | None = None
-    sealed_at: datetime | None = None
-    overtaken_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +52,7 @@ class Report:
     last: Checkpoint | None
     findings: tuple[str, ...]
     more: int
-    dropped: tuple[Dropping, ...] = ()
+    dropped: tuple[Drop, ...] = ()
     unchecked: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     restores: tuple[RecordedRestore, ...] = ()
@@ -107,6 +85,7 @@ class Trail:
     - `given` are exports with dropped events.
     - `records` are all drop records of the log, in order. A record is valid from its sealed event on.
     - `restores` are restore records with a valid signature.
+    - `drops` are the facts about the drop records that the pass has found so far.
     - Without `now`, the date of a drop record is not compared with the present time.
     """
 
@@ -128,17 +107,8 @@ class Trail:
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a checkpoint
     _advised: set[str] = field(default_factory=set)  # names of given files
-    _droppings: list[Dropping] = field(default_factory=list)
-    _by_signed: dict[str, Dropping] = field(default_factory=dict)
-    _dropped_at: Covering = field(init=False)
-    _latest_cut: list[DropRecord] = field(default_factory=list)
-    _left_at: Covering = field(init=False)  # places that records of `_latest_cut` leave out
-    _uncovered: list[Dropping] = field(default_factory=list)  # no checkpoint covers them yet; the next one is the last
-    _last_checkpoints: list[Dropping] = field(init=False)  # no larger checkpoint than that of their records was met yet
-    _placed: list[Dropping] = field(default_factory=list)  # no checkpoint covers their records yet
-    _restored_to: dict[int, datetime] = field(
-        default_factory=dict
-    )  # when the last checkpoint of each backup was signed
+    drops: Drops = field(init=False)
+    _restored_to: dict[int, datetime] = field(default_factory=dict)  # when each backup's last checkpoint was signed
 
     def __post_init__(self) -> None:
         checkpoints = [
@@ -146,13 +116,7 @@ class Trail:
             *(record.checkpoint for record in self.records),
         ]  # they were signed: the log leads there
         self.kept = sorted(checkpoints, key=lambda checkpoint: (checkpoint.size, checkpoint.at))
-        self._droppings = [Dropping(record=record) for record in self.records]
-        self._by_signed = {each.record.signed: each for each in self._droppings}
-        self._dropped_at = Covering([(run, at) for at, its in enumerate(self.records) for run in its.places])
-        self._latest_cut = sorted(self.records, key=lambda record: record.before, reverse=True)
-        self._left_at = Covering([(run, at) for at, its in enumerate(self._latest_cut) for run in gaps(its.places)])
-        self._uncovered = sorted(self._droppings, key=lambda each: each.record.last_place, reverse=True)
-        self._last_checkpoints = sorted(self._droppings, key=lambda each: each.record.checkpoint.size, reverse=True)
+        self.drops = Drops(self.records)
 
     def find(self, finding: str) -> None:
         """Add a finding to the report. After `MOST` findings, only count further ones."""
@@ -172,18 +136,17 @@ class Trail:
 
         A dropped event is compared with the given exports, and differences are reported.
         """
-        at = self._dropped_at.first_at(place)
-        if at is None:
+        drop = self.drops.at(place)
+        if drop is None:
             self.find(f"Event {number} was dropped: only its seal is left.")
             return
-        dropping = self._droppings[at]
-        dropping.missing += 1
+        drop.missing += 1
         held = [(file, found) for file in self.given if (found := file.held_at(place))]
         if event := next((found.event for _, found in held if found.leaf == hash_), None):
-            dropping.given += 1
+            drop.given += 1
             self.held(place, event)
         for file, found in held:
-            if found.leaf == hash_ and found.at >= dropping.record.before:
+            if found.leaf == hash_ and found.at >= drop.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
             elif found.leaf != hash_ and not self._is_lost(file, place):
                 self.find(f"Event {number} in {file.name} differs from its seal.{self._advice(file, place)}")
@@ -226,12 +189,9 @@ class Trail:
 
         `signed` is the drop record in the event, if any. The record is valid from this place on.
         """
-        dropping = self._by_signed.get(signed or "")
-        if dropping and place < self.keys.end(dropping.record.kid):
-            dropping.sealed = True
-            if dropping.place is None:
-                dropping.place = place
-                self._placed.append(dropping)
+        drop = self.drops.recorded_by(signed or "")
+        if drop and place < self.keys.end(drop.record.kid):
+            self.drops.seal(drop, place)
 
     def stay(self, place: int, number: int, at: str) -> None:
         """Report an event that still exists although a drop should have removed it. `at` is its time (ISO 8601).
@@ -239,9 +199,9 @@ class Trail:
         A drop must remove all events older than its cut (the time before which it drops).
         The attack: the holder of the key drops a single event, and signs other counts for all months before the cut.
         """
-        found = self._left_at.first_at(place)
-        if found is not None and at < (cut := self._latest_cut[found].before):
-            self.find(f"Event {number} is older than {cut}, but the record of that drop does not list it.")
+        record = self.drops.leaving_out(place)
+        if record is not None and at < record.before:
+            self.find(f"Event {number} is older than {record.before}, but the record of that drop does not list it.")
 
     def read(self, size: int, signed: str) -> Checkpoint | None:
         """Read a stored checkpoint of `size` leaves; report an invalid one and return None."""
@@ -305,16 +265,7 @@ class Trail:
             self._newest = checkpoint
         if any(restore.size == checkpoint.size for restore in self.restores):
             self._restored_to.setdefault(checkpoint.size, checkpoint.at)
-        while self._uncovered and self._uncovered[-1].record.last_place < checkpoint.size:
-            self._uncovered.pop().covered_at = checkpoint.at
-        while self._last_checkpoints and self._last_checkpoints[-1].record.checkpoint.size < checkpoint.size:
-            behind = self._last_checkpoints.pop()
-            if behind.place is None or behind.place >= checkpoint.size:
-                behind.overtaken_at = checkpoint.at
-        for dropping in self._placed:
-            if dropping.place is not None and dropping.place < checkpoint.size:
-                dropping.sealed_at = checkpoint.at
-        self._placed = [each for each in self._placed if each.sealed_at is None]
+        self.drops.cover(checkpoint)
 
     def end(self, size: int, beyond: Sequence[Checkpoint], *, exported: bool = False) -> None:
         """Finish the pass after `size` leaves. `beyond` are checkpoints that cover more leaves than the log has.
@@ -334,79 +285,8 @@ class Trail:
                 f"The last {size - (self.last.size if self.last else 0):,} seals are not covered by a signed "
                 "checkpoint."
             )
-
-        for dropping in self._droppings:
-            self._settle(dropping)
-
-    def newest_drop(self) -> DropRecord | None:
-        """Return the drop record with the latest cut, among the sealed records that have missing events; else None.
-
-        If several records have this cut, the first one is returned.
-        The attack: the holder of the key signs other counts in a record that drops nothing.
-        """
-        sealed = (each.record for each in self._droppings if each.sealed and each.missing)
-        return max(sealed, key=lambda record: record.before, default=None)
-
-    def doubt(self, record: DropRecord) -> str:
-        """Return why this drop record may not exclude events from the counts; empty if it may exclude them.
-
-        The text is a part of a sentence.
-        A record excludes the events of its months that its checkpoint does not cover, because they came later.
-        """
-        its = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
-        if its is None or not (its.sealed and its.missing):
-            return "dropped nothing. To finish a drop that was interrupted: authsec audit drop"
-        if its.overtaken_at and its.sealed_at and its.sealed_at - its.overtaken_at > CLOCKS:
-            return (
-                "its checkpoint was not the last one at that time: another was signed at "
-                f"{shown_time(its.overtaken_at)}, and"
-                f" the first checkpoint that covers the record at {shown_time(its.sealed_at)}."
-            )
-        return ""
-
-    def last_dropped_place(self) -> int | None:
-        """Return the highest place in the sealed log of a dropped event; None if no event is missing."""
-        return max((each.record.last_place for each in self._droppings if each.missing), default=None)
-
-    def unknown_before(self) -> datetime | None:
-        """Return the time before which some dropped events are in no given export; None if no dropped event is lacking.
-
-        The counts before this time cannot be computed again.
-        """
-        unknown = (each.record.cut for each in self._droppings if each.missing > each.given)
-        return max(unknown, default=None)
-
-    def _settle(self, dropping: Dropping) -> None:
-        """Report events that are missing although the rules for this drop record do not permit it."""
-        record = dropping.record
-        what = f"{dropping.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"
-        if dropping.missing and not dropping.sealed:
-            self.find(f"{what} were dropped, but the record of the drop is not sealed.")
-        if 0 < dropping.missing < record.events:
-            self.find(
-                f"{what} were dropped, and {record.events - dropping.missing:,} that the record names are still there."
-                " To finish a drop that was interrupted: authsec audit drop"
-            )
-        if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
-            self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
-        if dropping.missing and (limit := self._is_dated_after(dropping)):
-            self.find(
-                f"{what} were dropped, but the record of the drop is dated {shown_time(record.at)}, after {limit}."
-            )
-        if dropping.given not in {0, dropping.missing}:
-            self.find(f"{what} were dropped, but the given files contain only {dropping.given:,} of them.")
-
-    def _is_dated_after(self, dropping: Dropping) -> str:
-        """Return a text with the time that the drop record's date wrongly exceeds; empty if the date is valid.
-
-        The attack: a record dated in the future drops a month that is not over.
-        """
-        at = dropping.record.at - CLOCKS
-        if self.now is not None and at > self.now:
-            return f"this check at {shown_time(self.now)}"
-        if dropping.sealed_at is not None and at > dropping.sealed_at:
-            return f"the checkpoint that covers the record, signed at {shown_time(dropping.sealed_at)}"
-        return ""
+        for finding in self.drops.findings(self.now):
+            self.find(finding)
 
     def report(self, size: int, not_yet: int) -> Report:
         """Return the report on the findings so far."""
@@ -417,7 +297,7 @@ class Trail:
             last=self.last,
             findings=tuple(self.findings),
             more=self.more,
-            dropped=tuple(each for each in self._droppings if each.missing),
+            dropped=self.drops.with_missing_events,
             restores=tuple(RecordedRestore(record=one, checkpoint_at=restored.get(one.size)) for one in self.restores),
         )
 

@@ -28,7 +28,7 @@ from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in, shown_time
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.database_check import DatabaseCheck
 from authsec_server.audit.sealing.dropped import STAYING, DropRecord, believed
@@ -42,7 +42,7 @@ from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
-from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail
+from authsec_server.audit.sealing.trail import MOST, Report, Trail
 from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.db import Tx
@@ -133,7 +133,7 @@ def verify_log(
             table_check=table_check,
             last_use_check=last_use_check,
             uncounted=Uncounted(_drop_records(tx, keys)),
-            latest=NEVER if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
+            latest=NEVER if now is None else (now + CLOCK_TOLERANCE).isoformat(timespec="microseconds"),
         )
         scan = Scan(tx.connection)
         with scan.sequential():
@@ -311,16 +311,16 @@ def _compared(
     walk = LeafWalk(scratch=read.scratch, trail=trail, unsealed=unsealed)
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
-    dropped = trail.newest_drop()
+    dropped = trail.drops.newest()
     read.revocation_check.believe(restores)
     cut = dropped.cut if dropped else None
     of_tables = (*read.table_check.findings(_dropped_until(trail, walk), records), *read.last_use_check.findings(cut))
-    of_revocations = read.revocation_check.findings(trail.unknown_before(), now)
+    of_revocations = read.revocation_check.findings(trail.drops.unknown_before(), now)
     for finding in (*read.misnamed, *of_tables, *of_revocations):
         trail.find(finding)
     if counts:
-        of_counts = read.count_check.findings(dropped, trail.unknown_before())
-        for finding in (*of_counts, *read.uncounted.findings(trail.doubt)):
+        of_counts = read.count_check.findings(dropped, trail.drops.unknown_before())
+        for finding in (*of_counts, *read.uncounted.findings(trail.drops.doubt)):
             trail.find(finding)
     if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
@@ -342,7 +342,7 @@ def _compared(
 
 def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
     """Return the highest authority version that a dropped event can have; 0 if nothing was dropped."""
-    place = trail.last_dropped_place()
+    place = trail.drops.last_place()
     if place is None:
         return 0
     version = walk.version_by(place)
@@ -364,7 +364,7 @@ def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:
     """Report facts that are only in events without a seal, if the events are older than `sealed_before` (ISO 8601)."""
     yield from read.name_check.doubts(sealed_before)
     yield from read.table_check.doubts(sealed_before)
-    yield from read.revocation_check.doubts(trail.unknown_before(), sealed_before)
+    yield from read.revocation_check.doubts(trail.drops.unknown_before(), sealed_before)
 
 
 def _first(unproved: Sequence[str]) -> Iterator[str]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.service import OVERDUE_AFTER
-from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.principal import PrincipalKind
 
 NEVER: Final = "~"  # sorts behind all instants: no event is dated so late
@@ -82,10 +82,10 @@ class Waiting:
         But a running server signs a checkpoint each minute.
         So if the newest checkpoint is old, every event must have a seal, however new its time is.
         """
-        if self.now is not None and (checkpoint_at is None or checkpoint_at < self.now - CLOCKS):
+        if self.now is not None and (checkpoint_at is None or checkpoint_at < self.now - CLOCK_TOLERANCE):
             return NEVER
         latest = max(filter(None, (checkpoint_at, self.now)), default=None)
-        return "" if latest is None else _iso(latest - CLOCKS)
+        return "" if latest is None else _iso(latest - CLOCK_TOLERANCE)
 
 
 def is_of_server(event: Mapping[str, Any]) -> bool:
