@@ -18,7 +18,7 @@ import pytest
 from authsec_server.app import open_authority
 from authsec_server.audit.sealing import sinks
 from authsec_server.audit.sealing.checkpoints import Checkpoint
-from authsec_server.audit.sealing.sinks import CheckpointsElsewhere, SinkState, ToAddress, checkpoints_elsewhere
+from authsec_server.audit.sealing.sinks import AddressSink, CheckpointDelivery, SinkState, checkpoint_delivery
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import OutboundLimits
 from authsec_server.settings import load_settings
@@ -37,8 +37,8 @@ def checkpoint(size: int) -> Checkpoint:
     )
 
 
-def to_file(path: Path) -> CheckpointsElsewhere:
-    return checkpoints_elsewhere(str(path), None, None, now=lambda: NOW)  # type: ignore[arg-type]  # a file asks nobody
+def to_file(path: Path) -> CheckpointDelivery:
+    return checkpoint_delivery(str(path), None, None, now=lambda: NOW)  # type: ignore[arg-type]  # a file asks nobody
 
 
 def test_a_file_gets_a_line_for_each_checkpoint_behind_what_is_there(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
             at[0] += sinks.STUCK
             told.append(checkpoints.state())
 
-    checkpoints = CheckpointsElsewhere(Hanging(), now=lambda: at[0])
+    checkpoints = CheckpointDelivery(Hanging(), now=lambda: at[0])
     checkpoints.give(checkpoint(1))
     assert checkpoints.deliver()
     told.append(checkpoints.state())
@@ -126,7 +126,7 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
 ENDING = """
 import anyio, threading
 from datetime import UTC, datetime
-from authsec_server.audit.sealing.sinks import CheckpointsElsewhere
+from authsec_server.audit.sealing.sinks import CheckpointDelivery
 from authsec_server.audit.sealing.checkpoints import Checkpoint
 
 handed = threading.Event()
@@ -145,7 +145,7 @@ async def served(checkpoints):
         tasks.cancel_scope.cancel()
 
 now = datetime.now(UTC)
-checkpoints = CheckpointsElsewhere(Hanging(), now=lambda: now)
+checkpoints = CheckpointDelivery(Hanging(), now=lambda: now)
 checkpoints.give(Checkpoint(size=1, root="00" * 32, through=1, at=now, signed="checkpoint.of.1"))
 anyio.run(served, checkpoints)
 print("ended")
@@ -169,7 +169,7 @@ def test_a_mount_that_hangs_does_not_keep_a_server_from_starting(monkeypatch: py
         def take(self, _: Checkpoint) -> None:
             """Never asked here."""
 
-    checkpoints = CheckpointsElsewhere(Hanging(), now=lambda: NOW)
+    checkpoints = CheckpointDelivery(Hanging(), now=lambda: NOW)
     try:
         checkpoints.check()
         assert not mounted.is_set()
@@ -187,10 +187,10 @@ class Sink:
         self.peer = peer(self._answer)
         self.token = tmp_path / "token"
         self.token.write_text(f"{TOKEN}\n")
-        sink = ToAddress(
+        sink = AddressSink(
             outbound=peers.outbound("127.0.0.1"), url=f"{self.peer.url}/checkpoints?key=hidden", token_file=self.token
         )
-        self.checkpoints = CheckpointsElsewhere(sink, now=lambda: NOW)
+        self.checkpoints = CheckpointDelivery(sink, now=lambda: NOW)
 
     def _answer(self, connection: socket.socket, request: bytes) -> None:
         if callable(self.instead):

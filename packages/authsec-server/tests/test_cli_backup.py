@@ -80,7 +80,7 @@ def test_a_backup_is_one_private_file_without_the_master_key(authsec: Authsec, t
     assert (tmp_path / "master.key").read_bytes().strip() not in file.read_bytes()
     again = authsec("backup", str(file))
     assert again.exit_code == 4
-    assert "not written over" in again.stderr
+    assert "not overwritten" in again.stderr
     assert "cannot be written" in authsec("backup", str(tmp_path / "nowhere" / "backup")).stderr
     assert not lacks_wal(file)
     (tmp_path / "data").mkdir()

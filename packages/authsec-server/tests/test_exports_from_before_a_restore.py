@@ -20,7 +20,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import checkpoint_line
 from authsec_server.audit.sealing.restore_loss import find_loss
 from authsec_server.audit.sealing.restores import Restore, sign_restore
@@ -106,7 +106,7 @@ def test_all_exports_that_were_kept_are_given_and_nothing_is_found(old: Old, res
     files = restored.go_on()
     report = restored.report(old.lines, *files)
     assert (report.findings, report.not_checkable) == ((), 0)
-    given = [Given(str(number), lines) for number, lines in enumerate([old.lines, *files])]
+    given = [KeptExport(str(number), lines) for number, lines in enumerate([old.lines, *files])]
     exported = verify_export(list(export(restored.database)), restored.keys, given=given)
     assert (exported.findings, exported.not_checkable) == ((), 0)
 

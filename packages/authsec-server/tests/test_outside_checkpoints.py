@@ -82,7 +82,7 @@ class Kept:
 
         at = {"size": size}
         self.database.append(delete)
-        self.sealer.begin_anew()
+        self.sealer.reset()
 
     def size(self) -> int:
         return self.database.read(lambda tx: store.size(tx.connection))

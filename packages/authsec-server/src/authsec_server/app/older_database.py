@@ -53,8 +53,8 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
         if problem := services.comparison.compare():
             _tell(services.comparison, problem)
             return
-        services.comparison.begin_anew()
-        services.sealer.begin_anew()
+        services.comparison.reset()
+        services.sealer.reset()
         maintain()
         services.database.begin_serving()
         services.probe.attempt()  # else the first answer says that no probe has succeeded yet

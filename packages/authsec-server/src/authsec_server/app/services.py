@@ -26,7 +26,7 @@ from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.sinks import CheckpointsElsewhere, checkpoints_elsewhere
+from authsec_server.audit.sealing.sinks import CheckpointDelivery, checkpoint_delivery
 from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
@@ -121,7 +121,7 @@ class Services:
     told: Streams
     sealer: Sealer
     dropper: Dropper
-    elsewhere: CheckpointsElsewhere
+    elsewhere: CheckpointDelivery
     comparison: Comparison
     site: UnitOfWork
     api_credentials: ApiCredentials
@@ -212,14 +212,14 @@ def services_of(
     )
 
 
-def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> CheckpointsElsewhere:
+def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> CheckpointDelivery:
     """Return the sender of audit log checkpoints to the file or address that the settings name."""
-    return checkpoints_elsewhere(
+    return checkpoint_delivery(
         settings.audit_checkpoints, settings.audit_checkpoints_token_file, outbound, now=runtime.now
     )
 
 
-def _undelivered(elsewhere: CheckpointsElsewhere) -> dict[str, str]:
+def _undelivered(elsewhere: CheckpointDelivery) -> dict[str, str]:
     """Return a note for `/readyz` if checkpoints are not delivered. The server still issues tokens."""
     since = elsewhere.state().undelivered_since
     return {} if since is None else {"audit_checkpoints_undelivered_since": rfc3339(since)}

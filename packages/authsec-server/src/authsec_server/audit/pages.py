@@ -79,7 +79,7 @@ def by_id(connection: Connection, number: int) -> Recorded | None:
     """
     found = _read(connection, select(events).where(events.c.id == number))
     if any(each.id != number for each in found):
-        raise _misled(f"event {number}")
+        raise _reads_wrong_index(f"event {number}")
     if found and found[0].event.kind is EventKind.EVENT_UNREADABLE:
         raise unreadable(number)
     return _sealed(connection, found[:1])[0] if found else None
@@ -98,7 +98,7 @@ def token_issued(connection: Connection, jti: str) -> Recorded | None:
     if found and issued is None:
         raise unreadable(found[0].id)
     if issued and issued.event.jti != jti:
-        raise _misled(f"the token {jti}")
+        raise _reads_wrong_index(f"the token {jti}")
     return issued
 
 
@@ -112,7 +112,7 @@ def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tup
     return _sealed(connection, _read(connection, statement.order_by(*_SEALED_FIRST).limit(limit)))
 
 
-def _misled(wanted: str) -> Conflict:
+def _reads_wrong_index(wanted: str) -> Conflict:
     """Return the error for a database index that returned another event than the requested one.
 
     The check is needed because the database does not compare the returned row with the requested key.

@@ -20,9 +20,9 @@ from authsec import strict_json
 from authsec.jose import JoseError, PublicKey
 
 from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, Keys, NoCheckpoint, read_checkpoint
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import NotAnExport
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.files import read_named
 from authsec_server.cli.transport import CallFailed
 
@@ -110,10 +110,10 @@ def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
     return {key.thumbprint(): key for key in found}, ends
 
 
-def read_given(path: Path) -> Given:
+def read_given(path: Path) -> KeptExport:
     """Open the file as a sealed export. Raises `CallFailed`."""
     with an_export(path):
-        return Given(str(path), Exported(path))
+        return KeptExport(str(path), Exported(path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import click
 from authsec.exit_status import Exit
 
 from authsec_server.audit.sealing.drops import Drop
-from authsec_server.audit.sealing.trail import RecordedRestore, Report
+from authsec_server.audit.sealing.log_check import RecordedRestore, Report
 from authsec_server.cli.audit_files import KeptCheckpoints, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339

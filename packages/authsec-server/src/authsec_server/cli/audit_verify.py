@@ -18,7 +18,7 @@ from authsec_server.app import Runtime
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.database_check import damage
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.audit_files import (
     CheckpointFile,
     Exported,

@@ -180,7 +180,7 @@ def driver_of(connection: Connection) -> BoundedConnection:
     return driver
 
 
-def be_patient(connection: Connection) -> None:
+def allow_long_statements(connection: Connection) -> None:
     """Raise two timeouts of this transaction to an hour: for each statement, and between two statements."""
     for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))

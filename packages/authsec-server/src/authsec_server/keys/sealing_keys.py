@@ -146,7 +146,7 @@ class SealingKeys:
         signed a record in the audit log.
         """
         return self._database.read(
-            lambda tx: service.reached_keys(tx, {key.kid: key.public for key in self._trusted(tx)})
+            lambda tx: service.keys_reached(tx, {key.kid: key.public for key in self._trusted(tx)})
         )
 
     def take_over(self, file: KeyFile) -> None:
@@ -234,7 +234,7 @@ class SealingKeys:
         The text is also empty before the first checkpoint, and if the audit log is damaged.
         """
         try:
-            present = service.present_key(tx, service.reached_keys(tx, known))
+            present = service.present_key(tx, service.keys_reached(tx, known))
         except Conflict:  # nothing is sealed yet, or the log is broken: then nobody seals, and the log says so
             return ""
         return "" if present in known else present

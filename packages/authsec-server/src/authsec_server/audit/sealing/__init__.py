@@ -11,7 +11,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `outside`, `restore_loss` | compare the database with checkpoints in a file; what a restored backup lost |
 | `service`, `api` | newest checkpoint, sealed events and public keys over HTTP; when a seal is overdue |
 | `verifying` | `authsec audit verify`: the order of all checks |
-| `trail`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |
+| `log_check`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |
 | `waiting`, `late_seals` | unsealed events that are suspicious; events that were sealed too late |
 | `scan`, `scratch` | read all rows as stored, without an index; a private copy in another order |
 | `count_check`, `last_use_check`, `name_check` | compare stored counts, last uses and names with the events |

@@ -104,7 +104,10 @@ class SealingOperations:
         """Get the newest signed checkpoint of the audit log, to store it outside the database."""
         its = self.state()
         signed, sealed = await call.read(
-            lambda tx, act: (service.newest_checkpoint(tx, act.principal), service.so_far(tx, act.principal, act.now))
+            lambda tx, act: (
+                service.newest_checkpoint(tx, act.principal),
+                service.sealing_status(tx, act.principal, act.now),
+            )
         )
         return {
             "checkpoint": signed,

@@ -28,7 +28,7 @@ BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)  # `counted.until` of a new 
 class CountCheck:
     """A comparison of the stored counts with the events, on one snapshot.
 
-    Call `meet` for the number of each event, and `add` for each event with a decision.
+    Call `add_number` for the number of each event, and `add` for each event with a decision.
     The order of these calls does not matter. Then call `findings`.
     """
 
@@ -47,7 +47,7 @@ class CountCheck:
     def __exit__(self, *_: object) -> None:
         self._recount.__exit__()
 
-    def meet(self, number: int) -> None:
+    def add_number(self, number: int) -> None:
         """Note that an event with this number exists."""
         if self._highest < number <= MAX_NUMBER:
             self._highest = number

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.audit.sealing.trail import MOST, Report
+from authsec_server.audit.sealing.log_check import MOST, Report
 from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import Integrity, compare_catalogs, integrity

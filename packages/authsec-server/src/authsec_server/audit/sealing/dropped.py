@@ -32,7 +32,7 @@ from authsec_server.audit.sealing.checkpoints import (
 TYPE: Final = "authsec-audit-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MONTH: Final = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", re.ASCII)
-STAYING: Final = frozenset(
+NEVER_DROPPED: Final = frozenset(
     {
         EventKind.EVENTS_DROPPED,
         EventKind.SEAL_KEY_CREATED,
@@ -129,7 +129,7 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise CheckpointRefused("is not a record of dropped events") from None
-    if not _holds_together(record):
+    if not _is_consistent(record):
         raise CheckpointRefused("is not a record of dropped events")
     return record
 
@@ -139,7 +139,7 @@ def drop_of(event: Mapping[str, Any]) -> str | None:
     return record_in(event, EventKind.EVENTS_DROPPED)
 
 
-def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
+def valid_drops(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
     """Return the drop records that one of the keys signed, each once.
 
     Without such a signature, a record does not permit any event to be missing.
@@ -147,13 +147,13 @@ def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
     """
     found: dict[str, DropRecord] = {}
     for each in signed:
-        with suppress(CheckpointRefused):  # somebody else wrote it: it excuses nothing
+        with suppress(CheckpointRefused):  # somebody else wrote it: it permits no missing event
             if each and each not in found:
                 found[each] = read_drop(each, keys)
     return list(found.values())
 
 
-def _holds_together(record: DropRecord) -> bool:
+def _is_consistent(record: DropRecord) -> bool:
     if not _MONTH.fullmatch(record.before) or record.at < record.cut:
         return False
     in_order = all(before[1] < after[0] for before, after in pairwise(record.places))

@@ -19,12 +19,12 @@ from authsec_server.audit.merkle_tree import event_text, text_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in
-from authsec_server.audit.sealing.dropped import believed, drop_of
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.dropped import drop_of, valid_drops
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import NotAnExport, checkpoint_line, exact, leaf_line, read_line
-from authsec_server.audit.sealing.restores import believed_restores, restore_of
+from authsec_server.audit.sealing.log_check import LogCheck, Report
+from authsec_server.audit.sealing.restores import restore_of, valid_restores
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
-from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
@@ -53,7 +53,7 @@ def verify_export(
     lines: Iterable[str],
     keys: Keys,
     kept: Sequence[Checkpoint] = (),
-    given: Sequence[Given] = (),
+    given: Sequence[KeptExport] = (),
     ends: Mapping[str, int] | None = None,
     *,
     now: datetime | None = None,
@@ -65,10 +65,10 @@ def verify_export(
     `ends` and `now` have the same meaning as for `verify`.
     """
     records = _records(lines)
-    believing = _believing(records, keys, ends)
-    dropped = believed((drop_of(event) for _, event in records), believing.keys)
-    restores = believed_restores(((place, restore_of(event)) for place, event in records), believing)
-    trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores, now=now)
+    sealing_keys = _sealing_keys(records, keys, ends)
+    dropped = valid_drops((drop_of(event) for _, event in records), sealing_keys.keys)
+    restores = valid_restores(((place, restore_of(event)) for place, event in records), sealing_keys)
+    log_check = LogCheck(keys=sealing_keys, kept=kept, records=dropped, given=given, restores=restores, now=now)
     size = 0
     waiting: deque[Checkpoint] = (
         deque()
@@ -78,29 +78,29 @@ def verify_export(
         if read is None and number == 1:
             raise NotAnExport
         if read is None:
-            trail.find(f"Line {number} was changed after the export.")
+            log_check.add_finding(f"Line {number} was changed after the export.")
         elif "checkpoint" in read:
-            if checkpoint := trail.read(size, read["checkpoint"]):
+            if checkpoint := log_check.read(size, read["checkpoint"]):
                 while waiting and waiting[0].at <= checkpoint.at:
-                    trail.meet(waiting.popleft())
-                trail.meet(checkpoint)
+                    log_check.compare_checkpoint(waiting.popleft())
+                log_check.compare_checkpoint(checkpoint)
         else:
-            _meet_all(trail, waiting)
-            _compare(trail, size, read)
-            trail.refuse_late(read["number"])
+            _meet_all(log_check, waiting)
+            _compare(log_check, size, read)
+            log_check.check_order(read["number"])
             size = read["place"] + 1
-            waiting.extend(trail.kept_between(size - 1, size))
-    _meet_all(trail, waiting)
-    trail.end(size, trail.kept_between(size, store.MAX_SIZE), exported=True)
-    return trail.report(size, 0)
+            waiting.extend(log_check.kept_between(size - 1, size))
+    _meet_all(log_check, waiting)
+    log_check.end(size, log_check.kept_between(size, store.MAX_SIZE), exported=True)
+    return log_check.report(size, 0)
 
 
 def keys_of(lines: Iterable[str], keys: Keys) -> Keys:
     """Return these keys and the keys that replaced them, as the records in this export say."""
-    return _believing(_records(lines), keys).keys
+    return _sealing_keys(_records(lines), keys).keys
 
 
-def _believing(
+def _sealing_keys(
     records: Sequence[tuple[int, Mapping[str, Any]]], keys: Keys, ends: Mapping[str, int] | None = None
 ) -> Succession:
     replaced = [(place, signed) for place, event in records if (signed := replacement_of(event))]
@@ -153,21 +153,21 @@ def _last_checkpoints(tx: Tx, *, size: int, signed: str) -> list[str]:
     return [checkpoint_line(each) for each in dict.fromkeys([*first, signed])]
 
 
-def _meet_all(trail: Trail, waiting: deque[Checkpoint]) -> None:
+def _meet_all(log_check: LogCheck, waiting: deque[Checkpoint]) -> None:
     """Compare the tree with the remaining checkpoints in `waiting`, which have the size of the tree."""
     while waiting:
-        trail.meet(waiting.popleft())
+        log_check.compare_checkpoint(waiting.popleft())
 
 
-def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
+def _compare(log_check: LogCheck, size: int, read: Mapping[str, Any]) -> None:
     """Check the line of a leaf: its place must be `size`, and its hash must match its event."""
     number, event = read["number"], read["event"]
     if read["place"] != size:
-        trail.lack(size)
+        log_check.report_missing_leaf(size)
     if event is None:
-        trail.miss(read["place"], number, bytes.fromhex(read["hash"]))
+        log_check.report_missing_event(read["place"], number, bytes.fromhex(read["hash"]))
     elif event.get("id") != number or text_hash(exact(event)).hex() != read["hash"]:
-        trail.find(f"Event {number} was changed: it is not what was sealed.")
+        log_check.add_finding(f"Event {number} was changed: it is not what was sealed.")
     else:
-        trail.confirm(size, drop_of(event))
-    trail.grow([(number, bytes.fromhex(read["hash"]))])
+        log_check.confirm_event(size, drop_of(event))
+    log_check.append_leaves([(number, bytes.fromhex(read["hash"]))])

@@ -14,7 +14,7 @@ from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldEvent:
+class ExportedEvent:
     """An event of an export: its place in the sealed log, its leaf hash, and its content."""
 
     place: int
@@ -27,7 +27,7 @@ class HeldEvent:
         return str(self.event.get("at"))
 
 
-class Given:
+class KeptExport:
     """The events of one sealed export. Ask for places in ascending order.
 
     Raises `NotAnExport` if the first line is not a line of an export. `last_checkpoint` reads `lines` again.
@@ -43,7 +43,7 @@ class Given:
         self._rows = _rows(chain([first], rest))
         self._next = next(self._rows, None)
 
-    def held_at(self, place: int) -> HeldEvent | None:
+    def event_at(self, place: int) -> ExportedEvent | None:
         """Return the event that the export has at this place of the sealed log; None if the export has none."""
         while self._next is not None and self._next.place < place:
             self._next = next(self._rows, None)
@@ -60,9 +60,9 @@ class Given:
         return checkpoint
 
 
-def _rows(lines: Iterable[str]) -> Iterator[HeldEvent]:
+def _rows(lines: Iterable[str]) -> Iterator[ExportedEvent]:
     """Yield the events in these lines. Lines that do not have the form of an export are skipped."""
     for line in lines:
         read = read_line(line)
         if read is not None and (event := read.get("event")) is not None:
-            yield HeldEvent(place=read["place"], leaf=text_hash(exact(event)), event=event)
+            yield ExportedEvent(place=read["place"], leaf=text_hash(exact(event)), event=event)

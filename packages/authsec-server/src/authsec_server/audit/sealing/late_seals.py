@@ -49,7 +49,7 @@ class LateSeals:
 class LateSealsWatch:
     """Collects events that were sealed late.
 
-    Pass each sealed event to `meet` in the order of the log, with the first checkpoint that covers the event.
+    Pass each sealed event to `check` in the order of the log, with the first checkpoint that covers the event.
     `found` has one group for each checkpoint, for at most the newest `MOST` groups.
     `more` is the number of late events in earlier groups.
     The newest groups are kept because many old late events must not hide a new one.
@@ -60,7 +60,7 @@ class LateSealsWatch:
     _checkpoint: Checkpoint | None = None
     _in_time: str = ""  # events of this time and later are sealed in time
 
-    def meet(self, number: int, at: str, checkpoint: Checkpoint) -> None:
+    def check(self, number: int, at: str, checkpoint: Checkpoint) -> None:
         """Add the event to a group if it was sealed late. `at` is its time (ISO 8601, UTC, to the microsecond)."""
         if checkpoint is not self._checkpoint:
             self._checkpoint = checkpoint

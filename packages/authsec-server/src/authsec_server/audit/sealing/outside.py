@@ -27,7 +27,7 @@ from authsec_server.audit.sealing.checkpoints import (
     NoCheckpoint,
     read_checkpoint,
 )
-from authsec_server.audit.sealing.restores import Restore, excused_until, restores_in
+from authsec_server.audit.sealing.restores import Restore, lost_until, restores_in
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.db import Database, Tx
 
@@ -51,7 +51,7 @@ class CheckpointLines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class OutsideCheckpoints:
     """The outside checkpoints of this issuer that were found in the file.
 
     `checkpoints` are signed by keys of this database.
@@ -94,7 +94,7 @@ def last_lines(path: Path, at_most: int) -> CheckpointLines:
     return CheckpointLines(lines=lines[1:] if start else lines, cut=start > 0)
 
 
-def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> Outside:
+def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> OutsideCheckpoints:
     """Parse these lines. Ignore lines that are not checkpoints, and checkpoints of other issuers."""
     checkpoints, unknown = list[Checkpoint](), dict[str, None]()
     for line in map(str.strip, lines):
@@ -106,7 +106,7 @@ def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> Outsid
             kid, claims = unverified(line)
             if kid not in keys and claims.get("iss") == issuer:  # another issuer's key proves nothing here
                 unknown[kid] = None
-    return Outside(checkpoints=checkpoints, unknown=tuple(unknown))
+    return OutsideCheckpoints(checkpoints=checkpoints, unknown=tuple(unknown))
 
 
 def unverified(line: str) -> tuple[str, dict[str, Any]]:
@@ -122,30 +122,30 @@ def unverified(line: str) -> tuple[str, dict[str, Any]]:
     return str(header.get("kid")), claims
 
 
-def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
+def find_problem(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> str | None:
     """Return in a sentence why the database does not match its outside checkpoints; None if it does.
 
     Either the database is older than a checkpoint, or it is not the database that signed the checkpoint.
     """
     restores = restores_in(tx.connection, keys)
-    believing = succession(store.replacements(tx.connection), keys)
-    checkpoints = _to_compare(outside.checkpoints, believing, restores)
-    excused = {kid for each in restores for kid in each.unknown_keys}
-    if unknown := [kid for kid in outside.unknown if kid not in excused]:
+    sealing_keys = succession(store.replacements(tx.connection), keys)
+    checkpoints = _to_compare(outside.checkpoints, sealing_keys, restores)
+    lost_keys = {kid for each in restores for kid in each.unknown_keys}
+    if unknown := [kid for kid in outside.unknown if kid not in lost_keys]:
         return (
             f"An outside checkpoint in the file is signed by the sealing key {unknown[0]}, which this database does"
             " not have. The database is older than that key, or the file belongs to another authority."
         )
     if not checkpoints:
         return None
-    store.be_patient(tx.connection)
+    store.allow_long_statements(tx.connection)
     return find_older(tx, checkpoints) or _forked(tx.connection, checkpoints)
 
 
-def has_checkpoints(tx: Tx, outside: Outside, keys: Keys) -> bool:
+def has_checkpoints(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> bool:
     """Whether there is an outside checkpoint to compare the database with."""
-    believing = succession(store.replacements(tx.connection), keys)
-    return bool(_to_compare(outside.checkpoints, believing, restores_in(tx.connection, keys)))
+    sealing_keys = succession(store.replacements(tx.connection), keys)
+    return bool(_to_compare(outside.checkpoints, sealing_keys, restores_in(tx.connection, keys)))
 
 
 def newest_size(tx: Tx) -> int:
@@ -155,7 +155,7 @@ def newest_size(tx: Tx) -> int:
 
 
 def _to_compare(
-    checkpoints: Sequence[Checkpoint], believing: Succession, restores: Sequence[Restore]
+    checkpoints: Sequence[Checkpoint], sealing_keys: Succession, restores: Sequence[Restore]
 ) -> list[Checkpoint]:
     """Return the outside checkpoints to compare, smallest first.
 
@@ -164,11 +164,11 @@ def _to_compare(
     - checkpoints up to the time of a restore, which a restore record declares lost;
     - checkpoints that a key signed after another key had replaced it.
     """
-    until = excused_until(restores)
+    until = lost_until(restores)
     counting = [
         checkpoint
         for checkpoint in checkpoints
-        if checkpoint.size <= believing.end(checkpoint.kid) and (until is None or checkpoint.at > until)
+        if checkpoint.size <= sealing_keys.end(checkpoint.kid) and (until is None or checkpoint.at > until)
     ]
     return sorted(counting, key=lambda checkpoint: checkpoint.size)
 
@@ -305,7 +305,7 @@ class Comparison:
         if not outside.checkpoints and not outside.unknown and self._last is None:
             self._note_new_file("has no checkpoint of this authority")
         if self._last:
-            outside = Outside(checkpoints=[*outside.checkpoints, self._last], unknown=outside.unknown)
+            outside = OutsideCheckpoints(checkpoints=[*outside.checkpoints, self._last], unknown=outside.unknown)
         problem = self.database.read(lambda tx: find_problem(tx, outside, keys))
         if self.database.lacks_wal and problem is None:
             return self._copied(outside, keys)
@@ -323,7 +323,7 @@ class Comparison:
                 "older database. If the path is correct, later starts compare"
             )
 
-    def _copied(self, outside: Outside, keys: Keys) -> str | None:
+    def _copied(self, outside: OutsideCheckpoints, keys: Keys) -> str | None:
         """Return `COPIED` if the database file may be a plain copy that lacks its last transactions; else None.
 
         The missing `-wal` file raises the suspicion, but alone proves no loss.
@@ -345,12 +345,12 @@ class Comparison:
         last = self._last
         return last is not None and self.database.read(lambda tx: find_older(tx, [last])) is not None
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Forget the newest checkpoint that this process saw, because a restore was recorded."""
         self._last = None
 
 
-def _mostly_checkpoints(outside: Outside, lines: CheckpointLines) -> bool:
+def _mostly_checkpoints(outside: OutsideCheckpoints, lines: CheckpointLines) -> bool:
     return len(outside.checkpoints) >= len(lines.lines) // 2
 
 

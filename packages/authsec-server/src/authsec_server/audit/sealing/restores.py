@@ -98,7 +98,7 @@ def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
     records = store.records(connection, EventKind.AUTHORITY_RESTORED)
     if (first := next(records, None)) is None:
         return []
-    return believed_restores(chain([first], records), succession(store.replacements(connection), keys))
+    return valid_restores(chain([first], records), succession(store.replacements(connection), keys))
 
 
 def restore_of(event: Mapping[str, Any]) -> str | None:
@@ -106,7 +106,7 @@ def restore_of(event: Mapping[str, Any]) -> str | None:
     return record_in(event, EventKind.AUTHORITY_RESTORED)
 
 
-def believed_restores(records: Iterable[tuple[int | None, str | None]], believing: Succession) -> list[Restore]:
+def valid_restores(records: Iterable[tuple[int | None, str | None]], sealing_keys: Succession) -> list[Restore]:
     """Return the restore records with a valid signature, oldest first, each once.
 
     Each item of `records` is an event's place in the sealed log, and the signed text of its record.
@@ -114,12 +114,12 @@ def believed_restores(records: Iterable[tuple[int | None, str | None]], believin
     """
     found: dict[str, Restore] = {}
     for place, signed in records:
-        if signed and signed not in found and (restore := _believed(signed, believing, place)):
+        if signed and signed not in found and (restore := _valid_restore(signed, sealing_keys, place)):
             found[signed] = restore
     return sorted(found.values(), key=lambda each: each.at)
 
 
-def excuses(restore: Restore, signed: str, keys: Keys) -> bool:
+def declares_lost(restore: Restore, signed: str, keys: Keys) -> bool:
     """Whether this record says that the checkpoint `signed` was lost by the restore.
 
     The database signed such a checkpoint before the restore, and may lack it now.
@@ -130,17 +130,17 @@ def excuses(restore: Restore, signed: str, keys: Keys) -> bool:
         return signing_kid(signed) in restore.unknown_keys
 
 
-def excused_until(restores: Sequence[Restore]) -> datetime | None:
+def lost_until(restores: Sequence[Restore]) -> datetime | None:
     """Return the time up to which signed checkpoints may be missing; None if no restore was recorded."""
     return max((each.checkpoints_until for each in restores), default=None)
 
 
-def _believed(signed: str, believing: Succession, place: int | None) -> Restore | None:
+def _valid_restore(signed: str, sealing_keys: Succession, place: int | None) -> Restore | None:
     try:
-        kid, restore = read_restore(signed, believing.keys)
+        kid, restore = read_restore(signed, sealing_keys.keys)
     except CheckpointRefused:
         return None  # whoever writes to the database can write such an event
-    if kid in believing.ends and (place is None or place >= believing.ends[kid]):
+    if kid in sealing_keys.ends and (place is None or place >= sealing_keys.ends[kid]):
         return None
     return restore
 

@@ -21,12 +21,12 @@ from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Keys
-from authsec_server.audit.sealing.dropped import STAYING, DropRecord, Run, believed, runs, sign_drop
+from authsec_server.audit.sealing.dropped import NEVER_DROPPED, DropRecord, Run, runs, sign_drop, valid_drops
 from authsec_server.audit.sealing.exporting import verify_export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
-from authsec_server.audit.sealing.store import be_patient, size_before
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.store import allow_long_statements, size_before
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
@@ -37,7 +37,7 @@ BATCH = 500  # events; on SQLite tokens wait while they are deleted
 
 
 @dataclass(slots=True, kw_only=True)
-class ToGo:
+class EventsToDrop:
     """The events to drop: how many, their lowest and highest number, and their `places` in the sealed log.
 
     `lacking` is the number of these events that the export does not contain as they were sealed.
@@ -48,7 +48,7 @@ class ToGo:
     places: tuple[Run, ...] = ()
     lacking: int = 0
 
-    def meet(self, number: int, held: bool) -> None:
+    def add(self, number: int, held: bool) -> None:
         """Add an event. `held` says whether the export contains the event as it was sealed."""
         low, high = self.numbers if self.events else (number, number)
         self.events += 1
@@ -56,28 +56,28 @@ class ToGo:
         self.lacking += not held
 
 
-def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
+def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToDrop:
     """Return the events to drop: those with a time before `before` that were also sealed before `before`.
 
     An event was sealed before that time if a checkpoint signed before that time covers the event.
-    Events of the kinds in `STAYING` are never dropped.
+    Events of the kinds in `NEVER_DROPPED` are never dropped.
     The rows are streamed, so memory use does not depend on their number.
     """
-    be_patient(tx.connection)
+    allow_long_statements(tx.connection)
     seals = sealed_events.c
     which = and_(
         events.c.at < before,
-        events.c.kind.not_in(sorted(STAYING)),
+        events.c.kind.not_in(sorted(NEVER_DROPPED)),
         seals.position < size_before(tx.connection, before),
     )
     statement = select(seals.position, seals.hash, seals.event_id).join(events, events.c.id == seals.event_id)
     in_order = statement.where(which).order_by(seals.position).execution_options(yield_per=BATCH)
-    found = ToGo()
+    found = EventsToDrop()
 
     def places() -> Iterator[int]:
         for row in tx.connection.execute(in_order):
-            held = export.held_at(row.position)
-            found.meet(row.event_id, held is not None and held.leaf == bytes(row.hash))
+            held = export.event_at(row.position)
+            found.add(row.event_id, held is not None and held.leaf == bytes(row.hash))
             yield row.position
 
     found.places = runs(places())
@@ -150,7 +150,7 @@ class _Confirmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropForeseen:
+class DropPreview:
     """The result of a dry run: how many events a drop removes, with their lowest and highest number."""
 
     before: str
@@ -192,18 +192,18 @@ class Dropper:
         self._remove(record)
         return record
 
-    def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> DropForeseen:
+    def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> DropPreview:
         """Dry run of `drop`: run all checks and return the result without a change. Raises the same errors."""
         act.principal.require(Role.ADMIN)
         keys = self.keys()
         if begun := self.database.read(partial(_begun, keys=keys)):
-            return DropForeseen(before=begun.before, events=begun.events, numbers=begun.numbers)
+            return DropPreview(before=begun.before, events=begun.events, numbers=begun.numbers)
         wanted, _ = self._checked(act, before, export, keys, sealing=False)
-        return DropForeseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
+        return DropPreview(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
     def _checked(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool
-    ) -> tuple[ToGo, _Confirmed]:
+    ) -> tuple[EventsToDrop, _Confirmed]:
         """Return the events to drop, and the digests for the drop record. Raises `Invalid` or `Conflict`.
 
         With `sealing`, first seal all events that wait for their seal, and then trust no event without a seal.
@@ -212,7 +212,7 @@ class Dropper:
         if sealing:
             self._seal_all()
         confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
-        wanted = self.database.read(partial(to_go, before=before, export=Given("export", export)))
+        wanted = self.database.read(partial(events_to_drop, before=before, export=KeptExport("export", export)))
         _check_held(wanted)
         return wanted, confirmed
 
@@ -256,7 +256,9 @@ class Dropper:
             )
         return found
 
-    def _record(self, tx: Tx, *, act: Act, wanted: ToGo, confirmed: _Confirmed, before: datetime, sha256: str) -> int:
+    def _record(
+        self, tx: Tx, *, act: Act, wanted: EventsToDrop, confirmed: _Confirmed, before: datetime, sha256: str
+    ) -> int:
         close_months(tx.connection, before)  # from here on their counts stay what is signed
         newest = store.last_signed(tx.connection)  # first: an event that the next check misses is sealed behind it
         _check_quiet(tx, before, confirmed.progress)
@@ -312,9 +314,9 @@ def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
 
     A drop was interrupted if some rows that its record lists still exist.
     """
-    store.be_patient(tx.connection)
+    store.allow_long_statements(tx.connection)
     signed = (signed for place, signed in store.records(tx.connection, EventKind.EVENTS_DROPPED) if place is not None)
-    return next((record for record in believed(signed, keys) if some_left(tx.connection, record)), None)
+    return next((record for record in valid_drops(signed, keys) if some_left(tx.connection, record)), None)
 
 
 def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
@@ -324,7 +326,7 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
     Raises `Conflict` if a token of these months is still valid.
     Raises `Conflict` if an event of these months is not counted or not sealed.
     """
-    store.be_patient(tx.connection)
+    store.allow_long_statements(tx.connection)
     if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
         raise Invalid("before", "A month cannot be dropped before it is over.", f"Use at most: --before {now:%Y-%m}")
     if issued_alive(tx.connection, before, now - ALIVE):
@@ -349,7 +351,7 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
         )
 
 
-def _check_held(wanted: ToGo) -> None:
+def _check_held(wanted: EventsToDrop) -> None:
     """Refuse the drop if there is no event to drop, or if the export lacks or changes one of them.
 
     Raises `Conflict`.

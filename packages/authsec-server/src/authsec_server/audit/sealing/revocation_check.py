@@ -147,7 +147,7 @@ class RevocationCheck(ScratchCheck):
                 if not (is_comparable and _is_number(sequence) and _is_number(version)):
                     self._scratch.execute("INSERT INTO odd VALUES (?)", (_shown(sequence),))
 
-    def believe(self, restores: Iterable[Restore]) -> None:
+    def add_restores(self, restores: Iterable[Restore]) -> None:
         """Add the signing keys that these restore records revoke. The backup did not have these keys."""
         for restore in restores:
             for kid in restore.revoked_keys:

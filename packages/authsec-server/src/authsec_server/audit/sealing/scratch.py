@@ -33,7 +33,7 @@ _PAIRS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class ScratchLeaf:
     """A leaf of the sealed log, and the event with the leaf's event number.
 
     - `position`, `number`, `hash` and `leaf_copies` describe the leaf.
@@ -117,14 +117,14 @@ class Scratch:
         """Store the size, time and signed text of each checkpoint."""
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
-    def met(self) -> Iterator[Met]:
+    def joined_leaves(self) -> Iterator[ScratchLeaf]:
         """Yield each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
             "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.stays, e.in_range, e.valid,"
             " coalesce(e.copies, 0), r.signed FROM leaf l LEFT JOIN event e ON e.number = l.number"
             " LEFT JOIN record r ON r.number = l.number AND r.kind = 'events.dropped' ORDER BY l.position"
         ):
-            yield Met(*row)
+            yield ScratchLeaf(*row)
 
     def checkpoints(self) -> Iterator[tuple[int, str | None, str]]:
         """Yield the size, time and signed text of each checkpoint, smallest first."""

@@ -39,7 +39,7 @@ class SealedAfter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SoFar:
+class SealingStatus:
     """The progress of sealing. The newest checkpoint covers `leaves` and was signed at the time `at`.
 
     Without a checkpoint, `leaves` is 0 and `at` is None.
@@ -52,14 +52,16 @@ class SoFar:
     is_overdue: bool
 
 
-def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
+def sealing_status(tx: Tx, principal: Principal, now: datetime) -> SealingStatus:
     """Return how many events are sealed, when the newest checkpoint was signed, and whether a seal is overdue."""
     principal.require(Role.VIEWER)
     checkpoint, at = store.newest_checkpoint(tx.connection), store.newest_at(tx.connection)
     signs = at is not None and now - at <= OVERDUE_AFTER
     # Where no checkpoint is signed, no event is too new: its time is a row's, which somebody may renew.
     since = now - OVERDUE_AFTER if signs or at is None else now + OVERDUE_AFTER
-    return SoFar(leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=store.waits(tx.connection, since=since))
+    return SealingStatus(
+        leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=store.waits(tx.connection, since=since)
+    )
 
 
 def last_checkpoint_at(tx: Tx) -> datetime | None:
@@ -95,14 +97,14 @@ def present_key(tx: Tx, keys: Keys) -> str:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
         raise Conflict(f"The log's last checkpoint {refused}.", "To see the findings: authsec audit verify") from None
-    believing = succession(store.replacements(tx.connection), keys)
+    sealing_keys = succession(store.replacements(tx.connection), keys)
     records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
-    if any(place is None and is_signed(signed, believing.keys) for place, signed in records):
+    if any(place is None and is_signed(signed, sealing_keys.keys) for place, signed in records):
         raise Conflict(
             "A replacement of the key is already under way.",
             "The replacement is complete after a server has sealed it.",
         )
-    return believing.present(kid)
+    return sealing_keys.present(kid)
 
 
 def sealing_kid(tx: Tx, keys: Keys) -> str:
@@ -136,7 +138,7 @@ def has_begun(tx: Tx) -> bool:
     return store.last_signed(tx.connection) is not None
 
 
-def reached_keys(tx: Tx, keys: Keys) -> Keys:
+def keys_reached(tx: Tx, keys: Keys) -> Keys:
     """Return these keys and the keys that replaced them, as the audit log says.
 
     Each new key is signed by the key that it replaced.

@@ -28,7 +28,7 @@ _LIMITS: Final = OutboundLimits(seconds=10.0, max_bytes=64 * 1024)
 _MAX_TOKEN: Final = 16_384
 
 
-class NotTaken(Exception):
+class NotAccepted(Exception):
     """The sink did not accept a checkpoint.
 
     The text says why. It contains no credentials, and of an address it omits the query.
@@ -39,14 +39,14 @@ class Sink(Protocol):
     """A destination for checkpoints."""
 
     def take(self, checkpoint: Checkpoint) -> None:
-        """Store the checkpoint durably. Blocks its thread. Raises `NotTaken`."""
+        """Store the checkpoint durably. Blocks its thread. Raises `NotAccepted`."""
 
     def check(self) -> None:
         """Raise `StartupRefused` if the sink can never accept a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntoFile:
+class FileSink:
     """Appends one line for each checkpoint to a regular file.
 
     A pipe or a device is refused, because it stores nothing and may block forever.
@@ -60,15 +60,15 @@ class IntoFile:
             descriptor = os.open(self.path, how | os.O_NONBLOCK, 0o600)  # else a pipe that nobody reads blocks here
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise NotTaken(f"{self.path} is not a regular file")
+                    raise NotAccepted(f"{self.path} is not a regular file")
                 line = (b"\n" if self._torn() else b"") + f"{checkpoint.signed}\n".encode("ascii")
                 if os.write(descriptor, line) != len(line):
-                    raise NotTaken(f"only a part was written to {self.path}")
+                    raise NotAccepted(f"only a part was written to {self.path}")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise NotTaken(f"{self.path} cannot be written: {error.strerror}") from None
+            raise NotAccepted(f"{self.path} cannot be written: {error.strerror}") from None
 
     def _torn(self) -> bool:
         """Whether the last line of the file is incomplete, because the disk was full or a process was killed."""
@@ -92,7 +92,7 @@ class IntoFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToAddress:
+class AddressSink:
     """Posts each checkpoint to a URL as `{"checkpoint": …}`.
 
     `token_file` contains the bearer token. The file is read again for each checkpoint.
@@ -108,9 +108,9 @@ class ToAddress:
                 self.url, {"checkpoint": checkpoint.signed}, headers=self._headers(), limits=_LIMITS
             )
         except OutboundFailed as failed:
-            raise NotTaken(str(failed)) from None
+            raise NotAccepted(str(failed)) from None
         if not 200 <= answer.status < 300:
-            raise NotTaken(f"{answer.source} answered with the status {answer.status}")
+            raise NotAccepted(f"{answer.source} answered with the status {answer.status}")
 
     def check(self) -> None:
         try:
@@ -125,9 +125,9 @@ class ToAddress:
             with self.token_file.open("rb") as file:
                 token = file.read(_MAX_TOKEN).strip()
         except OSError as error:
-            raise NotTaken(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
+            raise NotAccepted(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
         if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
-            raise NotTaken(f"the token file {self.token_file} must contain one token on one line")
+            raise NotAccepted(f"the token file {self.token_file} must contain one token on one line")
         return {"Authorization": f"Bearer {token.decode('ascii')}"}
 
 
@@ -161,7 +161,7 @@ class SinkState:
     problem: str = ""
 
 
-class CheckpointsElsewhere:
+class CheckpointDelivery:
     """Sends checkpoints to the sink, one after the other. Any thread may call `give`, which never blocks.
 
     Without a sink, no checkpoint is sent.
@@ -216,7 +216,7 @@ class CheckpointsElsewhere:
             self._handed_at = self._now()
             try:
                 self._sink.take(checkpoint)
-            except NotTaken as failure:
+            except NotAccepted as failure:
                 self._failed(str(failure))
                 return False
             finally:
@@ -276,12 +276,12 @@ def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
         refusals.append(refused)
 
 
-def checkpoints_elsewhere(
+def checkpoint_delivery(
     where: str, token_file: Path | None, outbound: Outbound, *, now: Callable[[], datetime]
-) -> CheckpointsElsewhere:
+) -> CheckpointDelivery:
     """Return the delivery for the setting `where`: a path, an address, or empty for no delivery."""
     if not where:
-        return CheckpointsElsewhere(None, now=now)
+        return CheckpointDelivery(None, now=now)
     if "://" in where:
-        return CheckpointsElsewhere(ToAddress(outbound=outbound, url=where, token_file=token_file), now=now)
-    return CheckpointsElsewhere(IntoFile(path=Path(where)), now=now)
+        return CheckpointDelivery(AddressSink(outbound=outbound, url=where, token_file=token_file), now=now)
+    return CheckpointDelivery(FileSink(path=Path(where)), now=now)

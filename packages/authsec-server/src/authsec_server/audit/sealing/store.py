@@ -64,7 +64,7 @@ def is_there(connection: Connection) -> bool:
     return inspect(connection).has_table(checkpoints.name)
 
 
-def take_turn(connection: Connection) -> bool:
+def lock_sealing(connection: Connection) -> bool:
     """Take the lock for sealing until the transaction ends. Return whether this transaction got the lock.
 
     SQLite needs no lock, because it has only one writer.
@@ -296,12 +296,12 @@ def size(connection: Connection) -> int:
     return number
 
 
-def be_patient(connection: Connection) -> None:
+def allow_long_statements(connection: Connection) -> None:
     """On PostgreSQL, raise the statement and idle timeouts of this transaction to one hour.
 
     The reason: the caller may read a long file during the transaction.
     """
     if connection.dialect.name == "postgresql":
-        from authsec_server.db.postgresql_connection import be_patient as be_patient_there
+        from authsec_server.db.postgresql_connection import allow_long_statements as allow_long_statements_there
 
-        be_patient_there(connection)
+        allow_long_statements_there(connection)

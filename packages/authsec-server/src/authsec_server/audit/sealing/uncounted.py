@@ -19,7 +19,7 @@ from authsec_server.audit.sealing.dropped import DropRecord
 
 
 class Uncounted:
-    """Collects events that were recorded after the drop of their months. Pass each event to `meet`.
+    """Collects events that were recorded after the drop of their months. Pass each event to `add`.
 
     `records` are the drop records with a valid signature, in the order of the log.
     """
@@ -34,10 +34,10 @@ class Uncounted:
         self._used: dict[str, tuple[DropRecord, int]] = {}  # how many events each record leaves out
 
     def may_be(self, at: str) -> bool:
-        """Whether the time `at` (ISO 8601) is in the months of a drop. Only then `meet` can return true."""
+        """Whether the time `at` (ISO 8601) is in the months of a drop. Only then `add` can return true."""
         return bool(self._cuts) and at < self._cuts[-1]
 
-    def meet(self, at: str, place: int | None) -> bool:
+    def add(self, at: str, place: int | None) -> bool:
         """Whether the event came after the drop of its month. `place` is its place in the log; None without a seal."""
         found = bisect_right(self._cuts, at)
         if found == len(self._cuts):

@@ -16,7 +16,7 @@ from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import AuditLogPage, EventFilter
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.service import SoFar
+from authsec_server.audit.sealing.service import SealingStatus
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.activity import ending, query, text
@@ -62,11 +62,11 @@ async def trail(visit: PageRequest) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, list[Point], int, SoFar]:
+    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, list[Point], int, SealingStatus]:
         its = query.read(tx, visit.query)
         found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
-        return its, found, _series(tx, its, now), newest, sealing.so_far(tx, visit.act.principal, now)
+        return its, found, _series(tx, its, now), newest, sealing.sealing_status(tx, visit.act.principal, now)
 
     problem, sealed = None, None
     try:

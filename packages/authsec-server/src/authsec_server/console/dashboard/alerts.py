@@ -56,7 +56,7 @@ def matters(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) 
 
 
 def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
-    if sealing.so_far(tx, visit.act.principal, visit.act.now).is_overdue:
+    if sealing.sealing_status(tx, visit.act.principal, visit.act.now).is_overdue:
         yield Matter(
             tone="bad",
             text="New events of the audit log are not sealed",

@@ -15,9 +15,9 @@ from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, read_checkpoint, when
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.drops import Drop, Drops
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.late_seals import LateSeals
-from authsec_server.audit.sealing.restores import Restore, excuses
+from authsec_server.audit.sealing.restores import Restore, declares_lost
 from authsec_server.audit.sealing.succession import Succession
 
 MOST = 100  # findings that are told one by one
@@ -78,7 +78,7 @@ def _ignore(_: int, __: Mapping[str, Any]) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Trail:
+class LogCheck:
     """One pass over the leaves of a sealed log. The caller passes the leaves and checkpoints in order.
 
     - `kept` are checkpoints that were kept elsewhere.
@@ -92,7 +92,7 @@ class Trail:
     keys: Succession
     kept: Sequence[Checkpoint]
     records: Sequence[DropRecord] = ()
-    given: Sequence[Given] = ()
+    given: Sequence[KeptExport] = ()
     restores: Sequence[Restore] = ()
     now: datetime | None = None
     held: Callable[[int, Mapping[str, Any]], None] = _ignore  # takes the place and each dropped event that a file holds
@@ -118,45 +118,45 @@ class Trail:
         self.kept = sorted(checkpoints, key=lambda checkpoint: (checkpoint.size, checkpoint.at))
         self.drops = Drops(self.records)
 
-    def find(self, finding: str) -> None:
+    def add_finding(self, finding: str) -> None:
         """Add a finding to the report. After `MOST` findings, only count further ones."""
         if len(self.findings) < MOST:
             self.findings.append(finding)
         else:
             self.more += 1
 
-    def lack(self, place: int) -> None:
+    def report_missing_leaf(self, place: int) -> None:
         """Report that the leaf at this place is missing."""
         if not self.broken:
-            self.find(f"The seal in place {place} is missing: it was dropped or moved.")
+            self.add_finding(f"The seal in place {place} is missing: it was dropped or moved.")
         self.broken = True
 
-    def miss(self, place: int, number: int, hash_: bytes) -> None:
+    def report_missing_event(self, place: int, number: int, hash_: bytes) -> None:
         """Handle a leaf whose event is missing. Report the event, except if a drop record lists its place.
 
         A dropped event is compared with the given exports, and differences are reported.
         """
         drop = self.drops.at(place)
         if drop is None:
-            self.find(f"Event {number} was dropped: only its seal is left.")
+            self.add_finding(f"Event {number} was dropped: only its seal is left.")
             return
         drop.missing += 1
-        held = [(file, found) for file in self.given if (found := file.held_at(place))]
+        held = [(file, found) for file in self.given if (found := file.event_at(place))]
         if event := next((found.event for _, found in held if found.leaf == hash_), None):
             drop.given += 1
             self.held(place, event)
         for file, found in held:
             if found.leaf == hash_ and found.at >= drop.record.before:
-                self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
+                self.add_finding(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
             elif found.leaf != hash_ and not self._is_lost(file, place):
-                self.find(f"Event {number} in {file.name} differs from its seal.{self._advice(file, place)}")
+                self.add_finding(f"Event {number} in {file.name} differs from its seal.{self._advice(file, place)}")
 
-    def _is_lost(self, file: Given, place: int) -> bool:
+    def _is_lost(self, file: KeptExport, place: int) -> bool:
         """Whether the export is older than a restore, and its event at this place was lost by the restore."""
         since = [each for each in self.restores if place >= each.size]
-        return any(excuses(each, file.last_checkpoint, self.keys.keys) for each in since)
+        return any(declares_lost(each, file.last_checkpoint, self.keys.keys) for each in since)
 
-    def _advice(self, file: Given, place: int) -> str:
+    def _advice(self, file: KeptExport, place: int) -> str:
         """Return advice on an export that may contain events which a restore lost; else an empty text.
 
         The advice is given once for each export. It is needed if the clock of a server was ahead: the export's last
@@ -171,20 +171,20 @@ class Trail:
             "recorded."
         )
 
-    def refuse_late(self, number: int) -> None:
+    def check_order(self, number: int) -> None:
         """Report the event if it was sealed after a checkpoint that already covers all events up to its number.
 
         A thief of the key can seal an event in this way. An event number below 1 is reported as well.
         In lists by number, the event would come before events that an earlier checkpoint covers.
         """
         if number < 1:
-            self.find(f"Event {number} was inserted: numbers begin at 1.")
+            self.add_finding(f"Event {number} was inserted: numbers begin at 1.")
         elif number <= self._settled:
-            self.find(
+            self.add_finding(
                 f"Event {number} was inserted: its seal came after a checkpoint of all events up to {self._settled}."
             )
 
-    def confirm(self, place: int, signed: str | None) -> None:
+    def confirm_event(self, place: int, signed: str | None) -> None:
         """Note that the event at this place matches its seal.
 
         `signed` is the drop record in the event, if any. The record is valid from this place on.
@@ -193,7 +193,7 @@ class Trail:
         if drop and place < self.keys.end(drop.record.kid):
             self.drops.seal(drop, place)
 
-    def stay(self, place: int, number: int, at: str) -> None:
+    def check_kept_event(self, place: int, number: int, at: str) -> None:
         """Report an event that still exists although a drop should have removed it. `at` is its time (ISO 8601).
 
         A drop must remove all events older than its cut (the time before which it drops).
@@ -201,7 +201,9 @@ class Trail:
         """
         record = self.drops.leaving_out(place)
         if record is not None and at < record.before:
-            self.find(f"Event {number} is older than {record.before}, but the record of that drop does not list it.")
+            self.add_finding(
+                f"Event {number} is older than {record.before}, but the record of that drop does not list it."
+            )
 
     def read(self, size: int, signed: str) -> Checkpoint | None:
         """Read a stored checkpoint of `size` leaves; report an invalid one and return None."""
@@ -213,11 +215,11 @@ class Trail:
             if self._refused:  # there are as many as minutes
                 self.more += 1
             else:
-                self.find(f"The checkpoint of {size:,} seals {refused}.")
+                self.add_finding(f"The checkpoint of {size:,} seals {refused}.")
             self._refused = True
             return None
         if checkpoint.size != size:
-            self.find(f"The checkpoint of {size:,} seals was replaced by one of {checkpoint.size:,}.")
+            self.add_finding(f"The checkpoint of {size:,} seals was replaced by one of {checkpoint.size:,}.")
             return None
         self.last = checkpoint
         return checkpoint
@@ -227,7 +229,7 @@ class Trail:
         first, behind = (bisect_right(self.kept, size, key=lambda checkpoint: checkpoint.size) for size in (low, high))
         return list(self.kept[first:behind])
 
-    def grow(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+    def append_leaves(self, leaves: Iterable[tuple[int, bytes]]) -> None:
         """Append leaves to the tree. Each item is the event's number and the leaf hash."""
         leaves = list(leaves)
         if self.broken or not leaves:
@@ -235,9 +237,9 @@ class Trail:
         self.tree = self.tree.with_leaves(each for _, each in leaves)
         self._since = [(self._since or [leaves[0][0]])[0], leaves[-1][0]]
 
-    def meet(self, checkpoint: Checkpoint) -> None:
+    def compare_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Compare the root hash of the tree with a checkpoint of the same size. Report a difference."""
-        self._date(checkpoint)
+        self._note_time(checkpoint)
         self._settled = max(self._settled, checkpoint.through)
         if self.broken:
             return
@@ -246,18 +248,18 @@ class Trail:
             return
         self.broken = True
         fitting = self._good
-        self.find(
+        self.add_finding(
             f"The first {checkpoint.size:,} seals do not lead to the checkpoint signed at {when(checkpoint)}"
             + (f", though the first {fitting.size:,} lead to that of {when(fitting)}" if fitting else "")
             + (f": from event {self._since[0]} to event {self._since[-1]}, something" if self._since else ": something")
             + " was changed, dropped, inserted or moved with its seal, or only its seal was."
         )
 
-    def _date(self, checkpoint: Checkpoint) -> None:
+    def _note_time(self, checkpoint: Checkpoint) -> None:
         """Note when the checkpoint was signed. Report a larger checkpoint with an earlier time: a log only grows."""
         newest = self._newest
         if newest and checkpoint.size > newest.size and checkpoint.at < newest.at:
-            self.find(
+            self.add_finding(
                 f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, "
                 f"before that of {newest.size:,} at {when(newest)}."
             )
@@ -274,19 +276,19 @@ class Trail:
         possible causes: the log was cut, or the export is older.
         """
         if beyond and exported and self.last is not None and self.last.size == size:
-            self.find(
+            self.add_finding(
                 f"The export has {size:,} seals, and {_beyond(beyond)}. Either the log was cut, or the export is older "
                 "than the checkpoints: make a new one, and check that."
             )
         elif beyond:
-            self.find(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
+            self.add_finding(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
         if size and not self.broken and (self.last is None or self.last.size < size):
-            self.find(
+            self.add_finding(
                 f"The last {size - (self.last.size if self.last else 0):,} seals are not covered by a signed "
                 "checkpoint."
             )
         for finding in self.drops.findings(self.now):
-            self.find(finding)
+            self.add_finding(finding)
 
     def report(self, size: int, not_yet: int) -> Report:
         """Return the report on the findings so far."""
