@@ -142,7 +142,9 @@ def test_what_fails_late_leaves_nothing_behind_either(database: Database, act: A
 
 def test_a_taken_slug_names_who_has_it(database: Database, act: Act) -> None:
     client = create(database, act)
-    with pytest.raises(Conflict, match=f"The slug customer-support belongs to 'Customer Support' \\({client.id}\\)"):
+    with pytest.raises(
+        Conflict, match=f"The slug customer-support already belongs to 'Customer Support' \\({client.id}\\)"
+    ):
         create(database, act, name="customer support")
     assert create(database, act, slug="customer-support-2").slug == "customer-support-2"
 

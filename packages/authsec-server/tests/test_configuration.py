@@ -378,7 +378,7 @@ def test_nobody_does_by_a_document_what_they_could_not_do_singly(estate: Estate)
 def test_given_keys_and_certificates_are_written_whole_and_compared_by_what_they_are(estate: Estate) -> None:
     key = PrivateKey.generate_ec().public
     asked = ProposedTrustedIssuer(
-        name="KeptExport",
+        name="Given",
         kind="spiffe",
         issuer="example.org",
         keys_from="given",

@@ -45,7 +45,7 @@ def operator(now: datetime) -> Act:
     return Act(principal=LOCAL_OPERATOR, now=now, request_id="req_test", address="", token_bytes=secrets.token_bytes)
 
 
-def foresee(its: Any, client_id: str, **asked: Any) -> Preview | Denied:
+def preview_of(its: Any, client_id: str, **asked: Any) -> Preview | Denied:
     act, tokens = operator(its.clock.now()), its.authority.tokens
     found: Preview | Denied = its.authority.database.read(
         lambda tx: preview(tx, act, tokens.issuance, client_id, **asked)
@@ -87,7 +87,7 @@ def test_a_preview_is_the_token_that_is_given_then(
     query = [("client_id", client_id), ("scope", " ".join(scope)), *(("resource", each) for each in resources)]
     request = parse(query, [], [], address="192.0.2.1", request_id="req_real")
     assert not isinstance(request, Denied)
-    seen = foresee(its, client_id, scope=" ".join(scope), resources=resources)
+    seen = preview_of(its, client_id, scope=" ".join(scope), resources=resources)
     real = its.authority.tokens.issue(request)
     if isinstance(real, Issued):
         assert isinstance(seen, Preview)
@@ -130,8 +130,8 @@ def test_looking_leaves_no_trace_and_costs_nothing(house: Callable[..., Any]) ->
     client_id = its.delegated_name()
     before = its.events()
     for _ in range(10):
-        assert isinstance(foresee(its, client_id), Preview)
-        assert isinstance(foresee(its, client_id, scope="customers:delete"), Denied)
+        assert isinstance(preview_of(its, client_id), Preview)
+        assert isinstance(preview_of(its, client_id, scope="customers:delete"), Denied)
     assert its.events() == before
     assert its.door().get(ENDPOINT, params={"client_id": client_id}).status_code == 200
 
@@ -139,7 +139,7 @@ def test_looking_leaves_no_trace_and_costs_nothing(house: Callable[..., Any]) ->
 def test_an_attested_agents_preview_is_its_token(house: Callable[..., Any]) -> None:
     its = house()
     agent = its.delegated_agent()
-    seen = foresee(its, agent.client_id)
+    seen = preview_of(its, agent.client_id)
     door = its.door(authorization=f"Bearer {agent.assertion(its.clock.now())}")
     body = door.get(ENDPOINT, params={"client_id": agent.client_id}).json()
     assert isinstance(seen, Preview)

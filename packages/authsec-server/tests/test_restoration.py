@@ -46,7 +46,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 def restoration(settings: Settings) -> Iterator[Restoration]:
     """Of a database with keys, a disabled agent and a version that was raised long ago."""
     with open_restoration(settings) as opened:
-        opened.keyring.custodian.keep(act(opened))
+        opened.authority_keys.key_ring.keep(act(opened))
         opened.database.append(lambda tx: tx.connection.execute(text(f"UPDATE authority SET version = {LONG_AGO}")))
         yield opened
 
@@ -114,7 +114,7 @@ def test_the_feed_begins_an_epoch_in_which_nobody_has_read_yet(restoration: Rest
 
 def test_the_record_is_signed_and_an_event_says_what_was_done(restoration: Restoration) -> None:
     done = restoration.record(Loss())
-    known = restoration.keyring.sealing_keyring.by_kid()
+    known = restoration.authority_keys.sealing_keyring.by_kid()
     found = restoration.database.read(lambda tx: restores_in(tx.connection, known))
     assert [each.authority_version for each in found] == [done.authority_version]
 

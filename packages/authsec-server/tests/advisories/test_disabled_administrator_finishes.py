@@ -48,7 +48,7 @@ def test_what_was_begun_before_is_not_finished(entrance: Entrance, ending: str) 
         now=entrance.clock.now,
         token_bytes=secrets.token_bytes,
         authenticate=entrance.sessions,
-        insight=ImpactProvider(terms=Terms(max_token_lifetime=3600, default_audience="authsec-api")),
+        impact=ImpactProvider(terms=Terms(max_token_lifetime=3600, default_audience="authsec-api")),
         count_refusal=audit.count_not_permitted,
     )
     begun = entrance.act(entrance.principal(bob.cookie))

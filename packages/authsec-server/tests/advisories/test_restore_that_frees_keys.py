@@ -47,9 +47,9 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
     file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
     file.chmod(0o600)
     with open_restoration(load_settings(data=tmp_path, database=database_url, master_key_file=file)) as its:
-        now, sealing_keyring = its.runtime.now(), its.keyring.sealing_keyring
+        now, sealing_keyring = its.runtime.now(), its.authority_keys.sealing_keyring
         act = Act(principal=LOCAL_OPERATOR, now=now, request_id="", address="", token_bytes=secrets.token_bytes)
-        its.keyring.custodian.keep(act)
+        its.authority_keys.key_ring.keep(act)
         sealing_keyring.keep(now)
         assert its.record(Loss(signing_keys=frozenset({UNKNOWN}))).revoked_unknown == [UNKNOWN]
         sealer = Sealer(
@@ -66,7 +66,9 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
 
 
 def findings(its: Restoration, tx: Tx) -> str:
-    return "\n".join(verify_log(tx, its.keyring.sealing_keyring.by_kid(), now=its.runtime.now(), counts=False).findings)
+    return "\n".join(
+        verify_log(tx, its.authority_keys.sealing_keyring.by_kid(), now=its.runtime.now(), counts=False).findings
+    )
 
 
 @pytest.mark.parametrize("way", WAYS)

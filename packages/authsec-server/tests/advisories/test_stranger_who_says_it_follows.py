@@ -25,7 +25,14 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import FAILURES_A_MINUTE, ApiCredentials
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import subscribers
-from authsec_server.revocations.subscribers import MOST_AUDIENCES, MOST_NETWORKS, Following, Noting, Seen, read_claim
+from authsec_server.revocations.subscribers import (
+    MOST_AUDIENCES,
+    MOST_NETWORKS,
+    Following,
+    Seen,
+    SubscriberTracker,
+    read_claim,
+)
 from authsec_server.web.request_context import RequestContext
 from databases import settings_for
 from hypothesis import given
@@ -112,12 +119,12 @@ def test_a_claim_does_not_show_its_credential() -> None:
     assert "SSS" not in repr(read_claim([OURS], partial(str, f"Bearer {secret}")))
 
 
-def a_noting(its: House, asked: list[int]) -> Noting:
+def a_noting(its: House, asked: list[int]) -> SubscriberTracker:
     def known(_: object) -> set[str]:
         asked.append(1)
         return {OURS}
 
-    return Noting(its.authority.database, known=known, now=its.clock.now)
+    return SubscriberTracker(its.authority.database, known=known, now=its.clock.now)
 
 
 def test_the_same_word_a_thousand_times_is_one_row_a_minute(its: House) -> None:

@@ -37,7 +37,7 @@ def test_a_restore_is_recorded_all_the_same(database_url: str, tmp_path: Path, s
             address="",
             token_bytes=secrets.token_bytes,
         )
-        restoration.keyring.custodian.keep(act)
+        restoration.authority_keys.key_ring.keep(act)
         restoration.database.append(lambda tx: tx.connection.execute(text(statement.format(version=version))))
         before = restoration.database.read(lambda tx: tx.version)
         assert restoration.record(Loss()).authority_version == before + 1 + VERSIONS

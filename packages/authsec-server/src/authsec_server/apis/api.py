@@ -17,12 +17,12 @@ from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.revisions import plain
 from authsec_server.revocations import subscribers as followers
-from authsec_server.revocations.subscribers import Following, Seen
+from authsec_server.revocations.subscribers import Following, LastSeen
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
-Followed = Mapping[str, Seen]
+Followed = Mapping[str, LastSeen]
 
 
 class FollowingShown(TypedDict):

@@ -47,7 +47,7 @@ from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Readiness
 from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
-from authsec_server.web.withheld import Withheld
+from authsec_server.web.restored_backup import RefuseWhileOlder
 
 log = structlog.get_logger(__name__)
 
@@ -67,12 +67,12 @@ def maintenance(services: Services) -> Callable[[], None]:
         database.append(lambda tx: links.forget(tx, now))
         database.append(lambda tx: enrolment_service.forget(tx, now))
         if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
-            database.change(lambda tx: revocations.say_again(tx, now))
+            database.change(lambda tx: revocations.republish(tx, now))
         database.append(lambda tx: revocations.forget(tx, now))
         database.append(lambda tx: followers.forget(tx, now))
-        services.keyring.custodian.keep(act)
-        services.keyring.feed_keys.keep(now)
-        services.keyring.sealing_keyring.keep(now)
+        services.authority_keys.key_ring.keep(act)
+        services.authority_keys.feed_keys.keep(now)
+        services.authority_keys.sealing_keyring.keep(now)
         roll_up(database, now)
 
     return maintain
@@ -81,19 +81,19 @@ def maintenance(services: Services) -> Callable[[], None]:
 def lifespan(
     maintain: Callable[[], None],
     *followers: Callable[[], Coroutine[Any, Any, None]],
-    withheld: Callable[[], bool] = lambda: False,
+    is_older: Callable[[], bool] = lambda: False,
 ) -> Lifespan[Starlette]:
     """Return a lifespan that runs the maintenance and all `followers` while the server serves.
 
     `followers` include the sealer of the audit log and the readers of the audit log and the revocation feed.
-    `withheld` returns true while the database is older than its outside checkpoints. No maintenance runs during
+    `is_older` returns true while the database is older than its outside checkpoints. No maintenance runs during
     that time.
     """
 
     @asynccontextmanager
     async def while_served(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_keep_in_order, maintain, withheld)
+            tasks.start_soon(_keep_in_order, maintain, is_older)
             for follow in followers:
                 tasks.start_soon(follow)
             yield
@@ -102,10 +102,10 @@ def lifespan(
     return while_served
 
 
-async def _keep_in_order(maintain: Callable[[], None], withheld: Callable[[], bool]) -> None:
+async def _keep_in_order(maintain: Callable[[], None], is_older: Callable[[], bool]) -> None:
     while True:
         await anyio.sleep(MAINTENANCE_SECONDS)
-        if withheld():
+        if is_older():
             continue
         try:
             await anyio.to_thread.run_sync(maintain)
@@ -234,12 +234,12 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             maintain,
             services.probe.run,
             services.sealer.run,
-            services.elsewhere.run,
-            services.told.audit_log.run,
-            services.told.live_feed.run,
-            services.told.noting.run,
+            services.checkpoint_delivery.run,
+            services.streams.audit_log.run,
+            services.streams.live_feed.run,
+            services.streams.subscriber_tracker.run,
             watch(services, maintain),
-            withheld=lambda: services.comparison.problem is not None,
+            is_older=lambda: services.comparison.problem is not None,
         ),
         middleware=_middleware(services),
     )
@@ -252,9 +252,9 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         readiness=services.readiness,
         sign_in=services.people.sign_in,
         outbound=services.trust.outbound,
-        feed=services.told.feed,
+        feed=services.streams.feed,
         dropper=services.dropper,
-        sealing_keyring=services.keyring.sealing_keyring,
+        sealing_keyring=services.authority_keys.sealing_keyring,
         comparison=services.comparison,
         bootstrap=bootstrap,
     )
@@ -276,7 +276,7 @@ def _middleware(services: Services) -> list[Middleware]:
             at_most=settings.max_in_flight,
             always=(*PROBES, revocations_api.PATH, *keys_api.METADATA_ADDRESSES),
         ),
-        Middleware(Withheld, why=lambda: services.comparison.problem, reading=may_be_read),
+        Middleware(RefuseWhileOlder, why=lambda: services.comparison.problem, reading=may_be_read),
         Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
     ]
 

@@ -17,7 +17,7 @@ from authsec_server.failures import Unavailable
 from authsec_server.keys.api import METADATA_ADDRESSES
 from authsec_server.web import health
 from authsec_server.web.operations import API
-from authsec_server.web.withheld import REMEDY
+from authsec_server.web.restored_backup import REMEDY
 
 log = structlog.get_logger(__name__)
 

@@ -54,7 +54,7 @@ class Clocks:
 class ReadinessProbe:
     """A probe of the database that reports to `readiness`. Adds checks to `liveness` for failures that need a restart.
 
-    `withheld` returns true while the database is older than its outside checkpoints. The probe then writes
+    `is_older` returns true while the database is older than its outside checkpoints. The probe then writes
     nothing.
     """
 
@@ -66,10 +66,10 @@ class ReadinessProbe:
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        withheld: Callable[[], bool] = lambda: False,
+        is_older: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
-        self._withheld = withheld
+        self._is_older = is_older
         self._readiness = readiness
         self._now = now
         self._monotonic = monotonic
@@ -121,7 +121,7 @@ class ReadinessProbe:
 
     def _probe_on(self) -> None:
         while not self._ending.is_set():
-            if not self._withheld():
+            if not self._is_older():
                 self.attempt()
             self._ending.wait(SECONDS)
 

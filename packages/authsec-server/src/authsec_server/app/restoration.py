@@ -17,7 +17,7 @@ from authsec.jose import PrivateKey
 from authsec_server.accounts import links, sessions
 from authsec_server.app.lifecycle import as_served, checkpoints_as_served
 from authsec_server.app.runtime import Runtime
-from authsec_server.app.services import Keyring, keyring_of
+from authsec_server.app.services import AuthorityKeys, authority_keys_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing
@@ -70,7 +70,7 @@ class Restoration:
     """A restored database. Its schema is migrated, and nothing else has been written to it yet."""
 
     database: Database
-    keyring: Keyring
+    authority_keys: AuthorityKeys
     settings: Settings
     runtime: Runtime
 
@@ -84,7 +84,7 @@ class Restoration:
 
         `lines` are the lines of files with outside checkpoints.
         """
-        return find_loss(lines, self.keyring.sealing_keyring.by_kid(), self.settings.issuer)
+        return find_loss(lines, self.authority_keys.sealing_keyring.by_kid(), self.settings.issuer)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
         """Return the last recorded restore, and whether the database is as new as every later outside checkpoint.
@@ -93,7 +93,7 @@ class Restoration:
         checkpoints is newer than the database. If none of them was signed after the record, the authority version
         decides. The second value is then true only if the version has not changed since the record.
         """
-        known = self.keyring.sealing_keyring.by_kid()
+        known = self.authority_keys.sealing_keyring.by_kid()
         found = self.database.read(lambda tx: restores_in(tx.connection, known))
         if not found:
             return None, False
@@ -114,8 +114,8 @@ class Restoration:
 
         Raises the same exceptions as `record`.
         """
-        act, fresh = self._act(), self.keyring.custodian.make_two()
-        insight = ImpactProvider(
+        act, fresh = self._act(), self.authority_keys.key_ring.make_two()
+        impact = ImpactProvider(
             terms=Terms(
                 max_token_lifetime=self.settings.max_token_lifetime, default_audience=self.settings.default_audience
             )
@@ -124,7 +124,7 @@ class Restoration:
         def work(tx: Tx) -> tuple[Restored, Foreseen]:
             audit.prepare_months(tx, act.now)
             tx, restored = _restore(tx, act, lost, fresh, also, disable)
-            return restored, insight.foreseen(tx, act)
+            return restored, impact.foreseen(tx, act)
 
         return self.database.rehearse(work)
 
@@ -135,12 +135,12 @@ class Restoration:
         """
         act = self._act()
         self.database.append(lambda tx: audit.prepare_months(tx, act.now))
-        self.keyring.sealing_keyring.keep(act.now)
-        known = self.keyring.sealing_keyring.by_kid()
-        sealing_key = self.keyring.sealing_keyring.signing_key(
+        self.authority_keys.sealing_keyring.keep(act.now)
+        known = self.authority_keys.sealing_keyring.by_kid()
+        sealing_key = self.authority_keys.sealing_keyring.signing_key(
             self.database.read(lambda tx: sealing.sealing_kid(tx, known))
         )
-        fresh = self.keyring.custodian.make_two()
+        fresh = self.authority_keys.key_ring.make_two()
 
         def work(tx: Tx) -> Restored:
             tx, restored = _restore(tx, act, lost, fresh, also, disable)
@@ -246,7 +246,7 @@ def open_restoration(settings: Settings, runtime: Runtime | None = None) -> Iter
         database.migrate()
         settings = as_served(settings, database)
         runtime = runtime or Runtime()
-        keyring = keyring_of(settings, database, runtime)
-        yield Restoration(database=database, keyring=keyring, settings=settings, runtime=runtime)
+        authority_keys = authority_keys_of(settings, database, runtime)
+        yield Restoration(database=database, authority_keys=authority_keys, settings=settings, runtime=runtime)
     finally:
         database.close()

@@ -39,7 +39,7 @@ def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     if named != client.id:
         return invalid(f"The client_id in the Authorization header differs from the client_id of the request. {_HOW}")
     shown = sha256(text.encode()).hexdigest()
-    held = [proof for proof in client.proofs if _counts(proof, now)]
+    held = [proof for proof in client.proofs if _is_valid(proof, now)]
     hashes = [proof.secret_sha256 or _NOBODYS for proof in held] + [_NOBODYS] * (MAX_PROOFS - len(held))
     agree = [compare_digest(shown, each) for each in hashes]  # all of them, whichever it is
     if True not in agree[: len(held)]:
@@ -47,5 +47,5 @@ def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     return Proved(proof_id=held[agree.index(True)].id, kind=ProofKind.SECRET)
 
 
-def _counts(proof: Proof, now: datetime) -> bool:
-    return proof.kind is ProofKind.SECRET and proof.stands(now)
+def _is_valid(proof: Proof, now: datetime) -> bool:
+    return proof.kind is ProofKind.SECRET and proof.is_valid(now)

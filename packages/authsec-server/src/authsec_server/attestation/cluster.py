@@ -20,7 +20,7 @@ _ENDED = {"Succeeded", "Failed"}
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
-def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) -> bool:
+def is_still_valid(review: Mapping[str, Any], bound: TokenBinding, audience: str) -> bool:
     """Return whether the TokenReview (v1) accepts the token for this account and this audience.
 
     Raises `NotAnswered` if the review accepts another account, pod or audience. The member `authenticated`
@@ -116,7 +116,7 @@ class _Kept(Generic[V]):
     until: float
 
 
-class LookedUp(Generic[K, V]):
+class ClusterCache(Generic[K, V]):
     """Thread-safe cache of look-up results, with single flight. A full cache drops the least recently used result.
 
     A result is valid for `seconds` from the start of the look-up, by the monotonic clock. If `seconds` is 0,
@@ -190,10 +190,10 @@ class Clusters:
 
     def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
         self._apis = apis
-        self._reviews: LookedUp[_Review, bool] = LookedUp(seconds, monotonic)
-        self._pods: LookedUp[_Pod, frozenset[Selector]] = LookedUp(seconds, monotonic)
+        self._reviews: ClusterCache[_Review, bool] = ClusterCache(seconds, monotonic)
+        self._pods: ClusterCache[_Pod, frozenset[Selector]] = ClusterCache(seconds, monotonic)
 
-    def still_counts(
+    def is_still_valid(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
     ) -> bool:
         """Return whether the cluster accepts the token for this audience."""
@@ -201,7 +201,10 @@ class Clusters:
 
         def ask() -> bool | None:
             return self._apis.review(
-                trusted_issuer, evidence.credential, audience, lambda said: still_counts(said, bound, audience) or None
+                trusted_issuer,
+                evidence.credential,
+                audience,
+                lambda said: is_still_valid(said, bound, audience) or None,
             )
 
         try:

@@ -26,7 +26,7 @@ class _Entry(NamedTuple):  # one is made for each new token: this takes a fracti
     thumbprint: str
 
 
-class RememberedEvidence:
+class EvidenceCache:
     """Cache of verified evidence, by trusted issuer, revision and hash of the evidence. Thread-safe.
 
     A full cache drops the least recently used entry. Evidence for a single use is never cached.

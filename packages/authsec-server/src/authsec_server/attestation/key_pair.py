@@ -47,7 +47,7 @@ def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof
     for proof in client.proofs:
         if proof.kind not in SIGNED or proof.public_key is None:
             continue
-        if not proof.stands(now) or named not in {None, proof.thumbprint}:
+        if not proof.is_valid(now) or named not in {None, proof.thumbprint}:
             continue
         key = _key(tuple(proof.public_key.items()))
         try:

@@ -35,7 +35,7 @@ def proofs_of(client: Client, trusted_issuer_id: str, now: datetime) -> list[Pro
     return [
         proof
         for proof in client.proofs
-        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id == trusted_issuer_id and proof.stands(now)
+        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id == trusted_issuer_id and proof.is_valid(now)
     ]
 
 
@@ -49,14 +49,14 @@ def match(
     """
     misses = []
     for proof in proofs_of(client, trusted_issuer.id, now):
-        outcome = held_against(proof, trusted_issuer, verified, spiffe_id(trust_domain, client.id))
+        outcome = compare(proof, trusted_issuer, verified, spiffe_id(trust_domain, client.id))
         if isinstance(outcome, Proved):
             return outcome
         misses.append(outcome)
     return max(misses, key=lambda miss: (miss.waits, miss.agreeing))
 
 
-def held_against(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified, own_id: str) -> Proved | Miss:
+def compare(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified, own_id: str) -> Proved | Miss:
     """Compare the workload with one proof of the trusted issuer. `own_id` is the client's SPIFFE ID."""
     how = _how(proof, trusted_issuer)
     asked = _asked(proof, trusted_issuer, how, verified, own_id)
@@ -81,7 +81,7 @@ def held_against(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified
     )
 
 
-def asked_of(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
+def required_keys(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
     """Return the selector keys that the trusted issuer must prove for this proof.
 
     For a trust domain, the SPIFFE ID replaces the selectors that SPIRE enforces.
@@ -92,9 +92,9 @@ def asked_of(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
     return said
 
 
-def can_hold(proof: Proof, trusted_issuer: TrustedIssuer) -> bool:
+def can_prove(proof: Proof, trusted_issuer: TrustedIssuer) -> bool:
     """Return whether the trusted issuer can prove every selector of the proof. False if the proof has no selectors."""
-    asked = asked_of(proof, trusted_issuer)
+    asked = required_keys(proof, trusted_issuer)
     return bool(asked) and all(provenance(trusted_issuer, key) is not Provenance.NEVER for key in asked)
 
 

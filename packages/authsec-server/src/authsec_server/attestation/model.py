@@ -249,7 +249,7 @@ class Unchecked(Unavailable):
 class Refused:
     """Result of a check: the evidence does not prove that the caller is the client.
 
-    `details` says which evidence is needed, and nothing about the client. `gone_from` is the id of the trusted
+    `details` says which evidence is needed, and nothing about the client. `deleted_in_cluster` is the id of the trusted
     issuer whose cluster reports that the workload is gone. `failed` is set if a trusted issuer signed the token
     but another check failed.
     """
@@ -257,7 +257,7 @@ class Refused:
     reason: RefusalReason
     details: str
     miss: Miss | None = None
-    gone_from: str | None = None
+    deleted_in_cluster: str | None = None
     failed: Failed | None = None
 
 

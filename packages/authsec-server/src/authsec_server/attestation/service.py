@@ -72,6 +72,6 @@ def forget_used(tx: Tx, now: datetime) -> None:
 def _unproved(client: Client, now: datetime) -> Proved | Refused:
     """Accept a client without evidence only if the client has an unexpired proof of the kind `unattested`."""
     for proof in client.proofs:
-        if proof.kind is ProofKind.UNATTESTED and proof.stands(now):
+        if proof.kind is ProofKind.UNATTESTED and proof.is_valid(now):
             return Proved(proof_id=proof.id, kind=proof.kind)
     return Refused(reason=RefusalReason.REQUIRED, details=_HOW)

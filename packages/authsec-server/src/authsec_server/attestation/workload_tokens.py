@@ -63,7 +63,7 @@ def malformed(token: UnverifiedJws) -> str:
     return ""
 
 
-def speaks_for(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool:
+def is_issuer_of(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool:
     """Return whether the unverified claims name this trusted issuer."""
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE:
         subject = claims.get("sub")

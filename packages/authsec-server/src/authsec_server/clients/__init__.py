@@ -15,7 +15,7 @@ The package `attestation` checks the proofs. The package `delegations` decides w
 | `proofs`, `proofs_api` | make a proof from a request: selectors, key, secret or nothing; the admin API operations |
 | `held_proofs` | add and remove a client's proofs; rotate a secret; the longest overlap of two secrets |
 | `proof_status` | texts about a stored proof: valid, too broad, shared, or who else satisfies it |
-| `outlook` | the same texts for selectors that a person is still typing |
+| `proof_preview` | the same texts for selectors that a person is still typing |
 | `binding_matching` | which trusted issuer can prove the selectors of a proof; why another issuer cannot |
 | `bindings`, `binding_store`, `issuers_api` | proofs when a trusted issuer is edited or removed; SQL; operations |
 | `enrolment`, `enrolment_store` | how long a code and its key are valid, and how many codes; the table |

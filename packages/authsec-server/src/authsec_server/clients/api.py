@@ -12,7 +12,15 @@ from authsec_server.clients import search, service
 from authsec_server.clients.filters import Attention, ClientFilters, ClientSort
 from authsec_server.clients.model import Client, ClientKind, Onboarding, Platform
 from authsec_server.clients.shapes import ClientChanges, ClientDescriptionBody
-from authsec_server.clients.views import ClientMade, ClientShown, SeenClients, as_json, made, see, see_all
+from authsec_server.clients.views import (
+    ClientDetails,
+    ClientMade,
+    ClientShown,
+    as_json,
+    load_all_details,
+    load_details,
+    made,
+)
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.web.bodies import Body
@@ -87,9 +95,9 @@ class ClientOperations:
             attention=read_one_of(call.request, "attention", Attention),
         )
 
-        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[SeenClients], str | None]:
+        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[ClientDetails], str | None]:
             found, following = search.page_of(tx, act, filters, sort=ClientSort.NAME, cursor=after, limit=limit)
-            return see_all(tx, found), following
+            return load_all_details(tx, found), following
 
         return await paged(call, bool, load, lambda seen: self._shown(call, seen))  # what a cursor is, the list knows
 
@@ -109,12 +117,14 @@ class ClientOperations:
         """
         wanted = call.body.onboarding()
         client = await call.change(lambda tx, act: service.create(tx, act, wanted, trust_domain=self.trust_domain))
-        return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
+        return made(await call.read(lambda tx, _: load_details(tx, client)), self.trust_domain, call.act.now)
 
     @operation("GET", ONE, "showClient", revised=True)
     async def show(self, call: Call[NoBody]) -> ClientShown:
         """Get a client."""
-        return self._shown(call, await call.read(lambda tx, act: see(tx, service.get(tx, act, call.of("client")))))
+        return self._shown(
+            call, await call.read(lambda tx, act: load_details(tx, service.get(tx, act, call.of("client"))))
+        )
 
     @operation("PATCH", ONE, "editClient", revised=True)
     async def edit(self, call: Call[ClientChanges]) -> ClientShown:
@@ -158,9 +168,9 @@ class ClientOperations:
 
     async def _changed(self, call: Call[Any], work: Callable[[Tx, Act], Client]) -> ClientShown:
         client = await call.change(work)
-        return self._shown(call, await call.read(lambda tx, _: see(tx, client)))
+        return self._shown(call, await call.read(lambda tx, _: load_details(tx, client)))
 
-    def _shown(self, call: Call[Any], seen: SeenClients) -> ClientShown:
+    def _shown(self, call: Call[Any], seen: ClientDetails) -> ClientShown:
         return as_json(seen, self.trust_domain, call.act.now)
 
 

@@ -85,14 +85,14 @@ def counts(connection: Connection, trusted_issuer_id: str) -> tuple[int, int]:
     return held, holders
 
 
-def rest_on(connection: Connection, proof_ids: Sequence[str], trusted_issuer: TrustedIssuer) -> None:
+def set_trusted_issuer(connection: Connection, proof_ids: Sequence[str], trusted_issuer: TrustedIssuer) -> None:
     """Bind these proofs to the trusted issuer."""
     for some in in_batches(proof_ids):
         bound = {"trusted_issuer_id": trusted_issuer.id, "trusted_issuer_enabled": trusted_issuer.enabled}
         connection.execute(update(proofs).where(proofs.c.id.in_(some)).values(bound))
 
 
-def follow(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Sequence[str] = ()) -> None:
+def update_issuer_state(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Sequence[str] = ()) -> None:
     """Store for each of the issuer's proofs whether the issuer is enabled and can prove the selectors.
 
     `unable` are the ids of proofs that the trusted issuer cannot prove, even if the issuer is enabled. The

@@ -255,4 +255,4 @@ def _without_expired(tx: Tx, act: Act, client: Client) -> tuple[Proof, ...]:
 
 
 def _is_over(proof: Proof, now: datetime) -> bool:
-    return proof.kind is ProofKind.ENROLLED_KEY and not proof.stands(now)
+    return proof.kind is ProofKind.ENROLLED_KEY and not proof.is_valid(now)

@@ -142,7 +142,7 @@ def rotate_secret(tx: Tx, act: Act, id_or_slug: str, overlap: timedelta = OVERLA
         )
     client = service.get(tx, act, id_or_slug)
     before = [proof for proof in client.proofs if proof.kind is ProofKind.SECRET]
-    counting = [proof for proof in before if proof.stands(act.now)]
+    counting = [proof for proof in before if proof.is_valid(act.now)]
     made = _made(act, client, counting)
     kept = [_ending(proof, act.now + overlap) for proof in counting] if overlap else []
     others = [proof for proof in client.proofs if proof not in before]

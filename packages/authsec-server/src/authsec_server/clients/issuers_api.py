@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.clients import bindings
-from authsec_server.clients.bindings import RestingProof, Users
+from authsec_server.clients.bindings import BoundProof, Users
 from authsec_server.clients.views import SelectorShown, selector_json
 from authsec_server.db import Tx
 from authsec_server.issuers import service as issuers
@@ -97,7 +97,7 @@ class BindingOperations:
         The answer also lists the proofs that can be bound to the issuer.
         """
 
-        def look(tx: Tx, act: Act) -> tuple[Users, list[RestingProof]]:
+        def look(tx: Tx, act: Act) -> tuple[Users, list[BoundProof]]:
             trusted_issuer = issuers.get(tx, act, call.of("trusted_issuer"))
             waiting = bindings.waiting(tx, act, trusted_issuer, trust_domain=self.trust_domain)
             return bindings.users_of(tx, act, trusted_issuer), waiting
@@ -147,7 +147,7 @@ def operations(*, trust_domain: str, issuer: str) -> list[AnyOperation]:
     return declared(its.users, its.bind, its.remove)
 
 
-def _held(each: RestingProof) -> HeldShown:
+def _held(each: BoundProof) -> HeldShown:
     return {
         "client_id": each.client.id,
         "name": each.client.name,

@@ -116,7 +116,7 @@ class Proof:
     expires_at: datetime | None = None
     created_at: datetime
 
-    def stands(self, now: datetime) -> bool:
+    def is_valid(self, now: datetime) -> bool:
         """Return whether the proof is not expired."""
         return self.expires_at is None or now < self.expires_at
 
@@ -182,11 +182,11 @@ class Client:
 
     def holds_secret(self, now: datetime) -> bool:
         """Return whether the client can authenticate by a secret. A thief could use the secret until its rotation."""
-        return any(proof.kind is ProofKind.SECRET and proof.stands(now) for proof in self.proofs)
+        return any(proof.kind is ProofKind.SECRET and proof.is_valid(now) for proof in self.proofs)
 
     def enrolled(self, now: datetime) -> bool:
         """Return whether the client has an unexpired key that a machine enrolled."""
-        return any(proof.kind is ProofKind.ENROLLED_KEY and proof.stands(now) for proof in self.proofs)
+        return any(proof.kind is ProofKind.ENROLLED_KEY and proof.is_valid(now) for proof in self.proofs)
 
     def can_prove_itself(self, now: datetime) -> bool:
         """Return whether the client has a valid proof that this authority can check.

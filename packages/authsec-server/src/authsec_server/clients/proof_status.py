@@ -93,7 +93,7 @@ _ENROLLED_ONCE = ProofStatus(
 
 def proof_status(proof: Proof, trusted_issuer: TrustedIssuer | None, now: datetime) -> ProofStatus:
     """Return the status of the proof at the time `now`. `trusted_issuer` is None if the proof has no issuer."""
-    if not proof.stands(now):
+    if not proof.is_valid(now):
         return _ENROLLED_ONCE if proof.kind is ProofKind.ENROLLED_KEY else _EXPIRED
     return _worth(proof, trusted_issuer)
 

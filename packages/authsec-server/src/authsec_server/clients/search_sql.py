@@ -121,8 +121,8 @@ def _counted(connection: Connection, some: Select[tuple[str]], limit: int) -> in
 
 def _needs(attention: Attention, now: datetime) -> ColumnElement[bool]:
     if attention in _WEAK:
-        stands = or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now)
-        return clients.c.id.in_(select(proofs.c.client_id).where(proofs.c.kind == _WEAK[attention], stands))
+        is_valid = or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now)
+        return clients.c.id.in_(select(proofs.c.client_id).where(proofs.c.kind == _WEAK[attention], is_valid))
     unattested = func.coalesce(clients.c.unattested_until > now, False)
     if attention is Attention.UNATTESTED:
         return unattested

@@ -42,11 +42,11 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
     act.principal.require(Role.VIEWER)
     client = find(tx, id_or_slug)
     if client is None:
-        raise NotFound(nobody(id_or_slug), which(tx, id_or_slug))
+        raise NotFound(not_found_message(id_or_slug), which(tx, id_or_slug))
     return client
 
 
-def nobody(asked: str) -> str:
+def not_found_message(asked: str) -> str:
     """Return the message for an unknown client. The text names both kinds of clients: agents and MCP servers."""
     return f"There is no agent or MCP server {naming.quoted(asked)}."
 

@@ -86,7 +86,7 @@ class ClientMade(ClientShown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenClients:
+class ClientDetails:
     """A client with data for its JSON.
 
     `trusted_issuers` are the issuers of the client's proofs, by id. `used` is the last use of each proof, by
@@ -98,22 +98,22 @@ class SeenClients:
     used: Mapping[str, datetime]
 
 
-def see(tx: Tx, client: Client) -> SeenClients:
+def load_details(tx: Tx, client: Client) -> ClientDetails:
     """Load the data that is shown with the client.
 
     Call inside a `read`, because the last uses of proofs need one consistent snapshot.
     """
-    return see_all(tx, [client])[0]
+    return load_all_details(tx, [client])[0]
 
 
-def see_all(tx: Tx, clients: Sequence[Client]) -> list[SeenClients]:
+def load_all_details(tx: Tx, clients: Sequence[Client]) -> list[ClientDetails]:
     """Load the data that is shown with these clients. Two SQL statements load any number of clients."""
     known = issuers.by_ids(tx, frozenset().union(*(client.trusted_issuer_ids for client in clients)))
     used = counts.proof_last_uses(tx, [proof.id for client in clients for proof in client.proofs])
-    return [SeenClients(client=client, trusted_issuers=known, used=used) for client in clients]
+    return [ClientDetails(client=client, trusted_issuers=known, used=used) for client in clients]
 
 
-def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
+def as_json(seen: ClientDetails, trust_domain: str, now: datetime) -> ClientShown:
     """Convert the client to JSON."""
     client = seen.client
     described = cast("ClientDescription", plain(EDITABLE, client))
@@ -135,7 +135,7 @@ def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
     }
 
 
-def made(seen: SeenClients, trust_domain: str, now: datetime) -> ClientMade:
+def made(seen: ClientDetails, trust_domain: str, now: datetime) -> ClientMade:
     """Convert the client to JSON, with its new secret if the client has one."""
     shown = cast("ClientMade", as_json(seen, trust_domain, now))  # which lacks what need not be there
     if seen.client.fresh_secret:
@@ -143,7 +143,7 @@ def made(seen: SeenClients, trust_domain: str, now: datetime) -> ClientMade:
     return shown
 
 
-def proof_json(proof: Proof, seen: SeenClients, now: datetime) -> ProofShown:
+def proof_json(proof: Proof, seen: ClientDetails, now: datetime) -> ProofShown:
     """Convert a proof of the client to JSON. The proof may have been removed just before."""
     trusted_issuer = seen.trusted_issuers.get(proof.trusted_issuer_id or "")
     status = proof_status(proof, trusted_issuer, now)

@@ -60,9 +60,9 @@ async def _rotate(visit: PageRequest) -> None:
 
     The new key is generated before the transaction, because generation takes long.
     """
-    custodian, force = visit.console.custodian, visit.form.ticked("force")
-    fresh = await run_in_threadpool(custodian.make)
-    await visit.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=force))
+    key_ring, force = visit.console.key_ring, visit.form.ticked("force")
+    fresh = await run_in_threadpool(key_ring.make)
+    await visit.change(lambda tx, act: key_ring.rotate(tx, act, fresh, force=force))
 
 
 def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
@@ -85,10 +85,10 @@ def _wait(prepared: SigningKey | None, visit: PageRequest) -> float:
 
 
 async def _revoke(visit: PageRequest) -> None:
-    custodian, kid, reason = visit.console.custodian, visit.named("kid"), visit.form.text("reason")
-    fresh = await run_in_threadpool(custodian.make_two)
-    await visit.change(lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=reason))
-    await run_in_threadpool(custodian.let_go)
+    key_ring, kid, reason = visit.console.key_ring, visit.named("kid"), visit.form.text("reason")
+    fresh = await run_in_threadpool(key_ring.make_two)
+    await visit.change(lambda tx, act: key_ring.revoke(tx, act, kid, fresh, because=reason))
+    await run_in_threadpool(key_ring.drop_unpublished)
 
 
 ROTATE = Confirmation(

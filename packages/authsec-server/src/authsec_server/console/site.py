@@ -36,7 +36,7 @@ from authsec_server.delegations.model import Terms
 from authsec_server.failures import Failure, RoleTooSmall
 from authsec_server.issuers.cluster_client import ClusterApis
 from authsec_server.issuers.key_sets import KeySets
-from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
 from authsec_server.tokens.issue import DelegationTokens
@@ -44,8 +44,8 @@ from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.bodies import Places
 from authsec_server.web.errors import status_of
 from authsec_server.web.request_context import context_of, limit_key
+from authsec_server.web.restored_backup import refusal
 from authsec_server.web.unit_of_work import UnitOfWork
-from authsec_server.web.withheld import withheld
 
 T = TypeVar("T")
 THEME_COOKIE = "authsec-theme"
@@ -172,15 +172,15 @@ class Console:
     renderer: Renderer
     terms: Terms
     tokens: DelegationTokens
-    ours: OwnTokens
-    custodian: Custodian
+    own_tokens: OwnTokens
+    key_ring: SigningKeyRing
     sign_in: SignIn
     session_terms: SessionTerms
     open_id: OpenIdSignIn | None
     live: LiveAuditLog
     key_sets: KeySets
     cluster_apis: ClusterApis
-    trials: TokenExplainer
+    token_explainer: TokenExplainer
     older: Callable[[], str | None] = lambda: None  # why the database is older than its outside checkpoints
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
@@ -225,7 +225,7 @@ class Console:
         async def private(request: Request) -> Response:
             guard.refuse_plain_http(self.settings.issuer)
             if request.method == "POST" and self.older() and f"/console{path}" not in SIGNING_IN:
-                raise withheld()
+                raise refusal()
             return await endpoint(request)
 
         methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]

@@ -68,7 +68,7 @@ _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 
 class _Undone(Exception):
-    """The exception that rolls back a rehearsal and carries the result of the rehearsal out of the transaction."""
+    """The exception that rolls back a dry run and carries the result of the dry run out of the transaction."""
 
     def __init__(self, result: Any) -> None:
         super().__init__("undone")
@@ -147,7 +147,7 @@ class Database(ABC):
         except _Undone as over:
             result: T = over.result
             return result
-        raise RuntimeError("a rehearsal was not undone")
+        raise RuntimeError("a dry run was not undone")
 
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
@@ -190,7 +190,7 @@ class Database(ABC):
 
 def _refuse_while_rehearsing() -> None:
     if _REHEARSING.get():
-        raise RuntimeError("a change in a rehearsal would stay")
+        raise RuntimeError("a change in a dry run would stay")
 
 
 def raise_version(tx: Tx, version: int) -> Tx:

@@ -182,7 +182,7 @@ def _going_on(tx: Tx, act: Act, known: Iterable[Client]) -> frozenset[str]:
 
 def _proves_itself(client: Client, act: Act) -> bool:
     return any(
-        proof.stands(act.now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED) for proof in client.proofs
+        proof.is_valid(act.now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED) for proof in client.proofs
     )
 
 

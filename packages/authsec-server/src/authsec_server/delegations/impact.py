@@ -255,7 +255,7 @@ def _of_proofs(tx: Tx, act: Act, client: Client, proof_ids: Collection[str]) -> 
 def _proves(client: Client, now: datetime, by: Callable[[Proof], bool]) -> bool:
     """Return whether the client can still authenticate with a proof that matches `by`."""
     return any(
-        by(proof) and proof.stands(now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
+        by(proof) and proof.is_valid(now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
         for proof in client.proofs
     )
 

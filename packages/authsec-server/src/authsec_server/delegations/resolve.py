@@ -158,7 +158,7 @@ def client_called(tx: Tx, id_or_slug: str) -> Client:
     """Return the client with this id or slug. If no such client exists, raises `Invalid` with the field `client`."""
     found = clients.find(tx, id_or_slug)
     if found is None:
-        raise Invalid("client", clients.nobody(id_or_slug), clients.which(tx, id_or_slug))
+        raise Invalid("client", clients.not_found_message(id_or_slug), clients.which(tx, id_or_slug))
     return found
 
 

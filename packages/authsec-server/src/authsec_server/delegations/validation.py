@@ -220,7 +220,7 @@ def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
 
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
-    kinds = {proof.kind for proof in client.proofs if proof.stands(now)}
+    kinds = {proof.kind for proof in client.proofs if proof.is_valid(now)}
     if client.unattested(now):
         yield Caution(
             code="client_unattested",

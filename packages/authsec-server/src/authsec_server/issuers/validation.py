@@ -171,17 +171,17 @@ def asks_otherwise(before: ClusterApi | None, after: ClusterApi | None) -> bool:
     return has.asked and (moved or (has.reviews and not had.reviews) or (has.pods and not had.pods))
 
 
-def cannot_share(one: TrustedIssuer, its: Collection[str], other: TrustedIssuer, others: Collection[str]) -> str:
+def cannot_share(one: TrustedIssuer, keys: Collection[str], other: TrustedIssuer, other_keys: Collection[str]) -> str:
     """Return why these two trusted issuers cannot have the same issuer; empty if they can.
 
-    `its` are the thumbprints of the keys of `one`, and `others` those of `other`. Many clusters have the issuer
+    `keys` are the thumbprints of the keys of `one`, and `other_keys` those of `other`. Many clusters have the issuer
     https://kubernetes.default.svc.cluster.local. Then only the key shows which cluster signed a token.
     """
     if KeysFrom.DISCOVERY in {one.keys_from, other.keys_from}:
         return "trusted issuers can share an issuer only if their keys are given, or come from different addresses"
     if one.keys_from is KeysFrom.URL and one.keys_url == other.keys_url:
         return "both fetch their keys from the same address"
-    if not set(its).isdisjoint(others):
+    if not set(keys).isdisjoint(other_keys):
         return "they have a key in common"
     return ""
 

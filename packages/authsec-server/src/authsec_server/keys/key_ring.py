@@ -1,4 +1,4 @@
-"""`Custodian`: make new signing keys outside of transactions, and store them inside of transactions."""
+"""`SigningKeyRing`: make new signing keys outside of transactions, and store them inside of transactions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ STAYS_PUBLISHED = LONGEST_TOKEN_LIFETIME + PUBLISH_AFTER  # once it is retired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Custodian:
+class SigningKeyRing:
     """Makes, rotates and deletes the signing keys of one database. Every method blocks its thread.
 
-    Each server of the database has its own `Custodian`.
+    Each server of the database has its own `SigningKeyRing`.
     """
 
     database: Database
@@ -65,7 +65,7 @@ class Custodian:
         """
         return service.revoke(tx, act, kid, iter(fresh), because=because)
 
-    def let_go(self) -> None:
+    def drop_unpublished(self) -> None:
         """Delete from memory the private parts of keys that are no longer published. Raises `Unavailable`.
 
         Other servers do the same within a minute. Until then, no server can use a revoked key for a token: the

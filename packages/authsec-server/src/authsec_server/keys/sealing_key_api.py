@@ -26,7 +26,7 @@ def operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperation]:
 
         The present key signs a record that names the new key.
         """
-        rehearsed = call.rehearsal is not None
+        rehearsed = call.dry_run is not None
         kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer, rehearsed=rehearsed))
         return {"kid": kid, "replaces": before}
 

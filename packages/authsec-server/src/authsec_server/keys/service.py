@@ -1,6 +1,6 @@
 """The operations on signing keys. Each operation decides under the authority lock.
 
-Making an RSA key takes long, so `Custodian` (`key_ring`) makes the keys before the transaction. The
+Making an RSA key takes long, so `SigningKeyRing` (`key_ring`) makes the keys before the transaction. The
 parameter `fresh` is an iterator over these keys.
 """
 

@@ -122,7 +122,7 @@ def old_keys(tx: Tx, now: datetime) -> list[str]:
     return store.keys_before(tx.connection, now - MATTERS_FOR)
 
 
-def say_again(tx: Tx, now: datetime) -> None:
+def republish(tx: Tx, now: datetime) -> None:
     """Repeat the old entries of signing keys at the end of the feed. Call this function only inside a `change`.
 
     Afterwards, `forget` can delete the old entries and the entries after them.

@@ -46,7 +46,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class LastSeen:
     """The last times at which a reader followed the feed for an audience.
 
     `seen_at` is the last time with or without a proof. `proved_at` is the last time with a proof.
@@ -82,9 +82,9 @@ def read_claim(headers: Collection[str], proof: Proof | None = None) -> Claim:
 KEPT_FOR = timedelta(days=30)  # that somebody followed once
 
 
-def seen(tx: Tx, audiences: Collection[str]) -> dict[str, Seen]:
+def seen(tx: Tx, audiences: Collection[str]) -> dict[str, LastSeen]:
     """Return the follower record of each audience. An audience without a record is left out."""
-    return {row.audience: rows.read(Seen, row) for row in store.followers_of(tx.connection, audiences)}
+    return {row.audience: rows.read(LastSeen, row) for row in store.followers_of(tx.connection, audiences)}
 
 
 def note(tx: Tx, proved: Mapping[str, bool], now: datetime) -> None:
@@ -108,7 +108,7 @@ AT_LEAST_EVERY = 20.0  # seconds, for streams that stand
 MOST_NETWORKS = 256  # whose last page is remembered until the next round
 
 
-class Noting:
+class SubscriberTracker:
     """Collects the followers that this process has seen, and saves them. The task `run` must run meanwhile.
 
     Call `heard` and `streaming` only in the event loop of `run`.

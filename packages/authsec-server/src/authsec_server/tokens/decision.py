@@ -53,7 +53,7 @@ class Denied:
     and no API has. `smaller` is a smaller set of actions that would pass. `offered` are the delegated actions.
 
     The caller never sees the last three fields. `miss` describes how an authenticated workload differs from the
-    client's proof. `gone_from` is the id of the trusted issuer whose cluster reported that the workload no
+    client's proof. `deleted_in_cluster` is the id of the trusted issuer whose cluster reported that the workload no
     longer exists. `failed` says what was wrong with a trusted issuer's token, or why the issuer could not check
     it.
     """
@@ -66,7 +66,7 @@ class Denied:
     offered: tuple[str, ...] = ()
     retry_after: float = 0.0
     miss: Miss | None = None
-    gone_from: str | None = None
+    deleted_in_cluster: str | None = None
     failed: Failed | None = None
 
 

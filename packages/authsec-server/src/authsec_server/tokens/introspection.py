@@ -30,7 +30,7 @@ class Introspection:
     """Checks tokens of this authority for APIs. A call blocks its thread, and may raise `Unavailable`."""
 
     database: Database
-    ours: OwnTokens
+    own_tokens: OwnTokens
     now: Callable[[], datetime]
 
     def active(self, token: str, audience: str) -> Mapping[str, Any] | None:
@@ -39,7 +39,7 @@ class Introspection:
         For a token of another API, the result is also None. An API must learn nothing about such a token (RFC 7662
         section 4).
         """
-        jws = self.ours.read(token)
+        jws = self.own_tokens.read(token)
         if jws is None or audience not in _audiences(jws):
             return None
         now = int(self.now().timestamp())

@@ -128,7 +128,7 @@ class DelegationTokens:
                 reason=Reason(proved.reason),
                 details=proved.details,
                 miss=proved.miss,
-                gone_from=proved.gone_from,
+                deleted_in_cluster=proved.deleted_in_cluster,
                 failed=proved.failed,
             )
         return proved
@@ -316,8 +316,8 @@ def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | 
     detail: dict[str, Any] = {}
     if denied.miss and facts:
         detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
-    if denied.gone_from and facts:
-        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.gone_from))
+    if denied.deleted_in_cluster and facts:
+        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.deleted_in_cluster))
     if denied.failed and facts:
         detail = {"failed": denied.failed.sentence} | _issuer(
             facts.trusted_issuers.get(denied.failed.trusted_issuer_id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from authsec_server.attestation.matching import asked_of, can_hold, validation_of
+from authsec_server.attestation.matching import can_prove, required_keys, validation_of
 from authsec_server.attestation.model import Proved
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
@@ -104,7 +104,7 @@ def with_authority(facts: Facts, authority: GrantedAuthority) -> Facts:
     return replace(facts, authorities=(*others, authority))
 
 
-def foresee(
+def preview_of(
     facts: Facts,
     proof: Proof,
     actions: Sequence[str] | None,
@@ -132,7 +132,7 @@ def _foreseen(
     proof = _chosen(client, proof_id) if proof_id else _best(client, now)
     if proof is None:
         return Denied(reason=Reason.ATTESTATION_REQUIRED, details="The client has no valid proof: add one on its page.")
-    return foresee(facts, proof, request.actions, request.resources, issuance, now)
+    return preview_of(facts, proof, request.actions, request.resources, issuance, now)
 
 
 def _request(client_id: str, scope: str, resources: Sequence[str]) -> TokenRequest | Denied:
@@ -149,7 +149,7 @@ def _chosen(client: Client, proof_id: str) -> Proof:
 
 
 def _best(client: Client, now: datetime) -> Proof | None:
-    resolved = [proof for proof in client.proofs if proof.stands(now)]
+    resolved = [proof for proof in client.proofs if proof.is_valid(now)]
     return min(resolved, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
 
 
@@ -164,7 +164,7 @@ def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
         trusted_issuer_kind=trusted_issuer.kind,
         trusted_issuer_id=trusted_issuer.id,
         trusted_issuer_revision=trusted_issuer.revision,
-        selectors=asked_of(proof, trusted_issuer),
+        selectors=required_keys(proof, trusted_issuer),
         validation=validation_of(trusted_issuer),
     )
 
@@ -174,4 +174,4 @@ def _checked(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:
 
     It cannot if the trusted issuer is unable to prove one of the selectors.
     """
-    return proof.checkable and (trusted_issuer is None or can_hold(proof, trusted_issuer))
+    return proof.checkable and (trusted_issuer is None or can_prove(proof, trusted_issuer))

@@ -43,8 +43,8 @@ def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
     found = revocations.after(tx, frozenset().union(*subjects.values()), oldest) if issued else []
     ended: dict[int, datetime] = {}
     for it in issued:
-        its_own = (each for each in found if each.subject in subjects[it.id] and _ends(each, it.event))
-        if first := next(its_own, None):
+        matching = (each for each in found if each.subject in subjects[it.id] and _ends(each, it.event))
+        if first := next(matching, None):
             ended[it.id] = first.at
     return ended
 
@@ -73,7 +73,7 @@ LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # so much longer an API may take a t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class RevokedToken:
     """A revoked token: the event that issued it, and the time of its revocation.
 
     `already` is true if the token was revoked before this request.
@@ -105,7 +105,7 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
     return found
 
 
-def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
+def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
     """Revoke the token, with an optional reason. If the token is already revoked, nothing changes.
 
     Call only inside a `change`. Raises `NotFound`, `Conflict` or `Invalid`.
@@ -114,13 +114,13 @@ def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
     because = naming.text("reason", because)
     found = token(tx, act, jti)
     if ended_at := revoked(tx, [found]).get(found.id):
-        return Ended(issued=found.event, at=ended_at, already=True)
+        return RevokedToken(issued=found.event, at=ended_at, already=True)
     revocations.end(tx, SubjectKind.TOKEN, jti, act.now)
     audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because))
-    return Ended(issued=found.event, at=act.now, already=False)
+    return RevokedToken(issued=found.event, at=act.now, already=False)
 
 
-def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
+def find_valid(tx: Tx, jti: str, now: datetime) -> Recorded | None:
     """Return the event that issued this token, if an API may still accept the token. Otherwise return None.
 
     An API may accept a token that is known and not revoked. The token must also not be expired, with an
@@ -132,12 +132,12 @@ def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
     return found
 
 
-def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
+def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
     """Revoke the token for its holder. Call only inside a `change`.
 
     If no API may accept the token any more, nothing changes.
     """
-    found = counts(tx, jti, now)
+    found = find_valid(tx, jti, now)
     if found is None:
         return
     revocations.end(tx, SubjectKind.TOKEN, jti, now)
@@ -172,7 +172,7 @@ def _about(issued: Event, because: str) -> dict[str, Any]:
 OF_A_CLIENT, SECONDS = 30, 3600  # each is an entry of the feed, for a week, which every API reads
 
 
-class GivingUp:
+class SelfRevocation:
     """Revokes tokens for their holders. A call blocks its thread.
 
     The token is the only credential required. An agent that shuts down, or a scanner that finds a token in a
@@ -203,7 +203,7 @@ class GivingUp:
             monotonic=monotonic,
         )
 
-    def give_up(self, token: str, *, request_id: str, address: str) -> None:
+    def revoke_own(self, token: str, *, request_id: str, address: str) -> None:
         """Revoke the token if it is valid and from this authority. Ignore any other token (RFC 7009 section 2.2).
 
         An invalid token takes no lock and leaves no event. So an attacker who repeats a request cannot block
@@ -215,6 +215,6 @@ class GivingUp:
         if jws is None:
             return
         jti = str(jws.claims["jti"])
-        if found := self._database.read(lambda tx: counts(tx, jti, self._now())):
+        if found := self._database.read(lambda tx: find_valid(tx, jti, self._now())):
             self._of_client.charge(found.event.client.id if found.event.client else "")
-            self._database.change(lambda tx: give_up(tx, jti, self._now(), request_id=request_id, address=address))
+            self._database.change(lambda tx: revoke_own(tx, jti, self._now(), request_id=request_id, address=address))

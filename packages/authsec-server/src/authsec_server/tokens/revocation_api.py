@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from authsec_server.failures import Invalid
 from authsec_server.tokens import revocation
 from authsec_server.tokens.own_tokens import OwnTokens, read_pasted
-from authsec_server.tokens.revocation import Ended, GivingUp
+from authsec_server.tokens.revocation import RevokedToken, SelfRevocation
 from authsec_server.web.bodies import Body, Places
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import oauth, read_parameters
@@ -59,7 +59,7 @@ class EndedShown(TypedDict):
     already: bool
 
 
-def routes(giving_up: GivingUp) -> list[Route]:
+def routes(self_revocation: SelfRevocation) -> list[Route]:
     """Return the endpoint for holders of a token."""
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
@@ -71,7 +71,7 @@ def routes(giving_up: GivingUp) -> list[Route]:
         if not token:
             raise Invalid("token", "The parameter token is missing.", "Send the token in the form: token=…")
         about = {"request_id": context.request_id, "address": context.address}
-        await run_in_threadpool(lambda: giving_up.give_up(token, **about))
+        await run_in_threadpool(lambda: self_revocation.revoke_own(token, **about))
         return Response(status_code=200, headers=_PRIVATE)
 
     return [resource(REVOKE, post=oauth(revoke))]
@@ -84,12 +84,12 @@ def operations(tokens: OwnTokens) -> list[AnyOperation]:
     async def revoke(call: Call[Ending]) -> EndedShown:
         """Revoke one token, by its `jti` or by the token itself."""
         jti = await run_in_threadpool(_jti, call.body, tokens)
-        return as_json(await call.change(lambda tx, act: revocation.end(tx, act, jti, because=call.body.reason)))
+        return as_json(await call.change(lambda tx, act: revocation.revoke(tx, act, jti, because=call.body.reason)))
 
     return declared(revoke)
 
 
-def as_json(ended: Ended) -> EndedShown:
+def as_json(ended: RevokedToken) -> EndedShown:
     """Return the revoked token as the admin API shows it."""
     issued = ended.issued
     return {

@@ -17,7 +17,7 @@ authenticate callers. The room `accounts` authenticates callers, and `app` conne
 | `errors` | the HTTP status of a failure, and the body of every error |
 | `throttle` | the algorithm of rate limits (the numbers are in `settings.py` or in the module that uses a limit) |
 | `health` | `/healthz` and `/readyz`: status, body, time limit (the probe is in `app/readiness_probe.py`) |
-| `withheld` | 503 while the database is an older backup |
+| `restored_backup` | 503 while the database is an older backup |
 | `oauth` | HTTP Basic and errors of OAuth endpoints |
 | `sse` | the format of one server-sent event |
 """

@@ -88,7 +88,7 @@ class Foreseen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class RequestedDryRun:
     """The dry run of one request. `foreseen` collects the impact of each change."""
 
     foreseen: list[Foreseen] = field(default_factory=list)
@@ -104,8 +104,8 @@ class Rehearsal:
         }
 
 
-def asked_for(request: Request, *, changes: bool) -> Rehearsal | None:
-    """Return a `Rehearsal` if the request asks for a dry run, else None.
+def asked_for(request: Request, *, changes: bool) -> RequestedDryRun | None:
+    """Return a `RequestedDryRun` if the request asks for a dry run, else None.
 
     GET and HEAD change nothing, so the result is None. Raises `Invalid` for a value other than 1. Also raises
     `Invalid` for an operation without a dry run (`changes` is false).
@@ -117,7 +117,7 @@ def asked_for(request: Request, *, changes: bool) -> Rehearsal | None:
         raise Invalid(NAME, "This request has no dry run. Nothing was done.", f"To make the change, leave out {NAME}.")
     if value != "1":
         raise Invalid(NAME, f"{NAME} must be 1.", "To make the change, leave it out.")
-    return Rehearsal()
+    return RequestedDryRun()
 
 
 def without(result: Any, secrets: Sequence[str]) -> Any:

@@ -22,7 +22,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.revisions import Revised, require_current, require_same
 from authsec_server.web import dry_run, preconditions
 from authsec_server.web.bodies import MAX_BODY, Body, LargeBodies, query_value
-from authsec_server.web.dry_run import Rehearsal
+from authsec_server.web.dry_run import RequestedDryRun
 from authsec_server.web.etags import Tag, etag_of
 from authsec_server.web.unit_of_work import UnitOfWork
 
@@ -51,7 +51,7 @@ class Parameter:
 class Call(Generic[B]):
     """One call of an operation: the principal, the input and the access to the database.
 
-    In a dry run, `rehearsal` is set. The method `change` then makes the change, collects the impact and undoes
+    In a dry run, `dry_run` is set. The method `change` then makes the change, collects the impact and undoes
     the change.
     """
 
@@ -60,7 +60,7 @@ class Call(Generic[B]):
     act: Act
     body: B
     expected: Tag | None = None
-    rehearsal: Rehearsal | None = None
+    dry_run: RequestedDryRun | None = None
 
     def of(self, name: str) -> str:
         """Return the path parameter of this name."""
@@ -90,10 +90,10 @@ class Call(Generic[B]):
 
         Raises `Unauthenticated` if the principal is not valid any more.
         """
-        if self.rehearsal is None:
+        if self.dry_run is None:
             return await self.site.change(self.act, work)
         result, foreseen = await self.site.rehearse(self.act, work)
-        self.rehearsal.foreseen.append(foreseen)
+        self.dry_run.foreseen.append(foreseen)
         return result
 
 
@@ -266,21 +266,21 @@ def routes_of(site: UnitOfWork, operations: Iterable[AnyOperation]) -> list[Rout
     """
     by_path: dict[str, dict[str, AnyOperation]] = {}
     for each in operations:
-        its = by_path.setdefault(each.path, {})
-        if each.method in its:
+        by_method = by_path.setdefault(each.path, {})
+        if each.method in by_method:
             raise ValueError(f"{each.method} {each.path} is declared twice")
-        its[each.method] = each
+        by_method[each.method] = each
     bodies = LargeBodies()
-    return [_route(site, bodies, path, its) for path, its in by_path.items()]
+    return [_route(site, bodies, path, by_method) for path, by_method in by_path.items()]
 
 
-def _route(site: UnitOfWork, bodies: LargeBodies, path: str, its: Mapping[str, AnyOperation]) -> Route:
-    its = {**its, "HEAD": its["GET"]} if "GET" in its else its
+def _route(site: UnitOfWork, bodies: LargeBodies, path: str, by_method: Mapping[str, AnyOperation]) -> Route:
+    by_method = {**by_method, "HEAD": by_method["GET"]} if "GET" in by_method else by_method
 
     async def answer(request: Request) -> Response:
-        return await _answered(site, bodies, its[request.method], request)
+        return await _answered(site, bodies, by_method[request.method], request)
 
-    return Route(path, answer, methods=list(its))
+    return Route(path, answer, methods=list(by_method))
 
 
 async def _answered(site: UnitOfWork, bodies: LargeBodies, operation: Operation[B, A], request: Request) -> Response:
@@ -304,7 +304,7 @@ async def _permitted(
         act=act,
         body=await _body(request, bodies, operation, act),
         expected=preconditions.expected(request, wanted=operation.wants_revision, known=operation.may_want_revision),
-        rehearsal=rehearsed,
+        dry_run=rehearsed,
     )
     if rehearsed is None:
         return _response(operation, await operation.handler(call))

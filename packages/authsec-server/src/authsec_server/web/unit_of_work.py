@@ -32,7 +32,7 @@ class Authenticator(Protocol):
         """Raise `Unauthenticated` if the principal is not valid any more in this transaction."""
 
 
-class Insight(Protocol):
+class ImpactSource(Protocol):
     """A provider of the impact of changes. Rooms that import `web` implement this protocol."""
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
@@ -46,7 +46,7 @@ class Insight(Protocol):
 class UnitOfWork:
     """A runner of database transactions for requests, with the clock, the randomness and the `authenticate` function.
 
-    `insight` returns the impact of changes. `count_refusal` records in the audit log that a principal was not
+    `impact` returns the impact of changes. `count_refusal` records in the audit log that a principal was not
     permitted to use an operation.
     """
 
@@ -54,7 +54,7 @@ class UnitOfWork:
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
     authenticate: Authenticator
-    insight: Insight
+    impact: ImpactSource
     count_refusal: Callable[[Tx, Act, NotPermitted, str], None]
 
     async def act(self, request: Request) -> Act:
@@ -116,7 +116,7 @@ class UnitOfWork:
         """
 
         def foreseen(tx: Tx) -> tuple[T, Foreseen]:
-            return self._confirmed(tx, act, work), self.insight.foreseen(tx, act)
+            return self._confirmed(tx, act, work), self.impact.foreseen(tx, act)
 
         return await run_in_threadpool(self.database.rehearse, foreseen)
 
@@ -126,5 +126,5 @@ class UnitOfWork:
             return work(tx, replace(act, now=self.now()))
         except Outdated as outdated:
             if outdated.thing:  # else it is all that there is which has changed
-                outdated.fields = self.insight.changed_fields(tx, outdated)
+                outdated.fields = self.impact.changed_fields(tx, outdated)
             raise

@@ -133,7 +133,7 @@ class TokenExplanation:
         return {"holds": self.holds, "failed": failed, "satisfied": len(self.satisfied)}
 
 
-def what_it_says(claims: Mapping[str, Any]) -> Said:
+def summarise_claims(claims: Mapping[str, Any]) -> Said:
     """Extract the four claims that the test shows for every token. Each claim may have any type."""
     audience = claims.get("aud")
     listed = audience if isinstance(audience, list) else [audience]

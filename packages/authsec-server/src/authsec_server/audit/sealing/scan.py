@@ -130,14 +130,14 @@ class Scan:
         for id_, at in self._rows(table(name, column(key), column(instant, Instant())), key, instant):
             yield id_, None if at is None else self.instant(at) or ""
 
-    def digested(self, name: str, its: Digested) -> Iterator[Mapping[str, Any]]:
+    def digested(self, name: str, digested: Digested) -> Iterator[Mapping[str, Any]]:
         """Yield each row of the table with the columns that go into the table's digest.
 
         The table belongs to a package above this one.
         """
         known = [each["name"] for each in inspect(self._connection).get_columns(name)]
         # A name that is no UTF-8 can stand in no statement. The comparison of the schema reports it.
-        names = [each for each in known if each not in its.without and each.isprintable()]
+        names = [each for each in known if each not in digested.without and each.isprintable()]
         source = text(name if self._postgresql else f"{name} NOT INDEXED")
         statement = stored(self._connection, name, names, source=source).add_columns(has_long(self._connection, names))
         streamed = statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
@@ -166,15 +166,15 @@ class Scan:
         except (ValueError, TypeError, AttributeError):
             return ScannedEvent(number=number, leaf=None, row=None)
 
-    def _rows(self, its: Table | TableClause, *names: str) -> Iterator[tuple[Any, ...]]:
-        columns: list[ColumnElement[Any]] = [literal_column(self._raw(its, name)).label(name) for name in names]
-        statement = select(*columns).select_from(text(its.name if self._postgresql else f"{its.name} NOT INDEXED"))
-        at_once = _WIDE_ROWS if its is events else ROWS
+    def _rows(self, table: Table | TableClause, *names: str) -> Iterator[tuple[Any, ...]]:
+        columns: list[ColumnElement[Any]] = [literal_column(self._raw(table, name)).label(name) for name in names]
+        statement = select(*columns).select_from(text(table.name if self._postgresql else f"{table.name} NOT INDEXED"))
+        at_once = _WIDE_ROWS if table is events else ROWS
         streamed = statement.execution_options(stream_results=True, yield_per=at_once)
         for row in self._connection.execute(streamed):
             yield tuple(row)
 
-    def _raw(self, its: Table | TableClause, name: str) -> str:
+    def _raw(self, table: Table | TableClause, name: str) -> str:
         """Return the SQL that reads a column as it is stored, and shortens a value longer than a server writes.
 
         A shortened PostgreSQL value is still longer than any valid value.
@@ -182,7 +182,7 @@ class Scan:
         A PostgreSQL `timestamptz` is read as text, because it can be infinity.
         The attack: raw SQL inserts one gigabyte, which exhausts the memory of `verify`.
         """
-        kind = its.c[name].type
+        kind = table.c[name].type
         longest = LONGEST_JSON if isinstance(kind, CanonicalJson) else _LONGEST
         if not self._postgresql:
             return f"CASE WHEN length(CAST({name} AS BLOB)) > {longest} THEN x'' ELSE {name} END"

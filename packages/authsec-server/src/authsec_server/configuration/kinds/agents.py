@@ -120,7 +120,7 @@ def _wanted(
     lines = [proofs.line(each.proof, each.trusted_issuer) for each in (*compared.bound, *compared.new)]
     for each in compared.staying:
         assert each.held is not None
-        if each.held.stands(present.now):
+        if each.held.is_valid(present.now):
             lines.append(proofs.line(each.held, present.slugs.get(each.held.trusted_issuer_id or "")))
     if _says_secret(shape) and held is not None and held.holds_secret(present.now):
         lines.append(SECRET)

@@ -63,13 +63,13 @@ class ComparedProofs:
 
 def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Facts]:
     """Return the proofs as a configuration document writes them, without expired ones."""
-    valid = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.stands(now)]
+    valid = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.is_valid(now)]
     return [*valid, {"platform": SECRET}] if client.holds_secret(now) else valid
 
 
 def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
     """Return the proofs for the comparison with a document, as one line each."""
-    lines = [line(proof, slugs.get(proof.trusted_issuer_id or "")) for proof in _held(client) if proof.stands(now)]
+    lines = [line(proof, slugs.get(proof.trusted_issuer_id or "")) for proof in _held(client) if proof.is_valid(now)]
     return sorted([*lines, *([SECRET] if client.holds_secret(now) else [])])
 
 
@@ -114,7 +114,7 @@ def compared(
         staying=tuple(each for each in matched if each not in bound),
         bound=bound,
         new=tuple(each for each in asked if each.index not in meant),
-        gone=tuple(proof for proof in left if proof.stands(now)),
+        gone=tuple(proof for proof in left if proof.is_valid(now)),
     )
 
 

@@ -42,7 +42,7 @@ async def find(visit: PageRequest) -> Response:
     try:
         jti = pasted = read_pasted(visit.form.text("token"))
         if "." in pasted:
-            jws = await run_in_threadpool(visit.console.ours.read, pasted)
+            jws = await run_in_threadpool(visit.console.own_tokens.read, pasted)
             if jws is None:
                 raise Invalid("token", "This token is damaged, or another issuer signed it.", "Paste the whole token.")
             jti = str(jws.claims["jti"])
@@ -72,7 +72,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
 
 def _end(tx: Tx, act: Act, visit: PageRequest) -> tuple[Recorded, bool]:
     issued = _issued(tx, visit)
-    return issued, revocation.end(tx, act, issued.event.jti, because=visit.form.text("reason")).already
+    return issued, revocation.revoke(tx, act, issued.event.jti, because=visit.form.text("reason")).already
 
 
 def _after(visit: PageRequest, ended: tuple[Recorded, bool]) -> Response:

@@ -63,32 +63,32 @@ async def trail(visit: PageRequest) -> Response:
     now = visit.act.now
 
     def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, list[Point], int, SealingStatus]:
-        its = query.read(tx, visit.query)
-        found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
+        asked = query.read(tx, visit.query)
+        found = audit.page(tx, visit.act.principal, asked.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
-        return its, found, _series(tx, its, now), newest, sealing.sealing_status(tx, visit.act.principal, now)
+        return asked, found, _series(tx, asked, now), newest, sealing.sealing_status(tx, visit.act.principal, now)
 
     problem, sealed = None, None
     try:
-        its, found, points, newest, sealed = await visit.read(load)
+        asked, found, points, newest, sealed = await visit.read(load)
     except Invalid as failure:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in query.FIELDS}
-        its = query.ActivityQuery(wanted=EventFilter(), typed=typed)
+        asked = query.ActivityQuery(wanted=EventFilter(), typed=typed)
         found, points, newest = AuditLogPage(items=(), next=None), [], 0
     return visit.render(
         "activity/trail.html",
         title="Activity",
         problem=problem,
-        asked=its,
+        asked=asked,
         groups=query.GROUPS,
         found=found,
         cursor=before or "",
         points=points,
-        charted=_charted(its.wanted),
+        charted=_charted(asked.wanted),
         hours=HOURS,
         stories=text,
-        live=before is None and problem is None and its.wanted.until is None,
+        live=before is None and problem is None and asked.wanted.until is None,
         newest=newest,
         sealed=sealed,
     )
@@ -146,18 +146,18 @@ def _charted(wanted: EventFilter) -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 
 
-def _series(tx: Tx, its: query.ActivityQuery, now: datetime) -> list[Point]:
+def _series(tx: Tx, asked: query.ActivityQuery, now: datetime) -> list[Point]:
     """Return the chart's points. The step is one hour for up to two days, and one day for longer.
 
     Return no points if hourly counts do not exist for this filter.
     """
-    if not its.counted:
+    if not asked.counted:
         return []
-    end = min(its.wanted.until or now, now)
-    start = its.wanted.since or end - timedelta(hours=HOURS)
+    end = min(asked.wanted.until or now, now)
+    start = asked.wanted.since or end - timedelta(hours=HOURS)
     if start >= end:
         return []
     start = max(start, end - timedelta(days=365))
     step = timedelta(hours=1) if end - start <= timedelta(hours=HOURS) else timedelta(days=1)
-    client_id, reason = its.wanted.client_id or None, its.wanted.reason
+    client_id, reason = asked.wanted.client_id or None, asked.wanted.reason
     return counts.series(tx, start.astimezone(UTC), end, step, client_id=client_id, reason=reason)

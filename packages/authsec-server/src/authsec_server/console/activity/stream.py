@@ -37,24 +37,24 @@ async def stream(visit: PageRequest) -> Response:
 
     The stream ends at once if too many people watch, or if the server is about to stop.
     """
-    its = await visit.read(lambda tx: query.read(tx, visit.query))
+    asked = await visit.read(lambda tx: query.read(tx, visit.query))
     last = visit.request.headers.get("last-event-id") or visit.query.text("after")
     after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
     return StreamingResponse(
-        _lines(visit, its, after),
+        _lines(visit, asked, after),
         media_type="text/event-stream",
         headers=dict(guard.HEADERS) | {"X-Accel-Buffering": "no"},  # no proxy shall keep events back
     )
 
 
-async def _lines(visit: PageRequest, its: query.ActivityQuery, after: int) -> AsyncIterator[str]:
+async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int) -> AsyncIterator[str]:
     try:
         with visit.console.live.watch(after=after) as watcher:
             yield ": watching\n\n"
             async for recorded in _while_still_in(visit, watcher):
                 if recorded is None:
                     yield ": still here\n\n"
-                elif its.wanted.matches(recorded.event):
+                elif asked.wanted.matches(recorded.event):
                     row = visit.part("activity/row.html", recorded=recorded, stories=text, fresh=True)
                     yield message(row, number=recorded.id)
             yield message("", kind="lagging" if watcher.lagging else "ended")

@@ -78,7 +78,7 @@ def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
         if (
             trusted_issuer is not None
             and trusted_issuer.kind is TrustedIssuerKind.KUBERNETES
-            and proof.stands(visit.act.now)
+            and proof.is_valid(visit.act.now)
         ):
             text = manifest(
                 proof.selectors,

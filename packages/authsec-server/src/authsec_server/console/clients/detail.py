@@ -160,7 +160,7 @@ def _status(
     If the proof has no trusted issuer, the status also says why no registered issuer can prove it.
     """
     status = proof_status(proof, trusted_issuer, now)
-    waits = proof.kind is ProofKind.SELECTORS and trusted_issuer is None and proof.stands(now)
+    waits = proof.kind is ProofKind.SELECTORS and trusted_issuer is None and proof.is_valid(now)
     missing = lacks(tx, proof, trust_domain) if waits else ""
     return replace(status, missing=missing) if missing else status
 

@@ -19,7 +19,7 @@ from authsec_server.clients.model import (
     Selector,
     parse_platform,
 )
-from authsec_server.clients.outlook import Foresight, foresee
+from authsec_server.clients.proof_preview import ProofPreview, preview_proof
 from authsec_server.clients.proof_status import SelectorStatus
 from authsec_server.clients.selectors.parsing import KEYS, RowCheck, RowState, check_selectors, given
 from authsec_server.console.forms import Form
@@ -253,7 +253,7 @@ class RowFeedback:
 class Feedback:
     """The feedback on each selector row, in the order typed, and a preview of the proof with these rows."""
 
-    foresight: Foresight
+    preview: ProofPreview
     rows: tuple[RowFeedback, ...]
 
     @property
@@ -262,7 +262,7 @@ class Feedback:
         return next((index for index, told in enumerate(self.rows) if told.wrong), -1)
 
 
-def speak(
+def feedback_on(
     platform: Platform, rows: Rows, registered: list[TrustedIssuer], *, named: str, trust_domain: str, judged: bool
 ) -> Feedback:
     """Return the feedback on the selector rows.
@@ -271,10 +271,10 @@ def speak(
     """
     check = check_selectors(platform, rows)
     right = [Selector(key=row.key, value=row.value) for row in check.rows if row.state is RowState.OK]
-    foresight = foresee(platform, right, registered, named=named, trust_domain=trust_domain)
-    statuses = {status.selector: status for status in foresight.selectors}
+    preview = preview_proof(platform, right, registered, named=named, trust_domain=trust_domain)
+    statuses = {status.selector: status for status in preview.selectors}
     told = (_row_feedback(row, statuses.get(Selector(key=row.key, value=row.value)), judged) for row in check.rows)
-    return Feedback(foresight=foresight, rows=tuple(told))
+    return Feedback(preview=preview, rows=tuple(told))
 
 
 def _row_feedback(row: RowCheck, status: SelectorStatus | None, judged: bool) -> RowFeedback:

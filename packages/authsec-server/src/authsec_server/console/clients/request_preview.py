@@ -135,7 +135,7 @@ def _malformed(client: Client, asked: TypedRequest) -> bool:
 
 
 def _can_be_checked(proof: Proof, now: datetime) -> bool:
-    return proof.checkable or (proof.kind is ProofKind.UNATTESTED and proof.stands(now))
+    return proof.checkable or (proof.kind is ProofKind.UNATTESTED and proof.is_valid(now))
 
 
 def _gets_in(client: Client, now: datetime) -> bool:

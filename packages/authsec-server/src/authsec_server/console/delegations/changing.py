@@ -69,11 +69,11 @@ async def change(visit: PageRequest) -> Response:
 
 async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
     def look(tx: Tx) -> dict[str, Any]:
-        its, terms = _stored(tx, visit).delegation, visit.console.terms
-        require_current(its, revision, "This delegation")
-        wanted = edit_of(draft, its)
-        after, rows = editing.proposed_edit(tx, visit.act, its.id, wanted, terms)
-        return {"resolved": after, "rows": rows, "what": impact.of_edit(tx, visit.act, its.id, wanted, terms)}
+        delegation, terms = _stored(tx, visit).delegation, visit.console.terms
+        require_current(delegation, revision, "This delegation")
+        wanted = edit_of(draft, delegation)
+        after, rows = editing.proposed_edit(tx, visit.act, delegation.id, wanted, terms)
+        return {"resolved": after, "rows": rows, "what": impact.of_edit(tx, visit.act, delegation.id, wanted, terms)}
 
     seen = await visit.read(look)
     if not seen["rows"]:
@@ -87,16 +87,16 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
 
     def look(tx: Tx) -> dict[str, Any]:
         resolved = _stored(tx, visit)
-        its = resolved.delegation
-        offered = steps.actions(tx, visit.act, its.role_id, its.client_id, besides=its.actions)
+        delegation = resolved.delegation
+        offered = steps.actions(tx, visit.act, delegation.role_id, delegation.client_id, besides=delegation.actions)
         pressed = visit.form.text("select")
         return {
             "resolved": resolved,
             "offered": offered,
             "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
-            "audiences": steps.audiences(tx, visit.act, (*its.audiences, *draft.audiences), draft.actions),
-            "revision": revision_of(visit, its, problem),
-            "known": _known(tx, visit, draft, its) if isinstance(problem, Outdated) else {},
+            "audiences": steps.audiences(tx, visit.act, (*delegation.audiences, *draft.audiences), draft.actions),
+            "revision": revision_of(visit, delegation, problem),
+            "known": _known(tx, visit, draft, delegation) if isinstance(problem, Outdated) else {},
         }
 
     return visit.render(
@@ -113,43 +113,43 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
     )
 
 
-def _known(tx: Tx, visit: PageRequest, draft: Draft, its: Delegation) -> dict[str, str]:
+def _known(tx: Tx, visit: PageRequest, draft: Draft, delegation: Delegation) -> dict[str, str]:
     """Return the stored value of each field that differs from the typed value.
 
     Return nothing if the form cannot be parsed.
     """
     try:
-        _, rows = editing.proposed_edit(tx, visit.act, its.id, edit_of(draft, its), visit.console.terms)
+        _, rows = editing.proposed_edit(tx, visit.act, delegation.id, edit_of(draft, delegation), visit.console.terms)
     except Invalid:
         return {}
     return {row.field: row.before or "nothing" for row in rows}
 
 
-def draft_of(its: Delegation) -> Draft:
+def draft_of(delegation: Delegation) -> Draft:
     """Return the stored delegation as the form's values."""
-    amount, unit = amount_and_unit(its.max_duration)
+    amount, unit = amount_and_unit(delegation.max_duration)
     return Draft(
-        role=its.role_id,
-        client=its.client_id,
-        target_type=its.target_type,
-        actions=its.actions,
+        role=delegation.role_id,
+        client=delegation.client_id,
+        target_type=delegation.target_type,
+        actions=delegation.actions,
         amount=amount,
         unit=unit,
-        ends_at=shown_instant(its.ends_at),
-        audiences=its.audiences,
-        excluded_proofs=tuple(its.excluded_proofs),
-        described=plain(DESCRIBED, its),
+        ends_at=shown_instant(delegation.ends_at),
+        audiences=delegation.audiences,
+        excluded_proofs=tuple(delegation.excluded_proofs),
+        described=plain(DESCRIBED, delegation),
     )
 
 
-def edit_of(draft: Draft, its: Delegation) -> dict[str, Any]:
+def edit_of(draft: Draft, delegation: Delegation) -> dict[str, Any]:
     """Return the values for the edit. Raises `Invalid` for a value that cannot be parsed.
 
     The form shows the end of the delegation to the second. If nobody edits the end, it keeps its exact stored
     value.
     """
     values = draft.values()
-    if draft.ends_at == shown_instant(its.ends_at):
+    if draft.ends_at == shown_instant(delegation.ends_at):
         del values["ends_at"]
     return values
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
-from authsec_server.clients.bindings import RestingProof, Users
+from authsec_server.clients.bindings import BoundProof, Users
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -41,7 +41,7 @@ class About:
 
     trusted_issuer: TrustedIssuer
     users: Users
-    waiting: Sequence[RestingProof]
+    waiting: Sequence[BoundProof]
 
 
 def routes(console: Console) -> list[BaseRoute]:

@@ -17,24 +17,24 @@ from authsec_server.failures import Invalid
 from authsec_server.issuers.model import TrustedIssuer, provenance
 
 
-class Outlook(StrEnum):
+class PreviewState(StrEnum):
     """The expected result if the proof is stored as typed."""
 
-    RESTS = "rests"  # on `trusted_issuer`
-    WAITS = "waits"  # no trusted issuer fits: it is kept, and cannot be proved yet
+    PROVED = "proved"  # by `trusted_issuer`
+    NO_ISSUER = "no_issuer"  # no trusted issuer fits: it is kept, and cannot be proved yet
     CHOICE = "choice"  # several trusted issuers can prove it: one has to be named
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foresight:
+class ProofPreview:
     """Preview of a proof: the trusted issuer, and how the issuer proves each selector, in the order given.
 
     `problem` and `remedy` are set in two cases: the request must name a trusted issuer, or the server would
     refuse the proof.
     """
 
-    outlook: Outlook
+    state: PreviewState
     trusted_issuer: TrustedIssuer | None = None
     selectors: tuple[SelectorStatus, ...] = ()
     problem: str = ""
@@ -46,14 +46,14 @@ class Foresight:
         return breadth([each.selector for each in self.selectors])
 
 
-def foresee(
+def preview_proof(
     platform: Platform,
     selectors: Sequence[Selector],
     registered: Sequence[TrustedIssuer],
     *,
     named: str = "",
     trust_domain: str,
-) -> Foresight:
+) -> ProofPreview:
     """Return the preview for these selectors.
 
     `registered` are the trusted issuers that suit the platform. `named` is the id of the issuer that the person
@@ -70,9 +70,9 @@ def foresee(
         trusted_issuer = chosen(platform, selectors, registered, trust_domain)
     except Invalid as problem:
         if problem.field == "trusted_issuer":
-            return Foresight(outlook=Outlook.CHOICE, problem=problem.message, remedy=problem.remedy)
+            return ProofPreview(state=PreviewState.CHOICE, problem=problem.message, remedy=problem.remedy)
         return _refused(selectors, fitting[0], problem)
-    return _resting(selectors, trusted_issuer) if trusted_issuer else _waiting(selectors)
+    return _proved(selectors, trusted_issuer) if trusted_issuer else _waiting(selectors)
 
 
 def _of_named(
@@ -81,11 +81,11 @@ def _of_named(
     registered: Sequence[TrustedIssuer],
     named: str,
     trust_domain: str,
-) -> Foresight:
+) -> ProofPreview:
     trusted_issuer = next((each for each in registered if each.id == named), None)
     if trusted_issuer is None:
-        return Foresight(
-            outlook=Outlook.REFUSED, problem="This trusted issuer no longer exists.", remedy="Choose another one."
+        return ProofPreview(
+            state=PreviewState.REFUSED, problem="This trusted issuer no longer exists.", remedy="Choose another one."
         )
     try:
         require_suitable(platform, selectors, trusted_issuer, trust_domain)
@@ -93,28 +93,30 @@ def _of_named(
         return _refused(
             selectors if fits(platform, selectors, trusted_issuer, trust_domain) else (), trusted_issuer, problem
         )
-    return _resting(selectors, trusted_issuer)
+    return _proved(selectors, trusted_issuer)
 
 
-def _of_nothing(fitting: Sequence[TrustedIssuer]) -> Foresight:
+def _of_nothing(fitting: Sequence[TrustedIssuer]) -> ProofPreview:
     if not fitting:
         return _waiting(())
-    return _resting((), fitting[0]) if len(fitting) == 1 else Foresight(outlook=Outlook.CHOICE)
+    return _proved((), fitting[0]) if len(fitting) == 1 else ProofPreview(state=PreviewState.CHOICE)
 
 
-def _waiting(selectors: Sequence[Selector]) -> Foresight:
-    return Foresight(outlook=Outlook.WAITS, selectors=tuple(SelectorStatus(selector=each) for each in selectors))
-
-
-def _resting(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> Foresight:
-    return Foresight(
-        outlook=Outlook.RESTS, trusted_issuer=trusted_issuer, selectors=_proved_by(selectors, trusted_issuer)
+def _waiting(selectors: Sequence[Selector]) -> ProofPreview:
+    return ProofPreview(
+        state=PreviewState.NO_ISSUER, selectors=tuple(SelectorStatus(selector=each) for each in selectors)
     )
 
 
-def _refused(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, problem: Invalid) -> Foresight:
-    return Foresight(
-        outlook=Outlook.REFUSED,
+def _proved(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> ProofPreview:
+    return ProofPreview(
+        state=PreviewState.PROVED, trusted_issuer=trusted_issuer, selectors=_proved_by(selectors, trusted_issuer)
+    )
+
+
+def _refused(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, problem: Invalid) -> ProofPreview:
+    return ProofPreview(
+        state=PreviewState.REFUSED,
         trusted_issuer=trusted_issuer,
         selectors=_proved_by(selectors, trusted_issuer),
         problem=problem.message,

@@ -24,12 +24,12 @@ REMEDY: Final = (
 RETRY_SECONDS: Final = 5
 
 
-def withheld() -> Unavailable:
+def refusal() -> Unavailable:
     """Return the `Unavailable` failure for a refused request, with the remedy."""
     return Unavailable(SENTENCE, REMEDY, retry_after=RETRY_SECONDS)
 
 
-class Withheld:
+class RefuseWhileOlder:
     """Middleware that refuses requests with 503 while `why` returns a reason.
 
     The middleware still passes a request on if `reading(method, path)` returns true.
