@@ -12,7 +12,7 @@ from typing import Final
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
-from authsec_server.cli.greeting import taken_by
+from authsec_server.cli.greeting import server_on
 
 from authsec_demo.evidence import App, Receive, Scope, Send
 from authsec_demo.exports import EXAMPLE, model_exports, show_exports
@@ -57,7 +57,7 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
     try:
         return running.enter_context(serving(app, port=port))
     except OSError as error:
-        other = _OTHER_DEMO_API if _is_demo_api(port) else taken_by(HOST, port)
+        other = _OTHER_DEMO_API if _is_demo_api(port) else server_on(HOST, port)
         raise ConfigError(
             f"Cannot listen on {HOST} port {port}: {os.strerror(error.errno or 0)}. {other}",
             reason="listen_failed",

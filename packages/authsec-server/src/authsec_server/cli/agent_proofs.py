@@ -14,7 +14,7 @@ from rich.text import Text
 
 from authsec_server.cli.agent_secrets import lines, require_use_for, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_for_good, change_command, deleting, yes_option
+from authsec_server.cli.confirm import change_command, confirm_permanent, deleting, yes_option
 from authsec_server.cli.files import read_beginning
 from authsec_server.cli.output import Column, Output, cell, item_table, styled, time_of, when
 from authsec_server.cli.transport import CallFailed
@@ -201,7 +201,7 @@ def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bo
     PROOF is the id of the proof (see `list`) or the start of the id. The command shows the impact first.
     """
     where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof))
-    ask_for_good(caller, output, where, "Remove it permanently?", yes=yes, send=deleting(caller))
+    confirm_permanent(caller, output, where, "Remove it permanently?", yes=yes, send=deleting(caller))
     caller.delete(where)
     found = caller.get(path("clients", agent))
     lost = f"The proof of {found['slug']} is removed, and the tokens that depend on it are revoked."

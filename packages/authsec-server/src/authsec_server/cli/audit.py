@@ -65,7 +65,7 @@ _OPTIONS = (
 )
 
 
-def asking_options(command: Command) -> Command:
+def filter_options(command: Command) -> Command:
     """Add all filters of the audit log to a command. The filters arrive as `wanted` and become query parameters."""
     for option in reversed(_OPTIONS):
         command = option(command)
@@ -144,7 +144,7 @@ for module, commands in _MODULES.items():
 @audit.command("list")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Largest number of events.")
 @click.option("--oldest", is_flag=True, help="Oldest events first, instead of the newest.")
-@asking_options
+@filter_options
 @admin_command
 def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
     """List the newest events that match all filters, the newest at the bottom.

@@ -30,7 +30,7 @@ def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> 
     assert isinstance(caller.reach, InProcess)  # a local command's is
     if not dry_run:
         confirm("Rebuild the counts of tokens and uses?", yes=yes)
-    with caller.reach.kept_open() as opened:
+    with caller.reach.session() as opened:
         opened.refuse_if_older()
         run = count_rebuild.foresee_rebuild if dry_run else count_rebuild.rebuild_counts
         rebuilt = run(opened.authority.database, opened.act(), opened.authority.dropper.keys())

@@ -159,7 +159,7 @@ def follow(caller: Caller, output: Output, state: Path | None, after: int | None
     """
     if from_start and after is not None:
         raise click.UsageError("Give --from-start or --after, not both.")
-    with caller.kept_open() as its, until_ended() as ending:
+    with caller.session() as its, until_ended() as ending:
         follower = _begin(its, output, state, -1 if from_start else after)
         while not ending.ended:
             wait = _step(follower, state, ending)

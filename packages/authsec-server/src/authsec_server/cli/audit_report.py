@@ -19,7 +19,7 @@ from authsec_server.web.instants import rfc3339
 LATE_TOLD: Final = 20  # groups of events that were sealed late: the newest, for the others were told by then
 
 
-def tell(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[Path]) -> None:
+def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[Path]) -> None:
     """Print the report, and exit with the exit status that fits the report."""
     report = kept.and_these(report)
     for sentence in kept.torn:

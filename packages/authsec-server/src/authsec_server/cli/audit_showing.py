@@ -11,7 +11,7 @@ from authsec.terminal import command_line
 from rich.text import Text
 
 from authsec_server.audit import export
-from authsec_server.cli.audit import asking_options, decision, everything, query_of, what, who
+from authsec_server.cli.audit import decision, everything, filter_options, query_of, what, who
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, often, styled, when
 
@@ -36,7 +36,7 @@ def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
 
 @click.command("export")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
-@asking_options
+@filter_options
 @admin_command
 def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
     """Print all matching events, oldest first, as JSON Lines or as CSV for a spreadsheet.
@@ -46,7 +46,7 @@ def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> N
     nothing. An event that is not sealed yet has neither `place` nor `leaf`. `as_sealed` is false for an event
     that was changed after sealing.
     """
-    with caller.kept_open() as its:
+    with caller.session() as its:
         events = everything(its, query_of(wanted))
         for line in export.as_csv_lines(events) if form == "csv" else (f"{json.dumps(each)}\n" for each in events):
             click.echo(line, nl=False)

@@ -31,7 +31,7 @@ from authsec_server.cli.audit_files import (
     readable,
     sha256_of,
 )
-from authsec_server.cli.audit_report import tell
+from authsec_server.cli.audit_report import print_report
 from authsec_server.cli.caller import Caller, admin_command, local_command
 from authsec_server.cli.caller import dry_run as rehearsed
 from authsec_server.cli.confirm import confirm
@@ -64,7 +64,7 @@ def keys(caller: Caller, output: Output) -> None:
 
 
 def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
-    with reach.kept_open() as opened:
+    with reach.session() as opened:
         listed, is_proved = opened.authority.sealing_keyring.read_listed()
     if not is_proved:
         output.note(
@@ -190,7 +190,7 @@ def verify_database(
             if damaged is None:
                 raise
             report = damaged
-    tell(output, report, kept, with_files)
+    print_report(output, report, kept, with_files)
 
 
 def _damaged(url: str) -> Report | None:
@@ -231,7 +231,7 @@ def verify_exported(
         kept = checkpoints_in(files, exporting.keys_of(Exported(file), known) if files else {})
         given = [read_given(path) for path in with_files]
         report = exporting.verify_export(Exported(file), known, kept.checkpoints, given, ends, now=Runtime().now())
-    tell(open_output(as_json=as_json), report, kept, with_files)
+    print_report(open_output(as_json=as_json), report, kept, with_files)
 
 
 @click.command("rotate-key")
@@ -316,7 +316,7 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
         named = reach.settings.sealing_key_file
         if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
             reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
-        with reach.kept_open() as opened:
+        with reach.session() as opened:
             opened.refuse_if_older()
             yield opened
     except Failure as failure:
@@ -370,7 +370,7 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
 @contextmanager
 def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
     """Open the authority for a drop with this export. Raises `CallFailed` if the file is no export."""
-    with readable(), an_export(file), reach.kept_open() as opened:
+    with readable(), an_export(file), reach.session() as opened:
         opened.refuse_if_older()
         yield opened
 

@@ -30,13 +30,13 @@ _NAME_ITS_DATA: Final = (
 class Caller:
     """A client of the admin API. Paths are relative to the API's root.
 
-    The methods for HTTP requests return the JSON of the response and raise `CallFailed`. With `rehearses`, a
-    change becomes a dry run: the method changes nothing and raises `Rehearsed`.
+    The methods for HTTP requests return the JSON of the response and raise `CallFailed`. With `is_dry_run`, a
+    change becomes a dry run: the method changes nothing and raises `DryRunDone`.
     """
 
     reach: Transport
     where: tuple[str, ...] = ()
-    rehearses: bool = False
+    is_dry_run: bool = False
 
     def follow_up(self, *words: str) -> str:
         """Build another `authsec` command for the same authority from `words`, as a line to paste."""
@@ -51,9 +51,9 @@ class Caller:
         return self.reach.address()
 
     @contextmanager
-    def kept_open(self) -> Iterator[Caller]:
+    def session(self) -> Iterator[Caller]:
         """Yield a caller for many calls. An authority in this process is opened only once. Raises `CallFailed`."""
-        with self.reach.kept_open() as opened:
+        with self.reach.session() as opened:
             yield replace(self, reach=opened)
 
     def get(self, path: str, **query: Any) -> Any:
@@ -78,17 +78,17 @@ class Caller:
         return self._change("DELETE", path, {})
 
     def _change(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
-        if not self.rehearses:
+        if not self.is_dry_run:
             return result(self.reach.send(method, path, content))
-        raise Rehearsed(result(self.reach.send(method, dry_run(path), content)))
+        raise DryRunDone(result(self.reach.send(method, dry_run(path), content)))
 
 
-class Rehearsed(Exception):
+class DryRunDone(Exception):
     """The exception that ends a command with `--dry-run` before the change. `told` is the answer to the dry run."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
+    def __init__(self, planned: Mapping[str, Any]) -> None:
         super().__init__()
-        self.told = told
+        self.planned = planned
 
 
 def dry_run(path: str) -> str:

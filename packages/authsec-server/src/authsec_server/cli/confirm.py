@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, Rehearsed, admin_command, dry_run, local_command
+from authsec_server.cli.caller import Caller, DryRunDone, admin_command, dry_run, local_command
 from authsec_server.cli.output import Output, cell, harmless, styled, warned
 from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
@@ -25,12 +25,12 @@ Send = Callable[[str, Mapping[str, Any] | None], Any]
 """How a body is sent to a path: a POST, unless a command says else."""
 
 
-def foreseen(
+def dry_run_of(
     caller: Caller, path: str, body: Mapping[str, Any] | None = None, *, send: Send | None = None
 ) -> Mapping[str, Any]:
     """Send `body` to `path` as a dry run, and return the impact. Nothing is changed."""
-    told: Mapping[str, Any] = (send or caller.post)(dry_run(path), body)
-    return told
+    planned: Mapping[str, Any] = (send or caller.post)(dry_run(path), body)
+    return planned
 
 
 def deleting(caller: Caller) -> Send:
@@ -46,13 +46,13 @@ def editing(caller: Caller, read: Mapping[str, Any]) -> Send:
     return lambda path, body: caller.patch(path, body or {}, read=read)
 
 
-def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
+def print_impact(caller: Caller, output: Output, planned: Mapping[str, Any]) -> None:
     """Print the impact in one line on stderr. Only the result of the command goes to stdout.
 
     APIs receive revocations from a running server. If no server answers, a note says that APIs receive the
     revocation later. The stored state of the APIs that follow revocations is then old.
     """
-    stops = told["would_stop"]
+    stops = planned["would_stop"]
     if stops is None:
         output.note("What stops: nothing.")
         return
@@ -64,17 +64,19 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
         )
 
 
-def ended(told: Mapping[str, Any] | None, claim: str, instead: str = "", what: str = "earlier tokens") -> str:
+def revocation_text(
+    planned: Mapping[str, Any] | None, claim: str, instead: str = "", what: str = "earlier tokens"
+) -> str:
     """Return the end of a sentence that reports a revocation: `claim`, or a warning.
 
     `told` is the dry run of the change. If every API learns of the revocation, return `claim`. Otherwise return
     `instead` and a sentence that says until when an API may accept `what`.
     """
-    until = accepted_until(told["would_stop"]) if told else ""
+    until = accepted_until(planned["would_stop"]) if planned else ""
     return f"{instead}. APIs that do not follow the feed may accept {what} until {until}." if until else claim
 
 
-def ask_first(
+def confirm_with_impact(
     caller: Caller,
     output: Output,
     path: str,
@@ -87,16 +89,16 @@ def ask_first(
     """Show the impact of sending `body` to `path`, and ask for confirmation at a terminal.
 
     Return the dry run, or None if no dry run was made. A script sees the impact without a question. Use this
-    function for changes that can be undone or that only revoke tokens. For other changes, use `ask_for_good`.
+    function for changes that can be undone or that only revoke tokens. For other changes, use `confirm_permanent`.
     """
-    if not _somebody_is_asked(yes) and output.as_json:
+    if not _is_interactive(yes) and output.as_json:
         return None
-    told = foreseen(caller, path, body, send=send)
-    _say_and_ask(caller, output, told, question, yes)
-    return told
+    planned = dry_run_of(caller, path, body, send=send)
+    _print_and_confirm(caller, output, planned, question, yes)
+    return planned
 
 
-def ask_for_good(
+def confirm_permanent(
     caller: Caller, output: Output, path: str, question: str, *, yes: bool, send: Send | None = None
 ) -> Mapping[str, Any] | None:
     """Show the impact of an irreversible change, and ask for confirmation unless `yes` is set.
@@ -106,14 +108,14 @@ def ask_for_good(
     """
     if yes and output.as_json:
         return None
-    told = foreseen(caller, path, send=send)
-    if told["would_stop"] is not None:
-        say(caller, output, told)
+    planned = dry_run_of(caller, path, send=send)
+    if planned["would_stop"] is not None:
+        print_impact(caller, output, planned)
     confirm(question, yes=yes)
-    return told
+    return planned
 
 
-def ask_if_tokens_end(
+def confirm_if_tokens_end(
     caller: Caller,
     output: Output,
     path: str,
@@ -124,19 +126,19 @@ def ask_if_tokens_end(
     send: Send | None = None,
 ) -> None:
     """Show the impact and ask for confirmation at a terminal, but only if the change would revoke live tokens."""
-    if _somebody_is_asked(yes) or not output.as_json:
-        told = foreseen(caller, path, body, send=send)
-        if told["would_stop"] is not None and told["would_stop"]["until"] is not None:
-            _say_and_ask(caller, output, told, question, yes)
+    if _is_interactive(yes) or not output.as_json:
+        planned = dry_run_of(caller, path, body, send=send)
+        if planned["would_stop"] is not None and planned["would_stop"]["until"] is not None:
+            _print_and_confirm(caller, output, planned, question, yes)
 
 
-def _somebody_is_asked(yes: bool) -> bool:
+def _is_interactive(yes: bool) -> bool:
     return not yes and sys.stdin.isatty()
 
 
-def _say_and_ask(caller: Caller, output: Output, told: Mapping[str, Any], question: str, yes: bool) -> None:
-    say(caller, output, told)
-    if _somebody_is_asked(yes):
+def _print_and_confirm(caller: Caller, output: Output, planned: Mapping[str, Any], question: str, yes: bool) -> None:
+    print_impact(caller, output, planned)
+    if _is_interactive(yes):
         confirm(question, yes=False)
 
 
@@ -169,12 +171,12 @@ Check = Callable[[Mapping[str, Any]], None]
 
 def change_command(command: Command) -> Command:
     """Make an `admin_command` with `--dry-run`."""
-    return admin_command(_rehearsing(command))
+    return admin_command(_with_dry_run(command))
 
 
 def local_change_command(command: Command) -> Command:
     """Make a `local_command` with `--dry-run`."""
-    return local_command(_rehearsing(command))
+    return local_command(_with_dry_run(command))
 
 
 def edit(
@@ -201,35 +203,35 @@ def edit(
         raise click.UsageError("No change was given. See --help for the options.")
     send = editing(caller, read)
     if check and not yes:
-        check(foreseen(caller, where, body, send=send))
-    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
+        check(dry_run_of(caller, where, body, send=send))
+    confirm_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
     if done["revision"] == read["revision"] and not output.as_json:
         output.note("Nothing changed: these are the current values.")
     return done
 
 
-def _rehearsing(command: Command) -> Command:
+def _with_dry_run(command: Command) -> Command:
     @click.option("--dry-run", is_flag=True, help="Show what would change and what would stop, and change nothing.")
     @wraps(command)
     def run(caller: Caller, output: Output, dry_run: bool, **options: Any) -> None:
-        with caller.kept_open() as its:
+        with caller.session() as its:
             try:
-                command(replace(its, rehearses=dry_run), output, **options)
-            except Rehearsed as rehearsed:
-                _tell(its, output, rehearsed.told)
+                command(replace(its, is_dry_run=dry_run), output, **options)
+            except DryRunDone as rehearsed:
+                _tell(its, output, rehearsed.planned)
 
     return run
 
 
-def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
+def _tell(caller: Caller, output: Output, planned: Mapping[str, Any]) -> None:
     """Print the result of a dry run: the audit events of the change, the warnings and the impact."""
-    events = told["would_change"]
+    events = planned["would_change"]
     head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would change."
     lines = [line for event in events for line in _event(event)]
-    output.result(told, head, *lines, *warned(told["would_answer"]))
+    output.result(planned, head, *lines, *warned(planned["would_answer"]))
     if not output.as_json:
-        say(caller, output, told)
+        print_impact(caller, output, planned)
 
 
 def _event(event: Mapping[str, Any]) -> Iterator[Text]:
@@ -258,9 +260,9 @@ def _event(event: Mapping[str, Any]) -> Iterator[Text]:
 
 def _facts(detail: Mapping[str, Any]) -> Iterator[Text]:
     """Yield the fields of a new entity that fit on one line."""
-    told = {field: value for field, value in detail.items() if value and not _nested(value)}
-    for field, name in _aligned(told).items():
-        yield Text.assemble((f"    {name}  ", "dim"), cell(_readable(field, told[field])))
+    planned = {field: value for field, value in detail.items() if value and not _nested(value)}
+    for field, name in _aligned(planned).items():
+        yield Text.assemble((f"    {name}  ", "dim"), cell(_readable(field, planned[field])))
 
 
 def _nested(value: object) -> bool:

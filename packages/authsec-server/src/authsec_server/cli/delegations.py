@@ -11,7 +11,15 @@ from authsec.lazy_commands import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, edit, ended, foreseen, yes_option
+from authsec_server.cli.confirm import (
+    change_command,
+    confirm_permanent,
+    confirm_with_impact,
+    dry_run_of,
+    edit,
+    revocation_text,
+    yes_option,
+)
 from authsec_server.cli.output import Output, block, cell, styled, warned, when
 from authsec_server.cli.params import DURATION, TextField, as_typed, given, list_options, text_options, text_rows
 from authsec_server.cli.resource import Resource
@@ -110,12 +118,12 @@ def _may_be_misspelt(audiences: Iterable[str]) -> bool:
     return any("://" not in audience for audience in audiences)
 
 
-def _refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
+def _refuse_misspelt(planned: Mapping[str, Any], undone: str) -> None:
     """Raise `CallFailed` if the dry run `told` warns about a misspelt audience.
 
     `undone` is the sentence that says that the command changed nothing.
     """
-    warnings = told["would_answer"]["warnings"]
+    warnings = planned["would_answer"]["warnings"]
     misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]
     if misspelt:
         remedy = (
@@ -150,7 +158,7 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
     many = {name: list(options.pop(name)) for name in ("audiences", "excluded_proofs")}
     body = {**given(options), **many, "actions": list(actions)}
     if not yes and _may_be_misspelt(many["audiences"]):
-        _refuse_misspelt(foreseen(caller, "delegations", body), "Nothing was created.")
+        _refuse_misspelt(dry_run_of(caller, "delegations", body), "Nothing was created.")
     delegation = caller.post("delegations", body)
     output.result(delegation, *_shown(delegation))
 
@@ -221,9 +229,11 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
     token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
-    told = ask_first(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
+    planned = confirm_with_impact(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
     found = caller.post(where)
-    output.result(found, f"{for_whom(found)} is {found['state']}: no more tokens are issued{ended(told, _OUT)}")
+    output.result(
+        found, f"{for_whom(found)} is {found['state']}: no more tokens are issued{revocation_text(planned, _OUT)}"
+    )
 
 
 @click.command("enable")
@@ -246,14 +256,16 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
     accept an issued token until the token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "revoke")
-    told = None
+    planned = None
     if its["revoked_at"] is None:
-        told = ask_for_good(caller, output, where, f"Revoke {in_full(its)} permanently?", yes=yes)
+        planned = confirm_permanent(caller, output, where, f"Revoke {in_full(its)} permanently?", yes=yes)
     found = caller.post(where)
     if its["revoked_at"]:
         output.result(found, f"{for_whom(found)} was already revoked, at {revoked_since(found)}.")
         return
-    output.result(found, f"{for_whom(found)} is revoked permanently: no more tokens are issued{ended(told, _OUT)}")
+    output.result(
+        found, f"{for_whom(found)} is revoked permanently: no more tokens are issued{revocation_text(planned, _OUT)}"
+    )
 
 
 _DELEGATION = Resource(

@@ -27,7 +27,7 @@ _MOST_BYTES: Final = 65_536
 _LONGEST: Final = 200  # characters of an issuer
 
 
-def taken_by(host: str, port: int, *, beside: str = "") -> str:
+def server_on(host: str, port: int, *, beside: str = "") -> str:
     """Return the remedy for a port that another program uses. If an AuthSec server uses the port, name that server.
 
     In this case, the remedy ends with `beside`: the other options that a second server on this machine needs.

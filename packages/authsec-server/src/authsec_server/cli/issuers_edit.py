@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_if_tokens_end, change_command, editing, yes_option
+from authsec_server.cli.confirm import change_command, confirm_if_tokens_end, editing, yes_option
 from authsec_server.cli.issuers_add import ACCOUNT, NAMESPACE, named_keys, permissions, prepared, steps, token_command
 from authsec_server.cli.issuers_text import counted, shown, shown_lookups
 from authsec_server.cli.kubeconfig import read_kubeconfig
@@ -66,7 +66,7 @@ def edit(
         asked |= named_keys(TrustedIssuerKind(found["kind"]), keys_url, keys)
     _note_users(caller, output, found, asked)
     where, body, send = path("issuers", trusted_issuer), {"anyway": anyway, **asked}, editing(caller, found)
-    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
+    confirm_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     edited = send(where, body)
     output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))
 

@@ -69,11 +69,11 @@ class InProcess:
     settings: Settings
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
-        with self.kept_open() as opened:
+        with self.session() as opened:
             return opened.send(method, path, content)
 
     @contextmanager
-    def kept_open(self) -> Iterator[Opened]:
+    def session(self) -> Iterator[Opened]:
         """Open the authority for many calls. Raises `CallFailed`.
 
         Opening the authority takes longer than most calls.
@@ -114,7 +114,7 @@ class Opened:
         return anyio.run(call)
 
     @contextmanager
-    def kept_open(self) -> Iterator[Opened]:
+    def session(self) -> Iterator[Opened]:
         """Yield this object, because the authority is open already."""
         yield self
 

@@ -30,7 +30,7 @@ class Paged:
             return page
         items: list[Any] = []
         cursor = self.cursor
-        with caller.kept_open() as its:
+        with caller.session() as its:
             while True:
                 page = its.get(path, limit=_MOST, cursor=cursor, **filters)
                 items, cursor = [*items, *page["items"]], page["next"]

@@ -90,7 +90,7 @@ class Remote:
             raise failure from None
 
     @contextmanager
-    def kept_open(self) -> Iterator[Remote]:
+    def session(self) -> Iterator[Remote]:
         """Yield this object, because a server is always open."""
         yield self
 

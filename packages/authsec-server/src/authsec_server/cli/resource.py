@@ -13,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, deleting, edit, yes_option
+from authsec_server.cli.confirm import (
+    change_command,
+    confirm_permanent,
+    confirm_with_impact,
+    deleting,
+    edit,
+    yes_option,
+)
 from authsec_server.cli.output import Column, Output, item_table
 from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.cli.params import Callback, Option, given
@@ -84,7 +91,7 @@ class Resource:
 
         With a question, the command shows the impact first.
         """
-        ask = ask_for_good if for_good else ask_first
+        ask = confirm_permanent if for_good else confirm_with_impact
 
         def run(caller: Caller, output: Output, yes: bool = True, **arguments: str) -> None:
             where = self.at(arguments, verb)
@@ -129,7 +136,7 @@ class Resource:
         def run(caller: Caller, output: Output, yes: bool, **arguments: str) -> None:
             where, named = self.at(arguments), arguments[self._arguments()[-1]]
             before(caller, output, where)
-            ask_for_good(caller, output, where, f"Delete {named} permanently?", yes=yes, send=deleting(caller))
+            confirm_permanent(caller, output, where, f"Delete {named} permanently?", yes=yes, send=deleting(caller))
             gone = caller.delete(where)
             output.result(gone, done.format_map(gone))
 

@@ -15,7 +15,7 @@ from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.cli.audit_files import no_checkpoint
 from authsec_server.cli.caller import Caller, local_command
-from authsec_server.cli.confirm import confirm, say
+from authsec_server.cli.confirm import confirm, print_impact
 from authsec_server.cli.local import InProcess, errors_only, failed
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.sealing_key import sealing_key_option
@@ -70,12 +70,12 @@ def restored(
                 told = _as_json(done) | {"dry_run": True, "would_stop": foreseen.would_stop}
                 output.result(told, "Nothing was changed. This would happen:", *_foreseen(done), *_about(lost, lines))
                 if not output.as_json:
-                    say(caller, output, told)
+                    print_impact(caller, output, told)
                 return
             if not yes:
                 if last:
                     output.note(f"{_declared(last)} Continue only if a backup was restored again.")
-                say(caller, output, {"would_stop": foreseen.would_stop})
+                print_impact(caller, output, {"would_stop": foreseen.would_stop})
             confirm(_QUESTION, yes=yes)
             done = restoration.record(lost, also=kids, disable=agents)
     except Failure as failure:

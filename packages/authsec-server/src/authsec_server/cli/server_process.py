@@ -21,7 +21,7 @@ import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
-from authsec_server.cli.greeting import greet, taken_by, warn_of_another, warn_of_older
+from authsec_server.cli.greeting import greet, server_on, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.db import Tx
 from authsec_server.db.served import last_issuer, remember_checkpoints_file, remember_issuer
@@ -187,7 +187,7 @@ def _listen(host: str, port: int) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         raise StartupRefused(
             f"Cannot listen on {host} port {port}: {why}.",
-            taken_by(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
+            server_on(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
         ) from None
     return listener
 

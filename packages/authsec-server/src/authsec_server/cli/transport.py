@@ -49,7 +49,7 @@ class Transport(Protocol):
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send one request to `path` below the API's root. Raises `CallFailed` when there is no response."""
 
-    def kept_open(self) -> AbstractContextManager[Transport]:
+    def session(self) -> AbstractContextManager[Transport]:
         """Keep the authority open for many calls. Raises `CallFailed`."""
 
     def address(self) -> str:

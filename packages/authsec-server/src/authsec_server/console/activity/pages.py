@@ -40,7 +40,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventStory:
+class EventDetails:
     """One event with its client and the other events of the same request.
 
     `client` is None if the event has no client or the client was deleted. `remedy` says how to fix a refusal.
@@ -48,7 +48,7 @@ class EventStory:
     """
 
     recorded: Recorded
-    rest: Sequence[Recorded]
+    same_request: Sequence[Recorded]
     client: Client | None
     remedy: Remedy | None
     revoked_at: datetime | None
@@ -100,44 +100,44 @@ async def story(visit: PageRequest) -> Response:
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
 
-    told = await visit.read(lambda tx: _story(tx, visit, int(number)))
-    event = told.recorded.event
+    details = await visit.read(lambda tx: _story(tx, visit, int(number)))
+    event = details.recorded.event
     return visit.render(
         "activity/story.html",
-        title=text.sentence(told.recorded),
-        told=told,
-        recorded=told.recorded,
+        title=text.sentence(details.recorded),
+        details=details,
+        recorded=details.recorded,
         event=event,
         stories=text,
-        proof=text.told_of(event),
+        proof=text.explain_proof(event),
         overdue=visit.act.now - event.at > sealing.OVERDUE_AFTER,
-        may_end=visit.may("operator") and _can_be_used(told, visit.act.now),
+        may_end=visit.may("operator") and _can_be_used(details, visit.act.now),
         detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
     )
 
 
-def _story(tx: Tx, visit: PageRequest, number: int) -> EventStory:
+def _story(tx: Tx, visit: PageRequest, number: int) -> EventDetails:
     principal = visit.act.principal
     found = audit.event(tx, principal, number)
     request_id = found.event.request_id
-    rest = audit.of_request(tx, principal, request_id) if request_id else ()
+    same_request = audit.of_request(tx, principal, request_id) if request_id else ()
     client = clients.find(tx, found.event.client.id) if found.event.client else None
     can_prove = client is None or client.can_prove_itself(visit.act.now) or client.unattested(visit.act.now)
-    return EventStory(
+    return EventDetails(
         recorded=found,
-        rest=[each for each in rest if each.id != found.id],
+        same_request=[each for each in same_request if each.id != found.id],
         client=client,
         remedy=remedy_of(found.event, can_prove=can_prove),
         revoked_at=revoked(tx, [found]).get(found.id),
     )
 
 
-def _can_be_used(told: EventStory, now: datetime) -> bool:
+def _can_be_used(details: EventDetails, now: datetime) -> bool:
     """Whether the event issued a token that has neither expired nor been revoked."""
-    event = told.recorded.event
+    event = details.recorded.event
     if event.kind is not EventKind.TOKEN_ISSUED or event.expires_at is None:
         return False
-    return event.expires_at > now and told.revoked_at is None
+    return event.expires_at > now and details.revoked_at is None
 
 
 def _charted(wanted: EventFilter) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int) -> 
     try:
         with visit.console.live.watch(after=after) as watcher:
             yield ": watching\n\n"
-            async for recorded in _while_still_in(visit, watcher):
+            async for recorded in _while_signed_in(visit, watcher):
                 if recorded is None:
                     yield ": still here\n\n"
                 elif asked.wanted.matches(recorded.event):
@@ -62,7 +62,7 @@ async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int) -> 
         yield message("", kind="ended")
 
 
-async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
+async def _while_signed_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
     """Yield the events, and None as a heartbeat. Stop when the stream or the person's session ends."""
     checked = visit.console.site.now()
     while True:
@@ -74,13 +74,13 @@ async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator
             return  # the audit log ends with the server
         ends = recorded is not None and recorded.event.kind in MAY_SHUT_OUT
         if ends or recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
-            if not await _still_in(visit):
+            if not await _is_signed_in(visit):
                 return
             checked = visit.console.site.now()
         yield recorded
 
 
-async def _still_in(visit: PageRequest) -> bool:
+async def _is_signed_in(visit: PageRequest) -> bool:
     """Whether the session is still valid. A person without a valid session must not receive further events."""
     confirm = visit.console.site.authenticate.confirm
     try:

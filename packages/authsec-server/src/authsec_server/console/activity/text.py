@@ -14,7 +14,7 @@ from authsec_server.audit.filters import REFUSALS
 from authsec_server.audit.model import Event, EventKind, Recorded
 from authsec_server.issuers.model import Provenance, shown_provenance
 
-_DID: Mapping[EventKind, str] = {
+_VERBS: Mapping[EventKind, str] = {
     EventKind.CLIENT_CREATED: "onboarded",
     EventKind.CLIENT_EDITED: "edited",
     EventKind.CLIENT_DISABLED: "disabled",
@@ -77,13 +77,13 @@ _NAMELESS: Mapping[str, str] = {
 }
 """Who asked where the audit log names no client: what is made up is not kept."""
 
-_TO_THEMSELVES: Mapping[EventKind, str] = {
+_OF_OWN_ACCOUNT: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_SET_UP: "set up their account",
     EventKind.ADMINISTRATOR_CHANGED: "changed their own account",
     EventKind.SESSION_ENDED: "ended one of their own sessions",
 }
 
-_PLACES: Mapping[str, str] = {
+_PAGES: Mapping[str, str] = {
     "api": "/console/apis/{id}",
     "administrator": "/console/administrators/{id}",
     "admin_key": "/console/administrators",
@@ -106,9 +106,9 @@ def sentence(recorded: Recorded) -> str:
         return f"Token of {_name(event)} revoked by its holder"
     if event.kind is EventKind.ADMIN_SIGN_IN:
         return f"{_who(event)} signed in"
-    if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _TO_THEMSELVES:
-        return f"{_who(event)} {_TO_THEMSELVES[event.kind]}"
-    return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()
+    if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _OF_OWN_ACCOUNT:
+        return f"{_who(event)} {_OF_OWN_ACCOUNT[event.kind]}"
+    return f"{_who(event)} {_VERBS.get(event.kind, str(event.kind))} {_name(event)}".strip()
 
 
 def _refusal(event: Event, times: str) -> str:
@@ -127,7 +127,7 @@ def place(event: Event) -> str:
     """Return the path of the page that shows the event's subject. Return "" if the subject has no page."""
     if event.subject is None or event.kind is EventKind.API_DELETED:
         return ""
-    return _PLACES.get(event.kind.partition(".")[0], "").format(id=event.subject.id)
+    return _PAGES.get(event.kind.partition(".")[0], "").format(id=event.subject.id)
 
 
 def tone(event: Event) -> str:
@@ -176,7 +176,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProofStory:
+class ProofExplanation:
     """The proof behind a token or a refusal, with the name of the trusted issuer. Unknown fields are empty.
 
     `sentence` says which selectors differed. `gone` is true if the cluster said that the workload no longer
@@ -192,7 +192,7 @@ class ProofStory:
     failed: str = ""
 
 
-def told_of(event: Event) -> ProofStory | None:
+def explain_proof(event: Event) -> ProofExplanation | None:
     """Return the proof that the event describes. Return None if the event names no trusted issuer."""
     its = event.detail
     trusted_issuer = its.get("trusted_issuer")
@@ -201,7 +201,7 @@ def told_of(event: Event) -> ProofStory | None:
     miss: Mapping[str, Any] = its.get("miss", {})
     proved: Mapping[str, str] = its.get("proved_by", {})
     rows = [Row(key=key, how=_how(key, how)) for key, how in proved.items()]
-    return ProofStory(
+    return ProofExplanation(
         trusted_issuer=str(trusted_issuer.get("name", "")),
         checked=_checked(miss.get("validation") or its.get("validation")),
         rows=(*rows, *map(_missed, miss.get("selectors", ()))),

@@ -28,8 +28,10 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/administrators", listing),
         console.page(PATH, detail, post=edit),
         DISABLE.route(console),
-        console.page(f"{PATH}/enable", post=turned(administrators.enable, "administrator_enabled"), least=Role.ADMIN),
-        console.page(f"{PATH}/end-sessions", post=turned(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
+        console.page(
+            f"{PATH}/enable", post=set_enabled(administrators.enable, "administrator_enabled"), least=Role.ADMIN
+        ),
+        console.page(f"{PATH}/end-sessions", post=set_enabled(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
     ]
 
 
@@ -105,7 +107,7 @@ async def edit(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/administrators/{person.id}", done="saved")
 
 
-def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
+def set_enabled(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
     """Return the handler of a button on an administrator's page.
 
     `verb` makes the change. `done` is the key of the notice after the change.

@@ -56,5 +56,5 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
         proofs.REMOVE.route(console),
         secret.ROTATE.route(console),
-        *(ending.route(console) for ending in endings.ENDINGS),
+        *(ending.route(console) for ending in endings.CONFIRMATIONS),
     ]

@@ -24,7 +24,7 @@ from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.near_misses import ClosestMiss, closest_misses
-from authsec_server.console.issuers.silent import silent_among
+from authsec_server.console.issuers.silent import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -74,7 +74,7 @@ class Overview:
     client: Client
     held: Sequence[HeldProof]
     codes: Sequence[Enrolment]
-    misses: Mapping[str, ClosestMiss]  # by proof
+    near_misses: Mapping[str, ClosestMiss]  # by proof
     sharing: Mapping[str, Sequence[Named]]  # the other clients that the same workload could come as, by proof
     resolved_delegations: Sequence[ResolvedDelegation]
     effective_actions: Sequence[EffectiveAction]
@@ -112,7 +112,7 @@ async def overview(visit: PageRequest) -> Response:
         "clients/overview.html",
         title=seen.client.name,
         seen=seen,
-        silent=await silent_among(visit, seen.client.trusted_issuer_ids),
+        silent=await unavailable_among(visit, seen.client.trusted_issuer_ids),
         client=seen.client,
         spiffe_id=spiffe_id(visit.console.settings.trust_domain, seen.client.id),
     )
@@ -126,7 +126,7 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
         client=client,
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
         codes=enrolment_service.open_of(tx, act, client.id),
-        misses=closest_misses(tx, act, client),
+        near_misses=closest_misses(tx, act, client),
         sharing=sharing(tx, client),
         resolved_delegations=delegations.of_client(tx, act, client.id, terms),
         effective_actions=effective_actions(tx, act, client.id, terms),

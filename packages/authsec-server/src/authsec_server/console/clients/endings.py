@@ -33,16 +33,16 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
 
 
 _HOME = "/console/clients/{client}"
-_ending = partial(Confirmation, template="clients/ending.html", look=_look)
-ENDINGS = (
-    _ending(
+_confirmation = partial(Confirmation, template="clients/ending.html", look=_look)
+CONFIRMATIONS = (
+    _confirmation(
         path="/clients/{client}/disable",
         heading="Disable {}?",
         button="Disable",
         change=once(lambda tx, act, visit: clients.disable(tx, act, visit.named("client"))),
         after=redirect_to(_HOME, done="client_disabled"),
     ),
-    _ending(
+    _confirmation(
         path="/clients/{client}/enable",
         heading="Enable {}?",
         button="Enable",
@@ -50,14 +50,14 @@ ENDINGS = (
         change=once(lambda tx, act, visit: clients.enable(tx, act, visit.named("client"))),
         after=redirect_to(_HOME, done="client_enabled"),
     ),
-    _ending(
+    _confirmation(
         path="/clients/{client}/revoke",
         heading="Revoke the tokens of {}?",
         button="Revoke tokens",
         change=once(lambda tx, act, visit: clients.revoke_tokens(tx, act, visit.named("client"))),
         after=redirect_to(_HOME, done="client_tokens_revoked"),
     ),
-    _ending(
+    _confirmation(
         path="/clients/{client}/delete",
         heading="Delete {}?",
         button="Delete",

@@ -27,7 +27,7 @@ from authsec_server.console.clients.forms import (
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
-from authsec_server.console.issuers.silent import silent_among
+from authsec_server.console.issuers.silent import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
@@ -83,7 +83,7 @@ async def check(visit: PageRequest) -> Response:
     feedback = feedback_on(platform, rows, registered, named=named, trust_domain=domain, judged=False)
     told = [{"wrong": each.wrong, **asdict(each)} for each in feedback.rows]
     trusted_issuer = feedback.preview.trusted_issuer
-    silent = await silent_among(visit, [trusted_issuer.id] if trusted_issuer else [])
+    silent = await unavailable_among(visit, [trusted_issuer.id] if trusted_issuer else [])
     outlook = visit.part(
         "clients/outlook.html", preview=feedback.preview, platform=platform, kinds=kinds, silent=silent
     )
@@ -110,7 +110,7 @@ async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool
     chosen = {
         section.feedback.preview.trusted_issuer.id for section in sections if section.feedback.preview.trusted_issuer
     }
-    silent = await silent_among(visit, chosen)
+    silent = await unavailable_among(visit, chosen)
     return {"sections": sections, "silent": silent, "keygen": KEYGEN, "key_file": KEY_FILE}
 
 

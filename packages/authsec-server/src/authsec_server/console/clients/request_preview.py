@@ -13,7 +13,7 @@ from starlette.responses import Response
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.forms import Form
-from authsec_server.console.issuers.silent import silent_among
+from authsec_server.console.issuers.silent import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
@@ -69,7 +69,7 @@ async def test(visit: PageRequest) -> Response:
         "clients/test.html",
         title=tried.client.name,
         client=tried.client,
-        silent=await silent_among(visit, tried.client.trusted_issuer_ids),
+        silent=await unavailable_among(visit, tried.client.trusted_issuer_ids),
         asked=asked,
         tried=tried,
     )

@@ -15,9 +15,9 @@ from authsec_server.audit import counts
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.console.dashboard.alerts import matters
+from authsec_server.console.dashboard.alerts import find_alerts
 from authsec_server.console.dashboard.graph import draw
-from authsec_server.console.issuers.silent import TrustedIssuerSilence, silent_ones
+from authsec_server.console.issuers.silent import UnavailableIssuer, unavailable_issuers
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -37,7 +37,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def dashboard(visit: PageRequest) -> Response:
     """Show the current activity. On an empty server, show the two steps to the first token."""
-    silent = await silent_ones(visit)
+    silent = await unavailable_issuers(visit)
     found = await visit.read(lambda tx: _dashboard(tx, visit, silent))
     return visit.render("dashboard/show.html", title="Dashboard", **found)
 
@@ -59,7 +59,7 @@ async def picture(visit: PageRequest) -> Response:
     )
 
 
-def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> dict[str, Any]:
+def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
     live, more = delegations.page(tx, act, terms, DelegationFilters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
@@ -70,7 +70,7 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence
         "points": counts.series(tx, now - timedelta(hours=HOURS), now, timedelta(hours=1)),
         "hours": HOURS,
         "reasons": counts.refusals_by_reason(tx, day, now),
-        "matters": matters(tx, visit, silent),
+        "alerts": find_alerts(tx, visit, silent),
         "resolved_delegations": live,
         "more": more is not None,
         "without_issuer": _without_issuer(tx, visit),

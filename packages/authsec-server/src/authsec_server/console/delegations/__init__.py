@@ -28,6 +28,6 @@ def routes(console: Console) -> list[BaseRoute]:
         *creation.routes(console),
         *dashboard.routes(console),
         *changing.routes(console),
-        *(each.route(console) for each in ending.ENDINGS),
+        *(each.route(console) for each in ending.CONFIRMATIONS),
         *detail.routes(console),
     ]

@@ -30,16 +30,16 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
 
 
 _HOME = "/console/delegations/{delegation}"
-_ending = partial(Confirmation, template="delegations/ending.html", look=_look)
-ENDINGS = (
-    _ending(
+_confirmation = partial(Confirmation, template="delegations/ending.html", look=_look)
+CONFIRMATIONS = (
+    _confirmation(
         path="/delegations/{delegation}/disable",
         heading="Disable this trust delegation?",
         button="Disable",
         change=once(lambda tx, act, visit: service.disable(tx, act, visit.named("delegation"), visit.console.terms)),
         after=redirect_to(_HOME, done="delegation_disabled"),
     ),
-    _ending(
+    _confirmation(
         path="/delegations/{delegation}/enable",
         heading="Enable this trust delegation?",
         button="Enable",
@@ -47,7 +47,7 @@ ENDINGS = (
         change=once(lambda tx, act, visit: service.enable(tx, act, visit.named("delegation"), visit.console.terms)),
         after=redirect_to(_HOME, done="delegation_enabled"),
     ),
-    _ending(
+    _confirmation(
         path="/delegations/{delegation}/revoke",
         heading="Revoke this trust delegation for good?",
         button="Revoke for good",

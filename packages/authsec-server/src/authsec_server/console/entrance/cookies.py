@@ -14,7 +14,7 @@ def caller(guest: PublicRequest) -> BrowserCaller:
     return caller_of(guest.request, cookie_name(guest.console.settings.issuer))
 
 
-def let_in(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:
+def start_session(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:
     """Set the session cookie and redirect to `path`.
 
     The browser deletes the cookie when it closes. The session ends when the server ends it.

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts.model import LinkPurpose, LinkState, NewSession
-from authsec_server.console.entrance.cookies import caller, let_in
+from authsec_server.console.entrance.cookies import caller, start_session
 from authsec_server.console.site import Console, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid
 
@@ -55,7 +55,7 @@ async def use(guest: PublicRequest) -> Response:
         new = await run_in_threadpool(partial(_enter, guest, state))
     except (Invalid, Conflict) as failure:
         return await show(guest, failure)
-    return let_in(guest, new, "/console", done="welcome")
+    return start_session(guest, new, "/console", done="welcome")
 
 
 def _enter(guest: PublicRequest, state: LinkState) -> NewSession:

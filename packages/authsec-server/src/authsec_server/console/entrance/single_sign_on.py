@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts.model import NewSession
 from authsec_server.accounts.oidc import TRANSACTION_SECONDS, OpenIdSignIn, SignInRefused
 from authsec_server.console import guard
-from authsec_server.console.entrance.cookies import caller, drop, is_secure, let_in, put
+from authsec_server.console.entrance.cookies import caller, drop, is_secure, put, start_session
 from authsec_server.console.guard import local_path
 from authsec_server.console.site import Console, PublicRequest
 from authsec_server.web.errors import Unauthenticated
@@ -69,7 +69,7 @@ async def finish(guest: PublicRequest) -> Response:
     except Unauthenticated as refused:
         response = _page(guest, 403, refused.message, "Ask an administrator.")
     else:
-        response = let_in(guest, new, done.next)
+        response = start_session(guest, new, done.next)
     drop(response, guest.console, _cookie(guest.console))
     return response
 

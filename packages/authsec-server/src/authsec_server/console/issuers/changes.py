@@ -31,7 +31,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         console.page("/issuers/new", form, post=create, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/edit", edit_form, post=edit, least=Role.ADMIN),
-        *(ending.route(console) for ending in ENDINGS),
+        *(ending.route(console) for ending in CONFIRMATIONS),
         console.page("/issuers/{trusted_issuer}/refresh", post=refresh, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/check", post=check, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/bind", post=bind, least=Role.OPERATOR),
@@ -162,16 +162,16 @@ async def _remove(visit: PageRequest) -> None:
         left = removed.left > 0
 
 
-_ending = partial(Confirmation, template="issuers/ending.html", look=_look, least=Role.ADMIN)
-ENDINGS = (
-    _ending(
+_confirmation = partial(Confirmation, template="issuers/ending.html", look=_look, least=Role.ADMIN)
+CONFIRMATIONS = (
+    _confirmation(
         path="/issuers/{trusted_issuer}/disable",
         heading="Disable {}?",
         button="Disable",
         change=once(lambda tx, act, visit: bindings.disable_trusted_issuer(tx, act, visit.named("trusted_issuer"))),
         after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_disabled"),
     ),
-    _ending(
+    _confirmation(
         path="/issuers/{trusted_issuer}/enable",
         heading="Enable {}?",
         button="Enable",
@@ -179,7 +179,7 @@ ENDINGS = (
         change=once(_enable),
         after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_enabled"),
     ),
-    _ending(
+    _confirmation(
         path="/issuers/{trusted_issuer}/remove",
         heading="Remove {}?",
         button="Remove",
