@@ -61,7 +61,7 @@ def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
     make(door, name="new")
     refused = make(door, name="third")
     assert refused.status == 409
-    assert "2 credentials already" in refused.text
+    assert "already has 2 credentials" in refused.text
     links = re.findall(rf"{HOME}/credentials/[0-9a-f-]+/revoke", get(door, HOME).html)
     assert len(links) == 2
     question = get(door, links[0])

@@ -299,7 +299,7 @@ def test_the_second_of_two_editors_is_told_what_changed(door: TestClient, api: s
     assert f"Now: {URL}" in page.text
     assert "Now: customers:read: Read a customer" in page.text
     form = page.form()
-    assert (form.value("name"), form.value("identifier"), form.value("description")) == ("Mine", "mine", "All proofs")
+    assert (form.value("name"), form.value("identifier"), form.value("description")) == ("Mine", "mine", "All of them")
     assert form.values("action")[:2] == ["customers:read", "customers:write"]
     assert "Saved." in form.send().follow().text  # told, they may overrule it
     assert stored(door)["name"] == "Mine"

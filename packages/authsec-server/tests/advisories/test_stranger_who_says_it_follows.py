@@ -29,7 +29,7 @@ from authsec_server.revocations.subscribers import (
     MOST_AUDIENCES,
     MOST_NETWORKS,
     Following,
-    Seen,
+    LastSeen,
     SubscriberTracker,
     read_claim,
 )
@@ -54,12 +54,12 @@ def its(house: Callable[..., House], database_url: str, tmp_path: Path, monkeypa
     return made
 
 
-def kept(its: House, *audiences: str) -> dict[str, Seen]:
-    found: dict[str, Seen] = its.authority.database.read(lambda tx: subscribers.seen(tx, audiences or (OURS,)))
+def kept(its: House, *audiences: str) -> dict[str, LastSeen]:
+    found: dict[str, LastSeen] = its.authority.database.read(lambda tx: subscribers.seen(tx, audiences or (OURS,)))
     return found
 
 
-def seen_in_time(its: House) -> Seen:
+def seen_in_time(its: House) -> LastSeen:
     """What is kept of ours; the noting has a moment's time."""
     patience = time.monotonic() + 10
     while not kept(its):

@@ -84,7 +84,7 @@ class Caller:
 
 
 class DryRunDone(Exception):
-    """The exception that ends a command with `--dry-run` before the change. `told` is the answer to the dry run."""
+    """The exception that ends a command with `--dry-run` before the change. `planned` is the answer to the dry run."""
 
     def __init__(self, planned: Mapping[str, Any]) -> None:
         super().__init__()

@@ -69,7 +69,7 @@ def revocation_text(
 ) -> str:
     """Return the end of a sentence that reports a revocation: `claim`, or a warning.
 
-    `told` is the dry run of the change. If every API learns of the revocation, return `claim`. Otherwise return
+    `planned` is the dry run of the change. If every API learns of the revocation, return `claim`. Otherwise return
     `instead` and a sentence that says until when an API may accept `what`.
     """
     until = accepted_until(planned["would_stop"]) if planned else ""

@@ -119,7 +119,7 @@ def _may_be_misspelt(audiences: Iterable[str]) -> bool:
 
 
 def _refuse_misspelt(planned: Mapping[str, Any], undone: str) -> None:
-    """Raise `CallFailed` if the dry run `told` warns about a misspelt audience.
+    """Raise `CallFailed` if the dry run `planned` warns about a misspelt audience.
 
     `undone` is the sentence that says that the command changed nothing.
     """

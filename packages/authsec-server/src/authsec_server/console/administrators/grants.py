@@ -37,20 +37,20 @@ class GrantsPage:
 def routes(console: Console) -> list[BaseRoute]:
     """Return two routes: one for administrators, one for admin keys."""
     return [
-        _revocation("/administrators/keys/{page}/grants", _key).route(console),
-        _revocation("/administrators/{page}/grants", _person).route(console),
+        _revocation("/administrators/keys/{principal}/grants", _key).route(console),
+        _revocation("/administrators/{principal}/grants", _person).route(console),
     ]
 
 
 def _revocation(path: str, find: Callable[[Tx, Act, str], GrantsPage]) -> Confirmation[GrantsPage]:
     def look(tx: Tx, visit: PageRequest) -> Question:
-        page, also = find(tx, visit.act, visit.named("page")), _also_changed_since(visit)
+        page, also = find(tx, visit.act, visit.named("principal")), _also_changed_since(visit)
         given, terms, now = grants_of(tx, visit.act, page.grantor), visit.console.terms, visit.act.now
         given = given.with_changed() if also else given
         return Question(
             name=page.name,
             trail=page.trail,
-            ids={"page": page.grantor.id},
+            ids={"principal": page.grantor.id},
             possible=bool(given.held),
             shown={
                 "page": page,
@@ -62,7 +62,7 @@ def _revocation(path: str, find: Callable[[Tx, Act, str], GrantsPage]) -> Confir
         )
 
     def revoke(tx: Tx, act: Act, visit: PageRequest) -> GrantsPage:
-        page = find(tx, act, visit.named("page"))
+        page = find(tx, act, visit.named("principal"))
         revoke_grants_of(tx, act, page.grantor, visit.console.terms, also_changed_since=_also_changed_since(visit))
         return page
 
