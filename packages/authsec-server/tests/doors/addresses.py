@@ -454,10 +454,10 @@ class Example:
     def _new_kid(self) -> str:
         return str(self._issued()["kid"])
 
-    def _new_key_whose(self) -> str:
+    def _new_key_principal(self) -> str:
         return self._named("key")
 
-    def _new_person_whose(self) -> str:
+    def _new_person_principal(self) -> str:
         return self._named("administrator")
 
     def _new_session(self) -> str:

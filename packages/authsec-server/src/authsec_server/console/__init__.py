@@ -14,7 +14,7 @@ responses. Each package here (`clients/`, `delegations/`, …) is one entry of t
 | `forms`, `edit_form` | read forms and queries; an edit form when somebody else has changed the object |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
 | `notices` | the sentence after a successful change |
-| `rendering`, `words` | functions and filters of templates: times, plurals, names of kinds |
+| `rendering`, `formatting` | functions and filters of templates: times, plurals, names of kinds |
 | `entrance/`, `authorization` | sign-in, one-time links, single sign-on; the refusal of `/oauth/authorize` |
 | `static`, `static/console.css`, `static/console.js` | caching of static files; style; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |

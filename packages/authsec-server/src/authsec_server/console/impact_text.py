@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from authsec_server.console.words import ago, listed, plural
+from authsec_server.console.formatting import ago, listed, plural
 
 Api = Mapping[str, Any]
 MOST = 5  # names in a sentence

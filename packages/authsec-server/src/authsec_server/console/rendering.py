@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from authsec_server.audit.model import Recorded
-from authsec_server.console import charts, impact_text, words
+from authsec_server.console import charts, formatting, impact_text
 from authsec_server.console.static import Assets
 from authsec_server.delegations.dry_run_impact import impact_as_json
 from authsec_server.delegations.impact import Impact
@@ -34,14 +34,14 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters |= {
-            "duration": words.duration,
-            "utc": words.utc,
-            "plural": words.plural,
-            "kind": words.kind,
-            "platform": words.platform,
-            "proof": words.proof,
-            "listed": words.listed,
-            "said": words.said,
+            "duration": formatting.duration,
+            "utc": formatting.utc,
+            "plural": formatting.plural,
+            "kind": formatting.kind,
+            "platform": formatting.platform,
+            "proof": formatting.proof,
+            "listed": formatting.listed,
+            "said": formatting.said,
             "coded": _coded,
             "agents": _agents,
             "at_apis": _at_apis,
@@ -60,9 +60,9 @@ def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str 
     """Format an instant relative to the current time. Hovering shows the exact time."""
     if instant is None:
         return Markup('<span class="faint">{}</span>').format(never)
-    exact = words.utc(instant)
+    exact = formatting.utc(instant)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        instant.isoformat(), exact, escape(words.ago(instant, context["now"]))
+        instant.isoformat(), exact, escape(formatting.ago(instant, context["now"]))
     )
 
 
@@ -72,9 +72,9 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
     if not recorded.counted:
         return _time(context, recorded.event.at)
     at = recorded.event.at
-    exact = f"within {at:%Y-%m-%d %H:%M} UTC, {words.plural(recorded.count, 'time')}"
+    exact = f"within {at:%Y-%m-%d %H:%M} UTC, {formatting.plural(recorded.count, 'time')}"
     return Markup('<time datetime="{}" data-minute title="{}">{}</time>').format(
-        at.isoformat(), exact, words.of_minute(at, context["now"])
+        at.isoformat(), exact, formatting.of_minute(at, context["now"])
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.console.formatting import duration
 from authsec_server.console.site import Console, PageRequest
-from authsec_server.console.words import duration
 from authsec_server.keys.master_key import FILE_NAME
 from authsec_server.principal import Role
 from authsec_server.settings import ENV_PREFIX, MINUTE, Origin, Settings

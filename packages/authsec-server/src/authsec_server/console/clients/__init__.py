@@ -9,13 +9,13 @@ The templates are in `templates/clients/`. `frame.html` has the name and the tab
 | `onboarding` | the dialog, and the feedback while a person types selectors (`onboard.html`, `outlook.html`) |
 | `forms` | convert the typed values to a request to the service; the feedback on each selector row |
 | `detail`, `near_misses` | the Overview tab; how a refused workload differed from each proof (`overview.html`) |
-| `connect`, `lines` | the Connect tab; its commands and program code (`connect.html`) |
-| `laptop` | enrolment codes and the lifetime of their keys (`enrol.html`, `enrolment_code.html`) |
+| `connect`, `connect_snippets` | the Connect tab; its commands and program code (`connect.html`) |
+| `enrolment` | enrolment codes and the lifetime of their keys (`enrol.html`, `enrolment_code.html`) |
 | `request_preview` | the Test tab (`test.html`) |
 | `editing` | edit the description: name, slug, owner, labels (`edit.html`) |
 | `proofs`, `secret` | add and remove a proof; rotate a secret (`add_proof.html`, `rotate_secret.html`) |
 | `endings` | disable, enable, delete, revoke tokens (`ending.html`) |
-| `found` | find the client that the path names; breadcrumbs |
+| `client_lookup` | find the client that the path names; breadcrumbs |
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from authsec_server.console.clients import (
     detail,
     editing,
     endings,
-    laptop,
+    enrolment,
     listing,
     onboarding,
     proofs,
@@ -49,8 +49,8 @@ def routes(console: Console) -> list[BaseRoute]:
         bulk.DISABLE.route(console),
         console.page("/clients/{client}", detail.overview),
         console.page("/clients/{client}/connect", connect.connect),
-        console.page("/clients/{client}/enrol", laptop.form, post=laptop.make, least=operator),
-        console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=laptop.take_back, least=operator),
+        console.page("/clients/{client}/enrol", enrolment.form, post=enrolment.make, least=operator),
+        console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=enrolment.take_back, least=operator),
         console.page("/clients/{client}/test", request_preview.test),
         console.page("/clients/{client}/edit", editing.form, post=editing.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from authsec_server import naming
 from authsec_server.clients import service as clients
-from authsec_server.console.clients.found import LIST_TRAIL
+from authsec_server.console.clients.client_lookup import LIST_TRAIL
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx

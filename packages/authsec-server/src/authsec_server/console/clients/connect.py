@@ -10,9 +10,9 @@ from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
 from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
-from authsec_server.console.clients.found import found
-from authsec_server.console.clients.laptop import HOURS
-from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, example_action
+from authsec_server.console.clients.client_lookup import find_client
+from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN, Connection, example_action
+from authsec_server.console.clients.enrolment import HOURS
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
@@ -53,7 +53,7 @@ async def connect(visit: PageRequest) -> Response:
 
 
 def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[Enrolment], Pods | None]:
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     scope, audience, resource = _use(tx, visit, client)
     connection = Connection(
         base_url=visit.console.settings.issuer,

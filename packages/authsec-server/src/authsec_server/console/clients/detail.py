@@ -22,9 +22,9 @@ from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
-from authsec_server.console.clients.found import found
+from authsec_server.console.clients.client_lookup import find_client
 from authsec_server.console.clients.near_misses import ClosestMiss, closest_misses
-from authsec_server.console.issuers.silent import unavailable_among
+from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -120,7 +120,7 @@ async def overview(visit: PageRequest) -> Response:
 
 def _overview(tx: Tx, visit: PageRequest) -> Overview:
     act, terms = visit.act, visit.console.terms
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
     return Overview(
         client=client,

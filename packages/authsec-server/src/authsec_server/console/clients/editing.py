@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from authsec_server.clients import service
+from authsec_server.console.clients.client_lookup import find_client, home
 from authsec_server.console.clients.forms import at_field, parse_texts, stored_texts, typed_texts
-from authsec_server.console.clients.found import found, home
 from authsec_server.console.site import PageRequest
 from authsec_server.failures import Conflict, Invalid, Outdated
 
@@ -46,7 +46,7 @@ async def _form(
     Without `revision`, the form gets the present revision. After `Outdated`, the person has seen the stored
     values and may overwrite them. If somebody changes the client again, the next attempt is `Outdated`, too.
     """
-    client = await visit.read(lambda tx: found(tx, visit))
+    client = await visit.read(lambda tx: find_client(tx, visit))
     now_is = stored_texts(client)
     return visit.render(
         "clients/edit.html",

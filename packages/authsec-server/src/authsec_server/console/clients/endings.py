@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from authsec_server.clients import service as clients
-from authsec_server.console.clients.found import found, trail
+from authsec_server.console.clients.client_lookup import find_client, trail
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -17,7 +17,7 @@ from authsec_server.delegations.effective import effective_actions
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     act, terms = visit.act, visit.console.terms
     return Question(
         name=client.name,

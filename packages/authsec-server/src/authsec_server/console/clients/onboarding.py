@@ -15,6 +15,8 @@ from authsec_server.clients.selectors.keys import SelectorKey
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients import secret
+from authsec_server.console.clients.client_lookup import home
+from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN
 from authsec_server.console.clients.forms import (
     EXAMPLES,
     Feedback,
@@ -24,10 +26,8 @@ from authsec_server.console.clients.forms import (
     feedback_on,
     typed_client,
 )
-from authsec_server.console.clients.found import home
-from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
-from authsec_server.console.issuers.silent import unavailable_among
+from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers

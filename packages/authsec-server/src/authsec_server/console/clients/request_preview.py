@@ -11,9 +11,9 @@ from typing import Any
 from starlette.responses import Response
 
 from authsec_server.clients.model import Client, Proof, ProofKind
-from authsec_server.console.clients.found import found
+from authsec_server.console.clients.client_lookup import find_client
 from authsec_server.console.forms import Form
-from authsec_server.console.issuers.silent import unavailable_among
+from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
@@ -82,7 +82,7 @@ def read_request(query: Form) -> TypedRequest:
 
 
 def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     outcome = preview(
         tx,
         visit.act,

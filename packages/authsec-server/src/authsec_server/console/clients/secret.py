@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client
-from authsec_server.console.clients.found import found, trail
-from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
+from authsec_server.console.clients.client_lookup import find_client, trail
+from authsec_server.console.clients.connect_snippets import SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.confirm import Confirmation, Question, once
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -41,7 +41,7 @@ def shown(visit: PageRequest, client: Client) -> Response:
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
     """Return the form that rotates the secret, and the impact if the older secrets end at once."""
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     return Question(
         trail=trail(client),
         ids={"client": client.id},

@@ -13,9 +13,9 @@ from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.console.issuers.silent import UnavailableIssuer
+from authsec_server.console.formatting import plural
+from authsec_server.console.issuers.unavailable import UnavailableIssuer
 from authsec_server.console.site import PageRequest
-from authsec_server.console.words import plural
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import UNUSED_FOR, DelegationFilters, DelegationSort, DelegationState, unused

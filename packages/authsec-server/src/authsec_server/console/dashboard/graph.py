@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from authsec_server.clients.model import Client
-from authsec_server.console.words import duration, plural
+from authsec_server.console.formatting import duration, plural
 from authsec_server.delegations.model import ResolvedDelegation
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")

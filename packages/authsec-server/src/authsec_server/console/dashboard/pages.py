@@ -17,7 +17,7 @@ from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention, ClientFilters
 from authsec_server.console.dashboard.alerts import find_alerts
 from authsec_server.console.dashboard.graph import draw
-from authsec_server.console.issuers.silent import UnavailableIssuer, unavailable_issuers
+from authsec_server.console.issuers.unavailable import UnavailableIssuer, unavailable_issuers
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from authsec_server.clients import service as clients
 from authsec_server.console.delegations.typed import instant, seconds
+from authsec_server.console.formatting import duration
 from authsec_server.console.forms import Form
-from authsec_server.console.words import duration
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import DESCRIBED, Proposal, TargetType, Terms

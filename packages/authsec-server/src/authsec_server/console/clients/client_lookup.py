@@ -11,7 +11,7 @@ LIST_TRAIL = [("Clients", ""), ("MCP Servers / AI Agents", "/console/clients")]
 """The breadcrumbs of a page below the list of clients."""
 
 
-def found(tx: Tx, visit: PageRequest) -> Client:
+def find_client(tx: Tx, visit: PageRequest) -> Client:
     """Return the client with the id or slug in the path. Raises `NotFound`."""
     return clients.get(tx, visit.act, visit.named("client"))
 
