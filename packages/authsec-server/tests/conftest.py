@@ -36,7 +36,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import Proposal, Standing, Terms
+from authsec_server.delegations.model import Proposal, ResolvedDelegation, Terms
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, Role
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
@@ -191,7 +191,7 @@ class Estate:
     def agent(self, name: str = "Helper", platform: str = "unattested", **what: Any) -> Client:
         return self.do(lambda tx, act: clients.create(tx, act, Onboarding(name=name, platform=platform, **what)))
 
-    def delegate(self, role: str = "support", client: str = "helper", **what: Any) -> Standing:
+    def delegate(self, role: str = "support", client: str = "helper", **what: Any) -> ResolvedDelegation:
         asked = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ("customers:read",)} | what
         proposal = Proposal(role=role, client=client, **asked)
         return self.do(lambda tx, act: delegations.create(tx, act, proposal, self.terms))

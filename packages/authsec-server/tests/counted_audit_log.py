@@ -14,9 +14,9 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.exporting import export
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from authsec_server.db import Tx, open_database
-from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.signer import Signer
 from authsec_server.principal import THE_SERVER, Act
@@ -21,7 +21,7 @@ from authsec_server.settings import Settings
 from processes import wait_for_the_others
 
 
-class Dying(Custodian):
+class Dying(SigningKeyRing):
     """Killed when everything is written and nothing committed."""
 
     def _put_in_order(self, tx: Tx, act: Act, made: list) -> list:
@@ -36,7 +36,7 @@ def main(how: str, database_url: str, data: str, master_key_file: str) -> None:
     wait_for_the_others()
     database.migrate()
     master_key = load_master_key(settings, database, secrets.token_bytes)
-    kind = Dying if how == "die" else Custodian
+    kind = Dying if how == "die" else SigningKeyRing
     kind(
         database=database,
         signer=Signer(database, master_key),

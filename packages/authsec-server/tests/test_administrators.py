@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators, sessions
-from authsec_server.accounts.model import Administrator, LinkStanding
+from authsec_server.accounts.model import Administrator, LinkStatus
 from authsec_server.accounts.model.administrators import checked_email, read_email
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, Outdated
@@ -29,9 +29,9 @@ def test_an_invitation(entrance: Entrance) -> None:
     bob, link = entrance.database.change(
         lambda tx: administrators.invite(tx, act, email=" Bob@Example.COM ", name="Bob", role=Role.OPERATOR)
     )
-    assert (bob.email, bob.role, bob.has_way_in, bob.revision) == ("bob@example.com", Role.OPERATOR, False, 1)
-    state = entrance.sign_in.look(link.code)
-    assert (state.standing, state.administrator) == (LinkStanding.OPEN, bob)
+    assert (bob.email, bob.role, bob.can_sign_in, bob.revision) == ("bob@example.com", Role.OPERATOR, False, 1)
+    state = entrance.sign_in.find_link(link.code)
+    assert (state.status, state.administrator) == (LinkStatus.OPEN, bob)
     assert state.expires_at == entrance.clock.at + timedelta(hours=24)
     came = entrance.sign_in.set_password(link.code, password="kiosk tram violet", caller=entrance.caller())
     assert came.administrator == replace(bob, has_password=True)
@@ -172,10 +172,10 @@ def test_enabling_brings_no_session_and_no_link_back(entrance: Entrance) -> None
     bob = entrance.another("bob@example.com")
     _, link = entrance.database.change(lambda tx: administrators.reset(tx, act, bob.administrator.id))
     entrance.database.change(lambda tx: administrators.disable(tx, act, bob.administrator.id))
-    assert entrance.sign_in.look(link.code).standing is LinkStanding.VOIDED
+    assert entrance.sign_in.find_link(link.code).status is LinkStatus.VOIDED
     enabled = entrance.database.change(lambda tx: administrators.enable(tx, act, bob.administrator.id))
     assert (enabled.enabled, enabled.revision) == (True, 3)
-    assert entrance.sign_in.look(link.code).standing is LinkStanding.VOIDED
+    assert entrance.sign_in.find_link(link.code).status is LinkStatus.VOIDED
     with pytest.raises(Unauthenticated):
         entrance.principal(bob.cookie)
 

@@ -18,7 +18,7 @@ import pytest
 from authsec_server.app import open_authority
 from authsec_server.audit.sealing import sinks
 from authsec_server.audit.sealing.checkpoints import Checkpoint
-from authsec_server.audit.sealing.sinks import CheckpointsElsewhere, SinkState, ToAddress, checkpoints_elsewhere
+from authsec_server.audit.sealing.sinks import AddressSink, CheckpointDelivery, SinkState, checkpoint_delivery
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import OutboundLimits
 from authsec_server.settings import load_settings
@@ -37,8 +37,8 @@ def checkpoint(size: int) -> Checkpoint:
     )
 
 
-def to_file(path: Path) -> CheckpointsElsewhere:
-    return checkpoints_elsewhere(str(path), None, None, now=lambda: NOW)  # type: ignore[arg-type]  # a file asks nobody
+def to_file(path: Path) -> CheckpointDelivery:
+    return checkpoint_delivery(str(path), None, None, now=lambda: NOW)  # type: ignore[arg-type]  # a file asks nobody
 
 
 def test_a_file_gets_a_line_for_each_checkpoint_behind_what_is_there(tmp_path: Path) -> None:
@@ -66,11 +66,11 @@ def test_what_was_not_taken_is_told_of_and_tried_again_in_order(
         for size in (1, 2):
             checkpoints.give(checkpoint(size))
             assert not checkpoints.deliver()
-    assert (checkpoints.standing().undelivered_since, len(said)) == (NOW, 1)
-    assert "No such file" in checkpoints.standing().problem
+    assert (checkpoints.state().undelivered_since, len(said)) == (NOW, 1)
+    assert "No such file" in checkpoints.state().problem
     folder.mkdir()
     assert checkpoints.deliver()
-    assert checkpoints.standing().undelivered_since is None
+    assert checkpoints.state().undelivered_since is None
     assert (folder / "checkpoints").read_text() == "checkpoint.of.1\ncheckpoint.of.2\n"
     folder.rename(tmp_path / "gone")
     for size in range(3, MOST + 10):
@@ -91,9 +91,7 @@ def test_a_pipe_or_a_device_never_blocks_and_takes_nothing(tmp_path: Path) -> No
     assert not checkpoints.deliver()  # nobody reads
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     assert not checkpoints.deliver()
-    assert checkpoints.standing() == SinkState(
-        sent=True, undelivered_since=NOW, problem=f"{path} is not a regular file"
-    )
+    assert checkpoints.state() == SinkState(sent=True, undelivered_since=NOW, problem=f"{path} is not a regular file")
     assert os.read(reader, 100) == b""
     os.close(reader)
     path.unlink()
@@ -113,14 +111,14 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
             """It looks as if it worked."""
 
         def take(self, _: Checkpoint) -> None:
-            told.append(checkpoints.standing())
+            told.append(checkpoints.state())
             at[0] += sinks.STUCK
-            told.append(checkpoints.standing())
+            told.append(checkpoints.state())
 
-    checkpoints = CheckpointsElsewhere(Hanging(), now=lambda: at[0])
+    checkpoints = CheckpointDelivery(Hanging(), now=lambda: at[0])
     checkpoints.give(checkpoint(1))
     assert checkpoints.deliver()
-    told.append(checkpoints.standing())
+    told.append(checkpoints.state())
     assert [its.undelivered_since for its in told] == [None, NOW, None]
     assert "without an answer" in told[1].problem
 
@@ -128,7 +126,7 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
 ENDING = """
 import anyio, threading
 from datetime import UTC, datetime
-from authsec_server.audit.sealing.sinks import CheckpointsElsewhere
+from authsec_server.audit.sealing.sinks import CheckpointDelivery
 from authsec_server.audit.sealing.checkpoints import Checkpoint
 
 handed = threading.Event()
@@ -147,7 +145,7 @@ async def served(checkpoints):
         tasks.cancel_scope.cancel()
 
 now = datetime.now(UTC)
-checkpoints = CheckpointsElsewhere(Hanging(), now=lambda: now)
+checkpoints = CheckpointDelivery(Hanging(), now=lambda: now)
 checkpoints.give(Checkpoint(size=1, root="00" * 32, through=1, at=now, signed="checkpoint.of.1"))
 anyio.run(served, checkpoints)
 print("ended")
@@ -171,7 +169,7 @@ def test_a_mount_that_hangs_does_not_keep_a_server_from_starting(monkeypatch: py
         def take(self, _: Checkpoint) -> None:
             """Never asked here."""
 
-    checkpoints = CheckpointsElsewhere(Hanging(), now=lambda: NOW)
+    checkpoints = CheckpointDelivery(Hanging(), now=lambda: NOW)
     try:
         checkpoints.check()
         assert not mounted.is_set()
@@ -189,10 +187,10 @@ class Sink:
         self.peer = peer(self._answer)
         self.token = tmp_path / "token"
         self.token.write_text(f"{TOKEN}\n")
-        sink = ToAddress(
+        sink = AddressSink(
             outbound=peers.outbound("127.0.0.1"), url=f"{self.peer.url}/checkpoints?key=hidden", token_file=self.token
         )
-        self.checkpoints = CheckpointsElsewhere(sink, now=lambda: NOW)
+        self.checkpoints = CheckpointDelivery(sink, now=lambda: NOW)
 
     def _answer(self, connection: socket.socket, request: bytes) -> None:
         if callable(self.instead):
@@ -243,7 +241,7 @@ def test_one_that_fails_hangs_or_lies_has_taken_nothing(sink: Sink, monkeypatch:
         seconds = 0.3 if callable(instead) else 10.0
         monkeypatch.setattr(sinks, "_LIMITS", OutboundLimits(seconds=seconds, max_bytes=1000))
         assert not sink.checkpoints.deliver(), why
-        told = sink.checkpoints.standing().problem
+        told = sink.checkpoints.state().problem
         assert why in told
         assert TOKEN not in told
         assert "hidden" not in told
@@ -251,12 +249,12 @@ def test_one_that_fails_hangs_or_lies_has_taken_nothing(sink: Sink, monkeypatch:
     for content, why in (("", "one token on one line"), ("-----BEGIN\nKEY-----", "one token on one line")):
         sink.token.write_text(content)
         assert not sink.checkpoints.deliver()
-        assert why in sink.checkpoints.standing().problem
+        assert why in sink.checkpoints.state().problem
     sink.token.unlink()
     assert not sink.checkpoints.deliver()
     sink.token.write_text(TOKEN)
     assert sink.checkpoints.deliver()
-    assert (sink.taken, sink.checkpoints.standing().undelivered_since) == (["checkpoint.of.1"], None)
+    assert (sink.taken, sink.checkpoints.state().undelivered_since) == (["checkpoint.of.1"], None)
 
 
 def test_a_server_sends_what_it_signs_and_says_since_when_it_cannot(

@@ -252,7 +252,7 @@ def recounted(database: Database) -> list[str]:
     def work(tx: Tx) -> list[str]:
         with CountCheck(tx.connection, now=NOW + HOUR) as check:
             for number, outcome in decided(tx.connection):
-                check.meet(number)
+                check.add_number(number)
                 check.add(number, outcome)
             return check.findings()
 

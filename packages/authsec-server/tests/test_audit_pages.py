@@ -11,7 +11,7 @@ import pytest
 from authsec_server.audit import live_tokens, pages
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
-from authsec_server.audit.live_tokens import Outstanding
+from authsec_server.audit.live_tokens import TokenGroups
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
@@ -236,22 +236,22 @@ def test_tokens_that_are_out_stand_together_where_they_are_alike(
         replace(token("a", 60), kind=EventKind.TOKEN_REFUSED, expires_at=None),
     )
 
-    def look(*clients: str, taken_back: tuple[str, ...] = ()) -> Outstanding:
-        def is_taken_back(jti: ColumnElement[str]) -> ColumnElement[bool]:
-            return jti.in_(taken_back)
+    def look(*clients: str, revoked: tuple[str, ...] = ()) -> TokenGroups:
+        def is_revoked(jti: ColumnElement[str]) -> ColumnElement[bool]:
+            return jti.in_(revoked)
 
-        return database.read(lambda tx: live_tokens.of_clients(tx, NOW, clients, is_taken_back=is_taken_back))
+        return database.read(lambda tx: live_tokens.of_clients(tx, NOW, clients, is_revoked=is_revoked))
 
-    def out(*clients: str, taken_back: tuple[str, ...] = ()) -> set[tuple[object, ...]]:
-        found = look(*clients, taken_back=taken_back).tokens
-        return {(*each.delegation_ids, each.version, each.taken_back, each.count, each.until) for each in found}
+    def out(*clients: str, revoked: tuple[str, ...] = ()) -> set[tuple[object, ...]]:
+        found = look(*clients, revoked=revoked).tokens
+        return {(*each.delegation_ids, each.version, each.revoked, each.count, each.until) for each in found}
 
     def until(minutes: int) -> datetime:
         return NOW + timedelta(minutes=minutes)
 
     assert out("a") == {("d", 5, False, 2, until(5)), ("e", 6, False, 1, until(3))}
     assert out("b") == {("d", 5, False, 1, until(9))}
-    assert ("d", 5, True, 1, until(1)) in out("a", taken_back=("j1", "j9")), "one of them was taken back by itself"
+    assert ("d", 5, True, 1, until(1)) in out("a", revoked=("j1", "j9")), "one of them was taken back by itself"
     assert out() == out("nobody") == set()
     (full,) = [each for each in look("a").tokens if each.proof_id]
     assert (full.audience, full.proof_id, full.trusted_issuer_id, full.kid) == (("crm",), "p", "s", "")

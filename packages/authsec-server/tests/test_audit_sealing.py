@@ -13,10 +13,10 @@ from authsec_server.audit.merkle_tree import COVERED, Tree, leaf_hash, node_hash
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.sealing import sealer, store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, read_checkpoint
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
 from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import checkpoints
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
@@ -247,7 +247,7 @@ def test_nobody_seals_while_another_has_the_turn(audit_log: AuditLog) -> None:
     audit_log.record()
 
     def meanwhile(tx: Tx) -> bool:
-        assert store.take_turn(tx.connection)
+        assert store.lock_sealing(tx.connection)
         return audit_log.sealer.seal()
 
     audit_log.database.append(meanwhile)

@@ -42,8 +42,8 @@ def delegated(database: Database, act: Act) -> tuple[str, str]:
         proposal = Proposal(
             role=role.id, client=agent.id, target_type="AutoGen AI agent", max_duration=3600, all_actions=True
         )
-        standing = delegations.create(tx, act, proposal, TERMS)
-        return agent.id, standing.delegation.id
+        resolved = delegations.create(tx, act, proposal, TERMS)
+        return agent.id, resolved.delegation.id
 
     return database.change(set_up)
 

@@ -62,7 +62,7 @@ class Log:
         return httpx2.Response(answer.status_code, json=answer.json())
 
     @contextmanager
-    def kept_open(self) -> Iterator[Log]:
+    def session(self) -> Iterator[Log]:
         yield self
 
     def address(self) -> str:

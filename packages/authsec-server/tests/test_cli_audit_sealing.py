@@ -20,7 +20,7 @@ from authsec.jose import PrivateKey, sign_compact
 from authsec_server.app import Runtime, open_authority
 from authsec_server.audit.sealing import store, verifying
 from authsec_server.audit.sealing.checkpoints import TYPE
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli import register
 from authsec_server.db import Tx
 from authsec_server.settings import load_settings

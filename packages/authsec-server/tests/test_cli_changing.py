@@ -204,8 +204,8 @@ def rehearsing(authsec: Authsec) -> list[str]:
 
 
 def leaves(group: click.Group, *above: str) -> Iterator[tuple[str, click.Command]]:
-    for name, standing in group.commands.items():
-        command = loaded(standing)
+    for name, resolved in group.commands.items():
+        command = loaded(resolved)
         if isinstance(command, click.Group):
             yield from leaves(command, *above, name)
         else:

@@ -51,7 +51,7 @@ class Harbour:
         )
 
     @contextmanager
-    def kept_open(self) -> Iterator[Harbour]:
+    def session(self) -> Iterator[Harbour]:
         yield self
 
     def address(self) -> str:

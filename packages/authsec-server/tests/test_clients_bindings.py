@@ -40,7 +40,7 @@ class House:
     def see(self, work: Callable[[Tx, Act], T]) -> T:
         return self.database.read(lambda tx: work(tx, self.act))
 
-    def bind(self, trusted_issuer: TrustedIssuer, *proof_ids: str) -> list[bindings.RestingProof]:
+    def bind(self, trusted_issuer: TrustedIssuer, *proof_ids: str) -> list[bindings.BoundProof]:
         return self.do(
             lambda tx, act: bindings.bind(tx, act, trusted_issuer.slug, proof_ids or None, trust_domain=OURS)
         )

@@ -82,8 +82,8 @@ def test_what_a_proof_is_good_for(kind: ProofKind, proves: bool, unattested: boo
 def test_an_expired_proof_is_good_for_nothing(kind: ProofKind) -> None:
     ends = NOW + timedelta(hours=1)
     held = client(proof(kind, expires_at=ends))
-    assert proof(kind, expires_at=ends).stands(ends - timedelta(seconds=1))
-    assert not proof(kind, expires_at=ends).stands(ends), "at its end it has ended"
+    assert proof(kind, expires_at=ends).is_valid(ends - timedelta(seconds=1))
+    assert not proof(kind, expires_at=ends).is_valid(ends), "at its end it has ended"
     assert not held.can_prove_itself(ends)
     assert not held.unattested(ends)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_server import no_longer, no_such_pod, pod, review
-from authsec_server.attestation.cluster import pod_selectors, still_counts
+from authsec_server.attestation.cluster import is_still_valid, pod_selectors
 from authsec_server.attestation.kubernetes import bound_to
 from authsec_server.clients.model import Selector
 from authsec_server.issuers.cluster_client import NotAnswered
@@ -39,22 +39,22 @@ def pairs(told: frozenset[Selector] | None) -> set[tuple[str, str]] | None:
 
 
 def test_a_yes_about_this_token_counts() -> None:
-    assert still_counts(review(), BOUND, US)
+    assert is_still_valid(review(), BOUND, US)
     older = review()
     del older["status"]["user"]["extra"]
-    assert still_counts(older, BOUND, US), "clusters before 1.30 do not say which pod it is"
+    assert is_still_valid(older, BOUND, US), "clusters before 1.30 do not say which pod it is"
 
 
 @pytest.mark.parametrize("said", [no_longer(), review(authenticated=False), review(authenticated=None)])
 def test_a_no_is_a_no(said: dict[str, Any]) -> None:
-    assert still_counts(said, BOUND, US) is False
+    assert is_still_valid(said, BOUND, US) is False
 
 
 @given(st.dictionaries(st.sampled_from(["authenticated", "user", "audiences", "error"]), VALUES, min_size=1))
 def test_no_other_answer_is_ever_a_yes(changes: dict[str, Any]) -> None:
     status = review(**changes)["status"]
     try:
-        counts = still_counts({"kind": "TokenReview", "status": status}, BOUND, US)
+        counts = is_still_valid({"kind": "TokenReview", "status": status}, BOUND, US)
     except NotAnswered:
         return  # it is no yes
     if counts:

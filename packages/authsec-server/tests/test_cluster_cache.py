@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from authsec_server.attestation.cluster import LookedUp
+from authsec_server.attestation.cluster import ClusterCache
 
 
 class Cluster:
@@ -28,7 +28,7 @@ class Cluster:
 
 def test_many_who_ask_at_once_hear_what_one_has_asked() -> None:
     cluster, now = Cluster(), 0.0
-    kept: LookedUp[str, str] = LookedUp(30, lambda: now)
+    kept: ClusterCache[str, str] = ClusterCache(30, lambda: now)
     cluster.open.clear()
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(kept.get, "token", cluster.ask) for _ in range(8)]
@@ -41,7 +41,7 @@ def test_many_who_ask_at_once_hear_what_one_has_asked() -> None:
 
 def test_it_counts_from_when_it_was_asked_for() -> None:
     cluster, now = Cluster(), [0.0]
-    kept: LookedUp[str, str] = LookedUp(30, lambda: now[0])
+    kept: ClusterCache[str, str] = ClusterCache(30, lambda: now[0])
 
     def slowly() -> str | None:
         now[0] += 5
@@ -58,7 +58,7 @@ def test_it_counts_from_when_it_was_asked_for() -> None:
 
 def test_no_failure_and_no_no_is_kept_and_the_next_may_ask() -> None:
     cluster = Cluster()
-    kept: LookedUp[str, str] = LookedUp(30, lambda: 0.0)
+    kept: ClusterCache[str, str] = ClusterCache(30, lambda: 0.0)
     cluster.answer = "broken"
     for _ in range(2):
         with pytest.raises(ConnectionError):
@@ -70,13 +70,13 @@ def test_no_failure_and_no_no_is_kept_and_the_next_may_ask() -> None:
 
 def test_a_no_ends_what_was_kept_and_others_are_others() -> None:
     cluster, now = Cluster(), [0.0]
-    kept: LookedUp[str, str] = LookedUp(30, lambda: now[0], at_most=2)
+    kept: ClusterCache[str, str] = ClusterCache(30, lambda: now[0], at_most=2)
     for key in ("a", "b", "c"):
         kept.get(key, cluster.ask)
     assert cluster.asked == 3
     kept.get("a", cluster.ask)
     assert cluster.asked == 4, "the oldest made room"
-    never: LookedUp[str, str] = LookedUp(0, lambda: now[0])
+    never: ClusterCache[str, str] = ClusterCache(0, lambda: now[0])
     for _ in range(2):
         never.get("a", cluster.ask)
     assert cluster.asked == 6

@@ -83,7 +83,9 @@ def seal(its: House) -> int:
     """Have all be sealed that is there, as a server does each second; how many events that are."""
     while its.authority.dropper.sealer.seal():
         pass
-    leaves: int = its.authority.database.read(lambda tx: sealing.so_far(tx, LOCAL_OPERATOR, its.clock.at).leaves)
+    leaves: int = its.authority.database.read(
+        lambda tx: sealing.sealing_status(tx, LOCAL_OPERATOR, its.clock.at).leaves
+    )
     return leaves
 
 

@@ -11,7 +11,7 @@ from authsec_server.apis import service as apis
 from authsec_server.audit.model import Named
 from authsec_server.clients.model import ClientKind
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.model import Delegation, Proposal, Standing, TargetType, Terms
+from authsec_server.delegations.model import Delegation, Proposal, ResolvedDelegation, TargetType, Terms
 from authsec_server.failures import Conflict, Invalid, NotPermitted, Outdated
 from authsec_server.principal import Role
 from authsec_server.revocations.model import SubjectKind
@@ -48,15 +48,15 @@ def as_edit(delegation: Delegation, **what: Any) -> dict[str, Any]:
 
 def edit(estate: Any, delegation: Delegation, **what: Any) -> Delegation:
     wanted = as_edit(delegation, **what)
-    standing: Standing = estate.do(
+    resolved: ResolvedDelegation = estate.do(
         lambda tx, act: editing.edit(tx, act, delegation.id, wanted, estate.terms, revision=delegation.revision)
     )
-    return standing.delegation
+    return resolved.delegation
 
 
 def now_of(estate: Any, delegation: Delegation) -> Delegation:
-    standing: Standing = estate.see(lambda tx, act: service.get(tx, act, delegation.id, estate.terms))
-    return standing.delegation
+    resolved: ResolvedDelegation = estate.see(lambda tx, act: service.get(tx, act, delegation.id, estate.terms))
+    return resolved.delegation
 
 
 def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any, delegated: Delegation) -> None:
@@ -168,8 +168,8 @@ def test_a_viewer_edits_nothing_and_may_see_what_an_edit_would_do(estate: Any, d
     with pytest.raises(NotPermitted):
         edit(estate, delegated, max_duration=900)
     wanted = as_edit(delegated, max_duration=900)
-    standing, rows = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegated.id, wanted, estate.terms))
-    assert standing.delegation.max_duration == 900
+    resolved, rows = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegated.id, wanted, estate.terms))
+    assert resolved.delegation.max_duration == 900
     assert [(row.before, row.after, row.narrows) for row in rows] == [("1 hour", "15 minutes", True)]
     assert now_of(estate, delegated) == delegated
 
@@ -202,8 +202,8 @@ def test_a_duration_from_before_the_cap_was_lowered_may_stay(estate: Any, delega
 
 
 def test_a_target_type_that_is_not_what_the_client_is_is_said(estate: Any, delegated: Delegation) -> None:
-    def codes(standing: Standing) -> set[str]:
-        return {caution.code for caution in standing.cautions}
+    def codes(resolved: ResolvedDelegation) -> set[str]:
+        return {caution.code for caution in resolved.cautions}
 
     estate.agent("Tools", kind=ClientKind.MCP_SERVER)
     differing = estate.delegate(client="tools")

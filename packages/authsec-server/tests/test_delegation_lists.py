@@ -16,7 +16,7 @@ from authsec_server.delegations.model import (
     DelegationFilters,
     DelegationSort,
     DelegationState,
-    Standing,
+    ResolvedDelegation,
     TargetType,
     Uses,
     state,
@@ -24,11 +24,11 @@ from authsec_server.delegations.model import (
 from authsec_server.failures import Invalid
 from databases import FilledOnce
 
-_crowd: FilledOnce[list[Standing]] = FilledOnce()
+_crowd: FilledOnce[list[ResolvedDelegation]] = FilledOnce()
 
 
 @pytest.fixture
-def crowd(estate: Any) -> list[Standing]:
+def crowd(estate: Any) -> list[ResolvedDelegation]:
     """Delegations of all kinds, some made at the same moment."""
     later = _at(estate, estate.act.now + timedelta(hours=20))
     made = _crowd.fill(estate.database, lambda: _made(estate))
@@ -36,7 +36,7 @@ def crowd(estate: Any) -> list[Standing]:
     return list(made)
 
 
-def _made(estate: Any) -> list[Standing]:
+def _made(estate: Any) -> list[ResolvedDelegation]:
     chance = random.Random(7)  # noqa: S311 - the same each time
     for name in ("Support", "Sales 100%"):
         estate.role(name)
@@ -56,14 +56,14 @@ def _made(estate: Any) -> list[Standing]:
                 ends_at=chance.choice([None, now + timedelta(hours=chance.randrange(1, 48))]),
             )
         )
-    for standing in made[::6]:
-        estate.do(lambda tx, act, it=standing: service.revoke(tx, act, it.delegation.id, estate.terms))
-    for standing in made[1::6]:
-        estate.do(lambda tx, act, it=standing: service.disable(tx, act, it.delegation.id, estate.terms))
+    for resolved in made[::6]:
+        estate.do(lambda tx, act, it=resolved: service.revoke(tx, act, it.delegation.id, estate.terms))
+    for resolved in made[1::6]:
+        estate.do(lambda tx, act, it=resolved: service.disable(tx, act, it.delegation.id, estate.terms))
     estate.act = _at(estate, now + timedelta(hours=20))
     return [
-        estate.see(lambda tx, act, it=standing: service.get(tx, act, it.delegation.id, estate.terms))
-        for standing in made
+        estate.see(lambda tx, act, it=resolved: service.get(tx, act, it.delegation.id, estate.terms))
+        for resolved in made
     ]
 
 
@@ -81,14 +81,14 @@ def paged(estate: Any, filters: DelegationFilters, sort: DelegationSort, limit: 
                 tx, act, estate.terms, filters, sort=sort, after=after, limit=limit
             )
         )
-        seen += [standing.delegation.id for standing in found]
+        seen += [resolved.delegation.id for resolved in found]
     return seen
 
 
-def fits(standing: Standing, filters: DelegationFilters, now: datetime) -> bool:
+def fits(resolved: ResolvedDelegation, filters: DelegationFilters, now: datetime) -> bool:
     """The filters, by the rules."""
-    delegation = standing.delegation
-    names = [standing.role.name, standing.role.slug, standing.client.name, standing.client.slug]
+    delegation = resolved.delegation
+    names = [resolved.role.name, resolved.role.slug, resolved.client.name, resolved.client.slug]
     text = filters.text.lower()
     return all(
         (
@@ -104,14 +104,14 @@ def fits(standing: Standing, filters: DelegationFilters, now: datetime) -> bool:
     )
 
 
-def order(standing: Standing, sort: DelegationSort) -> tuple[Any, ...]:
-    delegation = standing.delegation
+def order(resolved: ResolvedDelegation, sort: DelegationSort) -> tuple[Any, ...]:
+    delegation = resolved.delegation
     if sort is DelegationSort.ENDS:
         return (delegation.ends_at or datetime.max.replace(tzinfo=UTC), delegation.id)
     return (delegation.created_at, delegation.id)
 
 
-def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd: list[Standing]) -> None:
+def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd: list[ResolvedDelegation]) -> None:
     one = crowd[5]
     soon = estate.act.now + timedelta(hours=10)
     some: list[DelegationFilters] = [
@@ -131,21 +131,21 @@ def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd
     ]
     for filters in some:
         for sort in DelegationSort:
-            fitting = [standing for standing in crowd if fits(standing, filters, estate.act.now)]
-            fitting.sort(key=lambda standing, sort=sort: order(standing, sort), reverse=sort is DelegationSort.NEWEST)
-            expected = [standing.delegation.id for standing in fitting]
+            fitting = [resolved for resolved in crowd if fits(resolved, filters, estate.act.now)]
+            fitting.sort(key=lambda resolved, sort=sort: order(resolved, sort), reverse=sort is DelegationSort.NEWEST)
+            expected = [resolved.delegation.id for resolved in fitting]
             assert paged(estate, filters, sort) == expected, (filters, sort)
 
 
 @pytest.mark.parametrize("sort", list(DelegationSort))
 def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
-    estate: Any, crowd: list[Standing], sort: DelegationSort
+    estate: Any, crowd: list[ResolvedDelegation], sort: DelegationSort
 ) -> None:
     counted, late, refused = crowd[2:5], crowd[4:7], crowd[7]
     before = crowd[12].delegation.created_at
 
-    def use(standing: Standing, decision: Decision) -> None:
-        its = standing.delegation
+    def use(resolved: ResolvedDelegation, decision: Decision) -> None:
+        its = resolved.delegation
         event = Event(
             at=estate.act.now,
             kind=EventKind.TOKEN_ISSUED if decision is Decision.GRANTED else EventKind.TOKEN_REFUSED,
@@ -158,22 +158,24 @@ def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
         )
         estate.database.append(lambda tx: audit.record(tx, event))
 
-    for standing in counted:
-        use(standing, Decision.GRANTED)
+    for resolved in counted:
+        use(resolved, Decision.GRANTED)
     estate.act = _at(estate, estate.act.now + timedelta(hours=1))
     roll_up(estate.database, estate.act.now)
-    for standing in late:
-        use(standing, Decision.GRANTED)
+    for resolved in late:
+        use(resolved, Decision.GRANTED)
     use(refused, Decision.DENIED)
-    used = {standing.delegation.id for standing in (*counted, *late)}
+    used = {resolved.delegation.id for resolved in (*counted, *late)}
     unused = [each for each in crowd if each.delegation.id not in used and each.delegation.created_at < before]
     assert refused in unused
-    unused.sort(key=lambda standing: order(standing, sort), reverse=sort is DelegationSort.NEWEST)
+    unused.sort(key=lambda resolved: order(resolved, sort), reverse=sort is DelegationSort.NEWEST)
     found = paged(estate, DelegationFilters(unused_since=before), sort, limit=2)
-    assert found == [standing.delegation.id for standing in unused]
+    assert found == [resolved.delegation.id for resolved in unused]
 
 
-def test_the_default_audience_in_a_list_is_what_is_named_not_what_is_meant(estate: Any, crowd: list[Standing]) -> None:
+def test_the_default_audience_in_a_list_is_what_is_named_not_what_is_meant(
+    estate: Any, crowd: list[ResolvedDelegation]
+) -> None:
     found = paged(estate, DelegationFilters(audience="authsec-api"), DelegationSort.NEWEST)
     assert found
     assert all("authsec-api" in each.delegation.audiences for each in crowd if each.delegation.id in found)
@@ -185,10 +187,10 @@ def test_a_cursor_that_no_list_gave_out(estate: Any) -> None:
             estate.see(lambda tx, act, cursor=cursor: search.page(tx, act, estate.terms, after=cursor))
 
 
-def test_search_finds_by_name_and_id(estate: Any, crowd: list[Standing]) -> None:
+def test_search_finds_by_name_and_id(estate: Any, crowd: list[ResolvedDelegation]) -> None:
     def found(text: str) -> list[str]:
-        standings = estate.see(lambda tx, act: search.search(tx, act, text, estate.terms, limit=3))
-        return [standing.delegation.id for standing in standings]
+        resolved_delegations = estate.see(lambda tx, act: search.search(tx, act, text, estate.terms, limit=3))
+        return [resolved.delegation.id for resolved in resolved_delegations]
 
     one = crowd[11].delegation.id
     assert found(one) == found(one[:13].upper()) == [one]
@@ -196,7 +198,7 @@ def test_search_finds_by_name_and_id(estate: Any, crowd: list[Standing]) -> None
     assert found("") == found("nobody") == found("\0") == []
 
 
-def test_a_clients_delegations_come_live_first(estate: Any, crowd: list[Standing]) -> None:
+def test_a_clients_delegations_come_live_first(estate: Any, crowd: list[ResolvedDelegation]) -> None:
     client = crowd[0].client
     found = estate.see(lambda tx, act: search.of_client(tx, act, client.id, estate.terms))
     assert {each.delegation.id for each in found} == {
@@ -208,11 +210,11 @@ def test_a_clients_delegations_come_live_first(estate: Any, crowd: list[Standing
     assert live == sorted(live, reverse=True)
 
 
-def test_uses_are_counted_as_they_stand_now(estate: Any, crowd: list[Standing]) -> None:
+def test_uses_are_counted_as_they_stand_now(estate: Any, crowd: list[ResolvedDelegation]) -> None:
     now = estate.act.now
 
-    def expected(standings: list[Standing]) -> Uses:
-        states = [state(each.delegation, now) for each in standings]
+    def expected(resolved_delegations: list[ResolvedDelegation]) -> Uses:
+        states = [state(each.delegation, now) for each in resolved_delegations]
         live, disabled = states.count(DelegationState.LIVE), states.count(DelegationState.DISABLED)
         return Uses(live=live, disabled=disabled, over=len(states) - live - disabled)
 
@@ -225,7 +227,7 @@ def test_uses_are_counted_as_they_stand_now(estate: Any, crowd: list[Standing]) 
         client_id: expected([each for each in crowd if each.client.id == client_id]) for client_id in client_ids
     }
     assert estate.see(lambda tx, act: search.tally(tx, act, now)) == {
-        each: sum(state(standing.delegation, now) is each for standing in crowd) for each in DelegationState
+        each: sum(state(resolved.delegation, now) is each for resolved in crowd) for each in DelegationState
     }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, editing, search, service
-from authsec_server.delegations.model import Delegation, DelegationFilters, Standing
+from authsec_server.delegations import editing, impact, search, service
+from authsec_server.delegations.model import Delegation, DelegationFilters, ResolvedDelegation
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act
 from hypothesis import HealthCheck, given, settings
@@ -29,8 +29,8 @@ def parties(estate: Any) -> None:
 
 
 def get(estate: Any, reference: str) -> Delegation:
-    standing: Standing = estate.see(lambda tx, act: service.get(tx, act, reference, estate.terms))
-    return standing.delegation
+    resolved: ResolvedDelegation = estate.see(lambda tx, act: service.get(tx, act, reference, estate.terms))
+    return resolved.delegation
 
 
 def revoke(estate: Any, reference: str) -> None:
@@ -51,10 +51,10 @@ def offered(estate: Any) -> tuple[str, int]:
 
 def renamed(estate: Any, its: Delegation, slug: str) -> Delegation:
     wanted = {"slug": slug}
-    standing: Standing = estate.do(
+    resolved: ResolvedDelegation = estate.do(
         lambda tx, act: editing.edit(tx, act, its.slug, wanted, estate.terms, revision=its.revision)
     )
-    return standing.delegation
+    return resolved.delegation
 
 
 @pytest.mark.usefixtures("parties")
@@ -128,11 +128,11 @@ def test_what_is_over_is_found_by_its_slug_until_a_later_one_takes_it(estate: An
 def test_every_verb_takes_the_slug_and_ends_what_it_names(estate: Any) -> None:
     its = estate.delegate().delegation
     for verb in (service.disable, service.enable, service.revoke):
-        standing = estate.do(lambda tx, act, verb=verb: verb(tx, act, "helper-support", estate.terms))
-        assert standing.delegation.id == its.id
+        resolved = estate.do(lambda tx, act, verb=verb: verb(tx, act, "helper-support", estate.terms))
+        assert resolved.delegation.id == its.id
     assert {subject for _, subject, _ in estate.endings()} == {its.id}
-    what = estate.see(lambda tx, act: consequences.of_delegation(tx, act, "helper-support", estate.terms))
-    assert what == estate.see(lambda tx, act: consequences.of_delegation(tx, act, its.id, estate.terms))
+    what = estate.see(lambda tx, act: impact.of_delegation(tx, act, "helper-support", estate.terms))
+    assert what == estate.see(lambda tx, act: impact.of_delegation(tx, act, its.id, estate.terms))
 
 
 @pytest.mark.usefixtures("parties")

@@ -15,7 +15,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding, ProofKind
 from authsec_server.db import Database, Tx
 from authsec_server.delegations import editing, search, service
-from authsec_server.delegations.model import DelegationState, Proposal, Standing, TargetType, Terms
+from authsec_server.delegations.model import DelegationState, Proposal, ResolvedDelegation, TargetType, Terms
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
@@ -42,7 +42,7 @@ def client(database: Database, act: Act) -> Client:
     )
 
 
-def create(database: Database, act: Act, **what: Any) -> Standing:
+def create(database: Database, act: Act, **what: Any) -> ResolvedDelegation:
     values = {
         "role": "support",
         "client": "customer-support",
@@ -54,7 +54,7 @@ def create(database: Database, act: Act, **what: Any) -> Standing:
     return database.change(lambda tx: service.create(tx, act, Proposal(**values), TERMS))
 
 
-def edited(tx: Tx, act: Act, id_: str, terms: Terms) -> Standing:
+def edited(tx: Tx, act: Act, id_: str, terms: Terms) -> ResolvedDelegation:
     wanted = {
         "target_type": "MCP server",
         "actions": ("customers:delete",),
@@ -79,21 +79,21 @@ def endings(database: Database) -> list[tuple[SubjectKind, str]]:
 
 
 def test_authority_is_delegated(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    standing = create(database, act)
-    delegation = standing.delegation
+    resolved = create(database, act)
+    delegation = resolved.delegation
     assert (delegation.role_id, delegation.client_id) == (role.id, client.id)
-    assert (standing.role, standing.client, standing.state) == (role, client, DelegationState.LIVE)
+    assert (resolved.role, resolved.client, resolved.state) == (role, client, DelegationState.LIVE)
     assert delegation.target_type is TargetType.AUTOGEN
     assert delegation.actions == ("customers:read",)
     assert delegation.max_duration == 3600
     assert (delegation.audiences, delegation.excluded_proofs, delegation.ends_at) == ((), (), None)
     assert delegation.owner == "local operator"
-    assert database.read(lambda tx: service.get(tx, act, delegation.id, TERMS)) == standing
+    assert database.read(lambda tx: service.get(tx, act, delegation.id, TERMS)) == resolved
     assert database.read(lambda tx: service.of_client(tx, client.id)) == [(delegation, role)]
 
 
 def test_everything_that_was_said_is_kept(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    standing = create(
+    resolved = create(
         database,
         act,
         role=role.id,
@@ -107,7 +107,7 @@ def test_everything_that_was_said_is_kept(database: Database, act: Act, role: Ro
         description="For the pilot.\nAsk Ada.",
     )
     found = database.read(lambda tx: service.of_client(tx, client.id))[0][0]
-    assert found == standing.delegation
+    assert found == resolved.delegation
     assert found.audiences == ("a-api", "https://b.example.com")
     assert found.excluded_proofs == (ProofKind.UNATTESTED,)
     assert found.ends_at == NOW + timedelta(days=30)
@@ -125,9 +125,9 @@ def test_an_audience_may_be_named_by_the_apis_slug(
 ) -> None:
     url = "https://api.example.com/customers"
     database.change(lambda tx: apis.create(tx, act, name="Customers", identifier=url))
-    standing = create(database, act, audiences=("customers", url, "other-api"))
-    assert standing.delegation.audiences == (url, "other-api")
-    assert "audience_not_registered" in {caution.code for caution in standing.cautions}
+    resolved = create(database, act, audiences=("customers", url, "other-api"))
+    assert resolved.delegation.audiences == (url, "other-api")
+    assert "audience_not_registered" in {caution.code for caution in resolved.cautions}
 
 
 def test_the_audit_log_holds_ids_and_names(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
@@ -184,26 +184,26 @@ def test_every_error_names_its_field_and_leaves_nothing(
     assert events(database, act) == []
 
 
-def turn(database: Database, act: Act, verb: Any, standing: Standing) -> Standing:
-    result: Standing = database.change(lambda tx: verb(tx, act, standing.delegation.id, TERMS))
+def turn(database: Database, act: Act, verb: Any, resolved: ResolvedDelegation) -> ResolvedDelegation:
+    result: ResolvedDelegation = database.change(lambda tx: verb(tx, act, resolved.delegation.id, TERMS))
     return result
 
 
 def test_disabling_ends_tokens_once(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    standing = create(database, act)
+    resolved = create(database, act)
     for _ in range(2):
-        disabled = turn(database, act, service.disable, standing)
+        disabled = turn(database, act, service.disable, resolved)
         assert disabled.state is DelegationState.DISABLED
-    assert endings(database) == [(SubjectKind.DELEGATION, standing.delegation.id)]
+    assert endings(database) == [(SubjectKind.DELEGATION, resolved.delegation.id)]
     assert [event.kind for event in events(database, act)][1:] == [EventKind.DELEGATION_DISABLED]
     assert database.read(lambda tx: service.of_client(tx, client.id)) == [(disabled.delegation, role)]
 
 
 def test_enabling_revives_no_token(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    standing = create(database, act)
-    turn(database, act, service.disable, standing)
+    resolved = create(database, act)
+    turn(database, act, service.disable, resolved)
     for _ in range(2):
-        enabled = turn(database, act, service.enable, standing)
+        enabled = turn(database, act, service.enable, resolved)
         assert enabled.state is DelegationState.LIVE
         assert enabled.delegation.revision == 3, "off and on again are two changes; what is on already stays"
     assert len(endings(database)) == 1, "the ending stands"
@@ -211,40 +211,40 @@ def test_enabling_revives_no_token(database: Database, act: Act, role: RoleDefin
 
 
 def test_revoking_is_for_good(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    standing = create(database, act)
+    resolved = create(database, act)
     for _ in range(2):
-        revoked = turn(database, act, service.revoke, standing)
+        revoked = turn(database, act, service.revoke, resolved)
         assert revoked.state is DelegationState.REVOKED
         assert revoked.delegation.revoked_at == act.now
-    assert endings(database) == [(SubjectKind.DELEGATION, standing.delegation.id)]
+    assert endings(database) == [(SubjectKind.DELEGATION, resolved.delegation.id)]
     with pytest.raises(Conflict, match="revoked, which cannot be undone") as caught:
-        turn(database, act, service.enable, standing)
+        turn(database, act, service.enable, resolved)
     assert caught.value.remedy == "Create a new delegation instead."
-    assert turn(database, act, service.disable, standing) == revoked, "there is nothing left to turn off"
+    assert turn(database, act, service.disable, resolved) == revoked, "there is nothing left to turn off"
     assert [event.kind for event in events(database, act)][1:] == [EventKind.DELEGATION_REVOKED]
     assert len(endings(database)) == 1
 
 
 def test_what_is_off_can_still_be_revoked(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    standing = create(database, act)
-    turn(database, act, service.disable, standing)
-    assert turn(database, act, service.revoke, standing).state is DelegationState.REVOKED
+    resolved = create(database, act)
+    turn(database, act, service.disable, resolved)
+    assert turn(database, act, service.revoke, resolved).state is DelegationState.REVOKED
     assert len(endings(database)) == 2
 
 
 def test_what_has_ended_cannot_be_enabled(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    standing = create(database, act, ends_at=NOW + timedelta(hours=1))
+    resolved = create(database, act, ends_at=NOW + timedelta(hours=1))
     later = replace(act, now=NOW + timedelta(hours=1))
     assert (
-        database.read(lambda tx: service.get(tx, later, standing.delegation.id, TERMS)).state is DelegationState.ENDED
+        database.read(lambda tx: service.get(tx, later, resolved.delegation.id, TERMS)).state is DelegationState.ENDED
     )
     with pytest.raises(Conflict, match="ended, which cannot be undone"):
-        turn(database, later, service.enable, standing)
+        turn(database, later, service.enable, resolved)
 
 
 @pytest.mark.parametrize("then", [service.disable, service.enable, service.revoke, edited])
 def test_what_an_act_answers_is_what_is_read_afterwards(
-    database: Database, act: Act, role: RoleDefinition, client: Client, then: Callable[..., Standing]
+    database: Database, act: Act, role: RoleDefinition, client: Client, then: Callable[..., ResolvedDelegation]
 ) -> None:
     database.change(lambda tx: apis.create(tx, act, name="CRM", identifier="https://crm.example.com"))
     made = create(database, act, audiences=("crm", "unknown"))
@@ -257,14 +257,14 @@ def test_what_an_act_answers_is_what_is_read_afterwards(
 
 def test_a_viewer_only_reads(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
     viewer = replace(act, principal=replace(act.principal, role=Role.VIEWER))
-    standing = create(database, act)
-    assert database.read(lambda tx: search.page(tx, viewer, TERMS)) == ([standing], None)
-    assert database.read(lambda tx: service.get(tx, viewer, standing.delegation.id, TERMS)) == standing
+    resolved = create(database, act)
+    assert database.read(lambda tx: search.page(tx, viewer, TERMS)) == ([resolved], None)
+    assert database.read(lambda tx: service.get(tx, viewer, resolved.delegation.id, TERMS)) == resolved
     with pytest.raises(NotPermitted):
         create(database, viewer)
     for verb in (service.disable, service.enable, service.revoke):
         with pytest.raises(NotPermitted):
-            turn(database, viewer, verb, standing)
+            turn(database, viewer, verb, resolved)
 
 
 def test_an_unknown_delegation_is_not_found(database: Database, act: Act) -> None:
@@ -286,7 +286,7 @@ def test_pages_hold_everything_once_the_newest_first(
     after: str | None = ""
     while after is not None:
         found, after = database.read(lambda tx, after=after: search.page(tx, act, TERMS, after=after, limit=2))
-        seen += [standing.delegation.id for standing in found]
+        seen += [resolved.delegation.id for resolved in found]
     made.sort(key=lambda delegation: (delegation.created_at, delegation.id), reverse=True)
     assert seen == [delegation.id for delegation in made]
     with pytest.raises(Invalid, match="cursor"):
@@ -302,16 +302,16 @@ def test_a_client_has_only_its_own(database: Database, act: Act, role: RoleDefin
 def test_a_failed_revocation_changes_nothing(
     database: Database, act: Act, role: RoleDefinition, client: Client
 ) -> None:
-    standing = create(database, act)
+    resolved = create(database, act)
 
     def revoke_then_fail(tx: Tx) -> None:
-        service.revoke(tx, act, standing.delegation.id, TERMS)
+        service.revoke(tx, act, resolved.delegation.id, TERMS)
         raise ValueError("the disk is full")
 
     with pytest.raises(ValueError, match="disk"):
         database.change(revoke_then_fail)
     assert endings(database) == []
-    assert database.read(lambda tx: service.get(tx, act, standing.delegation.id, TERMS)) == standing
+    assert database.read(lambda tx: service.get(tx, act, resolved.delegation.id, TERMS)) == resolved
 
 
 def test_the_same_is_not_delegated_twice(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.db import Database
 
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
@@ -42,7 +42,7 @@ def test_later_exports_are_as_sealed_and_the_next_month_can_be_dropped(database:
     old.settle()
     after = list(export(database))
     for kept in ([], [morning]):
-        report = verify_export(after, old.keys, kept, [Given("old.jsonl", lines)])
+        report = verify_export(after, old.keys, kept, [KeptExport("old.jsonl", lines)])
         assert (report.findings, report.not_checkable) == ((), 0)
     old.record(old.now)
     old.settle()

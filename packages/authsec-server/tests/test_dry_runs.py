@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from authsec_server.db import Database, metadata, rehearsing
 from authsec_server.db.database import Tx
-from authsec_server.delegations import consequences
-from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.impact import impact_as_json
+from authsec_server.delegations import impact
+from authsec_server.delegations.dry_run_impact import impact_as_json
+from authsec_server.delegations.impact import Impact
 from authsec_server.delegations.model import Terms
 from authsec_server.principal import Act
 from databases import settings_for
@@ -128,19 +128,19 @@ def test_what_stops_is_what_the_pages_say(its: House, act: Act) -> None:
     assert door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent}).status_code == 200
     (proof,), narrower = client["proofs"], ["customers:read"]
     kid = next(key["kid"] for key in door.get(f"{API}keys").json()["items"] if key["state"] == "active")
-    asked: dict[str, tuple[str, Callable[[Tx], Consequences]]] = {
-        f"clients/{agent}/disable": ("POST", lambda tx: consequences.of_client(tx, act, agent, terms)),
-        f"clients/{agent}": ("DELETE", lambda tx: consequences.of_client(tx, act, agent, terms)),
+    asked: dict[str, tuple[str, Callable[[Tx], Impact]]] = {
+        f"clients/{agent}/disable": ("POST", lambda tx: impact.of_client(tx, act, agent, terms)),
+        f"clients/{agent}": ("DELETE", lambda tx: impact.of_client(tx, act, agent, terms)),
         f"clients/{agent}/proofs/{proof['id']}": (
             "DELETE",
-            lambda tx: consequences.of_proof(tx, act, agent, proof["id"]),
+            lambda tx: impact.of_proof(tx, act, agent, proof["id"]),
         ),
         f"delegations/{delegation}/disable": (
             "POST",
-            lambda tx: consequences.of_delegation(tx, act, delegation, terms),
+            lambda tx: impact.of_delegation(tx, act, delegation, terms),
         ),
-        f"roles/{role['slug']}": ("PATCH", lambda tx: consequences.of_role_edit(tx, act, role["id"], narrower, terms)),
-        f"keys/{kid}/revoke": ("POST", lambda tx: consequences.of_key(tx, act, kid)),
+        f"roles/{role['slug']}": ("PATCH", lambda tx: impact.of_role_edit(tx, act, role["id"], narrower, terms)),
+        f"keys/{kid}/revoke": ("POST", lambda tx: impact.of_key(tx, act, kid)),
     }
     for path, (method, question) in asked.items():
         sent = {"json": {"actions": narrower}, "headers": {"If-Match": "*"}} if method == "PATCH" else {}

@@ -11,7 +11,7 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.model import Action, Api
 from authsec_server.clients import service as clients
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.effective import ApiCaller, Effective, effective, who_may_call
+from authsec_server.delegations.effective import ApiCaller, EffectiveAction, callers_of, effective_actions
 from authsec_server.failures import NotFound
 from authsec_server.roles import service as roles
 
@@ -33,10 +33,10 @@ def test_each_action_is_traced_to_its_delegation(estate: Any) -> None:
     shrink(estate)
     role = estate.see(lambda tx, act: roles.get(tx, act, "support"))
     estate.terms = replace(estate.terms, max_token_lifetime=7200)
-    rows = estate.see(lambda tx, act: effective(tx, act, client.slug, estate.terms))
+    rows = estate.see(lambda tx, act: effective_actions(tx, act, client.slug, estate.terms))
     read = {"action": "customers:read", "description": "See customers", "role": role, "dormant": False}
-    of_both = Effective(delegation=both, audiences=("authsec-api",), max_duration=7200, **read)
-    of_one = Effective(delegation=one, audiences=("customers-api",), max_duration=3600, **read)
+    of_both = EffectiveAction(delegation=both, audiences=("authsec-api",), max_duration=7200, **read)
+    of_one = EffectiveAction(delegation=one, audiences=("customers-api",), max_duration=3600, **read)
     lost = replace(of_both, action="customers:delete", description="", dormant=True)
     assert rows == [lost, *sorted([of_both, of_one], key=lambda row: row.delegation.id)]
 
@@ -49,13 +49,13 @@ def test_what_is_not_live_gives_nothing(estate: Any) -> None:
     estate.do(lambda tx, act: service.disable(tx, act, off, estate.terms))
     estate.do(lambda tx, act: service.revoke(tx, act, gone, estate.terms))
     estate.act = replace(estate.act, now=estate.act.now + timedelta(hours=1))
-    assert estate.see(lambda tx, act: effective(tx, act, client.id, estate.terms)) == []
+    assert estate.see(lambda tx, act: effective_actions(tx, act, client.id, estate.terms)) == []
     with pytest.raises(NotFound):
-        estate.see(lambda tx, act: effective(tx, act, "nobody", estate.terms))
+        estate.see(lambda tx, act: effective_actions(tx, act, "nobody", estate.terms))
 
 
 def callers(estate: Any, api: Api) -> list[ApiCaller]:
-    found: list[ApiCaller] = estate.see(lambda tx, act: who_may_call(tx, act, api, estate.terms))
+    found: list[ApiCaller] = estate.see(lambda tx, act: callers_of(tx, act, api, estate.terms))
     return found
 
 

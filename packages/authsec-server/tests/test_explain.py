@@ -261,7 +261,7 @@ class FakeClusters(Clusters):
             raise Unavailable("The proof cannot be checked right now.") from LookupUnavailable(self.away)
         return answer
 
-    def still_counts(self, *_: Any) -> bool:
+    def is_still_valid(self, *_: Any) -> bool:
         return bool(self._answer(self.counts))
 
     def pod(self, *_: Any) -> Any:

@@ -20,9 +20,9 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import checkpoint_line
-from authsec_server.audit.sealing.outside import lost_of
+from authsec_server.audit.sealing.restore_loss import find_loss
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
@@ -106,7 +106,7 @@ def test_all_exports_that_were_kept_are_given_and_nothing_is_found(old: Old, res
     files = restored.go_on()
     report = restored.report(old.lines, *files)
     assert (report.findings, report.not_checkable) == ((), 0)
-    given = [Given(str(number), lines) for number, lines in enumerate([old.lines, *files])]
+    given = [KeptExport(str(number), lines) for number, lines in enumerate([old.lines, *files])]
     exported = verify_export(list(export(restored.database)), restored.keys, given=given)
     assert (exported.findings, exported.not_checkable) == ((), 0)
 
@@ -132,7 +132,7 @@ def test_a_server_whose_clock_was_ahead_signed_the_last_checkpoint_of_an_export(
 ) -> None:
     """Its last checkpoint is newer than the record of the restore, unless the record is made with that checkpoint."""
     checkpoint = json.loads(old.lines[-1])["checkpoint"]
-    last = lost_of([checkpoint] if is_checkpoint_given else [], old.keys, "https://a").until
+    last = find_loss([checkpoint] if is_checkpoint_given else [], old.keys, "https://a").until
     restored.now -= timedelta(hours=3)
     restored.restore(minutes=round((last - restored.now).total_seconds() / 60) if last else 0)
     restored.now += timedelta(hours=3)

@@ -18,7 +18,7 @@ import httpx2
 import processes
 import pytest
 from authsec_server.audit.model import EventKind
-from authsec_server.db import Database, Tx, open_database
+from authsec_server.db import Database, Tx, open_database, sqlite_writer
 from authsec_server.db import sqlite as sqlite_module
 from authsec_server.db.served import last_issuer
 from authsec_server.delegations import service as delegations
@@ -140,8 +140,8 @@ def test_no_token_is_recorded_after_a_revocation_by_a_server_that_was_frozen_und
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writers of this process wait for the lock of another for a second, not for five."""
     monkeypatch.setattr(sqlite_module, "BUSY_MILLISECONDS", 1000)
-    monkeypatch.setattr(sqlite_module, "START_SECONDS", 1.5)
-    monkeypatch.setattr(sqlite_module, "MAX_BATCH", 4)
+    monkeypatch.setattr(sqlite_writer, "START_SECONDS", 1.5)
+    monkeypatch.setattr(sqlite_writer, "MAX_BATCH", 4)
 
 
 @sqlite
@@ -156,10 +156,10 @@ def test_those_who_wait_for_a_frozen_writer_are_refused_and_nothing_of_it_is_mad
         assert raised.value.fault is Fault.LOCKED
 
     # More than fit into one batch: the later ones are cancelled while they are queued.
-    count = 12 * sqlite_module.MAX_BATCH
+    count = 12 * sqlite_writer.MAX_BATCH
     with frozen_in("record", database_url) as thaw, ThreadPoolExecutor(count) as threads:
         waits = [threads.submit(seconds_of, lambda number=number: mark(number)) for number in range(count)]
-        assert max(each.result() for each in waits) < sqlite_module.START_SECONDS + MARGIN
+        assert max(each.result() for each in waits) < sqlite_writer.START_SECONDS + MARGIN
         assert thaw() == "committed", "nobody can break it: it goes on where it was"
     assert database.change(version) == 1, "what was refused was not made"
     assert made == []
@@ -176,7 +176,7 @@ def test_a_server_answers_503_while_another_process_is_frozen_with_the_write_loc
     with served(database_url, tmp_path) as its:
         assert its.token(client_id).status_code == 200
         with frozen_in("record", database_url) as thaw:
-            answer = its.token(client_id, seconds=sqlite_module.START_SECONDS + MARGIN)
+            answer = its.token(client_id, seconds=sqlite_writer.START_SECONDS + MARGIN)
             assert (answer.status_code, answer.json()["retryable"]) == (503, True)
             assert answer.headers["retry-after"] == "1"
             assert "Another process has the write lock" in answer.json()["error"]

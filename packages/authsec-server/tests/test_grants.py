@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from authsec_server.delegations import editing, grants
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.grants import Hand
+from authsec_server.delegations.grants import Grantor
 from authsec_server.failures import NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.revocations.model import SubjectKind
@@ -39,16 +39,16 @@ def by(estate: Estate) -> Callable[..., Estate]:
     return acting
 
 
-def hand(who: Principal) -> Hand:
-    return Hand(kind=who.kind, id=who.id, called="the administrator ann@example.com")
+def hand(who: Principal) -> Grantor:
+    return Grantor(kind=who.kind, id=who.id, called="the administrator ann@example.com")
 
 
 def given(estate: Estate, who: Principal) -> set[str]:
-    return {each.id for each in estate.see(lambda tx, act: grants.given_by(tx, act, hand(who))).held}
+    return {each.id for each in estate.see(lambda tx, act: grants.grants_of(tx, act, hand(who))).held}
 
 
 def changed_since(estate: Estate, who: Principal) -> set[str]:
-    return {each.id for each in estate.see(lambda tx, act: grants.given_by(tx, act, hand(who))).changed_since}
+    return {each.id for each in estate.see(lambda tx, act: grants.grants_of(tx, act, hand(who))).changed_since}
 
 
 def edit(estate: Estate, delegation: Any, **changes: Any) -> None:
@@ -89,7 +89,7 @@ def test_they_end_together_each_with_its_record(by: Callable[..., Estate]) -> No
     held = {its.delegate(client=client).delegation.id for client in ("helper", "other")}
     its = by(NAMESAKE, 1)
     kept = its.delegate(client="third").delegation.id
-    revoked = its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms))
+    revoked = its.do(lambda tx, act: grants.revoke_grants_of(tx, act, hand(MALLORY), its.terms))
     assert {each.delegation.id for each in revoked} == held
     assert {(kind, id_) for kind, id_, _ in its.endings()} == {(SubjectKind.DELEGATION, id_) for id_ in held}
     assert len({version for _, _, version in its.endings()}) == 1, "in one change"
@@ -98,7 +98,7 @@ def test_they_end_together_each_with_its_record(by: Callable[..., Estate]) -> No
     assert {each.detail["because"] for each in records} == {
         "all that the administrator ann@example.com delegated was revoked"
     }
-    assert its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms)) == []
+    assert its.do(lambda tx, act: grants.revoke_grants_of(tx, act, hand(MALLORY), its.terms)) == []
     assert given(its, NAMESAKE) == {kept}
 
 
@@ -111,7 +111,7 @@ def test_what_was_changed_since_ends_if_that_is_meant(by: Callable[..., Estate])
     edit(its, its.see(lambda tx, act: delegations.get(tx, act, widened, its.terms)).delegation, description="Ours")
 
     def revoke(**also: bool) -> list[str]:
-        revoked = its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms, **also))
+        revoked = its.do(lambda tx, act: grants.revoke_grants_of(tx, act, hand(MALLORY), its.terms, **also))
         return [each.delegation.id for each in revoked]
 
     assert (revoke(), revoke(also_changed_since=True)) == ([], [widened])
@@ -121,7 +121,7 @@ def test_what_was_changed_since_ends_if_that_is_meant(by: Callable[..., Estate])
 def test_only_an_admin_may(by: Callable[..., Estate]) -> None:
     its = by(replace(MALLORY, role=Role.OPERATOR))
     with pytest.raises(NotPermitted):
-        its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms))
+        its.do(lambda tx, act: grants.revoke_grants_of(tx, act, hand(MALLORY), its.terms))
 
 
 def test_of_an_admin_key_over_http(house: Callable[..., House]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.outlook import Outlook, foresee
+from authsec_server.clients.proof_preview import PreviewState, preview_proof
 from pages import get, post
 from starlette.testclient import TestClient
 from workload_evidence import EC, kubernetes, spire
@@ -31,11 +31,11 @@ TYPED = [("k8s:ns", "production"), ("k8s:pod-label:app", "support"), ("k8s:conta
 
 
 @pytest.mark.parametrize(
-    ("trusted_issuer", "outlook", "shown"),
+    ("trusted_issuer", "state", "shown"),
     [
         (
             CLUSTER,
-            Outlook.REFUSED,
+            PreviewState.REFUSED,
             [
                 "proved by the token",
                 "cannot be proved by this trusted issuer",
@@ -44,43 +44,45 @@ TYPED = [("k8s:ns", "production"), ("k8s:pod-label:app", "support"), ("k8s:conta
         ),
         (
             LOOKING,
-            Outlook.RESTS,
+            PreviewState.PROVED,
             ["proved by the token", "proved by look-up", "by look-up: the pod has such a container"],
         ),
-        (OUR_SPIRE, Outlook.RESTS, ["enforced by SPIRE"] * 3),
-        (FOREIGN, Outlook.WAITS, ["no trusted issuer"] * 3),
+        (OUR_SPIRE, PreviewState.PROVED, ["enforced by SPIRE"] * 3),
+        (FOREIGN, PreviewState.NO_ISSUER, ["no trusted issuer"] * 3),
     ],
     ids=["offline", "look-ups", "SPIRE", "another trust domain"],
 )
 def test_each_selector_says_how_the_only_trusted_issuer_proves_it(
-    trusted_issuer: Any, outlook: Outlook, shown: list[str]
+    trusted_issuer: Any, state: PreviewState, shown: list[str]
 ) -> None:
-    seen = foresee(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [trusted_issuer], trust_domain=OURS)
-    assert (seen.outlook, [each.shown for each in seen.selectors]) == (outlook, shown)
-    if outlook is Outlook.REFUSED:
+    seen = preview_proof(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [trusted_issuer], trust_domain=OURS)
+    assert (seen.state, [each.shown for each in seen.selectors]) == (state, shown)
+    if state is PreviewState.REFUSED:
         assert "is not set up to prove k8s:pod-label:app and k8s:container-name" in seen.problem
         assert seen.remedy
 
 
 def test_before_anything_is_typed() -> None:
-    def outlook(*registered: Any) -> tuple[Outlook, Any]:
-        seen = foresee(Platform.KUBERNETES, [], registered, trust_domain=OURS)
+    def state(*registered: Any) -> tuple[PreviewState, Any]:
+        seen = preview_proof(Platform.KUBERNETES, [], registered, trust_domain=OURS)
         assert not seen.problem
-        return seen.outlook, seen.trusted_issuer
+        return seen.state, seen.trusted_issuer
 
-    assert outlook() == outlook(FOREIGN) == (Outlook.WAITS, None)
-    assert outlook(CLUSTER, FOREIGN) == (Outlook.RESTS, CLUSTER)
-    assert outlook(CLUSTER, OUR_SPIRE) == (Outlook.CHOICE, None), "nobody is blamed before there is anything to choose"
+    assert state() == state(FOREIGN) == (PreviewState.NO_ISSUER, None)
+    assert state(CLUSTER, FOREIGN) == (PreviewState.PROVED, CLUSTER)
+    assert state(CLUSTER, OUR_SPIRE) == (PreviewState.CHOICE, None), (
+        "nobody is blamed before there is anything to choose"
+    )
 
 
 def test_the_one_that_is_named_counts() -> None:
     def named(trusted_issuer: str) -> Any:
-        return foresee(
+        return preview_proof(
             Platform.KUBERNETES, [LABEL], [CLUSTER, OUR_SPIRE, FOREIGN], named=trusted_issuer, trust_domain=OURS
         )
 
-    assert (named("ours").outlook, named("ours").trusted_issuer) == (Outlook.RESTS, OUR_SPIRE)
-    assert named(CLUSTER.id).outlook is named("foreign").outlook is named("gone").outlook is Outlook.REFUSED
+    assert (named("ours").state, named("ours").trusted_issuer) == (PreviewState.PROVED, OUR_SPIRE)
+    assert named(CLUSTER.id).state is named("foreign").state is named("gone").state is PreviewState.REFUSED
     assert not named("foreign").selectors, "it knows no such workload, so it proves nothing of it"
 
 

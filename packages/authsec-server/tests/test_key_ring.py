@@ -19,7 +19,7 @@ from authsec_server.db import Database
 from authsec_server.db.database import Access, T, Work
 from authsec_server.failures import Conflict, Unavailable
 from authsec_server.keys import service, store
-from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.keys.master_key import KeyUnusable, MasterKey, load_master_key
 from authsec_server.keys.model import KeyState, NewKey, SigningKey
 from authsec_server.keys.signer import Signer
@@ -58,13 +58,13 @@ def rsa() -> PrivateKey:
     return PrivateKey.generate_rsa()
 
 
-def rotated(keeper: Custodian, act: Act, *, force: bool) -> SigningKey:
+def rotated(keeper: SigningKeyRing, act: Act, *, force: bool) -> SigningKey:
     fresh = keeper.make()
     return keeper.database.change(lambda tx: keeper.rotate(tx, act, fresh, force=force))
 
 
-def custodian(database: Database, master_key: MasterKey = MASTER_KEY) -> Custodian:
-    return Custodian(
+def key_ring(database: Database, master_key: MasterKey = MASTER_KEY) -> SigningKeyRing:
+    return SigningKeyRing(
         database=database,
         signer=Signer(database, master_key),
         master_key=master_key,
@@ -90,7 +90,7 @@ def at(act: Act, now: datetime) -> Act:
 
 
 def test_a_month_of_keys(database: Database, act: Act) -> None:
-    keeper = custodian(database)
+    keeper = key_ring(database)
     keeper.keep(act)
     first = database.record(service.active_kid)
     signature = keeper.signer.sign(first, b"signing input")
@@ -115,7 +115,7 @@ def test_a_month_of_keys(database: Database, act: Act) -> None:
 
 
 def test_every_key_is_of_its_own_kind_and_sealed(database: Database, act: Act) -> None:
-    keeper = custodian(database)
+    keeper = key_ring(database)
     keeper.keep(act)
     for key in database.read(service.published):
         public = PublicKey.from_jwk(key.public_jwk)
@@ -126,7 +126,7 @@ def test_every_key_is_of_its_own_kind_and_sealed(database: Database, act: Act) -
 
 
 def test_a_key_that_another_server_made_is_opened_when_it_is_needed(database: Database, act: Act) -> None:
-    one, other = custodian(database), custodian(database)
+    one, other = key_ring(database), key_ring(database)
     one.keep(act)
     other.keep(act)
     kid = rotated(one, at(act, act.now + timedelta(minutes=5)), force=False).kid
@@ -155,13 +155,13 @@ def test_a_key_is_opened_once_however_many_sign(database: Database, act: Act, rs
 
 
 def test_a_revoked_key_is_in_no_memory_for_long(database: Database, act: Act) -> None:
-    told, another = custodian(database), custodian(database)
+    told, another = key_ring(database), key_ring(database)
     told.keep(act)
     another.keep(act)
     kid = database.record(service.active_kid)
     fresh = told.make_two()
     database.change(lambda tx: told.revoke(tx, act, kid, fresh))
-    told.let_go()
+    told.drop_unpublished()
     assert another.signer.open(kid), "until its minute comes round"
     another.keep(act)
     for each in (told, another):
@@ -200,7 +200,7 @@ def test_a_database_that_is_away_hides_no_key(database: Database, act: Act, rsa:
             return super()._run(access, work)
 
     with pytest.raises(Unavailable, match="not available"):
-        custodian(Away(database)).verification_keys()
+        key_ring(Away(database)).verification_keys()
 
 
 def test_who_may_not_rotate_costs_nothing(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ def test_servers_that_start_at_once_agree_on_their_keys(
     assert states(database) == [KeyState.ACTIVE, KeyState.PREPARED]
     settings = Settings(data=tmp_path, master_key_file=Path(master) if master else None)
     master_key = load_master_key(settings, database, secrets.token_bytes)
-    assert len(custodian(database, master_key).verification_keys()) == 2
+    assert len(key_ring(database, master_key).verification_keys()) == 2
 
 
 def test_a_crash_before_the_commit_leaves_no_key(

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from authsec_server.keys.model import (
+    FINAL_STATES,
     JWKS_MAX_AGE,
-    OVER,
     PUBLISH_AFTER,
     PUBLISH_AHEAD,
     PUBLISHED,
@@ -46,8 +46,8 @@ def test_a_life() -> None:
     assert (key.state, key.retired_at) == (KeyState.RETIRED, later(days=30))
     assert key.publish_until == later(days=31) + PUBLISH_AFTER
     assert key.gone().state is KeyState.GONE
-    assert set(KeyState) == PUBLISHED | OVER
-    assert not PUBLISHED & OVER
+    assert set(KeyState) == PUBLISHED | FINAL_STATES
+    assert not PUBLISHED & FINAL_STATES
 
 
 def test_a_revoked_key_is_published_no_more_whatever_it_was() -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from authsec_server.db import Tx, open_database
 from authsec_server.failures import Conflict
 from authsec_server.keys import service, store
-from authsec_server.keys.model import OVER, PUBLISH_AHEAD, KeyState, NewKey, SigningKey
+from authsec_server.keys.model import FINAL_STATES, PUBLISH_AHEAD, KeyState, NewKey, SigningKey
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from hypothesis import HealthCheck, settings
@@ -116,7 +116,7 @@ class Rotation(RuleBasedStateMachine):
     @invariant()
     def exactly_the_keys_that_are_not_over_have_a_private_part(self) -> None:
         sealed = self.database.read(lambda tx: store.all_sealed(tx.connection))
-        assert sealed.keys() == {key.kid for key in self.keys() if key.state not in OVER}
+        assert sealed.keys() == {key.kid for key in self.keys() if key.state not in FINAL_STATES}
 
     @invariant()
     def what_was_revoked_stays_so_and_is_in_the_feed(self) -> None:

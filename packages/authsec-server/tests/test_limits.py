@@ -81,7 +81,7 @@ def test_a_request_beyond_the_limit_is_refused_with_the_time_to_wait_and_counted
 def test_a_charge_that_is_given_back_limits_nobody() -> None:
     throttle = Throttle(1, "Too many.", monotonic=lambda: 0.0)
     throttle.charge("key")
-    throttle.give_back("key")
+    throttle.refund("key")
     throttle.charge("key")
     with pytest.raises(TooOften):
         throttle.charge("key")

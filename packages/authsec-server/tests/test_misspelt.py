@@ -75,8 +75,8 @@ MISTYPED = {
     "admin revoke-key automaton --yes": "There is no admin key 'automaton'. The nearest is automation.",
     "roles edit support --remove-action customers:raed": "customers:raed is not in the list. Nothing was changed. "
     "The nearest is customers:read.",
-    "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": ""
-    "a, b are not in the list. Nothing was changed. Current list: -",
+    "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": "a, b are not in the "
+    "list. Nothing was changed. Current list: -",
     "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience customer": ""
     "There is no API customer; the nearest is customers. Nothing was created. Correct the audience, or register the "
     "API first: authsec apis create NAME --identifier URL. To keep the name as it is: --yes",

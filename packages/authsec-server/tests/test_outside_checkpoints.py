@@ -18,6 +18,7 @@ from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import outside, store
 from authsec_server.audit.sealing.checkpoints import read_checkpoint, sign_checkpoint
 from authsec_server.audit.sealing.outside import Comparison, comparison_of
+from authsec_server.audit.sealing.restore_loss import Loss, find_loss
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database
@@ -81,7 +82,7 @@ class Kept:
 
         at = {"size": size}
         self.database.append(delete)
-        self.sealer.begin_anew()
+        self.sealer.reset()
 
     def size(self) -> int:
         return self.database.read(lambda tx: store.size(tx.connection))
@@ -260,14 +261,14 @@ def test_the_end_of_a_long_file_is_read_and_lines_of_others_hide_nothing(
 def test_what_a_restore_must_know_of_the_lost_time_is_in_the_checkpoints(kept: Kept) -> None:
     kept.go_on(2)
     lines = kept.path.read_text().splitlines()
-    lost = outside.lost_of(lines, kept.keys.by_kid(), ISSUER)
+    lost = find_loss(lines, kept.keys.by_kid(), ISSUER)
     assert lost.newest is not None
     assert (lost.newest.size, lost.authority_version) == (kept.size(), kept.version())
     assert lost.signing_keys == frozenset(KIDS)
     assert lost.until == lost.newest.at
     forged = lines[-1].split(".")
-    nothing = outside.lost_of([f"{forged[0]}.{forged[1]}.{forged[2][::-1]}"], kept.keys.by_kid(), ISSUER)
-    assert nothing == outside.Lost()
-    unknown = outside.lost_of(lines, {}, ISSUER)
+    nothing = find_loss([f"{forged[0]}.{forged[1]}.{forged[2][::-1]}"], kept.keys.by_kid(), ISSUER)
+    assert nothing == Loss()
+    unknown = find_loss(lines, {}, ISSUER)
     assert (unknown.newest, unknown.signing_keys) == (None, frozenset(KIDS))
     assert len(unknown.unknown_keys) == 1

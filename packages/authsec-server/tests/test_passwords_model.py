@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 import pytest
-from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD, acceptable, could_be, entered
+from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD, acceptable, entered, is_possible
 from authsec_server.failures import Invalid
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +86,7 @@ def test_what_is_accepted_is_normal_and_within_bounds(typed: str) -> None:
         return  # refused: the property is about what is taken
     assert MIN_PASSWORD <= len(password) <= MAX_PASSWORD
     assert unicodedata.is_normalized("NFC", password)
-    assert could_be(entered(typed)), "what can be set can also be entered"
+    assert is_possible(entered(typed)), "what can be set can also be entered"
 
 
 @given(st.text(max_size=50))

@@ -15,7 +15,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.model import Proposal, Standing, Terms
+from authsec_server.delegations.model import Proposal, ResolvedDelegation, Terms
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.roles import service as roles
@@ -45,7 +45,7 @@ def operator(now: datetime) -> Act:
     return Act(principal=LOCAL_OPERATOR, now=now, request_id="req_test", address="", token_bytes=secrets.token_bytes)
 
 
-def foresee(its: Any, client_id: str, **asked: Any) -> Preview | Denied:
+def preview_of(its: Any, client_id: str, **asked: Any) -> Preview | Denied:
     act, tokens = operator(its.clock.now()), its.authority.tokens
     found: Preview | Denied = its.authority.database.read(
         lambda tx: preview(tx, act, tokens.issuance, client_id, **asked)
@@ -87,7 +87,7 @@ def test_a_preview_is_the_token_that_is_given_then(
     query = [("client_id", client_id), ("scope", " ".join(scope)), *(("resource", each) for each in resources)]
     request = parse(query, [], [], address="192.0.2.1", request_id="req_real")
     assert not isinstance(request, Denied)
-    seen = foresee(its, client_id, scope=" ".join(scope), resources=resources)
+    seen = preview_of(its, client_id, scope=" ".join(scope), resources=resources)
     real = its.authority.tokens.issue(request)
     if isinstance(real, Issued):
         assert isinstance(seen, Preview)
@@ -112,9 +112,9 @@ def set_up(tx: Tx, act: Act, delegated: list[dict[str, Any]], role_has: tuple[st
             ends_at=None if ends is None else act.now + timedelta(seconds=ends),
             **what,
         )
-        standing = service.create(tx, act, proposal, TERMS)
+        resolved = service.create(tx, act, proposal, TERMS)
         if off:
-            service.disable(tx, act, standing.delegation.id, TERMS)
+            service.disable(tx, act, resolved.delegation.id, TERMS)
     roles.edit(tx, act, role.id, revision=1, changes={"name": name, "description": "", "actions": role_has})
     return client.id
 
@@ -130,8 +130,8 @@ def test_looking_leaves_no_trace_and_costs_nothing(house: Callable[..., Any]) ->
     client_id = its.delegated_name()
     before = its.events()
     for _ in range(10):
-        assert isinstance(foresee(its, client_id), Preview)
-        assert isinstance(foresee(its, client_id, scope="customers:delete"), Denied)
+        assert isinstance(preview_of(its, client_id), Preview)
+        assert isinstance(preview_of(its, client_id, scope="customers:delete"), Denied)
     assert its.events() == before
     assert its.door().get(ENDPOINT, params={"client_id": client_id}).status_code == 200
 
@@ -139,7 +139,7 @@ def test_looking_leaves_no_trace_and_costs_nothing(house: Callable[..., Any]) ->
 def test_an_attested_agents_preview_is_its_token(house: Callable[..., Any]) -> None:
     its = house()
     agent = its.delegated_agent()
-    seen = foresee(its, agent.client_id)
+    seen = preview_of(its, agent.client_id)
     door = its.door(authorization=f"Bearer {agent.assertion(its.clock.now())}")
     body = door.get(ENDPOINT, params={"client_id": agent.client_id}).json()
     assert isinstance(seen, Preview)
@@ -216,17 +216,17 @@ def test_without_any_proof_there_is_nothing_to_show(estate: Any) -> None:
     assert denied.reason is Reason.ATTESTATION_REQUIRED
 
 
-def proposed(estate: Any, **what: Any) -> Standing:
+def proposed(estate: Any, **what: Any) -> ResolvedDelegation:
     asked = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ("customers:read",)} | what
     proposal = Proposal(role="support", client="helper", **asked)
-    standing: Standing = estate.see(
+    resolved: ResolvedDelegation = estate.see(
         lambda tx, act: service.propose(tx, act, proposal, estate.terms, delegation_id="(new)")
     )
-    return standing
+    return resolved
 
 
-def look_at(estate: Any, standing: Standing) -> Preview | Denied:
-    found: Preview | Denied = estate.see(lambda tx, act: preview_delegation(tx, act, ISSUANCE, standing))
+def look_at(estate: Any, resolved: ResolvedDelegation) -> Preview | Denied:
+    found: Preview | Denied = estate.see(lambda tx, act: preview_delegation(tx, act, ISSUANCE, resolved))
     return found
 
 
@@ -262,8 +262,8 @@ def test_an_edit_is_previewed_in_place_of_what_is_stored(estate: Any) -> None:
         "actions": ("customers:delete",),
         "owner": delegation.owner,
     }
-    standing, _ = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegation.id, wanted, estate.terms))
-    seen = look_at(estate, standing)
+    resolved, _ = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegation.id, wanted, estate.terms))
+    seen = look_at(estate, resolved)
     assert isinstance(seen, Preview)
     assert (seen.claims["permissions"], seen.granted.lifetime) == (["customers:delete"], 60)
     assert seen.claims["delegation_ids"] == [delegation.id]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from authsec_server.accounts import links, local_links
 from authsec_server.app.restoration import VERSIONS, Restoration, open_restoration
-from authsec_server.audit.sealing.outside import Lost
+from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import restores_in
 from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
@@ -46,7 +46,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 def restoration(settings: Settings) -> Iterator[Restoration]:
     """Of a database with keys, a disabled agent and a version that was raised long ago."""
     with open_restoration(settings) as opened:
-        opened.keyring.custodian.keep(act(opened))
+        opened.authority_keys.key_ring.keep(act(opened))
         opened.database.append(lambda tx: tx.connection.execute(text(f"UPDATE authority SET version = {LONG_AGO}")))
         yield opened
 
@@ -67,9 +67,9 @@ def state_of(its: Restoration) -> dict[str, KeyState]:
 
 
 def test_the_version_rises_a_million_above_all_that_is_known(restoration: Restoration) -> None:
-    done = restoration.record(Lost(authority_version=1_000))
+    done = restoration.record(Loss(authority_version=1_000))
     assert (done.version_before, done.authority_version) == (LONG_AGO, LONG_AGO + 1 + VERSIONS)
-    done = restoration.record(Lost(authority_version=7_000_000))
+    done = restoration.record(Loss(authority_version=7_000_000))
     assert done.authority_version == 7_000_000 + VERSIONS
     assert restoration.database.read(lambda tx: tx.version) == done.authority_version
     end_some(restoration, "later")
@@ -80,7 +80,7 @@ def test_the_version_rises_a_million_above_all_that_is_known(restoration: Restor
 def test_every_key_that_may_have_signed_is_revoked_and_others_sign(restoration: Restoration) -> None:
     before = state_of(restoration)
     assert set(before.values()) == {KeyState.ACTIVE, KeyState.PREPARED}
-    done = restoration.record(Lost(signing_keys=frozenset({UNKNOWN, *before})), also=["no key"])
+    done = restoration.record(Loss(signing_keys=frozenset({UNKNOWN, *before})), also=["no key"])
     assert set(done.revoked) == set(before)
     assert done.revoked_unknown == [UNKNOWN]
     after = state_of(restoration)
@@ -94,7 +94,7 @@ def test_every_key_that_may_have_signed_is_revoked_and_others_sign(restoration: 
 def test_the_feed_begins_an_epoch_in_which_nobody_has_read_yet(restoration: Restoration) -> None:
     """Whoever stands anywhere in the numbers from before gets a snapshot of all that has ended."""
     end_some(restoration, "one", "two", "three")
-    done = restoration.record(Lost())
+    done = restoration.record(Loss())
 
     def look(tx: Tx) -> None:
         for since in (0, 1, 3, 4, 5, 99, 1_000):
@@ -108,13 +108,13 @@ def test_the_feed_begins_an_epoch_in_which_nobody_has_read_yet(restoration: Rest
         assert [each.sequence for each in following.entries] == [each.sequence for each in page.entries[2:]]
 
     restoration.database.read(look)
-    again = restoration.record(Lost())
+    again = restoration.record(Loss())
     assert restoration.database.read(revocations.last) == done.authority_version + 7 + again.authority_version
 
 
 def test_the_record_is_signed_and_an_event_says_what_was_done(restoration: Restoration) -> None:
-    done = restoration.record(Lost())
-    known = restoration.keyring.sealing_keyring.by_kid()
+    done = restoration.record(Loss())
+    known = restoration.authority_keys.sealing_keyring.by_kid()
     found = restoration.database.read(lambda tx: restores_in(tx.connection, known))
     assert [each.authority_version for each in found] == [done.authority_version]
 
@@ -129,7 +129,7 @@ def test_the_record_is_signed_and_an_event_says_what_was_done(restoration: Resto
 
 def test_a_rehearsal_says_what_would_be_done_and_leaves_nothing(restoration: Restoration) -> None:
     before = state_of(restoration)
-    foreseen, _ = restoration.rehearse(Lost(signing_keys=frozenset({UNKNOWN})))
+    foreseen, _ = restoration.rehearse(Loss(signing_keys=frozenset({UNKNOWN})))
     assert (foreseen.version_before, foreseen.authority_version) == (LONG_AGO, LONG_AGO + 1 + VERSIONS)
     assert (set(foreseen.revoked), foreseen.revoked_unknown) == (set(before), [UNKNOWN])
     assert state_of(restoration) == before
@@ -138,7 +138,7 @@ def test_a_rehearsal_says_what_would_be_done_and_leaves_nothing(restoration: Res
 
 def test_the_last_record_is_known_and_whether_anything_was_changed_since(restoration: Restoration) -> None:
     assert restoration.last_restore([]) == (None, False)
-    done = restoration.record(Lost())
+    done = restoration.record(Loss())
     last, is_up_to_date = restoration.last_restore([])
     assert last is not None
     assert (last.authority_version, is_up_to_date) == (done.authority_version, True)
@@ -149,7 +149,7 @@ def test_the_last_record_is_known_and_whether_anything_was_changed_since(restora
 def test_an_agent_that_is_not_there_undoes_all_of_it(restoration: Restoration) -> None:
     before = state_of(restoration)
     with pytest.raises(NotFound):
-        restoration.record(Lost(), disable=["nobody"])
+        restoration.record(Loss(), disable=["nobody"])
     assert state_of(restoration) == before
     assert restoration.database.read(lambda tx: tx.version) == LONG_AGO
 
@@ -168,9 +168,9 @@ def test_what_lets_somebody_in_once_or_for_a_while_ends(restoration: Restoration
         return client.id
 
     client = database.change(enrol)
-    restoration.record(Lost())
+    restoration.record(Loss())
     with pytest.raises(Unauthenticated):
         entrance.principal(cookie)
-    state = database.read(lambda tx: links.look(tx, restoration.runtime.now(), another.code))
+    state = database.read(lambda tx: links.find_link(tx, restoration.runtime.now(), another.code))
     assert not state.open
     assert database.read(lambda tx: enrolment_service.open_of(tx, act(restoration), client)) == []

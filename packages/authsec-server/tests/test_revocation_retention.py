@@ -75,7 +75,7 @@ def test_a_key_that_was_revoked_is_told_for_ever_and_the_rest_is_forgotten(datab
     database.append(lambda tx: revocations.forget(tx, NOW))
     assert len(kept(database)) == 7, "its entry keeps them"
     assert database.read(lambda tx: revocations.old_keys(tx, NOW)) == [key[1]]
-    database.change(lambda tx: revocations.say_again(tx, NOW))
+    database.change(lambda tx: revocations.republish(tx, NOW))
     database.append(lambda tx: revocations.forget(tx, NOW))
     assert kept(database) == [(7, SubjectKind.TOKEN, "young"), (8, SubjectKind.KEY, key[1])]
     assert database.read(lambda tx: revocations.old_keys(tx, NOW)) == []

@@ -123,11 +123,11 @@ def test_a_filtered_list_has_pages_too(estate: Any) -> None:
 
 def test_a_role_in_use_is_not_deleted_and_its_users_are_named(estate: Any) -> None:
     role, _ = estate.role(), estate.agent()
-    standing = estate.delegate()
-    estate.do(lambda tx, act: delegations.disable(tx, act, standing.delegation.id, estate.terms))
+    resolved = estate.delegate()
+    estate.do(lambda tx, act: delegations.disable(tx, act, resolved.delegation.id, estate.terms))
     with pytest.raises(Conflict, match="One trust delegation uses the role 'Support'") as caught:
         estate.do(lambda tx, act: delegations.delete_role(tx, act, role.id))
-    assert f"Support → Helper ({standing.delegation.id})" in caught.value.message
+    assert f"Support → Helper ({resolved.delegation.id})" in caught.value.message
     for minutes in range(1, 8):
         estate.delegate(max_duration=60 * minutes)
     with pytest.raises(Conflict, match=r"8 trust delegations use the role 'Support': .* and 3 more"):

@@ -189,8 +189,8 @@ def test_no_session_outlives_its_terms(idle: int, lifetime: int, seen: int, pass
         user_agent="",
     )
     terms = SessionTerms(idle=timedelta(seconds=idle), lifetime=timedelta(seconds=lifetime))
-    stands = session.stands(begun + timedelta(seconds=passed), terms)
-    assert stands == (passed < lifetime and passed - seen < idle)
+    is_valid = session.is_valid(begun + timedelta(seconds=passed), terms)
+    assert is_valid == (passed < lifetime and passed - seen < idle)
 
 
 @given(st.text())

@@ -9,7 +9,7 @@ import pytest
 from argon2 import PasswordHasher
 from authsec_server.accounts import administrators
 from authsec_server.accounts.hashing import AT_ONCE, WAITING, Hashing
-from authsec_server.accounts.model import LinkStanding, SignInMethod, SignInRefusal
+from authsec_server.accounts.model import LinkStatus, SignInMethod, SignInRefusal
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.accounts.sign_in import WRONG, SignIn
 from authsec_server.accounts.store import administrators as store
@@ -39,13 +39,13 @@ def refusals(entrance: Entrance) -> list[tuple[str, int, Named | None]]:
 
 
 def test_the_first_administrator(entrance: Entrance) -> None:
-    assert entrance.sign_in.somebody_yet() is False
+    assert entrance.sign_in.has_administrator() is False
     ann = entrance.first(" Ann@Example.com ", "Ann")
     who = ann.administrator
     assert (who.email, who.name, who.role, who.has_password) == ("ann@example.com", "Ann", Role.ADMIN, True)
     principal = entrance.principal(ann.cookie)
     assert (principal.id, principal.name, principal.session_id) == (who.id, "Ann", ann.session.id)
-    assert entrance.sign_in.somebody_yet() is True
+    assert entrance.sign_in.has_administrator() is True
     assert [each.event.kind for each in entrance.events()] == [
         EventKind.LINK_MADE,
         EventKind.ADMINISTRATOR_SET_UP,
@@ -68,7 +68,7 @@ def test_a_set_up_with_a_mistake_can_be_tried_again(entrance: Entrance, changes:
     with pytest.raises(Invalid) as refused:
         entrance.sign_in.set_up_first(link.code, caller=entrance.caller(), **given | changes)
     assert refused.value.field == field
-    assert entrance.sign_in.look(link.code).open
+    assert entrance.sign_in.find_link(link.code).open
     assert entrance.sign_in.set_up_first(link.code, caller=entrance.caller(), **given)
 
 
@@ -219,13 +219,13 @@ def test_what_came_back_from_the_provider_in_vain(entrance: Entrance) -> None:
 def test_links_end(entrance: Entrance) -> None:
     first = entrance.sign_in.first_link()
     second = entrance.sign_in.first_link()
-    assert entrance.sign_in.look(first.code).standing is LinkStanding.VOIDED
+    assert entrance.sign_in.find_link(first.code).status is LinkStatus.VOIDED
     entrance.clock.at += timedelta(minutes=14, seconds=59)
-    assert entrance.sign_in.look(second.code).standing is LinkStanding.OPEN
+    assert entrance.sign_in.find_link(second.code).status is LinkStatus.OPEN
     entrance.clock.at += timedelta(seconds=1)
-    assert entrance.sign_in.look(second.code).standing is LinkStanding.EXPIRED
+    assert entrance.sign_in.find_link(second.code).status is LinkStatus.EXPIRED
     for nothing in ("", "\0", second.code[:-1], second.code + "A", "A" * 43):
-        assert entrance.sign_in.look(nothing).standing is LinkStanding.UNKNOWN
+        assert entrance.sign_in.find_link(nothing).status is LinkStatus.UNKNOWN
 
 
 def test_too_many_at_once_are_sent_away_rather_than_kept_waiting() -> None:

@@ -45,9 +45,9 @@ def test_a_workload_gets_a_token_that_says_how_it_was_proved(its: Any, make: Any
     claims = parse_compact(answer.json()["token"]).claims
     checked = {"validation": "offline"} if make is kubernetes else {}
     event = its.events()[-1].event
-    rests_on = {"proof": event.detail["proof_id"], "source": issuer.trusted_issuer.id}
+    subjects_of_token = {"proof": event.detail["proof_id"], "source": issuer.trusted_issuer.id}
     said = {"method": issuer.trusted_issuer.kind, "selectors": [key for key, _ in shown]}
-    assert claims["attestation"] == said | checked | rests_on
+    assert claims["attestation"] == said | checked | subjects_of_token
     assert event.detail["attestation"] == issuer.trusted_issuer.kind
     assert event.detail["proved_by"] == {key: "token" for key, _ in shown}
     assert event.detail["trusted_issuer"] == {"id": issuer.trusted_issuer.id, "name": issuer.trusted_issuer.name}

@@ -32,7 +32,7 @@ class Told(NoRevocations):
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
         return self.state.ended(subjects, version)
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - nobody is asked
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - nobody is asked
         raise RevocationsUnavailable("What has been revoked is not known.", retry_after=5)
 
     def end(self, kind: str, subject: str, version: int = 8) -> None:

@@ -32,8 +32,9 @@ def register_function(
     other parameters, `name` (default: the function's name) and `description` (default: the docstring of `fn`).
     `scope` and `resource` have the same meaning as in `AuthSecClient.get_token`.
 
-    Returns the registered tool. The tool returns JSON text, and the exceptions of the tool are safe for the
-    model. A denial raises `ToolError`; the logger `authsec` says what only the operator of the agent can mend.
+    Returns the registered tool. The tool returns JSON text. No result and no exception of the tool contains the
+    token. If the authority or the API denies access, the tool raises `ToolError` with a text for the model. The
+    logger `authsec` records problems that only the operator of the agent can fix.
 
     Raises `ConfigError` if `fn` has no parameter for the token or there is no description. Also raises
     `ConfigError` for an agent without the classic AutoGen API.

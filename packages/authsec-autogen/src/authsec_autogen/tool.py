@@ -1,7 +1,6 @@
-"""Make tool results safe for the model: results become JSON text, exceptions become one sentence without a token.
+"""Remove tokens from tool results and exceptions, because AutoGen shows both to the model unchanged.
 
-AutoGen puts results and exceptions into the conversation unchanged. `authsec.redaction` removes the token from
-both.
+A result becomes JSON text, and an exception becomes one sentence. `authsec.redaction` removes the token.
 """
 
 from __future__ import annotations
@@ -23,7 +22,10 @@ from authsec.redaction import ToolError, error_text, redacted
 
 
 def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap `function` so that a model may read its results and exceptions. `delegation_token` stays a parameter."""
+    """Wrap `function` so that its results and exceptions contain no token.
+
+    The wrapper keeps the parameter `delegation_token`.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -62,7 +64,10 @@ def _text(result: Any) -> str:
 
 
 def _json_value(value: Any) -> Any:
-    """Convert a value without a JSON type to JSON: the types that APIs and databases commonly return."""
+    """Convert a value that `json` cannot encode, such as a date, a UUID, a set or a dataclass.
+
+    Raises `TypeError` for a value of any other type.
+    """
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, UUID | Decimal):

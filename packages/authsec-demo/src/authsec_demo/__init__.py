@@ -1,4 +1,4 @@
-"""`authsec demo`: a story with an authority, a sample API and a real AutoGen conversation.
+"""The demo (`authsec demo`): an authority, a sample API and a real AutoGen conversation on one machine.
 
 The demo is not part of the product.
 

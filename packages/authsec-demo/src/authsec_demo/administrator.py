@@ -1,4 +1,4 @@
-"""A client of the admin API for the demo: one method for each call, authenticated with an admin key."""
+"""A client of the admin API for the demo. Each method sends one request with an admin key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _API: Final = "/authsec/api/v1"
 
 
 class Administrator:
-    """An administrator with an admin key. Every method raises `StepFailed` if the authority answers with an error."""
+    """A client of the admin API, with an admin key. Each method raises `StepFailed` for an error response."""
 
     def __init__(self, http: httpx2.Client) -> None:
         self._http = http
@@ -24,14 +24,20 @@ class Administrator:
         return self._post("/clients", {"name": name, "platform": "key", "public_key": public_key})
 
     def onboard_workload(self, name: str, selectors: Mapping[str, str], trusted_issuer: str) -> Mapping[str, Any]:
-        """Register an AI agent on Kubernetes by these selectors. `source` is the slug of the trusted issuer."""
+        """Register an AI agent that runs on Kubernetes and has these selectors.
+
+        `trusted_issuer` is the slug of the trusted issuer.
+        """
         listed = [{"key": key, "value": value} for key, value in selectors.items()]
         return self._post(
             "/clients", {"name": name, "platform": "kubernetes", "selectors": listed, "trusted_issuer": trusted_issuer}
         )
 
     def make_enrolment_code(self, client: str) -> Mapping[str, Any]:
-        """Create a one-time code. A laptop with this code can authenticate as the agent for some hours."""
+        """Create a one-time code for enrolling a laptop.
+
+        An enrolled laptop can authenticate as the agent for some hours.
+        """
         return self._post(f"/clients/{client}/enrolments", {})
 
     def register_api(self, name: str, identifier: str, actions: Mapping[str, str]) -> Mapping[str, Any]:
@@ -46,7 +52,10 @@ class Administrator:
     def delegate(
         self, *, role: str, client: str, actions: list[str], audience: str, max_duration: int
     ) -> Mapping[str, Any]:
-        """Create a trust delegation for an AutoGen agent. `max_duration` is in seconds."""
+        """Create a trust delegation for an AutoGen agent.
+
+        `max_duration` is the longest lifetime of a token, in seconds.
+        """
         return self._post(
             "/delegations",
             {

@@ -1,6 +1,6 @@
 """The agent of the demo: two classic AutoGen agents with two tools that call the sample API.
 
-An agent developer writes code like this. The demo also prints AutoGen's events as lines of the story.
+A developer of an agent writes similar code. Only the demo also prints AutoGen's events.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class CustomerSupport:
         return answer
 
     def ask(self, message: str, said: Said) -> list[str]:
-        """Start a conversation about `message`. Return the results of the tools, as the model saw them."""
+        """Send `message` to the agent and run the conversation. Return the results of the tools, as the model saw them.
+
+        `said` is called with the speaker and the text of each line of the conversation.
+        """
         stream = _Retold(said)
         with IOStream.set_default(stream):
             self._user_proxy.initiate_chat(self._assistant, message=message, clear_history=False)
@@ -77,7 +80,7 @@ class CustomerSupport:
 
 
 class _Retold(IOStream):
-    """An output stream for AutoGen that passes on each spoken line, tool call and tool result."""
+    """An AutoGen output stream that passes each message, tool call and tool result to `said`."""
 
     def __init__(self, said: Said) -> None:
         self.results: list[str] = []
@@ -91,7 +94,7 @@ class _Retold(IOStream):
         raise EOFError
 
     def send(self, message: Any) -> None:
-        """Handle one event of the conversation."""
+        """Pass one event of the conversation to `said`, and collect the results of tools."""
         event = message.content
         if isinstance(message, ToolCallEvent):
             for call in event.tool_calls:

@@ -1,4 +1,4 @@
-"""Format the audit log as a table of 80 columns: the time, the event, the actor and the outcome."""
+"""Format audit events as a table that is 80 columns wide: the time, the event, the actor and the outcome."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ def audit_table(events: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _time(event: Mapping[str, Any]) -> str:
-    """Return the time of day to the second, or to the minute for refusals that are counted by the minute."""
+    """Return the time of day (UTC) to the second, or only to the minute for a counted refusal.
+
+    The audit log counts some refusals for each minute, instead of recording each one.
+    """
     return str(event["at"])[11 : 16 if event["counted"] else 19]
 
 
 def _by(event: Mapping[str, Any]) -> str:
-    """Name the actor: an administrator, an authenticated agent, or a caller without valid proof."""
+    """Name the actor: an administrator, an authenticated agent, or a caller that did not authenticate."""
     if event["principal"]:
         return str(event["principal"]["name"])
     if event["reason"] == "selectors_mismatch":
@@ -49,7 +52,10 @@ def _what(event: Mapping[str, Any]) -> str:
 
 
 def _by_whose_word(detail: Mapping[str, Any]) -> str:
-    """Describe the proof on a separate line, if the machine is enrolled or the cluster reviewed the token."""
+    """Describe on a new line how the agent authenticated, or return an empty text.
+
+    The text is not empty if the machine is enrolled or the Kubernetes cluster reviewed the agent's token.
+    """
     told = [detail["attestation"], "enrolled" if "enrolled" in detail else detail.get("validation")]
     return f"\n({', '.join(told)})" if all(told) else ""
 

@@ -29,7 +29,10 @@ _STOP_SECONDS: Final = 10.0
 
 
 class Authority:
-    """A started authority process, possibly not ready yet. `settings` are added to the settings of every demo."""
+    """An authority that runs in a separate process. The process may still be starting.
+
+    `settings` are added to the settings that every demo uses.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.url = f"http://{HOST}:{free_port()}"
@@ -48,7 +51,10 @@ class Authority:
             )
 
     def await_ready(self) -> None:
-        """Wait until the authority is ready. Raises `StepFailed` with the end of the log on a timeout or an exit."""
+        """Wait until the authority is ready.
+
+        Raises `StepFailed` with the end of the log if the process exits, or is not ready in time.
+        """
         deadline = time.monotonic() + _START_SECONDS
         with httpx2.Client(base_url=self.url, trust_env=False, timeout=2) as http:
             while not _is_ready(http):
@@ -69,7 +75,7 @@ class Authority:
         return str(self._here("admin", "setup-url", "--sign-in", "--email", email)["url"])
 
     def line_for_a_sign_in(self, email: str) -> str:
-        """Return the shell command that prints another sign-in URL."""
+        """Return the shell command that prints another sign-in URL for this administrator."""
         return command_line("admin", "setup-url", "--sign-in", "--email", email, "--data", str(self._data))
 
     def stop(self) -> None:
@@ -82,7 +88,7 @@ class Authority:
             self._process.wait()
 
     def _here(self, *words: str) -> Any:
-        """Run a command on the data of this authority and return the JSON result."""
+        """Run an `authsec` command on the data folder of this authority and return the JSON result."""
         return result(*words, "--data", str(self._data), variables=self._settings)
 
     def _end_of_log(self) -> str:
@@ -91,7 +97,7 @@ class Authority:
 
 @contextmanager
 def running_authority(folder: Path, settings: Mapping[str, str]) -> Iterator[Authority]:
-    """Start an authority that keeps all its data in `folder`. Stop the authority when the block ends."""
+    """Start an authority that keeps all its data in `folder`. Stop the authority when the `with` block ends."""
     authority = Authority(folder, settings)
     try:
         yield authority

@@ -1,4 +1,7 @@
-"""The commands `authsec demo` and `authsec demo-api`. Each command imports its modules only when it runs."""
+"""The commands `authsec demo` and `authsec demo-api`.
+
+A command imports its own modules only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 def register(group: click.Group) -> None:
-    """Add the commands to `authsec` (entry point of the group `authsec.commands`)."""
+    """Add the commands to `authsec`. The package names this function as an entry point of `authsec.commands`."""
     group.add_command(demo)
     group.add_command(demo_api)
 
@@ -69,9 +72,10 @@ def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
 def demo_api(issuer: str, audience: str, port: int) -> None:
     """Run a sample API and a scripted model for agents of your own authority.
 
-    The API has customers 41 and 42, in temporary data. The model answers at /v1 in place of OpenAI's API. The
-    model calls a tool that fetches or deletes a customer, and needs no account. API and model listen only on
-    127.0.0.1, until you press Ctrl-C.
+    The API has customers 41 and 42, in temporary data. The scripted model replaces OpenAI's API at /v1 and needs
+    no account. The model calls the agent's tool that fetches or deletes a customer.
+
+    The API and the model listen only on 127.0.0.1. Press Ctrl-C to stop the API and the model.
     """
     from authsec_demo.demo_api import demo_api_running
     from authsec_demo.loopback import bypass_proxies
@@ -99,9 +103,9 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
     from authsec_demo.stage import Stage, StoryEnded
 
     if kubernetes:
-        from authsec_demo.in_cluster.story import told
+        from authsec_demo.in_cluster.story import run_story
     else:
-        from authsec_demo.story import told
+        from authsec_demo.story import run_story
     bypass_proxies()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a model may say what this terminal cannot show
@@ -112,7 +116,7 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
     try:
         with (
             tempfile.TemporaryDirectory(prefix="authsec-demo-", ignore_cleanup_errors=True) as folder,
-            told(stage, Path(folder), live_model, stays=not leave),
+            run_story(stage, Path(folder), live_model, stays=not leave),
         ):
             status = 0
             stage.line()
@@ -141,7 +145,7 @@ def _live_model(name: str) -> LiveModel:
 
 
 def _require_autogen() -> None:
-    """Raise `ClickException` if AutoGen is missing, because the classic AutoGen API needs Python 3.13 or older."""
+    """Raise `ClickException` if AutoGen is not installed. The classic AutoGen API needs Python 3.13 or older."""
     if importlib.util.find_spec("autogen") is None:
         version = ".".join(map(str, sys.version_info[:2]))
         raise click.ClickException(
@@ -152,7 +156,7 @@ def _require_autogen() -> None:
 
 
 def _end_orderly() -> None:
-    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no server or folder remains after the process ends."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the process stops its servers and deletes its folder."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a signal handler
         raise KeyboardInterrupt

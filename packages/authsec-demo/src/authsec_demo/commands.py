@@ -1,4 +1,4 @@
-"""Run `authsec` commands as a person does: each command is a separate process with a separate environment."""
+"""Run `authsec` commands as a person does. Each command is a separate process with its own environment variables."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Done:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment without the variables that AuthSec reads, plus `variables`.
+    """Return the environment variables of this process, without the variables that AuthSec reads, plus `variables`.
 
-    AuthSec's variables may name a real database or a real agent, and the demo must not use them.
+    AuthSec's variables may name a real database or a real agent, and the demo must use neither.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)} | dict(variables)
 
 
 def run(*words: str, variables: Mapping[str, str]) -> Done:
-    """Run `authsec` with these arguments, and with `variables` added to our environment (see `environment`)."""
+    """Run `authsec` with the arguments `words`. `environment` explains which environment variables the command gets."""
     done = subprocess.run(  # noqa: S603 - our own interpreter and program
         [*AUTHSEC, *words],
         stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def run(*words: str, variables: Mapping[str, str]) -> Done:
 
 
 def result(*words: str, variables: Mapping[str, str]) -> Any:
-    """Run a command with `--json` and return its parsed output. Raises `StepFailed` if the command fails."""
+    """Run an `authsec` command with `--json` and return its parsed output. Raises `StepFailed` if the command fails."""
     done = run(*words, "--json", variables=variables)
     if done.status:
         raise StepFailed(expected=f"authsec {' '.join(words[:2])} to succeed", came=done.err.strip())

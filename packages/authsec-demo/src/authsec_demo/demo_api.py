@@ -12,7 +12,7 @@ from typing import Final
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
-from authsec_server.cli.greeting import taken_by
+from authsec_server.cli.greeting import server_on
 
 from authsec_demo.evidence import App, Receive, Scope, Send
 from authsec_demo.exports import EXAMPLE, model_exports, show_exports
@@ -33,7 +33,7 @@ _OTHER_DEMO_API: Final = (
 
 @contextmanager
 def demo_api_running(stage: Stage, folder: Path, *, issuer: str, audience: str, port: int) -> Iterator[None]:
-    """Serve the API and the model until the `with` block ends, and print their addresses.
+    """Serve the API and the model until the `with` block ends. Print the addresses of both servers.
 
     The customers are stored in `folder`. Raises `ConfigError` if `issuer` is not a valid issuer, or if the server
     cannot listen on the port.
@@ -57,7 +57,7 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
     try:
         return running.enter_context(serving(app, port=port))
     except OSError as error:
-        other = _OTHER_DEMO_API if _is_demo_api(port) else taken_by(HOST, port)
+        other = _OTHER_DEMO_API if _is_demo_api(port) else server_on(HOST, port)
         raise ConfigError(
             f"Cannot listen on {HOST} port {port}: {os.strerror(error.errno or 0)}. {other}",
             reason="listen_failed",
@@ -65,7 +65,7 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
 
 
 def _is_demo_api(port: int) -> bool:
-    """Whether another demo-api answers at that port of this machine."""
+    """Whether the program on this loopback port is another `authsec demo-api`."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWERS_WITHIN)
     try:
         connection.request("GET", _MISPLACED)
@@ -77,7 +77,11 @@ def _is_demo_api(port: int) -> bool:
 
 
 def _beside(api: App, *, model: App) -> App:
-    """Combine both into one application: requests below /v1/ go to the model, all others to the API."""
+    """Combine the API and the model into one application.
+
+    Requests below `/v1/` go to the model, and all other requests go to the API. If a client of the model omits
+    `/v1`, the response is a 404 that names the mistake.
+    """
     misplaced = refusal(404, _UNDER_V1)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +94,10 @@ def _beside(api: App, *, model: App) -> App:
 
 
 def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
-    """Show whether the verifier can verify tokens. If the authority is not running, the verifier finds it later."""
+    """Print whether the verifier can verify tokens now.
+
+    If the authority is not running yet, the verifier fetches the authority's keys later.
+    """
     (issuer,) = verifier.issuers
     log = logging.getLogger("authsec")
     log.setLevel(logging.CRITICAL)  # what the verifier would log now is shown below

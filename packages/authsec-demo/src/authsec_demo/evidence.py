@@ -1,4 +1,4 @@
-"""Record the requests to the model and to the sample API, so that the demo can prove its statements."""
+"""Record the requests to the model and to the sample API, so that the demo can check its own statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Print environment variables as lines to paste into a POSIX shell or PowerShell."""
+"""Print commands that set environment variables, to paste into a POSIX shell or PowerShell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ EXAMPLE: Final = "uv run python examples/autogen_conversation.py"  # in a clone
 
 
 def model_exports(model: ModelEndpoint) -> dict[str, str]:
-    """Return the variables that the examples need for this model. Empty for a live model: its key is secret."""
+    """Return the environment variables that the examples need for this model.
+
+    The result is empty for a live model, because the key of a live model is secret.
+    """
     if not model.is_scripted:
         return {}
     return {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": model.api_key, "OPENAI_MODEL": model.name}
@@ -36,5 +39,5 @@ def show_exports(stage: Stage, variables: Mapping[str, str], *commands: str) -> 
 
 
 def _doubled_quotes(value: str) -> str:
-    """Double each single quote, the only escape in a single-quoted PowerShell string."""
+    """Double each single quote. A single-quoted PowerShell string has no other escape."""
     return value.replace("'", "''")

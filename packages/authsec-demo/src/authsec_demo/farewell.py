@@ -1,4 +1,4 @@
-"""The last steps of the demo: create a working delegation, and print the lines to paste into a shell."""
+"""The last steps of the demo: create a new delegation, and print how to use the running servers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def hand_over(stage: Stage, servers: Servers, variables: Mapping[str, str]) -> N
 
 
 def _show_console(stage: Stage, servers: Servers) -> None:
-    """Print a one-time console sign-in URL, so that the demo needs no password."""
+    """Invite an administrator, and print a one-time sign-in URL for the console. The demo thus needs no password."""
     servers.admin.invite(ADMINISTRATOR, "Demo Administrator")
     stage.line()
     stage.note(f"The console; this sign-in, as {ADMINISTRATOR}, works once, within 15 minutes:")

@@ -19,9 +19,10 @@ _START_SECONDS = 10.0
 
 @contextmanager
 def serving(app: Any, *, port: int = 0, certificate: Path | None = None) -> Iterator[str]:
-    """Serve an ASGI application and yield its URL. At the end, the server first finishes open requests.
+    """Serve an ASGI application and yield its URL. Stop the server when the `with` block ends.
 
-    Port 0 selects a free port. Raises `OSError` if the server cannot listen on the port.
+    Before it stops, the server finishes open requests, for at most five seconds. Port 0 selects a free port.
+    Raises `OSError` if the server cannot listen on the port.
 
     With `certificate`, the server uses TLS. The file is PEM and contains the certificate chain and the key.
     """
@@ -49,14 +50,17 @@ def serving(app: Any, *, port: int = 0, certificate: Path | None = None) -> Iter
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago, for a server that needs a port number in advance."""
+    """Return a port that is free now. Another program may take the port before the caller uses it."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Exclude loopback from HTTP_PROXY. Otherwise requests and httpx send tokens for 127.0.0.1 to the proxy."""
+    """Exclude loopback addresses from HTTP proxies, by changing `no_proxy` in `environment`.
+
+    Otherwise, `requests` and `httpx` would send tokens for 127.0.0.1 to the proxy in HTTP_PROXY.
+    """
     listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     value = ",".join(filter(None, [listed, HOST, "localhost"]))
     environment["no_proxy"] = environment["NO_PROXY"] = value  # libraries differ in which one they read

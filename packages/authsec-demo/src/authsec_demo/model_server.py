@@ -1,6 +1,7 @@
-"""A chat completions API on loopback. AutoGen sends its messages to this API, and the API records each request.
+"""A chat completions API on loopback that AutoGen uses as its model. The API records each request.
 
-The scripted model answers. With `--live-model`, the API forwards each request body unchanged to a real model.
+The scripted model answers the requests. With `--live-model`, the API forwards each request body unchanged to
+a real model.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LIVE_SECONDS: Final = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEndpoint:
-    """The address, the key and the model name of the chat completions API that AutoGen calls."""
+    """The chat completions API that AutoGen calls: the address, the API key and the name of the model."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -36,12 +37,18 @@ class ModelEndpoint:
 
 
 def scripted_endpoint(url: str) -> ModelEndpoint:
-    """Return the endpoint of the scripted model at `url`. The API key is a placeholder, as clients require a key."""
+    """Return the endpoint of the scripted model at `url`.
+
+    The API key is a placeholder: clients require a key, but the scripted model ignores it.
+    """
     return ModelEndpoint(base_url=f"{url}/v1", api_key="none", name=scripted_model.NAME, is_scripted=True)
 
 
 def model_app(model: Model, transcript: Transcript | None = None) -> Starlette:
-    """Return an application for `POST /v1/chat/completions` that records each request in `transcript`, if any."""
+    """Return an application that answers `POST /v1/chat/completions` with `model`.
+
+    If there is a `transcript`, the application records each request in it.
+    """
 
     async def chat_completions(request: Request) -> Response:
         body = await request.body()

@@ -60,7 +60,7 @@ def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
 
 
 def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str, Any]:
-    """Create the API, the role and the trust delegation. Return the delegation."""
+    """Create an API and a role, and delegate one action of the role to the agent. Return the trust delegation."""
     why = "The role may read and delete; this agent, in that role, may only read."
     with stage.step("Delegate: who can do what, where and for how long", why):
         described = {READ: "Read a customer's data", DELETE: "Delete a customer"}
@@ -74,7 +74,10 @@ def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str,
 
 
 def delegation_to_read(admin: Administrator, client_id: str, role: str) -> Mapping[str, Any]:
-    """Create a trust delegation in that role: only customers:read at the sample API, tokens of one hour at most."""
+    """Create a trust delegation in this role that allows only customers:read at the sample API.
+
+    The tokens of the delegation are valid for one hour at most.
+    """
     delegation = admin.delegate(
         role=role, client=client_id, actions=[READ], audience=API_IDENTIFIER, max_duration=_HOUR
     )

@@ -1,4 +1,4 @@
-"""Show the audit log, and prove that the model received no token."""
+"""Show the audit log, and check that the model received no token."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ _MUST_BE_THERE = (
 
 
 def audit(stage: Stage, admin: Administrator) -> None:
-    """Show and check the events that the authority recorded in this story."""
+    """Print the events that the authority recorded during this demo, and check that none is missing."""
     why = "No token is issued, and nothing changes, without a durable record."
     with stage.step("The audit log", why):
         show_events(stage, admin.events(), _MUST_BE_THERE)
 
 
 def show_events(stage: Stage, events: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[str, str]]) -> None:
-    """Print a table of the events. Raises `StepFailed` unless it has every `wanted` pair of kind and reason."""
+    """Print a table of the events. Each pair in `wanted` is the kind and the reason of an event.
+
+    Raises `StepFailed` if a wanted pair is missing from the events.
+    """
     there = {(str(event["kind"]), str(event["reason"])) for event in events}
     missing = [" ".join(each).strip() for each in wanted if each not in there]
     stage.show(audit_table(events))
@@ -38,7 +41,10 @@ def show_events(stage: Stage, events: Sequence[Mapping[str, Any]], wanted: Seque
 
 
 def count_tokens(stage: Stage, transcript: Transcript, tap: Tap, proofs: Collection[str] = ()) -> None:
-    """Search every request to the model for every token that the API received, and for these `proofs`."""
+    """Check that no request to the model contains a token that the API received.
+
+    `proofs` are more secrets that no request may contain, such as the token of a pod.
+    """
     why = "Every complete request was searched: history, results and tools."
     with stage.step("What the model saw", why):
         tokens, messages = tap.tokens | frozenset(proofs), len(transcript)

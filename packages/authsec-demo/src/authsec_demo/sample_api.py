@@ -1,10 +1,12 @@
-"""A downstream API as its owner writes it: the middleware verifies every request, each endpoint names its action.
+"""A sample API that accepts delegation tokens, written as the owner of an API would write it.
+
+The middleware verifies every request, and each endpoint names the action that the request needs:
 
     GET    /customers/{id}   needs customers:read
     DELETE /customers/{id}   needs customers:delete
 
 The API does not call the authority for each request. The signature and the claims of the token are
-sufficient, and the verifier follows the revocation feed.
+sufficient, and the verifier reads the revocation feed.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class Customers:
 
 
 def sample_customers(folder: Path) -> Customers:
-    """Create a new file in `folder` with customers 41 and 42."""
+    """Create a customer database in `folder`, with customers 41 and 42."""
     customers = Customers(folder / "customers.sqlite3")
     customers.add("41", "Grace Hopper", "grace@example.com")
     customers.add("42", "Ada Lovelace", "ada@example.com")

@@ -36,7 +36,10 @@ def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
 
 
 def ask_to_delete(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
-    """Continue the conversation, and check that the API refuses an action that is not delegated."""
+    """Ask the agent to delete customer 42, and check that the API refuses this action.
+
+    The action is not delegated to the agent.
+    """
     why = "The API refuses, with a reason that helps the agent."
     with stage.step("AutoGen is asked to delete customer 42", why):
         before = len(servers.tap.calls)
@@ -57,7 +60,7 @@ def ask_to_delete(stage: Stage, servers: Servers, support: CustomerSupport) -> N
 
 
 def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
-    """Check that a caller with only the client_id and no proof gets no token."""
+    """Check that a caller gets no token if the caller has the client_id but no key."""
     why = "The client_id without the key gives no access."
     with stage.step("A stranger asks for a token", why):
         stage.said("stranger", f"client_id={agent.client_id}, no proof")
@@ -76,7 +79,10 @@ def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
 
 
 def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegation: str, api_url: str) -> None:
-    """Revoke the delegation. Check that the API refuses the agent's token and the authority refuses a new one."""
+    """Revoke the delegation. Check that the API then refuses the agent's token.
+
+    Also check that the authority refuses the agent's next token request.
+    """
     why = "Tokens reflect the current state of the authority, and the API follows revocations."
     with stage.step("The delegation is revoked", why):
         token = authsec.get_token(scope=READ)
@@ -105,9 +111,9 @@ def _api_says(api_url: str, token: DelegationToken) -> int:
 
 
 def _until_refused(api_url: str, token: DelegationToken) -> float:
-    """Call the API repeatedly until it answers 401. Return the elapsed seconds.
+    """Call the API repeatedly until the API answers 401. Return the elapsed seconds.
 
-    Raises `StepFailed` after `PATIENCE` seconds.
+    Raises `StepFailed` if the API still accepts the token after `PATIENCE` seconds.
     """
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:

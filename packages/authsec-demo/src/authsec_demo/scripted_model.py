@@ -1,7 +1,7 @@
-"""A scripted model: it answers chat completion requests by fixed rules.
+"""A scripted model that answers chat completion requests by fixed rules.
 
-The scripted model replaces a language model and sees exactly the same requests. Pure: the functions take and
-return dictionaries. `model_server` serves the model over HTTP.
+The scripted model replaces a language model and sees exactly the same requests. The functions are pure: they
+take and return dictionaries. `model_server` serves the model over HTTP.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CUSTOMER: Final = re.compile(r"\bcustomer (\d+)\b", re.IGNORECASE)
 
 
 def complete(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer a chat completions request in the format that clients expect. Does not stream."""
+    """Answer a chat completion request in the format of OpenAI's API. The response is never a stream."""
     message = _reply(request)
     finish_reason = "tool_calls" if message.get("tool_calls") else "stop"
     return {
@@ -57,7 +57,11 @@ def _wish(said: str, tools: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _report(result: str) -> str:
-    """Describe a tool's result for the person: the data, or the reason for a refusal and the remedy."""
+    """Describe the result of a tool for the person in the conversation.
+
+    The text contains the data, or the reason for a refusal. If an action is not delegated, the text also names
+    the remedy.
+    """
     lacking = _LACKING.search(result)
     if lacking:
         return f"I may not: it needs {lacking.group(1)}, which is not delegated to me. An administrator could do so."

@@ -32,7 +32,7 @@ class LiveModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """The running servers of the demo, and the recorders of their requests."""
+    """The running servers of the demo. `tap` and `transcript` record the requests to the API and to the model."""
 
     authority: Authority
     api_url: str

@@ -1,4 +1,7 @@
-"""Print the story: numbered steps, aligned facts and conversation lines. Readable at 80 columns and in a pipe."""
+"""Print the demo: numbered steps, aligned facts and lines of conversation.
+
+The output is readable at 80 columns, and in a pipe.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,17 @@ class StepFailed(Exception):
 
 
 class StoryEnded(Exception):
-    """The story stops, because a step failed. The stage has already printed the failure."""
+    """The demo stops because a step failed. `Stage` has already printed the failure."""
 
 
 def check(holds: bool, *, expected: str, came: str) -> None:
-    """Raise `StepFailed` unless `holds` is true."""
+    """Raise `StepFailed` if `holds` is false."""
     if not holds:
         raise StepFailed(expected=expected, came=came)
 
 
 class Stage:
-    """The console, and the number of the current step."""
+    """The output of the demo. The class prints to a console and numbers the steps."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, emoji=False, markup=False)
@@ -51,7 +54,10 @@ class Stage:
 
     @contextmanager
     def step(self, title: str, why: str) -> Iterator[None]:
-        """Run one step of the story. Print any exception as a failure of the step, then raise `StoryEnded`."""
+        """Run one step of the demo in a `with` block. Raises `StoryEnded` if the block raises an exception.
+
+        The method prints the exception as the failure of the step.
+        """
         self._number += 1
         self._console.print()
         self._console.print(Text(f"{self._number:2} {title}", style="bold"))
@@ -75,13 +81,16 @@ class Stage:
         self._row(Text(self._good, style="green"), Text(label), text)
 
     def warning(self, label: str, text: str) -> None:
-        """Print a warning. Removes control characters and tokens first, because the text may quote a server."""
+        """Print a warning.
+
+        The method removes control characters and tokens from the text, because the text may quote a server.
+        """
         self._row(Text("!" if label else "", style="yellow"), Text(label), plain(text, _LONGEST_TEXT))
 
     def said(self, who: str, text: str) -> None:
-        """Print a line of the conversation.
+        """Print a line of the conversation. `who` is the speaker.
 
-        Removes control characters and tokens first, because a model or a server may have written the text.
+        The method removes control characters and tokens, because a model or a server may have written the text.
         """
         self._row(Text(), Text(who, style="cyan"), plain(text, _LONGEST_TEXT))
 
@@ -97,7 +106,7 @@ class Stage:
         self._print(Text(text, style=style))
 
     def copyable(self, line: str) -> None:
-        """Print a line for copying. Never wraps it, whatever the console's width is."""
+        """Print a line that the user can copy. The line never wraps, even if it is wider than the console."""
         self._print(Text(" " * _INDENT + line))
 
     def _failed(self, expected: str, came: str) -> None:
@@ -105,7 +114,10 @@ class Stage:
         self._row(Text(), Text("came", style="red"), plain(came, _LONGEST_TEXT))
 
     def _row(self, mark: Text, label: Text, text: str) -> None:
-        """Print mark, label and text in columns. Wraps the text itself, because rich pads lines to the full width."""
+        """Print the mark, the label and the text in columns.
+
+        The method wraps the text without `rich`, because `rich` pads each line to the full width.
+        """
         mark.pad_right(_MARK - len(mark))
         label.pad_right(_LABEL - len(label))
         column = _INDENT + _MARK + _LABEL

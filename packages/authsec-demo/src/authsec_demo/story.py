@@ -1,4 +1,4 @@
-"""The story of the demo in steps on real servers. Each step checks its own outcome."""
+"""The steps of the demo, in order, on real servers. Each step checks its own outcome."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from authsec_demo.stage import Stage
 
 
 @contextmanager
-def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
-    """Run the story. The servers run until the `with` block ends. With `stays`, print how to use the servers.
+def run_story(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
+    """Run all steps of the demo. The servers then run until the `with` block ends.
 
-    The demo writes all files to `folder`. Raises `StoryEnded` if a step fails.
+    If `stays` is true, print how to use the servers. The demo writes all files to `folder`. Raises `StoryEnded`
+    if a step fails.
     """
     with ExitStack() as running:
         servers = start(stage, running, folder, live_model)

@@ -1,15 +1,16 @@
-"""The AuthSec authority: it knows the agents, what they may do, and issues the tokens that say so.
+"""The AuthSec authority: it stores which agents exist and what each agent may do, and issues their tokens.
 
-Rooms by capability, each with the same furniture (`model`, `store`, `service`, `api`); imports go down only.
-`ARCHITECTURE.md` walks one token through the house.
+Each subpackage is a *room* for one capability, for example `clients`. A room has up to four layers: `api`,
+`service`, `store` and `model`. `ARCHITECTURE.md` lists the rooms. A room imports only rooms further down that
+list.
 
 | module | owns |
 |---|---|
 | `settings` | every number and address that an operator can set, with its default: lifetimes, limits, ports |
-| `settings_errors` | what an operator reads about a wrong setting |
-| `principal` | what viewers, operators and admins may do |
-| `revisions` | two people edit one object: the check of the revision, the fields that changed |
-| `naming`, `suggest` | names and slugs; the nearest name to a mistyped one |
+| `settings_errors` | the messages about wrong settings |
+| `principal` | who acts (administrator, admin key, server), and the roles viewer, operator and admin |
+| `revisions` | edits of one object by two people: compare the revision, find the changed fields |
+| `naming`, `suggest` | valid names and slugs; the known name that is most similar to a mistyped name |
 | `failures` | the errors that every room raises |
-| `private_files` | which files and folders may be read by others |
+| `private_files` | files with secrets: refuse a file or folder that other users can read or change |
 """

@@ -1,4 +1,4 @@
-"""Failures of requests and of the start, as exceptions that do not depend on HTTP.
+"""Failures of requests and of the server's start, as exceptions that do not depend on HTTP.
 
 Services raise these exceptions, and `web/errors.py` turns them into responses. A *decision* about a token is
 not a failure: a decision is a value with a reason (`tokens/decision.py`).
@@ -48,10 +48,11 @@ class Conflict(Failure):
 
 
 class Outdated(Failure):
-    """Somebody else changed the object after the caller read it. `by` is the name, `at` is the time of the change.
+    """Somebody else changed the object after the caller read it.
 
-    `thing` is the object's id. The caller read the revision `since`; the current revision is `present`. `fields`
-    are the fields that changed meanwhile, if known.
+    `by` is the name of that person, and `at` is the time of the change. `thing` is the object's id. The caller
+    read the revision `since`; the current revision is `present`. `fields` are the fields that changed meanwhile,
+    if known.
     """
 
     reason = "outdated"
@@ -87,7 +88,7 @@ class RoleTooSmall(NotPermitted):
 
 
 class Fault(StrEnum):
-    """The part of the system that failed, if known. For `/readyz` and the log."""
+    """The part of the system that failed, if known. `/readyz` and the log show it."""
 
     UNKNOWN = "unknown"
     SILENT = "database_silent"  # it accepts connections and does not answer
@@ -130,6 +131,6 @@ class OutcomeUnknown(Unavailable):
 
 
 class StartupRefused(Failure):
-    """The server must not start like this. The operator reads message and remedy in the terminal."""
+    """The server must not start in this state. The operator reads the message and the remedy in the terminal."""
 
     reason = "startup_refused"

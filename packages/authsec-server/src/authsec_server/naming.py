@@ -73,7 +73,7 @@ def chosen_slug(given: str | None, display_name: str) -> str:
 
 
 def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) -> str:
-    """Return a hint for an unknown slug `asked`, because people type display names and make typing errors.
+    """Return a hint for the unknown slug `asked`. People often type a display name or make typing errors.
 
     `near` returns existing slugs that are similar to a slug. `otherwise` is the hint if no slug is similar.
     """
@@ -98,9 +98,9 @@ def is_uuid(value: str) -> bool:
 
 
 def only_one(found: Sequence[T], called: str) -> T | None:
-    """Return the only found object with this id or slug, or None if there is none. Raises `Conflict` for several.
+    """Return the only object with this id or slug, or None if there is none. Raises `Conflict` for several objects.
 
-    A unique index prevents several. But a person with write access to the database can change the index.
+    A unique index prevents several objects. But a person with write access to the database can change the index.
     """
     if len(found) > 1:
         raise Conflict(

@@ -58,7 +58,7 @@ class Principal:
 class Act:
     """The context of an action: principal, time, request and address. Services take it beside the transaction.
 
-    `token_bytes(n)` returns n random bytes. Time and randomness are arguments, so that tests can control both.
+    `token_bytes(n)` returns n random bytes. Time and random bytes are fields, so that tests can control both.
     """
 
     principal: Principal

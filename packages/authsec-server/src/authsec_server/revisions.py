@@ -1,4 +1,4 @@
-"""Optimistic locking: two people edit one object, and the second one gets an error instead of a lost update. Pure.
+"""Optimistic locking: if two people edit one object, the second one gets an error. No update is lost. Pure.
 
 Every editable object numbers its changes as `revision`. An edit names the revision that the editor read.
 """
@@ -42,7 +42,10 @@ T = TypeVar("T", bound=Revised)
 
 
 def require_current(thing: Revised, revision: int, what: str) -> None:
-    """Raise `Outdated` unless `revision` is the current one. `what` begins the sentence, like "This role"."""
+    """Raise `Outdated` unless `revision` is the current revision of the object.
+
+    `what` begins the sentence of the error, for example "This role".
+    """
     if thing.revision != revision:
         raise Outdated(
             f"{what} was changed meanwhile{f' by {thing.changed_by}' if thing.changed_by else ''}.",
@@ -58,7 +61,7 @@ def require_current(thing: Revised, revision: int, what: str) -> None:
 def require_same(thing: Revised, same: bool, what: str) -> None:
     """Raise `Outdated` unless `same` is true.
 
-    `same` is false if the editor read a deleted object, and a new object has the same slug.
+    `same` is false if the object that the editor read was deleted, and a new object has the same slug.
     """
     if not same:
         raise Outdated(
@@ -87,7 +90,11 @@ def changed(thing: T, act: Act, **values: Any) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Editable:
-    """A field that an edit can change. `check` takes its name and an unverified value. `plain` returns its JSON."""
+    """A field that an edit can change.
+
+    `check` takes the field's name and an unchecked value, and returns the valid value. `plain` returns the value
+    as JSON.
+    """
 
     check: Callable[[str, Any], Any]
     plain: Callable[[Any], object] = lambda value: value
@@ -100,7 +107,7 @@ Fields = Mapping[str, Editable]
 def checked(fields: Fields, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values after their checks, in the order of the fields. Raises `Invalid`, which names the field.
 
-    Raises `TypeError` for a value that no field takes: the caller would lose the value without a word.
+    Raises `TypeError` for a value without a field. Otherwise the caller would lose the value without an error.
     """
     if unknown := values.keys() - fields.keys():
         raise TypeError(f"No such field: {', '.join(sorted(unknown))}. The fields are {', '.join(fields)}.")
@@ -113,7 +120,7 @@ def plain(fields: Fields, thing: object) -> dict[str, Any]:
 
 
 def edited(thing: T, act: Act, fields: Fields, values: Mapping[str, Any]) -> tuple[T, dict[str, object]]:
-    """Return the object with other values, as the next revision, and the audit log's detail of the edit.
+    """Return the object with other values, as the next revision, and the detail of the edit for the audit log.
 
     Fields without a value stay as they are. The detail is empty if no field changed. Raises `Invalid`.
     """
@@ -122,7 +129,7 @@ def edited(thing: T, act: Act, fields: Fields, values: Mapping[str, Any]) -> tup
 
 
 def edit_detail(revision: int, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
-    """Return the audit log's detail of an edit: the new revision and the changed fields before and after.
+    """Return the detail of an edit for the audit log: the new revision, and the changed fields before and after.
 
     The detail is empty if no field changed.
     """

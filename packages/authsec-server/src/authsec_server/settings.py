@@ -1,7 +1,7 @@
 """Every setting of the server, with its meaning and its safe default. Environment: `AUTHSEC_SERVER_<NAME>`.
 
-Only `database` can contain a secret, a password. Therefore no repr shows `database`. The settings name the
-master key only by its file.
+Only `database` can contain a secret: the password in the URL. Therefore no repr shows `database`. For the
+master key, the settings have only the name of its file.
 """
 
 from __future__ import annotations
@@ -267,8 +267,8 @@ class Settings(BaseModel):
     def issuer(self) -> str:
         """Return the issuer (`iss`, RFC 8414): `public_url`, or on loopback the address of the listener.
 
-        The issuer never comes from the Host header. Raises `StartupRefused` without `public_url`, unless `host` is
-        loopback.
+        The issuer never comes from the Host header. Raises `StartupRefused` if `public_url` is missing and `host` is
+        not loopback.
         """
         if self.public_url:
             return self.public_url
@@ -292,7 +292,10 @@ def is_loopback(host: str) -> bool:
 
 
 def load_settings(**given: Any) -> Settings:
-    """Load settings from the environment. `given` (command-line options) overrides it. Raises `StartupRefused`."""
+    """Load the settings from the environment. Raises `StartupRefused`.
+
+    `given` (command-line options) overrides the environment.
+    """
     options = {name: value for name, value in given.items() if value is not None}
     known = [name.upper() for name in Settings.model_fields]
     if unknown := list(settings_errors.unknown_names(os.environ, ENV_PREFIX, known)):

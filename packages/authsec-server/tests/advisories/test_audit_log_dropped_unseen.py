@@ -25,14 +25,14 @@ from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, sign_checkpoint
 from authsec_server.audit.sealing.count_rebuild import rebuild_counts
-from authsec_server.audit.sealing.dropped import DropRecord, believed, read_drop, runs, sign_drop
+from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, sign_drop, valid_drops
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import NotAnExport
+from authsec_server.audit.sealing.log_check import LogCheck, Report
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.succession import succession
-from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import checkpoints, events, hourly_counts, sealed_events
 from authsec_server.db import Database, Tx
@@ -105,7 +105,7 @@ class Old:
         return self.dropper.drop(self.act(), before, lines, sha256("".join(lines).encode()).hexdigest())
 
     def report(self, *lines: list[str]) -> Report:
-        files = [Given("old.jsonl", each) for each in lines]
+        files = [KeptExport("old.jsonl", each) for each in lines]
         kept = [self.kept] if self.kept else []
         return self.database.read(lambda tx: verify_log(tx, self.keys, kept, files))
 
@@ -158,7 +158,7 @@ def test_what_was_dropped_after_an_export_is_missing_by_right_and_the_rest_is_as
     )
     assert old.report(old.lines).dropped[0].given == 8
     after = list(export(old.database))
-    exported = verify_export(after, old.keys, [old.kept] if old.kept else [], [Given("old.jsonl", old.lines)])
+    exported = verify_export(after, old.keys, [old.kept] if old.kept else [], [KeptExport("old.jsonl", old.lines)])
     assert (exported.findings, exported.dropped[0].missing, exported.dropped[0].given) == ((), 8, 8)
     assert old.database.read(lambda tx: tx.connection.execute(select(hourly_counts)).all()) == counted
     with pytest.raises(Conflict, match="nothing to drop"):
@@ -303,7 +303,7 @@ def test_a_record_that_the_sealing_key_did_not_sign_excuses_nothing(old: Old) ->
 
 def test_copies_of_a_record_are_read_once(old: Old) -> None:
     record = old.drop()
-    assert len(believed([record.signed] * 1000, old.keys)) == 1
+    assert len(valid_drops([record.signed] * 1000, old.keys)) == 1
 
 
 def test_only_what_the_record_names_is_excused_and_only_once_the_record_is_sealed(old: Old) -> None:
@@ -481,9 +481,11 @@ def test_dropped_events_of_another_time_are_found_in_the_export_that_is_given(ol
     july = next(place for place, line in enumerate(old.lines) if '"at":"2026-07' in line and '"event"' in line)
     read = json.loads(old.lines[july])
     wide = dataclasses.replace(record, places=((0, 20),), events=21)
-    trail = Trail(keys=succession((), old.keys), kept=(), records=[wide], given=[Given("old.jsonl", old.lines)])
-    trail.miss(read["place"], read["number"], bytes.fromhex(read["hash"]))
-    assert "is of 2026-07-10, and was dropped with the months before that" in trail.findings[0]
+    log_check = LogCheck(
+        keys=succession((), old.keys), kept=(), records=[wide], given=[KeptExport("old.jsonl", old.lines)]
+    )
+    log_check.report_missing_event(read["place"], read["number"], bytes.fromhex(read["hash"]))
+    assert "is of 2026-07-10, and was dropped with the months before that" in log_check.findings[0]
 
 
 def test_what_was_dropped_and_is_not_given_is_counted_as_not_checkable(old: Old) -> None:

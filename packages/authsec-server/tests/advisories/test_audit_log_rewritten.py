@@ -22,10 +22,10 @@ from authsec_server.audit.merkle_tree import COVERED, Tree, event_hash, text_has
 from authsec_server.audit.model import Event, Recorded
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, sign_checkpoint
 from authsec_server.audit.sealing.exporting import export, verify_export
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import checkpoints
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx

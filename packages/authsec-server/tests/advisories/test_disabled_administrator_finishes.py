@@ -15,7 +15,7 @@ import pytest
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.model import NewSession
 from authsec_server.audit import service as audit
-from authsec_server.delegations.impact import ImpactProvider
+from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles
@@ -48,7 +48,7 @@ def test_what_was_begun_before_is_not_finished(entrance: Entrance, ending: str) 
         now=entrance.clock.now,
         token_bytes=secrets.token_bytes,
         authenticate=entrance.sessions,
-        insight=ImpactProvider(terms=Terms(max_token_lifetime=3600, default_audience="authsec-api")),
+        impact=ImpactProvider(terms=Terms(max_token_lifetime=3600, default_audience="authsec-api")),
         count_refusal=audit.count_not_permitted,
     )
     begun = entrance.act(entrance.principal(bob.cookie))

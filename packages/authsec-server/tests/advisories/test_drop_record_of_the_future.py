@@ -10,7 +10,7 @@ import pytest
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events
 from authsec_server.db import Database
@@ -40,7 +40,7 @@ def test_a_record_of_a_month_that_is_not_over_excuses_nothing(
     old.settle()
     old.run(delete(events).where(events.c.id == number))
     now = old.now if is_now_known else None
-    given = [Given("old.jsonl", old.lines)] if is_given else []
+    given = [KeptExport("old.jsonl", old.lines)] if is_given else []
     report = database.read(lambda tx: verify_log(tx, old.keys, [outside], given, now=now, counts=False))
     assert any("but the record is dated 2026-12-01 00:00:00 UTC, after" in each for each in report.findings)
     exported = verify_export(list(export(database)), old.keys, [outside], now=now)

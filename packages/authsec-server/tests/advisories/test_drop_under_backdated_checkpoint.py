@@ -11,7 +11,7 @@ from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.dropped import sign_drop
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import checkpoints, events, sealed_events
 from authsec_server.db import Database, Tx

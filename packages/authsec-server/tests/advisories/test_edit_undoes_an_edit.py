@@ -67,18 +67,18 @@ def named(act: Act, name: str) -> Act:
 
 @pytest.mark.parametrize("what", ["role", "api", "delegation"])
 def test_the_second_editor_is_told_by_whom_and_when_and_undoes_nothing(estate: Any, what: str) -> None:
-    save, standing = saving(estate, what)
+    save, resolved = saving(estate, what)
     ada, bob = named(estate.act, "Ada"), named(estate.act, "Bob")
     estate.database.change(lambda tx: save(tx, ada, LESS, ""))
     with pytest.raises(Outdated, match="changed meanwhile by Ada") as caught:
         estate.database.change(lambda tx: save(tx, bob, BOTH, "without the typing error"))
     assert (caught.value.by, caught.value.at) == ("Ada", ada.now)
-    assert standing() == LESS
+    assert resolved() == LESS
 
 
 @pytest.mark.parametrize("what", ["role", "api", "delegation"])
 def test_of_many_at_once_exactly_one_saves(estate: Any, what: str) -> None:
-    save, standing = saving(estate, what)
+    save, resolved = saving(estate, what)
     ready, outcomes = threading.Barrier(4), []
 
     def edit(number: int) -> None:
@@ -99,4 +99,4 @@ def test_of_many_at_once_exactly_one_saves(estate: Any, what: str) -> None:
     assert outcomes.count("saved") == 1
     (winner,) = set(outcomes) - {"saved"}
     assert winner.startswith("Editor ")
-    assert standing() == LESS
+    assert resolved() == LESS

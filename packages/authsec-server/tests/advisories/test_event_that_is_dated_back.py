@@ -20,10 +20,10 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import late_seals
 from authsec_server.audit.sealing.checkpoints import Checkpoint
-from authsec_server.audit.sealing.dropped import STAYING
+from authsec_server.audit.sealing.dropped import NEVER_DROPPED
 from authsec_server.audit.sealing.late_seals import LateSeals
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.cli import audit_report
 from authsec_server.db import Database
@@ -96,7 +96,7 @@ def test_events_that_waited_for_a_server_are_told_together(log: Log) -> None:
     assert (late.events, late.first, late.last) == (3, first, last)
 
 
-@pytest.mark.parametrize("kind", sorted(STAYING))
+@pytest.mark.parametrize("kind", sorted(NEVER_DROPPED))
 def test_an_event_that_no_drop_takes_is_told_as_well(log: Log, kind: EventKind) -> None:
     number = log.record(timedelta(days=7), kind=kind)
     log.seal()

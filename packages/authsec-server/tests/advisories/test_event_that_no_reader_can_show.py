@@ -106,7 +106,7 @@ def test_every_event_of_a_valid_shape_can_be_shown(row: dict[str, Any]) -> None:
     assert list(export.as_csv_lines([shown]))
     assert json.dumps(shown, allow_nan=False)
     assert activity.sentence(its) is not None
-    activity.told_of(its.event)
+    activity.explain_proof(its.event)
 
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from attesting import HELPER, client, proof
-from authsec_server.attestation.evidence_cache import RememberedEvidence
+from authsec_server.attestation.evidence_cache import EvidenceCache
 from authsec_server.attestation.model import Evidence, Proved, Refused, Scheme, Verified
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads, usable_issuers
@@ -152,7 +152,7 @@ def said(number: int) -> tuple[Evidence, Verified]:
 
 def test_room_is_made_by_what_was_not_asked_for_longest() -> None:
     its = kubernetes(key=EC)
-    remembered = RememberedEvidence(finder(its), at_most=2)
+    remembered = EvidenceCache(finder(its), at_most=2)
     known = [said(number) for number in range(3)]
 
     def remember(number: int) -> None:
@@ -168,7 +168,7 @@ def test_room_is_made_by_what_was_not_asked_for_longest() -> None:
 def test_many_at_once_each_get_their_own() -> None:
     """Threads that remember, recall and crowd each other out, each with evidence of its own."""
     its = kubernetes(key=EC)
-    remembered = RememberedEvidence(finder(its), at_most=8)
+    remembered = EvidenceCache(finder(its), at_most=8)
     known = [said(number) for number in range(24)]
 
     def work(turn: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators
-from authsec_server.accounts.model import LinkStanding
+from authsec_server.accounts.model import LinkStatus
 from authsec_server.failures import Conflict
 from authsec_server.principal import Role
 
@@ -25,7 +25,7 @@ def test_what_was_sent_to_the_old_address_opens_nothing(entrance: Entrance) -> N
     entrance.database.change(
         lambda tx: administrators.change_email(tx, act, invited.id, "bob@example.com", revision=invited.revision)
     )
-    assert entrance.sign_in.look(link.code).standing is LinkStanding.VOIDED
+    assert entrance.sign_in.find_link(link.code).status is LinkStatus.VOIDED
     with pytest.raises(Conflict, match="no longer valid"):
         entrance.sign_in.set_password(link.code, password=entrance.password, caller=entrance.caller("198.51.100.7"))
     _, again = entrance.database.change(lambda tx: administrators.reset(tx, act, invited.id))
@@ -40,4 +40,4 @@ def test_an_address_that_stays_leaves_the_link(entrance: Entrance) -> None:
     entrance.database.change(
         lambda tx: administrators.change_email(tx, act, invited.id, " BOB@example.com", revision=invited.revision)
     )
-    assert entrance.sign_in.look(link.code).open
+    assert entrance.sign_in.find_link(link.code).open

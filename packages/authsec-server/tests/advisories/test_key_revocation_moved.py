@@ -56,7 +56,7 @@ def test_another_row_of_the_key_is_found(sealed: Sealed, number: int, more: int,
 def test_the_row_that_a_server_writes_again_is_not_found(sealed: Sealed) -> None:
     estate = sealed.estate
     later = estate.act.now + timedelta(days=9)
-    estate.database.change(lambda tx: revocations.say_again(tx, later))
+    estate.database.change(lambda tx: revocations.republish(tx, later))
     estate.database.append(lambda tx: revocations.forget(tx, later))
     estate.act = replace(estate.act, now=later)
     assert [kind for kind, _, _ in estate.endings()] == ["key"]
@@ -69,7 +69,7 @@ def test_the_last_row_of_the_key_is_missed_when_others_are_forgotten(sealed: Sea
     estate = sealed.estate
     later = estate.act.now + timedelta(days=10)
     if is_said_again:
-        estate.database.change(lambda tx: revocations.say_again(tx, later - timedelta(days=1)))
+        estate.database.change(lambda tx: revocations.republish(tx, later - timedelta(days=1)))
     estate.act = replace(estate.act, now=later)
     estate.do(lambda tx, act: clients.revoke_tokens(tx, act, "helper"))
     sealed.seal()

@@ -29,7 +29,7 @@ WAYS: dict[str, Callable[..., Any]] = {
 
 def admins_with_a_way_in(entrance: Entrance) -> list[str]:
     everybody, _ = entrance.database.read(lambda tx: administrators.page(tx, entrance.act(LOCAL_OPERATOR), limit=200))
-    return [each.email for each in everybody if each.role is Role.ADMIN and each.enabled and each.has_way_in]
+    return [each.email for each in everybody if each.role is Role.ADMIN and each.enabled and each.can_sign_in]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -78,7 +78,7 @@ def test_whatever_admins_do_to_each_other_one_remains(entrance: Entrance, steps:
     """People are kept from one example to the next: they begin where the last one left them."""
     operator = entrance.act(LOCAL_OPERATOR)
     change = entrance.database.change
-    if not entrance.sign_in.somebody_yet():
+    if not entrance.sign_in.has_administrator():
         entrance.first("a0@example.com")
         for number in (1, 2, 3):
             entrance.another(f"a{number}@example.com")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.service import SoFar, so_far
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.service import SealingStatus, sealing_status
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.clients import service as clients
@@ -101,7 +101,7 @@ def test_an_event_that_is_dated_anew_before_each_check_is_not_believed(sealed: S
 
 def test_an_event_that_is_dated_anew_is_overdue_once_no_checkpoint_is_signed(sealed: Sealed) -> None:
     def is_overdue(at: timedelta) -> bool:
-        asked: SoFar = sealed.estate.see(lambda tx, act: so_far(tx, act.principal, act.now + at))
+        asked: SealingStatus = sealed.estate.see(lambda tx, act: sealing_status(tx, act.principal, act.now + at))
         return asked.is_overdue
 
     assert not is_overdue(timedelta(hours=3))  # nothing waits
@@ -125,7 +125,7 @@ def test_a_server_that_is_kept_from_sealing_says_so_in_its_log(sealed: Sealed, m
         keys=known,
         now=lambda: sealed.estate.act.now + next(at),
     )
-    monkeypatch.setattr(store, "take_turn", lambda _: False)
+    monkeypatch.setattr(store, "lock_sealing", lambda _: False)
     with capture_logs() as logs:
         for _ in range(12):
             sealer.seal()

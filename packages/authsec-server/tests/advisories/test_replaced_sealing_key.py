@@ -21,10 +21,10 @@ from authsec_server.audit.sealing import service
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, sign_checkpoint
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.exporting import export, verify_export
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import checkpoints
 from authsec_server.audit.sealing.succession import sign_replacement, succession
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx

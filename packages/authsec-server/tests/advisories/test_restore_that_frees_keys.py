@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from authsec_server.app.restoration import Restoration, open_restoration
-from authsec_server.audit.sealing.outside import Lost
+from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Tx
@@ -47,11 +47,11 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
     file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
     file.chmod(0o600)
     with open_restoration(load_settings(data=tmp_path, database=database_url, master_key_file=file)) as its:
-        now, sealing_keyring = its.runtime.now(), its.keyring.sealing_keyring
+        now, sealing_keyring = its.runtime.now(), its.authority_keys.sealing_keyring
         act = Act(principal=LOCAL_OPERATOR, now=now, request_id="", address="", token_bytes=secrets.token_bytes)
-        its.keyring.custodian.keep(act)
+        its.authority_keys.key_ring.keep(act)
         sealing_keyring.keep(now)
-        assert its.record(Lost(signing_keys=frozenset({UNKNOWN}))).revoked_unknown == [UNKNOWN]
+        assert its.record(Loss(signing_keys=frozenset({UNKNOWN}))).revoked_unknown == [UNKNOWN]
         sealer = Sealer(
             its.database,
             issuer=its.settings.issuer,
@@ -66,7 +66,9 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
 
 
 def findings(its: Restoration, tx: Tx) -> str:
-    return "\n".join(verify_log(tx, its.keyring.sealing_keyring.by_kid(), now=its.runtime.now(), counts=False).findings)
+    return "\n".join(
+        verify_log(tx, its.authority_keys.sealing_keyring.by_kid(), now=its.runtime.now(), counts=False).findings
+    )
 
 
 @pytest.mark.parametrize("way", WAYS)

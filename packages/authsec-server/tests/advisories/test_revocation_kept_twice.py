@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from audit_answers import LATER, fill
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events
 from authsec_server.clients import service

@@ -71,13 +71,13 @@ def test_each_ends_the_tokens_and_judges_the_evidence_anew(its: Any) -> None:
         evidence = issuer.token()
         token = parse_compact(shows(its, client_id, evidence).json()["token"])
         issued = next(each.event for each in its.events()[::-1] if each.event.kind is EventKind.TOKEN_ISSUED)
-        rests_on = {client_id, issued.detail["proof_id"], issued.detail["trusted_issuer"]["id"]}
+        subjects_of_token = {client_id, issued.detail["proof_id"], issued.detail["trusted_issuer"]["id"]}
 
         its.authority.database.change(partial(made, change=change, by=operator(its), of=client_id, issuer=issuer))
 
         assert shows(its, client_id, evidence).status_code in {401, 403}, name
         feed = its.authority.database.read(lambda tx: revocations.since(tx, 0))
-        ended = [each for each in feed if each.subject_id in rests_on]
+        ended = [each for each in feed if each.subject_id in subjects_of_token]
         assert ended, name
         assert all(token.claims["authority_version"] < each.version for each in ended), name
 

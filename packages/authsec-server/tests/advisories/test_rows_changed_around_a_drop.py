@@ -19,10 +19,10 @@ from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.pages import above
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.exporting import export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.service import count_refusals, prepare_months, record_act
 from authsec_server.clients import service
@@ -104,7 +104,7 @@ class Year:
         self.settle()
 
     def report(self) -> Report:
-        given = [Given(f"{number}.jsonl", lines) for number, lines in enumerate(self.files)]
+        given = [KeptExport(f"{number}.jsonl", lines) for number, lines in enumerate(self.files)]
         return self.database.read(lambda tx: verify_log(tx, self.keys(), given=given, now=self.at))
 
     def run(self, statement: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators
-from authsec_server.accounts.model import LinkStanding
+from authsec_server.accounts.model import LinkStatus
 from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR, Role
 
@@ -33,7 +33,7 @@ def test_it_is_too_late(entrance: Entrance, somebody: str) -> None:
             role=Role.VIEWER,
             caller=entrance.caller(),
         )
-    assert entrance.sign_in.look(link.code).standing is LinkStanding.TOO_LATE
+    assert entrance.sign_in.find_link(link.code).status is LinkStatus.TOO_LATE
     with pytest.raises(Conflict, match="no longer applies"):
         entrance.sign_in.set_up_first(
             link.code, email="m@example.com", name="M", password=entrance.password, caller=entrance.caller()
@@ -69,6 +69,6 @@ def test_the_link_of_somebody_disabled(entrance: Entrance) -> None:
         lambda tx: administrators.invite(tx, act, email="bob@example.com", name="B", role=Role.VIEWER)
     )
     entrance.database.change(lambda tx: administrators.disable(tx, act, bob.id))
-    assert not entrance.sign_in.look(link.code).open
+    assert not entrance.sign_in.find_link(link.code).open
     with pytest.raises(Conflict):
         entrance.sign_in.set_password(link.code, password=entrance.password, caller=entrance.caller())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators, local_links
-from authsec_server.accounts.model import LinkStanding
+from authsec_server.accounts.model import LinkStatus
 from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR, Role
 
@@ -71,7 +71,7 @@ def test_of_those_who_use_it_at_once_one_comes_in(entrance: Entrance, purpose: s
 
 def test_looking_does_not_use_it_up(entrance: Entrance) -> None:
     link = entrance.sign_in.first_link()
-    assert {entrance.sign_in.look(link.code).standing for _ in range(5)} == {LinkStanding.OPEN}
+    assert {entrance.sign_in.find_link(link.code).status for _ in range(5)} == {LinkStatus.OPEN}
     assert entrance.sign_in.set_up_first(
         link.code, email="ann@example.com", name="Ann", password=entrance.password, caller=entrance.caller()
     )
@@ -94,5 +94,5 @@ def test_a_link_is_for_what_it_was_made_for(entrance: Entrance) -> None:
     ):
         with pytest.raises(Conflict, match="not from this authority"):
             wrong()
-    assert entrance.sign_in.look(sign_in.code).open
-    assert entrance.sign_in.look(invitation.code).open
+    assert entrance.sign_in.find_link(sign_in.code).open
+    assert entrance.sign_in.find_link(invitation.code).open

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.accounts.model import BrowserCaller, LinkStanding
+from authsec_server.accounts.model import BrowserCaller, LinkStatus
 from authsec_server.web.errors import Unauthenticated
 from sqlalchemy import text
 
@@ -40,7 +40,7 @@ def test_what_is_in_them_opens_nothing(entrance: Entrance) -> None:
         lambda tx: tx.connection.execute(text("SELECT id, code_sha256 FROM setup_links")).all()
     )
     for value in rows[0]:
-        assert entrance.sign_in.look(value).standing is LinkStanding.UNKNOWN
+        assert entrance.sign_in.find_link(value).status is LinkStatus.UNKNOWN
     ann = entrance.sign_in.set_up_first(
         link.code, email="ann@example.com", name="Ann", password=entrance.password, caller=entrance.caller()
     )

@@ -16,8 +16,8 @@ from authsec_server.audit import live_tokens
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict

@@ -25,7 +25,14 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import FAILURES_A_MINUTE, ApiCredentials
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import subscribers
-from authsec_server.revocations.subscribers import MOST_AUDIENCES, MOST_NETWORKS, Following, Noting, Seen, read_claim
+from authsec_server.revocations.subscribers import (
+    MOST_AUDIENCES,
+    MOST_NETWORKS,
+    Following,
+    LastSeen,
+    SubscriberTracker,
+    read_claim,
+)
 from authsec_server.web.request_context import RequestContext
 from databases import settings_for
 from hypothesis import given
@@ -47,12 +54,12 @@ def its(house: Callable[..., House], database_url: str, tmp_path: Path, monkeypa
     return made
 
 
-def kept(its: House, *audiences: str) -> dict[str, Seen]:
-    found: dict[str, Seen] = its.authority.database.read(lambda tx: subscribers.seen(tx, audiences or (OURS,)))
+def kept(its: House, *audiences: str) -> dict[str, LastSeen]:
+    found: dict[str, LastSeen] = its.authority.database.read(lambda tx: subscribers.seen(tx, audiences or (OURS,)))
     return found
 
 
-def seen_in_time(its: House) -> Seen:
+def seen_in_time(its: House) -> LastSeen:
     """What is kept of ours; the noting has a moment's time."""
     patience = time.monotonic() + 10
     while not kept(its):
@@ -112,12 +119,12 @@ def test_a_claim_does_not_show_its_credential() -> None:
     assert "SSS" not in repr(read_claim([OURS], partial(str, f"Bearer {secret}")))
 
 
-def a_noting(its: House, asked: list[int]) -> Noting:
+def a_noting(its: House, asked: list[int]) -> SubscriberTracker:
     def known(_: object) -> set[str]:
         asked.append(1)
         return {OURS}
 
-    return Noting(its.authority.database, known=known, now=its.clock.now)
+    return SubscriberTracker(its.authority.database, known=known, now=its.clock.now)
 
 
 def test_the_same_word_a_thousand_times_is_one_row_a_minute(its: House) -> None:
@@ -159,7 +166,7 @@ def test_a_stream_with_a_wrong_credential_is_asked_for_it_once(its: House, monke
 
     async def stand() -> None:
         quiet = a_noting(its, [])
-        with quiet.standing(read_claim(["other"], wrong)), quiet.standing(read_claim([OURS], right)):
+        with quiet.streaming(read_claim(["other"], wrong)), quiet.streaming(read_claim([OURS], right)):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(quiet.run)
                 with anyio.fail_after(10):

@@ -40,8 +40,8 @@ def operator(its: Any) -> Act:
 def ended(its: Any, claims: dict[str, Any]) -> bool:
     """As every follower of the revocation feed decides it: on the claims and the feed, and nothing else."""
     feed: list[Revocation] = its.authority.database.read(lambda tx: revocations.since(tx, 0))
-    rests_on = {claims["client_id"], *claims["delegation_ids"], *claims["roles"]}
-    return any(each.subject_id in rests_on and claims["authority_version"] < each.version for each in feed)
+    subjects_of_token = {claims["client_id"], *claims["delegation_ids"], *claims["roles"]}
+    return any(each.subject_id in subjects_of_token and claims["authority_version"] < each.version for each in feed)
 
 
 NARROWER: dict[str, Callable[[Any, Act, str, str], Any]] = {

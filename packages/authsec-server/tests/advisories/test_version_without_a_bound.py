@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from authsec_server.app.restoration import VERSIONS, open_restoration
 from authsec_server.audit.event_shape import MAX_NUMBER
-from authsec_server.audit.sealing.outside import Lost
+from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings
@@ -37,7 +37,7 @@ def test_a_restore_is_recorded_all_the_same(database_url: str, tmp_path: Path, s
             address="",
             token_bytes=secrets.token_bytes,
         )
-        restoration.keyring.custodian.keep(act)
+        restoration.authority_keys.key_ring.keep(act)
         restoration.database.append(lambda tx: tx.connection.execute(text(statement.format(version=version))))
         before = restoration.database.read(lambda tx: tx.version)
-        assert restoration.record(Lost()).authority_version == before + 1 + VERSIONS
+        assert restoration.record(Loss()).authority_version == before + 1 + VERSIONS

@@ -210,8 +210,8 @@ ADDRESSES = (
         path="/console/administrators/keys/new", looks=ADMIN, sends=ADMIN, typed={"name": "New key", "role": "viewer"}
     ),
     Address(path="/console/administrators/keys/{key}/revoke", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/administrators/keys/{key whose}/grants", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/administrators/{person whose}/grants", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/administrators/keys/{key principal}/grants", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/administrators/{person principal}/grants", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}", looks=VIEWER, sends=ADMIN, typed={"name": "Other"}),
     Address(path="/console/administrators/{administrator}/reset", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}/disable", looks=ADMIN, sends=ADMIN),
@@ -454,10 +454,10 @@ class Example:
     def _new_kid(self) -> str:
         return str(self._issued()["kid"])
 
-    def _new_key_whose(self) -> str:
+    def _new_key_principal(self) -> str:
         return self._named("key")
 
-    def _new_person_whose(self) -> str:
+    def _new_person_principal(self) -> str:
         return self._named("administrator")
 
     def _new_session(self) -> str:

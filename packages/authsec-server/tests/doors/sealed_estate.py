@@ -14,8 +14,8 @@ from authsec_server.accounts import administrators
 from authsec_server.app.audit_names import NAMES
 from authsec_server.audit import service as audit
 from authsec_server.audit.query_parameters import read_filter
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import service
 from authsec_server.db import Tx

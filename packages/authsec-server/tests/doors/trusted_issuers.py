@@ -49,7 +49,7 @@ def agent(its: Any, issuer: Issuer, *selectors: tuple[str, str], name: str = "Su
     """An agent that is known by these selectors, if this issuer says so; what it is delegated is the house's usual."""
     client_id: str = its.delegated_name(name, **delegation)
 
-    def rest_on(tx: Tx) -> None:
+    def set_trusted_issuer(tx: Tx) -> None:
         held = {
             "kind": "selectors",
             "trusted_issuer_id": issuer.trusted_issuer.id,
@@ -59,7 +59,7 @@ def agent(its: Any, issuer: Issuer, *selectors: tuple[str, str], name: str = "Su
         lists = {"provable_until": NEVER, "unattested_until": None}
         tx.connection.execute(update(clients).where(clients.c.id == client_id).values(lists))
 
-    its.authority.database.append(rest_on)
+    its.authority.database.append(set_trusted_issuer)
     return client_id
 
 

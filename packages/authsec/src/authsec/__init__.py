@@ -1,7 +1,7 @@
 """AuthSec for agents and for the APIs that they call.
 
-Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier` (extra `verify`) verifies
-them.
+An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses `TokenVerifier` (extra
+`verify`) to verify them.
 
 | module | owns |
 |---|---|
@@ -9,21 +9,21 @@ them.
 | `credentials/` | how an agent proves its identity |
 | `tokens` | the fields of `DelegationToken`; checks of the authority's answer |
 | `cache`, `single_flight` | when a token is renewed, kept or dropped; one request for many callers |
-| `issued_tokens`, `token_search`, `redaction` | tokens in what a tool returns or raises: which, found where, removed |
-| `authority`, `transport`, `http_client` | endpoints and retries; errors of the connection; limits, TLS and proxy |
-| `refusals`, `errors`, `safe_text` | the sentence for each reason of the authority; the exceptions; text from outside |
+| `issued_tokens`, `token_search`, `redaction` | tokens in results and exceptions: list, search, removal |
+| `authority`, `transport`, `http_client` | endpoints and retries; connection errors; limits, TLS and proxy |
+| `refusals`, `errors`, `safe_text` | a sentence for each reason; the exceptions; cleaning of text from other systems |
 | `delegated`, `tool_signature` | the decorator; the function's signature, from which frameworks build a schema |
 | `denials`, `grant_url` | a denial as a tool's result; the console page where a person grants what is missing |
 | `outgoing/`, `mcp_client` | tokens on an agent's requests with `requests` and httpx; an agent's MCP client |
 | `verifier/` | whether a token is valid; keys, revocations |
-| `gate`, `resource_metadata` | an API's decision, status and challenge, for all below; its metadata (RFC 9728) |
-| `asgi`, `wsgi`, `flask`, `django`, `fastapi`, `mcp` | the same gate in one stack each |
-| `verify_server/` | the same gate for a proxy |
-| `jose/`, `strict_json` | JWT signatures and keys, with their algorithms (`jose/keys`); refused JSON |
-| `cli`, `lazy_commands`, `exit_status`, `terminal` | the script `authsec`: commands, exit statuses, format |
-| `smoke`, `doctor/`, `token_report` | test an agent's set-up; how claims are printed |
+| `gate`, `resource_metadata` | an API's decision, status and challenge; its metadata (RFC 9728) |
+| `asgi`, `wsgi`, `flask`, `django`, `fastapi`, `mcp` | the use of `gate` in one web framework or interface each |
+| `verify_server/` | the use of `gate` for a reverse proxy |
+| `jose/`, `strict_json` | JWT signatures, keys and algorithms; refusal of ambiguous JSON |
+| `cli`, `lazy_commands`, `exit_status`, `terminal` | the script `authsec`: commands, imports, exit statuses, format |
+| `smoke`, `doctor/`, `token_report` | the tests of an agent's set-up; how claims are printed |
 | `keygen`, `enrol` | make a key; register a key by a one-time code |
-| `enrolment_code`, `client_secret`, `api_credential` | the form of each secret, which the server reads as well |
+| `enrolment_code`, `client_secret`, `api_credential` | the format of each secret, which the server reads as well |
 | `testing/` | a throwaway authority for tests |
 """
 
@@ -102,7 +102,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     """Import each public name on first use (PEP 562).
 
-    So agents do not need the extra `verify`, and `import authsec` is fast.
+    So an agent can import `authsec` without the extra `verify`, and the import is fast.
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
-"""Run the command `authsec` of this interpreter: `python -m authsec`.
+"""Run the command `authsec` of this Python interpreter: `python -m authsec`.
 
-The PATH may have another program with the name `authsec`; this form never runs that program.
+Another program named `authsec` may come first on the PATH. This form never runs that program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The format of an API credential. With this credential, an API authenticates to introspect tokens. Pure.
+"""The format of an API credential. An API authenticates with this credential to introspect tokens.
 
 The format is `authsec_api_` and 256 random bits in base64url. Secret scanners find a credential by the
 prefix.
@@ -32,7 +32,7 @@ def is_api_credential(text: str) -> bool:
 
 
 def read_credential(given: str | None) -> str | None:
-    """Return the `given` credential, or else the one from the environment, or None. Raises `ConfigError`."""
+    """Return the `given` credential; without it, return the one in the environment, or None. Raises `ConfigError`."""
     text = (os.environ.get(VARIABLE, "") if given is None else given).strip()
     if not text and given is None:
         return None

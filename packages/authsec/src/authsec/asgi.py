@@ -37,9 +37,9 @@ class HasScope(Protocol):
 def identity_of(request: HasScope | Scope) -> VerifiedToken:
     """Return the verified agent that sent this request.
 
-    Raises `LookupError` if the request has no verified agent, for example on a public path. If the request was
-    passed to the API's own authentication (`other_issuers="pass"`), the error is `AgentRequired`, which becomes a
-    401.
+    Raises `LookupError` if the request has no verified agent, for example on a public path. With
+    `other_issuers="pass"`, a request may pass to the API's own authentication. For such a request this function
+    raises `AgentRequired`, which becomes a 401.
     """
     return identity_in(_scope_of(request))
 
@@ -47,7 +47,7 @@ def identity_of(request: HasScope | Scope) -> VerifiedToken:
 def agent_of(request: HasScope | Scope) -> VerifiedToken | None:
     """Return the verified agent, or None if the request was passed to the API's own authentication.
 
-    For endpoints that serve agents and other callers.
+    Use this function in endpoints that serve agents and other callers.
     """
     return agent_in(_scope_of(request))
 
@@ -59,11 +59,12 @@ def _scope_of(request: HasScope | Scope) -> Scope:
 class BearerAuth:
     """Verifies the bearer token of every HTTP request and WebSocket before `app` handles the request.
 
-    `authsec.gate.GateSettings` explains the settings. Put a CORS middleware outside: preflights carry no token.
+    `authsec.gate.GateSettings` explains the settings. Put a CORS middleware outside this middleware, because
+    preflight requests carry no token.
 
-    An `InsufficientScope` raised by the endpoint becomes a 403. If this middleware wraps a whole Starlette
-    application from outside, instead of being added with `add_middleware`, the application answers 500 first.
-    Then also pass the application `exception_handlers={InsufficientScope: answer_refusal}`.
+    An `InsufficientScope` that the endpoint raises becomes a 403. This works if you add the middleware with
+    `add_middleware`. If you wrap a whole Starlette application instead, Starlette turns the error into a 500
+    first. In this case, also pass `exception_handlers={InsufficientScope: answer_refusal}` to the application.
     """
 
     def __init__(self, app: App, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
@@ -81,9 +82,9 @@ class BearerAuth:
             await Refusal(answer=entered)(scope, receive, send)
             return
         self._gate.keep(scope, entered)
-        await self._let_in(scope, receive, send)
+        await self._call_app(scope, receive, send)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         last = ""
 
         async def watched(message: Message) -> None:
@@ -103,16 +104,17 @@ class BearerAuth:
 
 
 async def answer_refusal(request: Any, error: Any) -> Any:  # noqa: ARG001 - the signature that frameworks call
-    """Handle exceptions in Starlette and FastAPI: `exception_handlers={VerificationError: answer_refusal}`.
+    """Turn a `VerificationError` into a response: `exception_handlers={VerificationError: answer_refusal}`.
 
-    The types are `Any`: Starlette declares its own Response type here but accepts any ASGI application.
+    Use this handler in Starlette and FastAPI. The types are `Any`, because Starlette declares its own Response
+    type for a handler's result but accepts any ASGI application.
     """
     return Refusal(answer=response_to(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An ASGI application that sends one response, also to a WebSocket that is not yet accepted."""
+    """An ASGI application that sends one response, even to a WebSocket before it is accepted."""
 
     answer: Response
 

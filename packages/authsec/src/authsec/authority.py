@@ -56,7 +56,10 @@ class Authority:
         self._issuer = config.issuer
 
     def issuer(self, deadline: float | None = None) -> str:
-        """Return the authority's `iss`: the configured issuer, or the one in its metadata (RFC 8414), fetched once."""
+        """Return the authority's `iss`: the configured issuer, or the issuer in its metadata (RFC 8414).
+
+        The issuer from the metadata is cached until the authority refuses a proof.
+        """
         if self._issuer is None:
             self._issuer = issuer_of(self.metadata(deadline)[0])
         return self._issuer
@@ -134,10 +137,10 @@ class Authority:
         )
 
     def _refused(self, error: AuthSecError, proof: Proof | None, deadline: float, date: str | None) -> AuthSecError:
-        """Add to a refusal the remedy, and whether a retry can help.
+        """Return the refusal with the remedy, and with a sentence that says whether a retry can help.
 
-        A model may read only this text, and could otherwise retry forever. A wrong clock is reported first, since
-        with a wrong clock even a valid proof is refused.
+        A model may read only this text, and could otherwise retry forever. The remedy for a wrong clock comes first,
+        because with a wrong clock the authority refuses even a valid proof.
         """
         hint = retrying(error)
         if isinstance(error, AuthenticationError) or error.reason == "selectors_mismatch":
@@ -173,8 +176,9 @@ class Authority:
 def issuer_of(metadata: dict[str, Any]) -> str:
     """Return the issuer from the metadata: an address without query or fragment (RFC 8414 §2).
 
-    The issuer may differ from `base_url`, since the authority may be reachable under another name. So the server
-    at `base_url` chooses the audience of the agent's proofs. A pinned `issuer` removes that choice.
+    The issuer may differ from `base_url`, because the authority may be reachable under another name. The issuer
+    is the audience of the agent's proofs. So the server at `base_url` can choose this audience. A pinned `issuer`
+    prevents this choice. Raises `InvalidResponse` for an invalid issuer.
     """
     issuer = metadata.get("issuer")
     if not isinstance(issuer, str) or not _ADDRESS.fullmatch(issuer) or not _readable(issuer):
@@ -188,11 +192,11 @@ def issuer_of(metadata: dict[str, Any]) -> str:
 
 
 def require_trusted(issuer: str, config: AuthSecConfig) -> str:
-    """Return `issuer` if it is pinned or has the origin of `base_url`; else raise `ConfigError` with the line to add.
+    """Return `issuer` if it is pinned or has the origin of `base_url`; otherwise raise `ConfigError`.
 
-    For tokens that a platform makes for this agent, and that their receiver could use elsewhere. This check stops
-    audience injection: a false authority names a cloud or a vault as its issuer, and receives a token for that
-    service.
+    The error contains the line to add to the settings. The check is for tokens that a platform makes for this
+    agent: a receiver could use such a token elsewhere. The check stops audience injection. In this attack a false
+    authority names a cloud or a vault as its issuer, and receives a token for that service.
     """
     if issuer == config.issuer or _origin(issuer) == _origin(config.base_url):
         return issuer

@@ -1,9 +1,9 @@
 """The token cache of one client, shared by all its threads and event loops.
 
-At most one request is in flight for each (scope, resource). The cache returns a token without a request until
-the token comes close to its expiry; then the next call renews the token in the background. While the
-authority does not answer or fails, the cache returns the token until its expiry. A refusal means revocation,
-so the cache drops the token.
+For each (scope, resource), at most one request is in flight. The cache returns its token without a request
+until the token is close to its expiry. Then the next call renews the token in the background. If the
+authority fails or does not answer, the cache still returns the token until its expiry. A refusal means that
+the delegation was revoked, so the cache drops the token.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ _LONGEST_PAUSE = 60.0  # no Retry-After silences an agent for longer
 class _LiveToken:
     """A token and its expiry on two clocks.
 
-    The monotonic clock cannot be set. The wall clock goes on while the machine is suspended.
+    The monotonic clock cannot be set. The wall clock continues while the machine is suspended.
 
-    Both times start before the request is sent, so the token expires here no later than at the authority.
+    The lifetime is counted from the moment before the request is sent. So the token expires here no later than at
+    the authority.
     """
 
     token: DelegationToken
@@ -57,7 +58,7 @@ class _LiveToken:
 
 
 class _Entry:
-    """The state of one (scope, resource) request. All times are monotonic."""
+    """The token, the request in flight and the last failures for one (scope, resource). All times are monotonic."""
 
     __slots__ = ("failures", "flight", "held", "overdue_at", "pause", "refusal", "renew_not_before", "request")
 
@@ -75,7 +76,8 @@ class _Entry:
 class TokenCache:
     """A thread-safe and fork-safe cache of delegation tokens.
 
-    `timeout` is the time limit of `fetch`. A caller waits hardly longer than that, even if `fetch` takes longer.
+    `timeout` is the time limit of `fetch` in seconds. A caller waits only half a second longer, even if `fetch`
+    takes more time.
     """
 
     def __init__(
@@ -91,7 +93,10 @@ class TokenCache:
         _caches.add(self)
 
     def get(self, request: TokenRequest, *, force_refresh: bool = False) -> DelegationToken:
-        """Return a valid token; request one if the cache has none or if forced. Raises `AuthSecError`."""
+        """Return a valid token; request a new one if the cache has none, or with `force_refresh`.
+
+        Raises `AuthSecError`.
+        """
         found = self._look_up(request, force_refresh)
         return found.wait() if isinstance(found, SingleFlight) else found
 
@@ -101,7 +106,7 @@ class TokenCache:
         return await found.wait_async() if isinstance(found, SingleFlight) else found
 
     def invalidate(self, value: str) -> None:
-        """Drop exactly the token with this value. A newer token, fetched meanwhile, stays."""
+        """Drop the token with this value. If the cache has a newer token instead, the newer token stays."""
         with self._lock:
             for entry in self._entries.values():
                 if entry.held is not None and entry.held.token.value == value:
@@ -123,9 +128,9 @@ class TokenCache:
         return found
 
     def _entry(self, request: TokenRequest) -> _Entry:
-        """Return the entry for `request` and mark it as the most recently used; create it if there is none.
+        """Return the entry for `request`, or create it. Mark the entry as the most recently used.
 
-        At the limit, the least recently used entry without a request in flight is deleted.
+        If the cache is full, it deletes the least recently used entry that has no request in flight.
         """
         entry = self._entries.get(request)
         if entry is None:
@@ -138,15 +143,22 @@ class TokenCache:
         return entry
 
     def _raise_refusal(self, entry: _Entry) -> None:
-        """Raise the refusal of a background renewal, if no caller has received it yet."""
+        """Raise the refusal of a background renewal, if no caller has received it yet.
+
+        A refusal older than 30 seconds is dropped.
+        """
         news, entry.refusal = entry.refusal, None
         if news is not None and self._clock.monotonic() < news[1]:
             raise copy(news[0]) from None
 
     def _new_renewal(self, entry: _Entry, held: _LiveToken) -> SingleFlight | None:
-        """Return a renewal to start if the token is close to its expiry; else None.
+        """Return a renewal to start if the token is close to its expiry; otherwise return None.
 
-        Also return None while a renewal runs, is delayed after a failure, or too many abandoned requests still run.
+        There is also no new renewal:
+
+        - while another renewal runs,
+        - during the delay after a failed renewal,
+        - while too many abandoned requests still run.
         """
         now = self._clock.monotonic()
         margin = min(self._margin, held.token.expires_in / 2)
@@ -174,7 +186,10 @@ class TokenCache:
         return flight
 
     def _in_flight(self, entry: _Entry, now: float) -> SingleFlight | None:
-        """Return the entry's request in flight. An overdue request (slow bytes can last for hours) is abandoned."""
+        """Return the entry's request in flight, or None. Abandon an overdue request.
+
+        A server that sends single bytes slowly can make a request last for hours.
+        """
         if entry.flight is not None and now >= entry.overdue_at:
             self._abandoned.add(entry.flight)
             entry.flight = None
@@ -213,7 +228,10 @@ class TokenCache:
         _report(outcome, in_background=not flight.joined)
 
     def _back_off(self, entry: _Entry, failure: AuthSecError) -> None:
-        """Delay the next renewal. A Retry-After also delays calls that have no valid token."""
+        """Delay the next renewal after a failure.
+
+        If the authority sent a Retry-After, calls that have no valid token are delayed too.
+        """
         now = self._clock.monotonic()
         backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(entry.failures, 10))
         entry.failures += 1
@@ -224,9 +242,9 @@ class TokenCache:
         entry.renew_not_before = now + backoff
 
     def forget_flights(self) -> None:
-        """Reset the lock and all requests in flight after a fork.
+        """Replace the lock and remove all requests in flight, after a fork.
 
-        The child process has none of the parent's threads, and one of them may have held the lock.
+        The child process has none of the parent's threads. A thread of the parent may have held the lock.
         """
         self._lock = threading.Lock()
         self._abandoned = set()
@@ -235,7 +253,7 @@ class TokenCache:
 
 
 def _report(outcome: Outcome, *, in_background: bool) -> None:
-    """Log the outcome; a failure that no caller receives is a warning."""
+    """Log the outcome of a request. A failed background request is a warning, because no caller receives the error."""
     if isinstance(outcome, DelegationToken):
         _log.debug("got a delegation token, valid for %d s", outcome.expires_in)
     else:

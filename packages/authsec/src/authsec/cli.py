@@ -1,9 +1,9 @@
-"""The command `authsec`, and its subcommands of this package.
+"""The command `authsec`, and the subcommands that this package defines.
 
-The subcommands are `doctor`, `smoke`, `token`, `keygen`, `enrol`, `verify-server` and `completion`.
+These subcommands are `doctor`, `smoke`, `token`, `keygen`, `enrol`, `verify-server` and `completion`.
 
-Other packages add commands: an entry point of the group `authsec.commands` is a callable `register(group:
-click.Group) -> None`.
+Other packages add commands through the entry point group `authsec.commands`. Each entry point is a callable
+`register(group: click.Group) -> None`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMPLETE_VARIABLE = "_AUTHSEC_COMPLETE"
 
 
 class Script(Commands):
-    """A command group that loads the commands of other packages only when a command is not one of this package.
+    """A command group that imports other packages only for a command that this package does not define.
 
     So `authsec smoke` starts fast, and works even if another package is broken.
     """
@@ -62,7 +62,10 @@ class Script(Commands):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Print an error of this package as a block of text, and exit with its status, without a traceback."""
+        """Run the command.
+
+        For an error of this package, print its text without a traceback, and exit with its status.
+        """
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -75,7 +78,7 @@ class Script(Commands):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Refuse a command of a package that is not installed, and name that package."""
+        """Find the command. If its package is not installed, refuse the command and name the package."""
         if args[0] in _ELSEWHERE and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
             raise click.UsageError(_ELSEWHERE[args[0]].format(command=f"authsec {args[0]}"), ctx)
         return super().resolve_command(ctx, args)
@@ -139,8 +142,8 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
 def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) -> None:
     """Find out why this machine's agent gets no token.
 
-    Checks settings, packages, network, certificate, clock and every source of proof. Then requests one token and
-    prints the next step. Shows no secret. Exits with status 1 if anything is wrong.
+    Checks settings, packages, network, certificate, clock and every source of proof. Then the command requests
+    one token and prints the next step. The report shows no secret. The exit status is 1 if anything is wrong.
     """
     sys.exit(doctor.main(scope=scope, resource=resource, as_json=as_json))
 
@@ -188,16 +191,16 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
 @commands.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print the script by which a shell completes commands and options.
+    """Print a script that lets the shell complete commands and options.
 
-    It completes what this installation has, and asks no authority for names: pressing Tab sends nothing anywhere.
+    The script completes only names that are installed on this machine. Pressing Tab sends no request.
 
     \b
     bash  authsec completion bash > ~/.local/share/bash-completion/completions/authsec
-    zsh   authsec completion zsh > DIR/_authsec, where DIR is one of your fpath
+    zsh   authsec completion zsh > DIR/_authsec, where DIR is a folder in your fpath
     fish  authsec completion fish > ~/.config/fish/completions/authsec.fish
 
-    Or for the shell that is open alone: eval "$(authsec completion bash)"
+    For the current shell only: eval "$(authsec completion bash)"
     """
     kind = get_completion_class(shell)
     assert kind is not None  # click has all three

@@ -24,15 +24,14 @@ Names = str | Sequence[str] | None
 
 
 class AuthSecClient:
-    """Gets delegation tokens for one agent. Make one client and share it: threads, event loops, forked workers.
+    """Gets delegation tokens for one agent. Make one client; threads, event loops and forked workers can share it.
 
-    `AuthSecClient(AuthSecConfig(…))`, `AuthSecClient(base_url=…, client_id=…)`, or `AuthSecClient()` with both
-    from the environment. `credential` names the agent's proof. Without it, the client searches the default
-    sources (see `authsec.credentials`).
+    Build it as `AuthSecClient(AuthSecConfig(…))` or `AuthSecClient(base_url=…, client_id=…)`. `AuthSecClient()`
+    reads both values from the environment. `credential` is the source of the agent's proof of identity. Without
+    `credential`, the client searches the default sources (see `authsec.credentials`).
 
-    All methods that request a token raise `AuthSecError`: `ConfigError` (nothing was sent), `TransportError`,
-    `InvalidResponse`, or `TokenRequestError` with the authority's `reason`. The texts are safe to show to a
-    model.
+    All methods that request a token raise an `AuthSecError`: `ConfigError` (nothing was sent), `TransportError`,
+    `InvalidResponse`, or `TokenRequestError` with the authority's `reason`. A model may read the error texts.
 
     A copied or unpickled client starts with an empty cache, so a copy never contains a token.
     """
@@ -57,10 +56,10 @@ class AuthSecClient:
 
     @classmethod
     def from_env_or_exit(cls, *variables: str) -> Self:
-        """Build the client from the environment, for a script; not for a module that other programs import.
+        """Build the client from the environment, or exit with status 2 if a setting is missing or wrong.
 
-        If a setting is missing or wrong, the script exits with status 2, and stderr shows the line to write instead.
-        `variables` name the other variables that the script reads from the environment.
+        Use this method in a script, not in a module that other programs import. On an error, stderr shows the line to
+        write instead. `variables` are the names of the other variables that the script needs.
         """
         missing = [missing_variable(name) for name in variables if not environment(name)]
         try:
@@ -72,10 +71,10 @@ class AuthSecClient:
         return client
 
     def get_delegation_token(self) -> str:
-        """Return a token for everything that is delegated, as a string.
+        """Return a token for all delegated actions and APIs, as a string.
 
-        For your own code: never let a model call a function that returns the token. The client sends a request only
-        for the first token and close to its expiry.
+        Use this method in your own code. Never let a model call a function that returns the token. The client sends a
+        request only for the first token and when the token is close to its expiry.
         """
         return self.get_token().value
 
@@ -86,9 +85,9 @@ class AuthSecClient:
     def get_token(self, scope: Names = None, resource: Names = None, force_refresh: bool = False) -> DelegationToken:
         """Return a token for some actions (`scope`) or APIs (`resource`), with the authority's facts about the token.
 
-        A request for more than is delegated raises `DelegationDenied`; a token never silently has less than
-        requested. `force_refresh` requests a new token even if the cache has a valid one. After a 401 use
-        `invalidate` instead: then many callers with the same rejected token send one request.
+        If the agent requests more than is delegated, the method raises `DelegationDenied`. It never returns a token
+        with less than requested. `force_refresh` requests a new token even if the cache has a valid one. After a 401,
+        use `invalidate` instead: then many callers with the same rejected token send only one request.
         """
         return self._cache.get(TokenRequest.of(scope, resource), force_refresh=force_refresh)
 
@@ -99,14 +98,17 @@ class AuthSecClient:
         return await self._cache.aget(TokenRequest.of(scope, resource), force_refresh=force_refresh)
 
     def invalidate(self, token: str | DelegationToken) -> None:
-        """Drop exactly this token from the cache, for example after an API's 401; the next call requests a new one."""
+        """Drop this token from the cache, for example after an API's 401. The next call then requests a new token.
+
+        A newer token in the cache stays.
+        """
         self._cache.invalidate(token.value if isinstance(token, DelegationToken) else token)
 
     def revoke_token(self, token: str | DelegationToken) -> None:
         """Revoke this token at every API that checks revocations, for example at shutdown or after a leak.
 
-        The client drops the token first, so the next call requests a new one. If the method returns, the token is
-        revoked or had already ended.
+        The client first drops the token, so the next call requests a new one. If the method returns without an error,
+        the token is revoked or was already expired or revoked.
         """
         value = token.value if isinstance(token, DelegationToken) else token
         self._cache.invalidate(value)
@@ -141,17 +143,19 @@ class AuthSecClient:
         resource: Names = None,
         on_denied: OnDenied = "raise",
     ) -> Any:
-        """Decorate a function: fill its parameter `delegation_token` and hide the parameter from all callers.
+        """Decorate a function: pass a token as `delegation_token`, and hide this parameter from all callers.
 
-        `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. A denied tool raises the error by default.
-        With `on_denied="tell_model"` it returns the denial to the model in the framework's form. With
-        `on_denied=function` it calls `function(text)` and returns the result. It raises the result if that is an
-        exception.
+        `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. `on_denied` selects what happens after a
+        denial:
 
-        A tool is denied if the authority refuses the agent. It is also denied if the API answers 401 or 403 and the
-        function lets its HTTP client raise that error. After a 401 the next call gets another token. Tokens are
-        removed from results and exceptions; code that needs a token calls `get_delegation_token`. See
-        `authsec.delegated` and docs/frameworks.md.
+        - By default the error is raised.
+        - `"tell_model"` returns the denial to the model, in the framework's form.
+        - A function is called with the text of the denial. Its result is returned, or raised if it is an exception.
+
+        A tool is denied if the authority refuses the agent. It is also denied if the API answers 401 or 403, and the
+        function raises the HTTP client's error. After a 401 the next call gets another token. Tokens are removed from
+        results and exceptions; code that needs a token calls `get_delegation_token`. See `authsec.delegated` and
+        docs/frameworks.md.
         """
         wanted = Delegated(client=self, request=TokenRequest.of(scope, resource), on_denied=on_denied)
         return wanted if function is None else wanted(function)
@@ -161,24 +165,24 @@ class AuthSecClient:
     ) -> RequestsAuth:
         """Return an `auth=` for `requests` or its `Session`: each request to an allowed origin carries a token.
 
-        `allowed_origins` lists the APIs that may receive the token, as `https://crm.example.com`. Scheme, host and
-        port are compared exactly. Requests to other origins carry no token, and no redirect sends the token there.
-        After a 401 the token is replaced and the request is sent once more, unless its body is streamed. Raises
-        `ConfigError`; a request raises `AuthSecError` if the agent gets no token.
+        `allowed_origins` lists the APIs that may receive the token, for example `https://crm.example.com`. Scheme,
+        host and port must be equal. Requests and redirects to other origins carry no token. After a 401 the request
+        is sent once more with a new token, unless its body is streamed. Raises `ConfigError` for invalid origins. A
+        request raises `AuthSecError` if the agent gets no token.
         """
         return RequestsAuth(bearer=self._bearer(allowed_origins, scope, resource))
 
     def httpx_auth(self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None) -> Any:
-        """Return an `auth=` for httpx and httpx2, with the behaviour of `requests_auth`; async clients included."""
+        """Return an `auth=` for httpx and httpx2, sync and async, with the behaviour of `requests_auth`."""
         return httpx_auth(self._bearer(allowed_origins, scope, resource))
 
     def mcp_auth(self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None) -> McpAuth:
         """Return an `httpx_client_factory=` for an agent's MCP client.
 
-        For `http_client=` of an MCP client, call the factory: `mcp_auth(…)()`.
+        If the MCP client has the parameter `http_client=` instead, call the factory: `http_client=mcp_auth(…)()`.
 
         Requests carry tokens as with `httpx_auth`. A denial does not end the session: `tools/call` returns a failed
-        tool, and the model reads its text. Tokens are removed from responses. See docs/frameworks.md.
+        tool, and the model reads the tool's text. Tokens are removed from responses. See docs/frameworks.md.
         """
         return McpAuth(bearer=self._bearer(allowed_origins, scope, resource))
 
@@ -198,7 +202,7 @@ class AuthSecClient:
 
 
 def _exit(*problems: str) -> NoReturn:
-    """Print all problems at once and exit, so that a user does not find them one by one."""
+    """Print all problems together and exit, so that a user can fix them all at once."""
     sys.stderr.write("\n".join(problems) + "\n")
     sys.exit(2)
 

@@ -1,7 +1,7 @@
 """The format of client secrets, for agents whose platform issues no proof of identity. Pure.
 
 The format is `authsec_cs_`, 256 random bits in base64url, and a checksum. Secret scanners find a secret by
-the prefix. The checksum excludes similar text without a request to the authority.
+the prefix. With the checksum, a scanner can recognise a false match without a request to the authority.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def text_of(secret: bytes) -> str:
 
 
 def is_client_secret(text: str) -> bool:
-    """Whether `text` has the format of a client secret and a correct checksum, so that it was copied whole."""
+    """Whether `text` has the format of a client secret. The checksum shows that no character is missing or wrong."""
     return _FORM.fullmatch(text) is not None and _checksum(text[:-_CHECKED]) == text[-_CHECKED:]
 
 

@@ -1,4 +1,4 @@
-"""The clocks as an argument, so that tests can set the time; and the elapsed time by two clocks."""
+"""The machine's clocks as one object, so that tests can set the time; and elapsed time by two clocks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 class Clock:
     """The clocks of this machine.
 
-    `monotonic` measures durations and cannot be set. `wall` is the time of day and goes on while a machine
+    `monotonic` measures durations and cannot be set. `wall` is the time of day and continues while the machine
     sleeps.
     """
 
@@ -31,7 +31,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time on both clocks. `since` uses the longer of the two durations.
+    """One point in time on two clocks. `since` measures the elapsed time on both, and returns the longer duration.
 
     Monotonic time stops while a machine sleeps, and wall time can be set back.
     """
@@ -46,6 +46,6 @@ def moment(clock: Clock) -> Moment:
 
 
 def since(earlier: Moment, clock: Clock) -> float:
-    """Return the seconds elapsed since `earlier`, by the clock that measured more."""
+    """Return the seconds elapsed since `earlier`: the longer of the durations on the two clocks."""
     passed, by_the_wall = clock.monotonic() - earlier.monotonic, clock.wall() - earlier.wall
     return passed if passed > by_the_wall else by_the_wall  # for `max` each token would wait

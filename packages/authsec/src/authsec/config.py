@@ -1,7 +1,7 @@
-"""The configuration of one agent: the authority's address and the agent's id.
+"""The configuration of one agent: the authority's address, the agent's id and further settings.
 
-Settings that the program does not pass come from the environment. So not only a program's author but also its
-operator can name a certificate file, pin the issuer or allow plain http. No setting is a secret.
+The environment sets each value that the program does not pass. So the operator of a program can name a
+certificate file, pin the issuer or allow plain http. No setting is a secret.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ def _hosts_from_environment() -> tuple[str, ...]:
 class AuthSecConfig:
     """The settings of one agent. Raises `ConfigError`, which shows the line to add.
 
-    `base_url` is the root of the authority's server, as in `https://authsec.example.com` (a path prefix is
-    allowed); the SDK appends `/authsec/…`. `client_id` is the agent's id, as `authsec agents list` shows it: a
-    name, not a secret.
+    `base_url` is the root of the authority's server, for example `https://authsec.example.com` (a path prefix is
+    allowed). The SDK appends `/authsec/…`. `client_id` is the agent's id, as `authsec agents list` shows it. The
+    id is no secret.
 
-    `issuer` pins the authority's `iss`; without it, the SDK reads the issuer from the authority's metadata. Pin
-    the issuer if the person who sets `base_url` must not choose the audience of this agent's proofs.
-    `proof_audience` is the audience of workload tokens (Kubernetes, SPIFFE, GitHub Actions). Set it if their
-    trusted issuer requires another audience than the authority's issuer.
+    `issuer` pins the authority's `iss`. Without `issuer`, the SDK reads the issuer from the authority's metadata.
+    Then the server at `base_url` chooses the audience of this agent's proofs. Pin the issuer to prevent this
+    choice. `proof_audience` is the audience of workload tokens (Kubernetes, SPIFFE, GitHub Actions). By default
+    it is the authority's issuer. Set it if the trusted issuer of those tokens requires another audience.
 
-    `timeout` limits one token request in seconds, everything included. `refresh_margin` is the time before
-    expiry, in seconds, at which a token is renewed; at most half of the token's life. `ca_file` replaces the
-    system's trust store. The SDK may connect to `allow_http_hosts` without TLS; loopback hosts are always
-    allowed.
+    `timeout` limits one token request, including its retries, in seconds. `refresh_margin` is the time before
+    expiry, in seconds, at which a token is renewed. The margin is at most half of the token's life. `ca_file`
+    replaces the system's trust store. The SDK may connect to `allow_http_hosts` without TLS. Loopback hosts are
+    always allowed.
     """
 
     base_url: str
@@ -109,7 +109,7 @@ def export_line(name: str, value: str) -> str:
 
 
 def missing_variable(name: str) -> str:
-    """Return the message for a script's variable that is not set."""
+    """Return the message for a variable that a script needs and that is not set."""
     return f"{name} is not set. Add, with your own value:\n    {export_line(name, 'YOUR-VALUE')}"
 
 
@@ -132,7 +132,10 @@ def _check_base_url(base_url: str, allow_http_hosts: tuple[str, ...]) -> None:
 
 
 def _split(base_url: str) -> SplitResult:
-    """Return the parts of a URL that all parsers read in the same way. No error message contains the URL."""
+    """Parse the URL. Raises `ConfigError` for a URL that two parsers could read differently.
+
+    No error message contains the URL, except that a URL without a scheme is shown with the scheme added.
+    """
     wanted = f"base_url must be the server's root, for example:\n    {_example('AUTHSEC_BASE_URL')}"
     if not base_url.isascii() or not base_url.isprintable() or any(char in base_url for char in ' \\"<>^`{|}'):
         raise _invalid("base_url", wanted)
@@ -152,15 +155,15 @@ def _split(base_url: str) -> SplitResult:
 
 
 def with_scheme(address: str) -> str | None:
-    """Return the address with its missing scheme; None if the text is not an address without a scheme."""
+    """Add the scheme to an address without a scheme; return None for any other text."""
     meant = _NO_SCHEME.fullmatch(address)
     return f"{'http' if is_loopback(meant[1].strip('[]')) else 'https'}://{address}" if meant else None
 
 
 def _check_client_id(client_id: str) -> None:
-    """Refuse an id that is not in canonical form.
+    """Refuse an id that is not a UUID in canonical form.
 
-    The id also names a file (`keys/<client_id>.pem`) and must not lead to another path.
+    The id is also part of a file's name (`keys/<client_id>.pem`). So an id must not lead to another path.
     """
     if not client_id:
         raise _missing("client_id", "AUTHSEC_AGENT_CLIENT_ID", "which agent this is")

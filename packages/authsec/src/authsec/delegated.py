@@ -34,13 +34,20 @@ class TokenSource(Protocol):
 
 
 class RaisingDecorator(Protocol):
-    """Keeps the type of the result. No Python type can express the arguments "without that keyword"."""
+    """A decorator that does not change the type of the function's result.
+
+    The type checker cannot check the arguments: no Python type means "these arguments without
+    `delegation_token`".
+    """
 
     def __call__(self, function: Callable[..., Result], /) -> Callable[..., Result]: ...
 
 
 class AnsweringDecorator(Protocol[Answer]):
-    """Changes the type of the result: the decorated function may return the response to a denial instead."""
+    """A decorator that changes the type of the function's result.
+
+    After a denial, the decorated function returns a response of the type `Answer` instead.
+    """
 
     @overload
     def __call__(
@@ -54,16 +61,16 @@ class AnsweringDecorator(Protocol[Answer]):
 class Delegated:
     """Decorates a function or method, sync or async, and passes a valid `delegation_token` at each call.
 
-    A denial is the authority's decision against the agent. An API's 401 or 403 is a denial too, if the function
-    lets its HTTP client raise the error. `on_denied` selects the tool's response. An authority or an API that
-    cannot be reached denies nothing: that error is raised. After a 401, raised or returned as a response, the
-    token is dropped, so the next call gets another.
+    A call is denied if the authority refuses the agent. It is also denied if an API answers 401 or 403, and the
+    function raises the HTTP client's error. `on_denied` selects the tool's response to a denial. It is no denial
+    if the authority or an API cannot be reached: that error is raised. After an API's 401, raised or returned as
+    a response, the cache drops the token. So the next call gets another token.
 
-    No token leaves a call: neither its own token nor another one of this process. Results contain `[delegation
-    token removed]` instead. An exception that contains a token, itself or in its causes, is replaced by a
-    `ToolError` without the token.
+    Results and exceptions contain no token of this process. In results, `[delegation token removed]` replaces
+    each token. If an exception or one of its causes contains a token, a `ToolError` without the token replaces
+    the exception.
 
-    At decoration, raises `ConfigError` with the fix if the function has no parameter `delegation_token`.
+    The decorator raises `ConfigError`, with the fix, if the function has no parameter `delegation_token`.
     """
 
     client: TokenSource
@@ -120,7 +127,7 @@ class Delegated:
         return wrapper
 
     async def _awaited(self, result: Awaitable[Any], held: tuple[str, ...]) -> Any:
-        """Await the result of a plain function that returns an awaitable, and handle its errors."""
+        """Await the result of a function that is not `async` but returns an awaitable. Handle its errors too."""
         try:
             return _searched(await result, held)
         except Exception as error:
@@ -132,7 +139,7 @@ class Delegated:
     def _outcome(self, error: Exception, held: tuple[str, ...]) -> Any:
         """Return the response to a denial, or an error without tokens.
 
-        A denial of a second token, which the tool requested itself, also gets the response.
+        A tool may itself request a second token. If the authority denies that token, the response is the same.
         """
         if self.on_denied == "raise":
             forget_denied(error, held)
@@ -144,7 +151,10 @@ class Delegated:
 
 
 def _searched(result: Any, held: tuple[str, ...]) -> Any:
-    """Return the result without tokens. If the result is an API's 401 to a token, drop that token from the cache."""
+    """Return the result without tokens.
+
+    If the result is an API's response 401 to a token, also drop that token from the cache.
+    """
     api_denial(result, held)
     return redacted(held, result)
 
@@ -152,7 +162,8 @@ def _searched(result: Any, held: tuple[str, ...]) -> Any:
 def _returned(outcome: Any) -> Any:
     """Return the outcome, or raise it if it is an exception.
 
-    Raised here, outside the `except` block: the error with the token must not become the new exception's context.
+    The caller calls this function outside its `except` block. Otherwise the old error, which contains a token,
+    would become the context of the new exception.
     """
     if isinstance(outcome, Exception):
         raise outcome
@@ -160,9 +171,9 @@ def _returned(outcome: Any) -> Any:
 
 
 def _refuse_made_up(function: Callable[..., Any], kwargs: dict[str, Any]) -> None:
-    """Refuse a `delegation_token` from the model.
+    """Refuse a `delegation_token` that the model passes. Raises `TypeError`.
 
-    A function that takes any keyword would otherwise use the model's value as the real token.
+    A function with `**kwargs` could otherwise receive the model's value as the real token.
     """
     if PARAMETER in kwargs:
         raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument '{PARAMETER}'")

@@ -1,7 +1,7 @@
-"""A denial, by the authority or an API, as a tool's result: the text for the model, in its framework's form.
+"""A denial by the authority or an API, as a tool's result: the text for the model, in its framework's form.
 
-No argument names the framework. The stack frames of the call identify it. If AnyIO runs the tool in a thread,
-the frames of the coroutines that wait for that thread are searched too. The frames are searched only for a
+No argument names the framework: the stack frames of the call show it. AnyIO may run the tool in a thread.
+Then the frames of the coroutines that wait for this thread are searched too. The search happens only after a
 denial.
 """
 
@@ -33,12 +33,13 @@ _MOST: Final = 500  # frames
 
 
 def denial_text(error: Exception, held: Collection[str]) -> str | None:
-    """Return the text of a denial for a model; None for any other error, which the caller raises.
+    """Return the text of a denial for a model. Return None for any other error, which the caller then raises.
 
-    `held` contains the tokens of the call. The denial is the error itself, its cause (`raise … from`), or each
-    member of an exception group. An error raised while a denial was handled is no denial.
+    `held` contains the tokens of the call. The function finds a denial in three places: the error itself, its
+    cause (`raise … from`), or all members of an exception group. A new error that was raised during the handling
+    of a denial is not a denial.
 
-    A problem that only the operator can fix is logged: the text for a model names no settings and files.
+    A problem that only the operator can fix is logged. The text for the model names no settings and no files.
     """
     forget_denied(error, held)
     texts = _denials(error, held)
@@ -46,7 +47,7 @@ def denial_text(error: Exception, held: Collection[str]) -> str | None:
 
 
 def tool_result(text: str) -> Any:
-    """Return `text` in the form that the framework expects from a tool; it may be an exception to raise."""
+    """Return `text` in the form that the framework expects from a tool. The result may be an exception to raise."""
     for frame in _frames():
         module = frame.f_globals.get("__name__")
         if module in _MCP_TOOLS:  # its error is the one way to an answer that is none of the tool's own type
@@ -60,11 +61,11 @@ def tool_result(text: str) -> Any:
 
 
 def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:
-    """Return the API's 401 or 403 to a token of this process, if `thing` is one; else None.
+    """Return the API's refusal if `thing` is a response 401 or 403 to a token of this process; otherwise None.
 
-    A tool raised or returned `thing`. After a 401 the token is dropped: the next call gets another token, or the
-    authority's refusal. If the request is not available, its token is assumed to be in `held`. The refusal of a
-    request that carried no token of this process is ignored.
+    `thing` is what a tool raised or returned. After a 401 the cache drops the token. So the next call gets
+    another token, or the authority's refusal. If the request is not available, the function assumes that it
+    carried a token in `held`. A refusal of a request without a token of this process is ignored.
     """
     refusal = None if isinstance(thing, AuthSecError) else api_refusal(thing)
     if refusal is None or refusal.status not in _DENIED:
@@ -76,13 +77,13 @@ def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:
 
 
 def forget_denied(error: Exception, held: Collection[str]) -> None:
-    """Drop each token that an API answered with 401, anywhere in the error: in groups, causes and contexts."""
+    """Drop each token that an API answered with 401. Search the error, its groups, its causes and its contexts."""
     for one in error_chain(error):
         api_denial(one, held)
 
 
 def _denials(error: BaseException | None, held: Collection[str]) -> list[str]:
-    """Return the text of each denial; empty if any other error is part of the failure."""
+    """Return the text of each denial in the error. The list is empty if the error also has a part that is no denial."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -106,7 +107,10 @@ def _denial(error: BaseException, held: Collection[str]) -> str | None:
 
 
 def _frames() -> Iterator[FrameType]:
-    """Yield the stack frames, innermost first."""
+    """Yield the stack frames of this call, innermost first.
+
+    In a thread of AnyIO, also yield the frames of the task that waits for the thread.
+    """
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_MOST):
         if frame is None:

@@ -28,9 +28,9 @@ __all__ = ["BearerAuth", "agent_of", "identity_of"]
 def identity_of(request: Any) -> VerifiedToken:
     """Return the verified agent that sent this request.
 
-    Raises `LookupError` if the request has no verified agent, for example on a public path. If the request was
-    passed to the API's own authentication (`other_issuers="pass"`), the error is `AgentRequired`, which becomes a
-    401.
+    Raises `LookupError` if the request has no verified agent, for example on a public path. With
+    `other_issuers="pass"`, a request may pass to the API's own authentication. For such a request this function
+    raises `AgentRequired`, which becomes a 401.
     """
     return identity_in(request.META)
 
@@ -38,7 +38,7 @@ def identity_of(request: Any) -> VerifiedToken:
 def agent_of(request: Any) -> VerifiedToken | None:
     """Return the verified agent, or None if the request was passed to the API's own authentication.
 
-    For views that serve agents and other callers.
+    Use this function in views that serve agents and other callers.
     """
     return agent_in(request.META)
 
@@ -46,7 +46,7 @@ def agent_of(request: Any) -> VerifiedToken | None:
 class BearerAuth:
     """Verifies the bearer token of every request before a view runs, under WSGI and under ASGI.
 
-    Under ASGI Django runs this middleware in a thread, since it may wait for a key set.
+    Under ASGI, Django runs this middleware in a thread, because the middleware may wait for a key set.
     """
 
     sync_capable = True
@@ -70,7 +70,7 @@ class BearerAuth:
         return self._get_response(request)
 
     def process_exception(self, request: Any, error: Exception) -> Any:  # noqa: ARG002 - the signature that Django calls
-        """Respond to a view's error about its request's token; return None for every other error."""
+        """Return the response for an `InsufficientScope` or `AgentRequired` that a view raised; else return None."""
         return _response(self._gate.refuse(error)) if isinstance(error, ANSWERED) else None
 
 

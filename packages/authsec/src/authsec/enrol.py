@@ -1,8 +1,8 @@
 """The command `authsec enrol`: a key made on this machine becomes an agent's proof of identity for some hours.
 
-A one-time code enrols the key; the private key never leaves the machine. A temporary file is created before
-the code is used. The new key replaces an earlier enrolled key only after the authority has accepted the new
-key. The earlier key stays registered until it expires.
+A one-time code enrols the key. The private key never leaves the machine. Before the code is used, the command
+creates a temporary file for the key. After the authority has accepted the new key, this file replaces the
+file of an earlier enrolled key. The earlier key stays registered at the authority until it expires.
 """
 
 from __future__ import annotations
@@ -48,19 +48,22 @@ _OF_ENROLMENTS: OfStatus = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """This machine's enrolment as the agent `name`: the key at `path` is valid until `until`.
+    """This machine's enrolment as the agent `name`. The key at `path` is valid until the time `until`.
 
-    `would_have_lasted` is the expiry of the enrolled key that was replaced, if there was one.
+    `replaced_until` is the expiry of the enrolled key that the new key replaced, or None.
     """
 
     name: str
     until: datetime
     path: Path
-    would_have_lasted: datetime | None
+    replaced_until: datetime | None
 
 
 def main(code: str, *, machine: str, replace: bool) -> None:
-    """Enrol this machine as the agent that the environment names, and print the result. Raises as `enrol` does."""
+    """Enrol this machine as the agent that the environment names, and print the result.
+
+    Raises the errors of `enrol`.
+    """
     config, clock = AuthSecConfig.from_env(), Clock()
     enrolled = enrol(config, code, machine=machine, replace=replace, clock=clock)
     until = f"until {enrolled.until:%Y-%m-%d %H:%M} UTC, in {duration(enrolled.until.timestamp() - clock.wall())}"
@@ -77,10 +80,11 @@ def main(code: str, *, machine: str, replace: bool) -> None:
 
 
 def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, clock: Clock) -> Enrolled:
-    """Enrol this machine as the agent of `config`. `replace` also overwrites a key that was registered by hand.
+    """Enrol this machine as the agent of `config`.
 
-    Raises `ConfigError` for a problem on this machine, before the code is used; `EnrolmentRefused`;
-    `TransportError`.
+    With `replace`, the new key also overwrites a key that a person registered by hand. Raises `ConfigError` for a
+    problem on this machine, before the code is used. Raises `EnrolmentRefused` or `TransportError` for a problem
+    with the authority.
     """
     its = read_code(code)
     if its is None:
@@ -99,12 +103,12 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-    return Enrolled(name=name, until=until, path=path, would_have_lasted=before)
+    return Enrolled(name=name, until=until, path=path, replaced_until=before)
 
 
 def _shortened(enrolled: Enrolled) -> list[str]:
-    """Return a warning if the earlier enrolment would have lasted longer; else an empty list."""
-    before = enrolled.would_have_lasted
+    """Return a warning if the replaced key would have been valid longer than the new key; otherwise an empty list."""
+    before = enrolled.replaced_until
     if before is None or before - enrolled.until < _NOTEWORTHY:
         return []
     return [
@@ -114,9 +118,10 @@ def _shortened(enrolled: Enrolled) -> list[str]:
 
 
 def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> str:
-    """Describe the proof that has priority over the enrolled key; empty if there is none.
+    """Describe the proof that the SDK uses instead of the enrolled key; an empty string if it uses the enrolled key.
 
-    For example, a variable in the shell still names another agent's key, and the authority would refuse that key.
+    For example, a variable in the shell still names the key of another agent. The authority would refuse that
+    key.
     """
     try:
         proof = Authority(config, default_sources(), clock=clock).find_proof()
@@ -127,9 +132,9 @@ def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> s
 
 
 def _enrolled_before(path: Path, replace: bool) -> datetime | None:
-    """Return the expiry of the enrolled key at `path`; None if there is no enrolled key.
+    """Return the expiry of the enrolled key at `path`, or None if there is no enrolled key.
 
-    Raises `ConfigError` for a key that was not enrolled, unless `replace`: a person registered that key by hand.
+    Raises `ConfigError` if the file has a key that a person registered by hand, except with `replace`.
     """
     try:
         with path.open("rb") as file:
@@ -160,9 +165,10 @@ def _new_key() -> PrivateKey:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Create a new file in the same folder, readable by its owner only.
+    """Create a temporary file in the folder of `path`, readable by its owner only.
 
-    So an unwritable folder is found before the code is used.
+    The file is created before the code is used. So a folder without write permission does not waste the code. If
+    the file does not replace the key at `path`, it is deleted at the end.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -232,9 +238,9 @@ def _read(answer: Answer, config: AuthSecConfig, key: PrivateKey) -> tuple[str, 
 
 
 def _perhaps_used(error: TransportError) -> AuthSecError:
-    """Add to the error of a lost request that the code may be used up.
+    """Add to the error of a lost request that the code may already be used.
 
-    The request may have arrived, and a code works once.
+    The authority may have received the request, and a code works only once.
     """
     if error.reason not in {"timeout", "connection_lost"}:
         return error

@@ -1,7 +1,8 @@
 """The format of enrolment codes: the code that a person copies from a page, and its stored hash. Pure.
 
-A code is 160 random bits in Crockford's base32: 32 characters in groups of four, none easily confused with
-another. A code works once and only for minutes, so it may appear on a command line.
+A code is 160 random bits in Crockford's base32: 32 characters in groups of four. No character is easily
+confused with another. A code works only once and only for some minutes, so a person may write it on a command
+line.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CODE: Final = re.compile(rf"[{_CROCKFORD}]{{32}}")
 
 
 def text_of(code: bytes) -> str:
-    """Format the code for display: `7K3M-…`, eight groups of four."""
+    """Format the code for display: eight groups of four characters, such as `7K3M-…`."""
     text = b32encode(code).decode().translate(_WRITTEN)
     return "-".join(text[at : at + 4] for at in range(0, len(text), 4))
 
@@ -35,5 +36,8 @@ def read_code(text: str) -> str | None:
 
 
 def hashed(code: str) -> str:
-    """Return the SHA-256 of a code in hex, which is stored and signed. A plain hash is enough for 160 random bits."""
+    """Return the SHA-256 of a code in hex. The authority stores the hash, and the agent signs it.
+
+    A hash without salt is enough for 160 random bits.
+    """
     return sha256(code.encode()).hexdigest()

@@ -1,8 +1,8 @@
 """The errors that `authsec` raises.
 
-Agent frameworks pass a tool's exception text to the model, and some pass the whole cause chain. So every text
-here is safe for a model to read: no token, no key, no URL with a query. Callers raise these errors `from
-None`.
+Agent frameworks pass a tool's exception text to the model, and some pass all causes of the exception too. So
+a model may read every error text of this module. No text has a token, a key or a URL with a query. Callers
+raise these errors with `from None`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OF_THE_SETUP: Final = {
 class AuthSecError(Exception):
     """The base class of all errors of this package.
 
-    `reason` is a stable code. `retryable` is whether the same call can succeed later without any change by a
+    `reason` is a stable code. `retryable` means that the same call can succeed later without a change by a
     person. `retry_after` is in seconds. `request_id` identifies the request in the authority's audit log.
     """
 
@@ -44,10 +44,10 @@ class AuthSecError(Exception):
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy by attributes.
+        """Make pickle and copy work, by restoring the attributes.
 
-        The inherited method loses keyword-only arguments, and that crashes worker pools. A copy has no traceback and
-        no context, so one error can be raised in every thread that waited for it.
+        The inherited method loses keyword-only arguments, and this crashes worker pools. A copy has no traceback and
+        no context. So each thread that waits for a request can raise its own copy.
         """
         return _restored, (type(self), self.args, self.__dict__)
 
@@ -67,7 +67,7 @@ class TransportError(AuthSecError):
 
 
 class InvalidResponse(AuthSecError):
-    """A server answered, but not as an AuthSec authority does."""
+    """A server answered, but its response is not one of an AuthSec authority."""
 
 
 class TokenRequestError(AuthSecError):
@@ -75,7 +75,7 @@ class TokenRequestError(AuthSecError):
 
 
 class AuthenticationError(TokenRequestError):
-    """401: the agent did not prove its identity."""
+    """401: the authority did not accept a proof of the agent's identity."""
 
     is_of_the_setup = True
 
@@ -86,15 +86,15 @@ class AuthenticationError(TokenRequestError):
 
 
 class DelegationDenied(TokenRequestError):
-    """400, 403, 404, 410: the request is not covered by a delegation to this agent, or the delegation has ended.
+    """400, 403, 404, 410: no delegation to this agent covers the request, or the delegation has ended.
 
-    `is_of_the_setup` is whether only the agent's operator can fix the problem: an unknown client_id, an API that
-    the request must name. The error's own text has the remedy, with names of settings and files; `for_model` has
-    none of them.
+    `is_of_the_setup` means that only the agent's operator can fix the problem. Examples are an unknown client_id,
+    or an API that the request must name. The error's own text contains the remedy, with names of settings and
+    files. `for_model` contains no such names.
 
-    If the authority sends them: `missing_actions` are the actions that are not delegated. `allowed_scope` is the
-    smaller request that would succeed. `grant_at` is the console page where a person can grant the missing
-    actions.
+    The authority may send three more values. `missing_actions` are the actions that are not delegated.
+    `allowed_scope` is the smaller request that would succeed. `grant_at` is the console page where a person can
+    grant the missing actions.
     """
 
     missing_actions: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class DelegationDenied(TokenRequestError):
 
     @property
     def is_of_the_setup(self) -> bool:
-        """Whether the agent's setup is wrong, and the refusal is no decision about its permissions."""
+        """Whether the agent's setup is wrong. If False, the authority decided about the agent's permissions."""
         return self.reason in _OF_THE_SETUP
 
     @property
@@ -138,10 +138,10 @@ class EnrolmentRefused(AuthSecError):
 
 
 class VerificationError(AuthSecError):
-    """The base class of the errors of `TokenVerifier`. `details` explains how to satisfy the failed check.
+    """The base class of the errors of `TokenVerifier`. `details` explains how to pass the failed check.
 
-    The text and `details` are safe for the API's caller. They contain this API's own requirements. Of the token's
-    content they contain only the audience, and only if the token is from a trusted issuer.
+    The API's caller may read the text and `details`. They contain this API's own requirements. From the token
+    they contain at most the audience, and only if the token is from a trusted issuer.
     """
 
     status: int
@@ -161,7 +161,7 @@ class VerificationError(AuthSecError):
 
 
 class InvalidToken(VerificationError):
-    """This API must not accept the token (RFC 6750 `invalid_token`, 401)."""
+    """The token is not valid for this API (RFC 6750 `invalid_token`, 401)."""
 
     def __init__(self, message: str, *, reason: str, details: str, retryable: bool = False) -> None:
         super().__init__(message, reason=reason, status=401, details=details, retryable=retryable)
@@ -181,11 +181,13 @@ class AgentRequired(InvalidToken, LookupError):
 class InsufficientScope(VerificationError):
     """The token is valid but lacks a required action (RFC 6750 `insufficient_scope`, 403).
 
-    `required` are the actions that the call needs: all of them, or with `any_of` one of them. `granted` are the
+    `required` are the actions that the call needs: all of them or, with `any_of`, one of them. `granted` are the
     token's actions, so that a model sees which other calls are possible. `missing` are the required actions that
-    the token lacks; `allowed` are the required actions that it has. A person can grant the missing actions at
-    `grant_at`, a page of the authority's console. `for_model` has all of this in one sentence. `audience` is the
-    token's audience, usually the API's identifier.
+    the token lacks. `allowed` are the required actions that it has.
+
+    A person can grant the missing actions at `grant_at`, a page of the authority's console. `for_model` is a text
+    for the model with the missing actions and this page. `audience` is the token's audience, usually the API's
+    identifier.
     """
 
     def __init__(
@@ -221,9 +223,9 @@ class InsufficientScope(VerificationError):
 
 
 class VerificationUnavailable(VerificationError):
-    """The API cannot verify any token at the moment, not even a valid one (503). The cause goes only to the API's log.
+    """The API cannot verify any token at the moment, not even a valid one (503). Only the API's log names the cause.
 
-    The error is `retryable`, unless the API's own settings are wrong.
+    The error is `retryable`, except if the API's own settings are wrong.
     """
 
     retry_after: float
@@ -235,7 +237,10 @@ class VerificationUnavailable(VerificationError):
 
 
 class KeysUnavailable(VerificationUnavailable):
-    """The authority's key set cannot be fetched. Not `retryable` if the authority's metadata names another issuer."""
+    """The authority's key set cannot be fetched.
+
+    The error is not `retryable` if the authority's metadata names another issuer.
+    """
 
     def __init__(self, message: str, *, retry_after: float, retryable: bool = True) -> None:
         reachable = "The authority's key set, as its metadata names it, must be reachable from this API."

@@ -1,7 +1,7 @@
-"""How to install the optional dependencies of this package, for error messages.
+"""The commands that install the optional dependencies of this package, for error messages.
 
-Each line installs from a path, never by name: on the public index, other people own packages with similar
-names.
+Each command installs from a path and never by name: on the public index, packages with similar names belong
+to other people.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""FastAPI: a dependency that requires an agent, also in the API's OpenAPI document.
+"""A FastAPI dependency that requires an agent, and that adds the security scheme to the API's OpenAPI document.
 
 app.add_middleware(BearerAuth, verifier=…)  # authsec.asgi
 
@@ -34,14 +34,14 @@ class DelegationTokenScheme(SecurityBase):
         self.scheme_name = "AuthSec"
 
     def __call__(self) -> None:
-        """Do nothing, also for WebSockets, for which FastAPI's own schemes fail."""
+        """Do nothing, for requests and for WebSockets. FastAPI's own schemes fail for WebSockets."""
 
 
 def agent(*actions: str, any_of: bool = False) -> Callable[[HTTPConnection], VerifiedToken]:
-    """Build a dependency that returns the agent if its token has all of `actions`, or with `any_of` one of them.
+    """Build a dependency that returns the agent if its token has all of `actions` or, with `any_of`, one of them.
 
-    The application needs `BearerAuth` of `authsec.asgi`: without this middleware the endpoint fails for every
-    caller.
+    The application needs the middleware `BearerAuth` of `authsec.asgi`. Without this middleware, the endpoint
+    fails for every caller.
     """
     check_actions(actions)
 

@@ -22,9 +22,9 @@ __all__ = ["agent_of", "identity_of", "protect"]
 
 
 def protect(app: Flask, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
-    """Add `BearerAuth` of `authsec.wsgi` to the app, and turn its errors raised by a view into responses.
+    """Add `BearerAuth` of `authsec.wsgi` to the app, and send its responses for the errors of views.
 
-    `authsec.gate.GateSettings` explains the settings.
+    These errors are `InsufficientScope` and `AgentRequired`. `authsec.gate.GateSettings` explains the settings.
     """
     guard = BearerAuth(app.wsgi_app, verifier=verifier, **settings)
     app.wsgi_app = guard  # type: ignore[method-assign] # the place that Flask documents for middleware

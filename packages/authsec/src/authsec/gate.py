@@ -2,8 +2,8 @@
 
 The modules `asgi`, `wsgi` and `django` use this module.
 
-Status and challenge follow RFC 6750 §3. If the API publishes metadata, the challenge names their URL (RFC
-9728 §5.1). The JSON body helps a person, a program and a model to act.
+Status and challenge follow RFC 6750 §3. If the API publishes metadata, the challenge contains the metadata's
+URL (RFC 9728 §5.1). The JSON body tells a person, a program and a model what to do next.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class PassThrough(Enum):
 class GateSettings(TypedDict, total=False):
     """The settings of all middlewares.
 
-    Requests to `public_paths` pass unverified: whole paths, compared exactly. `realm` names the protection space
-    in challenges, by default the verifier's audience.
+    `public_paths` are whole paths. A request to exactly such a path passes without verification. `realm` is the
+    name of the protection space in challenges. The default is the verifier's audience.
 
     `other_issuers="pass"` passes requests without a token, and tokens of other issuers, to the API's own
-    authentication. The API must have one: such a request has no verified agent. A token that names one of the
-    verifier's issuers is still verified, and refused if it is invalid.
+    authentication. The API must have its own authentication, because such a request has no verified agent. A
+    token that names one of the verifier's issuers is still verified, and refused if it is invalid.
 
-    `publish_metadata` serves the protected resource metadata (RFC 9728) publicly, and names their URL in
-    challenges, if the audience is a URL; the metadata list `actions`. Switch it off if a proxy hides the
-    well-known URL.
+    `publish_metadata` needs an audience that is a URL. The gate then serves the protected resource metadata (RFC
+    9728) publicly, and challenges contain the metadata's URL. The metadata lists `actions`. Set
+    `publish_metadata` to False if a proxy hides the well-known URL.
     """
 
     public_paths: Collection[str]
@@ -62,7 +62,7 @@ class GateSettings(TypedDict, total=False):
 class Gate:
     """Takes a request's path and Authorization headers; returns the agent, or the response that refuses the request.
 
-    Tokens are read from the header only, never from the query (RFC 9700 §4.3.2: URLs are logged).
+    Tokens are read from the header only and never from the query, because URLs are logged (RFC 9700 §4.3.2).
     """
 
     def __init__(self, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
@@ -86,7 +86,10 @@ class Gate:
         )
 
     def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
-        """Verify the request's token and decide; may wait for the key set."""
+        """Verify the request's token, and return the agent, a reason to pass, or a response.
+
+        May wait for the key set.
+        """
         try:
             found = self._token(path, authorizations)
             return self._verifier.verify(found) if isinstance(found, str) else found
@@ -102,14 +105,16 @@ class Gate:
             return self.refuse(error)
 
     def refuse(self, error: VerificationError) -> Response:
-        """Return the response to an error of an endpoint or of the verifier."""
+        """Return the response for an error that an endpoint or the verifier raised."""
         return response_to(error, self.space)
 
     def keep(self, request: MutableMapping[str, Any], entered: VerifiedToken | PassThrough) -> None:
-        """Record the agent in an ASGI scope or a WSGI environ.
+        """Record the gate's decision in an ASGI scope or a WSGI environ.
 
-        If an outer gate of the same API verified an agent, that agent stays recorded when this gate passes the
-        request on. With two gates, each one's tokens are foreign to the other.
+        The decision is the verified agent, or that the request passes to the API's own authentication. For a public
+        path, nothing is recorded. An API may have two gates, one inside the other, with different issuers. Each gate
+        passes on the tokens of the other gate. If the outer gate has verified an agent for this API, the inner gate
+        keeps this agent.
         """
         if entered is PassThrough.PUBLIC or (
             entered is PassThrough.FOREIGN and self._is_verified(request.get(IDENTITY))
@@ -121,7 +126,10 @@ class Gate:
         return isinstance(earlier, VerifiedToken) and self._verifier.audience in earlier.audience
 
     def _token(self, path: str, authorizations: Sequence[str]) -> str | PassThrough | Response:
-        """Return the token to verify, or the decision that needs no token. Raises `AgentRequired` without a token."""
+        """Return the token to verify, or the decision for a request that needs no verification.
+
+        Raises `AgentRequired` if a token is required and missing.
+        """
         if path in self._public_paths:
             return PassThrough.PUBLIC
         if self._metadata is not None and path == self._metadata.path:
@@ -135,7 +143,10 @@ class Gate:
 
 
 def bearer_token(authorizations: Sequence[str]) -> str | None:
-    """Return the bearer token (RFC 6750 §2.1), or None without bearer credentials; raises `InvalidRequest`."""
+    """Return the bearer token (RFC 6750 §2.1), or None if the request has no bearer token.
+
+    Raises `InvalidRequest` for an empty token, and for several headers or tokens.
+    """
     if len(authorizations) > 1:  # whoever is behind us might read the other one
         raise InvalidRequest("The request has several Authorization headers.")
     value = authorizations[0] if authorizations else ""
@@ -171,8 +182,8 @@ def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
 def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
     """Return the agent recorded by `keep`.
 
-    Raises `AgentRequired` for a request passed to the API's own authentication; the middleware answers 401.
-    Raises `LookupError` as `agent_in` does.
+    Raises `AgentRequired` if the request was passed to the API's own authentication; the middleware then answers
+    401. Raises `LookupError` as `agent_in` does.
     """
     agent = agent_in(request)
     if agent is None:
@@ -182,7 +193,7 @@ def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectedSpace:
-    """The protection space (`realm`) and the URL of its metadata, as challenges name them."""
+    """The protection space (`realm`) and the URL of its metadata, for the parameters of challenges."""
 
     realm: str | None = None
     metadata_url: str | None = None
@@ -193,7 +204,7 @@ NOWHERE: Final = ProtectedSpace()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One complete response; `headers` are the headers that only this kind of response has."""
+    """One complete response. `headers` are the additional headers; all responses share the other headers."""
 
     status: int
     body: Mapping[str, Any]
@@ -251,7 +262,7 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
 
 
 def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:
-    """Return the next steps for the agent or its user. `allowed_scope` is the permitted part of the call."""
+    """Return the next steps for the agent or its user. `allowed_scope` are the required actions that the token has."""
     return {
         "missing_actions": error.missing,
         "granted_actions": error.granted,

@@ -1,6 +1,6 @@
 """The URL of the console page where a person grants missing actions to an agent.
 
-The URL fills in the page's form as far as possible.
+The URL's query fills in the form on the page as far as possible.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def grant_page(
     actions: Sequence[str] = (),
     audiences: Sequence[str] = (),
 ) -> str:
-    """Return the URL of the first step of a new trust delegation, with these values selected.
+    """Return the URL of the first step of a new trust delegation, with these values selected in the form.
 
-    A role is selected only if `roles` has exactly one. If the query would be too long, only the agent is
-    selected: a part of the actions would look like all of them.
+    A role is selected only if `roles` has exactly one role. If the query would be too long, only the agent is
+    selected. A person could think that a part of the actions is all of them.
     """
     chosen = [("role", roles[0])] if len(roles) == 1 else []
     chosen += [("actions", each) for each in actions] + [("audiences", each) for each in audiences]

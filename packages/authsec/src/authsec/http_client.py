@@ -1,7 +1,7 @@
-"""One HTTP exchange with limits on time and size and without redirects; its trust store and its proxy.
+"""One HTTP request and its response, with limits on time and size, without redirects; trust store and proxy.
 
-No connection stays open: an agent sends about one request an hour, and so no fork or copy shares a connection
-by mistake. The caller interprets the response.
+No connection stays open. An agent sends only about one request an hour. Without open connections, a fork or a
+copy cannot share one by mistake. The caller interprets the response.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class AnswerTooLarge(Exception):
 
 
 def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
-    """GET `url` before `deadline` on the monotonic clock. `trust` is needed for https only.
+    """Send a GET request to `url` before `deadline`, a time on the monotonic clock. Only https needs `trust`.
 
-    Raises an `HTTPError` of urllib3 (a `TimeoutError` after the deadline), `AnswerTooLarge`, or `ConfigError` for
-    an invalid proxy.
+    Raises an `HTTPError` of urllib3 (after the deadline, a `TimeoutError`), `AnswerTooLarge`, or `ConfigError`
+    for an invalid proxy.
     """
     headers = {} if authorization is None else {"Authorization": authorization}
     with open_pool(url, trust) as pool:
@@ -62,7 +62,7 @@ def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, de
 
 
 def post(url: str, *, json: bytes, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
-    """POST a JSON document to `url`, with the limits and errors of `get`. There is no retry."""
+    """Send a JSON document to `url` by POST, with the limits and errors of `get`. There is no retry."""
     with open_pool(url, trust) as pool:
         return _exchange(pool, "POST", url, {"Content-Type": "application/json"}, json, deadline, clock)
 
@@ -76,7 +76,7 @@ def post_form(
     deadline: float,
     clock: Clock,
 ) -> Answer:
-    """POST a form to `url`, with the limits and errors of `get`: OAuth's endpoints accept only forms."""
+    """Send a form to `url` by POST, with the limits and errors of `get`. OAuth endpoints accept only forms."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     if authorization is not None:
         headers["Authorization"] = authorization
@@ -93,9 +93,10 @@ def http_date(header: str | None) -> datetime | None:
 
 
 def trust_store(ca_file: str | None) -> ssl.SSLContext:
-    """Return the system's trust store, or the one in the PEM file `ca_file`. Raises `ConfigError`.
+    """Return the system's trust store, or a trust store with the certificates in the PEM file `ca_file`.
 
     The checks of certificates, host names and protocol versions are the defaults of `ssl.create_default_context`.
+    Raises `ConfigError` for an unreadable file.
     """
     try:
         return ssl.create_default_context(cafile=ca_file)
@@ -107,7 +108,7 @@ def trust_store(ca_file: str | None) -> ssl.SSLContext:
 
 
 def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
-    """Open a connection pool for one exchange with the host of `url`. `trust` is needed for https only."""
+    """Open a connection pool for one request to the host of `url`. Only https needs `trust`."""
     proxy = proxy_for(urlsplit(url))
     if proxy is None:
         return urllib3.PoolManager(num_pools=1, ssl_context=trust)
@@ -122,9 +123,10 @@ def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
 
 
 def proxy_for(target: SplitResult) -> SplitResult | None:
-    """Return `HTTPS_PROXY`, or None if there is none or `NO_PROXY` names the host. Raises `ConfigError`.
+    """Return the proxy in `HTTPS_PROXY`, or None for a direct connection. Raises `ConfigError` for an invalid proxy.
 
-    Plain http is never proxied: a proxy would read the token.
+    The connection is direct without `HTTPS_PROXY`, for a host in `NO_PROXY`, and for loopback. Plain http is
+    always direct, because a proxy would read the token.
     """
     host = str(target.hostname)
     if target.scheme != "https" or is_loopback(host) or proxy_bypass(target.netloc):
@@ -175,7 +177,8 @@ def _exchange(
 def _read(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> bytes:
     """Read the body in small steps, and check the deadline after each step.
 
-    The socket's own timeout starts again with every byte, so a slow server could block the caller for hours.
+    The socket's own timeout starts again with every byte. Without these checks, a slow server could block the
+    caller for hours.
     """
     body = bytearray()
     while piece := response.read1(8192):

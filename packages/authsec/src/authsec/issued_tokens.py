@@ -1,8 +1,8 @@
-"""The tokens issued to this process that may still be valid, of all its clients and threads.
+"""The tokens issued to all clients and threads of this process, as long as they may be valid.
 
-A tool gets tokens by `delegation_token`, by `requests_auth`, by its own client, or in threads that it starts.
-So its result is searched for all these tokens (`authsec.redaction`). The cache records each token on arrival,
-so that a cache hit has no extra cost.
+A tool can get a token in several ways: by `delegation_token`, by `requests_auth`, by its own client, or in a
+thread that the tool starts. So `authsec.redaction` searches a tool's result for all these tokens. The cache
+records each token when it arrives. So a later call that finds its token in the cache has no extra cost.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _beginnings: frozenset[str] = frozenset()
 
 
 def record(token: str, expires_in: float, clock: Clock) -> None:
-    """Record a token that is valid for `expires_in` seconds by this clock.
+    """Record a token that is valid for `expires_in` seconds from now, by `clock`.
 
-    A text shorter than a prefix is ignored: redaction would find it in any result.
+    A text that is shorter than a prefix is ignored, because redaction would find it in any result.
     """
     global _tokens, _beginnings
     if len(token) < PREFIX_LENGTH:
@@ -49,12 +49,12 @@ def live_tokens() -> tuple[str, ...]:
 
 
 def prefixes() -> frozenset[str]:
-    """Return the first characters of each recorded token."""
+    """Return the prefix of each recorded token: its first 24 characters."""
     return _beginnings
 
 
 def _renew_lock() -> None:
-    """Replace the lock after a fork: a thread of the parent process may have held the lock."""
+    """Replace the lock after a fork, because a thread of the parent process may have held it."""
     global _lock
     _lock = threading.Lock()
 

@@ -33,9 +33,10 @@ def write_key_pair(path: Path, kind: str) -> Path:
 
 
 def _write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a new file; refuse to overwrite a file.
+    """Write a new file. Refuse to overwrite a file that exists.
 
-    O_EXCL protects a key that is in use, and does not follow a link that an attacker placed there.
+    The flag O_EXCL protects a key that is in use. With this flag, the call also does not follow a link that an
+    attacker placed at the path.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

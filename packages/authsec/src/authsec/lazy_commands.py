@@ -1,6 +1,6 @@
-"""Commands that are imported only when they run, and groups that list them.
+"""Commands that are imported only when they run, and groups that list such commands.
 
-So one command does not wait for the imports of all others.
+So one command does not wait for the imports of the other commands.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ _LONGEST: Final = 300  # characters of a sentence
 
 
 class LazyCommand(click.Command):
-    """A command at `target` (`module:attribute`) that is imported only when it runs.
+    """A command that is imported only when it runs. `target` is its location in the form `module:attribute`.
 
-    Until then, its group lists it by name and first sentence.
-
-    click only makes a context from this object, and takes the loaded command from that context.
+    Before the import, the group lists the command by its name and first sentence. click asks this object only for
+    a context. The context belongs to the real command, so click then runs the real command.
     """
 
     def __init__(self, name: str, sentence: str, target: str) -> None:
@@ -28,7 +27,7 @@ class LazyCommand(click.Command):
 
     @cached_property
     def loaded(self) -> click.Command:
-        """Import and return the command. Raises every error of that import."""
+        """Import and return the real command. Raises every error of the import."""
         module, _, attribute = self._target.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
@@ -40,7 +39,7 @@ class LazyCommand(click.Command):
 
 
 class Commands(click.Group):
-    """A command group whose help shows the whole first sentence of each command, over several lines if needed."""
+    """A command group. Its help shows the whole first sentence of each command, over several lines if needed."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
@@ -51,5 +50,5 @@ class Commands(click.Group):
 
 
 def loaded(command: click.Command) -> click.Command:
-    """Return the command itself, also for a `LazyCommand`."""
+    """Return the command, or the real command if it is a `LazyCommand`."""
     return command.loaded if isinstance(command, LazyCommand) else command

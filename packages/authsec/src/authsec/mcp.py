@@ -9,9 +9,9 @@
 
     app = BearerAuth(server.streamable_http_app(), verifier=verifier)    # of authsec.asgi
 
-The last line improves the error responses: `mcp` alone sends callers no reason, and a 500 while tokens cannot
-be verified. In `mcp` 1.30 the server class is `FastMCP`. The model reads a refusal of `require` as the tool's
-text.
+The last line improves the error responses. Without it, `mcp` sends the caller no reason for a refusal. While
+tokens cannot be verified, `mcp` answers 500. In `mcp` 1.30 the server class is `FastMCP`. If `require`
+refuses a call, the model reads the refusal as the tool's text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ except ModuleNotFoundError:  # mcp 1.30
 
 
 class AgentToken(AccessToken):
-    """The caller of a request, for `mcp`. It does not contain the token, which no tool may pass on."""
+    """The calling agent, in the form that `mcp` needs.
+
+    The object does not contain the token: no tool may pass it on.
+    """
 
     _identity: VerifiedToken = PrivateAttr()
 
@@ -58,15 +61,15 @@ class AgentToken(AccessToken):
 
 
 class AgentTokenVerifier:
-    """A `mcp.server.auth.provider.TokenVerifier` that uses our verifier."""
+    """A token verifier for `mcp` (`mcp.server.auth.provider.TokenVerifier`) that uses a verifier of this package."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
     async def verify_token(self, token: str) -> AgentToken | None:
-        """Verify the token; return None if it is invalid, and `mcp` answers 401.
+        """Verify the token. Return None for an invalid token; `mcp` then answers 401.
 
-        Raises `VerificationUnavailable` if tokens cannot be verified, and `mcp` answers 500. With `BearerAuth` around
+        Raises `VerificationUnavailable` if tokens cannot be verified; `mcp` then answers 500. If `BearerAuth` wraps
         the server, `BearerAuth` has already answered 503.
         """
         try:
@@ -77,10 +80,10 @@ class AgentTokenVerifier:
 
 
 def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:
-    """Return the arguments that protect a server; an agent needs all of `actions` for any request to the server.
+    """Return the arguments that protect a server. An agent needs all of `actions` for any request to the server.
 
-    The verifier's audience must be the server's URL with its path, because `mcp` publishes it (RFC 9728). Raises
-    `ConfigError` for another audience.
+    The verifier's audience must be the server's URL with its path, because `mcp` publishes this URL (RFC 9728).
+    Raises `ConfigError` for an audience that is no URL.
     """
     if ResourceMetadata.of(verifier.issuers, verifier.audience) is None:
         raise ConfigError(
@@ -97,7 +100,7 @@ def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:
 
 
 def identity() -> VerifiedToken:
-    """Return the agent that calls the tool; raises `AgentRequired` if there is none, as over stdio."""
+    """Return the agent that calls the tool. Raises `AgentRequired` without a verified agent, for example over stdio."""
     access = get_access_token()
     if not isinstance(access, AgentToken):
         raise AgentRequired
@@ -105,10 +108,10 @@ def identity() -> VerifiedToken:
 
 
 def require(*actions: str, any_of: bool = False) -> VerifiedToken:
-    """Return the calling agent if its token has all of `actions`, or with `any_of` one of them.
+    """Return the calling agent if its token has all of `actions` or, with `any_of`, one of them.
 
-    Otherwise raises a `ToolError`: the model reads the missing actions and the next step. Of other exceptions,
-    `mcp` 2 shows the model nothing.
+    Otherwise raises a `ToolError`: the model reads the missing actions and the next step. `mcp` 2 does not show
+    the text of any other exception to the model.
     """
     agent = identity()
     try:

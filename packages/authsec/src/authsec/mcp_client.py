@@ -1,11 +1,13 @@
-"""`mcp_auth`: an HTTP client for an agent's MCP client. Its session survives a denial.
+"""`mcp_auth`: an HTTP client for an agent's MCP client. The MCP session continues after a denial.
 
-The client is an `AsyncClient` of httpx or httpx2, the one that the installed package `mcp` uses. It answers a
-refused message with JSON-RPC 2.0, since an exception would end the session. While the agent is denied, it
-answers `tools/list` with the server's last list: some frameworks list the tools before each turn of the
-model, and an error there ends the run. Then the model would never read the denial. An outdated list allows
-nothing: the server verifies each call. Tokens are removed from responses: a server that echoes the request's
-headers would show the token to a model.
+The HTTP client is an `AsyncClient` of httpx or httpx2, whichever the installed package `mcp` uses.
+
+If a message is refused, the HTTP client itself answers with JSON-RPC 2.0, because an exception would end the
+session. While the agent is denied, it answers `tools/list` with the last list that the server sent. Some
+frameworks list the tools before each call of the model, and an error at that point ends the run. Then the
+model would never read the denial. An outdated list permits nothing, because the server verifies each call.
+
+Tokens are removed from responses: a server that echoes the request's headers would show the token to a model.
 """
 
 from __future__ import annotations
@@ -37,12 +39,15 @@ Page = tuple[str, str | None]  # the server's URL and the cursor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpAuth:
-    """Makes HTTP clients for MCP. Frameworks call it with the first three parameters (`httpx_client_factory`)."""
+    """Makes HTTP clients for MCP. Frameworks call it as an `httpx_client_factory`, with the first three parameters."""
 
     bearer: Bearer
 
     def __call__(self, headers: Any = None, timeout: Any = None, auth: Any = None, **settings: Any) -> Any:
-        """Return an `AsyncClient` with these `settings` of its class. Raises `ConfigError` for `auth`."""
+        """Return an `AsyncClient`.
+
+        `settings` are further arguments of this class. Raises `ConfigError` if `auth` is set.
+        """
         if auth is not None:
             raise ConfigError(
                 "mcp_auth sets the header Authorization itself, and allows no other auth. Remove auth from the "
@@ -56,7 +61,7 @@ class McpAuth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Library:
-    """The parts of httpx or httpx2 that a client needs; `timeout` is the default of `mcp`."""
+    """The classes of httpx or httpx2 that this module uses. `timeout` is the default timeout of `mcp`."""
 
     client: Any
     response: Any
@@ -65,7 +70,7 @@ class _Library:
 
 
 class McpClient:
-    """An `AsyncClient` that sends tokens and answers refused messages itself."""
+    """An `AsyncClient` that sends tokens, and that itself answers a message that was refused."""
 
     def __init__(self, bearer_auth: Any, library: _Library, **settings: Any) -> None:
         self._bearer_auth = bearer_auth
@@ -74,9 +79,10 @@ class McpClient:
         super().__init__(**settings)
 
     async def send(self, request: Any, **how: Any) -> Any:
-        """Send the request with a token; return the server's response, or our answer to a refused message.
+        """Send the request with a token.
 
-        The caller's `auth` is ignored and replaced by the agent's token.
+        Return the server's response, or this client's own answer to a refused message. The agent's token replaces the
+        caller's `auth`.
         """
         self._redact_first()
         message = message_in(request)
@@ -95,9 +101,9 @@ class McpClient:
         return self._in_place(request, message, refusal)
 
     def _in_place(self, request: Any, message: dict[str, Any], refusal: NoAnswer) -> Any:
-        """Return our answer in place of the server's.
+        """Return this client's answer to a refused message, in place of the server's response.
 
-        A notification gets 202: an MCP client ends its session if it cannot send one.
+        The answer to a notification is 202: an MCP client ends its session if it cannot send a notification.
         """
         body = answer(message, refusal, listed=self._tool_lists.last(request, message))
         if body is None:
@@ -105,7 +111,10 @@ class McpClient:
         return self._library.response(200, json=body, request=request)
 
     def _redact_first(self) -> None:
-        """Put our hook first: hooks of frameworks, added at any time, read and record bodies."""
+        """Make `_redact` the first response hook.
+
+        Frameworks can add hooks at any time, and these hooks read and record bodies.
+        """
         hooks = self.event_hooks["response"]  # type: ignore[attr-defined] # AsyncClient's
         if hooks[:1] != [self._redact]:
             hooks.insert(0, self._redact)
@@ -117,16 +126,17 @@ class McpClient:
         page = page_of(response.request, message_in(response.request))
         if page is not None:
             is_stream = response.headers.get("Content-Type", "").startswith("text/event-stream")
-            pieces = self._tool_lists.keeping(page, pieces, is_stream=is_stream)
+            pieces = self._tool_lists.saving(page, pieces, is_stream=is_stream)
         response.stream = self._library.body(received, pieces)
         response.headers = type(response.headers)([(n, redacted((), v)) for n, v in response.headers.multi_items()])
         for of_the_encoded in ("Content-Encoding", "Content-Length"):
             response.headers.pop(of_the_encoded, None)
 
     def _safe(self, response: Any) -> Any:
-        """Return the response without tokens, if its body was already read; otherwise the response is safe as it is.
+        """Return the response without tokens.
 
-        Only some transports read the body that early, for example in tests.
+        Some transports have already read the body, for example in tests; then this function redacts the body.
+        Otherwise the body is a stream that `_redact` has already made safe.
         """
         try:
             content = response.content
@@ -164,7 +174,7 @@ def _library() -> _Library:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
-    """The reason why the server's answer is missing; a model may read `text`. An outage is no denial."""
+    """The reason why a request got no answer from the server; a model may read `text`. An outage is no denial."""
 
     text: str
     is_denial: bool
@@ -185,10 +195,10 @@ def refusal_by_server(response: Any) -> NoAnswer | None:
 
 
 def message_in(request: Any) -> dict[str, Any] | None:
-    """Return the JSON-RPC message in a POST of streamable HTTP; None for any other request.
+    """Return the JSON-RPC message in a POST request of streamable HTTP; None for any other request.
 
-    The older transport (`sse_client`) is excluded: its POST accepts no events. That client ignores the response
-    to a POST and waits for its GET stream.
+    A POST of the older transport (`sse_client`) is excluded; it does not accept events. A client of that
+    transport ignores the response to a POST, and reads the answer from its GET stream.
     """
     if request.method != "POST" or "text/event-stream" not in request.headers.get("Accept", ""):
         return None
@@ -202,9 +212,10 @@ def message_in(request: Any) -> dict[str, Any] | None:
 def answer(message: dict[str, Any], refusal: NoAnswer, *, listed: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the answer to a refused request; None for a notification or a response.
 
-    A denied `tools/call` returns a failed tool, and the model reads its text. A denied `tools/list` returns the
-    server's last list (`listed`), so that the run reaches the call. Every other request returns an error: only
-    the server knows the right answer, and an outage must not look like a denial.
+    - A denied `tools/call` gets the result of a failed tool. The model reads its text.
+    - A denied `tools/list` gets the server's last list (`listed`), so that the agent continues to the tool call.
+    - Every other request gets an error: only the server knows the right answer.
+    - An outage also gets an error, because it must not look like a denial.
     """
     if "method" not in message or "id" not in message:
         return None
@@ -219,20 +230,20 @@ def answer(message: dict[str, Any], refusal: NoAnswer, *, listed: dict[str, Any]
 
 
 class ToolLists:
-    """The last tool lists that one HTTP client (and so one agent) received, by server and page."""
+    """The last tool lists that one HTTP client received, by server and page. One HTTP client belongs to one agent."""
 
     def __init__(self) -> None:
         self._results: dict[Page, dict[str, Any]] = {}
 
     def last(self, request: Any, message: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the server's last result for this page of tools; None for any other request."""
+        """Return the last list that the server sent for the requested page of tools; None for any other request."""
         page = page_of(request, message)
         return None if page is None else self._results.get(page)
 
-    async def keeping(self, page: Page, pieces: AsyncIterator[bytes], *, is_stream: bool) -> AsyncIterator[bytes]:
-        """Yield the same pieces, and save the list that they contain.
+    async def saving(self, page: Page, pieces: AsyncIterator[bytes], *, is_stream: bool) -> AsyncIterator[bytes]:
+        """Yield the pieces of a response unchanged, and save the tool list that they contain.
 
-        In an event stream the list is saved before it is yielded: `mcp` stops reading after the result.
+        In an event stream, the list is saved before its last piece is yielded: `mcp` stops reading after the result.
         """
         kept = b""
         async for piece in pieces:
@@ -257,7 +268,7 @@ class ToolLists:
 
 
 def page_of(request: Any, message: dict[str, Any] | None) -> Page | None:
-    """Return the requested page of a list of tools; None for any other request."""
+    """Return the page that a `tools/list` request asks for; None for any other request."""
     if message is None or message.get("method") != "tools/list":
         return None
     parameters = message.get("params")
@@ -268,7 +279,8 @@ def page_of(request: Any, message: dict[str, Any] | None) -> Page | None:
 async def without_tokens(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield the same bytes with each token replaced, even if a token spans several pieces.
 
-    Whole lines are yielded at once: a server-sent event ends with a line break, and no token contains one.
+    Complete lines are yielded at once. A server-sent event ends with a line break, and no token contains a line
+    break.
     """
     rest = b""
     async for piece in pieces:
@@ -286,7 +298,7 @@ async def without_tokens(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class SafeBody:
-    """The redacted body of a response, as a stream of the HTTP library."""
+    """The body of a response without tokens, as a stream of the HTTP library."""
 
     def __init__(self, received: Any, pieces: AsyncIterator[bytes]) -> None:
         self._received = received

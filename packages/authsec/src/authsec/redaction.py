@@ -1,9 +1,9 @@
-"""Redaction: remove tokens from a tool's results and exceptions, since frameworks pass both to the model.
+"""Redaction: remove tokens from a tool's results and exceptions, because frameworks pass both to the model.
 
-An API that echoes the request's headers, or a library whose exception quotes them, would show a token there:
-the call's own, or another one of the tool's HTTP client. So `token_search` searches for all tokens of this
-process (`authsec.issued_tokens`) and for the tokens that the caller passes. An object without a token is
-returned itself.
+An API may echo the request's headers, or a library may quote them in an exception. Then the result would
+contain a token: the token of the call, or another token of the tool's own HTTP client. So `token_search`
+searches for all tokens of this process (`authsec.issued_tokens`) and for the tokens that the caller passes. A
+value without a token is returned unchanged, as the same object.
 """
 
 from __future__ import annotations
@@ -38,19 +38,20 @@ class ToolError(Exception):
 
 
 def redacted(tokens: Collection[str], value: Any) -> Any:
-    """Return `value` itself, or a copy with each token replaced.
+    """Return `value` itself if it contains no token; otherwise return a copy with each token replaced.
 
-    Containers, dataclasses and pydantic models are copied. Objects of other kinds that contain a token (for
-    example an HTTP response with its request) become text. So does a value that is too large to search. An
+    Containers, dataclasses and pydantic models are copied. Any other object that contains a token becomes text,
+    for example an HTTP response with its request. A value that is too large to search also becomes text. An
     iterator becomes a generator that redacts each item.
     """
     return _redacted(TokenPatterns(tokens), value)
 
 
 def safe_error(tokens: Collection[str], error: Exception, kind: type[Exception] = ToolError) -> Exception:
-    """Return the error itself, or an error of `kind` without tokens if the error or its chain contains one.
+    """Return the error itself, or a new error of `kind` if the error contains a token.
 
-    Raise the new error outside of the `except` block; otherwise the first error becomes its context.
+    Causes and contexts of the error are searched as well. The new error has no token. Raise it outside of the
+    `except` block. Otherwise the original error becomes its context.
     """
     return _safe_error(TokenPatterns(tokens), error, kind)
 
@@ -66,7 +67,7 @@ def _redacted(patterns: TokenPatterns, value: Any) -> Any:
 
 
 class _Copier:
-    """Copies each object once, so that shared and circular references end."""
+    """Copies each object once, so that shared and circular references do not cause an endless loop."""
 
     def __init__(self, patterns: TokenPatterns) -> None:
         self._patterns = patterns
@@ -107,9 +108,9 @@ class _Copier:
         return made
 
     def _with_other_fields(self, value: Any, depth: int) -> Any:
-        """Copy a dataclass or a pydantic model with redacted fields; return None for other objects.
+        """Return a copy of a dataclass or a pydantic model, with redacted fields.
 
-        Also return None if the object cannot be copied.
+        Return None for any other object, and for an object that cannot be copied.
         """
         if not has_fields(value):
             return None
@@ -127,14 +128,14 @@ class _Copier:
 
 
 def _like(value: Any, members: list[Any]) -> Any:
-    """Return the members in a container of the same kind, or in a list."""
+    """Return the members in a container of the same type as `value`, or else in a list."""
     if hasattr(value, "_fields"):
         return type(value)(*members)
     return type(value)(members) if type(value) in CONTAINERS else members
 
 
 def _yielded(patterns: TokenPatterns, values: Iterator[Any]) -> Iterator[Any]:
-    """Yield each redacted item; replace an exception that contains a token."""
+    """Yield each item without tokens. If the iterator raises an exception with a token, raise one without a token."""
     try:
         for value in values:
             yield _redacted(patterns.now(), value)
@@ -161,7 +162,7 @@ async def _yielded_async(patterns: TokenPatterns, values: AsyncIterator[Any]) ->
 
 
 def _safe_error(patterns: TokenPatterns, error: Exception, kind: type[Exception] = ToolError) -> Exception:
-    """Return the error itself, or an error of `kind` if the first contains a token."""
+    """Return the error itself, or an error of `kind` without tokens if the given error contains a token."""
     errors = list(error_chain(error))
     printed = [part for one in errors for part in (text_of(one), repr_of(one), _arguments(one))]
     # Notes are among the attributes. So is the request that a library's exception has, which holds the token, always:
@@ -174,7 +175,7 @@ def _safe_error(patterns: TokenPatterns, error: Exception, kind: type[Exception]
 
 
 def _error_text(patterns: TokenPatterns, error: Exception) -> str:
-    """Return the text of an error for a model."""
+    """Return the text of an error for a model, without tokens."""
     refusal = api_refusal(error)
     return patterns.replaced(refusal.text) if refusal else plain(patterns.replaced(text_of(error)), 300)
 
@@ -184,5 +185,5 @@ def _show(patterns: TokenPatterns, parts: list[Any], budget: Budget, *, inside: 
 
 
 def _arguments(error: BaseException) -> tuple[object, ...]:
-    """Return the arguments of an error. For a group, omit its members: they are searched as errors."""
+    """Return the arguments of an error. For an exception group, omit the members: each is searched as its own error."""
     return (error.message,) if isinstance(error, BaseExceptionGroup) else error.args

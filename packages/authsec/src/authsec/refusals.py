@@ -1,8 +1,8 @@
 """Turns the authority's error responses into exceptions.
 
-A framework passes an exception's text to the model. So the text consists of our own sentences, one for each
-`reason`. From the authority it contains only the request id and `details` (how to satisfy the authority),
-cleaned and shortened.
+A framework passes an exception's text to the model. So the text consists of sentences of this module, one for
+each `reason`. From the response it contains only the request id and `details`, cleaned and shortened.
+`details` explains how to satisfy the authority.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def json_object(answer: Answer) -> dict[str, Any]:
 
 
 def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, names_api: bool = True) -> AuthSecError:
-    """Return the exception for an error response, by default to a token request.
+    """Return the exception for an error response. The default table `of_status` is for token requests.
 
     `now` is the time of day, for a Retry-After with a date. `names_api` is whether the request named an API.
     """
@@ -107,14 +107,14 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, 
 
 
 def retrying(error: AuthSecError) -> str:
-    """Return a sentence for the error: a retry may help (and after how many seconds), or will not help."""
+    """Return a sentence that says whether a retry may help, and after how many seconds."""
     if not error.retryable:
         return "Retrying will not help."
     return f"Retrying may help in {math.ceil(error.retry_after)} s." if error.retry_after else "Retrying may help."
 
 
 def without_proof(looked_at: Sequence[str]) -> str:
-    """Return the remedy if no source had a proof. The texts are from `CredentialSource.looked_at`."""
+    """Return the remedy if no source has a proof. `looked_at` contains the result of `looked_at` of each source."""
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
@@ -125,9 +125,9 @@ def without_proof(looked_at: Sequence[str]) -> str:
 
 
 def clock_differs(there: datetime | None, here: datetime) -> str:
-    """Return the remedy for a clock that is too far from the authority's; empty if the clock is right.
+    """Return the remedy if this machine's clock differs too much from the authority's; otherwise an empty string.
 
-    With such a clock, the authority refuses proofs.
+    The authority refuses the proofs of a machine with such a clock.
     """
     if there is None or abs(ahead := (here - there).total_seconds()) <= CLOCK_TOLERANCE:
         return ""
@@ -141,8 +141,8 @@ def clock_differs(there: datetime | None, here: datetime) -> str:
 def document_refusal(answer: Answer, now: datetime) -> AuthSecError:
     """Return the exception for an error response of a public endpoint.
 
-    An authority never refuses a caller there. So a refusal means that the server is not an authority:
-    `InvalidResponse`.
+    An authority never refuses a caller at a public endpoint. So a refusal means that the server is no authority,
+    and the exception is `InvalidResponse`.
     """
     error = refusal(answer, now)
     return not_an_authority(answer) if isinstance(error, AuthenticationError | DelegationDenied) else error
@@ -165,7 +165,7 @@ def not_an_authority(answer: Answer) -> InvalidResponse:
 
 
 def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
-    """Return the error for a Host header that the authority does not accept as its own name."""
+    """Return the error for a Host header with a name that the authority does not accept."""
     return InvalidResponse(
         "The authority does not accept the host name in AUTHSEC_BASE_URL. Use the authority's public URL, or ask "
         "an administrator to add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
@@ -176,9 +176,10 @@ def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
 
 
 def _come_back_later(answer: Answer, body: dict[str, Any] | None, now: datetime) -> TokenRequestError:
-    """Return a retryable error, whichever server answered.
+    """Return a retryable error for a response from an overloaded or unavailable server.
 
-    If the response is not in the authority's form, the text does not name the authority as its sender.
+    The server may not be the authority. If the response does not have the authority's form, the text does not say
+    that the authority sent it.
     """
     kind, reason = (RateLimited, "rate_limited") if answer.status == 429 else (ServerError, "unavailable")
     if body is None:
@@ -212,9 +213,13 @@ def _error_body(answer: Answer) -> dict[str, Any] | None:
 def _is_of_the_endpoint(body: dict[str, Any]) -> bool:
     """Whether the body can be from the authority's endpoint.
 
-    An API at a wrong address may answer instead, and its reason would mislead. Older servers of the contract send
-    no reason. Newer ones may send an unknown reason. Then the body must have all members of the contract. A
-    refusal of an API protected by `authsec.asgi` has no request id.
+    If the address is wrong, an API may answer instead, and its reason would mislead. Two cases of real
+    authorities need care:
+
+    - An older server may send no reason. Such a body is accepted.
+    - A newer server may send an unknown reason. Such a body is accepted only with a request id and `retryable`.
+
+    The refusal of an API that `authsec.asgi` protects has no request id.
     """
     reason = body.get("reason")
     if reason is None:
@@ -236,7 +241,10 @@ def _text(sentence: str, body: dict[str, Any]) -> str:
 
 
 def _add_what_would_do(denied: DelegationDenied, body: dict[str, Any]) -> None:
-    """Copy the missing actions, the allowed scope and the grant URL, each only if well formed: the model reads them."""
+    """Copy the missing actions, the allowed scope and the grant URL into the error.
+
+    A model reads these values, so each is copied only if it is well formed.
+    """
     missing, allowed, where = (body.get(name) for name in ("missing_actions", "allowed_scope", "grant_at"))
     if isinstance(missing, list) and all(isinstance(action, str) and _SCOPE.fullmatch(action) for action in missing):
         denied.missing_actions = tuple(missing)
@@ -269,7 +277,7 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def _redirected_to(answer: Answer) -> str | None:
-    """Return the scheme and host of a redirect's target; the rest of the URL may contain anything."""
+    """Return the scheme and host of a redirect's target. The rest of the URL is omitted, because it may be any text."""
     if not 300 <= answer.status < 400:
         return None
     target = _ORIGIN.match(answer.location or "")

@@ -1,6 +1,6 @@
-"""Protected resource metadata (RFC 9728): an API names its trusted issuers.
+"""Protected resource metadata (RFC 9728): an API publishes its trusted issuers.
 
-A refused client finds the metadata URL in the challenge, and the authority in the metadata.
+A refused client finds the metadata's URL in the challenge, and the authority's address in the metadata.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~!$&'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceMetadata:
-    """The metadata document of one API, its URL, and the path of requests for it."""
+    """The metadata document of one API, its URL, and the request path at which the API serves it."""
 
     url: str
     path: str
@@ -26,7 +26,7 @@ class ResourceMetadata:
 
     @classmethod
     def of(cls, issuers: Sequence[str], audience: str, actions: Sequence[str] = ()) -> Self | None:
-        """Build the metadata; return None if the audience is a name and no URL (RFC 9728 §1.2 allows only URLs)."""
+        """Build the metadata; return None if the audience is not a URL. RFC 9728 §1.2 allows only URLs."""
         if not _PLAIN_URL.fullmatch(audience):
             return None
         parts = urlsplit(audience)

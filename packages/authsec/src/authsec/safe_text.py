@@ -1,4 +1,4 @@
-"""Makes text from outside safe for a message: agents pass exception texts to a model and to a terminal."""
+"""Cleans text from other systems for messages. Agents pass exception texts to a model and to a terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _SECRET = re.compile(
 
 
 def plain(text: str, limit: int) -> str:
-    """Return one line of at most `limit` visible characters, without any text that looks like a token or secret.
+    """Return one line of at most `limit` visible characters, without any text that looks like a token or a secret.
 
-    Stops terminal escapes, bidirectional overrides, line breaks that forge log lines, and floods of text into a
-    model's context. Also stops an authority (or a proxy before it) that echoes the request's own proof.
+    This stops several attacks: terminal escapes, bidirectional overrides, line breaks that forge log lines, and a
+    flood of text in a model's context. An authority, or a proxy in front of it, may echo the proof of the
+    request. Such a proof is removed as well.
     """
     visible = "".join(char if char.isprintable() else " " for char in text[: 8 * limit])
     words = " ".join(_SECRET.sub("[removed]", visible).split())

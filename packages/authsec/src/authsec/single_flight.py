@@ -1,8 +1,8 @@
 """Single flight: one request in its own thread, for any number of waiting threads and event loops.
 
-So a caller's wait is bounded whatever the network does, and no caller depends on another caller's event loop.
-The thread returns errors as values: an exception raised in several threads would collect their stack frames,
-and with them all secrets in those frames.
+So a caller's wait has a limit, even if the network does not answer. No caller depends on the event loop of
+another caller. The thread returns errors as values. An exception that is raised in several threads would
+collect their stack frames, with all secrets in these frames.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Outcome = DelegationToken | AuthSecError
 
 
 class SingleFlight:
-    """Runs `work` once, in a thread. `on_done` receives the outcome before any waiter does.
+    """Runs the function `work` once, in a thread. `on_done` receives the outcome before any waiting caller.
 
-    Each waiter waits for at most `patience` seconds, from the start of its own wait.
+    Each caller waits for at most `patience` seconds, counted from the start of its own wait.
     """
 
     def __init__(

@@ -107,7 +107,7 @@ class Smoke:
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
-        """Print the step with its facts, or with a cross if it raises an error."""
+        """Print the step with its facts. If the step raises an error, print the step with a cross."""
         self._facts, self._grade = [], Grade.GOOD
         try:
             yield
@@ -118,5 +118,5 @@ class Smoke:
 
 
 def _explained(error: AuthSecError) -> str:
-    """Describe the first failure, and name the command that finds the others."""
+    """Describe the error, and name the command that finds further problems: `authsec doctor`."""
     return f"{described(error)}\n\n  To check every possible cause:  {command_line('doctor')}"

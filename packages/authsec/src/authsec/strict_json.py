@@ -1,11 +1,10 @@
 """Strict JSON (RFC 8259, with the interoperability rules of I-JSON, RFC 7493) for text from untrusted senders.
 
-If two parsers read one text differently, they can disagree about permissions. So this module refuses
-everything on which parsers are known to disagree: repeated names, NaN and infinities, integers that a double
-cannot represent, lone surrogates, NUL, a byte order mark. Limits on size and depth apply before the text can
-cost much.
+If two parsers read the same text differently, they can disagree about permissions. So this module refuses the
+known causes: repeated names, NaN and infinities, integers that a double cannot represent, lone surrogates,
+NUL, and a byte order mark. Limits on size and depth stop texts that would cost much time or memory.
 
-This module does not validate members; the caller does.
+The caller checks which members the text has; this module does not.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class StrictJsonError(ValueError):
 
 
 def loads(data: bytes, *, max_bytes: int = 16_384, max_depth: int = 8) -> Any:
-    """Parse `data`, or raise `StrictJsonError`. A lone number or string has depth 0, `[]` and `{}` have depth 1."""
+    """Parse `data`. Raises `StrictJsonError`. A single number or string has depth 0; `[]` and `{}` have depth 1."""
     if len(data) > max_bytes:
         raise StrictJsonError(f"longer than {max_bytes} bytes")
     try:

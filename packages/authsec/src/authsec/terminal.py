@@ -45,39 +45,42 @@ _COLOURS = {Grade.GOOD: "green", Grade.AMBER: "yellow", Grade.BAD: "red"}
 
 
 def step(grade: Grade, title: str, facts: Sequence[str]) -> str:
-    """Format a step: its mark, its title, and one fact a line."""
+    """Format a step: its mark, its title, and its facts, one a line."""
     first, *others = facts or [""]
     lines = [f"  {_mark(grade)} {title:{_TITLE_WIDTH}}{first}", *(f"    {'':{_TITLE_WIDTH}}{each}" for each in others)]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def heading(name: str, value: str) -> str:
-    """Format a line above the steps, with the subject of all steps."""
+    """Format a line of the heading above all steps, for example the authority's address."""
     return f"    {name:{_TITLE_WIDTH}}{value}"
 
 
 def command_line(*words: str) -> str:
-    """Return the command line that runs `authsec` with these words, to paste into a shell.
+    """Return a command line that runs `authsec` with these words, ready to paste into a shell.
 
-    The line starts with `uv run` if this process was started by `uv run`.
+    The line starts with `uv run` if `uv run` started this process.
     """
     program = ("uv", "run", "authsec") if "UV_RUN_RECURSION_DEPTH" in os.environ else ("authsec",)  # set by `uv run`
     return " ".join(map(_quoted, (*program, *words)))
 
 
 def runnable(text: str) -> str:
-    """Rewrite the commands in the text as `command_line` writes them: texts from a server contain `authsec …`."""
+    """Rewrite each command `authsec …` in the text so that it starts as in `command_line`.
+
+    Texts from a server contain such commands, and the server does not know about `uv run`.
+    """
     return _COMMAND.sub(lambda _: f"{command_line()} ", text)
 
 
 def failed(block: str) -> str:
-    """Format a failure for stderr: the block, indented by two, with a mark before its first line."""
+    """Format a failure for stderr: the block of text, with a mark before its first line."""
     mark = "✗" if _shows("✗", sys.stderr.encoding) else "Error:"
     return f"{click.style(mark, fg='red', bold=True)} {runnable(block.lstrip())}"
 
 
 def described(error: AuthSecError) -> str:
-    """Format an error as a block: failure and remedy, then the facts for scripts and support."""
+    """Format an error as a block of text: the failure and the remedy, then the facts for scripts and support."""
     said_below = (f" (request {error.request_id})", f" {retrying(error)}")
     message = runnable(str(error).replace(IN_A_PROGRAM, "by --resource"))  # the option of all that ask for a token
     paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, message).splitlines()
@@ -94,7 +97,7 @@ def described(error: AuthSecError) -> str:
 
 
 def _what_would_do(error: AuthSecError) -> list[tuple[str, str]]:
-    """Return the authority's hints: the smaller request that would succeed, and the page to grant more."""
+    """Return the authority's hints: a smaller request that would succeed, and the page to grant missing actions."""
     if not isinstance(error, DelegationDenied):
         return []
     return [("allowed", error.allowed_scope), ("grant it at", error.grant_at or "")]
@@ -103,8 +106,8 @@ def _what_would_do(error: AuthSecError) -> list[tuple[str, str]]:
 def http_status(error: AuthSecError) -> int | None:
     """Return the HTTP status that a server sent, or None for a `VerificationError`.
 
-    A verification error comes from a local check. Its status is for an API that passes the error on to its
-    caller.
+    A `VerificationError` comes from a local check, not from a server. Its status is for an API that sends the
+    error to its own caller.
     """
     return None if isinstance(error, VerificationError) else error.status
 
@@ -124,7 +127,7 @@ def duration(seconds: float) -> str:
 
 
 def _mark(grade: Grade) -> str:
-    """Return the mark of a grade, in colour if the terminal has colours; a word if it cannot show the character."""
+    """Return the mark of a grade, in colour. If the terminal cannot show the mark, return a word instead."""
     sign, word = _MARKS[grade]
     if not _shows(sign, sys.stdout.encoding):
         return word
@@ -146,7 +149,7 @@ def _quoted(word: str) -> str:
 
 
 def _wrapped(line: str) -> list[str]:
-    """Wrap a line. An indented line is text to copy, so it stays whole."""
+    """Wrap a long line. An indented line is text to copy, so it is not wrapped."""
     if line.startswith(" "):
         return [f"  {line}"]
     return textwrap.wrap(

@@ -19,9 +19,9 @@ FACT_WIDTH = 13
 
 
 def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> tuple[VerifiedToken, str]:
-    """Verify the token as an API does; return its claims and a note about the keys. Raises `AuthSecError`.
+    """Verify the token as an API does. Return its claims and a sentence about the keys. Raises `AuthSecError`.
 
-    The key set is fetched from `base_url`, since the issuer's own name may not resolve on this machine.
+    The key set is fetched from `base_url`, because the issuer's host name may not resolve on this machine.
     """
     try:
         from authsec.verifier import TokenVerifier
@@ -46,7 +46,7 @@ _CHECKED = {
 
 
 def claim_lines(identity: VerifiedToken) -> list[str]:
-    """Format the claims, one a line, with a warning for each weak proof."""
+    """Format the claims, one a line, with a warning for each weak proof of identity."""
     proved = identity.attestation
     facts = [
         fact_line("agent", identity.agent),
@@ -71,10 +71,10 @@ def claim_lines(identity: VerifiedToken) -> list[str]:
 
 
 def is_unattested(identity: VerifiedToken) -> bool:
-    """Whether the token was issued without a proof of identity, for the client_id alone."""
+    """Whether the authority issued the token for the client_id alone, without a proof of identity."""
     return identity.attestation.method == "none"
 
 
 def fact_line(name: str, value: str, width: int = FACT_WIDTH - 1) -> str:
-    """Format a name and a value; values from outside are cleaned and shortened."""
+    """Format a name and a value on one line. The value may be from another system, so it is cleaned and shortened."""
     return f"{name:{width}} {plain(value, 300)}"

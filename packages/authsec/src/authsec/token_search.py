@@ -1,10 +1,10 @@
-"""Searches an object for tokens at any depth: in its attributes, and not only in its text.
+"""Searches an object for tokens at any depth, in its text and in its attributes.
 
-A token is found in plain form, or inside base64, as in the header of basic authentication. A JWT has only
-letters, digits, `-`, `_` and `.`, so URLs, JSON, HTML and Python's repr do not change it.
+A token is found as plain text, or inside base64, as in the header of basic authentication. A JWT has only
+letters, digits, `-`, `_` and `.`. So URLs, JSON, HTML and Python's repr do not change a JWT.
 
-The search looks only at an object's type. `isinstance` would run code of the object itself, and some objects
-(proxies of web frameworks) raise an error then.
+To find out an object's type, the search uses only `type`. `isinstance` would run code of the object, and some
+objects (proxies of web frameworks) then raise an error.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ CONTAINERS: Final = (list, tuple, set, frozenset, deque, KeysView, ValuesView, I
 
 
 class TokenPatterns:
-    """The patterns to search for: the tokens passed in, and all live tokens of this process."""
+    """The patterns to search for: the given `tokens`, and all tokens of this process that may still be valid."""
 
     def __init__(self, tokens: Collection[str]) -> None:
         self._given = tokens
 
     def now(self) -> Self:
-        """Return patterns that include the tokens issued since."""
+        """Return new patterns that also include the tokens issued after these patterns were made."""
         return type(self)(self._given)
 
     def found_in(self, text: str | bytes | bytearray | memoryview) -> bool:
@@ -68,9 +68,9 @@ class TokenPatterns:
 
 @dataclasses.dataclass(slots=True)
 class Budget:
-    """The limit of one search: the number of containers, and of other objects.
+    """The limits of one search: a number of containers, and a number of other objects.
 
-    The limit for other objects is lower, because their `repr` costs time.
+    The limit for other objects is lower, because each `repr` costs time.
     """
 
     objects: int = 10_000
@@ -86,9 +86,11 @@ def has_token(
 ) -> bool:
     """Whether one of these values contains a token, or may contain one.
 
-    A value that is too large to search may contain one. Without `inside`, only the `str` and `repr` of objects
-    other than containers are searched. With `later`, an iterator may contain a token, because it could still
-    yield one.
+    A set of values that is too large to search may contain a token. `inside` and `later` choose what is searched:
+
+    - Without `inside`, only the `str` and the `repr` of an object are searched, and not its attributes.
+      Containers are always searched.
+    - With `later`, the result is True for an iterator, because it could still yield a token.
     """
     waiting = list(values)
     seen: dict[int, Any] = {}  # with the objects, so that no other gets the id of one
@@ -126,7 +128,7 @@ def repr_of(value: Any) -> str:
 
 
 def _members_of_container(value: Any, budget: Budget) -> list[Any] | None:
-    """Return the members of a container; None for other objects, and for containers that refuse to list them."""
+    """Return the members of a container. Return None for any other object, or if the container raises an error."""
     try:
         if is_a(value, Mapping):
             members = [*value.keys(), *value.values()]
@@ -146,9 +148,10 @@ def _parts_of_object(value: Any, budget: Budget, *, inside: bool) -> list[Any]:
 
 
 def _members(value: Any) -> list[Any]:
-    """Return the object's attributes.
+    """Return the values of the object's attributes.
 
-    Omit iterators, unless frameworks serialize the fields and so run the iterators.
+    Iterators are omitted, except in dataclasses and pydantic models: frameworks serialize their fields and so run
+    the iterators.
     """
     members: list[Any] = []
     for slot in (slot for kind in type(value).__mro__ for slot in vars(kind).values()):
@@ -162,9 +165,10 @@ def _members(value: Any) -> list[Any]:
 
 @lru_cache(maxsize=64)
 def _forms_of_prefix(prefix: str) -> set[str]:
-    """Return the forms of a token's prefix, plain and in base64.
+    """Return a token's prefix as plain text and in base64.
 
-    Cached, since each call of a tool needs them. The prefix is from the token's header, which is no secret.
+    The result is cached, because each call of a tool needs it. The prefix is a part of the token's header, and no
+    secret.
     """
     return _forms_of([prefix])
 
@@ -174,10 +178,11 @@ def _forms_of(tokens: Collection[str]) -> set[str]:
 
 
 def _in_base64(token: str) -> list[str]:
-    """Return the token's three base64 alignments: one of them occurs in every base64 text that contains the token.
+    """Return three base64 texts of the token. Every base64 text that contains the token contains one of these three.
 
-    Up to two bytes at each end are left out, since they depend on the text around the token. The URL-safe
-    alphabet has the same letters for a JWT, which is ASCII.
+    Base64 encodes groups of three bytes, and the token can start at any byte of a group. Up to two bytes at each
+    end are left out, because their encoding depends on the text around the token. A JWT is ASCII, and for ASCII
+    the URL-safe alphabet yields the same characters.
     """
     sent = token.encode()
     return [base64.b64encode(sent[start : start + (len(sent) - start) // 3 * 3]).decode("ascii") for start in range(3)]
@@ -189,18 +194,21 @@ def is_a(value: Any, kinds: type | tuple[type, ...]) -> bool:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value cannot contain a token, such as a number, or must not be searched, such as a mock.
+    """Whether the search must skip the value: it cannot contain a token, such as a number, or it is a mock.
 
-    A mock, in a test of a tool, seems to have every attribute, and makes a new mock for each access.
+    A mock in the test of a tool seems to have every attribute. It makes a new mock for each access.
     """
     return is_a(value, _NOTHING) or type(value).__module__ == "unittest.mock"
 
 
 def is_iterator(value: Any) -> bool:
-    """Whether the value is an iterator. Its items do not exist yet; frameworks (ag2, pydantic-ai) run it later."""
+    """Whether the value is an iterator.
+
+    The items of an iterator do not exist yet: frameworks (ag2, pydantic-ai) run the iterator later.
+    """
     return is_a(value, (Iterator, AsyncIterator))
 
 
 def has_fields(value: Any) -> bool:
-    """Whether the value is a dataclass or a pydantic model: frameworks serialize these field by field."""
+    """Whether the value is a dataclass or a pydantic model. Frameworks serialize such objects field by field."""
     return dataclasses.is_dataclass(type(value)) or callable(getattr(type(value), "model_copy", None))

@@ -1,7 +1,7 @@
 """`TokenRequest` and `DelegationToken`: an agent's request and the authority's response.
 
-The agent does not verify its own token; the API does (`authsec.TokenVerifier`). This module checks only the
-format of the response, so that the agent never sends other text as a token.
+The agent does not verify its own token; the API does (`authsec.TokenVerifier`). This module only checks the
+format of the response. So the agent never sends a text that is no token to an API.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST_LIFE = 366 * 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """The requested actions (`scope`) and APIs (`resource`, RFC 8707). None means everything that is delegated."""
+    """The requested actions (`scope`) and APIs (`resource`, RFC 8707). None means all that are delegated."""
 
     scope: str | None = None
     resource: tuple[str, ...] | None = None
@@ -42,9 +42,9 @@ class TokenRequest:
 
 
 class HiddenText(str):
-    """Text that works as a normal `str`, but with a hidden repr.
+    """A `str` that works as usual, but whose repr does not show the text.
 
-    Programs show the repr of locals, arguments and headers.
+    Other programs show the repr of local variables, arguments and headers.
     """
 
     __slots__ = ()
@@ -57,11 +57,11 @@ class HiddenText(str):
 class DelegationToken:
     """A delegation token, and the authority's facts about it.
 
-    `value` is the secret: it is in no repr, and pickling raises `TypeError`. In a token from the authority,
-    `value` is a `HiddenText`: error trackers record the local variables of the code that uses the token.
+    `value` is the secret. No repr shows it, and pickling raises `TypeError`. In a token from the authority,
+    `value` is a `HiddenText`, because error trackers record local variables.
 
-    `expires_at` is by the authority's clock; `expires_in` is the token's life in seconds, from the moment of
-    issue. Fields that an older authority leaves out are empty.
+    `expires_at` is a time on the authority's clock. `expires_in` is the token's life in seconds, from the moment
+    of issue. If an older authority does not send a field, the field is empty.
     """
 
     value: str = field(repr=False)
@@ -78,15 +78,19 @@ class DelegationToken:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return the token itself, as it never changes, so that frameworks can deep-copy their state."""
+        """Return the token itself, because it never changes.
+
+        So frameworks can deep-copy a state that contains the token.
+        """
         return self
 
 
 def token_from_answer(answer: dict[str, Any], *, client_id: str, date: str | None, now: datetime) -> DelegationToken:
-    """Read the 200 response of the delegation-token endpoint; raise `InvalidResponse` for any other content.
+    """Read the 200 response of the delegation-token endpoint. Raises `InvalidResponse` for any other content.
 
-    `date` is the response's Date header. If the authority sends no `expires_in`, the life is computed from
-    `expires_at` and `date`, both by the authority's clock. This machine's clock may be wrong by hours.
+    `date` is the response's Date header. If the authority sends no `expires_in`, the token's life is computed
+    from `expires_at` and `date`. Both are times on the authority's clock; this machine's clock may be wrong by
+    hours.
     """
     value = answer.get("token")
     if not isinstance(value, str) or not _COMPACT_JWS.fullmatch(value):

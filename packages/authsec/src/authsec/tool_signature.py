@@ -1,8 +1,8 @@
-"""A tool's signature without `delegation_token`, and a function that has that signature.
+"""A tool's signature without `delegation_token`, and a function that has this signature.
 
-The wrapper is compiled with the parameters that callers pass, and has no `__signature__`. `functools.wraps`
-copies the attributes of a bound method onto the next wrapper. A copied `__signature__` would contain `self`,
-so the framework would ask the model for `self`.
+The function is a wrapper, compiled with the parameters that callers pass. The wrapper has no `__signature__`,
+because `functools.wraps` would copy it from a bound method onto the next wrapper. The copy would contain
+`self`, so the framework would ask the model for `self`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Run = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature with its annotations resolved. Raises `ConfigError` if it has no usable `delegation_token`.
+    """Return the function's signature, with resolved annotations. Names that only type checkers import stay as text.
 
-    The wrapper is in this module, in which the names of the annotations could mean other things.
+    Raises `ConfigError` if the function has no usable parameter `delegation_token`, or cannot be decorated.
     """
     _check_kind(function)
     signature = inspect.signature(function)
@@ -48,7 +48,10 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def docstring_of(function: Callable[..., Any]) -> str | None:
-    """Return the docstring without its entry for the parameter, in Google, NumPy or Sphinx style: models read it."""
+    """Return the function's docstring without the entry for `delegation_token`, because models read the docstring.
+
+    The entry may be in Google, NumPy or Sphinx style.
+    """
     if function.__doc__ is None or PARAMETER not in function.__doc__:
         return function.__doc__
     kept: list[str] = []
@@ -66,10 +69,10 @@ def docstring_of(function: Callable[..., Any]) -> str | None:
 def wrapper_without(
     parameter: str, function: Callable[..., Any], signature: inspect.Signature, run: Run
 ) -> Callable[..., Any]:
-    """Build a function like `function`, but without `parameter`. Its calls return `run(args, kwargs)`.
+    """Build a function like `function`, but without `parameter`. A call of it returns `run(args, kwargs)`.
 
-    If `function` is a coroutine function, so is the wrapper, and `run` must be one too. `signature` is the
-    signature of `function`, with the annotations for callers.
+    If `function` is a coroutine function, the wrapper is one as well, and `run` must be one too. `signature` is
+    the signature of `function`, with the annotations that callers see.
     """
     shown = [each for each in signature.parameters.values() if each.name != parameter]
     wrapper: Callable[..., Any] = _compiled(function, shown, run)
@@ -93,21 +96,25 @@ def position_of(parameter: str, signature: inspect.Signature) -> int | None:
 def with_value(
     value: Any, parameter: str, place: int | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a wrapper's call, with `value` inserted for the parameter at `place`."""
+    """Return the arguments of a call, with `value` added for `parameter`.
+
+    If `place` is an index, `value` is inserted at this index; if it is None, `value` is passed by keyword.
+    """
     if place is None:
         return args, {**kwargs, parameter: value}
     return (*args[:place], value, *args[place:]), dict(kwargs)
 
 
 def _is_empty(line: str, after: str) -> bool:
-    """Whether the line is the heading of a parameter section that has no entries left."""
+    """Whether the line is the heading of a parameter section without entries. `after` is the line after it."""
     return line.strip() in _HEADINGS and not after.strip()
 
 
 def _how_to_take_it(function: Callable[..., Any], signature: inspect.Signature) -> str:
-    """Return the remedy: the signature to write.
+    """Return the remedy for a function without a usable `delegation_token`: the signature to write.
 
-    `delegation_token` replaces a parameter with a similar name, or is added to the other parameters.
+    In this signature, `delegation_token` replaces a parameter with a similar name, or is added to the other
+    parameters.
     """
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     meant = next((p.name for p in parameters if p.name in _ALIASES), None)

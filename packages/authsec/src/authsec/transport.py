@@ -1,4 +1,4 @@
-"""One exchange with the authority: its URL, the system's trust store, and error messages.
+"""One request to the authority and its response: the URL, the system's trust store, and error messages.
 
 `authority` and `refusals` interpret the response.
 """
@@ -21,7 +21,10 @@ from authsec.safe_text import plain
 
 
 class Transport:
-    """Sends requests to the authority of `config`. Thread-safe; `requests_sent` counts the requests, for diagnosis."""
+    """Sends requests to the authority of `config`. Thread-safe.
+
+    `requests_sent` is the number of requests, for diagnosis.
+    """
 
     def __init__(self, config: AuthSecConfig, clock: Clock) -> None:
         self.requests_sent = 0
@@ -37,21 +40,21 @@ class Transport:
         query: list[tuple[str, str]] | None = None,
         authorization: str | None = None,
     ) -> Answer:
-        """GET `{base_url}/authsec/{path}`. `deadline` is on the monotonic clock.
+        """Send a GET request to `{base_url}/authsec/{path}`. `deadline` is a time on the monotonic clock.
 
-        Raises `TransportError` if no complete response arrives in time, `InvalidResponse` if the response is too
-        large.
+        Raises `TransportError` if no complete response arrives in time. Raises `InvalidResponse` if the response is
+        too large.
         """
         url = self._config.url(path) + (f"?{urlencode(query)}" if query else "")
         return self._exchanged(url, partial(http_client.get, url, authorization=authorization, deadline=deadline))
 
     def post(self, path: str, *, json: bytes, deadline: float) -> Answer:
-        """POST a JSON document to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
+        """Send a JSON document to `{base_url}/authsec/{path}` by POST, without a retry. Raises as `get` does."""
         url = self._config.url(path)
         return self._exchanged(url, partial(http_client.post, url, json=json, deadline=deadline))
 
     def post_form(self, path: str, *, form: Mapping[str, str], deadline: float) -> Answer:
-        """POST a form to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
+        """Send a form to `{base_url}/authsec/{path}` by POST, without a retry. Raises as `get` does."""
         url = self._config.url(path)
         send = partial(http_client.post_form, url, form=form, authorization=None, deadline=deadline)
         return self._exchanged(url, send)
@@ -73,7 +76,10 @@ class Transport:
 
 
 def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> TransportError:
-    """Return the error with a remedy. The text of urllib3's own error contains URLs and object addresses."""
+    """Return an error with a remedy, in place of urllib3's error.
+
+    The text of urllib3's error is not used, because it contains URLs and object addresses.
+    """
     where = urlsplit(config.base_url).netloc
     match error:
         case exceptions.SSLError():

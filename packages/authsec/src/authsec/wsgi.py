@@ -4,9 +4,9 @@
 
     identity_of(environ).require("customers:read")
 
-For Flask use `authsec.flask`, for Django `authsec.django`: both handle exceptions that the framework would
-otherwise turn into a 500. For another framework that does so, `BearerAuth.gate.refuse(error)` returns the
-response to send.
+For Flask use `authsec.flask`, for Django `authsec.django`. Both handle exceptions that the framework would
+otherwise turn into a 500. If another framework turns exceptions into a 500, `BearerAuth.gate.refuse(error)`
+returns the response to send.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class HasEnviron(Protocol):
 def identity_of(request: HasEnviron | Environ) -> VerifiedToken:
     """Return the verified agent that sent this request.
 
-    Raises `LookupError` if the request has no verified agent, for example on a public path. If the request was
-    passed to the API's own authentication (`other_issuers="pass"`), the error is `AgentRequired`, which becomes a
-    401.
+    Raises `LookupError` if the request has no verified agent, for example on a public path. With
+    `other_issuers="pass"`, a request may pass to the API's own authentication. For such a request this function
+    raises `AgentRequired`, which becomes a 401.
     """
     return identity_in(_environ_of(request))
 
@@ -43,7 +43,7 @@ def identity_of(request: HasEnviron | Environ) -> VerifiedToken:
 def agent_of(request: HasEnviron | Environ) -> VerifiedToken | None:
     """Return the verified agent, or None if the request was passed to the API's own authentication.
 
-    For endpoints that serve agents and other callers.
+    Use this function in endpoints that serve agents and other callers.
     """
     return agent_in(_environ_of(request))
 
@@ -56,8 +56,8 @@ def _environ_of(request: HasEnviron | Environ) -> Environ:
 class BearerAuth:
     """Verifies the bearer token of every request before `app` handles the request.
 
-    `authsec.gate.GateSettings` explains the settings. The server must pass on the Authorization header; mod_wsgi
-    does so only with `WSGIPassAuthorization On`. An `InsufficientScope` raised by `app` becomes a 403.
+    `authsec.gate.GateSettings` explains the settings. The web server must pass on the Authorization header.
+    mod_wsgi does so only with `WSGIPassAuthorization On`. An `InsufficientScope` that `app` raises becomes a 403.
     """
 
     def __init__(self, app: App, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
@@ -69,9 +69,9 @@ class BearerAuth:
         if isinstance(entered, Response):
             return _send(entered, environ, start_response)
         self.gate.keep(environ, entered)
-        return self._let_in(environ, start_response)
+        return self._call_app(environ, start_response)
 
-    def _let_in(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _call_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         begun = False
 
         def watched(*arguments: Any) -> Any:
@@ -88,12 +88,15 @@ class BearerAuth:
 
 
 def authorizations(environ: Environ) -> list[str]:
-    """Return the Authorization headers. The server joins several into one, with commas (RFC 3875 §4.1.18)."""
+    """Return the Authorization header as a list, which is empty without the header.
+
+    If the request has several such headers, the web server joins them with commas (RFC 3875 §4.1.18).
+    """
     return [environ["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in environ else []
 
 
 def _path(environ: Environ) -> str:
-    """Return the whole path, decoded as UTF-8. PEP 3333 passes its bytes as Latin-1."""
+    """Return the whole path as text. WSGI passes the path's bytes as Latin-1 (PEP 3333); they are decoded as UTF-8."""
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
     return path.encode("latin-1").decode("utf-8", "replace")
 

@@ -44,7 +44,7 @@ class ComesBack:
     def current(self) -> bool:
         return self._is_back()
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
         raise RevocationsUnavailable("The revocations are not known.", retry_after=1)
 
     def health(self) -> None:

@@ -1,4 +1,4 @@
-"""A stand-in for a Kubernetes cluster: a real HTTPS server that answers in the formats of a kube-apiserver.
+"""A simulation of a Kubernetes cluster: a real HTTPS server that answers in the formats of a kube-apiserver.
 
 `running.running_cluster` starts the server. The modules:
 
@@ -8,5 +8,5 @@
 - `issuer` signs tokens of service accounts, with the same claims as a real cluster.
 - `kubelet` writes these tokens into the files of pods.
 
-The stand-in schedules nothing and starts no containers: a new pod has the status `Running` at once.
+The simulation schedules nothing and starts no containers: a new pod has the status `Running` at once.
 """

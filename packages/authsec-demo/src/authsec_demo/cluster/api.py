@@ -1,4 +1,4 @@
-"""The API server: it authenticates the user, authorises the request and answers."""
+"""The HTTP interface of the simulated cluster: it authenticates the user, authorises the request and answers."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ApiServer:
         raise forbidden(asked.resource, asked.name, asked.group, why)
 
     def _rules(self, user: User, namespace: str) -> list[Mapping[str, Any]]:
-        """Return the rules of all roles that are bound to the user, in the cluster and in this namespace."""
+        """Return the rules of every role that a binding of the cluster or of this namespace gives to the user."""
         found: list[Mapping[str, Any]] = []
         bindings = self._objects.list(CLUSTER_ROLE_BINDINGS)
         if namespace:
@@ -112,7 +112,11 @@ class ApiServer:
         return found
 
     def _path(self, asked: Asked, address: str) -> Response:
-        """Answer a path that is not a resource: health, version, API discovery, issuer discovery or key set."""
+        """Answer a request for health, version, API discovery, issuer discovery or the key set.
+
+        The paths of these documents are not resources. Raises `Refusal` for an unknown path, or a method other than
+        GET.
+        """
         path = asked.path.rstrip("/")
         if asked.verb != "get":
             raise method_not_allowed()

@@ -1,4 +1,8 @@
-"""Authenticate bearer tokens: the administrator's token, and tokens of service accounts whose bound objects exist."""
+"""Authenticate bearer tokens of the administrator and of service accounts.
+
+A service account token is valid only while its service account exists. If the token is bound to a pod, the
+pod must also exist.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,15 @@ _INVALIDATED: Final = "service account token has been invalidated"
 
 
 class NotAuthenticated(Exception):
-    """The token authenticates no user.
+    """The token is not valid, so there is no user.
 
-    The message is the API server's, for its log and for `TokenReview.status.error`.
+    The exception has the message that a real API server writes to its log and to `TokenReview.status.error`.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticated:
-    """The user of a valid token, and the requested audiences that the token has."""
+    """The user of a valid token, and those of the requested audiences that the token contains."""
 
     user: User
     audiences: list[str]
@@ -45,9 +49,9 @@ class Authenticator:
         self._admin_token = admin_token.encode()
 
     def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Authenticated:
-        """Return the user of the token and the audiences that match. Raises `NotAuthenticated`.
+        """Return the user of the token, and those of `audiences` that the token contains. Raises `NotAuthenticated`.
 
-        Without `audiences`, the token must be for the API server itself.
+        Without `audiences`, the token must contain the audience of the API server.
         """
         wanted = list(audiences) or [self._issuer.url]
         if hmac.compare_digest(token.encode(), self._admin_token) and self._issuer.url in wanted:
@@ -92,7 +96,10 @@ class Authenticator:
         return ""
 
     def _deleted_long_ago(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether a terminating pod's deletion time passed over a minute ago. Until then, its tokens are valid."""
+        """Whether the pod's `deletionTimestamp` is more than 60 seconds in the past.
+
+        The tokens of a terminating pod stay valid until the 60 seconds have passed.
+        """
         until = metadata.get("deletionTimestamp")
         return until is not None and datetime.fromisoformat(until).timestamp() < self._objects.now() - _LEEWAY
 

@@ -1,4 +1,4 @@
-"""A certificate authority for one server on loopback, created for each run."""
+"""A new certificate authority for each run, which signs the TLS certificate of one loopback server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class ServerCertificate:
 
 
 def make_certificate() -> ServerCertificate:
-    """Create a CA, and a server certificate of this CA for loopback and the names of an API server."""
+    """Create a CA and a server certificate that the CA signs.
+
+    The server certificate is valid for the loopback address and for the usual host names of an API server.
+    """
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = (
         _unsigned("kubernetes", "kubernetes", root_key.public_key())

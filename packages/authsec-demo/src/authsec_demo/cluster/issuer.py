@@ -1,4 +1,7 @@
-"""The issuer of service account tokens, with the claims of a real cluster, and its discovery document and key set."""
+"""The issuer of service account tokens. The tokens have the claims of a real cluster.
+
+The issuer also has a discovery document and a key set.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ class Issuer:
         return sign_compact({"kid": self._kid}, claims, self._key)
 
     def recognised(self, token: str) -> UnverifiedJws | None:
-        """Parse the token and return it if the `iss` claim names this issuer. Does not verify the signature."""
+        """Return the parsed token if its `iss` claim names this issuer, else None. Does not verify the signature."""
         try:
             jws = parse_compact(token)
         except JoseError:
@@ -85,9 +88,9 @@ class Issuer:
         return ""
 
     def discovery(self, address: str) -> dict[str, Any]:
-        """Return the document at `/.well-known/openid-configuration`.
+        """Return the discovery document, which the API server publishes at `/.well-known/openid-configuration`.
 
-        `jwks_uri` is an address of the API server, whatever the issuer is.
+        `address` is the URL of the API server. `jwks_uri` always begins with `address`, not with the issuer's URL.
         """
         return {
             "issuer": self.url,
@@ -108,7 +111,10 @@ def _reference(thing: Json) -> dict[str, str]:
 
 
 def _key_id(key: PrivateKey) -> str:
-    """Return the `kid`: the SHA-256 of the SubjectPublicKeyInfo in base64url, not the thumbprint of RFC 7638."""
+    """Return the key's `kid`: the SHA-256 hash of its SubjectPublicKeyInfo, in base64url.
+
+    The hash is not the thumbprint of RFC 7638.
+    """
     public = serialization.load_pem_public_key(key.public.to_pem())
     octets = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.urlsafe_b64encode(hashlib.sha256(octets).digest()).rstrip(b"=").decode("ascii")

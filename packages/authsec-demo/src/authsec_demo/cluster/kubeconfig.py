@@ -1,4 +1,4 @@
-"""Write a kubeconfig for the stand-in: the address, the CA certificate and the administrator's token."""
+"""Write a kubeconfig for the simulated cluster: the address, the CA certificate and the administrator's token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _USER: Final = "kubernetes-admin"
 
 
 def write_kubeconfig(path: Path, *, url: str, authority: bytes, token: str) -> Path:
-    """Write the kubeconfig with mode 0600, as JSON, because JSON is valid YAML. Return `path`."""
+    """Write the kubeconfig with file mode 0600 and return `path`. The file is JSON, which is valid YAML."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",

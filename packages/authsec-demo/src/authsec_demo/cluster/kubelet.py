@@ -1,4 +1,7 @@
-"""A kubelet for tokens only: it writes the tokens of projected volumes into files and renews them."""
+"""A simulated kubelet that writes the service account tokens of pods into files, and renews these tokens.
+
+The kubelet does nothing else.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ _EVERY_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mounted:
-    """A token in a file, the volume source with the token's settings, and the time of the next renewal."""
+    """A token that the kubelet wrote to `file`, with the settings of its volume (`source`).
+
+    `renew_at` is the time of the next renewal.
+    """
 
     pod: Json
     file: Path
@@ -30,7 +36,10 @@ class _Mounted:
 
 
 class Kubelet:
-    """A kubelet that writes and renews tokens of mounted pods. `folder` replaces the containers' file systems."""
+    """A kubelet that writes and renews the tokens of pods.
+
+    The files of each container are in a folder below `folder`, because no real containers run.
+    """
 
     def __init__(self, objects: Objects, issuer: Issuer, folder: Path) -> None:
         self._objects = objects
@@ -40,7 +49,10 @@ class Kubelet:
         self._mounted: list[_Mounted] = []
 
     def mount(self, pod: Json, container: str) -> Path:
-        """Write the tokens of the container's projected volumes. Return the folder that replaces its `/`."""
+        """Write the tokens of the container's projected volumes into files.
+
+        Returns the folder that replaces the root folder `/` of the container.
+        """
         root = self._folder / str(pod["metadata"]["uid"]) / container
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
         (wanted,) = (each for each in pod["spec"]["containers"] if each["name"] == container)
@@ -53,7 +65,7 @@ class Kubelet:
         return root
 
     def renew(self) -> None:
-        """Renew the tokens that are due. For a deleted pod, renew nothing and leave its files unchanged."""
+        """Renew the tokens whose time of renewal has come. The files of a deleted pod stay unchanged."""
         with self._lock:
             due = [each for each in self._mounted if each.renew_at <= self._objects.now()]
             self._mounted = [each for each in self._mounted if each not in due]
@@ -83,7 +95,7 @@ class Kubelet:
 
 @contextmanager
 def renewing(kubelet: Kubelet) -> Iterator[None]:
-    """Renew due tokens every ten seconds until the block ends."""
+    """Start a thread that renews due tokens every ten seconds. The thread ends with the `with` block."""
     ended = threading.Event()
 
     def work() -> None:

@@ -1,4 +1,7 @@
-"""Side effects of creating and deleting objects. In a real cluster, controllers cause these effects later."""
+"""Create and delete objects together with the objects that depend on them.
+
+For example, a new deployment also creates its pods. A real cluster does this later, in its controllers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ from authsec_demo.cluster.resources import (
 
 
 def create(objects: Objects, resource: Resource, namespace: str, given: Mapping[str, Any]) -> Json:
-    """Store a new object, fill in the cluster's fields and create dependent objects. Raises `Refusal`."""
+    """Store a new object, and create the objects that depend on it. A pod also gets the fields that a cluster adds.
+
+    Raises `Refusal`.
+    """
     if resource.namespaced:
         objects.get(NAMESPACES, "", namespace)
     if resource == PODS:
@@ -34,11 +40,11 @@ def create(objects: Objects, resource: Resource, namespace: str, given: Mapping[
 
 
 def delete(objects: Objects, resource: Resource, namespace: str, name: str, grace_seconds: int | None = None) -> Json:
-    """Delete an object and the objects that it owns. A replica set replaces a deleted pod.
+    """Delete an object and the objects that it owns. The replica set of a deleted pod creates a new pod.
 
-    Without `grace_seconds`, a pod disappears at once, as if its containers ended on the first signal. With
-    `grace_seconds`, the pod is terminating. The pod remains until another call deletes it without a grace period,
-    as the kubelet does.
+    If `grace_seconds` is None or 0, a pod disappears at once, as if its containers ended on the first signal.
+    Otherwise, the pod becomes terminating and remains. A second call without `grace_seconds` then deletes the
+    pod: in a real cluster, the kubelet makes this call.
     """
     if resource == PODS and grace_seconds:
         change = {"deletionTimestamp": objects.timestamp(grace_seconds), "deletionGracePeriodSeconds": grace_seconds}

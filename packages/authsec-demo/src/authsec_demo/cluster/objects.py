@@ -28,7 +28,10 @@ _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # of which generated names are 
 
 
 class Objects:
-    """All objects, by resource, namespace and name. Methods copy their arguments and results."""
+    """All objects of the cluster, by resource, namespace and name.
+
+    Methods copy their arguments and results, so callers cannot change a stored object.
+    """
 
     def __init__(self, now: Clock) -> None:
         self.now = now
@@ -64,13 +67,20 @@ class Objects:
             return copy.deepcopy(self._objects.get(self._key(resource, namespace, name)))
 
     def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Json]:
-        """Return the objects of a resource, in one namespace or in all, that have all the `labels` (`a=b,c=d`)."""
+        """Return the objects of a resource, in one namespace or in all of them.
+
+        With `labels` (for example `a=b,c=d`), return only the objects that have all these labels. Raises `Refusal`
+        for a label selector in another form.
+        """
         wanted = _labels(labels)
         with self._lock:
             return [copy.deepcopy(each) for each in self._each(resource, namespace) if _has(each, wanted)]
 
     def patch(self, resource: Resource, namespace: str, name: str, change: Mapping[str, Any]) -> Json:
-        """Merge a change into the object (RFC 7396)."""
+        """Merge `change` into the object as a JSON Merge Patch (RFC 7396), and return the changed object.
+
+        Raises `Refusal` if the object does not exist.
+        """
         with self._lock:
             found = self._found(resource, namespace, name)
             kept = {each: found["metadata"][each] for each in ("name", "uid", "creationTimestamp")}
@@ -87,7 +97,7 @@ class Objects:
             return found
 
     def timestamp(self, seconds_from_now: float = 0) -> str:
-        """Return a time in the format of Kubernetes objects (RFC 3339, UTC, seconds)."""
+        """Return the current time plus `seconds_from_now`, as RFC 3339 in UTC and in whole seconds."""
         return datetime.fromtimestamp(self.now() + seconds_from_now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _keep(self, resource: Resource, namespace: str, name: str, made: Json) -> None:
@@ -111,7 +121,7 @@ class Objects:
 
 
 def generated_suffix() -> str:
-    """Return five random letters, as the API server appends to a `generateName`."""
+    """Return five random letters or digits. The API server appends such a suffix to a `generateName`."""
     return "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 

@@ -22,7 +22,10 @@ _DEFAULTS: Final = {
 
 
 def filled_in(objects: Objects, namespace: str, given: Mapping[str, Any]) -> Json:
-    """Return the pod as a scheduled and running pod. Raises `Refusal` if the service account does not exist."""
+    """Return a copy of the pod with the fields of a scheduled and running pod.
+
+    Raises `Refusal` if the service account does not exist.
+    """
     pod: Json = copy.deepcopy(dict(given))
     spec = {**_DEFAULTS, **pod.get("spec", {})}
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
@@ -37,7 +40,10 @@ def filled_in(objects: Objects, namespace: str, given: Mapping[str, Any]) -> Jso
 
 
 def _mount_default_token(spec: Json) -> None:
-    """Mount a volume with an API server token in all containers, as the service account admission controller does."""
+    """Mount a volume with a token for the API server in every container of the pod.
+
+    In a real cluster, the service account admission controller mounts this volume.
+    """
     name = f"kube-api-access-{generated_suffix()}"
     token = {"expirationSeconds": MOUNTED_SECONDS, "path": "token"}
     volume = {"name": name, "projected": {"sources": [{"serviceAccountToken": token}], "defaultMode": 420}}

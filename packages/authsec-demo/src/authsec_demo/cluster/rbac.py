@@ -1,4 +1,7 @@
-"""Authorise requests by roles and bindings, and define the built-in roles and bindings of a cluster. Pure."""
+"""Authorise requests by roles and bindings, and define the built-in roles and bindings of a cluster.
+
+The functions are pure: no I/O.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def binds(binding: Json, user: User) -> bool:
 
 
 def in_words(user: User, asked: Asked) -> str:
-    """Return the refusal message in the API server's words."""
+    """Return the message for a refused request, in the words of a real API server."""
     if not asked.resource:
         return f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
     resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource

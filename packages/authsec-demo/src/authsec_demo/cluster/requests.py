@@ -1,4 +1,7 @@
-"""Parse a request into a verb on a resource, or a verb on a path that is not a resource. Pure."""
+"""Parse a request into a verb on a resource, or a verb on a path that is not a resource.
+
+The functions are pure: no I/O.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request: a verb on one object, on all objects of a resource (no `name`), or on a `path` (no `resource`)."""
+    """A parsed request: a verb, and the object or path that the verb applies to.
+
+    - With `name`, the request is about one object.
+    - With `resource` but no `name`, the request is about all objects of the resource.
+    - With no `resource`, the request is about `path`.
+    """
 
     verb: str
     path: str

@@ -13,7 +13,10 @@ _KEPT: Final = ["create", "delete", "get", "list", "patch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A resource type. `plural` is its name in paths. Objects of a type that is not `kept` are not stored."""
+    """A resource type. `plural` is the name of the type in paths.
+
+    The cluster stores the objects of the type only if `kept` is true.
+    """
 
     group: str
     plural: str
@@ -23,7 +26,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """Return the `apiVersion` of objects: `v1`, `apps/v1`. Every group has version 1 only."""
+        """Return the `apiVersion` of the objects, for example `v1` or `apps/v1`. Every group has only version 1."""
         return f"{self.group}/v1" if self.group else "v1"
 
 
@@ -79,13 +82,16 @@ def versions(address: str) -> dict[str, Any]:
 
 
 def groups() -> dict[str, Any]:
-    """Return the document at `/apis`: all groups with a name."""
+    """Return the document at `/apis`: all groups except the core group."""
     names = dict.fromkeys(each.group for each in RESOURCES.values() if each.group)
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in names]}
 
 
 def resources_of(group: str) -> dict[str, Any] | None:
-    """Return the resources of a group, for `/api/v1` or `/apis/<group>/v1`. Return None for an unknown group."""
+    """Return the document at `/api/v1` or `/apis/<group>/v1`: the resources of the group.
+
+    Returns None for an unknown group.
+    """
     listed = [_described(each) for each in RESOURCES.values() if each.group == group]
     if not listed:
         return None

@@ -1,4 +1,4 @@
-"""Run the cluster, and change it from the same process without an HTTP request."""
+"""Run the simulated cluster. The class `Cluster` changes the cluster directly, without HTTP requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ _NAMESPACES = ("default", "kube-system")
 
 
 class Cluster:
-    """A running stand-in. `authority` is the CA certificate (PEM). The admin token has all permissions."""
+    """A running simulated cluster.
+
+    `authority` is the CA certificate (PEM). `admin_token` is the administrator's token, with all permissions.
+    """
 
     def __init__(self, *, url: str, authority: bytes, admin_token: str, objects: Objects, issuer: Issuer) -> None:
         self.url = url
@@ -57,7 +60,7 @@ class Cluster:
         return Kubelet(self.objects, self._issuer, folder)
 
     def apply(self, document: Mapping[str, Any]) -> Json:
-        """Create the object of a manifest, as `kubectl create` does."""
+        """Create the object that this manifest describes, as `kubectl create` does."""
         (resource,) = (
             each
             for each in RESOURCES.values()
@@ -81,7 +84,10 @@ class Cluster:
         containers: Mapping[str, str] | None = None,
         spec: Mapping[str, Any] | None = None,
     ) -> Json:
-        """Create a running pod. `containers` maps names to images; `spec` has further fields of the manifest's spec."""
+        """Create a running pod. `containers` maps the name of each container to its image.
+
+        `spec` has more fields for the `spec` of the pod, and can replace the fields from the other arguments.
+        """
         listed = [{"name": each, "image": image} for each, image in (containers or {"main": "pause:3.10"}).items()]
         given = {
             "metadata": {"name": name, "labels": dict(labels or {})},
@@ -102,7 +108,10 @@ class Cluster:
         audiences: Sequence[str] = (),
         seconds: int = 3600,
     ) -> str:
-        """Return a token of the account, bound to the pod if one is given, as a kubelet requests it."""
+        """Return a token of the service account, as a kubelet requests it.
+
+        If `pod` is given, the token is bound to the pod.
+        """
         spec: dict[str, Any] = {"audiences": list(audiences), "expirationSeconds": seconds}
         if pod is not None:
             named = {name: pod["metadata"][name] for name in ("name", "uid")}
@@ -113,7 +122,11 @@ class Cluster:
 
 @contextmanager
 def running_cluster(*, issuer: str = URL, now: Clock = time.time, key: PrivateKey | None = None) -> Iterator[Cluster]:
-    """Run a cluster on a free loopback port, with the built-in namespaces and roles of a cluster."""
+    """Run a cluster on a free loopback port until the `with` block ends.
+
+    The cluster has the built-in namespaces and roles of Kubernetes. `issuer` is the issuer of its tokens, and
+    `key` signs these tokens.
+    """
     objects = Objects(now)
     of_tokens = Issuer(key or PrivateKey.generate_rsa(), now, issuer)
     admin_token = secrets.token_urlsafe(32)

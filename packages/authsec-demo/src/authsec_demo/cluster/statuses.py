@@ -1,4 +1,4 @@
-"""Refusals of a kube-apiserver: `Status` objects with the API server's own messages."""
+"""The error responses of a kube-apiserver: `Status` objects with the messages of a real API server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A refused request, with the `Status` object that answers it."""
+    """A refused request. `status` is the `Status` object for the response."""
 
     def __init__(self, code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ def no_such_path() -> Refusal:
 
 
 def unauthorized() -> Refusal:
-    """Return a 401 for invalid credentials. Only the server's log has the reason."""
+    """Return a 401 for invalid credentials. The response has no reason; only the server's log has the reason."""
     return Refusal(401, "Unauthorized", "Unauthorized")
 
 
@@ -54,7 +54,7 @@ def forbidden(kind: str, name: str, group: str, why: str) -> Refusal:
 
 
 def forbidden_path(why: str) -> Refusal:
-    """Return a 403 for a path that is not a resource."""
+    """Return a 403 for a user who has no permission for a path that is not a resource."""
     return Refusal(403, "Forbidden", f"forbidden: {why}", {})
 
 
@@ -65,7 +65,7 @@ def already_exists(kind: str, name: str, group: str = "") -> Refusal:
 
 
 def conflict(kind: str, name: str, group: str, why: str) -> Refusal:
-    """Return a 409 for an object that is not the expected one, for example by its UID."""
+    """Return a 409 for an object that is not the expected one, for example because its UID differs."""
     message = f'Operation cannot be fulfilled on {_qualified(kind, group)} "{name}": {why}'
     return Refusal(409, "Conflict", message, _details(kind, name, group))
 
@@ -76,7 +76,7 @@ def bad_request(message: str) -> Refusal:
 
 
 def invalid(kind: str, name: str, group: str, field: str, value: object, why: str) -> Refusal:
-    """Return a 422 for an object with an invalid field. `kind` is the singular name here."""
+    """Return a 422 for an object with an invalid field. `kind` is the kind of the object, such as `Pod`."""
     shown = f'"{value}"' if isinstance(value, str) else value
     cause = f"Invalid value: {shown}: {why}"
     causes = [{"reason": "FieldValueInvalid", "message": cause, "field": field}]
@@ -92,7 +92,7 @@ def method_not_allowed() -> Refusal:
 def unsupported_media_type() -> Refusal:
     """Return a 415 for a body that is not JSON.
 
-    A real API server also reads protobuf, and kubectl sends protobuf where it can.
+    A real API server also accepts protobuf, and kubectl prefers protobuf to JSON.
     """
     message = "the body of the request was in an unknown format - accepted media types include: application/json"
     return Refusal(415, "UnsupportedMediaType", message, {})

@@ -17,7 +17,10 @@ _NO_TIME: Final = {"creationTimestamp": None}
 
 
 def request_token(objects: Objects, issuer: Issuer, namespace: str, name: str, given: Mapping[str, Any]) -> Json:
-    """Answer a `TokenRequest`: issue a token of this service account with the requested audiences and lifetime."""
+    """Answer a `TokenRequest`: issue a token of the service account `name`.
+
+    `given` is the request, with the audiences and the lifetime of the token. Raises `Refusal`.
+    """
     spec = given.get("spec") or {}
     seconds = spec.get("expirationSeconds") or _USUAL_SECONDS
     if seconds < _LEAST_SECONDS:
@@ -39,9 +42,10 @@ def request_token(objects: Objects, issuer: Issuer, namespace: str, name: str, g
 
 
 def review_token(authenticator: Authenticator, given: Mapping[str, Any]) -> Json:
-    """Answer a `TokenReview`: name the user of the token, if the token is valid for the requested audiences.
+    """Answer a `TokenReview`: name the user of the token, or say why the token is not valid.
 
-    Like a real API server, the function omits false and empty members, except `user`.
+    The token must be valid for one of the requested audiences. Like a real API server, the function omits false
+    and empty members, except `user`. Raises `Refusal` for a request without a token.
     """
     spec = given.get("spec") or {}
     if not spec.get("token"):

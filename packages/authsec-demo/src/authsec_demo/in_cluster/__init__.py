@@ -1,4 +1,5 @@
-"""The story of `authsec demo --kubernetes`: an agent in a pod authenticates; a laptop must be enrolled first.
+"""The steps of `authsec demo --kubernetes`: an agent in a pod authenticates with the token of the pod.
 
-The Kubernetes cluster is the stand-in of `authsec_demo.cluster`.
+A laptop can authenticate as the agent only after the laptop is enrolled. `authsec_demo.cluster` simulates the
+Kubernetes cluster.
 """

@@ -1,4 +1,7 @@
-"""The environment of the Kubernetes story: the cluster, and the folders of the authority, the pods and the laptop."""
+"""The environment of `authsec demo --kubernetes`: the simulated cluster and the folders of its participants.
+
+The participants are the authority, the pods and a developer's laptop.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ LOOKUP_TOKEN: Final = "production-cluster"  # noqa: S105 - the name of a file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The cluster, its kubelet, the administrator's kubeconfig and two folders.
+    """The simulated cluster, its kubelet, the administrator's kubeconfig and two folders.
 
-    The authority reads its token for the cluster from the folder `credentials`. The developer's laptop uses the
-    folder `laptop`.
+    The folder `credentials` belongs to the authority. The folder has the token with which the authority calls the
+    cluster. The folder `laptop` belongs to the developer's laptop.
     """
 
     cluster: Cluster
@@ -35,7 +38,10 @@ class Place:
 
 
 def settings(folder: Path) -> Mapping[str, str]:
-    """Return the settings of an authority that calls a cluster on this machine and caches no answers."""
+    """Return the settings for an authority that may call a cluster on this machine.
+
+    The authority does not cache the answers of the cluster. The function also creates the folder `credentials`.
+    """
     credentials = folder / "credentials"
     credentials.mkdir(mode=0o700)
     return {
@@ -46,7 +52,7 @@ def settings(folder: Path) -> Mapping[str, str]:
 
 
 def start_cluster(stage: Stage, running: ExitStack, folder: Path) -> Place:
-    """Start the stand-in and its kubelet. Closing `running` stops both."""
+    """Start the simulated cluster and its kubelet. Closing `running` stops the cluster and the kubelet."""
     why = "A simulation: it answers like an API server, over TLS, and runs no containers."
     with stage.step("Start a Kubernetes cluster", why):
         cluster = running.enter_context(running_cluster())

@@ -1,4 +1,4 @@
-"""Show the audit log: how each selector was proved, and why other callers were refused."""
+"""Show the audit log: how the authority verified each selector, and why it refused other callers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ Event = Mapping[str, Any]
 
 
 def audit(stage: Stage, admin: Administrator) -> None:
-    """Show and check the events of this story, and the details about proofs in these events."""
+    """Print the audit events of this demo, and check them.
+
+    The checks include how each selector was verified, and how a refused pod differed from the registered agent.
+    """
     why = "Which requests were accepted, on which proof; which were refused, and what differed."
     with stage.step("The audit log", why):
         events = admin.events()
@@ -55,5 +58,5 @@ def _show_what_differed(stage: Stage, events: Sequence[Event]) -> None:
 
 
 def _details(events: Sequence[Event], kind: str, having: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the details of all events of the kind `kind` that have the member `having`."""
+    """Yield the `detail` of each event of this kind, if the detail has the member `having`."""
     return (each["detail"] for each in events if each["kind"] == kind and having in each["detail"])

@@ -41,7 +41,10 @@ _A_DAY: Final = 24 * 3600
 
 
 def register(stage: Stage, servers: Servers, place: Place) -> str:
-    """Register the cluster, and permit the authority's look-ups in it. Return the slug of the trusted issuer."""
+    """Register the cluster as a trusted issuer. Return the slug of the trusted issuer.
+
+    Also give the authority a token with which it may review tokens and look up pods in the cluster.
+    """
     why = "It signs the tokens of its pods. The cluster is asked about each token, and about its pod."
     with stage.step("Register the cluster as a trusted issuer", why):
         stage.said("administrator", f"authsec {' '.join(_ADD)}")
@@ -62,7 +65,7 @@ def register(stage: Stage, servers: Servers, place: Place) -> str:
 
 
 def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[str, Any]:
-    """Register the agent "Customer Support" by four selectors. Return the agent from the authority's answer."""
+    """Register the agent "Customer Support" with four selectors. Return the agent from the authority's response."""
     why = "With selectors that identify it in Kubernetes. The authority shows how each is proved."
     with stage.step('Onboard the agent "Customer Support"', why):
         agent = admin.onboard_workload("Customer Support", SELECTORS, trusted_issuer)
@@ -79,7 +82,7 @@ def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[
 
 
 def selector_table(proved_by: Mapping[str, str]) -> Table:
-    """Return a table of the selectors and of how each selector is proved."""
+    """Return a table that shows for each selector what verifies it: the pod's token or a look-up in the cluster."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -90,7 +93,7 @@ def selector_table(proved_by: Mapping[str, str]) -> Table:
 
 
 def as_administrator(servers: Servers, place: Place) -> dict[str, str]:
-    """Return the environment variables of an administrator with a kubeconfig for the cluster."""
+    """Return the environment variables for commands of an administrator: the admin key and the cluster's kubeconfig."""
     return {
         "AUTHSEC_BASE_URL": servers.authority_url,
         "AUTHSEC_ADMIN_KEY": servers.admin_key,
@@ -99,7 +102,7 @@ def as_administrator(servers: Servers, place: Place) -> dict[str, str]:
 
 
 def _permit(cluster: Cluster, manifest: str) -> tuple[str, str]:
-    """Apply the YAML manifest. Return the namespace and the name of its service account."""
+    """Apply the YAML manifest to the cluster. Return the namespace and the name of the manifest's service account."""
     documents = list(yaml.safe_load_all(manifest))
     for document in documents:
         cluster.apply(document)
@@ -108,7 +111,7 @@ def _permit(cluster: Cluster, manifest: str) -> tuple[str, str]:
 
 
 def check_it_may_no_more(cluster: Cluster, token: str) -> None:
-    """Check that the cluster refuses the token for other requests: a list of pods, or service accounts."""
+    """Check that the cluster refuses to list pods or service accounts for this token."""
     trust = ssl.create_default_context(cadata=cluster.authority.decode("ascii"))
     headers = {"Authorization": f"Bearer {token}"}
     with httpx2.Client(base_url=cluster.url, verify=trust, headers=headers, trust_env=False, timeout=10) as http:

@@ -1,4 +1,4 @@
-"""The token requests of the Kubernetes story.
+"""The token requests of `authsec demo --kubernetes`.
 
 The authority issues tokens to the pod and to an enrolled laptop. The authority refuses another pod, a laptop
 that is not enrolled, and the token of a deleted pod.
@@ -28,7 +28,7 @@ _MACHINE: Final = "developer-laptop"
 
 
 def says_how(stage: Stage, servers: Servers, authsec: AuthSecClient) -> None:
-    """Show the attestation claim of the agent's token."""
+    """Print the `attestation` claim of the agent's token: how the agent authenticated."""
     with stage.step("What the API learns", "Each token says how its agent authenticated."):
         said = _attestation(servers, authsec)
         wanted = {"method": "kubernetes", "validation": "token_review", "selectors": sorted(SELECTORS)}
@@ -40,7 +40,10 @@ def says_how(stage: Stage, servers: Servers, authsec: AuthSecClient) -> None:
 
 
 def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any], workload: Workload) -> None:
-    """Check that another service account is refused, although its pod has the same labels, container and client_id."""
+    """Check that the authority refuses a pod of another service account.
+
+    The pod has the same labels, the same container and the same client_id as the agent.
+    """
     why = "The same labels, the same container, the same client_id; another account."
     with stage.step("Another pod asks", why):
         other = another_account(place, workload, _OTHER_ACCOUNT)
@@ -53,7 +56,7 @@ def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[s
 
 
 def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> None:
-    """Check that the same program is refused on the developer's laptop, which has no proof."""
+    """Check that the authority refuses the same program on the developer's laptop, which has no proof of identity."""
     with stage.step("The developer's laptop asks", "The same program, outside of the cluster."):
         stage.said("developer", "authsec doctor")
         done = run("doctor", "--json", variables=_on_the_laptop(servers, place, agent))
@@ -66,7 +69,10 @@ def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any
 
 
 def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> KeyFile:
-    """Enrol the laptop with a one-time code. Return its key file, which authenticates the agent for some hours."""
+    """Enrol the laptop with a one-time code. Return the laptop's key file.
+
+    The laptop can authenticate as the agent with this key for some hours.
+    """
     why = "A key that is created there is valid for some hours; the agent stays attested."
     with stage.step("The laptop is enrolled", why):
         stage.said("administrator", f"authsec agents enrolment {agent['slug']}")
@@ -88,7 +94,7 @@ def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]
 
 
 def pod_deleted(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any], workload: Workload) -> None:
-    """Delete the pod, and check that the authority refuses a copy of the pod's unexpired token."""
+    """Delete the pod, and check that the authority then refuses a copy of the pod's unexpired token."""
     why = "Somebody has copied its token, which is still valid for most of an hour."
     with stage.step("The pod is deleted", why):
         copied = Path(shutil.copy(workload.token_file, place.laptop / "copied-token"))
@@ -144,5 +150,5 @@ def _on_the_laptop(servers: Servers, place: Place, agent: Mapping[str, Any]) -> 
 
 
 def _in_brief(problem: str) -> str:
-    """Return only the authority's part of the message, without the SDK's advice for operators."""
+    """Return the part of the error message that the authority wrote, without the part for operators from the SDK."""
     return problem.partition(" (request ")[0]

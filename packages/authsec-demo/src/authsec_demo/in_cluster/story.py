@@ -1,4 +1,4 @@
-"""The Kubernetes story in steps. Each step checks its own outcome."""
+"""The steps of `authsec demo --kubernetes`, in order. Each step checks its own outcome."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from authsec_demo.stage import Stage
 
 
 @contextmanager
-def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
-    """Run the story as `authsec_demo.story.told` does, with an agent in Kubernetes."""
+def run_story(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
+    """Run all steps like `authsec_demo.story.run_story`, but with an agent in Kubernetes."""
     with ExitStack() as running:
         servers = start(stage, running, folder, live_model, settings(folder))
         place = start_cluster(stage, running, folder)

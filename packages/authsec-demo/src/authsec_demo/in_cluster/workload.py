@@ -1,4 +1,4 @@
-"""The agent's pod: deployed from the manifest that the authority writes, with a token in a file."""
+"""The agent's pod. The authority writes the manifest of the pod, and the pod has its token in a file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _IMAGE: Final = "registry.example.com/customer-support:1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A running pod, and the path of its container's token on this machine."""
+    """A running pod, and the path on this machine of the file with its container's token."""
 
     pod: Json
     token_file: Path
 
     @property
     def name(self) -> str:
-        """The pod's name."""
+        """Return the name of the pod."""
         return str(self.pod["metadata"]["name"])
 
     def client(self, authority_url: str, client_id: str) -> AuthSecClient:
@@ -82,5 +82,5 @@ def another_account(place: Place, workload: Workload, account: str) -> Workload:
 
 
 def mounted(place: Place, pod: Json) -> Workload:
-    """Write the tokens of the agent's container and return the pod with its token file."""
+    """Write the tokens of the agent's container into files. Return the pod with the path of its token."""
     return Workload(pod=pod, token_file=place.kubelet.mount(pod, CONTAINER) / _TOKEN)

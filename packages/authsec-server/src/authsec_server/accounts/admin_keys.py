@@ -1,4 +1,7 @@
-"""Create, revoke and find admin keys; load the bootstrap key, by which automation administers a new authority."""
+"""Create, revoke and find admin keys; load the bootstrap key.
+
+Automation administers a new authority with the bootstrap key.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +58,8 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
 def adopt(tx: Tx, act: Act, text: str, *, name: str, life: timedelta) -> AdminKey:
     """Return the admin key with this text; add the key if it is unknown.
 
-    A known key does not change: the text must not undo a revocation or an expiry. If the name is taken, the new
-    key's name ends in a number. Call only inside a `change`.
+    A known key does not change: the bootstrap key file must not undo a revocation or an expiry. If another key
+    has the name, a number is added to the new key's name. Call only inside a `change`.
     """
     act.principal.require(Role.ADMIN)
     if known := find(tx, text):
@@ -94,19 +97,25 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[AdminKey], str | None]:
-    """Return the admin keys after the name `after`, in name order, and the cursor of the next page."""
+    """Return one page of admin keys in name order, from the first name after `after`, and the next page's cursor."""
     act.principal.require(Role.VIEWER)
     found = store.page(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].name if len(found) > limit else None
 
 
 def find(tx: Tx, text: str) -> AdminKey | None:
-    """Return the admin key with this text, even if expired or revoked. For the authenticator."""
+    """Return the admin key with this text, even if the key is expired or revoked.
+
+    The caller checks the state of the key.
+    """
     return store.by_hash(tx.connection, hashed(text))
 
 
 def by_id(tx: Tx, key_id: str) -> AdminKey | None:
-    """Return the admin key with this id, even if expired or revoked. For the authenticator."""
+    """Return the admin key with this id, even if the key is expired or revoked.
+
+    The caller checks the state of the key.
+    """
     return store.by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
 
 
@@ -172,10 +181,10 @@ _CALLED: Final = "bootstrap key file"
 
 
 def bootstrap_key(settings: Settings, database: Database, act: Act) -> AdminKey | None:
-    """Load the key in the bootstrap key file, and add it if it is unknown. None if the settings name no file.
+    """Return the key in the bootstrap key file; add the key if it is unknown.
 
-    Several servers may start at once: only one of them adds the key. Raises `StartupRefused` if the file is
-    missing or readable by other users, or if the key is not random.
+    Return None if the settings name no file. If several servers start at once, only one of them adds the key.
+    Raises `StartupRefused` if the file is missing or readable by other users, or if the key is not random.
     """
     if settings.bootstrap_key_file is None:
         return None

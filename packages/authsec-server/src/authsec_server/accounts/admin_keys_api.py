@@ -64,7 +64,7 @@ async def page(call: Call[NoBody]) -> Page[AdminKeyShown]:
 async def create(call: Call[NewAdminKey]) -> AdminKeyMade:
     """Create an admin key.
 
-    Only this answer contains the text of the key.
+    Only this response contains the text of the key.
     """
     name, role, life = call.body.name, Role[call.body.role.upper()], call.body.life
     key, text = await call.change(lambda tx, act: admin_keys.create(tx, act, name=name, role=role, life=life))
@@ -81,13 +81,13 @@ async def show(call: Call[NoBody]) -> AdminKeyShown:
 async def revoke(call: Call[NoBody]) -> AdminKeyShown:
     """Revoke an admin key permanently.
 
-    Changes that are in progress with the key are refused.
+    A request with this key that has not saved its change yet is refused.
     """
     return as_json(await call.change(lambda tx, act: admin_keys.revoke(tx, act, call.of("key"))), call.act.now)
 
 
 def operations() -> list[AnyOperation]:
-    """Return the operations on admin keys. A path names a key by its id or name."""
+    """Return the operations on admin keys. The paths of the operations contain the id or name of a key."""
     return declared(page, create, show, revoke)
 
 

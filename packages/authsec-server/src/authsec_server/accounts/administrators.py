@@ -8,7 +8,7 @@ from typing import Any
 
 from authsec_server import naming
 from authsec_server.accounts import links, sessions
-from authsec_server.accounts.found import administrator as find
+from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import administrators as model
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.links import FROM_THE_MACHINE, TO_SOMEBODY, LinkPurpose, NewLink
@@ -23,7 +23,7 @@ from authsec_server.revisions import require_current
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Administrator], str | None]:
-    """Return the administrators after the address `after`, in address order, and the cursor of the next page."""
+    """Return one page of administrators in address order, starting after `after`, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     if after and model.read_email(after) != after:
         raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
@@ -40,12 +40,15 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator
 def get(tx: Tx, act: Act, reference: str) -> Administrator:
     """Return the administrator with this id or e-mail address. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return find(tx, reference)
+    return find_administrator(tx, reference)
 
 
-def any_yet(tx: Tx) -> bool:
-    """Return whether any administrator exists. If none exists, the next step is a set-up URL."""
-    return store.any_yet(tx.connection)
+def has_any(tx: Tx) -> bool:
+    """Return whether any administrator exists.
+
+    If none exists, the operator makes a set-up URL, which creates the first administrator.
+    """
+    return store.has_any(tx.connection)
 
 
 def invite(tx: Tx, act: Act, *, email: str, name: str, role: Role) -> tuple[Administrator, NewLink]:
@@ -82,8 +85,8 @@ def add(tx: Tx, administrator: Administrator) -> Administrator:
 def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) -> Administrator:
     """Change an administrator's role. A lower role ends the administrator's sessions. Call only inside a `change`.
 
-    Raises `Outdated`. Raises `Conflict` for the last admin who can sign in, and when an OpenID provider sets
-    the role.
+    Raises `Outdated` if the administrator has changed since `revision`. Raises `Conflict` for a lower role of
+    the last admin who can sign in. Also raises `Conflict` if an OpenID provider sets the administrator's role.
     """
     act.principal.require(Role.ADMIN)
     act.principal.require(role)
@@ -96,14 +99,14 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
     if role is found.role:
         return found
     if role < found.role:
-        _leave_a_way_in(tx, found)
+        _require_another_admin(tx, found)
     return _apply_role(tx, act, found, role)
 
 
 def follow_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administrator:
-    """Set the role that the OpenID provider grants, even if no admin remains.
+    """Give the administrator the role that the OpenID provider grants, even if no admin remains.
 
-    The person must not keep a higher role than the provider confirms.
+    The administrator must not keep a higher role than the provider confirms.
     """
     return found if role is found.role else _apply_role(tx, act, found, role)
 
@@ -121,9 +124,10 @@ def rename(tx: Tx, act: Act, reference: str, name: str, *, revision: int) -> Adm
 
 
 def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int) -> Administrator:
-    """Change the address that an administrator signs in with, and void the open links. Call only inside a `change`.
+    """Change the address that an administrator signs in with, and void the person's unused links.
 
-    Raises `Invalid`, `Outdated`, or `Conflict` when another administrator has the address.
+    Call only inside a `change`. Raises `Invalid`, `Outdated`, or `Conflict` when another administrator has the
+    address.
     """
     act.principal.require(Role.ADMIN)
     found = _current(get(tx, act, reference), revision)
@@ -146,9 +150,9 @@ def disable(tx: Tx, act: Act, reference: str) -> Administrator:
     found = get(tx, act, reference)
     if not found.enabled:
         return found
-    _leave_a_way_in(tx, found)
+    _require_another_admin(tx, found)
     disabled = _change(tx, act, found, disabled_at=act.now)
-    ended = _shut_out(tx, act, found, because="disabled")
+    ended = _end_access(tx, act, found, because="disabled")
     _record(tx, act, EventKind.ADMINISTRATOR_DISABLED, disabled, sessions_ended=ended)
     return disabled
 
@@ -168,9 +172,9 @@ def enable(tx: Tx, act: Act, reference: str) -> Administrator:
 def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
     """Remove an administrator's password, end the sessions, and make a link to choose a new password.
 
-    An administrator may call this, and so may the operator at the server's machine. The operator's link expires
-    after 15 minutes, other links after 24 hours. An admin key may not: its holder could use the link to sign in
-    as the person. Call only inside a `change`. Raises `NotPermitted`, `Conflict`.
+    An administrator or the operator at the server's machine may call this. The operator's link expires after 15
+    minutes, and other links expire after 24 hours. An admin key must not call this: the holder of the key could
+    sign in as the person with the link. Call only inside a `change`. Raises `NotPermitted`, `Conflict`.
     """
     act.principal.require(Role.ADMIN)
     here = act.principal.kind is PrincipalKind.LOCAL_OPERATOR
@@ -183,8 +187,8 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
     found.require_password_account()
     found.require_enabled()
     if not here:  # the operator at the machine can always make another link
-        _leave_a_way_in(tx, found)
-    ended = _shut_out(tx, act, found, because="reset")
+        _require_another_admin(tx, found)
+    ended = _end_access(tx, act, found, because="reset")
     store.set_password_hash(tx.connection, found.id, None)
     link = links.make(tx, act, LinkPurpose.SET_PASSWORD, found, FROM_THE_MACHINE if here else TO_SOMEBODY)
     _record(
@@ -212,13 +216,13 @@ def _current(found: Administrator, revision: int) -> Administrator:
     return found
 
 
-def _leave_a_way_in(tx: Tx, found: Administrator) -> None:
+def _require_another_admin(tx: Tx, found: Administrator) -> None:
     """Raise `Conflict` if this is the last admin who can sign in.
 
-    Call under the exclusive lock: otherwise two admins could disable each other at the same time.
+    Call under the exclusive lock. Without the lock, two admins could disable each other at the same time.
     """
-    last = found.role is Role.ADMIN and found.enabled and found.has_way_in
-    if last and not store.admins_with_way_in(tx.connection, beside=found.id):
+    last = found.role is Role.ADMIN and found.enabled and found.can_sign_in
+    if last and not store.admins_who_can_sign_in(tx.connection, beside=found.id):
         raise Conflict(
             f"{found.email} is the last administrator with the role admin who can sign in.",
             "First give somebody else the role admin, and have them sign in once.",
@@ -233,7 +237,7 @@ def _apply_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administr
     return changed
 
 
-def _shut_out(tx: Tx, act: Act, found: Administrator, *, because: str) -> int:
+def _end_access(tx: Tx, act: Act, found: Administrator, *, because: str) -> int:
     links.void_all_of(tx, act.now, found)
     return sessions.end_all_of(tx, act, found, because=because)
 
@@ -252,7 +256,7 @@ def _record_change(tx: Tx, act: Act, changed: Administrator, *, before: dict[str
 def _record(
     tx: Tx, act: Act, kind: EventKind, administrator: Administrator, *, until: datetime | None = None, **detail: Any
 ) -> None:
-    """Record an act on an administrator. `until` is the expiry of the link that the act made."""
+    """Record a change of an administrator. `until` is the expiry of a link that the change made."""
     audit.record_act(tx, act, kind, subject=named(administrator), expires_at=until, detail=detail)
 
 

@@ -86,7 +86,7 @@ class AdministratorOperations:
     async def invite(self, call: Call[Invitation]) -> Invited:
         """Invite an administrator.
 
-        Only this answer contains the link. The link works once, within 24 hours.
+        Only this response contains the link. The link works once, within 24 hours.
         """
         email, name, role = call.body.email, call.body.name, Role[call.body.role.upper()]
         invited, link = await call.change(
@@ -103,8 +103,8 @@ class AdministratorOperations:
     async def edit(self, call: Call[AdministratorChanges]) -> AdministratorShown:
         """Edit the role or name of an administrator.
 
-        The last admin who can sign in keeps the role. An OpenID provider sets the role of everybody who signs in
-        with it.
+        The role of the last admin who can sign in cannot be lowered. If a person signs in through an OpenID
+        provider, the provider sets the role of the person.
         """
         given = call.body.given()
 

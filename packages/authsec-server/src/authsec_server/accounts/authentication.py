@@ -1,7 +1,7 @@
 """Authenticate admin API requests by an admin key, or as the local operator at the server's machine.
 
-An agent can never be authenticated here. Text without the form of an admin key is refused without a
-look-up.
+No agent can authenticate to the admin API. A text that does not have the form of an admin key is refused
+without a look-up.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ _MESSAGES = {
 
 
 class LocalOperator:
-    """Authenticator for in-process requests: the caller can read the data folder anyway. Never use it behind a port."""
+    """Authenticator that accepts every request as the local operator. Use it only for in-process requests.
+
+    A caller in this process can read the data folder and therefore needs no key. Never use this class for
+    requests from a network port.
+    """
 
     async def __call__(self, request: Request) -> Principal:  # noqa: ARG002 - whatever it is
         return LOCAL_OPERATOR
@@ -52,9 +56,10 @@ class _RefusedKeys:
 class AdminKeys:
     """Authenticator for `Authorization: Bearer` with an admin key. Each request looks the key up again.
 
-    Each sign-in or refusal is in the audit log before the answer; if recording fails, nobody is signed in.
-    Sign-ins are recorded once a minute for each key and address. Failures are limited by address to keep
-    refusals cheap. The limit does not protect the keys: a key has 256 random bits and cannot be guessed.
+    Each sign-in or refusal is recorded in the audit log before the response; if recording fails, nobody is
+    signed in. For each key and address, sign-ins are recorded at most once a minute. A rate limit for each
+    address keeps refusals cheap. The limit does not protect the keys: a key has 256 random bits and cannot be
+    guessed.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -76,7 +81,7 @@ class AdminKeys:
     def _enter(self, sent: Sequence[str], context: RequestContext) -> Principal:
         found = self._look_up(sent)
         if isinstance(found, _RefusedKeys):
-            raise self._turned_away(found, context)
+            raise self._refuse(found, context)
         self._record(found, context)
         return found.principal()
 
@@ -87,7 +92,7 @@ class AdminKeys:
         if refusal:
             raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
 
-    def _turned_away(self, refused: _RefusedKeys, context: RequestContext) -> Unauthenticated:
+    def _refuse(self, refused: _RefusedKeys, context: RequestContext) -> Unauthenticated:
         """Count the failure against the caller's address, and return the exception to raise. Raises `TooOften`.
 
         A valid key is accepted even from an address that is over the limit.

@@ -1,7 +1,7 @@
 """Hash passwords with Argon2id (RFC 9106), only a few at a time.
 
-Each hash is slow and needs much memory on purpose. Never hash inside a transaction, which would hold a lock
-meanwhile. Strangers could then stop the authority by sending wrong passwords.
+Each hash is slow and needs much memory on purpose. Never hash inside a transaction: the transaction would
+hold its lock during the hash. Then strangers could stop the authority by sending wrong passwords.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Hashing:
     def verify(self, password_hash: str | None, typed: str) -> bool:
         """Return whether the typed password matches the hash.
 
-        With None (no account or no password) the result is False and the work is the same. Otherwise the response
-        time would show which accounts exist.
+        `password_hash` is None if there is no account or no password. The result is then False, after the same
+        amount of computation. Otherwise the response time would show which accounts exist.
         """
         password = passwords.entered(typed)
-        possible = passwords.could_be(password)
+        possible = passwords.is_possible(password)
         with self._place():
             right = self._matches(password_hash or self._nobodys, password if possible else "")
         return right and possible and password_hash is not None
@@ -69,7 +69,7 @@ class Hashing:
 
 
 def _unreachable_hash(hasher: PasswordHasher) -> str:
-    """Return a hash with the present parameters that no known password matches: all its bits are 0."""
+    """Return a hash that no known password matches: all bits of the hash are 0. It has the present parameters."""
     salt, tag = (_b64(bytes(length)) for length in (hasher.salt_len, hasher.hash_len))
     parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v=19${parameters}${salt}${tag}"

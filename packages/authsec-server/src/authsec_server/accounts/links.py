@@ -1,7 +1,7 @@
 """Make, look up and use one-time links.
 
-Looking up a link does not use it up: mail scanners and link previews open every link. Only a POST uses a
-link, once.
+A look-up does not use a link, because mail scanners and link previews open every link. Only a POST request
+uses a link, and only once.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from datetime import datetime, timedelta
 
 from authsec_server.accounts.model import secret
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.links import Link, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.model.links import Link, LinkPurpose, LinkState, LinkStatus, NewLink
 from authsec_server.accounts.store import administrators as people
 from authsec_server.accounts.store import links as store
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 
-REMEMBERED = timedelta(days=7)  # how long its holder is told what became of it
+KEPT_FOR = timedelta(days=7)  # how long its holder is told what became of it
 
 
 def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | None, life: timedelta) -> NewLink:
     """Make a link. Older links for the same purpose and administrator become void. Call only inside a `change`.
 
-    The caller checks who may have a link made.
+    This function checks no permission: the caller checks whether the principal may make this link.
     """
     code = secret.text_of(act.token_bytes(secret.SECRET_BYTES))
     link = Link(
@@ -37,28 +37,28 @@ def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | 
     return NewLink(link=link, code=code)
 
 
-def look(tx: Tx, now: datetime, code: str) -> LinkState:
+def find_link(tx: Tx, now: datetime, code: str) -> LinkState:
     """Return the state of the link with this code."""
     link = store.by_hash(tx.connection, secret.hashed(code)) if secret.is_secret(code) else None
     if link is None:
-        return LinkState(standing=LinkStanding.UNKNOWN)
-    whose = people.by_id(tx.connection, link.administrator_id) if link.administrator_id else None
-    standing = link.standing(now)
-    if standing is LinkStanding.OPEN and not _possible(tx, link, whose):
-        standing = LinkStanding.TOO_LATE
-    return LinkState(standing=standing, link=link, administrator=whose)
+        return LinkState(status=LinkStatus.UNKNOWN)
+    administrator = people.by_id(tx.connection, link.administrator_id) if link.administrator_id else None
+    status = link.status(now)
+    if status is LinkStatus.OPEN and not _possible(tx, link, administrator):
+        status = LinkStatus.TOO_LATE
+    return LinkState(status=status, link=link, administrator=administrator)
 
 
 def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
-    """Use the link up if it is open and has this purpose. Call only inside a `change`.
+    """Mark the link as used if it is open and has this purpose. Call only inside a `change`.
 
-    The returned state is open for the first use only.
+    The state in the result is open only for the first use.
     """
-    state = look(tx, now, code)
+    state = find_link(tx, now, code)
     if state.link is None or state.purpose is not purpose:
-        return LinkState(standing=LinkStanding.UNKNOWN)
+        return LinkState(status=LinkStatus.UNKNOWN)
     if state.open and not store.use(tx.connection, state.link.id, now):
-        return LinkState(standing=LinkStanding.USED, link=state.link, administrator=state.administrator)
+        return LinkState(status=LinkStatus.USED, link=state.link, administrator=state.administrator)
     return state
 
 
@@ -68,17 +68,24 @@ def void_all_of(tx: Tx, now: datetime, administrator: Administrator) -> None:
 
 
 def void_all(tx: Tx, now: datetime) -> None:
-    """Void every unused link, after a restore: a restored database does not show which links were used later."""
+    """Void every unused link after a restore.
+
+    The restored database does not show which links were used after the backup.
+    """
     store.void_all(tx.connection, now)
 
 
 def forget(tx: Tx, now: datetime) -> None:
     """Delete links that expired more than seven days ago."""
-    store.forget(tx.connection, now - REMEMBERED)
+    store.forget(tx.connection, now - KEPT_FOR)
 
 
-def _possible(tx: Tx, link: Link, whose: Administrator | None) -> bool:
-    """Return whether the purpose of the link can still be fulfilled."""
+def _possible(tx: Tx, link: Link, administrator: Administrator | None) -> bool:
+    """Return whether the link is still useful.
+
+    A link for the first administrator is useful only while no administrator exists. Every other link needs an
+    enabled administrator.
+    """
     if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
-        return not people.any_yet(tx.connection)  # else whoever finds an old URL would be one more administrator
-    return whose is not None and whose.enabled
+        return not people.has_any(tx.connection)  # else whoever finds an old URL would be one more administrator
+    return administrator is not None and administrator.enabled

@@ -29,7 +29,11 @@ class NewSetupLink(Body):
 
 
 class LinkShown(TypedDict):
-    """A new link with its secret, which is shown only once. `path` serves browsers that use another console address."""
+    """A new link with its secret, which is shown only once.
+
+    `url` contains the console address in the settings. Use `path` if your browser reaches the console at
+    another address.
+    """
 
     purpose: str
     url: str

@@ -1,7 +1,7 @@
 """Make links for sign-in without a password, for the operator at the server's machine only.
 
-The operator can read the data folder and so controls the authority anyway. An admin key must not sign in as
-a person.
+The operator can read the data folder and therefore already controls the authority. An admin key may not
+make such a link: the holder of the key must not sign in as a person.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def for_the_first(tx: Tx, act: Act) -> NewLink:
     Raises `Conflict` if an administrator exists.
     """
     _require_operator(act)
-    if administrators.any_yet(tx):
+    if administrators.has_any(tx):
         raise Conflict(
             "An administrator already exists, and this link is only for the first administrator.",
             "To set a new password for one of them (authsec admin list): authsec admin setup-url --email ADDRESS. "
@@ -32,7 +32,7 @@ def for_the_first(tx: Tx, act: Act) -> NewLink:
 
 
 def for_a_password(tx: Tx, act: Act, reference: str) -> NewLink:
-    """Make a link to choose a new password; the old password ends at once. Call only inside a `change`."""
+    """Make a link to choose a new password. The old password stops working at once. Call only inside a `change`."""
     _require_operator(act)
     return administrators.reset(tx, act, reference)[1]
 

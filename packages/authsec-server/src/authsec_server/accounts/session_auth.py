@@ -29,10 +29,10 @@ class SessionEnded(Unauthenticated):
 def cookie_name(issuer: str) -> str:
     """Return the name of the session cookie for this issuer.
 
-    With https the name has the prefix `__Host-`. Browsers accept it only over TLS and from this host
-    (RFC 6265bis 4.1.3.2). Plain http, allowed on loopback only, cannot set such a cookie. There the name contains
-    the port. Browsers send a cookie to every port of a host (RFC 6265 section 8.5). With one name, two
-    authorities on a host would sign people out of each other.
+    For https, the name has the prefix `__Host-`. Browsers accept such a cookie only over TLS and from this host
+    (RFC 6265bis 4.1.3.2). For plain http, which is allowed only on loopback, the name contains the port
+    instead. Browsers send a cookie to every port of a host (RFC 6265 section 8.5). If two authorities on one
+    host had the same cookie name, they would sign people out of each other.
     """
     parts = urlsplit(issuer)
     return "__Host-authsec-session" if parts.scheme == "https" else f"authsec-session-{parts.port or 80}"
@@ -53,7 +53,7 @@ class Sessions:
     """Authenticator for requests with the cookie of a valid session.
 
     `unattended` lists the paths that an open page requests automatically. Such a request does not prove that a
-    person is present, so it does not extend the idle timeout.
+    person is present. Therefore the request does not extend the idle timeout.
     """
 
     def __init__(
@@ -79,36 +79,36 @@ class Sessions:
         return await run_in_threadpool(self._enter, cookie, request.scope.get("path") not in self._unattended)
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
-        """Check session and administrator again in this transaction. Raises `Unauthenticated`.
+        """Check the session and its administrator again in this transaction. Raises `Unauthenticated`.
 
-        A request can begin, then the administrator is disabled, and only then does the body arrive. The check also
+        The administrator may have been disabled after the request began and before its body arrived. The check also
         fails if the administrator's role is lower than before.
         """
-        _, administrator = self._standing(sessions.by_id(tx, principal.session_id))
+        _, administrator = self._require_valid(sessions.by_id(tx, principal.session_id))
         if administrator.id != principal.id or administrator.role < principal.role:
             raise SessionEnded(ENDED)
 
     def keep(self, tx: Tx) -> None:
-        """End expired sessions, and delete sessions that ended long ago."""
+        """End expired sessions, and delete sessions that ended more than 30 days ago."""
         sessions.keep(tx, self._now(), self.terms)
 
     def _enter(self, cookie: str, attended: bool) -> Principal:
-        session, administrator = self._standing(self._database.read(lambda tx: sessions.by_cookie(tx, cookie)))
+        session, administrator = self._require_valid(self._database.read(lambda tx: sessions.by_cookie(tx, cookie)))
         now = self._now()
         if attended and now - session.last_seen_at >= SEEN_EVERY:
-            self._database.append(lambda tx: sessions.seen(tx, session, now))
+            self._database.append(lambda tx: sessions.note_use(tx, session, now))
         return administrator.principal(session.id)
 
-    def _standing(self, found: tuple[Session, Administrator] | None) -> tuple[Session, Administrator]:
-        if found is None or not found[0].stands(self._now(), self.terms) or not found[1].enabled:
+    def _require_valid(self, found: tuple[Session, Administrator] | None) -> tuple[Session, Administrator]:
+        if found is None or not found[0].is_valid(self._now(), self.terms) or not found[1].enabled:
             raise SessionEnded(ENDED)
         return found
 
 
 def _sent(headers: Sequence[str], name: str) -> str:
-    """Return the cookie's value; empty if the cookie comes twice.
+    """Return the value of the cookie with this name; empty if the request has the cookie twice.
 
-    A second cookie of the same name may come from another program on this host.
+    The second cookie may come from another program on this host.
     """
     pairs = [pair.strip().partition("=") for header in headers for pair in header.split(";")]
     values = [value for found, _, value in pairs if found == name]

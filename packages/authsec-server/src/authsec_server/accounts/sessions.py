@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from authsec_server import naming
-from authsec_server.accounts.found import administrator as find
+from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import secret
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.entering import Arrival, NewSession
@@ -22,11 +22,11 @@ from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act, Role
 
-REMEMBERED = timedelta(days=30)  # how long an ended session tells from where its administrator used to come
+KEPT_FOR = timedelta(days=30)  # how long an ended session tells from where its administrator used to come
 
 
 def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignInMethod) -> NewSession:
-    """Begin a new session at every sign-in, and end the session of the browser's previous cookie.
+    """Begin a new session after a sign-in, and end the session of the browser's previous cookie.
 
     An attacker may have planted the previous cookie (session fixation). The caller checks, in the same
     transaction, that the administrator may sign in.
@@ -58,35 +58,35 @@ def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignIn
 
 
 def by_cookie(tx: Tx, cookie: str) -> tuple[Session, Administrator] | None:
-    """Return the session that this cookie opens, even if ended or expired, and its administrator."""
+    """Return the session with this cookie value, and its administrator, even if the session has ended or expired."""
     session = store.by_hash(tx.connection, secret.hashed(cookie)) if secret.is_secret(cookie) else None
-    return (session, find(tx, session.administrator_id)) if session else None
+    return (session, find_administrator(tx, session.administrator_id)) if session else None
 
 
 def by_id(tx: Tx, session_id: str) -> tuple[Session, Administrator] | None:
-    """Return the session with this id, even if ended or expired, and its administrator."""
+    """Return the session with this id, and its administrator, even if the session has ended or expired."""
     session = store.by_id(tx.connection, session_id)
-    return (session, find(tx, session.administrator_id)) if session else None
+    return (session, find_administrator(tx, session.administrator_id)) if session else None
 
 
-def seen(tx: Tx, session: Session, now: datetime) -> None:
-    """Save that the session was used at `now`. For the authenticator."""
-    store.set_seen(tx.connection, session.id, now)
+def note_use(tx: Tx, session: Session, now: datetime) -> None:
+    """Save `now` as the time of the last use of the session."""
+    store.set_last_seen(tx.connection, session.id, now)
 
 
 def own(tx: Tx, act: Act, *, terms: SessionTerms) -> list[Session]:
     """Return the acting administrator's valid sessions, the most recently used first."""
-    return _standing(tx, act, terms, act.principal.id)
+    return _valid_sessions(tx, act, terms, act.principal.id)
 
 
 def of(tx: Tx, act: Act, administrator_id: str, *, terms: SessionTerms) -> list[Session]:
     """Return an administrator's valid sessions. Only an admin may list the sessions of others.
 
-    Sessions show where a person is.
+    Sessions show the network address of a person.
     """
     if administrator_id != act.principal.id:
         act.principal.require(Role.ADMIN)
-    return _standing(tx, act, terms, administrator_id)
+    return _valid_sessions(tx, act, terms, administrator_id)
 
 
 def end(tx: Tx, act: Act, session_id: str) -> Session:
@@ -109,7 +109,7 @@ def end_others(tx: Tx, act: Act) -> int:
 
     Call only inside a `change`.
     """
-    whose = find(tx, act.principal.id)
+    whose = find_administrator(tx, act.principal.id)
     others = [each for each in store.open_ones(tx.connection, whose.id) if each.id != act.principal.session_id]
     return _end(tx, act, others, whose, because="ended")
 
@@ -117,23 +117,27 @@ def end_others(tx: Tx, act: Act) -> int:
 def end_all(tx: Tx, act: Act, reference: str) -> int:
     """End every session of an administrator. Return how many ended.
 
-    Everyone may end their own sessions; an admin may end anybody's. Call only inside a `change`.
+    Every administrator may end their own sessions. Only an admin may end the sessions of others. Call only
+    inside a `change`.
     """
-    whose = find(tx, reference)
+    whose = find_administrator(tx, reference)
     if whose.id != act.principal.id:
         act.principal.require(Role.ADMIN)
     return end_all_of(tx, act, whose, because="ended")
 
 
 def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str) -> int:
-    """End every session of the administrator, in the `change` that causes this. Return how many ended."""
+    """End every session of the administrator. Return how many ended.
+
+    Call inside the `change` that makes this necessary. `because` is the reason in the audit log.
+    """
     return _end(tx, act, store.open_ones(tx.connection, administrator.id), administrator, because=because)
 
 
-def end_everybodys(tx: Tx, now: datetime) -> None:
+def end_all_sessions(tx: Tx, now: datetime) -> None:
     """End the sessions of all administrators, after a restore.
 
-    A restored database does not show which sessions ended later.
+    The restored database does not show which sessions ended after the backup.
     """
     store.end_expired(tx.connection, now, seen_until=now, made_until=now)
 
@@ -141,12 +145,12 @@ def end_everybodys(tx: Tx, now: datetime) -> None:
 def keep(tx: Tx, now: datetime, terms: SessionTerms) -> None:
     """End expired sessions, and delete sessions that ended more than 30 days ago."""
     store.end_expired(tx.connection, now, seen_until=now - terms.idle, made_until=now - terms.lifetime)
-    store.forget(tx.connection, now - REMEMBERED)
+    store.forget(tx.connection, now - KEPT_FOR)
 
 
-def _standing(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str) -> list[Session]:
+def _valid_sessions(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str) -> list[Session]:
     found = store.open_ones(tx.connection, administrator_id)
-    return [session for session in found if session.stands(act.now, terms)]
+    return [session for session in found if session.is_valid(act.now, terms)]
 
 
 def _end(tx: Tx, act: Act, sessions: Iterable[Session], whose: Administrator, *, because: str) -> int:
@@ -164,7 +168,7 @@ def _end(tx: Tx, act: Act, sessions: Iterable[Session], whose: Administrator, *,
 
 
 def _end_replaced(tx: Tx, act: Act, cookie: str) -> None:
-    """End the session that the browser had before: a replaced session must not stay open."""
+    """End the session that the browser had before this sign-in: a replaced session must not stay open."""
     found = by_cookie(tx, cookie)
     if found is not None:
         _end(tx, act, [found[0]], found[1], because="signed in again")

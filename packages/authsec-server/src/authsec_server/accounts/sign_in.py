@@ -1,7 +1,7 @@
 """Sign-in for the console: check rate limits, hash the password, then begin the session in one transaction.
 
-Every method blocks its thread and writes the audit log before it returns; if that fails, nobody is signed
-in. Each server process counts its own rate limits.
+Every method blocks its thread and writes the audit log before it returns. If the audit log cannot be
+written, nobody is signed in. Each server process counts its own rate limits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import passwords
 from authsec_server.accounts.model.administrators import Administrator, checked_email
 from authsec_server.accounts.model.entering import Arrival, BrowserCaller, NewSession, SignInRefusal
-from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkState, LinkStatus, NewLink
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.accounts.throttle import Guess, Guesses, guess
 from authsec_server.accounts.transactions import Account, LinkRefused, RefusedSignIn
@@ -65,8 +65,8 @@ class SignIn:
                 lambda tx: transactions.with_password(tx, self._arrival(caller), account, rehashed=rehashed)
             )
         except RefusedSignIn as refused:
-            raise self._turned_away(refused, caller) from None
-        self._guesses.give_back(charged)
+            raise self._refuse(refused, caller) from None
+        self._guesses.refund(charged)
         return session
 
     def change_password(self, principal: Principal, *, current: str, new: str, caller: BrowserCaller) -> None:
@@ -80,7 +80,7 @@ class SignIn:
             account = self._verified(found, current, caller)
         except Unauthenticated:
             raise Invalid("current", "This is not your current password.") from None
-        self._guesses.give_back(charged)
+        self._guesses.refund(charged)
         password = passwords.acceptable(new, known=_known(account.administrator))
         password_hash = self._hashing.hash(password)
         try:
@@ -90,11 +90,11 @@ class SignIn:
                 )
             )
         except RefusedSignIn as refused:
-            raise self._turned_away(refused, caller) from None
+            raise self._refuse(refused, caller) from None
 
-    def look(self, code: str) -> LinkState:
+    def find_link(self, code: str) -> LinkState:
         """Return the state of a link. This does not use the link up, so mail scanners may open it."""
-        return self._database.read(lambda tx: links.look(tx, self._now(), code))
+        return self._database.read(lambda tx: links.find_link(tx, self._now(), code))
 
     def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: BrowserCaller) -> NewSession:
         """Create the first administrator, and begin a session. Raises `Invalid` for a field, `Conflict`, `TooOften`."""
@@ -125,8 +125,8 @@ class SignIn:
     ) -> NewSession:
         """Begin a session for an identity at an OpenID provider. The caller has verified the ID token.
 
-        `role` is the role that the claim grants. Without a role, call `refuse_identity`. Raises `Unauthenticated`,
-        `Invalid`.
+        `role` is the role that the person's claims grant. If they grant none, call `refuse_identity` instead.
+        Raises `Unauthenticated`, `Invalid`.
         """
 
         def enter(tx: Tx) -> NewSession:
@@ -139,13 +139,14 @@ class SignIn:
         try:
             return self._database.change(enter)
         except RefusedSignIn as refused:
-            raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
+            raise self._refuse(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
 
     def before_the_provider(self, caller: BrowserCaller) -> None:
-        """Raise `TooOften` if too many sign-ins from this address have failed. Call this before asking the provider.
+        """Raise `TooOften` if too many sign-ins from this address have failed.
 
-        Browsers can send invented answers. Without this limit, strangers could make us send so many requests that
-        the provider blocks us.
+        Call this before each request to the provider. A browser can send invented authorization responses, and this
+        server asks the provider about each of them. Without this limit, strangers could cause so many requests that
+        the provider blocks this server.
         """
         self._refuse_over_limit(self._guesses.network_wait(caller.address), None, caller)
 
@@ -154,20 +155,20 @@ class SignIn:
     ) -> None:
         """Count a refused sign-in through an OpenID provider. Raises `TooOften`.
 
-        `whom` is the issuer and subject of a person to whom the provider grants no role. The person's sessions
-        here end.
+        `whom` is the issuer and subject of a person to whom the provider grants no role. This method ends all
+        sessions of that person.
         """
         wait = self._guesses.charge_network(caller.address)
         whose = self._without_role(whom, caller) if whom else None
         self._refuse_over_limit(wait, whose, caller)
         self._count(reason, whose, caller)
 
-    def somebody_yet(self) -> bool:
+    def has_administrator(self) -> bool:
         """Return whether any administrator exists."""
-        return self._database.read(administrators.any_yet)
+        return self._database.read(administrators.has_any)
 
     def first_link(self) -> NewLink | None:
-        """Make the link that creates the first administrator. None if an administrator exists.
+        """Make the link that creates the first administrator. Return None if an administrator exists.
 
         `authsec serve` prints the link at its terminal.
         """
@@ -190,7 +191,7 @@ class SignIn:
         return charged
 
     def _refuse_over_limit(self, wait: float, whose: Administrator | None, caller: BrowserCaller) -> None:
-        """If there are seconds to wait, count the refusal, then raise `TooOften`."""
+        """If `wait` is more than 0 seconds, count the refusal and raise `TooOften`."""
         if wait:
             self._count(SignInRefusal.RATE_LIMITED, whose, caller)
             raise TooOften(TOO_OFTEN, wait)
@@ -198,14 +199,15 @@ class SignIn:
     def _verified(self, account: Account | None, password: str, caller: BrowserCaller) -> Account:
         """Return the account if the password is right. Raises `Unauthenticated`.
 
-        The work is the same whether the account exists or not.
+        The password is hashed even if the account does not exist. Otherwise the response time would show which
+        accounts exist.
         """
         right = self._hashing.verify(account.password_hash if account else None, password)
         if account is None:
-            raise self._turned_away(RefusedSignIn(SignInRefusal.UNKNOWN), caller)
+            raise self._refuse(RefusedSignIn(SignInRefusal.UNKNOWN), caller)
         if not right:
             why = SignInRefusal.WRONG_PASSWORD if account.password_hash else SignInRefusal.NO_PASSWORD
-            raise self._turned_away(RefusedSignIn(why, account.administrator), caller)
+            raise self._refuse(RefusedSignIn(why, account.administrator), caller)
         return account
 
     def _rehashed(self, account: Account, password: str) -> str | None:
@@ -217,9 +219,10 @@ class SignIn:
     def _open_link(self, code: str, purpose: LinkPurpose, caller: BrowserCaller) -> LinkState:
         """Return the link's state if the link is open and has this purpose. Raises `Conflict`, `TooOften`.
 
-        Only the holder of an open link can make the server check or hash a password.
+        Call this before a new password is checked or hashed, so that only the holder of an open link causes this
+        work.
         """
-        state = self.look(code)
+        state = self.find_link(code)
         if not state.open or state.purpose is not purpose:
             raise self._link_refused(state, caller)
         return state
@@ -233,15 +236,16 @@ class SignIn:
     def _link_refused(self, state: LinkState, caller: BrowserCaller) -> Conflict:
         """Count the refused link, and return the exception to raise. Raises `TooOften`.
 
-        Nobody can guess 256 bits; the limit only keeps attempts cheap. An open link is never limited.
+        The rate limit only keeps wrong attempts cheap: nobody can guess the 256 bits of a link. An open link is
+        never limited.
         """
         self._refuse_over_limit(self._guesses.charge_network(caller.address), None, caller)
-        standing = LinkStanding.UNKNOWN if state.open else state.standing  # open, but for something else
+        status = LinkStatus.UNKNOWN if state.open else state.status  # open, but for something else
         why = SignInRefusal.LINK_ENDED if state.link else SignInRefusal.LINK_UNKNOWN
         self._count(why, state.administrator, caller)
-        return Conflict(MESSAGES[standing], REMEDY)
+        return Conflict(MESSAGES[status], REMEDY)
 
-    def _turned_away(self, refused: RefusedSignIn, caller: BrowserCaller, *, said: str = WRONG) -> Unauthenticated:
+    def _refuse(self, refused: RefusedSignIn, caller: BrowserCaller, *, said: str = WRONG) -> Unauthenticated:
         self._count(refused.why, refused.whose, caller)
         return Unauthenticated(said)
 

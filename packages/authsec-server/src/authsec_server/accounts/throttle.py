@@ -1,8 +1,8 @@
 """Rate limits for password attempts: by network address and by account.
 
-The limit of an account slows down guessing from many addresses. An attacker must not be able to use it to
-lock the owner out. So a network from which the owner signed in before has its own limit. Links, the OpenID
-provider and valid sessions have no such limit.
+The limit of an account slows down guessing from many addresses. An attacker must not use this limit to lock
+the owner out. Therefore each network from which the owner signed in before has its own limit. Sign-in by a
+link or an OpenID provider and requests with a valid session have no limit by account.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GUESSES_A_MINUTE = 10  # at one account
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """The rate limit keys that one password attempt is charged to."""
+    """The keys of the two rate limits that one password attempt is charged to."""
 
     network: str
     account: str
@@ -31,9 +31,9 @@ class Guess:
 class Guesses:
     """Rate limits on password attempts, both pending and failed.
 
-    Each attempt is charged before its password is checked: otherwise a thousand parallel attempts would pass as
-    one. No `Throttle`, which raises: `SignIn` also ends sessions between a charge and the refusal, and refuses
-    without a charge. So the methods return the seconds to wait.
+    Each attempt is charged before its password is checked. Otherwise a thousand parallel attempts would pass as
+    one. The methods return the seconds to wait, while `Throttle` raises. The reason: `SignIn` ends sessions
+    between a charge and the refusal, and also refuses without a charge.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -42,28 +42,28 @@ class Guesses:
         self._accounts = Limiter(GUESSES_A_MINUTE)
 
     def charge(self, guess: Guess) -> float:
-        """Charge the attempt. Return 0.0 if the attempt may go on, else the seconds until the next one may."""
+        """Charge the attempt to its limits. Return 0.0 if the attempt is allowed, else the seconds to wait."""
         now = self._monotonic()
         return self._networks.charge(guess.network, now) or self._accounts.charge(guess.account, now)
 
-    def give_back(self, guess: Guess) -> None:
+    def refund(self, guess: Guess) -> None:
         """Take back the charge: the password was right, so the attempt was no guess."""
-        self._networks.give_back(guess.network)
-        self._accounts.give_back(guess.account)
+        self._networks.refund(guess.network)
+        self._accounts.refund(guess.account)
 
     def network_wait(self, address: str) -> float:
-        """Return the result of `charge_network` without charging anything."""
+        """Return the seconds that `charge_network` would return. Charge nothing."""
         return self._networks.wait(limit_key(address), self._monotonic())
 
     def charge_network(self, address: str) -> float:
-        """Charge another kind of failure to this address. Return the seconds to wait, as `charge` does."""
+        """Charge a failure that is no password attempt to this address. Return the seconds to wait, as in `charge`."""
         return self._networks.charge(limit_key(address), self._monotonic())
 
 
 def guess(email: str, account: Account | None, address: str) -> Guess:
-    """Return the limit keys of an attempt to sign in with this e-mail address.
+    """Return the rate limit keys of an attempt to sign in with this e-mail address.
 
-    A missing account has limits too: otherwise the limits would show which accounts exist.
+    An address without an account has a limit too. Otherwise the limits would show which accounts exist.
     """
     network = limit_key(address)
     if account is not None and network in account.networks:

@@ -1,7 +1,7 @@
 """Sign-in transactions: by verified password, by link, or by an identity at an OpenID provider.
 
-Each function runs in one transaction and reads everything again: facts can change while a password is
-verified. Rate limits and hashing come before (`sign_in.py`).
+Each function runs in one transaction and reads the administrator or link again: they may have changed while
+the password was verified. `sign_in.py` checks rate limits and hashes passwords before the transaction.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # no administrator has t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An administrator with the password hash, and the networks of earlier sign-ins."""
+    """An administrator with the password hash, and the networks from which the administrator signed in before."""
 
     administrator: Administrator
     password_hash: str | None = field(repr=False)
@@ -38,7 +38,7 @@ class Account:
 
 
 class RefusedSignIn(Exception):
-    """A sign-in was refused. `whose` is the administrator concerned, if there is one."""
+    """A sign-in was refused. `whose` is the administrator of the account, if there is one."""
 
     def __init__(self, why: SignInRefusal, whose: Administrator | None = None) -> None:
         super().__init__(why.value)
@@ -50,18 +50,18 @@ class LinkRefused(Exception):
     """The link is not open."""
 
     def __init__(self, state: LinkState) -> None:
-        super().__init__(state.standing.value)
+        super().__init__(state.status.value)
         self.state = state
 
 
 def account(tx: Tx, email: str) -> Account | None:
-    """Return the account with this address as a person typed it; None if there is none."""
+    """Return the account with this address, which a person typed; None if there is no such account."""
     address = read_email(email)
     return _account(tx, store.by_email(tx.connection, address) if address else None)
 
 
 def account_of(tx: Tx, principal: Principal) -> Account | None:
-    """Return the account of the acting administrator; None for another kind of principal."""
+    """Return the account of the acting administrator; None if the principal is not an administrator."""
     return _account(
         tx, store.by_id(tx.connection, principal.id) if principal.kind is PrincipalKind.ADMINISTRATOR else None
     )
@@ -79,9 +79,9 @@ def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str 
 
 
 def with_new_password(tx: Tx, act: Act, verified: Account, password_hash: str) -> None:
-    """Replace the principal's own password, and end the other sessions and links: an attacker may have them.
+    """Replace the principal's own password, and end the principal's other sessions and all links.
 
-    Call only inside a `change`. Raises `RefusedSignIn`.
+    An attacker may have one of them. Call only inside a `change`. Raises `RefusedSignIn`.
     """
     administrator = _still(tx, verified)
     store.set_password_hash(tx.connection, administrator.id, password_hash)
@@ -124,11 +124,12 @@ def with_link(tx: Tx, arrival: Arrival, code: str) -> NewSession:
 def from_identity(
     tx: Tx, arrival: Arrival, *, issuer: str, subject: str, email: str, name: str, role: Role
 ) -> Administrator:
-    """Return the administrator with this identity. The first sign-in creates it; every sign-in updates its role.
+    """Return the administrator with this identity, with the role that the provider grants.
 
-    Only issuer and subject identify a person (OpenID Connect Core section 5.7), never the e-mail address.
-    Otherwise an attacker could make a provider send another person's address and become that person. Call only
-    inside a `change`. Raises `RefusedSignIn`, `Invalid`.
+    The first sign-in creates the administrator, and every later sign-in updates the role. Only issuer and
+    subject identify a person (OpenID Connect Core section 5.7), never the e-mail address. Otherwise an attacker
+    whose provider sends another person's address could become that person. Call only inside a `change`. Raises
+    `RefusedSignIn`, `Invalid`.
     """
     issuer, subject = identity(issuer, subject)
     found = store.by_identity(tx.connection, issuer, subject)
@@ -150,7 +151,7 @@ def with_identity(tx: Tx, arrival: Arrival, administrator: Administrator) -> New
 def without_role(tx: Tx, arrival: Arrival, issuer: str, subject: str) -> Administrator | None:
     """End the sessions of the administrator to whom the provider grants no role. Return the administrator, if known.
 
-    A lower role ends sessions, and no role is the lowest. Call only inside a `change`.
+    A lower role ends sessions, so the loss of every role ends them too. Call only inside a `change`.
     """
     found = store.by_identity(tx.connection, *identity(issuer, subject))
     if found is not None:
@@ -170,9 +171,9 @@ def refused(tx: Tx, arrival: Arrival, why: SignInRefusal | OpenIdRefusal, whose:
 
 
 def _account(tx: Tx, found: Administrator | None) -> Account | None:
-    """Return the account. The statements are the same with and without an administrator.
+    """Return the account of this administrator; None without an administrator.
 
-    Otherwise the response time would show which accounts exist.
+    The same SQL statements run in both cases. Otherwise the response time would show which accounts exist.
     """
     whose = found.id if found else NOBODY
     password_hash = store.password_hash(tx.connection, whose)
@@ -181,7 +182,7 @@ def _account(tx: Tx, found: Administrator | None) -> Account | None:
 
 
 def _still(tx: Tx, verified: Account) -> Administrator:
-    """Return the administrator as it is at present.
+    """Return the administrator of the verified account, as the database has the row now.
 
     Raises `RefusedSignIn` if the administrator was disabled or the password was changed since the verification.
     """

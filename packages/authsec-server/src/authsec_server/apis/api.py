@@ -17,16 +17,20 @@ from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.revisions import plain
 from authsec_server.revocations import subscribers as followers
-from authsec_server.revocations.subscribers import Following, Seen
+from authsec_server.revocations.subscribers import Following, LastSeen
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
 
-Followed = Mapping[str, Seen]
+Followed = Mapping[str, LastSeen]
 
 
 class FollowingShown(TypedDict):
-    """Whether the API reads the revocation feed. `proved`: the API showed its own credential there."""
+    """Whether the API reads the revocation feed, and when it was last seen.
+
+    `proved` is true if the reader sent a credential of the API. Otherwise the reader only says that it is the
+    API.
+    """
 
     following: bool
     proved: bool
@@ -46,7 +50,7 @@ class ApiShown(ApiDescription):
 
 
 def as_json(api: Api, followed: Followed, now: datetime) -> ApiShown:
-    """Return the API as the admin API shows it. `followed` maps audiences to reads of the revocation feed."""
+    """Return the API as the admin API shows it. `followed` maps audiences to last reads of the revocation feed."""
     seen = followed.get(api.identifier)
     following = seen.at(now) if seen else Following.NO
     actions = [{"action": each.action, "description": each.description} for each in api.actions]
@@ -127,7 +131,8 @@ async def edit(call: Call[ApiChanges]) -> ApiShown:
 async def delete(call: Call[NoBody]) -> ApiShown:
     """Delete an API with its action descriptions and credentials.
 
-    Trust delegations keep the API's audience. Tokens for the audience stay valid until they expire or are revoked.
+    Trust delegations that name the API's audience keep it. Tokens for the audience stay valid until they expire
+    or are revoked.
     """
 
     def work(tx: Tx, act: Act) -> Found:

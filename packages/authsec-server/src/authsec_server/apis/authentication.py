@@ -44,9 +44,9 @@ class _Refused:
 class ApiCredentials:
     """Authenticator for APIs: `Authorization: Bearer` with a valid credential, or `Basic` with slug or id as user.
 
-    Methods block the thread. Refusals are counted in the audit log before the answer, and limited by address to
-    keep them cheap. The limit does not protect credentials: a credential has 256 random bits and cannot be
-    guessed. The look-up is by hash, so its timing shows nothing about a credential
+    Methods block the thread. Refusals are counted in the audit log before the response. A rate limit for each
+    address keeps refusals cheap. The limit does not protect credentials: a credential has 256 random bits and
+    cannot be guessed. The look-up is by hash, so its timing shows nothing about a credential
     (`accounts.model.secret.hashed`).
     """
 
@@ -64,7 +64,7 @@ class ApiCredentials:
         self._uses = Limiter(1)
 
     def prove(self, authorizations: Sequence[str], context: RequestContext) -> Holder:
-        """Return the API of the request. Raises `NotProved`, `TooOften` or `Unavailable`.
+        """Return the API that sent the request. Raises `NotProved`, `TooOften` or `Unavailable`.
 
         A valid credential is accepted even from an address that is over the limit.
         """
@@ -78,10 +78,11 @@ class ApiCredentials:
         return found
 
     def recognise(self, authorizations: Sequence[str], context: RequestContext) -> Holder | None:
-        """Return the API of the request, or None. For endpoints that accept anonymous callers. Raises `Unavailable`.
+        """Return the API that sent the request, or None for an anonymous caller or a wrong credential.
 
-        Wrong credentials are recorded only up to the rate limit. No caller is refused here, so without the limit
-        strangers could cause endless writes.
+        Use this for endpoints that also accept anonymous callers. Raises `Unavailable`. Wrong credentials are
+        recorded only up to the rate limit: this method refuses nobody, so strangers could otherwise cause endless
+        writes.
         """
         if not authorizations:
             return None
@@ -95,7 +96,7 @@ class ApiCredentials:
         return found
 
     def audience(self, authorizations: Sequence[str], context: RequestContext) -> str | None:
-        """Return the audience of the API that `recognise` finds; None if it finds none. Raises `Unavailable`."""
+        """Return the audience of the API that `recognise` returns, or None. Raises `Unavailable`."""
         holder = self.recognise(authorizations, context)
         return holder.identifier if holder else None
 

@@ -1,6 +1,6 @@
-"""An API's credential: it shows the authority which API asks about a token. No I/O.
+"""The credential with which an API identifies itself when it asks the authority about a token. No I/O.
 
-A credential has no other use: the holder cannot administer anything, and cannot exchange a credential for a
+A credential has no other use. The holder cannot administer anything, and cannot exchange a credential for a
 token.
 """
 
@@ -16,7 +16,7 @@ from authsec.api_credential import is_api_credential
 
 from authsec_server.web.oauth import read_basic
 
-MAX_STANDING: Final = 2  # the one in use, and the next: what it takes to replace one without a gap
+MAX_VALID: Final = 2  # the one in use, and the next: what it takes to replace one without a gap
 KEPT: Final = timedelta(days=90)  # one that has ended: so long the audit log can say which it was that came in vain
 
 
@@ -82,14 +82,14 @@ class ShownCredential:
     api: str = ""
 
     def is_of(self, holder: Holder) -> bool:
-        """Return whether the credential belongs to the API that the request names, if it names one."""
+        """Return whether the credential belongs to the API that the request names. True if the request names no API."""
         return self.api in {"", holder.slug, holder.api_id}
 
 
 def shown_in(authorizations: Sequence[str]) -> ShownCredential | CredentialRefusal:
     """Read the credential from the Authorization headers: `Bearer`, or `Basic` with slug or id (RFC 7662 section 2.1).
 
-    Two headers are refused: neither has precedence.
+    A request with two Authorization headers is refused, because neither has precedence.
     """
     if not authorizations:
         return CredentialRefusal.MISSING

@@ -50,19 +50,19 @@ def set_revoked(connection: Connection, credential_id: str, now: datetime) -> No
 
 
 def set_used(connection: Connection, credential_id: str, now: datetime, *, at_most_every: timedelta) -> None:
-    """Save the time of the last use, unless the saved time is less than `at_most_every` ago."""
+    """Save the time of the last use, at most once in each period of `at_most_every`."""
     due = or_(_columns.last_used_at.is_(None), _columns.last_used_at <= now - at_most_every)
     connection.execute(update(api_credentials).where(_columns.id == credential_id, due).values(last_used_at=now))
 
 
 def of_api(connection: Connection, api_id: str) -> list[Credential]:
-    """Return the API's credentials, the oldest first, with expired and revoked ones."""
+    """Return the API's credentials, the oldest first, including expired and revoked credentials."""
     held = select(api_credentials).where(_columns.api_id == api_id).order_by(_columns.created_at, _columns.id)
     return [rows.read(Credential, row) for row in connection.execute(held)]
 
 
 def by_hash(connection: Connection, secret_sha256: str) -> Holder | None:
-    """Return the API and the credential with this hash, even if expired or revoked."""
+    """Return the API and the credential with this hash, even if the credential is expired or revoked."""
     its = store.apis.c
     row = connection.execute(
         select(api_credentials, its.slug, its.name.label("api_name"), its.identifier)

@@ -13,7 +13,7 @@ from authsec_server.accounts.model.admin_keys import expiry
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.apis import credential_store as rows
 from authsec_server.apis import service
-from authsec_server.apis.credential import KEPT, MAX_STANDING, Credential, CredentialRefusal, Holder
+from authsec_server.apis.credential import KEPT, MAX_VALID, Credential, CredentialRefusal, Holder
 from authsec_server.apis.model import Api
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named, Refusal, Tally
@@ -30,8 +30,8 @@ def create(
 ) -> tuple[Credential, str]:
     """Create a credential of the API. Return the credential and its text, which is shown only once.
 
-    Without `name`, the date is the name. Call only inside a `change`. Raises `NotFound`, `Invalid`, or
-    `Conflict` when the API has its maximum of valid credentials or one with this name.
+    Without `name`, the date is the name. Call only inside a `change`. Raises `NotFound`, `Invalid`. Raises
+    `Conflict` if the API already has a credential with this name, or its maximum number of valid credentials.
     """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
@@ -58,7 +58,10 @@ def name_of_the_day(now: datetime, held: Sequence[Credential]) -> str:
 
 
 def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
-    """Return the API's credentials, the oldest first. Expired and revoked ones remain listed for some time."""
+    """Return the API's credentials, the oldest first.
+
+    Expired and revoked credentials stay in the list for some time.
+    """
     return rows.of_api(tx.connection, service.get(tx, act, id_or_slug).id)
 
 
@@ -75,7 +78,10 @@ def get(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
 
 
 def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
-    """Revoke the credential. One that is revoked already does not change. Call only inside a `change`."""
+    """Revoke the credential. Call only inside a `change`.
+
+    A credential that is revoked already does not change.
+    """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
     credential = get(tx, act, id_or_slug, credential_id)
@@ -87,9 +93,9 @@ def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
 
 
 def find(tx: Tx, text: str) -> Holder | None:
-    """Return the API and the credential with this text, even if expired or revoked.
+    """Return the API and the credential with this text, even if the credential is expired or revoked.
 
-    Checks no permission: for authentication.
+    This function checks no permission, because it serves authentication.
     """
     return rows.by_hash(tx.connection, hashed(text))
 
@@ -121,9 +127,9 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
 
 
 def _refuse_too_many(act: Act, api: Api, held: Sequence[Credential]) -> None:
-    if sum(each.refusal(act.now) is None for each in held) >= MAX_STANDING:
+    if sum(each.refusal(act.now) is None for each in held) >= MAX_VALID:
         raise Conflict(
-            f"{api.name} already has {MAX_STANDING} credentials, which is the limit: one in use and its successor.",
+            f"{api.name} already has {MAX_VALID} credentials, which is the limit: one in use and its successor.",
             f"Revoke the one that is no longer used: authsec apis revoke-credential {api.slug} ID. To see which "
             f"one: authsec apis credentials {api.slug}",
         )

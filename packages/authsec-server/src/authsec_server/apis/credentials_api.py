@@ -65,7 +65,7 @@ async def page(call: Call[NoBody]) -> Page[CredentialShown]:
 async def create(call: Call[NewCredential]) -> CredentialMade:
     """Create a credential for an API.
 
-    Only this answer contains the text of the credential.
+    Only this response contains the text of the credential.
     """
     body = call.body
     made, text = await call.change(

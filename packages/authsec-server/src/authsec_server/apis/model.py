@@ -30,7 +30,7 @@ class ApiKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """An action, and the API's description of its effect for a caller."""
+    """An action, and the API's description of what the action does."""
 
     action: str
     description: str
@@ -63,7 +63,7 @@ class Described:
 
 
 def parse_action(text: str) -> str:
-    """Return `text` if it is a valid action. Raises `Invalid`, which says what is wrong."""
+    """Return `text` if it is a valid action. Raises `Invalid` with the problem in the message."""
     resource, colon, verb = text.partition(":")
     if _PART.fullmatch(resource) and colon and _PART.fullmatch(verb):
         return text
@@ -94,7 +94,7 @@ def _fault_of_part(part: str, which: str) -> str:
 def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
     """Check the actions of an API and return them sorted.
 
-    Raises `Invalid`, which names the wrong action by its position.
+    Raises `Invalid`, which names the position of the wrong action.
     """
     parsed: dict[str, Action] = {}
     for index, each in enumerate(actions):
@@ -112,10 +112,11 @@ def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
 
 
 def parse_identifier(text: str, *, field: str = "identifier") -> str:
-    """Return `text` if it is a valid audience: an absolute https or http URL without fragment, or a registered name.
+    """Return `text` if it is a valid audience. Raises `Invalid` for `field`.
 
-    Audiences are compared character by character. So only one spelling of a URL is accepted: scheme and host in
-    lower case. Raises `Invalid` for `field`.
+    A valid audience is an absolute https or http URL without a fragment, or a registered name. Audiences are
+    compared character by character. So only one spelling of a URL is accepted, with scheme and host in lower
+    case.
     """
     if len(text) > MAX_IDENTIFIER:
         raise Invalid(field, f"{field} must have at most {MAX_IDENTIFIER} characters.")

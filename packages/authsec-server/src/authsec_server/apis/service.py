@@ -29,7 +29,7 @@ def create(
     actions: Sequence[Action] = (),
     **described: object,
 ) -> Api:
-    """Register an API under its audience. `described` are unverified values of the other fields in `EDITABLE`.
+    """Register an API under its audience. `described` has unverified values of the other fields in `EDITABLE`.
 
     Raises `Invalid`, or `Conflict` when slug or audience is taken.
     """
@@ -58,9 +58,9 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
 
     `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are.
 
-    A new `identifier` is a new audience. Delegations name audiences, not APIs: delegations with the old
-    audience keep it. `delegations.consequences.of_api` lists them. Raises `Invalid`, `NotFound`, `Conflict` or
-    `Outdated`.
+    A new `identifier` is a new audience. Delegations with the old audience keep the old audience, because a
+    delegation names an audience and not an API. `delegations.impact.of_api` lists these delegations.
+    Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
     api = get(tx, act, id_or_slug)
@@ -99,12 +99,15 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Api:
 
 
 def which(tx: Tx, asked: str) -> str:
-    """Return a hint that says how to find the intended API. Checks no permission: for other packages of the server."""
+    """Return a hint that says how to find the intended API.
+
+    This function checks no permission: other packages of the server call it.
+    """
     return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec apis list")
 
 
 def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) -> tuple[list[Api], str | None]:
-    """Return the APIs after the slug `after`, in slug order, and the cursor of the next page.
+    """Return one page of APIs in slug order, starting after the slug `after`, and the cursor of the next page.
 
     `text` selects the APIs whose name, slug or identifier contains it, or whose id begins with it.
     """
@@ -121,7 +124,7 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Api]:
 
 
 def describing(tx: Tx, act: Act, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
-    """Map each action to its description at every API that describes it. Omit actions without a description."""
+    """Map each action to the descriptions of all APIs that describe it. Actions without a description are left out."""
     act.principal.require(Role.VIEWER)
     return store.describing(tx.connection, actions)
 
@@ -129,16 +132,18 @@ def describing(tx: Tx, act: Act, actions: Collection[str]) -> dict[str, tuple[De
 def described(tx: Tx, *, among: Collection[str] | None = None) -> dict[str, str]:
     """Map every action that some API describes to its description.
 
-    With `among`, the result contains at least those actions. This saves time if there are many APIs and few
-    actions. Checks no permission: for other packages of the server.
+    With `among`, the caller needs only these actions, which saves time if there are many APIs and few actions.
+    The result may contain further actions. This function checks no permission: other packages of the server
+    call it.
     """
     return store.described(tx.connection, _few(among))
 
 
 def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[str]:
-    """Return the audiences of all registered APIs. Checks no permission: for other packages of the server.
+    """Return the audiences of all registered APIs.
 
-    `among` works as for `described`.
+    With `among`, the caller needs only these audiences, and the result may contain further audiences. This
+    function checks no permission: other packages of the server call it.
     """
     if among is not None and not among:
         return frozenset()
@@ -146,12 +151,15 @@ def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[st
 
 
 def is_any_registered(tx: Tx) -> bool:
-    """Return whether any API is registered. Checks no permission: for other packages of the server."""
+    """Return whether any API is registered.
+
+    This function checks no permission: other packages of the server call it.
+    """
     return store.is_any_registered(tx.connection)
 
 
 def _few(among: Collection[str] | None) -> Collection[str] | None:
-    """Return `among` if it has at most `FEW` values, else None, which means all.
+    """Return `among` if it has at most `FEW` values, else None, which means all values.
 
     A statement takes a limited number of values. For more values, it is faster to read all rows.
     """
@@ -159,14 +167,17 @@ def _few(among: Collection[str] | None) -> Collection[str] | None:
 
 
 def by_identifiers(tx: Tx, identifiers: Collection[str]) -> dict[str, Api]:
-    """Map these audiences to their APIs. Checks no permission: for other packages of the server."""
+    """Map these audiences to their APIs.
+
+    This function checks no permission: other packages of the server call it.
+    """
     return {api.identifier: api for api in store.known_as(tx.connection, *identifiers) if api.identifier in identifiers}
 
 
 def resolve(tx: Tx, text: str) -> str | None:
     """Return the identifier of the API whose slug or identifier is `text`.
 
-    Checks no permission: for other packages of the server.
+    This function checks no permission: other packages of the server call it.
     """
     if "\0" in text:  # PostgreSQL takes none, and no API is called so
         return None
@@ -174,9 +185,10 @@ def resolve(tx: Tx, text: str) -> str | None:
 
 
 def near(tx: Tx, name: str) -> str:
-    """Return the slug of an API spelt like this registered name; empty if none is, or for a URL.
+    """Return the API slug whose spelling is similar to this registered name, for suggestions.
 
-    Checks no permission: for other packages of the server.
+    Return an empty string if no slug is similar, or if `name` is a URL. This function checks no permission:
+    other packages of the server call it.
     """
     return "" if "://" in name else nearest(name, store.slugs_near(tx.connection, name))
 

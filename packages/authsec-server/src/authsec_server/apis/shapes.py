@@ -1,4 +1,4 @@
-"""The JSON of an API's description: in requests, documents and answers."""
+"""The JSON of an API's description: in requests, documents and responses."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from authsec_server.web.bodies import Body, Changes, changes_of
 
 
 class ActionShown(TypedDict):
-    """An action and its description by the API, as the admin API returns them."""
+    """An action and the API's description of the action, as the admin API returns them."""
 
     action: str
     description: str
 
 
 class DescribedAction(Body):
-    """An action and its description by the API, as a request sends them."""
+    """An action and the API's description of the action, as a request sends them."""
 
     action: str
     description: str
 
 
 class ApiDescription(TypedDict):
-    """The fields that describe an API, in an answer."""
+    """The fields that describe an API, in a response."""
 
     name: str
     identifier: str
@@ -34,7 +34,10 @@ class ApiDescription(TypedDict):
 
 
 class ApiDescriptionBody(Body):
-    """The fields that describe an API, in a request or document. Each of the two writes the actions in its own form."""
+    """The fields that describe an API, in a request or a document.
+
+    The actions are not among these fields, because a request and a document write actions in different forms.
+    """
 
     name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: Literal["api", "mcp_server"] = "api"
@@ -46,5 +49,5 @@ class ApiDescriptionBody(Body):
 class ApiChanges(Changes):
     """The editable fields of an API. `actions` replaces the whole list.
 
-    A new identifier is a new audience. Trust delegations name audiences, so they keep the old one.
+    A new identifier is a new audience. Trust delegations name audiences, so they keep the old audience.
     """

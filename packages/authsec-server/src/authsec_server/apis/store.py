@@ -100,7 +100,7 @@ def page(connection: Connection, *, text: str, after: str, limit: int) -> list[A
 
 
 def describing(connection: Connection, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
-    """Map each action to its descriptions, ordered by the slug of the API."""
+    """Map each action to its descriptions by APIs, in the order of the APIs' slugs."""
     joined = select(api_actions, apis.c.name).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug)
     found: dict[str, tuple[Described, ...]] = {}
     for row in connection.execute(joined.where(api_actions.c.action.in_(actions))):
@@ -112,7 +112,7 @@ def describing(connection: Connection, actions: Collection[str]) -> dict[str, tu
 def described(connection: Connection, among: Collection[str] | None) -> dict[str, str]:
     """Map each described action to its description. `among` limits the actions; None means all.
 
-    If several APIs describe an action, the first API in slug order wins.
+    If several APIs describe an action, the result has the description of the first API in slug order.
     """
     joined = select(api_actions).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug.desc())
     wanted = joined if among is None else joined.where(api_actions.c.action.in_(among))

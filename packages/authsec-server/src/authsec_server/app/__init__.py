@@ -1,4 +1,7 @@
-"""The composition root: it builds the authority from the settings. Only this package imports every room.
+"""The composition root: it builds the authority from the settings.
+
+A room is a package of the server for one capability (`ARCHITECTURE.md`). Only this package imports every
+room.
 
 | module | owns |
 |---|---|

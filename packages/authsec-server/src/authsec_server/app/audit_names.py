@@ -1,8 +1,11 @@
-"""Look up the names in the audit log's filters (agents, delegations, administrators) in the rooms that own them."""
+"""Look up the names that audit log filters contain: agents, delegations and administrators.
+
+Each look-up is in the package that owns these names.
+"""
 
 from __future__ import annotations
 
-from authsec_server.accounts import known
+from authsec_server.accounts.lookup import find_principal
 from authsec_server.accounts.model import KeyRefusal, SignInRefusal
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.apis.credential import CredentialRefusal
@@ -33,7 +36,7 @@ _REASONS = (TokenReason, EnrolmentReason, CredentialRefusal, KeyRefusal, SignInR
 NAMES = Names(
     client=_client,
     delegation=_delegation,
-    person=known.person,
+    person=find_principal,
     which_client=clients.which,
     which_delegation=resolve.which,
     reasons=frozenset(str(reason) for each in _REASONS for reason in each) | {NotPermitted.reason},

@@ -47,7 +47,7 @@ from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Readiness
 from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
-from authsec_server.web.withheld import Withheld
+from authsec_server.web.restored_backup import RefuseWhileOlder
 
 log = structlog.get_logger(__name__)
 
@@ -67,12 +67,12 @@ def maintenance(services: Services) -> Callable[[], None]:
         database.append(lambda tx: links.forget(tx, now))
         database.append(lambda tx: enrolment_service.forget(tx, now))
         if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
-            database.change(lambda tx: revocations.say_again(tx, now))
+            database.change(lambda tx: revocations.republish(tx, now))
         database.append(lambda tx: revocations.forget(tx, now))
         database.append(lambda tx: followers.forget(tx, now))
-        services.keyring.custodian.keep(act)
-        services.keyring.feed_keys.keep(now)
-        services.keyring.sealing_keyring.keep(now)
+        services.authority_keys.key_ring.keep(act)
+        services.authority_keys.feed_keys.keep(now)
+        services.authority_keys.sealing_keyring.keep(now)
         roll_up(database, now)
 
     return maintain
@@ -81,18 +81,19 @@ def maintenance(services: Services) -> Callable[[], None]:
 def lifespan(
     maintain: Callable[[], None],
     *followers: Callable[[], Coroutine[Any, Any, None]],
-    withheld: Callable[[], bool] = lambda: False,
+    is_older: Callable[[], bool] = lambda: False,
 ) -> Lifespan[Starlette]:
     """Return a lifespan that runs the maintenance and all `followers` while the server serves.
 
-    `followers` include the sealer of the audit log and the readers of the audit log and the revocation feed. While
-    `withheld` returns true, no maintenance runs: the database is older than its outside checkpoints.
+    `followers` include the sealer of the audit log and the readers of the audit log and the revocation feed.
+    `is_older` returns true while the database is older than its outside checkpoints. No maintenance runs during
+    that time.
     """
 
     @asynccontextmanager
     async def while_served(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_keep_in_order, maintain, withheld)
+            tasks.start_soon(_keep_in_order, maintain, is_older)
             for follow in followers:
                 tasks.start_soon(follow)
             yield
@@ -101,10 +102,10 @@ def lifespan(
     return while_served
 
 
-async def _keep_in_order(maintain: Callable[[], None], withheld: Callable[[], bool]) -> None:
+async def _keep_in_order(maintain: Callable[[], None], is_older: Callable[[], bool]) -> None:
     while True:
         await anyio.sleep(MAINTENANCE_SECONDS)
-        if withheld():
+        if is_older():
             continue
         try:
             await anyio.to_thread.run_sync(maintain)
@@ -119,7 +120,8 @@ PROBES = (health.LIVE, health.READY)
 class Authority:
     """An open authority: the ASGI app, and the objects that other code in this process needs.
 
-    `bootstrap` is the key from the file in the settings, even if the key is revoked or expired.
+    `bootstrap` is the admin key in the bootstrap key file of the settings, even if the key is revoked or
+    expired.
     """
 
     app: Starlette
@@ -140,11 +142,11 @@ class Authority:
 def open_authority(
     settings: Settings, *, local_operator: bool = False, pages: bool = True, runtime: Runtime | None = None
 ) -> Iterator[Authority]:
-    """Open the database, migrate the schema, maintain the keys and assemble the rooms. Close everything at the end.
+    """Open the database, migrate the schema, maintain the keys and assemble the app. Close everything at the end.
 
-    `local_operator`: every request comes from the operator on this machine, because the command line calls the
-    app in process. The issuer is then the issuer of the server that serves this data. Without `pages` there is no
-    console.
+    With `local_operator`, the command line calls the app in process, and every request comes from the operator
+    on this machine. The issuer is then the issuer of the server that serves this data. Without `pages` there is
+    no console.
 
     Raises `StartupRefused` or `Unavailable` if the authority must not start, or cannot start.
     """
@@ -175,9 +177,9 @@ def open_authority(
 
 
 def _compare_for_command(comparison: Comparison) -> None:
-    """Compare the database with its outside checkpoints, as a server does, so that the command can report the problem.
+    """Compare the database with its outside checkpoints, so that a command can report a problem.
 
-    Without the file of the sealing key, there is no comparison.
+    If the file of the sealing key is not available, the comparison is skipped and the reason is stored.
     """
     try:
         comparison.problem = comparison.compare()
@@ -186,16 +188,17 @@ def _compare_for_command(comparison: Comparison) -> None:
 
 
 def refuse_to_serve(settings: Settings) -> None:
-    """Raise `StartupRefused` for errors that the settings alone show, before the server creates anything."""
+    """Raise `StartupRefused` for errors in the settings, before the server creates anything."""
     runtime = Runtime()
     settings.issuer  # noqa: B018 - it raises
     checkpoints_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
 
 
 def as_served(settings: Settings, database: Database) -> Settings:
-    """Return settings with the issuer of the last server that started with this data, unless `public_url` is set.
+    """Return the settings with the issuer of the last server that started with this data.
 
-    The host and port of this process are not usable as the issuer: people and agents reach another process.
+    If `public_url` is set, the settings do not change. The host and port of this process are not usable as the
+    issuer, because people and agents reach another process.
     """
     if settings.public_url or not (issuer := database.read(last_issuer)):
         return settings
@@ -203,7 +206,10 @@ def as_served(settings: Settings, database: Database) -> Settings:
 
 
 def checkpoints_as_served(settings: Settings, database: Database) -> str:
-    """Return where outside checkpoints are: as the settings say, else the file of the last server with this data."""
+    """Return where the outside checkpoints are: the file or address that the settings name.
+
+    If the settings name none, return the checkpoints file of the last server that started with this data.
+    """
     return settings.audit_checkpoints or database.read(last_checkpoints_file)
 
 
@@ -228,12 +234,12 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             maintain,
             services.probe.run,
             services.sealer.run,
-            services.elsewhere.run,
-            services.told.audit_log.run,
-            services.told.live_feed.run,
-            services.told.noting.run,
+            services.checkpoint_delivery.run,
+            services.streams.audit_log.run,
+            services.streams.live_feed.run,
+            services.streams.subscriber_tracker.run,
             watch(services, maintain),
-            withheld=lambda: services.comparison.problem is not None,
+            is_older=lambda: services.comparison.problem is not None,
         ),
         middleware=_middleware(services),
     )
@@ -246,9 +252,9 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         readiness=services.readiness,
         sign_in=services.people.sign_in,
         outbound=services.trust.outbound,
-        feed=services.told.feed,
+        feed=services.streams.feed,
         dropper=services.dropper,
-        sealing_keyring=services.keyring.sealing_keyring,
+        sealing_keyring=services.authority_keys.sealing_keyring,
         comparison=services.comparison,
         bootstrap=bootstrap,
     )
@@ -270,12 +276,15 @@ def _middleware(services: Services) -> list[Middleware]:
             at_most=settings.max_in_flight,
             always=(*PROBES, revocations_api.PATH, *keys_api.METADATA_ADDRESSES),
         ),
-        Middleware(Withheld, why=lambda: services.comparison.problem, reading=may_be_read),
+        Middleware(RefuseWhileOlder, why=lambda: services.comparison.problem, reading=may_be_read),
         Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
     ]
 
 
 def _hosts(settings: Settings) -> set[str]:
-    """Return the accepted Host headers: the issuer's, those of the settings, and the loopback names on loopback."""
+    """Return the accepted Host headers: the host of the issuer and the allowed hosts of the settings.
+
+    A server that listens on loopback also accepts the loopback names.
+    """
     hosts = {urlsplit(settings.issuer).hostname or "", *settings.allowed_hosts}
     return hosts | ({"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set())

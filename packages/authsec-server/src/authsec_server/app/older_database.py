@@ -1,4 +1,7 @@
-"""Detect a database that is older than its outside checkpoints, report it, and serve again after a recorded restore."""
+"""Detect a database that is older than its outside checkpoints, and report it.
+
+After an operator has recorded the restore, the server serves the database again.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from authsec_server.failures import Unavailable
 from authsec_server.keys.api import METADATA_ADDRESSES
 from authsec_server.web import health
 from authsec_server.web.operations import API
-from authsec_server.web.withheld import REMEDY
+from authsec_server.web.restored_backup import REMEDY
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +34,17 @@ def compare(comparison: Comparison) -> None:
 
 
 def _tell(comparison: Comparison, problem: str | None) -> None:
-    """Set the problem of the comparison, or clear it with None. Log each new problem once."""
+    """Set the problem of the comparison; None clears it. Log each new problem once."""
     before, comparison.problem = comparison.problem, problem
     if problem and problem != before:
         log.error("nothing is issued and nothing is changed", why=problem, remedy=REMEDY)
 
 
 def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return a coroutine function that keeps checking for an older database or a recorded restore."""
+    """Return a coroutine function that checks every few seconds whether the database is too old.
+
+    After a restore was recorded, the function lets the server serve the database again.
+    """
 
     def look() -> None:
         if not services.comparison.problem and not services.comparison.has_gone_back():
@@ -47,8 +53,8 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
         if problem := services.comparison.compare():
             _tell(services.comparison, problem)
             return
-        services.comparison.begin_anew()
-        services.sealer.begin_anew()
+        services.comparison.reset()
+        services.sealer.reset()
         maintain()
         services.database.begin_serving()
         services.probe.attempt()  # else the first answer says that no probe has succeeded yet
@@ -71,13 +77,14 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
 def may_be_read(method: str, path: str) -> bool:
     """Whether the server answers this request while the database is older than its outside checkpoints.
 
-    The server answers requests that only show its state. The server does not serve:
+    The server answers health probes, requests for the console, and admin API requests that only read. The
+    server does not serve:
 
     - the key set, because it may list a key that was revoked later;
     - introspection, because it would report revoked tokens as active.
 
-    The server still serves the metadata, because the metadata do not depend on the database. Without the
-    metadata, a client may send its secret to an API.
+    The server still serves the metadata documents, because they do not depend on the database. A client without
+    the metadata may send its secret to an API.
     """
     if path in _PROBES or path in METADATA_ADDRESSES or path == "/console" or path.startswith("/console/"):
         return True  # the console itself refuses forms, with a page

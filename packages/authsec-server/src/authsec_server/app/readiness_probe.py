@@ -1,8 +1,8 @@
-"""The readiness probe: once a second, in a separate thread, it proves that the server can record a token.
+"""The readiness probe: once a second, in a separate thread, it checks that the server can record a token.
 
-The probe takes the authority lock in shared mode, as a token request does. The probe commits a durable write
-and compares clocks. The probe does not try the exclusive lock, because token requests would wait behind each
-attempt. The shared lock is sufficient to detect a lock that nobody can share.
+The probe takes the authority lock in shared mode, as a token request does. The probe commits a durable
+write and compares clocks. The probe does not try the exclusive lock, because token requests would wait
+behind each attempt. The shared mode is enough to detect that another process blocks the lock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 whi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """The server's time before and after it read the database's time, and the time of the last signed checkpoint."""
+    """The times that the probe compares.
+
+    `before` and `after` are this server's times before and after it read the database's time. `last_checkpoint`
+    is the time of the last signed checkpoint.
+    """
 
     before: datetime
     after: datetime
@@ -50,7 +54,8 @@ class Clocks:
 class ReadinessProbe:
     """A probe of the database that reports to `readiness`. Adds checks to `liveness` for failures that need a restart.
 
-    While `withheld` returns true, the probe writes nothing: the database is older than its outside checkpoints.
+    `is_older` returns true while the database is older than its outside checkpoints. The probe then writes
+    nothing.
     """
 
     def __init__(
@@ -61,10 +66,10 @@ class ReadinessProbe:
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        withheld: Callable[[], bool] = lambda: False,
+        is_older: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
-        self._withheld = withheld
+        self._is_older = is_older
         self._readiness = readiness
         self._now = now
         self._monotonic = monotonic
@@ -116,7 +121,7 @@ class ReadinessProbe:
 
     def _probe_on(self) -> None:
         while not self._ending.is_set():
-            if not self._withheld():
+            if not self._is_older():
                 self.attempt()
             self._ending.wait(SECONDS)
 
@@ -190,7 +195,8 @@ def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
 def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
     """Return a note for `/readyz` if no checkpoint was signed for too long. A running server signs one each minute.
 
-    Somebody may hold the lock of the sealer. The server still issues tokens, because agents are not the cause.
+    Another process may hold the lock of the sealer. This is only a note: the server still issues tokens,
+    because agents did not cause the problem.
     """
     if (
         clocks is None
@@ -213,4 +219,4 @@ def _rounded(difference: timedelta) -> timedelta:
 
 
 def _nothing() -> None:
-    """Do nothing. The call proves that a worker thread is free."""
+    """Do nothing. A call in a worker thread shows that a worker thread is free."""

@@ -1,8 +1,8 @@
 """Record that the database was restored from a backup, so that the authority may issue tokens again.
 
-The backup lacks everything that happened later: revocations, authority versions and signing keys. Therefore
-the record raises the authority version far above every earlier version. The record also revokes every key
-that may have signed, and begins a new epoch of the revocation feed.
+The database lacks everything that happened after the backup: revocations, authority versions and signing
+keys. Therefore the record raises the authority version far above every earlier version. The record also
+revokes every key that may have signed, and begins a new epoch of the revocation feed.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from authsec.jose import PrivateKey
 from authsec_server.accounts import links, sessions
 from authsec_server.app.lifecycle import as_served, checkpoints_as_served
 from authsec_server.app.runtime import Runtime
-from authsec_server.app.services import Keyring, keyring_of
+from authsec_server.app.services import AuthorityKeys, authority_keys_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.outside import (
-    Lost,
     find_problem,
     has_checkpoints,
-    lost_of,
     outside_checkpoints,
     unverified,
 )
+from authsec_server.audit.sealing.restore_loss import Loss, find_loss
 from authsec_server.audit.sealing.restores import Restore, restores_in, sign_restore
 from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx, open_database, raise_version
-from authsec_server.delegations.impact import ImpactProvider
+from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict
 from authsec_server.keys import service as keys
@@ -54,7 +53,8 @@ BECAUSE = "the database was restored from a backup"
 class Restored:
     """The result of a recorded restore.
 
-    `revoked` are the signing keys in the backup. `revoked_unknown` are signing keys that the backup lacks.
+    `revoked` are the revoked signing keys that are in the backup. `revoked_unknown` are the revoked signing
+    keys that the backup lacks.
     """
 
     version_before: int
@@ -62,34 +62,38 @@ class Restored:
     revoked: Sequence[str]
     revoked_unknown: Sequence[str]
     disabled: Sequence[str]
-    lost: Lost
+    lost: Loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """A restored database. Apart from the schema, nothing has been written to it yet."""
+    """A restored database. Its schema is migrated, and nothing else has been written to it yet."""
 
     database: Database
-    keyring: Keyring
+    authority_keys: AuthorityKeys
     settings: Settings
     runtime: Runtime
 
     def checkpoints_file(self) -> Path | None:
-        """Return the file to which the server of this data appends checkpoints, or None if it is unknown or missing."""
+        """Return the file to which the server of this data appends checkpoints; None if it is unknown or missing."""
         where = checkpoints_as_served(self.settings, self.database)
         return Path(where) if where and "://" not in where and Path(where).exists() else None
 
-    def lost(self, lines: Sequence[str]) -> Lost:
-        """Return the data about the lost time in these lines of files with outside checkpoints."""
-        return lost_of(lines, self.keyring.sealing_keyring.by_kid(), self.settings.issuer)
+    def lost(self, lines: Sequence[str]) -> Loss:
+        """Return what outside checkpoints show about the time between the backup and the loss.
+
+        `lines` are the lines of files with outside checkpoints.
+        """
+        return find_loss(lines, self.authority_keys.sealing_keyring.by_kid(), self.settings.issuer)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
-        """Return the last recorded restore, and whether the database is as new as every later checkpoint.
+        """Return the last recorded restore, and whether the database is as new as every later outside checkpoint.
 
-        The second value is false if a checkpoint in these lines is newer than the database. Without a checkpoint signed
-        after the record, the authority version decides: the restored backup may also contain a change after the record.
+        `lines` are the lines of files with outside checkpoints. The second value is false if one of these
+        checkpoints is newer than the database. If none of them was signed after the record, the authority version
+        decides. The second value is then true only if the version has not changed since the record.
         """
-        known = self.keyring.sealing_keyring.by_kid()
+        known = self.authority_keys.sealing_keyring.by_kid()
         found = self.database.read(lambda tx: restores_in(tx.connection, known))
         if not found:
             return None, False
@@ -104,14 +108,14 @@ class Restoration:
         return last, self.database.read(is_up_to_date)
 
     def rehearse(
-        self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()
+        self, lost: Loss, *, also: Collection[str] = (), disable: Sequence[str] = ()
     ) -> tuple[Restored, Foreseen]:
-        """Return the result that `record` would have, and its impact. Changes nothing.
+        """Return the result and the impact that `record` would have. Changes nothing.
 
         Raises the same exceptions as `record`.
         """
-        act, fresh = self._act(), self.keyring.custodian.make_two()
-        insight = ImpactProvider(
+        act, fresh = self._act(), self.authority_keys.key_ring.make_two()
+        impact = ImpactProvider(
             terms=Terms(
                 max_token_lifetime=self.settings.max_token_lifetime, default_audience=self.settings.default_audience
             )
@@ -120,23 +124,23 @@ class Restoration:
         def work(tx: Tx) -> tuple[Restored, Foreseen]:
             audit.prepare_months(tx, act.now)
             tx, restored = _restore(tx, act, lost, fresh, also, disable)
-            return restored, insight.foreseen(tx, act)
+            return restored, impact.foreseen(tx, act)
 
         return self.database.rehearse(work)
 
-    def record(self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
-        """Record the restore in one transaction. Revokes the further keys `also` and disables the agents `disable`.
+    def record(self, lost: Loss, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
+        """Record the restore in one transaction. Also revoke the keys `also` and disable the agents `disable`.
 
         Raises `Unavailable`, `NotFound` for an unknown agent, or `Conflict`.
         """
         act = self._act()
         self.database.append(lambda tx: audit.prepare_months(tx, act.now))
-        self.keyring.sealing_keyring.keep(act.now)
-        known = self.keyring.sealing_keyring.by_kid()
-        sealing_key = self.keyring.sealing_keyring.signing_key(
+        self.authority_keys.sealing_keyring.keep(act.now)
+        known = self.authority_keys.sealing_keyring.by_kid()
+        sealing_key = self.authority_keys.sealing_keyring.signing_key(
             self.database.read(lambda tx: sealing.sealing_kid(tx, known))
         )
-        fresh = self.keyring.custodian.make_two()
+        fresh = self.authority_keys.key_ring.make_two()
 
         def work(tx: Tx) -> Restored:
             tx, restored = _restore(tx, act, lost, fresh, also, disable)
@@ -178,16 +182,19 @@ class Restoration:
 
 
 def _restore(
-    tx: Tx, act: Act, lost: Lost, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
+    tx: Tx, act: Act, lost: Loss, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
 ) -> tuple[Tx, Restored]:
-    """Revoke keys and end sessions, links and enrolments, at the returned transaction's new authority version."""
+    """Revoke keys, and end sessions, links and enrolments. Raise the authority version first.
+
+    Return a transaction with the new authority version, and the result.
+    """
     if not keys.every(tx, act):  # a schema, and nothing that ever signed
         raise _nothing_restored()
     before = tx.version - 1  # a change has raised it by one
     highest = max(tx.version, audit.highest_version(tx), revocations.highest_version(tx), lost.authority_version)
     tx = raise_version(tx, highest + VERSIONS)
     revoked, unknown = keys.revoke_all(tx, act, iter(fresh), also={*also, *lost.signing_keys}, because=BECAUSE)
-    sessions.end_everybodys(tx, act.now)
+    sessions.end_all_sessions(tx, act.now)
     links.void_all(tx, act.now)
     enrolment_service.forget_all(tx)
     disabled = [clients.disable(tx, act, each).slug for each in disable]
@@ -203,9 +210,10 @@ def _restore(
 
 
 def _since(lines: Sequence[str], last: Restore, known: Keys) -> list[str]:
-    """Return the lines with checkpoints that are newer than the restore record or that unknown keys signed.
+    """Return the lines with checkpoints that are newer than the restore record or have an unknown signing key.
 
-    The filter reads claims without verifying them: to verify every checkpoint of some days takes a minute.
+    This filter reads claims without verifying them. It saves time: the verification of all checkpoints of some
+    days takes a minute.
     """
     until = last.checkpoints_until.timestamp()
 
@@ -238,7 +246,7 @@ def open_restoration(settings: Settings, runtime: Runtime | None = None) -> Iter
         database.migrate()
         settings = as_served(settings, database)
         runtime = runtime or Runtime()
-        keyring = keyring_of(settings, database, runtime)
-        yield Restoration(database=database, keyring=keyring, settings=settings, runtime=runtime)
+        authority_keys = authority_keys_of(settings, database, runtime)
+        yield Restoration(database=database, authority_keys=authority_keys, settings=settings, runtime=runtime)
     finally:
         database.close()

@@ -49,26 +49,26 @@ def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
 
 
 def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
-    told = services.told
+    streams = services.streams
     return [
-        *keys_api.routes(services.settings, services.keyring.custodian),
+        *keys_api.routes(services.settings, services.authority_keys.key_ring),
         *tokens_api.routes(services.tokens),
         *introspection_api.routes(services.api_credentials, services.introspection),
         *revocations_api.routes(
-            told.feed,
-            told.live_feed,
-            services.keyring.feed_keys.published,
-            noting=told.noting,
+            streams.feed,
+            streams.live_feed,
+            services.authority_keys.feed_keys.published,
+            subscriber_tracker=streams.subscriber_tracker,
             recognise=services.api_credentials.audience,
         ),
-        *revocation_api.routes(services.giving_up),
+        *revocation_api.routes(services.self_revocation),
         *oauth_api.routes(
             issuer=services.settings.issuer,
             address_limit=services.settings.address_limit,
             monotonic=services.runtime.monotonic,
         ),
         *enrolment_api.routes(services.enrolling),
-        *sealing_api.routes(services.keyring.sealing_keyring.published),
+        *sealing_api.routes(services.authority_keys.sealing_keyring.published),
     ]
 
 
@@ -80,7 +80,7 @@ def admin_api_routes(services: Services) -> list[BaseRoute]:
 
 def operations(services: Services) -> list[AnyOperation]:
     """Return all operations of the admin API, in the order of the OpenAPI document."""
-    keyring = services.keyring
+    authority_keys = services.authority_keys
     return [
         *_of_clients(services),
         *_of_issuers(services),
@@ -89,19 +89,19 @@ def operations(services: Services) -> list[AnyOperation]:
         *credentials_api.operations(),
         *delegations_api.operations(services.terms),
         *grants_api.operations(services.terms),
-        *keys_api.operations(keyring.custodian, keyring.feed_keys),
-        *revocation_api.operations(services.ours),
+        *keys_api.operations(authority_keys.key_ring, authority_keys.feed_keys),
+        *revocation_api.operations(services.own_tokens),
         *administrators_api.operations(issuer=services.settings.issuer),
         *links_api.operations(issuer=services.settings.issuer),
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
-            published=keyring.sealing_keyring.published,
-            standing=services.elsewhere.standing,
+            published=authority_keys.sealing_keyring.published,
+            state=services.checkpoint_delivery.state,
             older=lambda: services.comparison.problem,
             not_compared=services.comparison.why_not_compared,
         ),
-        *sealing_key_api.operations(keyring.sealing_keyring, issuer=services.settings.issuer),
+        *sealing_key_api.operations(authority_keys.sealing_keyring, issuer=services.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events
         *configuration_api.operations(_setting(services), services.trust.cluster_apis),
     ]
@@ -136,5 +136,5 @@ def _of_issuers(services: Services) -> list[AnyOperation]:
         ),
         *refresh_api.operations(trust.key_sets, trust.cluster_apis),
         *client_issuers_api.operations(trust_domain=trust_domain, issuer=issuer),
-        *trial_api.operations(trust.trials),
+        *trial_api.operations(trust.token_explainer),
     ]

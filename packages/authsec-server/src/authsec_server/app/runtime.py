@@ -13,7 +13,7 @@ from authsec_server.accounts.hashing import Hashing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Clocks, randomness and password hashing. Code below the composition root takes time and randomness from here.
+    """Clocks, randomness and password hashing. All other code gets the time and random bytes from this object.
 
     `hashing` creates the hasher for people's passwords, which is slow on purpose.
     """

@@ -1,4 +1,7 @@
-"""Build the objects that the rooms need, once, in groups. Each group uses only earlier groups."""
+"""Build the objects that the packages of the server need, once for each process.
+
+The objects are built in groups. Each group uses only earlier groups.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,18 @@ from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.sinks import CheckpointsElsewhere, checkpoints_elsewhere
+from authsec_server.audit.sealing.sinks import CheckpointDelivery, checkpoint_delivery
 from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
 from authsec_server.delegations import live_tokens
-from authsec_server.delegations.impact import ImpactProvider
+from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.issuers.cluster_client import ClusterApis
 from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys import service as keys
 from authsec_server.keys.feed_keys import FeedKeys
-from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.sealing_key_file import load_sealing_key
 from authsec_server.keys.sealing_keys import SealingKeys
@@ -42,42 +45,45 @@ from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.revocations.feed import Feed
 from authsec_server.revocations.live import LiveFeed
-from authsec_server.revocations.subscribers import Noting
+from authsec_server.revocations.subscribers import SubscriberTracker
 from authsec_server.settings import Settings
 from authsec_server.tokens.decision import LifetimeLimits
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.issue import DelegationTokens, TokenLimits
 from authsec_server.tokens.own_tokens import OwnTokens
-from authsec_server.tokens.revocation import GivingUp
+from authsec_server.tokens.revocation import SelfRevocation
 from authsec_server.web.health import Liveness, Readiness, ReadinessProblem
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keyring:
+class AuthorityKeys:
     """The authority's own keys: for tokens, for heads of the revocation feed and for checkpoints of the audit log."""
 
     signer: Signer
-    custodian: Custodian
+    key_ring: SigningKeyRing
     feed_keys: FeedKeys
     sealing_keyring: SealingKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """The verification of workload proofs: key sets of trusted issuers, cluster APIs and outbound requests."""
+    """The objects that verify workload proofs: key sets of trusted issuers, cluster APIs and outbound requests."""
 
     outbound: Outbound
     key_sets: KeySets
     cluster_apis: ClusterApis
     workloads: Workloads
-    trials: TokenExplainer
+    token_explainer: TokenExplainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """The sign-in of administrators. `site` is for the console, where a session identifies the principal."""
+    """The objects for the sign-in of administrators.
+
+    `site` is the unit of work for the console, where a session identifies the principal.
+    """
 
     site: UnitOfWork
     sessions: Sessions
@@ -92,12 +98,15 @@ class Streams:
     audit_log: LiveAuditLog
     feed: Feed
     live_feed: LiveFeed
-    noting: Noting
+    subscriber_tracker: SubscriberTracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """All services of the authority. `site` is for programs, where an admin key identifies the principal."""
+    """All services of the authority.
+
+    `site` is the unit of work for the admin API, where an admin key identifies the principal.
+    """
 
     settings: Settings
     runtime: Runtime
@@ -106,19 +115,19 @@ class Services:
     readiness: Readiness
     liveness: Liveness
     probe: ReadinessProbe
-    keyring: Keyring
+    authority_keys: AuthorityKeys
     trust: Trust
     people: People
-    told: Streams
+    streams: Streams
     sealer: Sealer
     dropper: Dropper
-    elsewhere: CheckpointsElsewhere
+    checkpoint_delivery: CheckpointDelivery
     comparison: Comparison
     site: UnitOfWork
     api_credentials: ApiCredentials
     tokens: DelegationTokens
-    ours: OwnTokens
-    giving_up: GivingUp
+    own_tokens: OwnTokens
+    self_revocation: SelfRevocation
     introspection: Introspection
     enrolling: Enrolling
 
@@ -126,10 +135,10 @@ class Services:
 def services_of(
     settings: Settings, database: Database, comparison: Comparison, local_operator: bool, runtime: Runtime
 ) -> Services:
-    """Build the services for this database. `local_operator`: every caller is the operator on this machine."""
+    """Build the services for this database. With `local_operator`, every caller is the operator on this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, runtime.now, runtime.monotonic, runtime.token_bytes
-    keyring = keyring_of(settings, database, runtime)
-    comparison.keys, comparison.issuer = keyring.sealing_keyring.by_kid, issuer
+    authority_keys = authority_keys_of(settings, database, runtime)
+    comparison.keys, comparison.issuer = authority_keys.sealing_keyring.by_kid, issuer
     trust = _trust(settings, database, runtime)
     readiness, liveness = Readiness(monotonic), Liveness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
@@ -138,20 +147,20 @@ def services_of(
         now=now,
         token_bytes=token_bytes,
         authenticate=LocalOperator() if local_operator else AdminKeys(database, now=now, monotonic=monotonic),
-        insight=ImpactProvider(terms=terms),
+        impact=ImpactProvider(terms=terms),
         count_refusal=audit.count_not_permitted,
     )
-    ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
-    elsewhere = checkpoints_of(settings, trust.outbound, runtime)
+    own_tokens = OwnTokens(issuer=issuer, keys=authority_keys.key_ring.verification_keys)
+    checkpoint_delivery = checkpoints_of(settings, trust.outbound, runtime)
     if not local_operator:
-        elsewhere.check()
-        keyring.sealing_keyring.check()
-    readiness.notes += [lambda: _undelivered(elsewhere), lambda: _not_compared(comparison)]
+        checkpoint_delivery.check()
+        authority_keys.sealing_keyring.check()
+    readiness.notes += [lambda: _undelivered(checkpoint_delivery), lambda: _not_compared(comparison)]
     readiness.checks.append(lambda: _older(comparison))
 
     def give(checkpoint: Checkpoint) -> None:
         comparison.note(checkpoint)
-        elsewhere.give(checkpoint)
+        checkpoint_delivery.give(checkpoint)
 
     probe = ReadinessProbe(
         database,
@@ -159,13 +168,13 @@ def services_of(
         liveness,
         now=now,
         monotonic=monotonic,
-        withheld=lambda: comparison.problem is not None,
+        is_older=lambda: comparison.problem is not None,
     )
     sealer = Sealer(
         database,
         issuer=issuer,
-        signing_key=keyring.sealing_keyring.signing_key,
-        keys=keyring.sealing_keyring.by_kid,
+        signing_key=authority_keys.sealing_keyring.signing_key,
+        keys=authority_keys.sealing_keyring.by_kid,
         now=now,
         give=give,
         token_keys=keys.signing_kids,
@@ -180,39 +189,41 @@ def services_of(
         readiness=readiness,
         liveness=liveness,
         probe=probe,
-        keyring=keyring,
+        authority_keys=authority_keys,
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, runtime),
-        told=_streams(settings, database, keyring.feed_keys, readiness, comparison, runtime),
+        streams=_streams(settings, database, authority_keys.feed_keys, readiness, comparison, runtime),
         sealer=sealer,
-        elsewhere=elsewhere,
+        checkpoint_delivery=checkpoint_delivery,
         comparison=comparison,
         dropper=Dropper(
             database=database,
             sealer=sealer,
             issuer=issuer,
-            keys=keyring.sealing_keyring.by_kid,
+            keys=authority_keys.sealing_keyring.by_kid,
         ),
         site=site,
         api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),
-        tokens=_tokens(settings, database, keyring.signer, trust.workloads, runtime),
-        ours=ours,
-        giving_up=GivingUp(database, tokens=ours, address_limit=settings.address_limit, now=now, monotonic=monotonic),
-        introspection=Introspection(database=database, ours=ours, now=now),
+        tokens=_tokens(settings, database, authority_keys.signer, trust.workloads, runtime),
+        own_tokens=own_tokens,
+        self_revocation=SelfRevocation(
+            database, tokens=own_tokens, address_limit=settings.address_limit, now=now, monotonic=monotonic
+        ),
+        introspection=Introspection(database=database, own_tokens=own_tokens, now=now),
         enrolling=Enrolling(database, issuer=issuer, now=now, monotonic=monotonic, token_bytes=token_bytes),
     )
 
 
-def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> CheckpointsElsewhere:
+def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> CheckpointDelivery:
     """Return the sender of audit log checkpoints to the file or address that the settings name."""
-    return checkpoints_elsewhere(
+    return checkpoint_delivery(
         settings.audit_checkpoints, settings.audit_checkpoints_token_file, outbound, now=runtime.now
     )
 
 
-def _undelivered(elsewhere: CheckpointsElsewhere) -> dict[str, str]:
+def _undelivered(checkpoint_delivery: CheckpointDelivery) -> dict[str, str]:
     """Return a note for `/readyz` if checkpoints are not delivered. The server still issues tokens."""
-    since = elsewhere.standing().undelivered_since
+    since = checkpoint_delivery.state().undelivered_since
     return {} if since is None else {"audit_checkpoints_undelivered_since": rfc3339(since)}
 
 
@@ -224,18 +235,18 @@ def _not_compared(comparison: Comparison) -> dict[str, str]:
 def _older(comparison: Comparison) -> ReadinessProblem | None:
     """Return a problem if the database is older than its outside checkpoints.
 
-    The server then issues nothing until an operator records the restore.
+    The server then issues no tokens until an operator records the restore.
     """
     return ReadinessProblem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 
 
-def keyring_of(settings: Settings, database: Database, runtime: Runtime) -> Keyring:
+def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) -> AuthorityKeys:
     """Load the keys of this database. Raises `StartupRefused` if the master key does not decrypt the keys."""
     master_key = load_master_key(settings, database, runtime.token_bytes)
     signer = Signer(database, master_key)
-    return Keyring(
+    return AuthorityKeys(
         signer=signer,
-        custodian=Custodian(
+        key_ring=SigningKeyRing(
             database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=runtime.token_bytes
         ),
         feed_keys=FeedKeys(
@@ -264,7 +275,7 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
         key_sets=key_sets,
         cluster_apis=cluster_apis,
         workloads=Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain, clusters=clusters),
-        trials=TokenExplainer(
+        token_explainer=TokenExplainer(
             database,
             key_sets.find,
             clusters=Clusters(cluster_apis, seconds=0, monotonic=monotonic),  # asked anew each time, and not kept
@@ -318,7 +329,7 @@ def _streams(
         audit_log=LiveAuditLog(database, now=runtime.now, ending=ending),
         feed=feed,
         live_feed=LiveFeed(feed, ending=ending),
-        noting=Noting(database, known=known, now=runtime.now),
+        subscriber_tracker=SubscriberTracker(database, known=known, now=runtime.now),
     )
 
 

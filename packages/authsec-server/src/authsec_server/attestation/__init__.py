@@ -1,7 +1,8 @@
 """Verify evidence and return the selectors that the evidence proves; one module for each kind of evidence.
 
-`clients` decides which proofs a client may use. `issuers` manages the trusted issuers. This package
-does not decide what a client may do.
+A selector is a key and a value that describe a workload, such as its namespace. `clients` decides which
+proofs a client may use. `issuers` manages the trusted issuers. This package does not decide what a client
+may do.
 
 | module | owns |
 |---|---|
@@ -10,7 +11,7 @@ does not decide what a client may do.
 | `workloads`, `workload_tokens` | the kinds of workload tokens; checks of form, signature, issuer, audience and times |
 | `kubernetes`, `spiffe`, `oidc` | which selectors the claims of a token prove, for each kind of issuer |
 | `cluster` | what a cluster says about a token and its pod, and for how long the answer is cached |
-| `matching` | whether a workload has all selectors of a proof; the words for the nearest miss |
+| `matching` | whether a workload has all selectors of a proof; a description of the closest mismatch |
 | `evidence_cache` | when a token needs no second signature check |
 | `store` | used assertions, so that each works once |
 | `model` | evidence, results, and reasons for a refusal |

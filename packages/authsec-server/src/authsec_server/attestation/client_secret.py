@@ -1,7 +1,7 @@
 """A client secret: the client sends it with its client_id by HTTP Basic (RFC 6749 section 2.3.1, RFC 7617).
 
-A client secret is the weakest proof, for clients that have no other proof. It only proves that the caller has
-read the secret.
+A client secret is the weakest proof, for clients that have no other proof. It proves only that the caller
+has read the secret.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _NOBODYS: Final = "0" * 64  # the hash of nothing that anybody could find
 def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     """Check that the credential contains the client's id and an unexpired secret of the client.
 
-    The function always compares with `MAX_PROOFS` hashes, the most that a client may have. So neither the answer
-    nor the response time reveals whether the client has a secret, or which secret was close.
+    The function always compares with `MAX_PROOFS` hashes, the most that a client may have. So the response time
+    does not reveal whether the client has a secret, or which secret was similar. The text of the refusal does
+    not reveal this either.
     """
     sent = read_basic(credential)
     if sent is None or not is_client_secret(sent[1]):
@@ -38,7 +39,7 @@ def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     if named != client.id:
         return invalid(f"The client_id in the Authorization header differs from the client_id of the request. {_HOW}")
     shown = sha256(text.encode()).hexdigest()
-    held = [proof for proof in client.proofs if _counts(proof, now)]
+    held = [proof for proof in client.proofs if _is_valid(proof, now)]
     hashes = [proof.secret_sha256 or _NOBODYS for proof in held] + [_NOBODYS] * (MAX_PROOFS - len(held))
     agree = [compare_digest(shown, each) for each in hashes]  # all of them, whichever it is
     if True not in agree[: len(held)]:
@@ -46,5 +47,5 @@ def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     return Proved(proof_id=held[agree.index(True)].id, kind=ProofKind.SECRET)
 
 
-def _counts(proof: Proof, now: datetime) -> bool:
-    return proof.kind is ProofKind.SECRET and proof.stands(now)
+def _is_valid(proof: Proof, now: datetime) -> bool:
+    return proof.kind is ProofKind.SECRET and proof.is_valid(now)

@@ -1,4 +1,4 @@
-"""Ask a cluster about tokens that it signed and about their pods, and cache the answers for a short time."""
+"""Ask a cluster about a token that the cluster signed and about its pod. Cache the results for a short time."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ENDED = {"Succeeded", "Failed"}
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
-def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) -> bool:
+def is_still_valid(review: Mapping[str, Any], bound: TokenBinding, audience: str) -> bool:
     """Return whether the TokenReview (v1) accepts the token for this account and this audience.
 
-    Raises `NotAnswered` if the cluster accepts something else than this token. The member `authenticated` alone
-    proves nothing: a server that ignores audiences sets it too.
+    Raises `NotAnswered` if the review accepts another account, pod or audience. The member `authenticated`
+    alone is not enough: a server that ignores audiences sets it to true too.
     """
     status = review.get("status")
     if review.get("kind") != "TokenReview" or not isinstance(status, dict):
@@ -45,8 +45,8 @@ def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) 
 def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozenset[Selector] | None:
     """Return the selectors of the pod that the token is bound to.
 
-    None if the pod is gone, has ended, or was replaced by another pod. Raises `NotAnswered` if the answer is no
-    pod, is about another pod, or has too many selectors.
+    Return None if the pod is gone, has ended, has another service account, or was replaced by another pod.
+    Raises `NotAnswered` if the response is no pod, is about another pod, or has too many selectors.
     """
     if pod is None:
         return None
@@ -86,8 +86,9 @@ def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """List the names and images of the containers that run as long as the pod does.
 
-    Other init containers have ended before the agent starts. Ephemeral containers are for debugging. Neither kind
-    shows the purpose of the pod.
+    These are the normal containers and the sidecars. Other init containers end before the agent starts, and
+    ephemeral containers are for debugging. Both kinds are left out, because they do not show the purpose of the
+    pod.
     """
     sidecars = [each for each in _objects(spec.get("initContainers")) if each.get("restartPolicy") == "Always"]
     for container in (*_objects(spec.get("containers")), *sidecars):
@@ -96,7 +97,7 @@ def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _is_value(value: object) -> TypeGuard[str]:
-    """Return whether the value can be registered as a selector value; longer values cannot."""
+    """Return whether the value can be registered as a selector value. Longer values cannot be registered."""
     return isinstance(value, str) and 0 < len(value) <= MAX_VALUE
 
 
@@ -115,12 +116,12 @@ class _Kept(Generic[V]):
     until: float
 
 
-class LookedUp(Generic[K, V]):
-    """Thread-safe cache of answers, with single flight. A full cache drops the least recently used answer.
+class ClusterCache(Generic[K, V]):
+    """Thread-safe cache of look-up results, with single flight. A full cache drops the least recently used result.
 
-    An answer is valid for `seconds` from the start of the lookup, by the monotonic clock. With 0 seconds there is
-    no cache, and each caller asks alone. The cache stores neither None nor failures: the next caller asks again.
-    Callers that arrive during a lookup wait for its result.
+    A result is valid for `seconds` from the start of the look-up, by the monotonic clock. If `seconds` is 0,
+    nothing is cached and each caller makes its own look-up. None and failures are not cached, so the next
+    caller makes a new look-up. Callers that arrive during a look-up wait for its result.
     """
 
     def __init__(self, seconds: float, monotonic: Callable[[], float], *, at_most: int = MAX_KEPT) -> None:
@@ -132,7 +133,10 @@ class LookedUp(Generic[K, V]):
         self._lock = Lock()
 
     def get(self, key: K, ask: Callable[[], V | None]) -> V | None:
-        """Return the cached answer for `key`, or else the answer of `ask`; None means no. Raises what `ask` raises."""
+        """Return the cached result for `key`, or else the result of `ask`. Raises the exceptions of `ask`.
+
+        A result of None is a negative answer, and is not cached.
+        """
         if not self._seconds:
             return ask()
         with self._lock:
@@ -149,7 +153,10 @@ class LookedUp(Generic[K, V]):
         return flight.result()
 
     def _fly(self, key: K, flight: Future[V | None], ask: Callable[[], V | None]) -> None:
-        """Call `ask`, and pass its answer or exception to every waiting caller. Later callers may ask again."""
+        """Call `ask`, and pass its result or exception to every waiting caller.
+
+        Callers that arrive later may call `ask` again.
+        """
         until = self._monotonic() + self._seconds  # from now: it may be old by the time that it arrives
         try:
             value = ask()
@@ -179,14 +186,14 @@ _Pod = tuple[str, int, TokenBinding]  # trusted issuer, its revision, what the t
 
 
 class Clusters:
-    """Ask the clusters of trusted issuers, and cache their answers for `seconds`. Both methods raise `Unchecked`."""
+    """Ask the clusters of trusted issuers, and cache the results for `seconds`. Both methods raise `Unchecked`."""
 
     def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
         self._apis = apis
-        self._reviews: LookedUp[_Review, bool] = LookedUp(seconds, monotonic)
-        self._pods: LookedUp[_Pod, frozenset[Selector]] = LookedUp(seconds, monotonic)
+        self._reviews: ClusterCache[_Review, bool] = ClusterCache(seconds, monotonic)
+        self._pods: ClusterCache[_Pod, frozenset[Selector]] = ClusterCache(seconds, monotonic)
 
-    def still_counts(
+    def is_still_valid(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
     ) -> bool:
         """Return whether the cluster accepts the token for this audience."""
@@ -194,7 +201,10 @@ class Clusters:
 
         def ask() -> bool | None:
             return self._apis.review(
-                trusted_issuer, evidence.credential, audience, lambda said: still_counts(said, bound, audience) or None
+                trusted_issuer,
+                evidence.credential,
+                audience,
+                lambda said: is_still_valid(said, bound, audience) or None,
             )
 
         try:
@@ -203,7 +213,10 @@ class Clusters:
             raise Unchecked(trusted_issuer, error.sentence) from error
 
     def pod(self, trusted_issuer: TrustedIssuer, bound: TokenBinding) -> frozenset[Selector] | None:
-        """Return the selectors of the token's pod. None if the pod is gone; empty if the token names no pod."""
+        """Return the selectors of the token's pod. Return None if the pod is gone.
+
+        The result is empty if the token is not bound to a pod.
+        """
         if not bound.pod_uid:
             return frozenset()
 

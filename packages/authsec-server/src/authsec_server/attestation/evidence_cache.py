@@ -1,4 +1,7 @@
-"""Cache of verified evidence: no second signature check while the trusted issuer and its key are unchanged."""
+"""Cache of verified evidence, which saves a second signature check.
+
+An entry is used only while the trusted issuer and its key do not change.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ class _Entry(NamedTuple):  # one is made for each new token: this takes a fracti
     thumbprint: str
 
 
-class RememberedEvidence:
-    """Verified evidence, by trusted issuer, revision and hash. A full cache drops the least recently used entry.
+class EvidenceCache:
+    """Cache of verified evidence, by trusted issuer, revision and hash of the evidence. Thread-safe.
 
-    Only evidence that may be used again is cached, never evidence for a single use. Thread-safe.
+    A full cache drops the least recently used entry. Evidence for a single use is never cached.
     """
 
     def __init__(self, find_key: FindKey, *, at_most: int = MAX_REMEMBERED) -> None:
@@ -36,9 +39,10 @@ class RememberedEvidence:
         self._lock = Lock()
 
     def recall(self, trusted_issuer: TrustedIssuer, evidence: Evidence, now: datetime) -> Verified | None:
-        """Return the cached content of the evidence; None if the evidence has expired or its key was withdrawn.
+        """Return the cached result for this evidence; None if there is none.
 
-        Raises `KeysUnavailable` if `find_key` does.
+        The result is also None if the evidence has expired, or if the trusted issuer no longer has the key. Raises
+        `KeysUnavailable` if `find_key` does.
         """
         mark = _mark(trusted_issuer, evidence)
         with self._lock:
@@ -55,7 +59,7 @@ class RememberedEvidence:
     def remember(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, verified: Verified, *, kid: str, key: PublicKey
     ) -> None:
-        """Cache evidence that was just verified with this key of the trusted issuer."""
+        """Cache the result of evidence that was just verified with this key of the trusted issuer."""
         entry = _Entry(verified=verified, kid=kid, thumbprint=key.thumbprint())
         with self._lock:
             self._entries[_mark(trusted_issuer, evidence)] = entry

@@ -1,4 +1,4 @@
-"""A key pair: the client signs an assertion about itself (`private_key_jwt`, RFC 7523 section 3)."""
+"""A key pair as a proof: the client signs an assertion about itself (`private_key_jwt`, RFC 7523 section 3)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES = {None, "jwt", "client-authentication+jwt"}
 def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: datetime) -> Proved | Refused:
     """Check that a key of this client signed the assertion, for this authority alone and a short time ago.
 
-    The signature is checked first: without a valid signature, the answer says nothing about the claims.
+    The signature is checked first. If the signature is invalid, the refusal says nothing about the claims.
     """
     proof = _signer_of(assertion, client, now)
     if proof is None:
@@ -42,12 +42,12 @@ def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: dateti
 
 
 def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof | None:
-    """Return the proof whose key made the signature. `kid` is unverified, and only limits the search."""
+    """Return the client's proof whose key signed the assertion. `kid` is unverified and only limits the search."""
     named = assertion.header.get("kid")
     for proof in client.proofs:
         if proof.kind not in SIGNED or proof.public_key is None:
             continue
-        if not proof.stands(now) or named not in {None, proof.thumbprint}:
+        if not proof.is_valid(now) or named not in {None, proof.thumbprint}:
             continue
         key = _key(tuple(proof.public_key.items()))
         try:
@@ -64,7 +64,10 @@ def _key(jwk: tuple[tuple[str, Any], ...]) -> PublicKey:
 
 
 def _complaint(assertion: UnverifiedJws, client_id: str, issuer: str, now: float) -> str:
-    """Return the problem with the claims, or nothing (RFC 7523 section 3; RFC 8725 section 3 for `aud` and `typ`)."""
+    """Return the problem with the claims; empty if there is none.
+
+    The rules are in RFC 7523 section 3, and in RFC 8725 section 3 for `aud` and `typ`.
+    """
     claims, typ = assertion.claims, assertion.header.get("typ")
     if (typ.lower() if isinstance(typ, str) else typ) not in _TYPES:
         return "The header `typ` must be client-authentication+jwt or JWT."

@@ -1,8 +1,8 @@
-"""The token of a Kubernetes service account, as the kubelet projects it into a pod. Pure.
+"""The token of a Kubernetes service account, which the kubelet writes into a volume of the pod. Pure.
 
-The claims prove the namespace and the service account. If the token is bound to a pod, the claims also prove
-the pod and its node. No token contains labels, containers or images: the cluster is asked for these, if the
-trusted issuer has pod look-ups.
+The claims prove the namespace and the service account. If the token is bound to a pod, the claims also
+prove the pod and its node. No token contains labels, containers or images. If pod look-ups are turned on
+for the trusted issuer, this server asks the cluster for them.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
 
 
 def audience_help(audience: str) -> str:
-    """Describe how a pod gets a token for us: the default token in each pod is for the cluster itself."""
+    """Describe how a pod gets a token for this authority. The default token in each pod is for the cluster itself."""
     return f"Mount a projected volume in the pod and send the token in it:\n{projected_volume(audience)}"
 
 
 def bound_to(claims: Mapping[str, Any]) -> TokenBinding:
-    """Return the account and pod that the token is bound to. `read` must have accepted the claims."""
+    """Return the account and pod that the token is bound to. Call `read` first: it must have accepted the claims."""
     bound = claims["kubernetes.io"]
     named = {"pod_name": _member(bound, "pod", "name"), "pod_uid": _member(bound, "pod", "uid")}
     return TokenBinding(

@@ -1,7 +1,8 @@
 """Match a workload with a client: the trusted issuer must prove all selectors of one of the client's proofs.
 
-Pure. Entry ⊆ workload, as SPIRE matches; an empty entry matches nothing. Selectors of one trusted issuer
-never match a proof of another issuer: two clusters may have the same namespaces.
+Pure. The selectors of the proof must be a subset of the workload's selectors, as in SPIRE. A proof without
+selectors matches no workload. Selectors of one trusted issuer never match a proof of another issuer,
+because two clusters may have the same namespaces.
 """
 
 from __future__ import annotations
@@ -30,33 +31,33 @@ _SHOWN_PREFIXES = {"k8s:pod-label:": "label", "k8s:pod-owner:": "owner"}
 
 
 def proofs_of(client: Client, trusted_issuer_id: str, now: datetime) -> list[Proof]:
-    """Return the client's unexpired selector proofs that name this trusted issuer."""
+    """Return the client's unexpired proofs by selectors that name this trusted issuer."""
     return [
         proof
         for proof in client.proofs
-        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id == trusted_issuer_id and proof.stands(now)
+        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id == trusted_issuer_id and proof.is_valid(now)
     ]
 
 
 def match(
     client: Client, trusted_issuer: TrustedIssuer, verified: Verified, trust_domain: str, now: datetime
 ) -> Proved | Miss:
-    """Return the proof that the workload satisfies, or the closest miss.
+    """Return the proof that the workload satisfies, or the `Miss` that is closest to a match.
 
-    A miss that a look-up may still turn into a match comes first. `verified` must be of this trusted issuer, and
-    the client must have a proof that names the issuer.
+    A `Miss` that a look-up may turn into a match is closer than every other one. `verified` must come from this
+    trusted issuer, and the client must have a proof that names the issuer.
     """
     misses = []
     for proof in proofs_of(client, trusted_issuer.id, now):
-        outcome = held_against(proof, trusted_issuer, verified, spiffe_id(trust_domain, client.id))
+        outcome = compare(proof, trusted_issuer, verified, spiffe_id(trust_domain, client.id))
         if isinstance(outcome, Proved):
             return outcome
         misses.append(outcome)
     return max(misses, key=lambda miss: (miss.waits, miss.agreeing))
 
 
-def held_against(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified, own_id: str) -> Proved | Miss:
-    """Match the workload with this one proof of the trusted issuer. `own_id` is the client's SPIFFE ID."""
+def compare(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified, own_id: str) -> Proved | Miss:
+    """Compare the workload with one proof of the trusted issuer. `own_id` is the client's SPIFFE ID."""
     how = _how(proof, trusted_issuer)
     asked = _asked(proof, trusted_issuer, how, verified, own_id)
     if asked and all(map(verified.selectors.__contains__, asked)):
@@ -80,28 +81,34 @@ def held_against(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified
     )
 
 
-def asked_of(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
-    """Return the selector keys that the trusted issuer must state for the proof, without those that SPIRE enforces."""
+def required_keys(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
+    """Return the selector keys that the trusted issuer must prove for this proof.
+
+    For a trust domain, the SPIFFE ID replaces the selectors that SPIRE enforces.
+    """
     said = tuple(each.key for each in _said(proof, _how(proof, trusted_issuer)))
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
         return (spiffe.KEY, *(key for key in said if key != spiffe.KEY))
     return said
 
 
-def can_hold(proof: Proof, trusted_issuer: TrustedIssuer) -> bool:
+def can_prove(proof: Proof, trusted_issuer: TrustedIssuer) -> bool:
     """Return whether the trusted issuer can prove every selector of the proof. False if the proof has no selectors."""
-    asked = asked_of(proof, trusted_issuer)
+    asked = required_keys(proof, trusted_issuer)
     return bool(asked) and all(provenance(trusted_issuer, key) is not Provenance.NEVER for key in asked)
 
 
 def validation_of(trusted_issuer: TrustedIssuer) -> Validation | None:
-    """Return how tokens of the trusted issuer are validated; None if there is only one way."""
+    """Return how tokens of the trusted issuer are validated. Return None if the kind of issuer has only one way."""
     reviewed = trusted_issuer.cluster is not None and trusted_issuer.cluster.reviews
     return Validation.TOKEN_REVIEW if reviewed else _OFFLINE.get(trusted_issuer.kind)
 
 
 def _how(proof: Proof, trusted_issuer: TrustedIssuer) -> dict[str, Provenance]:
-    """Return how the trusted issuer proves each selector. For a trust domain, the token always proves the SPIFFE ID."""
+    """Return how the trusted issuer proves each selector of the proof.
+
+    In a trust domain, the token always proves the SPIFFE ID.
+    """
     how = {each.key: provenance(trusted_issuer, each.key) for each in proof.selectors}
     return how | {spiffe.KEY: Provenance.TOKEN} if trusted_issuer.kind is TrustedIssuerKind.SPIFFE else how
 
@@ -113,14 +120,17 @@ def _said(proof: Proof, how: Mapping[str, Provenance]) -> list[Selector]:
 def _asked(
     proof: Proof, trusted_issuer: TrustedIssuer, how: Mapping[str, Provenance], verified: Verified, own_id: str
 ) -> list[Selector]:
-    """Return the selectors that the workload must show. The SPIFFE ID replaces the selectors that SPIRE enforces."""
+    """Return the selectors that the workload must have.
+
+    For a trust domain, the SPIFFE ID replaces the selectors that SPIRE enforces.
+    """
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
         return _with_spiffe_id(_said(proof, how), verified, own_id)
     return list(proof.selectors)  # elsewhere there is no SPIRE
 
 
 def _rows(asked: Sequence[Selector], how: Mapping[str, Provenance], verified: Verified) -> list[SelectorRow]:
-    """Compare each selector of the proof with all values that the workload showed for the same key."""
+    """Compare each required selector with all values of the workload for the same key."""
     shown: dict[str, list[str]] = {}
     for each in sorted(verified.selectors, key=lambda each: (each.key, each.value)):
         shown.setdefault(each.key, []).append(each.value)
@@ -138,7 +148,7 @@ def _rows(asked: Sequence[Selector], how: Mapping[str, Provenance], verified: Ve
 
 
 def _with_spiffe_id(asked: Sequence[Selector], verified: Verified, own_id: str) -> list[Selector]:
-    """Require the client's own SPIFFE ID, or the SPIFFE ID that was registered for the workload."""
+    """Return the required selectors with a SPIFFE ID: the client's own, or the one that the proof registers."""
     own = Selector(key=spiffe.KEY, value=own_id)
     registered = [each for each in asked if each.key == spiffe.KEY]
     if own in verified.selectors or not registered:
@@ -149,7 +159,7 @@ def _with_spiffe_id(asked: Sequence[Selector], verified: Verified, own_id: str) 
 def _visible(value: str) -> str:
     """Make a value from a workload safe for a page: limit the length, and replace characters that are not printable.
 
-    Such characters could turn the direction of the text around them.
+    Some of these characters reverse the direction of the text around them.
     """
     if value.isprintable():
         return value[:_CLIP]

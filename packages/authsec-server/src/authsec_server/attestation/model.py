@@ -24,7 +24,7 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Credential that a caller sends, not verified yet. The credential must never appear in a log."""
+    """A credential that a caller sent and that is not verified yet. The credential must never appear in a log."""
 
     scheme: Scheme
     credential: str = field(repr=False)
@@ -47,7 +47,7 @@ class RefusalReason(StrEnum):
 
 
 class Validation(StrEnum):
-    """How the token of a cluster was validated."""
+    """How the token of a Kubernetes cluster was validated."""
 
     OFFLINE = "offline"  # by its signature: a pod that is gone shows when the token expires
     TOKEN_REVIEW = "token_review"  # noqa: S105 - the cluster was asked, too
@@ -60,7 +60,10 @@ class Validation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBinding:
-    """The service account and, if named, the pod that a cluster's token is bound to. Missing values are empty."""
+    """The service account, and perhaps the pod, to which a cluster's token is bound.
+
+    Missing values are empty strings.
+    """
 
     namespace: str
     account: str
@@ -93,11 +96,11 @@ class Selectors(Set[Selector]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """Statements of a trusted issuer about a workload, from a token that it signed. No client is matched yet.
+    """The selectors that a trusted issuer's signed token proves about a workload, not yet compared with any client.
 
-    The selectors have a meaning only for this trusted issuer: another cluster may have a namespace `production`
-    too. `bound` is set if the cluster can be asked more about the workload. `looked_up` says that the selectors
-    include the cluster's answer.
+    The selectors have a meaning only for this trusted issuer: another cluster may also have a namespace
+    `production`. `bound` is set if the cluster can be asked more about the workload. `looked_up` says that the
+    selectors include the result of the look-up in the cluster.
     """
 
     trusted_issuer_id: str
@@ -111,9 +114,11 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorRow:
-    """A selector of a proof, and the value that the workload showed for its key; empty if it showed none.
+    """The comparison of one selector of a proof with the workload.
 
-    `provenance` is how the trusted issuer proves the selector. `open` says that the cluster was not asked for it.
+    `shown` is the value that the workload has for the key; empty if there is none. `provenance` is how the
+    trusted issuer proves the selector. `open` says that only a look-up can prove the selector, and no look-up
+    was made.
     """
 
     key: str
@@ -126,7 +131,10 @@ class SelectorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """The closest proof, and its differences. For the audit log and the console, never for the caller."""
+    """A proof that the workload does not satisfy, and its differences from the workload.
+
+    It is shown in the audit log and the console, never to the caller.
+    """
 
     proof_id: str
     trusted_issuer_id: str
@@ -136,12 +144,15 @@ class Miss:
 
     @property
     def waits(self) -> bool:
-        """Return whether a look-up may still prove the client: everything that the token proves matches."""
+        """Return whether a look-up may still turn the miss into a match.
+
+        True if every selector that needs no look-up matches.
+        """
         return any(row.open for row in self.rows) and all(row.agrees or row.open for row in self.rows)
 
     @property
     def agreeing(self) -> int:
-        """Return how many selectors match. Of two misses, the one with the higher number is closer."""
+        """Return how many selectors match. Of two misses, the miss with the higher number is closer."""
         return sum(row.agrees for row in self.rows)
 
     @property
@@ -168,7 +179,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleUse:
-    """The hash of single-use evidence, and the time until which the hash must be stored."""
+    """The hash of evidence that may be used once, and the time until which the hash must be stored."""
 
     jti_sha256: str
     until: datetime
@@ -176,10 +187,10 @@ class SingleUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proved:
-    """Result: the caller is the client. `selectors` are the keys that were proved, not their values.
+    """Result of a check: the caller is the client. `selectors` are the keys of the proved selectors, not their values.
 
-    `trusted_issuer_kind`, `trusted_issuer_id` and `trusted_issuer_revision` name the trusted issuer. `proved_by`
-    says how each selector of the proof was proved, including the selectors that SPIRE enforces.
+    `trusted_issuer_kind`, `trusted_issuer_id` and `trusted_issuer_revision` identify the trusted issuer.
+    `proved_by` says how each selector of the proof was proved, including the selectors that SPIRE enforces.
     """
 
     proof_id: str
@@ -194,7 +205,10 @@ class Proved:
 
     @property
     def method(self) -> str:
-        """Return the claim `attestation.method`: the kind of trusted issuer or of proof; `none` without a proof."""
+        """Return the value of the claim `attestation.method`: the kind of trusted issuer, or else the kind of proof.
+
+        The value is `none` for a client without a proof.
+        """
         if self.kind is ProofKind.UNATTESTED:
             return "none"
         if self.enrolled:
@@ -203,20 +217,20 @@ class Proved:
 
     @property
     def enrolled(self) -> bool:
-        """Return whether the proof is a key that a machine enrolled for some hours."""
+        """Return whether the proof is the key of an enrolled machine, which is valid for some hours."""
         return self.kind is ProofKind.ENROLLED_KEY
 
     @property
     def attested(self) -> bool:
-        """Return whether the client proved its identity. False if its client_id alone was enough."""
+        """Return whether the client proved its identity. False if the client needed only its client_id."""
         return self.kind is not ProofKind.UNATTESTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A token's failed check at a trusted issuer, or the reason why the issuer could not be asked.
+    """The check that a token failed at a trusted issuer, or the reason why the issuer could not be asked.
 
-    For the audit log and the console, never for the caller.
+    It is shown in the audit log and the console, never to the caller.
     """
 
     trusted_issuer_id: str
@@ -233,19 +247,20 @@ class Unchecked(Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The evidence does not prove the client. `details` says what would suffice, and nothing about the client.
+    """Result of a check: the evidence does not prove that the caller is the client.
 
-    `gone_from` is the id of the trusted issuer whose cluster said that the workload is gone. `failed` is set if a
-    trusted issuer did sign the token, but another check failed.
+    `details` says which evidence is needed, and nothing about the client. `deleted_in_cluster` is the id of the trusted
+    issuer whose cluster reports that the workload is gone. `failed` is set if a trusted issuer signed the token
+    but another check failed.
     """
 
     reason: RefusalReason
     details: str
     miss: Miss | None = None
-    gone_from: str | None = None
+    deleted_in_cluster: str | None = None
     failed: Failed | None = None
 
 
 def invalid(details: str) -> Refused:
-    """Return the refusal of evidence that was sent but is not valid."""
+    """Return the refusal of invalid evidence."""
     return Refused(reason=RefusalReason.INVALID, details=details)

@@ -1,6 +1,6 @@
 """A token of an OpenID Connect issuer for workloads: GitHub Actions, GitLab CI, Google, Azure and others. Pure.
 
-The trusted issuer maps selectors to claims. A claim without a selector proves nothing.
+The trusted issuer has a map from selectors to claims. A claim that is not in the map proves nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
 
 
 def audience_help(audience: str) -> str:
-    """Describe how a workload gets a token for us."""
+    """Describe how a workload gets a token for this authority."""
     return f"Configure the issuer to set the audience {audience}."
 
 
@@ -31,9 +31,9 @@ KIND = Kind(read=read, audience_help=audience_help)
 
 
 def _text(value: object) -> str:
-    """Write the value as the issuer's documentation does, such as `true` or `42`.
+    """Return the value as text in the form of the issuer's documentation, such as `true` or `42`.
 
-    Empty for a list, because it is unclear which member is meant.
+    Return an empty text for a list, because it is unclear which member to use.
     """
     if isinstance(value, str):
         return value

@@ -1,4 +1,4 @@
-"""Check whether a caller is a client. Without evidence, the caller is refused unless the client is unattested."""
+"""Check whether a caller is a client. A caller without evidence is accepted only as an unattested client."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def attest(
 
 
 def use_once(tx: Tx, client_id: str, single_use: SingleUse) -> bool:
-    """Mark single-use evidence as used; False if it was used before.
+    """Mark single-use evidence as used. Return False if it was used before.
 
     Call in the transaction that records the outcome.
     """
@@ -70,8 +70,8 @@ def forget_used(tx: Tx, now: datetime) -> None:
 
 
 def _unproved(client: Client, now: datetime) -> Proved | Refused:
-    """Accept a client without evidence only if it is unattested."""
+    """Accept a client without evidence only if the client has an unexpired proof of the kind `unattested`."""
     for proof in client.proofs:
-        if proof.kind is ProofKind.UNATTESTED and proof.stands(now):
+        if proof.kind is ProofKind.UNATTESTED and proof.is_valid(now):
             return Proved(proof_id=proof.id, kind=proof.kind)
     return Refused(reason=RefusalReason.REQUIRED, details=_HOW)

@@ -1,7 +1,7 @@
 """A JWT-SVID (SPIFFE, "JWT-SVID" sections 2 to 4) proves one thing: the workload's SPIFFE ID. Pure.
 
-SPIRE has checked the selectors for which the workload has its ID. A JWT-SVID may be used more than once,
-because SPIRE returns cached ones.
+SPIRE has checked the selectors of the workload before it issued the ID. A JWT-SVID may be used more than
+once, because SPIRE returns cached JWT-SVIDs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+")  # section 2.2
 
 
 def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors | str:
-    """Return the SPIFFE ID if it belongs to the trust domain that signed the token; else the problem."""
+    """Return the SPIFFE ID if it belongs to the trust domain that signed the token; else the problem with the token."""
     subject, domain = claims.get("sub"), f"spiffe://{trusted_issuer.issuer}"
     if not isinstance(subject, str) or len(subject) > MAX_ID or not subject.startswith(f"{domain}/"):
         return "Its `sub` is not a SPIFFE ID of the trust domain that signed it."
@@ -30,7 +30,7 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
 
 
 def audience_help(audience: str) -> str:
-    """Describe how a workload gets a JWT-SVID for us."""
+    """Describe how a workload gets a JWT-SVID for this authority."""
     return f"Request a JWT-SVID with the audience {audience} from the Workload API."
 
 

@@ -1,4 +1,4 @@
-"""The table of used assertions: each assertion proves only once (RFC 7523 section 3, `jti`)."""
+"""The table of used assertions: each assertion is accepted only once (RFC 7523 section 3, `jti`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ used_assertions = Table(
 
 
 def use(connection: Connection, client_id: str, jti_sha256: str, until: datetime) -> bool:
-    """Mark the assertion as used; False if it was used before. One statement: of two requests at once, one wins."""
+    """Mark the assertion as used. Return False if it was used before.
+
+    Of two concurrent calls, only one returns True, because one statement does the check and the write.
+    """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     statement = upsert(used_assertions).values(client_id=client_id, jti_sha256=jti_sha256, until=until)
     added = connection.execute(statement.on_conflict_do_nothing().returning(used_assertions.c.jti_sha256))
@@ -28,5 +31,5 @@ def use(connection: Connection, client_id: str, jti_sha256: str, until: datetime
 
 
 def forget(connection: Connection, now: datetime) -> None:
-    """Delete expired assertions, which would be refused for that reason anyway."""
+    """Delete the records of expired assertions, which are refused because they have expired."""
     connection.execute(delete(used_assertions).where(used_assertions.c.until < now))

@@ -1,7 +1,7 @@
 """Checks for the tokens of all trusted issuers: form, signature, issuer, audience and times. Pure.
 
-A module for each kind reads the claims about the workload. The key that verifies a token belongs to the
-trusted issuer. The token never chooses the key (RFC 8725 sections 3.1 and 3.10).
+Each kind of issuer has a module that reads the claims about the workload. Only a key of the trusted issuer
+verifies a token. The token itself never chooses the key (RFC 8725 sections 3.1 and 3.10).
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ FindKey = Callable[[TrustedIssuer, str], PublicKey | None]
 class Kind:
     """How to read the tokens of one kind of trusted issuer.
 
-    `read` returns the selectors that the claims prove, or a problem. `longest` is the longest lifetime of a token
-    in seconds. With such a limit, a token must say when it was issued. `names_issuer`: the `iss` of a token must
-    be the issuer. `audience_help` describes how a workload gets a token for the audience. `bound` takes claims
-    that `read` accepted, and returns what the cluster can be asked about.
+    - `read` returns the selectors that the claims prove, or a problem.
+    - `audience_help` describes how a workload gets a token for the audience.
+    - `names_issuer` says that the `iss` of a token must be the issuer.
+    - `longest` is the longest lifetime of a token in seconds. If it is set, a token must have the claim `iat`.
+    - `bound` takes claims that `read` accepted, and returns what the cluster can be asked about.
     """
 
     read: Callable[[Mapping[str, Any], TrustedIssuer], Set[Selector] | str]
@@ -46,9 +47,9 @@ class Kind:
 
 
 def malformed(token: UnverifiedJws) -> str:
-    """Return the problem with the header, or nothing.
+    """Return the problem with the header; empty if there is none.
 
-    This check comes before any trusted issuer is tried, so the answer reveals nothing about the client.
+    This check comes before the look-up of a trusted issuer, so the refusal reveals nothing about the client.
     """
     header = token.header
     if header["alg"] not in ALGORITHMS:
@@ -62,8 +63,8 @@ def malformed(token: UnverifiedJws) -> str:
     return ""
 
 
-def speaks_for(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool:
-    """Return whether the claims, which are not verified yet, name this trusted issuer."""
+def is_issuer_of(trusted_issuer: TrustedIssuer, claims: Mapping[str, Any]) -> bool:
+    """Return whether the unverified claims name this trusted issuer."""
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE:
         subject = claims.get("sub")
         return isinstance(subject, str) and subject.startswith(f"spiffe://{trusted_issuer.issuer}/")
@@ -82,7 +83,7 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
 def complaint(
     claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, *, audience: str, now: float
 ) -> str:
-    """Return the problem with the claims of a token with a valid signature, or nothing (RFC 7519 section 4.1)."""
+    """Return the problem with the claims of a correctly signed token; empty if there is none (RFC 7519 section 4.1)."""
     for check in _CHECKS:
         if problem := check(claims, trusted_issuer, kind, audience, now):
             return problem

@@ -1,4 +1,7 @@
-"""Verify the tokens of workloads and match them with a client. A new kind of trusted issuer is one line here."""
+"""Verify the tokens of workloads and match them with a client.
+
+A new kind of trusted issuer needs one entry in `KINDS`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from authsec.jose import PublicKey, UnverifiedJws
 
 from authsec_server.attestation import kubernetes, oidc, spiffe
 from authsec_server.attestation.cluster import GONE, Clusters
-from authsec_server.attestation.evidence_cache import RememberedEvidence
+from authsec_server.attestation.evidence_cache import EvidenceCache
 from authsec_server.attestation.matching import match
 from authsec_server.attestation.model import (
     Evidence,
@@ -30,9 +33,9 @@ from authsec_server.attestation.workload_tokens import (
     FindKey,
     Kind,
     complaint,
+    is_issuer_of,
     malformed,
     signed_by,
-    speaks_for,
 )
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.issuers.model import KeysUnavailable, TrustedIssuer, TrustedIssuerKind
@@ -56,7 +59,7 @@ def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer],
     """Return the enabled trusted issuers that the client's unexpired proofs name."""
     found = {}
     for proof in client.proofs:
-        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id and proof.stands(now):
+        if proof.kind is ProofKind.SELECTORS and proof.trusted_issuer_id and proof.is_valid(now):
             trusted_issuer = trusted_issuers.get(proof.trusted_issuer_id)
             if trusted_issuer is not None and trusted_issuer.enabled:
                 found[trusted_issuer.id] = trusted_issuer
@@ -64,9 +67,9 @@ def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer],
 
 
 class Workloads:
-    """Verifier of workload tokens. `issuer` is this authority's own, the default audience of trusted issuers.
+    """Verifier of workload tokens. `issuer` is this authority's own issuer, the default audience for workload tokens.
 
-    Without `clusters`, a trusted issuer that requires look-ups proves nothing.
+    Without `clusters`, tokens of a trusted issuer that requires look-ups are not accepted.
     """
 
     def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str, clusters: Clusters | None = None) -> None:
@@ -74,12 +77,15 @@ class Workloads:
         self._clusters = clusters
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._remembered = RememberedEvidence(find_key)
+        self._remembered = EvidenceCache(find_key)
 
     def recall(
         self, evidence: Evidence, client: Client, trusted: Sequence[TrustedIssuer], now: datetime
     ) -> Proved | Refused | None:
-        """Match evidence that is in the cache; None for other evidence. `trusted` is as for `prove`."""
+        """Match evidence that is in the cache with the client. Return None for other evidence.
+
+        `trusted` are the client's trusted issuers.
+        """
         for trusted_issuer in trusted:
             try:
                 verified = self._remembered.recall(trusted_issuer, evidence, now)
@@ -113,10 +119,10 @@ class Workloads:
         if problem := complaint(
             token.claims, trusted_issuer, kind, audience=self._audience(trusted_issuer), now=seconds
         ):
-            return _spoilt(trusted_issuer, problem)
+            return _failed_check(trusted_issuer, problem)
         selectors = kind.read(token.claims, trusted_issuer)
         if isinstance(selectors, str):
-            return _spoilt(trusted_issuer, selectors)
+            return _failed_check(trusted_issuer, selectors)
         verified = Verified(
             trusted_issuer_id=trusted_issuer.id,
             trusted_issuer_revision=trusted_issuer.revision,
@@ -131,10 +137,13 @@ class Workloads:
     def _signer(
         self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustedIssuer]
     ) -> tuple[TrustedIssuer, PublicKey] | None:
-        """Return the trusted issuer whose key made the signature. Clusters may share an issuer, but never a key."""
+        """Return the trusted issuer and its key that made the signature.
+
+        Clusters may have the same issuer, but never the same key.
+        """
         unknown: tuple[TrustedIssuer, KeysUnavailable] | None = None
         for trusted_issuer in trusted:
-            if not speaks_for(trusted_issuer, token.claims):
+            if not is_issuer_of(trusted_issuer, token.claims):
                 continue
             try:
                 key = self._find_key(trusted_issuer, kid)
@@ -151,7 +160,7 @@ class Workloads:
     def _judged(
         self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, evidence: Evidence, now: datetime
     ) -> Proved | Refused:
-        """Match the workload with the client. The cluster is asked only if everything in the token matches."""
+        """Match the workload with the client. Ask the cluster only if nothing in the token differs."""
         outcome = match(client, trusted_issuer, verified, self._trust_domain, now)
         if isinstance(outcome, Miss) and not outcome.waits:
             return _another(outcome)
@@ -161,10 +170,10 @@ class Workloads:
         if self._clusters is None or verified.bound is None:
             raise Unchecked(trusted_issuer, "its cluster is not asked, or the token does not name what to look up")
         if cluster.reviews:
-            if not self._clusters.still_counts(
+            if not self._clusters.is_still_valid(
                 trusted_issuer, evidence, verified.bound, self._audience(trusted_issuer)
             ):
-                return _gone(trusted_issuer)
+                return _deleted_workload(trusted_issuer)
             outcome = replace(outcome, validation=Validation.TOKEN_REVIEW)
         if isinstance(outcome, Proved):
             return outcome
@@ -173,12 +182,12 @@ class Workloads:
     def _looked_up(
         self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, miss: Miss, now: datetime
     ) -> Proved | Refused:
-        """Match again, with the cluster's answer about the pod."""
+        """Look up the pod in the cluster, and match the workload again with the additional selectors."""
         assert self._clusters is not None
         assert verified.bound is not None
         told = self._clusters.pod(trusted_issuer, verified.bound)
         if told is None:
-            return _gone(trusted_issuer)
+            return _deleted_workload(trusted_issuer)
         seen = replace(verified, selectors=verified.selectors | told, looked_up=True)
         outcome = replace(match(client, trusted_issuer, seen, self._trust_domain, now), validation=miss.validation)
         return outcome if isinstance(outcome, Proved) else _another(outcome)
@@ -191,13 +200,14 @@ def _another(miss: Miss) -> Refused:
     return Refused(reason=RefusalReason.MISMATCH, details=_ANOTHER, miss=miss)
 
 
-def _spoilt(trusted_issuer: TrustedIssuer, problem: str) -> Refused:
-    """Refuse a signed token that has another problem, and keep the problem for the operator.
+def _failed_check(trusted_issuer: TrustedIssuer, problem: str) -> Refused:
+    """Refuse a correctly signed token that has another problem, and store the problem for the operator.
 
-    A signature of the trusted issuer shows that the caller does not try keys at random.
+    Storing is safe: with a valid signature of the trusted issuer, the caller is not somebody who tries keys at
+    random.
     """
     return replace(invalid(problem), failed=Failed(trusted_issuer_id=trusted_issuer.id, sentence=problem))
 
 
-def _gone(trusted_issuer: TrustedIssuer) -> Refused:
-    return Refused(reason=RefusalReason.INVALID, details=GONE, gone_from=trusted_issuer.id)
+def _deleted_workload(trusted_issuer: TrustedIssuer) -> Refused:
+    return Refused(reason=RefusalReason.INVALID, details=GONE, deleted_in_cluster=trusted_issuer.id)

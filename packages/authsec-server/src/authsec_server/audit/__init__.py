@@ -1,21 +1,21 @@
-"""The audit log: who did what, and what the server decided. An event is recorded before the answer is sent.
+"""The audit log: who did what, and what the server decided. An event is recorded before the response is sent.
 
-This package owns the events; `sealing` seals them afterwards.
+This package owns the events. Its subpackage `sealing` seals recorded events.
 The package `revocations` owns the list of revocations.
 
 | module | owns |
 |---|---|
 | `model`, `event_shape` | kinds of events and their fields; the members and lengths that a valid row may have |
 | `service` | record an event or a refusal; read events, with the reader's role checked |
-| `store` | tables and indexes; a row from an event and an event from a row |
+| `store` | tables and indexes; convert an event to a row and a row to an event |
 | `query_parameters`, `filters` | parse the filters of a request; which events a filter matches |
 | `pages` | SQL of the list: filters, order, paging, which index |
 | `number_ranges` | event numbers of an hour, so that a filter by time reads few events |
-| `unreadable_rows` | lists and sums that continue after a row that nobody can read |
+| `unreadable_rows` | lists and sums that continue after an unreadable row |
 | `views`, `api` | an event as JSON; the operation that lists events |
 | `export`, `live` | download as JSON or CSV; new events for watchers |
 | `live_tokens` | tokens that are issued and not expired, by client or key |
-| `counts`, `counting` | numbers for dashboards and last uses; what is one request, one hour, one last use |
+| `counts`, `counting` | numbers for dashboards and last uses; the rules for counting requests, hours and last uses |
 | `rollup` | store the counts: which events, how many at a time, when |
 | `recount`, `count_rows`, `scratch_database` | count again from the events and compare with the stored rows |
 | `partitions` | monthly partitions on PostgreSQL |

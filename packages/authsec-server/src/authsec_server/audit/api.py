@@ -1,4 +1,4 @@
-"""The audit log over HTTP: filtered, newest or oldest first."""
+"""The HTTP operation that lists the audit log: with filters, newest or oldest events first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Read the rows of the count tables as they are stored: whole, in no order, and without a database index.
+"""Read the rows of the count tables exactly as they are stored, without an order and without a database index.
 
-SQLite stores any type and any spelling in any column, and readers compare text with text.
-So a value is compared in the one form that the roll-up writes.
-An instant is `2026-11-25 12:00:00.000000` (UTC), a number is an integer.
+SQLite stores values of any type and spelling in any column, and readers compare texts.
+Therefore a stored value is valid only in the exact form that the roll-up writes.
+An instant has the form `2026-11-25 12:00:00.000000` (UTC). A number is an integer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NULLABLE: Final = frozenset({"top_at", "granted_at", "refused_at", "refused_rea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountTable:
-    """A table of counts: its key columns, of which the first is the time, and its value columns."""
+    """A table of counts, with the names of its key columns and its value columns. The first key column is a time."""
 
     name: str
     key: tuple[str, ...]
@@ -53,8 +53,8 @@ _MARK: Final = CountTable(name="counted", key=("until",), values=("id", "through
 class StoredRow:
     """The values of one row, in the order of `CountTable.columns`.
 
-    `odd` says why no roll-up can have written the row: a wrong type or spelling.
-    `handle` finds the row again: the SQLite `rowid` or the PostgreSQL `ctid`.
+    `odd` describes a wrong type or spelling, which no roll-up can have written. It is empty for a valid row.
+    `handle` identifies the row in the database: the SQLite `rowid` or the PostgreSQL `ctid`.
     """
 
     values: tuple[Value, ...]
@@ -63,7 +63,7 @@ class StoredRow:
 
     @property
     def at(self) -> str:
-        """Return the row's time; empty if the first column of an odd row is not a text."""
+        """Return the row's time, which is its first value; empty if that value is not a text."""
         return self.values[0] if isinstance(self.values[0], str) else ""
 
 
@@ -71,7 +71,7 @@ class StoredRow:
 class Mark:
     """The progress of the roll-up: events numbered up to `through`, or dated before `until`, are in the counts.
 
-    `problem` is a sentence that describes a mark that no roll-up writes.
+    `problem` describes in a sentence why no roll-up can have written the mark. It is empty for a valid mark.
     """
 
     until: datetime | None
@@ -81,7 +81,7 @@ class Mark:
 
 
 def missing_columns(connection: Connection) -> list[str]:
-    """List the columns of this version that the database lacks, as `table.column`."""
+    """List the columns of the count tables that the database lacks, as `table.column`."""
     inspector = inspect(connection)
     missing = []
     for table in (*TABLES, _MARK):
@@ -131,7 +131,7 @@ def read_in_sequence(connection: Connection) -> None:
 
 
 def read_mark(connection: Connection) -> Mark:
-    """Read the mark up to which events are counted."""
+    """Read the progress mark of the roll-up: which events are in the counts."""
     rows = list(stored_rows(connection, _MARK))
     if len(rows) != 1:
         return Mark(until=None, problem=f"The table `counted` has {len(rows)} rows; it must have one.")
@@ -145,13 +145,13 @@ def read_mark(connection: Connection) -> Mark:
 
 
 def stored(at: datetime) -> str:
-    """Return the instant in the form that the roll-up writes."""
+    """Return the instant as the text that the roll-up stores."""
     at = at if at.tzinfo is UTC else at.astimezone(UTC)
     return at.isoformat(" ", "microseconds")[: -len("+00:00")]
 
 
 def instant(value: str) -> datetime:
-    """Parse a stored instant. Raises `ValueError`."""
+    """Parse a stored instant. Raises `ValueError` if the text has another form."""
     if not _FORM.fullmatch(value):
         raise ValueError("no instant")
     return datetime.fromisoformat(value).replace(tzinfo=UTC)
@@ -167,7 +167,7 @@ def _is_instant(value: str) -> bool:
 
 
 def _misspelt(table: CountTable, values: tuple[Value, ...]) -> str:
-    """Describe the first instant that has another spelling; empty if there is none."""
+    """Describe the first instant in the row with a wrong spelling. Return an empty text if all are correct."""
     for name, value in zip(table.columns, values, strict=True):
         if name in _INSTANTS and isinstance(value, str) and not _is_instant(value):
             return f"{name} is {value[:40]!a}"
@@ -235,7 +235,7 @@ class _Postgresql:
 
 
 def whole(value: str) -> str:
-    """Pad `2026-11-25 12:00:00.5+00` to six decimals and cut `+00`; return any other text unchanged."""
+    """Pad `2026-11-25 12:00:00.5+00` to six decimals and remove `+00`. Return a text without `+00` unchanged."""
     if not value.endswith("+00"):
         return value
     seconds, _, fraction = value[: -len("+00")].partition(".")

@@ -1,4 +1,7 @@
-"""The rules by which token requests are counted. Pure. Stored counts and pending events follow the same rules."""
+"""The rules by which token requests are counted. Pure.
+
+The stored counts follow these rules, and so do the sums of events that are not counted yet.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from authsec_server.audit.model import EventKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A granted or refused request, or `occurrences` of identical ones; the last one happened `at`.
+    """The result of a token request, granted or refused. It may represent several identical requests.
 
+    `occurrences` is the number of identical requests, and `at` is the time of the last one.
     `under` contains the ids of the delegations and roles that grant the token's actions.
     """
 
@@ -28,15 +32,19 @@ class Outcome:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """Return the ids that the token uses, each once. Two delegations can use the same role."""
+        """Return the ids of the client, the proof, the delegations and the roles, each once.
+
+        Two delegations can use the same role.
+        """
         return frozenset(id_ for id_ in (self.client_id, self.proof_id, *self.under) if id_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastUse:
-    """The last time a subject got a token, the last time it was refused one, and why. None means never.
+    """When a subject last got a token, and when and why the subject was last refused a token.
 
-    Only clients have refusals. The time of an unauthenticated caller's refusal is exact to the minute.
+    None means never. Only clients have refusals.
+    If the refused caller was unauthenticated, the time of the refusal is exact only to the minute.
     """
 
     granted_at: datetime | None = None
@@ -44,9 +52,9 @@ class LastUse:
     refused_reason: str = ""
 
     def and_later(self, other: LastUse) -> LastUse:
-        """Merge both: keep the later grant and the later refusal.
+        """Merge two last uses: keep the later grant and the later refusal.
 
-        If two refusals have the same time, the alphabetically last reason wins.
+        If two refusals have the same time, the alphabetically last reason is kept.
         """
         granted_at, later = self.granted_at, self
         if granted_at is None or (other.granted_at is not None and other.granted_at > granted_at):
@@ -64,7 +72,10 @@ NEVER = LastUse()
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """Counts by key. A subject is a client, a delegation or a role; in `last` also a proof."""
+    """The counts of token requests, by hour, by client and hour, and by subject and day; and the last uses.
+
+    A subject is a client, a delegation or a role. In `last`, a subject can also be a proof.
+    """
 
     hours: Counter[tuple[datetime, str, str]] = field(default_factory=Counter)  # hour, kind, reason
     client_hours: Counter[tuple[str, datetime, str, str]] = field(default_factory=Counter)  # client, hour, kind, reason

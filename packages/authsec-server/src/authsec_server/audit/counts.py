@@ -1,8 +1,8 @@
 """Numbers of requests and last uses: the counts that the roll-up stored, plus the events not counted yet.
 
 The numbers are exact, because each query also reads the events of the last few minutes.
-All of it comes from one snapshot, so these functions work in a `read` only.
-No function here checks a principal: the caller does.
+Stored counts and events must come from one snapshot, so these functions work only in a `read` transaction.
+No function in this module checks the principal's role. The caller must check the role.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """The numbers of tokens issued and refused in one step of a series, which begins at `at`."""
+    """The numbers of tokens issued and refused in one time step of a series. The step begins at `at`."""
 
     at: datetime
     issued: int
@@ -69,8 +69,9 @@ class RepeatedRefusal:
 def series(
     tx: Tx, start: datetime, end: datetime, step: timedelta, *, client_id: str | None = None, reason: str = ""
 ) -> list[Point]:
-    """Return the tokens issued and refused from `start` to `end`, in steps of whole hours, empty steps included.
+    """Return the numbers of tokens issued and refused in each step from `start` to `end`.
 
+    A step is a number of whole hours. The result includes steps without tokens.
     `reason` restricts the refusals to that reason.
     `start` is rounded down and `end` is rounded up to a whole hour (UTC).
     Raises `ValueError` if the step is not a number of whole hours.
@@ -96,7 +97,10 @@ def series(
 
 
 def totals(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = None) -> Totals:
-    """Return all tokens issued and refused in the whole hours from `start` to `end`."""
+    """Return the total numbers of tokens issued and refused from `start` to `end`, both rounded to whole hours.
+
+    `start` is rounded down and `end` is rounded up.
+    """
     hours = _hours(tx, *_whole_hours(start, end), client_id)
     rows = readable(tx.connection, select(hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.kind))
     found = {kind: int(occurrences) for kind, occurrences in rows}
@@ -104,7 +108,10 @@ def totals(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = No
 
 
 def refusals_by_reason(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = None) -> dict[str, int]:
-    """Return the number of refusals for each reason from `start` to `end` (whole hours), most frequent first."""
+    """Return the number of refusals for each reason from `start` to `end`, most frequent reason first.
+
+    `start` is rounded down and `end` is rounded up to a whole hour.
+    """
     hours = _hours(tx, *_whole_hours(start, end), client_id)
     often = func.sum(hours.c.occurrences)
     statement = select(hours.c.reason, often).where(hours.c.kind == EventKind.TOKEN_REFUSED).group_by(hours.c.reason)
@@ -113,7 +120,10 @@ def refusals_by_reason(tx: Tx, start: datetime, end: datetime, *, client_id: str
 
 
 def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20) -> list[RepeatedRefusal]:
-    """List clients refused `at_least` that many times for one reason since that hour, most refused first."""
+    """List clients that were refused for the same reason `at_least` times, most refused first.
+
+    Only refusals since the beginning of the hour of `since` are included.
+    """
     since = hour_of(since)
     kept = select(client_counts.c.client_id, client_counts.c.reason, client_counts.c.occurrences).where(
         literal_column(REFUSED), client_counts.c.hour >= since
@@ -130,7 +140,7 @@ def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20
 
 
 def last_uses(tx: Tx, subject_ids: Collection[str]) -> dict[str, LastUse]:
-    """Return the last use of each client, delegation, role or proof. Unused ones are left out."""
+    """Return the last use of each client, delegation, role or proof. Ids that were never used are left out."""
     return _last_uses(tx, subject_ids, _late_outcomes(tx))
 
 
@@ -138,7 +148,7 @@ def last_uses(tx: Tx, subject_ids: Collection[str]) -> dict[str, LastUse]:
 class Used:
     """The ids of all clients, delegations, roles and proofs that were ever used for a token.
 
-    `kept` selects the stored ids. `lately` contains ids that are not in the stored counts yet.
+    `kept` is the query for the stored ids. `lately` contains the ids that are not in the stored counts yet.
     """
 
     kept: Select[tuple[str]]
@@ -146,7 +156,10 @@ class Used:
 
 
 def used(tx: Tx) -> Used:
-    """Return the clients, delegations, roles and proofs that were ever used for a token. Lists elsewhere use it."""
+    """Return the ids of all clients, delegations, roles and proofs that were ever used for a token.
+
+    The lists of other packages use the result.
+    """
     kept = select(kept_uses.c.subject_id).where(kept_uses.c.granted_at.is_not(None))
     late = {outcome for outcome in _late_outcomes(tx) if outcome.kind is EventKind.TOKEN_ISSUED}
     subjects = frozenset[str]().union(*(outcome.subjects for outcome in late))
@@ -165,10 +178,10 @@ def proof_last_uses(tx: Tx, proof_ids: Collection[str]) -> dict[str, datetime]:
 
 
 def actions_used(tx: Tx, subject_ids: Collection[str], since: datetime) -> dict[str, int]:
-    """Return how many tokens carried each action since that day (UTC).
+    """Return for each action the number of tokens with that action, since the day of `since` (UTC).
 
-    Only tokens of these clients, delegations or roles are included.
-    A token of several subjects is included once for each.
+    Only tokens of these clients, delegations or roles are counted.
+    A token of several of these subjects is counted once for each subject.
     """
     if not subject_ids:
         return {}
@@ -220,9 +233,9 @@ def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Sub
 def _late_outcomes(
     tx: Tx, since: datetime | None = None, client_ids: Collection[str] | None = None
 ) -> Iterator[Outcome]:
-    """Return the events not counted yet, identical ones grouped, each group with its latest time.
+    """Return the events that the roll-up has not counted yet. Identical events form one group.
 
-    `client_ids` restricts the events to these clients.
+    The time of a group is the time of its latest event. `client_ids` restricts the events to these clients.
     """
     columns = events.c
     texts = [cast(columns[name], Text).label(name) for name in ("delegations", "roles", "detail")]
@@ -239,7 +252,7 @@ def _late_outcomes(
 
 
 def _outcome(row: Row[Any]) -> Outcome | None:
-    """Return the events in this row; None if AuthSec did not write them."""
+    """Return the outcome of the grouped events in this row; None if AuthSec did not write the events."""
     content = read_content(row.kind, row.delegations, row.roles, row.detail)
     if content is None:
         return None
@@ -257,7 +270,7 @@ def _outcome(row: Row[Any]) -> Outcome | None:
 
 
 def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Select from the decisions that the roll-up has not counted yet."""
+    """Select these columns from the token decisions that the roll-up has not counted yet."""
     if tx.access is not Access.READ:
         raise RuntimeError("outside one snapshot, what is rolled up meanwhile would count twice")
     late = is_not_counted(progress_of(tx.connection))
@@ -267,12 +280,19 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
 
 
 def _not_by_index(client_id: ColumnElement[str]) -> ColumnElement[str]:
-    """Hide the column from its index. The index would read all events of a client, but the tail is short."""
+    """Hide the column from its database index.
+
+    With the index, the query would read all events of a client.
+    Without the index, it reads only the few events that are not counted yet.
+    """
     return func.coalesce(client_id, "")
 
 
 def _time(tx: Tx) -> ColumnElement[datetime]:
-    """Return the column `at`. On SQLite, hide it from its index, which would read all events of the requested days."""
+    """Return the column `at`. On SQLite, hide the column from its database index.
+
+    With the index, SQLite would read all events of the requested days.
+    """
     if tx.connection.dialect.name == "postgresql":
         return events.c.at
     return func.coalesce(events.c.at, literal_column("''"), type_=Instant)

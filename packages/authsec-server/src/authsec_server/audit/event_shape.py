@@ -1,8 +1,8 @@
 """The shape of an event: how AuthSec writes a row of `events` and its `detail`. Pure.
 
-For any other row, `verify` reports it, lists show it as unreadable, and the sealer does not seal it.
-So readers may depend on the shape.
-The shapes of `detail` name only members that a reader uses; most of them are optional.
+Readers may depend on the shape, because a row of another shape is treated as invalid.
+`verify` reports such a row, lists show it as unreadable, and the sealer does not seal it.
+For `detail`, only the members that a reader uses are described. Most of these members are optional.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _map(each: Shape) -> Shape:
 
 
 def _object(_required: Mapping[str, Shape] | None = None, **optional: Shape) -> Shape:
-    """Return the shape of an object with these members. Other members may have any value."""
+    """Return a check for a JSON object with members of these shapes. Other members may have any value."""
     required = _required or {}
 
     def fits(value: Any) -> bool:
@@ -135,17 +135,20 @@ _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value can be the number of a sealed event: a checkpoint writes numbers in JSON.
+    """Whether the value can be the number of a sealed event.
 
-    Readers show events with higher numbers too: after raw SQL inserted one, SQLite continues from that number.
+    The limit exists because a checkpoint contains event numbers as JSON.
+    Readers also show events with higher numbers.
+    After raw SQL inserts a higher number, SQLite gives the next events still higher numbers.
     """
     return type(value) is int and 0 < value <= MAX_NUMBER
 
 
 def is_event(row: Mapping[str, Any]) -> bool:
-    """Whether AuthSec could have written the row. Its JSON is parsed; its instants are parsed or text.
+    """Whether AuthSec could have written the row.
 
-    Readers fail at other rows. Occurrences below 1 would reduce every sum.
+    The JSON columns must be parsed already. The instants may be parsed or texts.
+    Readers would fail at an invalid row. Occurrences below 1 would reduce every sum.
     """
     return (
         type(row["occurrences"]) is int
@@ -164,7 +167,10 @@ def is_event(row: Mapping[str, Any]) -> bool:
 
 
 def fits(*, actions: int, named: int) -> bool:
-    """Whether an event may have so many actions, and name so many delegations and roles together."""
+    """Whether an event may have this number of actions, together with this number of named things.
+
+    `named` is the number of delegations and roles that the event names.
+    """
     return actions <= MAX_LISTED and (1 + named) * actions <= MAX_USES
 
 
@@ -183,7 +189,7 @@ def _is_detail(kind: str, detail: Any) -> bool:
 
 
 def _are_texts(row: Mapping[str, Any]) -> bool:
-    """Whether each text column has text that fits, can be encoded as UTF-8, and has no NUL."""
+    """Whether each text column has a text that is short enough, can be encoded as UTF-8, and has no NUL."""
     try:
         if any(len(row[name]) > longest for name, longest in TEXTS.items()):
             return False
@@ -197,9 +203,10 @@ def _are_texts(row: Mapping[str, Any]) -> bool:
 
 
 def _is_counted(row: Mapping[str, Any]) -> bool:
-    """Whether the row is a refusal counted by the minute. Its seal may wait until its minute is long over.
+    """Whether the row is a refusal that is counted by the minute. The sealer waits until that minute is long past.
 
-    The attack: an event with a `count_key` and digests gets a new time again and again, and is never sealed.
+    The attack: raw SQL gives an event with digests a `count_key`, and then a new time again and again.
+    The sealer would wait each time and never seal the event. So an event with digests is not accepted.
     """
     at = row["at"]
     return (
@@ -211,15 +218,16 @@ def _is_counted(row: Mapping[str, Any]) -> bool:
 
 
 def _is_version(value: Any) -> bool:
-    """Whether the value is a valid authority version.
+    """Whether the value is None or a valid authority version.
 
-    A restore raises the version above those of all events, so the version in an inserted event must be bounded.
+    The value must have an upper limit, because a restore raises the authority version above that of every event.
+    Raw SQL can insert an event with any version.
     """
     return value is None or (type(value) is int and 0 <= value <= MAX_VERSION)
 
 
 def _are_named(row: Mapping[str, Any]) -> bool:
-    """Whether each thing with an id has a name, and each thing with a name has an id."""
+    """Whether the principal, the client and the subject each have both an id and a name, or neither."""
     return all((row[f"{thing}_id"] is None) == (row[f"{thing}_name"] is None) for thing in _THINGS)
 
 

@@ -1,7 +1,7 @@
-"""Export of the audit log: one event a line, as JSON or as CSV, oldest first.
+"""Export of the audit log as JSON or CSV: one event on each line, oldest first.
 
 The export reads in many short transactions, so that a slow reader blocks nothing in the database.
-Events recorded after the export began are not in it.
+The export leaves out events that were recorded after it began.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _FORMULA = re.compile(r"(^|[,;|\t\r\n\"])(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])"
 
 
 def json_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
-    """Export every matching event in the form of the admin API. The iterator blocks its thread."""
+    """Export every matching event as a line of JSON, in the form of the admin API. The iterator blocks its thread."""
     principal.require(Role.VIEWER)
     return as_json_lines(map(as_json, _all(database, wanted)))
 
 
 def csv_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
-    """Export every matching event, below a header line (RFC 4180). The iterator blocks its thread.
+    """Export every matching event as a line of CSV, after a header line (RFC 4180). The iterator blocks its thread.
 
-    Line breaks separate several ids or names in one cell.
-    A cell that a spreadsheet might run as a formula begins with an apostrophe.
-    `json_lines` keeps every character.
+    Several ids or names in one cell are separated by line breaks.
+    A text that a spreadsheet might run as a formula gets an apostrophe in front.
+    `json_lines` adds no apostrophe.
     """
     principal.require(Role.VIEWER)
     return as_csv_lines(map(as_json, _all(database, wanted)))
@@ -90,7 +90,7 @@ def _cells(shown: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _harmless(cell: str) -> str:
-    """Mark the cell as text for every spreadsheet.
+    """Put an apostrophe before each formula in the cell, so that every spreadsheet treats the formula as text.
 
     The attack: a name is a formula, which runs on the machine of a person who opens the file.
     """

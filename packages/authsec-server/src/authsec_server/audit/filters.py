@@ -26,8 +26,7 @@ class EventFilter:
 
     An event matches if its kind is in `kinds` and its time is at or after `since` and before `until`.
     `principal` is a kind and an id; the id is empty for the local operator and the server.
-    Set `client_id` together with `delegation_id` if the client is known.
-    An index finds a client's events; a delegation's events are then searched among them.
+    If `delegation_id` is set, set the `client_id` of the delegation as well if the client is known.
     """
 
     kinds: frozenset[EventKind] = frozenset()
@@ -45,12 +44,12 @@ class EventFilter:
 
     @property
     def only_refusals(self) -> bool:
-        """Whether only denied requests can match. A `reason` belongs to refusals only."""
+        """Whether the filter can match only denied requests. Only refusals have a `reason`."""
         return self.decision is Decision.DENIED or bool(self.reason) or (bool(self.kinds) and self.kinds <= REFUSALS)
 
     @property
     def only_acts(self) -> bool:
-        """Whether no token request can match."""
+        """Whether the filter excludes all token requests, so that only other events can match."""
         return bool(self.kinds) and self.kinds.isdisjoint(TOKEN_KINDS)
 
     def matches(self, event: Event) -> bool:
@@ -78,9 +77,9 @@ EVERYTHING = EventFilter()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditLogPage:
-    """The events of one page, and the cursor of the next page; None at the end of the audit log.
+    """The events of one page, and in `next` the cursor of the next page. `next` is None at the end of the audit log.
 
-    A page can have fewer events than the limit, even none, and still have a `next`.
+    A page can have fewer events than the limit, or none, and still have a `next`.
     The reason: one page searches only a bounded number of events.
     """
 

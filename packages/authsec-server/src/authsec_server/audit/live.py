@@ -1,10 +1,12 @@
-"""The live audit log for watchers. One reader per process serves all watchers, and stops if nobody watches.
+"""The live audit log for watchers. One reader in each process serves all watchers.
 
-A new watcher gets freshly read events: a forged event kept in memory would outlive the raw SQL that undid it.
+The reader stops if there are no watchers.
+For each new watcher, the recent events are read from the database again.
+Otherwise a forged event could stay in memory after raw SQL has removed it from the database.
 
-On PostgreSQL event numbers become visible out of order.
+On PostgreSQL, event numbers can become visible out of order.
 A transaction may commit after another transaction that took a higher number.
-So the reader keeps looking for missing numbers as long as they can still appear.
+So the reader looks for missing numbers as long as their events can still appear.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ MAX_WATCHERS = 64
 
 
 class Watcher:
-    """One watcher: an async iterator of events, each once, nearly in order. It ends when the server stops.
+    """An async iterator of new events. It yields each event once, nearly in order, and ends when the server stops.
 
-    The iterator also ends, with `lagging` set, if the watcher missed events.
-    The watcher then read too slowly or began too far back.
+    The iterator also ends if the watcher missed events. `lagging` is then true.
+    A watcher misses events if it reads too slowly, or if its first number is too low or too high.
     """
 
     def __init__(self, after: int) -> None:
@@ -53,9 +55,9 @@ class Watcher:
         return await self._receive.__anext__()
 
     def join(self, recent: Sequence[Recorded], begin: int, highest: int) -> None:
-        """Start with the recent events.
+        """Start the watcher with the recent events.
 
-        Events before the number `begin` may be missing from `recent`. `highest` is the highest event number.
+        `recent` contains all events from the number `begin` on. `highest` is the highest event number.
         """
         self.joined = True
         if not begin - 1 <= self._after <= highest:
@@ -66,7 +68,7 @@ class Watcher:
                 self.give(recorded)
 
     def give(self, recorded: Recorded) -> None:
-        """Pass an event to the watcher; drop a watcher that reads too slowly."""
+        """Queue an event for the watcher. If the queue is full, end the watcher as `lagging`."""
         try:
             self._send.send_nowait(recorded)
         except anyio.WouldBlock:
@@ -84,13 +86,13 @@ class Watcher:
         self._send.close()
 
     def close(self) -> None:
-        """Close both ends of the stream."""
+        """Close the sending end and the receiving end of the watcher's queue."""
         self._send.close()
         self._receive.close()
 
 
 class Tail:
-    """The end of the audit log: the event numbers seen, and the missing ones that may still appear."""
+    """The newest part of the audit log: which event numbers were read, and which lower numbers may still appear."""
 
     def __init__(self, tx: Tx, now: datetime) -> None:
         # Up to here nothing can come any more. Twice: a counted refusal is dated by its minute's beginning.
@@ -99,10 +101,10 @@ class Tail:
         self._seen = dict.fromkeys(pages.numbers_between(tx.connection, self._floor, self._top), now)
 
     def read(self, tx: Tx) -> list[Recorded] | None:
-        """Return the events that appeared since the last read: first the late ones, then the new ones.
+        """Return the events that appeared since the last read: first late events with lower numbers, then new events.
 
-        Returns None if the newest event is gone.
-        The attack: a row with a very high number, inserted for a moment, would hide all later events.
+        Return None if the event with the highest number no longer exists.
+        The attack: raw SQL inserts a row with a very high number for a moment, which would hide all later events.
         """
         if self._top and not pages.by_ids(tx.connection, [self._top]):
             return None
@@ -113,7 +115,7 @@ class Tail:
         return late + pages.above(tx.connection, self._top, BATCH)
 
     def read_recent(self, tx: Tx) -> tuple[list[Recorded], int, int]:
-        """Return the recent events, the lowest number that they cover, and the highest event number."""
+        """Return the recent events, the number from which they are complete, and the highest event number."""
         newest = pages.newest_numbers(tx.connection, RECENT)  # anew: one that was away before may be back
         told = [number for number in newest if number <= self._floor or number in self._seen]  # others are yet to come
         numbers = numbers_fitting(tx.connection, told)
@@ -121,7 +123,7 @@ class Tail:
         return pages.by_ids(tx.connection, numbers), numbers[-1] if is_cut else 0, max([self._top, *newest[:1]])
 
     def accept(self, found: list[Recorded], now: datetime) -> None:
-        """Mark these events as seen, and forget numbers that can no longer appear twice."""
+        """Mark these events as read. Forget old numbers if no event with a lower number can still appear."""
         numbers = [recorded.id for recorded in found]
         self._seen |= dict.fromkeys(numbers, now)
         self._top = max(self._seen, default=self._top)
@@ -131,7 +133,7 @@ class Tail:
 
 
 class LiveAuditLog:
-    """Sends new events to watchers. `run` must run as long as the server does."""
+    """Sends new events to watchers. The task `run` must run as long as the server runs."""
 
     def __init__(
         self, database: Database, *, now: Callable[[], datetime], ending: Callable[[], bool] = lambda: False
@@ -146,7 +148,7 @@ class LiveAuditLog:
     def watch(self, *, after: int) -> Iterator[Watcher]:
         """Return a watcher for recent events above the number `after` and for all new events.
 
-        A late event may have a lower number.
+        A new event may have a number below `after` if its transaction committed late.
         Raises `Unavailable` if too many watchers are connected or the server is about to stop.
         """
         if self._ending() or len(self._watchers) >= MAX_WATCHERS:
@@ -161,7 +163,10 @@ class LiveAuditLog:
             watcher.close()
 
     async def run(self) -> None:
-        """Read events while there are watchers, until cancelled or `ending`; then end every watcher."""
+        """Read events while there are watchers, then end every watcher.
+
+        The method stops when it is cancelled, or when `ending` returns true.
+        """
         try:
             while not self._ending():
                 await self._wanted.wait()
@@ -187,9 +192,9 @@ class LiveAuditLog:
                 await anyio.sleep(POLL_SECONDS)
 
     async def _read_on(self, tail: Tail | None) -> tuple[Tail | None, bool]:
-        """Read the audit log once; return the tail and whether more can be read at once.
+        """Read the audit log once. Return the tail, and whether the next read should follow without a pause.
 
-        Without a tail, start with a new one.
+        If `tail` is None, create a new tail.
         """
         now = self._now()
         if tail is None:

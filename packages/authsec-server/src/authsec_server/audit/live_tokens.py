@@ -18,8 +18,8 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 MOST = 10_000  # tokens looked at: those that live longest
 _LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
 
-IsTakenBack = Callable[[ColumnElement[str]], ColumnElement[bool]]
-"""Whether the token of this `jti` was ended singly, as a part of a statement."""
+IsRevoked = Callable[[ColumnElement[str]], ColumnElement[bool]]
+"""Whether the token of this `jti` was revoked by itself, as a part of a statement."""
 
 
 def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
@@ -27,11 +27,12 @@ def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alike:
-    """A group of tokens of one client that depend on the same things; the last one expires at `until`.
+class TokenGroup:
+    """A group of tokens of one client that depend on the same things. The last token of the group expires at `until`.
 
-    `version` is the authority version at which the server decided to issue them. `taken_back`: each of them was
-    revoked on its own. A value that the event lacks is empty.
+    `version` is the authority version at which the server decided to issue the tokens.
+    `revoked` is true if each token of the group was revoked by a revocation of its own.
+    A value that the event lacks is empty.
     """
 
     client_id: str
@@ -43,55 +44,53 @@ class Alike:
     audience: tuple[str, ...]
     proof_id: str
     trusted_issuer_id: str
-    taken_back: bool
+    revoked: bool
     count: int
     until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outstanding:
-    """Groups of live tokens. `more`: further tokens exist, which expire earlier."""
+class TokenGroups:
+    """Groups of live tokens. `more` is true if there are further live tokens, which expire earlier."""
 
-    tokens: tuple[Alike, ...] = ()
+    tokens: tuple[TokenGroup, ...] = ()
     more: bool = False
 
 
-def of_clients(
-    tx: Tx, now: datetime, client_ids: Collection[str], *, is_taken_back: IsTakenBack = _never
-) -> Outstanding:
+def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], *, is_revoked: IsRevoked = _never) -> TokenGroups:
     """Return the live tokens of these clients."""
     if not client_ids:
-        return Outstanding()
-    return _found(tx, now, is_taken_back, events.c.client_id.in_(sorted(client_ids)))
+        return TokenGroups()
+    return _found(tx, now, is_revoked, events.c.client_id.in_(sorted(client_ids)))
 
 
-def of_key(tx: Tx, now: datetime, kid: str, *, is_taken_back: IsTakenBack = _never) -> Outstanding:
+def of_key(tx: Tx, now: datetime, kid: str, *, is_revoked: IsRevoked = _never) -> TokenGroups:
     """Return the live tokens that this key signed."""
-    return _found(tx, now, is_taken_back, events.c.kid == kid, events.c.at > now - _LONGEST)
+    return _found(tx, now, is_revoked, events.c.kid == kid, events.c.at > now - _LONGEST)
 
 
-def _found(tx: Tx, now: datetime, is_taken_back: IsTakenBack, *which: ColumnElement[bool]) -> Outstanding:
+def _found(tx: Tx, now: datetime, is_revoked: IsRevoked, *which: ColumnElement[bool]) -> TokenGroups:
     names = ("kind", "client_id", "client_name", "authority_version", "kid")
     texts = [cast(events.c[name], Text).label(name) for name in ("delegations", "roles", "detail")]
     wanted = select(*(events.c[name] for name in names), *texts, events.c.jti, events.c.expires_at)
     issued = wanted.where(*which, events.c.kind == EventKind.TOKEN_ISSUED)
     live = issued.where(events.c.expires_at > now).order_by(events.c.expires_at.desc()).limit(MOST + 1)
     latest = live.subquery()
-    looked_up = select(latest, is_taken_back(latest.c.jti).label("singly")).subquery().c
-    alike = [looked_up[name] for name in (*names, "delegations", "roles", "detail", "singly")]
+    looked_up = select(latest, is_revoked(latest.c.jti).label("revoked")).subquery().c
+    alike = [looked_up[name] for name in (*names, "delegations", "roles", "detail", "revoked")]
     number, until = func.count().label("number"), func.max(looked_up.expires_at).label("until")
     alike_ones: Select[Any] = select(*alike, number, until).group_by(*alike)
     rows = readable(tx.connection, alike_ones)
-    return Outstanding(tokens=tuple(filter(None, map(_alike, rows))), more=sum(row.number for row in rows) > MOST)
+    return TokenGroups(tokens=tuple(filter(None, map(_alike, rows))), more=sum(row.number for row in rows) > MOST)
 
 
-def _alike(row: Row[Any]) -> Alike | None:
+def _alike(row: Row[Any]) -> TokenGroup | None:
     """Return the tokens in this row; None if AuthSec did not write their events."""
     content = read_content(row.kind, row.delegations, row.roles, row.detail)
     if content is None:
         return None
     delegations, roles, detail = content
-    return Alike(
+    return TokenGroup(
         client_id=row.client_id,
         client_name=row.client_name,
         delegation_ids=frozenset(each["id"] for each in delegations),
@@ -101,7 +100,7 @@ def _alike(row: Row[Any]) -> Alike | None:
         audience=tuple(detail.get("audience") or ()),
         proof_id=detail.get("proof_id") or "",
         trusted_issuer_id=(detail.get("trusted_issuer") or {}).get("id", ""),
-        taken_back=bool(row.singly),
+        revoked=bool(row.revoked),
         count=row.number,
         until=row.until,
     )

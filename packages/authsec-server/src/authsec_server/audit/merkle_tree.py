@@ -1,6 +1,6 @@
 """The Merkle tree over the audit log (RFC 9162 section 2.1.1). Pure.
 
-A leaf is the hash of all columns of an event's row.
+Each leaf of the tree is one event. The hash of the leaf covers all columns of the event's row.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def event_hash(row: Mapping[str, Any]) -> bytes:
 
 
 def event_text(row: Mapping[str, Any]) -> str:
-    """Return the event in this row as the JSON text that is hashed. Instants may be texts already."""
+    """Return the event in this row as JSON. The hash of this text is the leaf hash. Instants may already be texts."""
     return _ENCODER.encode({name: row[name] for name in COVERED})
 
 
 def text_hash(text: str) -> bytes:
-    """Return the leaf hash of the event with this text."""
+    """Return the leaf hash of an event from its JSON text."""
     return leaf_hash(FORM + text.encode("ascii"))
 
 
@@ -60,12 +60,15 @@ _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), defaul
 
 
 def leaf_hash(content: bytes) -> bytes:
-    """Return the hash of a leaf. Its prefix differs from a node's prefix, so no node can pass as a leaf."""
+    """Return the hash of a leaf with this content.
+
+    Leaves and inner nodes are hashed with different prefixes, so that no inner node can pass as a leaf.
+    """
     return sha256(b"\x00" + content).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the hash of a node."""
+    """Return the hash of an inner node from the hashes of its two children."""
     return sha256(b"\x01" + left + right).digest()
 
 

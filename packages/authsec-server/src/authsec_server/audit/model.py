@@ -12,7 +12,7 @@ from authsec_server.principal import Principal
 
 
 class EventKind(StrEnum):
-    """The kind of an event, as `noun.verb`."""
+    """The kind of an event. Its text has the form `noun.verb`."""
 
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - an event's name
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - an event's name
@@ -124,7 +124,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A thing by its id and its name at that time. A later rename does not change the event."""
+    """The id and the name of a thing at the time of the event. A later rename does not change the event."""
 
     id: str
     name: str
@@ -132,9 +132,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One row of the audit log, before it has a number.
+    """One event of the audit log, before it is stored and gets a number.
 
-    `detail` contains the values of this kind only, as JSON types; never a token, a key or a proof.
+    `detail` contains further values of this kind of event, as JSON types.
+    No token, no key and no proof is ever in `detail`.
     An event identifies a token by `jti`, `kid` and the SHA-256 (hex) of the token's signing input.
     """
 
@@ -160,7 +161,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A refusal that is counted by address, client, reason and minute, not listed one by one.
+    """A refusal that is not listed as its own event, but counted by address, client, reason and minute.
 
     Either the caller is unauthenticated, or the `principal` lacks the permission.
     `subject` is the rejected credential if known, for example a revoked admin key.
@@ -187,7 +188,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """The place of an event in the sealed log, and its leaf hash (hex). A sealed export lists events by both."""
+    """The seal of an event: the event's place in the sealed log, and its leaf hash (hex).
+
+    A sealed export contains the same two values for each event.
+    """
 
     place: int
     leaf: str
@@ -198,7 +202,7 @@ class Recorded:
     """An event in the audit log. A `counted` refusal covers the whole minute that begins at its time.
 
     `seal` is None if the event is not sealed yet or the seal was not loaded.
-    `leaf` is the hash (hex) of the event as the row is in the database.
+    `leaf` is the hash (hex) of the event's present row in the database.
     """
 
     id: int
@@ -210,5 +214,8 @@ class Recorded:
 
     @property
     def as_sealed(self) -> bool | None:
-        """Whether the event matches its seal; None without a seal. Only `verify` checks the seal itself."""
+        """Whether the event matches its seal; None without a seal.
+
+        The seal itself is not verified here. Only `authsec audit verify` does that.
+        """
         return None if self.seal is None else self.seal.leaf == self.leaf

@@ -1,7 +1,7 @@
 """The lowest and highest event number of each hour, so that a filter by time reads few events.
 
-The sealer stores the ranges of the events that it seals; the few later events are read directly.
-A range that is too wide costs only time. `verify` reports a range that omits a sealed event.
+The sealer stores the ranges of the events that it seals. The few events without a seal are read directly.
+A range that is too wide only costs time. `verify` reports a range that omits a sealed event.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _HIGHEST = 2**63 - 1
 
 
 def ranges_of(numbered: Iterable[tuple[datetime, int]]) -> dict[datetime, Range]:
-    """Return the number range of each hour. `numbered` contains the time and the number of each event."""
+    """Return the lowest and highest event number of each hour.
+
+    `numbered` contains the time and the number of each event.
+    """
     found: dict[datetime, Range] = {}
     for at, number in numbered:
         hour = hour_of(at)
@@ -33,7 +36,7 @@ def ranges_of(numbered: Iterable[tuple[datetime, int]]) -> dict[datetime, Range]
 
 
 def add(connection: Connection, ranges: Mapping[datetime, Range]) -> None:
-    """Widen the stored ranges to include these."""
+    """Widen the stored ranges so that they include these ranges."""
     if not ranges:
         return
     postgresql = connection.dialect.name == "postgresql"
@@ -48,7 +51,7 @@ def add(connection: Connection, ranges: Mapping[datetime, Range]) -> None:
 
 
 def between(connection: Connection, since: datetime | None, until: datetime | None) -> Range | None:
-    """Return a range with the number of every event from `since` until before `until`; None if there is none."""
+    """Return a number range that contains every event from `since` until before `until`; None without such an event."""
     hours, kept = number_ranges.c, select(func.min(number_ranges.c.lowest), func.max(number_ranges.c.highest))
     late = select(func.min(events.c.id), func.max(events.c.id)).where(events.c.id > _sealed_through(connection))
     if since is not None:
@@ -60,10 +63,10 @@ def between(connection: Connection, since: datetime | None, until: datetime | No
 
 
 def _sealed_through(connection: Connection) -> int:
-    """Return the number up to which every event is sealed, according to the newest checkpoint; 0 without one.
+    """Return the number up to which every event is sealed, as the newest checkpoint says; 0 without a checkpoint.
 
     The signature of the checkpoint is not verified here.
-    A forged checkpoint only hides events that are not sealed yet, and `verify` reports the checkpoint.
+    A forged checkpoint only hides events without a seal, and `verify` reports the forged checkpoint.
     """
     newest = select(cast(checkpoints.c.signed, LargeBinary)).order_by(
         checkpoints.c.size.desc(), checkpoints.c.at.desc()

@@ -1,7 +1,7 @@
-"""Pages of the audit log, by event number.
+"""Pages of the audit log, ordered by event number.
 
-The cost of a page depends neither on the length of the log nor on how rare the matches are.
-An index finds candidates in order; one page reads a bounded number of candidates.
+The cost of a page does not depend on the length of the log or on the number of matches.
+A database index finds candidates in order, and one page reads a bounded number of candidates.
 A filter by time is first turned into a range of event numbers (`number_ranges`).
 No query searches the text of a JSON column.
 """
@@ -60,7 +60,7 @@ _Conditions = list[ColumnElement[bool]]
 
 
 def newest(connection: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> AuditLogPage:
-    """Return the newest matching events with numbers below `before`."""
+    """Return the newest matching events with numbers below `before`, or of the whole log if `before` is None."""
     number = _number(wanted)
     bound = [] if before is None else [number < before]
     return _page(connection, wanted, [*bound, *_in_time(connection, wanted)], limit, number.desc())
@@ -73,23 +73,24 @@ def following(connection: Connection, wanted: EventFilter, *, after: int, limit:
 
 
 def by_id(connection: Connection, number: int) -> Recorded | None:
-    """Return the event with this number.
+    """Return the event with this number; None if there is no such event.
 
-    Raises `Conflict` if raw SQL changed the event, or if an index returns an event with another number.
+    Raises `Conflict` if raw SQL made the event unreadable, or if an index returns an event with another number.
     """
     found = _read(connection, select(events).where(events.c.id == number))
     if any(each.id != number for each in found):
-        raise _misled(f"event {number}")
+        raise _reads_wrong_index(f"event {number}")
     if found and found[0].event.kind is EventKind.EVENT_UNREADABLE:
         raise unreadable(number)
     return _sealed(connection, found[:1])[0] if found else None
 
 
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
-    """Return the event that records the issue of the token.
+    """Return the event that records the issue of the token with this `jti`; None without such an event.
 
-    Raw SQL may have added events with the same `jti`: the first readable one is returned, sealed events first.
-    Raises `Conflict` if none can be read, or if an index returns the event of another token.
+    Raw SQL may have added events with the same `jti`, so sealed events come first.
+    The first readable event is returned.
+    Raises `Conflict` if no event can be read, or if an index returns the event of another token.
     """
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
     found = _read(connection, statement.order_by(*_SEALED_FIRST).limit(_NAMESAKES))
@@ -97,24 +98,24 @@ def token_issued(connection: Connection, jti: str) -> Recorded | None:
     if found and issued is None:
         raise unreadable(found[0].id)
     if issued and issued.event.jti != jti:
-        raise _misled(f"the token {jti}")
+        raise _reads_wrong_index(f"the token {jti}")
     return issued
 
 
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
-    """Return the first events of a request or a token, in the order of sealing.
+    """Return the first matching events of a request or a token, in the order of sealing.
 
-    The attack: many events inserted later push the real ones off the page.
+    The attack: raw SQL inserts many events later, which push the real ones off the page.
     """
     _plan_for_what_is_asked(connection)
     statement = select(events).where(*_led_to(wanted), *_conditions(events.c, wanted))
     return _sealed(connection, _read(connection, statement.order_by(*_SEALED_FIRST).limit(limit)))
 
 
-def _misled(wanted: str) -> Conflict:
-    """Return the error for an index that returned another event than the wanted one.
+def _reads_wrong_index(wanted: str) -> Conflict:
+    """Return the error for a database index that returned another event than the requested one.
 
-    The database does not compare a row again with the key that its index found.
+    The check is needed because the database does not compare the returned row with the requested key.
     """
     return Conflict(
         f"The database returned another event instead of the one of {wanted}: an index was changed.",
@@ -123,26 +124,26 @@ def _misled(wanted: str) -> Conflict:
 
 
 def highest_version(connection: Connection) -> int:
-    """Return the highest plausible authority version of any event; 0 before the first. Reads all events."""
+    """Return the highest plausible authority version of any event; 0 without events. Reads all events."""
     likely = events.c.authority_version <= HIGHEST_LIKELY_VERSION
     version: int | None = connection.execute(select(func.max(events.c.authority_version)).where(likely)).scalar_one()
     return version or 0
 
 
 def highest(connection: Connection, at_most: int | None = None) -> int:
-    """Return the highest visible event number, at most `at_most`; 0 in an empty audit log."""
+    """Return the highest visible event number that is not above `at_most`; 0 if there is none."""
     bound = [] if at_most is None else [events.c.id <= at_most]
     number: int | None = connection.execute(select(func.max(events.c.id)).where(*bound)).scalar_one()
     return number or 0
 
 
 def by_ids(connection: Connection, numbers: Collection[int]) -> list[Recorded]:
-    """Return the events with these numbers, in order."""
+    """Return the events with these numbers, in the order of their numbers."""
     return _read(connection, select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
 
 
 def above(connection: Connection, number: int, limit: int) -> list[Recorded]:
-    """Return the next events above this number, in order."""
+    """Return the next `limit` events with numbers above this one, in the order of their numbers."""
     statement = select(events).where(events.c.id > number).order_by(events.c.id).limit(limit)
     return _read(connection, statement)
 
@@ -158,7 +159,7 @@ def newest_numbers(connection: Connection, limit: int) -> list[int]:
 
 
 def last_before(connection: Connection, at: datetime) -> int:
-    """Return the number of the last event before that time; 0 if there is none."""
+    """Return the number of the event with the latest time before `at`; 0 if there is none."""
     earlier = (
         select(events.c.id).where(events.c.at < at, events.c.id <= MAX_NUMBER).order_by(events.c.at.desc()).limit(1)
     )
@@ -184,12 +185,12 @@ def _page(
 
 
 def _read(connection: Connection, statement: Select[Any], sizes: Sequence[Size] | None = None) -> list[Recorded]:
-    """Return the events of this query, in order, with a placeholder for each event that cannot be read."""
+    """Return the events of this query, in order. An event that cannot be read is replaced by a placeholder."""
     return [_hashed(each) for each in read_events(connection, statement, sizes)]
 
 
 def _hashed(row: Row[Any] | int) -> Recorded:
-    """Return the event in this row and its current leaf hash, to compare with the hash in its seal."""
+    """Return the event in this row with the present hash of the row. Callers compare the hash with the event's seal."""
     if isinstance(row, int):
         return stand_in(row)
     its = row._asdict()
@@ -199,7 +200,7 @@ def _hashed(row: Row[Any] | int) -> Recorded:
 def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded, ...]:
     """Add the seal to each event.
 
-    The seals are a query of their own: a join would look up every candidate in the sealed log.
+    The seals are read by a separate query, because a join would look up every candidate in the sealed log.
     """
     seals = sealed_events.c
     which = seals.event_id.in_([each.id for each in found])
@@ -210,17 +211,17 @@ def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded
 
 
 def _plan_for_what_is_asked(connection: Connection) -> None:
-    """Make PostgreSQL plan each statement of this transaction for its values, however often it ran before.
+    """Make PostgreSQL plan each statement of this transaction for its actual values, even if it ran often before.
 
-    A generic plan follows an index that suits frequent values.
-    For a reason that no event has, such a plan reads a million events.
+    A generic plan uses the database index that suits frequent values.
+    For a reason that no event has, a generic plan reads a million events.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
 def candidates(wanted: EventFilter, bounds: _Conditions) -> Select[Any]:
-    """Select the events that can match: all those that the best index finds."""
+    """Select the events that can match the filter: all events that the most selective database index finds."""
     if wanted.delegation_id:
         links = event_delegations.c
         statement = select(events).join(event_delegations, links.event_id == events.c.id)
@@ -229,12 +230,12 @@ def candidates(wanted: EventFilter, bounds: _Conditions) -> Select[Any]:
 
 
 def _number(wanted: EventFilter) -> ColumnElement[int]:
-    """Return the column that orders the candidates."""
+    """Return the event number column by which the candidates are ordered."""
     return event_delegations.c.event_id if wanted.delegation_id else events.c.id
 
 
 def _led_to(wanted: EventFilter) -> _Conditions:
-    """Return the conditions that the most selective index serves."""
+    """Return the conditions that the most selective database index can evaluate."""
     columns = events.c
     if wanted.request_id:
         return [columns.request_id == wanted.request_id]
@@ -277,7 +278,7 @@ def _conditions(columns: _Columns, wanted: EventFilter) -> _Conditions:
 
 
 def _in_time(connection: Connection, wanted: EventFilter) -> _Conditions:
-    """Return the conditions for `since` and `until`, and for the range of event numbers that they imply."""
+    """Return the conditions for `since` and `until`, and for the range of event numbers of that time."""
     if wanted.since is None and wanted.until is None:
         return []
     numbers = number_ranges.between(connection, wanted.since, wanted.until)

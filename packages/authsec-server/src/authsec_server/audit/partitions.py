@@ -1,4 +1,4 @@
-"""Monthly partitions of the audit log on PostgreSQL (by `at`), so that a drop can remove whole old months."""
+"""Monthly partitions of the audit log on PostgreSQL (by `at`). A whole old month can be dropped at once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
 
 
 def drop_partition(connection: Connection, before: str, staying: ColumnElement[bool]) -> bool:
-    """Drop the oldest partition of a month before `before` (2026-08). Return whether there was one.
+    """Drop the oldest partition of a month before `before` (2026-08). Return whether there was such a partition.
 
-    Rows that match `staying` are kept. Each transaction drops one partition, because writers wait meanwhile.
-    Does nothing on SQLite, or for rows in the default partition.
-    The reason for dropping whole partitions: deleting row by row would leave a million dead rows.
+    Rows that match `staying` are kept.
+    Deleting row by row would leave a million dead rows.
+    Each transaction drops only one partition, because writers wait during the transaction.
+    Does nothing on SQLite, and does not drop rows of the default partition.
     """
     if connection.dialect.name != "postgresql":
         return False
@@ -44,9 +45,10 @@ def drop_partition(connection: Connection, before: str, staying: ColumnElement[b
 
 
 def _drop_month(connection: Connection, name: str, month: str, staying: ColumnElement[bool]) -> None:
-    """Drop one partition and move the rows that stay to the default partition.
+    """Drop one partition. Move the rows that match `staying` to the default partition.
 
-    The rows are read before the table is locked, and again only if their number changed meanwhile.
+    These rows are read before the table is locked.
+    They are read again under the lock only if the number of rows in the partition has changed.
     """
     start = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
     within = events.c.at >= start, events.c.at < (start + timedelta(days=32)).replace(day=1)
@@ -62,9 +64,9 @@ def _drop_month(connection: Connection, name: str, month: str, staying: ColumnEl
 
 
 def _make_month(connection: Connection, name: str, start: datetime, end: datetime) -> None:
-    """Create one partition and move rows of that month from the default partition into it.
+    """Create the partition of one month. Move the rows of that month from the default partition to the new one.
 
-    The default partition has rows of days that had no partition.
+    The default partition takes rows of months that have no partition.
     """
     connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
     if _is_there(connection, name):  # another server was first

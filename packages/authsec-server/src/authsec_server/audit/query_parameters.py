@@ -58,11 +58,11 @@ _NAMELESS = {"local_operator": PrincipalKind.LOCAL_OPERATOR, "server": Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Lookups by name from the packages above this one. Each returns None for an unknown name.
+    """Functions of the packages above this one that look up ids by name. Each returns None for an unknown name.
 
     `client` returns the id for a slug. `delegation` returns the ids of the delegation and of its client.
     `person` takes an administrator's email, an admin key's name, or the id of either one.
-    `which_client` and `which_delegation` suggest slugs for an unknown slug.
+    `which_client` and `which_delegation` return a text that suggests slugs for an unknown slug.
     `reasons` contains every reason for a refusal.
     """
 
@@ -99,7 +99,7 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
 
 
 def _kinds(text: str | None) -> frozenset[EventKind]:
-    """Read one event kind, or several separated by commas. `client.` means every kind with that prefix."""
+    """Read event kinds separated by commas. A prefix such as `client.` means every kind that begins with the prefix."""
     found: set[EventKind] = set()
     for part in [] if text is None else text.split(","):
         its = {kind for kind in EventKind if kind == part or (part.endswith(".") and kind.startswith(part))}
@@ -127,7 +127,10 @@ def _decision(text: str | None) -> Decision | None:
 
 
 def _client(tx: Tx, text: str | None, names: Names) -> str:
-    """Return the id of the client. An id is not looked up: the audit log also has deleted clients."""
+    """Return the id of the client with this slug or id.
+
+    An id is returned without a lookup, because the audit log also has events of deleted clients.
+    """
     if text is None or naming.is_uuid(text):
         return text or ""
     found = names.client(tx, text)
@@ -142,7 +145,7 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
 
 
 def _delegation(tx: Tx, text: str | None, names: Names) -> tuple[str, str]:
-    """Return the ids of the delegation and, if known, of its client. The client's index finds the events fast."""
+    """Return the id of the delegation, and the id of its client. An unknown client is an empty text."""
     if text is None:
         return "", ""
     found = names.delegation(tx, text)
@@ -181,5 +184,8 @@ def _instant(name: str, query: Mapping[str, str]) -> datetime | None:
 
 
 def _bounded(instant: datetime | None) -> datetime | None:
-    """Limit the time to the years that an event can have: later code adds to it, and `datetime` ends at 9999."""
+    """Limit the time to the years that an event can have.
+
+    Later code adds a duration to the time, and a `datetime` cannot exceed the year 9999.
+    """
     return None if instant is None else min(max(instant, _EARLIEST), _LATEST)

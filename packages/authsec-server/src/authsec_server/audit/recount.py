@@ -1,8 +1,8 @@
-"""Counts computed from the events, compared with the rows of the count tables.
+"""Count the events again, and compare the results with the rows of the count tables.
 
 The indexes and sums of the database are not trusted.
-So both sides are joined in a private scratch file, which SQLite removes.
-Memory use is bounded, however many events there are.
+So events and rows are compared in a private scratch file, which SQLite removes.
+Memory use is bounded, even with very many events.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ _DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountDifference:
-    """A key of a count table for which the events `say` another value than the row that is `kept`.
+    """A key of a count table for which the events give other values than the stored row.
 
-    None means that there is no row. Odd rows are left out. `rows` is the number of rows with this key.
+    `say` contains the values from the events, or None if no event has this key.
+    `kept` contains the values of the stored row, or None if there is no row.
+    `rows` is the number of stored rows with this key. Rows of a wrong form (`StoredRow.odd`) are left out.
     """
 
     table: CountTable
@@ -66,7 +68,7 @@ class CountDifference:
 
 
 class Recount:
-    """Counts all events numbered up to `through` or dated before `until` again, and compares the result.
+    """Counts all events again that are numbered up to `through` or dated before `until`, and compares the result.
 
     Raises `Unavailable` if the scratch file has no room.
     """
@@ -89,7 +91,7 @@ class Recount:
         self._scratch.close()
 
     def add(self, number: int, outcome: Outcome) -> None:
-        """Count the event, unless the roll-up has not counted it yet."""
+        """Count the event if the roll-up has already counted it."""
         if number > self._through and outcome.at >= self._until:
             return
         counts = self._counts
@@ -100,10 +102,10 @@ class Recount:
     def compare(
         self, connection: Connection, unknown_before: datetime | None = None, *, digest_before: datetime | None = None
     ) -> None:
-        """Read the count tables; call it after the last event.
+        """Read the count tables for the comparison. Call this method after the last call of `add`.
 
         Rows dated before `unknown_before` are not compared.
-        Afterwards `digests` covers the rows dated before `digest_before`.
+        Afterwards, `digests` has for each table the digest of the rows dated before `digest_before`.
         """
         self._spill()
         self._from = "" if unknown_before is None else stored(unknown_before)
@@ -113,7 +115,7 @@ class Recount:
                 self.digests[table.name] = _digest(row for row in self._rows(connection, table) if row.at < until)
 
     def differences(self, table: CountTable) -> Iterator[CountDifference]:
-        """Yield the differences in the order of the key."""
+        """Yield the differences in this table, in the order of their keys."""
         size, values = len(table.key), len(table.values)
         for row in self._scratch.execute(_differing(table), (self._from,)):
             say, kept, number = row[size : size + values], row[size + values : -1], row[-1]
@@ -126,7 +128,7 @@ class Recount:
             )
 
     def _rows(self, connection: Connection, table: CountTable) -> Iterator[StoredRow]:
-        """Yield all rows, and copy the rows to compare into the scratch file."""
+        """Yield all rows of the table. Copy into the scratch file the rows that are to be compared."""
         put = _put(table)
         for some in in_batches(stored_rows(connection, table), _ROWS):
             fine = [row.values for row in some if not row.odd and row.at >= self._from]
@@ -169,9 +171,9 @@ class Recount:
 
 
 def decided(connection: Connection) -> Iterator[tuple[int, Outcome]]:
-    """Yield the number and the content of each event that has a decision, in one sequential pass.
+    """Yield the number and the outcome of each event that has a decision, in one sequential pass.
 
-    An unreadable event is left out: the check of the seals reports it.
+    An unreadable event is left out, because the check of the seals reports the event.
     """
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
@@ -206,7 +208,7 @@ def _json(value: Any) -> Any:
 
 
 def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
-    """Return the SHA-256 of each table's rows dated before that time."""
+    """Return for each count table the SHA-256 of the rows dated before `cut`."""
     before = stored(cut)
     with enough_room():
         return {
@@ -215,7 +217,7 @@ def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
 
 
 def _digest(rows: Iterable[StoredRow]) -> str:
-    """Return the SHA-256 over one line for each row: its values as a JSON array. The lines are sorted by bytes."""
+    """Return the SHA-256 of the rows, written as one JSON array on each line, with the lines sorted by bytes."""
     digest = sha256()
     with closing(scratch_database("CREATE TABLE lines (line TEXT NOT NULL)")) as scratch:
         for some in in_batches(rows, _ROWS):
@@ -249,12 +251,12 @@ def _create(table: CountTable) -> str:
 
 
 def _say(table: CountTable) -> str:
-    """Return the SQL that adds counts from events to the counts from earlier events."""
+    """Return the SQL that adds further counts to the scratch table's counts from events."""
     return f"{_insert(table, 'say')} DO UPDATE SET {_LATER if table is LAST else _sum(table)}"
 
 
 def _put(table: CountTable) -> str:
-    """Return the SQL that stores the values of a count table's row."""
+    """Return the SQL that copies a row of the count table into the scratch table."""
     kept = ", ".join(f"kept_{name} = excluded.kept_{name}" for name in table.values)
     return f"{_insert(table, 'kept', number=True)} DO UPDATE SET {kept}, number = number + 1"
 

@@ -1,12 +1,13 @@
-"""The roll-up: counts events once, stores the counts, and slows down no token request.
+"""The roll-up: counts each event once and stores the counts. The roll-up slows down no token request.
 
-Events are counted in the order of their numbers, not of their dates: a server's clock may be wrong.
+Events are counted in the order of their numbers, not of their dates, because a server's clock may be wrong.
 An event is counted if its number is at most `counted.through` or its date is before `counted.until`.
 
-Any number of servers may run the roll-up. Each server counts some events before it writes.
-The first server that moves `through` adds its counts in the same transaction.
-The other servers find `through` moved and add nothing. No clock affects this.
-A refusal in the counts grows no more (`store.count`). Clocks only affect how soon an event is counted.
+Any number of servers may run the roll-up. Each server counts a batch of events before it writes.
+The first server that raises `counted.through` adds its counts in the same transaction.
+The other servers find `counted.through` already raised and add nothing.
+A counted refusal no longer changes: `store.count` adds further refusals to a new row.
+Wrong clocks cause no wrong counts. They only affect how soon an event is counted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
 class Progress:
     """The progress of the roll-up: events numbered up to `through`, or dated before `until`, are counted.
 
-    At `top_at`, by some server's clock, `top` was the highest event number.
+    `top` was the highest event number at the time `top_at`, by the clock of one of the servers.
     """
 
     until: datetime
@@ -53,8 +54,8 @@ class Progress:
 class Batch:
     """The counts of all events numbered above `start` and up to `end`, except those dated before `until`.
 
-    `growing` contains the number and the occurrences of refusals in the batch.
-    These refusals may grow until `keep` locks them.
+    `growing` contains the number and the occurrences of each refusal in the batch.
+    Further occurrences may be added to these refusals until `keep` locks them.
     """
 
     start: int
@@ -65,7 +66,10 @@ class Batch:
 
 
 def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) -> bool:
-    """Count the events that have settled by `now`. Return whether all of them are counted. Blocks its thread."""
+    """Count the events that can no longer change. Return whether all of these events are counted.
+
+    Blocks its thread.
+    """
     if not database.read(partial(_has_more, now=now)):
         return True
     highest = highest_number(database)
@@ -83,11 +87,12 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
 
 
 def highest_number(database: Database) -> int | None:
-    """Return the highest event number; no event with a lower number is committed afterwards.
+    """Return the highest event number. No event with a lower number can be committed afterwards.
 
-    Returns None if a transaction that writes events lasts too long.
-    On PostgreSQL a transaction takes a number before it commits, so the lock waits until none is in flight.
-    Writers wait meanwhile, 100 ms at most.
+    On PostgreSQL, a transaction takes an event number before it commits.
+    So this function locks the table and waits until no such transaction is left.
+    Writers wait during the lock, for 100 ms at most.
+    Return None if a transaction that writes events takes longer.
     """
     if database.dialect != "postgresql":
         return database.read(_highest)
@@ -106,11 +111,12 @@ def highest_number(database: Database) -> int | None:
 
 
 def settled_number(connection: Connection, highest: int, now: datetime) -> int:
-    """Return the number up to which events have settled by `now`. `highest` is the highest event number.
+    """Return the number up to which events can no longer change, and so can be counted.
 
-    By date, all events below the first event dated later than `SETTLING` ago have settled.
-    An event from a clock that was ahead would never settle by date.
-    So events up to `top` also settle once `SETTLING` has passed since `top_at`.
+    `highest` is the highest event number.
+    Usually all events are settled that come before the first event younger than `SETTLING`.
+    An event from a clock that is ahead would stop this rule for a long time.
+    So events up to `top` are also settled once `SETTLING` has passed since `top_at`.
     """
     progress = progress_of(connection)
     young = events.c.id <= highest, events.c.at >= minute_of(now - SETTLING)
@@ -123,7 +129,7 @@ def settled_number(connection: Connection, highest: int, now: datetime) -> int:
 
 
 def next_batch(connection: Connection, settled: int) -> Batch | None:
-    """Return the next events to count, up to the number `settled`; None if there are none."""
+    """Return the counts of the next uncounted events, up to the number `settled`; None if all are counted."""
     progress = progress_of(connection)
     if progress.through >= settled:
         return None
@@ -152,9 +158,10 @@ def _decided(connection: Connection, numbers: Sequence[int]) -> Iterator[Row[Any
 
 
 def keep(tx: Tx, batch: Batch) -> bool:
-    """Add the batch to the stored counts. Return whether it was added.
+    """Add the batch to the stored counts. Return whether the batch was added.
 
-    The batch is not added if another server counted these events, or if one of its refusals grew since.
+    The batch is not added if another server counted these events first.
+    It is not added either if a refusal of the batch got further occurrences in the meantime.
     """
     connection = tx.connection
     if not _lock_growing(connection, batch.growing):
@@ -181,7 +188,7 @@ def _lock_growing(connection: Connection, growing: frozenset[tuple[int, int]]) -
 
 
 def _has_more(tx: Tx, now: datetime) -> bool:
-    """Whether there may be events to count. Nothing is counted while `until` is in the future."""
+    """Whether there may be events to count. Nothing is counted while the stored `until` is in the future."""
     progress = progress_of(tx.connection)
     return progress.until <= now and progress.through < _highest(tx)
 
@@ -192,9 +199,10 @@ def _highest(tx: Tx) -> int:
 
 
 def _keep_top(tx: Tx, highest: int, now: datetime) -> None:
-    """Store `highest` as the new top if the old top is outdated.
+    """Store `highest` as the new `top` if the stored `top` is outdated.
 
-    The old top is outdated once it is counted, or if its time is after `now`: that clock was ahead.
+    The stored `top` is outdated if all events up to it are counted.
+    It is also outdated if `top_at` is after `now`: the clock that wrote it was ahead.
     """
     its = counted.c
     is_over = or_(its.top <= its.through, its.top > highest, its.top_at.is_(None), its.top_at > now)
@@ -233,7 +241,7 @@ def _add(
 
 
 def _remember(connection: Connection, counts: Counts) -> None:
-    """Store the later of each two last uses: the stored one and the one of this batch."""
+    """Merge the last uses of this batch into the stored last uses. The later time is kept."""
     if not counts.last:
         return
     statement = _insert(connection, last_uses)
@@ -252,9 +260,9 @@ def _remember(connection: Connection, counts: Counts) -> None:
 
 
 def later_uses(other: Any, dialect: str) -> dict[str, ColumnElement[Any]]:
-    """Return the columns of `last_uses` with the later of the stored and the `other` value.
+    """Return SQL expressions for the columns of `last_uses`: the later of the stored and the `other` last use.
 
-    The rule is that of `LastUse.and_later`.
+    The rule is the same as in `LastUse.and_later`.
     """
     its = last_uses.c
     reasons = [other.refused_reason, its.refused_reason]

@@ -1,6 +1,7 @@
-"""A private database in which a check sorts and joins: a temporary file without a name. Memory use is bounded.
+"""A private database in which a check sorts and joins rows. It is a temporary file without a name.
 
-SQLite removes the file when it is closed. The content need not survive a crash.
+Memory use is bounded. SQLite removes the file when the database is closed.
+The content need not survive a crash.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _CACHE_KIB: Final = 32_000
 
 
 def scratch_database(*create: str) -> sqlite3.Connection:
-    """Create an empty scratch database with these tables, in a transaction that never commits.
+    """Create an empty scratch database with the tables of these statements. Its transaction is never committed.
 
     Raises `sqlite3.Error`.
     """
@@ -32,7 +33,10 @@ def scratch_database(*create: str) -> sqlite3.Connection:
 
 
 class ScratchCheck:
-    """A check of an audited database that stores rows in a scratch database with the tables `create`."""
+    """A base class for checks of an audited database. A check stores rows in a scratch database to compare them.
+
+    `create` contains the SQL statements that create the tables of the scratch database.
+    """
 
     create: ClassVar[Sequence[str]]
 
@@ -50,7 +54,7 @@ class ScratchCheck:
 
 @contextmanager
 def enough_room() -> Iterator[None]:
-    """Wrap writes to a scratch database. Raises `Unavailable` if the temporary folder is full."""
+    """Raise `Unavailable` if the temporary folder is full during a write to a scratch database in this context."""
     try:
         yield
     except sqlite3.Error as error:  # errors of the audited database come as SQLAlchemy's

@@ -1,4 +1,7 @@
-"""The operations of the audit log. See also `counts` for numbers, `live` for watchers and `export` for exports."""
+"""Functions to record and read events, with the reader's role checked.
+
+The module `counts` has numbers, `live` serves watchers, and `export` makes exports.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # what a jti or a request_id l
 
 
 def record(tx: Tx, event: Event) -> int:
-    """Record the event in this transaction and return its number. An event that is rolled back did not happen."""
+    """Record the event in this transaction and return its number.
+
+    If the transaction is rolled back, the event is not recorded.
+    """
     number = store.add(tx.connection, event)
     if tx.changes:
         tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests))
@@ -34,9 +40,11 @@ def record(tx: Tx, event: Event) -> int:
 
 
 def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
-    """Record a principal's action; `what` are further fields of `Event`. Return the number of the last event.
+    """Record a principal's action, and return the number of its last event.
 
-    A change of more delegations than one event may name becomes several events, equal in everything else.
+    `what` are further fields of `Event`.
+    One event may name only `MAX_NAMED` delegations. For more delegations, several events are recorded, which are
+    otherwise equal.
     """
     event = Event(
         at=act.now,
@@ -55,14 +63,15 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
-    """Add refusals to this minute's counted rows."""
+    """Add refusals to the rows that count refusals of the present minute."""
     store.count(tx.connection, tallies, now.replace(second=0, microsecond=0))
 
 
 def count_not_permitted(tx: Tx, act: Act, why: NotPermitted, operation: str) -> None:
-    """Count a refused action of the principal. `operation` looks like "POST /authsec/api/v1/roles/{role}".
+    """Count an action that the principal was not permitted.
 
-    Each operation is counted separately, up to ten a minute.
+    `operation` looks like "POST /authsec/api/v1/roles/{role}".
+    Up to ten operations in a minute are counted separately.
     The attack: a caller with a stolen key fills the disk with refusals.
     """
     refusal = Refusal(
@@ -84,7 +93,11 @@ def page(
     after: int | None = None,
     limit: int = 50,
 ) -> AuditLogPage:
-    """Return a page of matching events: newest first below `before`, or with `after` oldest first above it."""
+    """Return a page of matching events.
+
+    Normally the newest events come first, with numbers below `before`.
+    With `after`, the oldest events come first, with numbers above `after`.
+    """
     principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
     if after is not None:
@@ -102,13 +115,13 @@ def event(tx: Tx, principal: Principal, number: int) -> Recorded:
 
 
 def newest_number(tx: Tx, principal: Principal) -> int:
-    """Return the number of the newest event, from which a watcher can start; 0 in an empty audit log."""
+    """Return the number of the newest event; 0 in an empty audit log. A watcher can start from this number."""
     principal.require(Role.VIEWER)
     return pages.highest(tx.connection)
 
 
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
-    """Return the events of one request, in the order of sealing; only the first ones of a very large request."""
+    """Return the events of one request, in the order of sealing; of a very large request, only the first ones."""
     principal.require(Role.VIEWER)
     wanted = EventFilter(request_id=request_id)
     return pages.first_sealed(tx.connection, wanted, MAX_PAGE) if request_id else ()
@@ -117,7 +130,7 @@ def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded,
 def minted_under(
     tx: Tx, principal: Principal, client_id: str, delegation_id: str, *, before: int | None = None, limit: int = 10
 ) -> AuditLogPage:
-    """Return the tokens issued to the client under the delegation, newest first."""
+    """Return the events of tokens that were issued to the client under the delegation, newest first."""
     wanted = EventFilter(kinds=frozenset({EventKind.TOKEN_ISSUED}), client_id=client_id, delegation_id=delegation_id)
     return page(tx, principal, wanted, before=before, limit=limit)
 
@@ -130,7 +143,10 @@ def principal_acts(
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
-    """Return the events with exactly this `jti` or `request_id`, first sealed first, for each up to `limit`."""
+    """Return the events with exactly this `jti` or exactly this `request_id`, in the order of sealing.
+
+    For each of the two, at most `limit` events are returned.
+    """
     act.principal.require(Role.VIEWER)
     if not _NUMBERLIKE.fullmatch(text):
         return ()
@@ -142,20 +158,20 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ..
 
 
 def token_issued(tx: Tx, jti: str) -> Recorded | None:
-    """Return the event that records the issue of the token with this `jti`.
+    """Return the event that records the issue of the token with this `jti`; None without such an event.
 
-    No principal is checked: the packages above this one do that.
+    No principal is checked here: the packages that call this function check the principal.
     """
     return pages.token_issued(tx.connection, jti) if _NUMBERLIKE.fullmatch(jti) else None
 
 
 def highest_version(tx: Tx) -> int:
-    """Return the highest plausible authority version of any event; 0 before the first. Reads every event."""
+    """Return the highest plausible authority version of any event; 0 without events. Reads every event."""
     return pages.highest_version(tx.connection)
 
 
 def prepare_months(tx: Tx, now: datetime) -> None:
-    """Create the partitions for the coming weeks."""
+    """Create the monthly partitions for this month and the next ones, on PostgreSQL."""
     partitions.prepare_months(tx.connection, now)
 
 
@@ -170,7 +186,10 @@ def of_this_change(tx: Tx, act: Act) -> list[Recorded]:
 
 
 def changed_fields(tx: Tx, thing: str, since: int) -> tuple[str, ...]:
-    """List the fields that edits of this thing changed after that revision, sorted. Checks no principal."""
+    """List the fields that edits changed after the revision `since`, sorted. `thing` is the id of the edited thing.
+
+    No principal is checked.
+    """
     fields: set[str] = set()
     before: int | None = None
     for _ in range(PAGES):

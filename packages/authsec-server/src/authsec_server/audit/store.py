@@ -198,7 +198,7 @@ def add(connection: Connection, event: Event) -> int:
 
 
 def add_digests(connection: Connection, number: int, event: Event, digests: Digests) -> None:
-    """Write the digests of the changed tables, before and after the change, into the event."""
+    """Add to the event the digests of the changed tables, before and after the change."""
     detail = {**event.detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
     connection.execute(update(events).where(events.c.id == number, events.c.at == event.at).values(detail=detail))
 
@@ -209,7 +209,7 @@ def delegation_ids(event: Event) -> list[str]:
 
 
 def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
-    """Add refusals to the minute's counted rows, and create missing rows. A row keeps its first detail."""
+    """Add refusals to the rows of this minute, and create missing rows. A row keeps its first `detail`."""
     # In one order always: two processes that add to the same rows must not wait for each other in a circle.
     keyed = [(_count_key(connection, refusal, minute), refusal, tally) for refusal, tally in tallies.items()]
     for count_key, refusal, tally in sorted(keyed, key=itemgetter(0)):
@@ -231,7 +231,10 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
 
 
 def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
-    """Insert the row, or add to the existing row. Return whether that was possible."""
+    """Insert the row of the refusal, or add to the occurrences of the existing row. Return whether this was possible.
+
+    It is not possible if the existing row is already sealed or counted.
+    """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     if connection.dialect.name == "postgresql":
         # This statement waits for a transaction that seals or counts the row; the next statement sees the outcome.
@@ -250,9 +253,10 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
 
 
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
-    """Return the key under which the refusal is counted in this minute.
+    """Return the key of the row in which the refusal is counted in this minute.
 
-    Up to `MOST_APART` different values of `apart` have keys of their own; further ones share the last key.
+    Refusals with different values of `apart` have different keys, up to `MOST_APART` keys.
+    Refusals with further values share the last key.
     """
     ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]
     ids += [refusal.principal.id] if refusal.principal else []
@@ -267,7 +271,7 @@ def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> st
 
 
 def row_of(event: Event) -> dict[str, Any]:
-    """Return the event as a row of the table, without its number and its occurrences."""
+    """Return the columns of the event's row in the table, without its number and its occurrences."""
     return {
         "at": event.at,
         "kind": event.kind,
@@ -295,7 +299,7 @@ def row_of(event: Event) -> dict[str, Any]:
 
 
 def recorded(row: Row[Any]) -> Recorded:
-    """Return the event in this row of the table. Raises `Conflict` if AuthSec did not write the row."""
+    """Return the event in this table row. Raises `Conflict` if the row has a form that AuthSec does not write."""
     if not is_event(row._asdict()):
         raise unreadable(row.id)
     return _event_in(row)
@@ -307,7 +311,7 @@ def unreadable(number: int) -> Conflict:
 
 
 def stand_in(number: int, at: Any = None) -> Recorded:
-    """Return the placeholder that a list shows for an unreadable event: its number and, if readable, its time."""
+    """Return a placeholder for an unreadable event, for lists. It has the event's number and, if readable, its time."""
     readable_at = at if isinstance(at, datetime) else datetime.fromtimestamp(0, UTC)
     problem = f"{_unreadable(number)} {_SEE_WHAT_ELSE}"
     kind = EventKind.EVENT_UNREADABLE

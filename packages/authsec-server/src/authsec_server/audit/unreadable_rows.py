@@ -1,9 +1,9 @@
-"""Queries of events that continue at a row that AuthSec did not write.
+"""Queries of events that do not fail at an unreadable row.
 
-Raw SQL can create an unreadable row. `verify` reports the row.
-Such a row must not end the lists and sums of all others.
-Rows of gigabytes must not exhaust the memory either.
-So a query reads the sizes of its rows first, and skips rows longer than a server writes.
+Raw SQL can create a row that cannot be read, and `verify` reports the row.
+Such a row must not stop lists and sums of the other rows.
+A row of gigabytes must not exhaust the memory either.
+So a query first reads the sizes of its rows, and skips rows longer than a server writes.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ Size = tuple[int, int]
 def read_events(
     connection: Connection, statement: Select[Any], sizes: Sequence[Size] | None = None
 ) -> Sequence[Row[Any] | int]:
-    """Return the rows of this query of whole events, in order; for an unreadable row, its number.
+    """Return the rows of this query, in order. Instead of an unreadable row, return its event number.
 
-    `sizes` are the sizes of the rows if they are known already.
+    The query must select all columns of `events`.
+    `sizes` are the sizes of the rows if the caller has already read them.
     """
     sizes = sizes_of(connection, statement) if sizes is None else sizes
     too_long = {number for number, size in sizes if size > LONGEST_ROW}
@@ -49,7 +50,10 @@ def read_events(
 
 
 def sizes_of(connection: Connection, statement: Select[Any]) -> Sequence[Size]:
-    """Return the number and the stored bytes of each row of this query of whole events, in order."""
+    """Return the event number and the number of stored bytes of each row of this query, in order.
+
+    The query must select all columns of `events`.
+    """
     number, length = statement.selected_columns.id, _stored_bytes(connection.dialect.name)
     with any_text(connection):
         rows = connection.execute(statement.with_only_columns(number, length))
@@ -57,7 +61,7 @@ def sizes_of(connection: Connection, statement: Select[Any]) -> Sequence[Size]:
 
 
 def fitting(sizes: Sequence[Size]) -> int:
-    """Return how many rows, from the first on, fit into memory at once; at least one."""
+    """Return how many of the first rows fit into memory together. The result is at least 1 if there are rows."""
     together = 0
     for at, (_, size) in enumerate(sizes):
         together += size if size <= LONGEST_ROW else 0
@@ -67,13 +71,16 @@ def fitting(sizes: Sequence[Size]) -> int:
 
 
 def numbers_fitting(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
-    """Return the first of these event numbers: as many as fit into memory at once."""
+    """Return as many of the first event numbers as have rows that fit into memory together."""
     sizes = dict(sizes_of(connection, select(events).where(events.c.id.in_(numbers))))
     return numbers[: fitting([(number, sizes.get(number, 0)) for number in numbers])]
 
 
 def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterator[Row[Any] | int]:
-    """Yield the events with these numbers, for a caller that keeps none of them in memory."""
+    """Yield the events with these numbers, in batches that fit into memory. The caller must not keep the events.
+
+    Instead of an unreadable event, yield its number.
+    """
     numbers = list(dict.fromkeys(numbers))
     while numbers:
         some = numbers_fitting(connection, numbers[:_AT_ONCE])
@@ -82,7 +89,7 @@ def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterato
 
 
 def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
-    """Return the readable rows of this query of event columns."""
+    """Return the readable rows of this query of columns of `events`. Unreadable rows are left out."""
     try:
         return connection.execute(statement).all()
     except _UNREADABLE as error:
@@ -102,7 +109,10 @@ def read_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> tuple[
 
 @contextmanager
 def any_text(connection: Connection) -> Iterator[None]:
-    """Decode SQLite text that is not UTF-8 into lone surrogates, instead of an error, within this context."""
+    """Within this context, decode SQLite text that is not UTF-8 without an error.
+
+    Each invalid byte becomes a lone surrogate.
+    """
     if connection.dialect.name != "sqlite":
         yield
         return
@@ -120,16 +130,19 @@ def _decoded(octets: bytes) -> str:
 
 
 def _raise_unless_of_a_row(error: Exception) -> None:
-    """Raise the error again if the database is unreachable; ignore an error about a row's value."""
+    """Raise the error again, unless a value in a row caused the error.
+
+    An unreachable database causes an error that is raised again.
+    """
     if isinstance(error, OperationalError) and not str(error.orig).startswith("Could not decode"):
         raise error
 
 
 @cache
 def _stored_bytes(dialect: str) -> ColumnElement[int]:
-    """Return the SQL for the stored bytes of an event.
+    """Return the SQL for the number of stored bytes of an event.
 
-    The SQL is a text: to build an expression of 25 functions takes longer than the query.
+    The SQL is written as text, because building an expression of 25 functions takes longer than the query.
     """
     if dialect == "sqlite":  # where every column holds anything
         lengths = [f'coalesce(length(CAST("{each.name}" AS BLOB)), 0)' for each in events.c]

@@ -1,4 +1,4 @@
-"""The event as the admin API returns it."""
+"""The JSON form of an event in responses of the admin API."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from authsec_server.web.instants import rfc3339
 
 
 class NamedShown(TypedDict):
-    """A thing by its id and its name at the time of the event."""
+    """The id and the name of a thing at the time of the event."""
 
     id: str
     name: str
 
 
 class PrincipalShown(TypedDict):
-    """The principal who acted, and the principal's role at that time."""
+    """The principal who acted, with the role that the principal had at that time."""
 
     kind: str
     id: str
@@ -28,9 +28,10 @@ class PrincipalShown(TypedDict):
 
 
 class EventShown(TypedDict):
-    """An event with the ids and names of its time. `count` is above 1 only for refusals counted by the minute.
+    """An event, with ids and names as they were at the time of the event.
 
-    `place` and `leaf` are those of its seal, or null without a seal.
+    `count` is above 1 only for refusals counted by the minute.
+    `place` and `leaf` are those of the event's seal, or null without a seal.
     `as_sealed` is false if the event was changed after sealing.
     """
 

@@ -5,17 +5,17 @@
 | `resource`, `params` | list, show, edit, enable, disable and delete of every noun; option types such as durations |
 | `confirm` | the impact and the question before a change; `--yes`, `--dry-run`, `--reason` |
 | `output`, `paging` | tables, colours, JSON, error lines; `--limit`, `--cursor`, `--all` |
-| `caller`, `transport` | `--data`, `--json`: how a command finds the authority; errors of the admin API as text |
-| `remote`, `local` | over HTTPS, with retries; in this process, as the local operator |
+| `caller`, `transport` | `--data`, `--json`, how a command finds the authority; errors of the admin API as text |
+| `remote`, `local` | calls over HTTPS, with retries; calls in this process, as the local operator |
 | `files` | read a named file up to a limit; write a secret to a new private file |
 | `agents`, `agents_deploy` | agents; `spire-entry` and `manifest` |
 | `agent_proofs`, `agent_secrets`, `agent_enrolment` | proofs of an agent; client secrets; enrolment codes |
-| `issuers`, `issuers_text` | trusted issuers: bind, remove, refresh; their text for people |
+| `issuers`, `issuers_text` | trusted issuers: bind, remove, refresh; trusted issuers as text for people |
 | `issuers_add`, `issuers_edit`, `issuers_try` | `add` for each kind; `edit`, `rbac` and `check`; `try` a token |
 | `kubeconfig`, `lookup_options` | the cluster of a kubeconfig; options for a cluster's look-ups |
 | `configuration`, `configuration_files`, `yaml_reader` | `export` and `apply`; join files; strict YAML |
 | `audit`, `audit_showing`, `audit_follow` | `list` and its filters; `show` and `export`; `follow` |
-| `audit_verify`, `audit_report`, `audit_files` | `verify` and the sealed log; its report; its files |
+| `audit_verify`, `audit_report`, `audit_files` | `verify`, the sealed log; the report; the files to verify |
 | `audit_counts` | `rebuild-counts` |
 | `sealing_key` | the option that names the file of the sealing key |
 | `admin`, `administrators`, `bootstrap_key`, `restore` | `authsec admin`: admin keys; people; a first key; `restored` |

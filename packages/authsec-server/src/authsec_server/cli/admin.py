@@ -12,7 +12,7 @@ from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
 from authsec_server.cli.bootstrap_key import bootstrap_key
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import ask_for_good, change_command, yes_option
+from authsec_server.cli.confirm import change_command, confirm_permanent, yes_option
 from authsec_server.cli.output import Output, styled, time_of, when
 from authsec_server.cli.params import DURATION
 from authsec_server.cli.resource import Resource
@@ -60,7 +60,7 @@ def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way
         raise click.UsageError("This is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
     where = path("admin-keys", key_, "revoke")
-    ask_for_good(caller, output, where, f"Revoke the admin key {key_} permanently?", yes=yes)
+    confirm_permanent(caller, output, where, f"Revoke the admin key {key_} permanently?", yes=yes)
     key = caller.post(where)
     output.result(key, f"The admin key {key['name']} is revoked.")
 

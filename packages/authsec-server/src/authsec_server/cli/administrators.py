@@ -10,7 +10,14 @@ import click
 from authsec.config import is_loopback
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import change_command, confirm, foreseen, local_change_command, say, yes_option
+from authsec_server.cli.confirm import (
+    change_command,
+    confirm,
+    dry_run_of,
+    local_change_command,
+    print_impact,
+    yes_option,
+)
 from authsec_server.cli.output import Output, styled, time_of, when
 from authsec_server.cli.resource import Resource
 
@@ -72,10 +79,10 @@ def revoke_grants(
 ) -> None:
     """Revoke permanently all trust delegations of a compromised administrator or admin key.
 
-    The command revokes each delegation that the administrator created. It also revokes each delegation that the
-    administrator edited or enabled and that nobody has changed since. A delegation that somebody else changed
-    later is listed, and it stays valid without --also-changed-since. Such a delegation can still contain
-    authority that the administrator added.
+    The command revokes each delegation that the administrator created. The command also revokes each delegation
+    that the administrator edited or enabled and that nobody has changed since. The command only lists a
+    delegation that somebody else changed later. Such a delegation can still contain authority that the
+    administrator added. With --also-changed-since, the command revokes such delegations too.
 
     First run `disable` or `revoke-key`, or the attacker can create new delegations. Other changes by the
     administrator stay in effect; `authsec audit list` shows them.
@@ -86,13 +93,13 @@ def revoke_grants(
         path("administrators", email, "revoke-grants") if email else path("admin-keys", key_id or "", "revoke-grants")
     )
     body = {"also_changed_since": also_changed_since}
-    told = foreseen(caller, where, body)
-    would = told["would_answer"]
+    planned = dry_run_of(caller, where, body)
+    would = planned["would_answer"]
     held = would["revoked"]
     if not (output.as_json and yes):
         _list_grants(output, would)
         if held:
-            say(caller, output, told)
+            print_impact(caller, output, planned)
     if held:
         confirm(f"Revoke these {len(held)} permanently?" if len(held) > 1 else "Revoke it permanently?", yes=yes)
     revoked = caller.post(where, body) if held else would
@@ -126,16 +133,16 @@ def _show(
         output.note("If people reach the authority at another address: --public-url URL")
 
 
-def _list_grants(output: Output, told: Mapping[str, Any]) -> None:
-    """List the delegations to revoke, and those that stay because somebody else changed them later."""
-    for each in told["revoked"]:
+def _list_grants(output: Output, planned: Mapping[str, Any]) -> None:
+    """List the delegations to revoke, and the delegations that stay because somebody else changed them later."""
+    for each in planned["revoked"]:
         output.note(f"  {_grant(each)}")
-    if told["changed_since"]:
+    if planned["changed_since"]:
         output.note(
             "They also changed these, but somebody else has changed them since (--also-changed-since "
             "revokes these as well):"
         )
-    for each in told["changed_since"]:
+    for each in planned["changed_since"]:
         output.note(f"  {_grant(each)} ({each['state']}), changed last by {each['changed_by']}")
 
 

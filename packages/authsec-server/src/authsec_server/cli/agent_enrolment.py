@@ -47,7 +47,7 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
 @click.option("--take-back", "taken", metavar="ID", help="Cancel the code with this id: nobody can use it any more.")
 @change_command
 def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
-    """List the unused enrolment codes of an agent, or take one back. AGENT is its slug or client_id."""
+    """List the unused enrolment codes of an agent, or cancel one of them. AGENT is its slug or client_id."""
     codes = path("clients", agent, "enrolments")
     said = []
     if taken is not None:

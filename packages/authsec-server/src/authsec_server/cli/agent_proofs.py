@@ -14,7 +14,7 @@ from rich.text import Text
 
 from authsec_server.cli.agent_secrets import lines, require_use_for, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_for_good, change_command, deleting, yes_option
+from authsec_server.cli.confirm import change_command, confirm_permanent, deleting, yes_option
 from authsec_server.cli.files import read_beginning
 from authsec_server.cli.output import Column, Output, cell, item_table, styled, time_of, when
 from authsec_server.cli.transport import CallFailed
@@ -85,7 +85,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
 
 
 def _proved(proof: Mapping[str, Any], key: str) -> str:
-    """Return how the trusted issuer proves the selector, as a suffix for the line of the selector."""
+    """Return a suffix for the selector's line: how the trusted issuer proves the selector."""
     how = (proof["provenance"] or {}).get(key)
     return f"  ({shown_provenance(key, Provenance(how)) if how in set(Provenance) else how})" if how else ""
 
@@ -98,7 +98,10 @@ def _selector(text: str) -> dict[str, str]:
 
 
 def _as_spire(text: str) -> str:
-    """Return the correct spelling of a selector in SPIRE's notation, such as `k8s:ns:production`."""
+    """Convert a selector from SPIRE's notation, such as `k8s:ns:production`, to the form KEY=VALUE.
+
+    If no known key fits, return the text `KEY=VALUE` itself.
+    """
     parts = text.split(":")
     for upto in range(2, len(parts)):
         key, value = ":".join(parts[:upto]), ":".join(parts[upto:])
@@ -128,7 +131,10 @@ def _read_public_key(path: Path) -> str:
 
 
 def _nearest_beside(path: Path) -> str:
-    """The file in the same folder whose name is most like that of a file that does not exist; public keys first."""
+    """Return a hint for a missing file: the file in the same folder with the most similar name.
+
+    Public keys come first. The hint is empty if the file exists or no name is similar.
+    """
     if path.exists() or not path.parent.is_dir():
         return ""
     names = [each.name for each in path.parent.iterdir() if each.is_file()]
@@ -195,7 +201,7 @@ def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bo
     PROOF is the id of the proof (see `list`) or the start of the id. The command shows the impact first.
     """
     where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof))
-    ask_for_good(caller, output, where, "Remove it permanently?", yes=yes, send=deleting(caller))
+    confirm_permanent(caller, output, where, "Remove it permanently?", yes=yes, send=deleting(caller))
     caller.delete(where)
     found = caller.get(path("clients", agent))
     lost = f"The proof of {found['slug']} is removed, and the tokens that depend on it are revoked."

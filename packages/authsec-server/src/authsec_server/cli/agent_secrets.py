@@ -11,7 +11,7 @@ from authsec.config import export_line
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import ask_first, change_command, yes_option
+from authsec_server.cli.confirm import change_command, confirm_with_impact, yes_option
 from authsec_server.cli.files import in_two_steps, kept
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.params import DURATION
@@ -86,7 +86,7 @@ def rotate_secret(
     """
     where, body = path("clients", agent, "secret"), {"overlap": overlap}
     if not overlap:
-        ask_first(caller, output, where, "Revoke the previous secrets at once?", yes=yes, body=body)
+        confirm_with_impact(caller, output, where, "Revoke the previous secrets at once?", yes=yes, body=body)
     found = with_secret(
         secret_file,
         lambda: caller.post(where, body),

@@ -115,7 +115,7 @@ def create_agent(
 
 
 def _described(agent: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields to change. The labels of the options are added to the labels of the agent, or removed."""
+    """Return the fields to change. The label options add labels to the agent's present labels, or remove labels."""
     labels, removed, now = asked.pop("labels"), asked.pop("removed_labels"), agent["labels"]
     kept = ListEdit(removed=removed).of([*now])
     changed = {name: now[name] for name in (now if kept is None else kept)} | dict(map(_label, labels))

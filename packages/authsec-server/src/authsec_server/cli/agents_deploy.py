@@ -20,7 +20,10 @@ Agent = Mapping[str, Any]
 
 
 def spire_entries(agent: Agent, parent_id: str) -> list[dict[str, Any]]:
-    """Return an entry for each valid proof that SPIRE can enforce, as `spire-server entry create -data` reads it."""
+    """Return a SPIRE entry for each valid proof whose selectors SPIRE can enforce.
+
+    The entries have the form that `spire-server entry create -data` reads.
+    """
     return [
         {
             "spiffe_id": agent["spiffe_id"],
@@ -64,7 +67,7 @@ _KINDS = {  # of proofs that need no cluster: what the agent has, and the variab
 @click.option("--parent-id", default=PARENT, help="SPIFFE ID of the SPIRE agent on its node.")
 @admin_command
 def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> None:
-    """Show how to register an agent in SPIRE, for the agent's SPIFFE ID. AGENT is its slug or client_id.
+    """Show how to register an agent in SPIRE under the agent's SPIFFE ID. AGENT is its slug or client_id.
 
     With --json, the command prints the input for `spire-server entry create -data FILE`.
     """
@@ -90,7 +93,7 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
 @click.argument("agent")
 @admin_command
 def show_manifest(caller: Caller, output: Output, agent: str) -> None:
-    """Print a Kubernetes manifest with which an agent can authenticate. AGENT is its slug or client_id."""
+    """Print a Kubernetes manifest that lets an agent authenticate. AGENT is its slug or client_id."""
     found = caller.get(path("clients", agent))
     proof = _shown_by_a_token(found)
     selectors = [Selector(key=each["key"], value=each["value"]) for each in proof["selectors"]]
@@ -109,7 +112,7 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
 
 
 def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the agent's first valid proof that a cluster's token can satisfy. Raises `CallFailed`."""
+    """Return the agent's first valid proof that a Kubernetes cluster's token can satisfy. Raises `CallFailed`."""
     proofs: list[Mapping[str, Any]] = [
         each for each in agent["proofs"] if _of_kubernetes(each) and each["state"] != "expired"
     ]
@@ -141,7 +144,7 @@ def _of_kubernetes(proof: Mapping[str, Any]) -> bool:
 def _by_spire(proof: Mapping[str, Any]) -> bool:
     """Whether the trusted issuer of the proof is a SPIFFE trust domain.
 
-    Only such a proof relies on SPIRE for the selectors `k8s`, `docker` and `unix`.
+    SPIRE checks the selectors `k8s`, `docker` and `unix` only for such a proof.
     """
     return "spire" in (proof["provenance"] or {}).values()
 

@@ -48,10 +48,11 @@ _TEXTS = (TextField("description", "What the API is."),)
 def create_credential(
     caller: Caller, output: Output, api: str, name: str | None, expires: int | None, to_file: Path | None
 ) -> None:
-    """Create a credential with which an API asks the authority whether tokens are active. API is its slug or id.
+    """Create a credential for an API, so that the API can check tokens at the authority. API is its slug or id.
 
-    The command prints the credential once, alone on stdout. The authority stores only a hash of the credential.
-    An API has at most two credentials: the current one and the next one.
+    With the credential, the API asks the authority whether tokens are active. The command prints the credential
+    once, alone on stdout. The authority stores only a hash of the credential. An API has at most two credentials:
+    the current one and the next one.
     """
     made = kept(
         to_file,
@@ -79,7 +80,7 @@ def create_credential(
 @click.argument("api")
 @admin_command
 def list_credentials(caller: Caller, output: Output, api: str) -> None:
-    """List the credentials of an API, oldest first, including ended credentials. API is its slug or id."""
+    """List the credentials of an API, oldest first, also those that are no longer active. API is its slug or id."""
     answer = caller.get(path("apis", api, "credentials"))
     output.result(answer, item_table(answer["items"], _CREDENTIAL.columns, whole=_CREDENTIAL.whole))
 
@@ -116,7 +117,7 @@ def _say_who_names_it(caller: Caller, output: Output, where: str) -> None:
 
 
 def _changed(api: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields to change. The options name actions with their descriptions, except `--remove-action`."""
+    """Return the fields to change. Options take ACTION=DESCRIPTION, but `--remove-action` takes only ACTION."""
     edit: ListEdit = asked["actions"]
     whole, added = dict(map(_described, edit.whole)), dict(map(_described, edit.added))
     described = {each["action"]: each["description"] for each in api["actions"]}
@@ -139,7 +140,10 @@ def _described(text: str) -> tuple[str, str]:
 
 
 def _following(api: Mapping[str, Any], last: str = "") -> Text:
-    """Describe whether the API follows revocations, and whether the API proved that with a credential."""
+    """Describe whether the API follows revocations.
+
+    "follows": the API authenticated with a credential. "says it follows": the API only claims to follow.
+    """
     its = api["revocations"]
     if not its["following"]:
         return styled(f"does not follow{last}" if its["seen_at"] else "not seen yet", "yellow")

@@ -21,7 +21,7 @@ _PAGE = 200
 
 
 class Moment(click.ParamType[str]):
-    """A point in time: RFC 3339, a day (its beginning in UTC), or a duration before now."""
+    """A point in time: in RFC 3339 form, as a day (from midnight UTC), or as a duration before now."""
 
     name = "time"
 
@@ -65,7 +65,7 @@ _OPTIONS = (
 )
 
 
-def asking_options(command: Command) -> Command:
+def filter_options(command: Command) -> Command:
     """Add all filters of the audit log to a command. The filters arrive as `wanted` and become query parameters."""
     for option in reversed(_OPTIONS):
         command = option(command)
@@ -79,7 +79,10 @@ def query_of(wanted: dict[str, Any]) -> dict[str, str]:
 
 
 def everything(caller: Caller, query: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield all matching events page by page, oldest first. Events recorded after the start are left out."""
+    """Yield all matching events page by page, oldest first.
+
+    Events that are recorded after the first request are left out.
+    """
     newest = caller.get("events", limit=1)["items"]
     top = newest[0]["id"] if newest else 0
     cursor: str | None = None
@@ -141,13 +144,14 @@ for module, commands in _MODULES.items():
 @audit.command("list")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Largest number of events.")
 @click.option("--oldest", is_flag=True, help="Oldest events first, instead of the newest.")
-@asking_options
+@filter_options
 @admin_command
 def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
     """List the newest events that match all filters, the newest at the bottom.
 
-    For an issued or revoked token, the list shows the jti. Refusals of unauthenticated callers, and of callers
-    whose role is insufficient, are counted by the minute: "12:00 (3 times)", with the id of the first one.
+    For an issued or revoked token, the list shows the jti. Some refusals are counted by the minute: those of
+    unauthenticated callers, and of callers with an insufficient role. One line then shows the minute and the
+    number, "12:00 (3 times)", with the request id of the first refusal.
     """
     answer = _so_many(caller, limit, order="oldest" if oldest else None, **query_of(wanted))
     if wanted["request_id"] and not answer["items"]:
@@ -207,7 +211,10 @@ def who(event: Mapping[str, Any]) -> Text:
 
 
 def what(event: Mapping[str, Any]) -> Text:
-    """Describe what the event concerns: the actions, the changed entity, or the agent that a stranger named."""
+    """Describe what the event concerns: the actions, the changed entity, or the agent that the caller named.
+
+    An unauthenticated caller can name an agent too.
+    """
     detail = event["detail"]
     if event["kind"].startswith("token."):
         at = detail.get("audience") or detail.get("resources")
@@ -238,14 +245,17 @@ def decision(event: Mapping[str, Any]) -> Text:
 
 
 def why(event: Mapping[str, Any]) -> Text:
-    """Return the first line of the cause of a refusal: the difference or the failure. Only operators see it."""
+    """Return the first line of the cause of a refusal. Only operators see the cause.
+
+    The cause is the difference from the agent's registered proof, or the failed step.
+    """
     detail = event["detail"]
     told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
     return styled(told.partition("\n")[0] if isinstance(told, str) else None, "dim")
 
 
 def _tried(detail: Mapping[str, Any]) -> Text:
-    """Render the result of a tested token."""
+    """Render the result of `authsec issuers try`: the token is valid, or which checks failed."""
     if detail.get("holds"):
         return styled("valid", "green")
     return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "not valid", "red")

@@ -23,13 +23,14 @@ from authsec_server.cli.sealing_key import sealing_key_option
 def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> None:
     """Rebuild the counts of tokens and uses from the events.
 
-    Run this command if `verify` found a count that differs. The command first verifies the events: it counts no
-    event that differs from its seal. Counts of dropped months stay. Servers may run at the same time.
+    Run this command if `authsec audit verify` found a wrong count. The command first verifies the events, and
+    counts no event that differs from its seal. If the events of old months were dropped, the counts of those
+    months stay as they are. Servers may run at the same time.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     if not dry_run:
         confirm("Rebuild the counts of tokens and uses?", yes=yes)
-    with caller.reach.kept_open() as opened:
+    with caller.reach.session() as opened:
         opened.refuse_if_older()
         run = count_rebuild.foresee_rebuild if dry_run else count_rebuild.rebuild_counts
         rebuilt = run(opened.authority.database, opened.act(), opened.authority.dropper.keys())

@@ -1,4 +1,7 @@
-"""Readers of the files that verify the sealed audit log: keys, checkpoints and exports. And the type of months."""
+"""Readers of the files that `authsec audit verify` needs: keys, checkpoints and exports.
+
+The module also has `Month`, the option type for a month.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from authsec import strict_json
 from authsec.jose import JoseError, PublicKey
 
 from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, Keys, NoCheckpoint, read_checkpoint
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import NotAnExport
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.files import read_named
 from authsec_server.cli.transport import CallFailed
 
@@ -33,11 +36,12 @@ _MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCheckpoints:
-    """The checkpoints from the files, and the lines that are no valid checkpoints.
+    """The checkpoints in the files, and the lines of the files that are not valid checkpoints.
 
-    `checkpoints` are the checkpoints to verify with. `refused` has a sentence for each file with a checkpoint that no
-    key has signed. The sentence is about the first such checkpoint; `more` is the number of the others. `torn` has a
-    sentence for each file with incomplete lines; `lines` is the number of these lines in all files.
+    `checkpoints` are the checkpoints to verify with. `refused` has one sentence for each file with refused
+    checkpoints, for example because none of the keys has signed them. The sentence is about the first refused
+    checkpoint of the file; `more` is the number of the others. `torn` has one sentence for each file with
+    incomplete lines; `lines` is the number of incomplete lines in all files.
     """
 
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -83,11 +87,11 @@ class Month(click.ParamType[datetime]):
 
 
 def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
-    """Read the keys in the file, by thumbprint, and the maximum number of leaves for each key.
+    """Read the keys in the file, by thumbprint, and the limits that the file sets for some of the keys.
 
-    Each key is identified by its computed thumbprint. The names in the file are ignored. For some keys, the
-    file limits how many leaves a checkpoint of the key may cover. The second mapping has these limits. Raises
-    `CallFailed`.
+    Each key is identified by its computed thumbprint. The names in the file are ignored. A limit is the maximum
+    number of leaves (sealed events) that a checkpoint of the key may cover. The second mapping has the limits, by
+    thumbprint. Raises `CallFailed`.
     """
     try:
         listed = strict_json.loads(read_named(path, at_most=_MAX_FILE, remedy=_HOW_KEYS), max_bytes=_MAX_FILE)
@@ -106,10 +110,10 @@ def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
     return {key.thumbprint(): key for key in found}, ends
 
 
-def read_given(path: Path) -> Given:
+def read_given(path: Path) -> KeptExport:
     """Open the file as a sealed export. Raises `CallFailed`."""
     with an_export(path):
-        return Given(str(path), Exported(path))
+        return KeptExport(str(path), Exported(path))
 
 
 @dataclass(frozen=True, slots=True)

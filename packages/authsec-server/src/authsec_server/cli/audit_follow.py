@@ -1,8 +1,9 @@
 """`authsec audit follow`: print each event once, in the order of sealing, for a collector such as a SIEM.
 
-An event gets its number before the commit. A lower number can therefore appear after a higher number was
-read. An event gets its place in the sealed log after the commit, and no other event gets the same place. A
-follower that continues after a place therefore misses no event.
+The numbers of events are not safe to follow. An event gets its number before the commit, so an event with a
+lower number can appear later. The position in the sealed log (`place`) is safe to follow. An event gets its
+position after the commit, and no other event gets the same position. A follower that continues after a
+position therefore misses no event.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ _ANEW: Final = "To check the log against its seals: authsec audit verify. To cop
 class Follower:
     """A follower of the sealed log of one authority.
 
-    `place` is the place of the last event that was read, -1 before the first. `leaf` is the hash of that event,
-    or empty if the hash is unknown. The log must still have this leaf in this place.
+    `place` is the position in the sealed log of the last event that was read; -1 before the first event. `leaf`
+    is the hash of that event, or empty if the hash is unknown. The log must still have this hash at this
+    position.
     """
 
     caller: Caller
@@ -72,9 +74,12 @@ class Follower:
         return items
 
     def _lacks(self, leaves: Sequence[Mapping[str, Any]], sealed: int) -> bool:
-        """Whether a place is missing, or is beyond the newest checkpoint. Raises `CallFailed` where that stays so.
+        """Whether the positions of `leaves` have a gap, occur twice, or exceed the newest checkpoint.
 
-        The attack: a seal is moved for a moment, so that its event never comes, or that no later event does.
+        `sealed` is the number of sealed events. Raises `CallFailed` if the positions stay wrong for ten seconds.
+
+        The attack: somebody moves a seal to another position for a moment. Without this check, the follower would
+        skip the event of that seal, or all later events.
         """
         expected = range(self.place + 1, min(self.place + 1 + len(leaves), sealed))
         if [each["place"] for each in leaves] == list(expected):
@@ -86,9 +91,9 @@ class Follower:
         return True
 
     def lost(self, failure: CallFailed) -> None:
-        """Note that the authority is unreachable, and compare the log again after the retry.
+        """Note that the authority is unreachable. After the retry, check again that the log is the same.
 
-        Another authority with another log can answer at the same address after the retry.
+        After the retry, another authority with another log can answer at the same address.
         """
         self._seen = False
         self._tell(f"{failure.message} Retrying every {_RETRY:g} seconds.")
@@ -107,9 +112,9 @@ class Follower:
         return self.caller.get("events/sealed", limit=limit, cursor=None if after < 0 else str(after))
 
     def _mind(self, checkpoint_at: str | None) -> None:
-        """Warn if nothing is sealed: the newest checkpoint is too old, or there is none.
+        """Warn if no server seals events: the newest checkpoint is too old, or there is no checkpoint.
 
-        Without this check, a quiet log and a server that does not seal look the same.
+        Without this check, a log without new events and a server that does not seal look the same.
         """
         if checkpoint_at is None or datetime.now(UTC) - datetime.fromisoformat(checkpoint_at) > _SILENT:
             since = f"since {when(checkpoint_at)} UTC" if checkpoint_at else "so far"
@@ -127,7 +132,7 @@ class Follower:
 
 
 class FollowPlace(click.ParamType[int]):
-    """A place in the sealed log. -1 means before the first event."""
+    """A position in the sealed log, the `place` of an event. -1 means before the first event."""
 
     name = "place"
 
@@ -147,14 +152,14 @@ class FollowPlace(click.ParamType[int]):
 def follow(caller: Caller, output: Output, state: Path | None, after: int | None, from_start: bool) -> None:
     """Print each event as JSON Lines when it is sealed, once and in order, about a second after the event.
 
-    With --state the command continues from the saved place, and the first run starts with the first event.
-    Without --state the command starts with new events. Refusals that are counted by the minute arrive five
-    minutes later, when their count is final. The command ends on SIGTERM or when the reader of stdout closes
-    the pipe.
+    With --state, the command continues after the last printed event. The first run starts with the first event.
+    Without --state, the command starts with new events. Refusals that are counted by the minute arrive five
+    minutes later, when their count is final. The command ends on SIGTERM or when the reader of stdout closes the
+    pipe.
     """
     if from_start and after is not None:
         raise click.UsageError("Give --from-start or --after, not both.")
-    with caller.kept_open() as its, until_ended() as ending:
+    with caller.session() as its, until_ended() as ending:
         follower = _begin(its, output, state, -1 if from_start else after)
         while not ending.ended:
             wait = _step(follower, state, ending)
@@ -178,9 +183,10 @@ def _step(follower: Follower, state: Path | None, ending: UntilEnded) -> float:
 
 
 def _begin(caller: Caller, output: Output, state: Path | None, after: int | None) -> Follower:
-    """Create a follower that starts at the place in the state file, or else at the place in the options.
+    """Create a follower that starts after the position in the state file.
 
-    Raises `CallFailed`.
+    If there is no state file yet, the follower starts after the position `after`. Without `after`, it starts with
+    the first event if `state` is named, and otherwise with new events. Raises `CallFailed`.
     """
     if state is not None and state.exists():
         place, leaf = _kept(state)
@@ -221,10 +227,10 @@ def _kept(state: Path) -> tuple[int, str]:
 
 
 def _keep(state: Path, follower: Follower) -> None:
-    """Save the place in the state file, after the events up to this place were printed.
+    """Save the follower's position in the state file, after the events up to that position were printed.
 
-    If the process is killed in between, the next run prints the last page again. No event is lost. Raises
-    `CallFailed`.
+    If the process is killed between printing and saving, the next run prints the last page again. No event is
+    lost. Raises `CallFailed`.
     """
     beside = state.with_name(f"{state.name}.new")
     try:

@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 from authsec.exit_status import Exit
 
-from authsec_server.audit.sealing.trail import Dropping, RecordedRestore, Report
+from authsec_server.audit.sealing.drops import Drop
+from authsec_server.audit.sealing.log_check import RecordedRestore, Report
 from authsec_server.cli.audit_files import KeptCheckpoints, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
@@ -18,8 +19,8 @@ from authsec_server.web.instants import rfc3339
 LATE_TOLD: Final = 20  # groups of events that were sealed late: the newest, for the others were told by then
 
 
-def tell(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[Path]) -> None:
-    """Print the report, and exit with the matching exit status."""
+def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[Path]) -> None:
+    """Print the report, and exit with the exit status that fits the report."""
     report = kept.and_these(report)
     for sentence in kept.torn:
         output.note(sentence)
@@ -128,7 +129,7 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
 
 
 def _restored(restore: RecordedRestore) -> str:
-    """Describe a recorded restore: its time, its version and the lost events."""
+    """Describe a recorded restore: the time, the authority version and the lost events."""
     its = restore.record
     before = f"{its.version_before:,} to " if its.version_before is not None else "raised to "
     lost = "Events after the backup are lost."
@@ -139,7 +140,7 @@ def _restored(restore: RecordedRestore) -> str:
 
 
 def _late(report: Report) -> Iterator[str]:
-    """Yield sentences on events that were sealed over 15 minutes after their time."""
+    """Yield sentences on events that were sealed more than 15 minutes after the time in the event."""
     before, told = report.late[:-LATE_TOLD], report.late[-LATE_TOLD:]
     for each in told:
         oldest, sealed_at = when(rfc3339(datetime.fromisoformat(each.oldest))), when(rfc3339(each.sealed_at))
@@ -157,24 +158,30 @@ def _late(report: Report) -> Iterator[str]:
         yield f"Before these, {were} sealed over 15 minutes after their time. With --json, verify lists them."
 
 
-def _of_other_exports(report: Report, digests: Set[str]) -> list[Dropping]:
-    """Return the dropped events that the files contain, although no file is the export that the record names.
+def _of_other_exports(report: Report, digests: Set[str]) -> list[Drop]:
+    """Return the drops whose events are in the given files, but whose recorded export is not among the files.
 
-    The attack: somebody who stole the sealing key drops one event that an honest export contains. The event of
-    that drop records new digests of the tables.
+    `digests` has the SHA-256 of each given file. The record of a drop has the SHA-256 of the export before the
+    drop.
+
+    The attack: somebody who stole the sealing key drops one event that an honest export contains. The audit event
+    of that drop records new digests of the tables.
     """
     return [each for each in report.dropped if each.given and each.record.export_sha256 not in digests]
 
 
-def _dropped(dropping: Dropping, digests: Set[str]) -> str:
-    """Describe the dropped events, and whether the given files, with these hashes, contain them."""
-    its = dropping.record
-    held = " The given files contain all of them, and they match their seals." if dropping.given else ""
+def _dropped(drop: Drop, digests: Set[str]) -> str:
+    """Describe a drop of events, and whether the given files contain the dropped events.
+
+    `digests` has the SHA-256 of each given file.
+    """
+    its = drop.record
+    held = " The given files contain all of them, and they match their seals." if drop.given else ""
     if digests and not held:
         held = " The given files contain none of them."
     elif held and its.export_sha256 not in digests:  # another export holds the same events, or the record lies
         held += " No given file has that SHA-256."
     return (
-        f"Of them {dropping.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
+        f"Of them {drop.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
         f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{held}"
     )

@@ -11,7 +11,7 @@ from authsec.terminal import command_line
 from rich.text import Text
 
 from authsec_server.audit import export
-from authsec_server.cli.audit import asking_options, decision, everything, query_of, what, who
+from authsec_server.cli.audit import decision, everything, filter_options, query_of, what, who
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, often, styled, when
 
@@ -36,16 +36,17 @@ def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
 
 @click.command("export")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
-@asking_options
+@filter_options
 @admin_command
 def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
     """Print all matching events, oldest first, as JSON Lines or as CSV for a spreadsheet.
 
-    Each event has the place and the leaf of its seal. `export-sealed` contains the event in the same place,
-    with the same hash. A filtered export alone proves nothing. An event that is not sealed yet has neither
-    place nor leaf. `as_sealed` is false for an event that was changed after sealing.
+    For each event, `place` is its position in the sealed log, and `leaf` is its hash. The output of
+    `export-sealed` contains the event at the same position, with the same hash. A filtered export alone proves
+    nothing. An event that is not sealed yet has neither `place` nor `leaf`. `as_sealed` is false for an event
+    that was changed after sealing.
     """
-    with caller.kept_open() as its:
+    with caller.session() as its:
         events = everything(its, query_of(wanted))
         for line in export.as_csv_lines(events) if form == "csv" else (f"{json.dumps(each)}\n" for each in events):
             click.echo(line, nl=False)
@@ -85,9 +86,9 @@ def _story(story: Mapping[str, Any]) -> Text:
 
 
 def _seal(event: Mapping[str, Any]) -> Text | str:
-    """Describe the place of the seal, or warn that the event differs from its seal.
+    """Describe the event's position in the sealed log, or warn that the event differs from its seal.
 
-    Older servers do not send `as_sealed`.
+    Answers of older servers do not have the field `as_sealed`.
     """
     if not event["leaf"]:
         return "none yet"

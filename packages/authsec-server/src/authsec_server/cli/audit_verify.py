@@ -18,7 +18,7 @@ from authsec_server.app import Runtime
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.database_check import damage
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.audit_files import (
     CheckpointFile,
     Exported,
@@ -31,7 +31,7 @@ from authsec_server.cli.audit_files import (
     readable,
     sha256_of,
 )
-from authsec_server.cli.audit_report import tell
+from authsec_server.cli.audit_report import print_report
 from authsec_server.cli.caller import Caller, admin_command, local_command
 from authsec_server.cli.caller import dry_run as rehearsed
 from authsec_server.cli.confirm import confirm
@@ -56,15 +56,15 @@ _REPLACE: Final = "Replace the key that seals the audit log?"
 def keys(caller: Caller, output: Output) -> None:
     """Print the public keys that verify the seals. Store them on another machine.
 
-    The command does not need the private key. On the server's machine, the file of the sealing key, if there is
-    one, proves the list of keys.
+    The command does not need the private key. If the sealing key is in a file on the server's machine, that file
+    proves the list of keys. Without the file, somebody who can write to the database can replace the keys.
     """
     answer = _keys_here(caller.reach, output) if isinstance(caller.reach, InProcess) else caller.get("events/keys")
     output.result(answer, json.dumps(answer))
 
 
 def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
-    with reach.kept_open() as opened:
+    with reach.session() as opened:
         listed, is_proved = opened.authority.sealing_keyring.read_listed()
     if not is_proved:
         output.note(
@@ -100,9 +100,9 @@ def checkpoint(caller: Caller, output: Output) -> None:
 
 
 def _not_compared(caller: Caller, why: str) -> str:
-    """Describe why the database was not compared with its outside checkpoints.
+    """Describe why the database was not compared with the checkpoints that are stored outside it.
 
-    Without the comparison, nobody can say whether the database is older than its outside checkpoints.
+    Without the comparison, nobody can say whether the database is older than these checkpoints.
     """
     if not isinstance(caller.reach, InProcess):
         return f"The server did not compare its database with outside checkpoints: {why}."
@@ -151,13 +151,15 @@ def verify_database(
 ) -> None:
     """Verify the audit log in a database against its seals. No server is needed.
 
-    Exit status 0: all is as sealed; the newest events may not be sealed yet.
+    Exit status 0: all events match their seals. The newest events may not be sealed yet.
 
-    Exit status 3: an event was changed, dropped, inserted or reordered, or an index or a count would mislead
+    Exit status 3: an event was changed, dropped, inserted or reordered. Or an index or a count would mislead
     readers. Exit status 3 also means that nothing is sealed, or that none of the keys has signed a checkpoint.
 
-    Exit status 6: a part was not verified. Provide the export of dropped events or the permissions in the
-    message, or start a server that seals the waiting events. Exit status 1: the audit log could not be verified.
+    Exit status 6: a part was not verified. The message says what is missing: the export of dropped events,
+    permissions, or a server that seals the waiting events.
+
+    Exit status 1: the audit log could not be verified.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
@@ -188,11 +190,11 @@ def verify_database(
             if damaged is None:
                 raise
             report = damaged
-    tell(output, report, kept, with_files)
+    print_report(output, report, kept, with_files)
 
 
 def _damaged(url: str) -> Report | None:
-    """Return the report of the database on its own damage, or None.
+    """Return a report on the damage that the database reports, or None.
 
     The function opens a fresh connection, because the failed connection can read nothing more.
     """
@@ -229,7 +231,7 @@ def verify_exported(
         kept = checkpoints_in(files, exporting.keys_of(Exported(file), known) if files else {})
         given = [read_given(path) for path in with_files]
         report = exporting.verify_export(Exported(file), known, kept.checkpoints, given, ends, now=Runtime().now())
-    tell(open_output(as_json=as_json), report, kept, with_files)
+    print_report(open_output(as_json=as_json), report, kept, with_files)
 
 
 @click.command("rotate-key")
@@ -243,10 +245,10 @@ def verify_exported(
 @admin_command
 @sealing_key_option
 def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool, dry_run: bool) -> None:
-    """Replace the key that seals the audit log. The old key signs the new key, and the new key signs from then on.
+    """Replace the key that seals the audit log. The old key signs the new key.
 
-    Somebody who has the old key can then add nothing to the audit log. The old public keys verify the audit log
-    across the change. Store the new public keys as well.
+    From then on, only the new key signs: somebody who has the old key can add nothing to the audit log. The old
+    public keys verify the audit log before and after the change. Store the new public keys as well.
     """
     if key_file is not None:
         _replace_by_file(in_process(caller, "--key-file"), caller, output, key_file, yes=yes, dry_run=dry_run)
@@ -314,7 +316,7 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
         named = reach.settings.sealing_key_file
         if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
             reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
-        with reach.kept_open() as opened:
+        with reach.session() as opened:
             opened.refuse_if_older()
             yield opened
     except Failure as failure:
@@ -331,9 +333,9 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
 @local_command
 @sealing_key_option
 def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
-    """Delete the events of old months, after checking that an export contains each of them as sealed.
+    """Delete the events of old months, after checking that an export contains each event as it was sealed.
 
-    The seals of the deleted events stay, so the remaining events can be verified as before. An event records
+    The seals of the deleted events stay, so the remaining events can be verified as before. A new event records
     what was dropped, by whom, and the SHA-256 of the export. `verify --with FILE` also verifies the dropped
     events, as long as you keep the export.
     """
@@ -368,7 +370,7 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
 @contextmanager
 def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
     """Open the authority for a drop with this export. Raises `CallFailed` if the file is no export."""
-    with readable(), an_export(file), reach.kept_open() as opened:
+    with readable(), an_export(file), reach.session() as opened:
         opened.refuse_if_older()
         yield opened
 

@@ -23,7 +23,8 @@ def bootstrap_key(to_file: Path | None) -> None:
 
     A server that starts with this setting accepts the key in the file as an admin key. The key is active for
     AUTHSEC_SERVER_BOOTSTRAP_KEY_LIFETIME, by default one day. The command contacts no server. A deployment can
-    therefore create the key before the server exists, and pass it to both sides.
+    therefore create the key before the server exists. The deployment can then pass the key to the server and to
+    its clients.
     """
     made = kept(
         to_file,

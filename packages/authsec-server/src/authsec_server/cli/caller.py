@@ -30,27 +30,30 @@ _NAME_ITS_DATA: Final = (
 class Caller:
     """A client of the admin API. Paths are relative to the API's root.
 
-    The HTTP methods return the JSON of the answer and raise `CallFailed`. With `rehearses`, a change becomes a
-    dry run: the method changes nothing and raises `Rehearsed`.
+    The methods for HTTP requests return the JSON of the response and raise `CallFailed`. With `is_dry_run`, a
+    change becomes a dry run: the method changes nothing and raises `DryRunDone`.
     """
 
     reach: Transport
     where: tuple[str, ...] = ()
-    rehearses: bool = False
+    is_dry_run: bool = False
 
     def follow_up(self, *words: str) -> str:
-        """Return another command for the same authority, as a line to paste."""
+        """Build another `authsec` command for the same authority from `words`, as a line to paste."""
         return command_line(*words, *self.where)
 
     @property
     def address(self) -> str:
-        """Return the root URL of the authority, `AUTHSEC_BASE_URL` for its callers. Raises `CallFailed`."""
+        """Return the root URL of the authority. Raises `CallFailed`.
+
+        Clients of the authority set this URL as `AUTHSEC_BASE_URL`.
+        """
         return self.reach.address()
 
     @contextmanager
-    def kept_open(self) -> Iterator[Caller]:
-        """Yield a caller that opens an in-process authority only once for many calls. Raises `CallFailed`."""
-        with self.reach.kept_open() as opened:
+    def session(self) -> Iterator[Caller]:
+        """Yield a caller for many calls. An authority in this process is opened only once. Raises `CallFailed`."""
+        with self.reach.session() as opened:
             yield replace(self, reach=opened)
 
     def get(self, path: str, **query: Any) -> Any:
@@ -65,8 +68,8 @@ class Caller:
     def patch(self, path: str, body: Mapping[str, Any], *, read: Mapping[str, Any]) -> Any:
         """Send PATCH `path` with the changed fields.
 
-        `read` is the entity that the caller read before. Its ETag goes into `If-Match`, so a newer change by
-        somebody else is not overwritten.
+        `read` is the entity as the command read it before. The ETag of `read` goes into `If-Match`, so the request
+        does not overwrite a newer change by somebody else.
         """
         return self._change("PATCH", path, {"json": dict(body), "headers": {"If-Match": etag_of(read)}})
 
@@ -75,17 +78,17 @@ class Caller:
         return self._change("DELETE", path, {})
 
     def _change(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
-        if not self.rehearses:
+        if not self.is_dry_run:
             return result(self.reach.send(method, path, content))
-        raise Rehearsed(result(self.reach.send(method, dry_run(path), content)))
+        raise DryRunDone(result(self.reach.send(method, dry_run(path), content)))
 
 
-class Rehearsed(Exception):
-    """The exception that ends a command with `--dry-run` in place of a change. `told` is the dry run's answer."""
+class DryRunDone(Exception):
+    """The exception that ends a command with `--dry-run` before the change. `planned` is the answer to the dry run."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
+    def __init__(self, planned: Mapping[str, Any]) -> None:
         super().__init__()
-        self.told = told
+        self.planned = planned
 
 
 def dry_run(path: str) -> str:
@@ -164,14 +167,20 @@ def _reach_here(data: Path | None, database: str | None) -> Transport:
 
 
 def _here(data: Path | None, database: str | None) -> Transport | None:
-    """Find the authority with this data. Return None if no data is named or found. Raises `CallFailed`."""
+    """Return the authority whose data is in this folder or database; None if no data is named or found.
+
+    Raises `CallFailed`.
+    """
     from authsec_server.cli.local import authority_here  # only here: the whole server comes with it
 
     return authority_here(data, database)
 
 
 def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
-    """Return the options that name the data, without passwords. The options were validated before."""
+    """Return the options that name the folder or the database, without passwords.
+
+    The options were validated before.
+    """
     named = ("--data", str(data)) if data else ()
     if not database:
         return named

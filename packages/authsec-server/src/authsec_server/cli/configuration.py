@@ -14,7 +14,7 @@ from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.configuration_files import Configuration, read_configuration
-from authsec_server.cli.confirm import confirm, foreseen, say, yes_option
+from authsec_server.cli.confirm import confirm, dry_run_of, print_impact, yes_option
 from authsec_server.cli.output import Output, harmless, styled
 from authsec_server.cli.transport import CallFailed
 from authsec_server.configuration.document import Document
@@ -89,9 +89,9 @@ def _change(change: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _fields(differences: Sequence[Mapping[str, Any]], *, alone: str) -> Iterator[Text]:
-    """Yield the lines of the changed fields. `alone` is the style of a value without a counterpart.
+    """Yield the lines of the changed fields. `alone` is the style for a field that has only one value.
 
-    A new field has no value before the change, and a removed field has none after the change.
+    A new field has no value before the change, and a removed field has no value after the change.
     """
     for each in differences:
         lines = [*_lines(each, alone)]
@@ -183,7 +183,7 @@ def apply(
     name. An entity that no file names stays as it is, unless --prune is given.
     """
     read = read_configuration(files)
-    with caller.kept_open() as its:
+    with caller.session() as its:
         _apply(its, output, read, how, dry_run=dry_run, anyway=anyway, yes=yes)
 
 
@@ -204,25 +204,25 @@ def _apply(
         output.result(plan, "Nothing to change.")
         return
     body = {**asked, "authority_version": plan["authority_version"], "anyway": anyway}
-    told = _placed(read, lambda: _rehearsed(caller, output, body, dry_run=dry_run)) if dry_run or _ends(plan) else None
+    planned = _placed(read, lambda: _dry_run(caller, output, body, dry_run=dry_run)) if dry_run or _ends(plan) else None
     if dry_run:
-        stops = told["would_stop"] if told else None
+        stops = planned["would_stop"] if planned else None
         output.result({**plan, "would_stop": stops}, *difference(plan), "", f"{counted(plan, _WILL)}.")
-        if told and _ends(plan):
-            say(caller, output, told)
+        if planned and _ends(plan):
+            print_impact(caller, output, planned)
         raise SystemExit(Exit.FOUND)
     if not output.as_json:
         output.result(plan, *difference(plan), "", f"{counted(plan, _WILL)}.")
     _warn_of_emptied(output, read, plan)
-    if told:
-        say(caller, output, told)
+    if planned:
+        print_impact(caller, output, planned)
     confirm("Apply this?", yes=yes)
     done = _placed(read, lambda: _applied(caller, asked, body, plan))
     output.result(done, f"Done: {counted(done, _DONE)}.")
 
 
 def _placed(read: Configuration, call: Callable[[], Any]) -> Any:
-    """Make the call and return its answer. Add the place in the files to a refusal of the document."""
+    """Make the call and return its answer. If the document is refused, add the file and line to the error."""
     try:
         return call()
     except CallFailed as failed:
@@ -234,10 +234,13 @@ def _placed(read: Configuration, call: Callable[[], Any]) -> Any:
         ) from None
 
 
-def _rehearsed(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_run: bool) -> Mapping[str, Any] | None:
-    """Return the impact of the changes. With `dry_run`, return None if the caller may read but not change."""
+def _dry_run(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_run: bool) -> Mapping[str, Any] | None:
+    """Return the impact of the changes from a dry run on the server.
+
+    With `dry_run`, return None if the caller has permission to read but not to change.
+    """
     try:
-        return foreseen(caller, "configuration", body)
+        return dry_run_of(caller, "configuration", body)
     except CallFailed as failed:
         if not dry_run or failed.reason != "not_permitted":
             raise
@@ -246,14 +249,17 @@ def _rehearsed(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_r
 
 
 def _ends(plan: Mapping[str, Any]) -> bool:
-    """Whether the plan can end something. A plan that only creates entities ends nothing and needs no dry run."""
+    """Whether the plan edits or removes an entity, so that something can stop working.
+
+    A plan that only creates entities stops nothing and needs no dry run.
+    """
     return any(change["verb"] != "create" for change in plan["changes"])
 
 
 def _applied(caller: Caller, asked: Mapping[str, Any], body: Mapping[str, Any], plan: Mapping[str, Any]) -> Any:
-    """Apply the changes as shown, and retry if others changed something else meanwhile.
+    """Apply the changes as shown. Retry if somebody else changed another entity meanwhile.
 
-    Raises `CallFailed` if the changes would differ from those shown.
+    Raises `CallFailed` if the changes would differ from the changes that were shown.
     """
     for _ in range(_TRIES):
         try:

@@ -1,4 +1,4 @@
-"""The reader that joins configuration files into one document. Each error names file, line and remedy."""
+"""The reader that joins configuration files into one document. Each error names the file, the line and the remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST: Final = 20  # problems that are told at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProblem:
-    """An error in a file: the place, the message and the remedy."""
+    """An error in a file. `place` is the file and the line; `remedy` says how to correct the error."""
 
     place: str
     message: str
@@ -60,7 +60,10 @@ class Configuration:
     places: dict[str, str] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
-        """Return the place of the path, or of its nearest parent; empty if no file contains either."""
+        """Return the file and line of the path, or of its nearest parent in the document.
+
+        The text is empty if no file contains the path or a parent.
+        """
         while path and path not in self.places:
             path = path.rpartition(".")[0]
         return self.places.get(path, "")
@@ -170,7 +173,7 @@ def _misshapen(read: Configuration) -> Iterator[FileProblem]:
 
 
 def _told(place: str, misfit: Misfit) -> FileProblem:
-    """Build the error from a misfit, with a remedy in YAML notation."""
+    """Build the error for a value that does not fit the schema, with a remedy in YAML notation."""
     name, remedy = str(misfit.path[-1]), misfit.remedy
     written = {
         "bool_type": "Write true or false, without quotes.",

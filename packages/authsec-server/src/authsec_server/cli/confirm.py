@@ -1,4 +1,4 @@
-"""Commands that change or end something: show the impact, ask for confirmation, and support `--dry-run`."""
+"""The steps around commands that change something: show the impact, ask for confirmation, support `--dry-run`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, Rehearsed, admin_command, dry_run, local_command
+from authsec_server.cli.caller import Caller, DryRunDone, admin_command, dry_run, local_command
 from authsec_server.cli.output import Output, cell, harmless, styled, warned
 from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
@@ -25,12 +25,12 @@ Send = Callable[[str, Mapping[str, Any] | None], Any]
 """How a body is sent to a path: a POST, unless a command says else."""
 
 
-def foreseen(
+def dry_run_of(
     caller: Caller, path: str, body: Mapping[str, Any] | None = None, *, send: Send | None = None
 ) -> Mapping[str, Any]:
-    """Do a dry run of sending `body` to `path`, and return the impact. Nothing is changed."""
-    told: Mapping[str, Any] = (send or caller.post)(dry_run(path), body)
-    return told
+    """Send `body` to `path` as a dry run, and return the impact. Nothing is changed."""
+    planned: Mapping[str, Any] = (send or caller.post)(dry_run(path), body)
+    return planned
 
 
 def deleting(caller: Caller) -> Send:
@@ -41,18 +41,18 @@ def deleting(caller: Caller) -> Send:
 def editing(caller: Caller, read: Mapping[str, Any]) -> Send:
     """Return a function that sends a PATCH for the entity that was `read`.
 
-    The PATCH fails if another entity has taken the slug by then.
+    The PATCH fails if the slug belongs to another entity by then.
     """
     return lambda path, body: caller.patch(path, body or {}, read=read)
 
 
-def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
-    """Print the impact in one line on stderr. Only the result goes to stdout.
+def print_impact(caller: Caller, output: Output, planned: Mapping[str, Any]) -> None:
+    """Print the impact in one line on stderr. Only the result of the command goes to stdout.
 
-    APIs receive revocations from a server. If no server answers, the known state of the followers is old. A
-    note then says that APIs receive the revocation later.
+    APIs receive revocations from a running server. If no server answers, a note says that APIs receive the
+    revocation later. The stored state of the APIs that follow revocations is then old.
     """
-    stops = told["would_stop"]
+    stops = planned["would_stop"]
     if stops is None:
         output.note("What stops: nothing.")
         return
@@ -64,16 +64,19 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
         )
 
 
-def ended(told: Mapping[str, Any] | None, claim: str, instead: str = "", what: str = "earlier tokens") -> str:
-    """The end of a sentence on what has ended: the `claim`, unless the dry run `told` of an API that may not learn.
+def revocation_text(
+    planned: Mapping[str, Any] | None, claim: str, instead: str = "", what: str = "earlier tokens"
+) -> str:
+    """Return the end of a sentence that reports a revocation: `claim`, or a warning.
 
-    Then `instead` ends the sentence, and the next one says until when such an API accepts `what`.
+    `planned` is the dry run of the change. If every API learns of the revocation, return `claim`. Otherwise return
+    `instead` and a sentence that says until when an API may accept `what`.
     """
-    until = accepted_until(told["would_stop"]) if told else ""
+    until = accepted_until(planned["would_stop"]) if planned else ""
     return f"{instead}. APIs that do not follow the feed may accept {what} until {until}." if until else claim
 
 
-def ask_first(
+def confirm_with_impact(
     caller: Caller,
     output: Output,
     path: str,
@@ -83,35 +86,36 @@ def ask_first(
     body: Mapping[str, Any] | None = None,
     send: Send | None = None,
 ) -> Mapping[str, Any] | None:
-    """Show the impact of sending `body` to `path`, and ask at a terminal. Return the dry run that was made.
+    """Show the impact of sending `body` to `path`, and ask for confirmation at a terminal.
 
-    A script sees the impact without a question. Use this function for changes that can be undone or that only
-    revoke tokens. For other changes, see `ask_for_good`.
+    Return the dry run, or None if no dry run was made. A script sees the impact without a question. Use this
+    function for changes that can be undone or that only revoke tokens. For other changes, use `confirm_permanent`.
     """
-    if not _somebody_is_asked(yes) and output.as_json:
+    if not _is_interactive(yes) and output.as_json:
         return None
-    told = foreseen(caller, path, body, send=send)
-    _say_and_ask(caller, output, told, question, yes)
-    return told
+    planned = dry_run_of(caller, path, body, send=send)
+    _print_and_confirm(caller, output, planned, question, yes)
+    return planned
 
 
-def ask_for_good(
+def confirm_permanent(
     caller: Caller, output: Output, path: str, question: str, *, yes: bool, send: Send | None = None
 ) -> Mapping[str, Any] | None:
-    """Show the impact before an irreversible change. Return the dry run that was made.
+    """Show the impact of an irreversible change, and ask for confirmation unless `yes` is set.
 
-    Raises `CallFailed` if nobody can confirm the change, or click's `Abort`.
+    Return the dry run, or None if no dry run was made. Raises `CallFailed` if nobody can answer the question, or
+    click's `Abort` if the answer is no.
     """
     if yes and output.as_json:
         return None
-    told = foreseen(caller, path, send=send)
-    if told["would_stop"] is not None:
-        say(caller, output, told)
+    planned = dry_run_of(caller, path, send=send)
+    if planned["would_stop"] is not None:
+        print_impact(caller, output, planned)
     confirm(question, yes=yes)
-    return told
+    return planned
 
 
-def ask_if_tokens_end(
+def confirm_if_tokens_end(
     caller: Caller,
     output: Output,
     path: str,
@@ -122,24 +126,27 @@ def ask_if_tokens_end(
     send: Send | None = None,
 ) -> None:
     """Show the impact and ask for confirmation at a terminal, but only if the change would revoke live tokens."""
-    if _somebody_is_asked(yes) or not output.as_json:
-        told = foreseen(caller, path, body, send=send)
-        if told["would_stop"] is not None and told["would_stop"]["until"] is not None:
-            _say_and_ask(caller, output, told, question, yes)
+    if _is_interactive(yes) or not output.as_json:
+        planned = dry_run_of(caller, path, body, send=send)
+        if planned["would_stop"] is not None and planned["would_stop"]["until"] is not None:
+            _print_and_confirm(caller, output, planned, question, yes)
 
 
-def _somebody_is_asked(yes: bool) -> bool:
+def _is_interactive(yes: bool) -> bool:
     return not yes and sys.stdin.isatty()
 
 
-def _say_and_ask(caller: Caller, output: Output, told: Mapping[str, Any], question: str, yes: bool) -> None:
-    say(caller, output, told)
-    if _somebody_is_asked(yes):
+def _print_and_confirm(caller: Caller, output: Output, planned: Mapping[str, Any], question: str, yes: bool) -> None:
+    print_impact(caller, output, planned)
+    if _is_interactive(yes):
         confirm(question, yes=False)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask for confirmation, and stop without an answer. Raises `CallFailed` or click's `Abort`."""
+    """Ask for confirmation, unless `yes` is set.
+
+    Raises `CallFailed` if nobody can answer the question. Raises click's `Abort` after the answer no or Ctrl-C.
+    """
     if yes:
         return
     try:
@@ -164,12 +171,12 @@ Check = Callable[[Mapping[str, Any]], None]
 
 def change_command(command: Command) -> Command:
     """Make an `admin_command` with `--dry-run`."""
-    return admin_command(_rehearsing(command))
+    return admin_command(_with_dry_run(command))
 
 
 def local_change_command(command: Command) -> Command:
     """Make a `local_command` with `--dry-run`."""
-    return local_command(_rehearsing(command))
+    return local_command(_with_dry_run(command))
 
 
 def edit(
@@ -187,44 +194,44 @@ def edit(
 
     A field with the value None stays as it is. The fields in `cleared` are set to null.
 
-    Unless `yes`, `check` first reads the dry run. If tokens would be revoked, the impact is shown, and a person
-    at a terminal is asked for confirmation. If somebody else changed the entity first, the error names the
-    person and the change.
+    Unless `yes` is set, `check` first reads the answer to a dry run, and can refuse the change. If the change
+    would revoke tokens, the impact is shown, and a person at a terminal is asked for confirmation. If somebody
+    else changed the entity first, the error names the person and the change.
     """
     body = given(asked) | dict.fromkeys(cleared)
     if not body:
         raise click.UsageError("No change was given. See --help for the options.")
     send = editing(caller, read)
     if check and not yes:
-        check(foreseen(caller, where, body, send=send))
-    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
+        check(dry_run_of(caller, where, body, send=send))
+    confirm_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
     if done["revision"] == read["revision"] and not output.as_json:
         output.note("Nothing changed: these are the current values.")
     return done
 
 
-def _rehearsing(command: Command) -> Command:
+def _with_dry_run(command: Command) -> Command:
     @click.option("--dry-run", is_flag=True, help="Show what would change and what would stop, and change nothing.")
     @wraps(command)
     def run(caller: Caller, output: Output, dry_run: bool, **options: Any) -> None:
-        with caller.kept_open() as its:
+        with caller.session() as its:
             try:
-                command(replace(its, rehearses=dry_run), output, **options)
-            except Rehearsed as rehearsed:
-                _tell(its, output, rehearsed.told)
+                command(replace(its, is_dry_run=dry_run), output, **options)
+            except DryRunDone as rehearsed:
+                _tell(its, output, rehearsed.planned)
 
     return run
 
 
-def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
+def _tell(caller: Caller, output: Output, planned: Mapping[str, Any]) -> None:
     """Print the result of a dry run: the audit events of the change, the warnings and the impact."""
-    events = told["would_change"]
+    events = planned["would_change"]
     head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would change."
     lines = [line for event in events for line in _event(event)]
-    output.result(told, head, *lines, *warned(told["would_answer"]))
+    output.result(planned, head, *lines, *warned(planned["would_answer"]))
     if not output.as_json:
-        say(caller, output, told)
+        print_impact(caller, output, planned)
 
 
 def _event(event: Mapping[str, Any]) -> Iterator[Text]:
@@ -253,9 +260,9 @@ def _event(event: Mapping[str, Any]) -> Iterator[Text]:
 
 def _facts(detail: Mapping[str, Any]) -> Iterator[Text]:
     """Yield the fields of a new entity that fit on one line."""
-    told = {field: value for field, value in detail.items() if value and not _nested(value)}
-    for field, name in _aligned(told).items():
-        yield Text.assemble((f"    {name}  ", "dim"), cell(_readable(field, told[field])))
+    planned = {field: value for field, value in detail.items() if value and not _nested(value)}
+    for field, name in _aligned(planned).items():
+        yield Text.assemble((f"    {name}  ", "dim"), cell(_readable(field, planned[field])))
 
 
 def _nested(value: object) -> bool:

@@ -12,6 +12,6 @@ def place(database_url: str) -> str:
 
 
 def shareable(database: str) -> str:
-    """Return the URL if it cannot contain a password, or else the word `URL`."""
+    """Return the URL if it cannot contain a password; otherwise return the word `URL`."""
     url = make_url(database)
     return "URL" if url.password or url.query else database

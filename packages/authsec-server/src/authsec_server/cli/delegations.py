@@ -11,7 +11,15 @@ from authsec.lazy_commands import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, edit, ended, foreseen, yes_option
+from authsec_server.cli.confirm import (
+    change_command,
+    confirm_permanent,
+    confirm_with_impact,
+    dry_run_of,
+    edit,
+    revocation_text,
+    yes_option,
+)
 from authsec_server.cli.output import Output, block, cell, styled, warned, when
 from authsec_server.cli.params import DURATION, TextField, as_typed, given, list_options, text_options, text_rows
 from authsec_server.cli.resource import Resource
@@ -65,14 +73,14 @@ def _state(delegation: Mapping[str, Any]) -> Text:
 
 
 def _end(delegation: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the end of the delegation, or the time and the author of its revocation."""
+    """Return the time at which the delegation expires, or the time and the author of its revocation."""
     if delegation["revoked_at"]:
         return {"revoked": revoked_since(delegation)}
     return {"ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked"}
 
 
 def revoked_since(delegation: Mapping[str, Any]) -> str:
-    """Return the time of the revocation, and its author if the revocation was the last change."""
+    """Return the time of the revocation. Add who revoked the delegation if nobody changed it afterwards."""
     by = delegation["changed_by"] if delegation["changed_at"] == delegation["revoked_at"] else None
     return f"{when(delegation['revoked_at'])} UTC" + (f" by {by}" if by else "")
 
@@ -103,16 +111,19 @@ def _where(delegation: Mapping[str, Any]) -> str:
 
 
 def _may_be_misspelt(audiences: Iterable[str]) -> bool:
-    """Whether a dry run is needed. The server compares names with the slugs of APIs, but no URLs."""
+    """Whether an audience is a name, so that a dry run must check its spelling.
+
+    The server compares names with the slugs of APIs. The server does not compare URLs.
+    """
     return any("://" not in audience for audience in audiences)
 
 
-def _refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
-    """Raise `CallFailed` if the dry run `told` warns about a misspelt audience.
+def _refuse_misspelt(planned: Mapping[str, Any], undone: str) -> None:
+    """Raise `CallFailed` if the dry run `planned` warns about a misspelt audience.
 
     `undone` is the sentence that says that the command changed nothing.
     """
-    warnings = told["would_answer"]["warnings"]
+    warnings = planned["would_answer"]["warnings"]
     misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]
     if misspelt:
         remedy = (
@@ -138,8 +149,8 @@ def _refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
 def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], yes: bool, **options: Any) -> None:
     """Create a trust delegation: the agent can get tokens for the actions, within the role.
 
-    An audience need not be a registered API. But the command refuses an audience that looks misspelt, unless
-    --yes is given. A name without an API looks misspelt if an API has a similar slug or if no API is
+    An audience can be a name that belongs to no registered API. The command refuses such a name if it looks
+    misspelt, unless --yes is given. The name looks misspelt if an API has a similar slug or if no API is
     registered.
     """
     if bool(actions) == options["all_actions"]:
@@ -147,7 +158,7 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
     many = {name: list(options.pop(name)) for name in ("audiences", "excluded_proofs")}
     body = {**given(options), **many, "actions": list(actions)}
     if not yes and _may_be_misspelt(many["audiences"]):
-        _refuse_misspelt(foreseen(caller, "delegations", body), "Nothing was created.")
+        _refuse_misspelt(dry_run_of(caller, "delegations", body), "Nothing was created.")
     delegation = caller.post("delegations", body)
     output.result(delegation, *_shown(delegation))
 
@@ -179,12 +190,13 @@ def edit_delegation(
 ) -> None:
     """Change a delegation. DELEGATION is its slug or id.
 
-    Fields without an option stay as they are. If the change removes authority, the tokens with more authority
-    are revoked. The command first shows the impact. The role and the agent of a delegation are fixed: to change
-    them, revoke the delegation and create another one.
+    Fields without an option stay as they are. If the change removes authority, the command revokes the tokens
+    that have the removed authority. The command first shows the impact. The role and the agent of a delegation
+    are fixed: to change them, revoke the delegation and create another one.
 
-    The command refuses to add an audience that looks misspelt, unless --yes is given. A name without an API
-    looks misspelt if an API has a similar slug or if no API is registered.
+    An audience can be a name that belongs to no registered API. The command refuses to add such a name if it
+    looks misspelt, unless --yes is given. The name looks misspelt if an API has a similar slug or if no API is
+    registered.
     """
     if all_actions and asked["actions"]:
         raise click.UsageError("Use --all-actions without other options for actions.")
@@ -217,9 +229,11 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
     token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
-    told = ask_first(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
+    planned = confirm_with_impact(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
     found = caller.post(where)
-    output.result(found, f"{for_whom(found)} is {found['state']}: no more tokens are issued{ended(told, _OUT)}")
+    output.result(
+        found, f"{for_whom(found)} is {found['state']}: no more tokens are issued{revocation_text(planned, _OUT)}"
+    )
 
 
 @click.command("enable")
@@ -242,14 +256,16 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
     accept an issued token until the token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "revoke")
-    told = None
+    planned = None
     if its["revoked_at"] is None:
-        told = ask_for_good(caller, output, where, f"Revoke {in_full(its)} permanently?", yes=yes)
+        planned = confirm_permanent(caller, output, where, f"Revoke {in_full(its)} permanently?", yes=yes)
     found = caller.post(where)
     if its["revoked_at"]:
         output.result(found, f"{for_whom(found)} was already revoked, at {revoked_since(found)}.")
         return
-    output.result(found, f"{for_whom(found)} is revoked permanently: no more tokens are issued{ended(told, _OUT)}")
+    output.result(
+        found, f"{for_whom(found)} is revoked permanently: no more tokens are issued{revocation_text(planned, _OUT)}"
+    )
 
 
 _DELEGATION = Resource(

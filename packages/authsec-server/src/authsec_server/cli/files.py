@@ -36,11 +36,11 @@ def kept(
     taken: str,
     another: Callable[[dict[str, Any]], str],
 ) -> dict[str, Any]:
-    """Make the call and return its answer. Save the secret `member` to the file instead, if a file is named.
+    """Make the call and return its answer. If a file is named, move the secret `member` from the answer to the file.
 
     The file is created before the call, because a secret is returned only once and must not be lost. `taken` is
-    the remedy if the file exists already. `another` returns the command for another secret if the file cannot
-    be written. Raises `CallFailed`.
+    the remedy if the file exists already. If the file cannot be written, the error names a command for another
+    secret: `another` builds this command. Raises `CallFailed`.
     """
     if file is None:
         return call()

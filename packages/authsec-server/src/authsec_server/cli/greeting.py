@@ -27,10 +27,10 @@ _MOST_BYTES: Final = 65_536
 _LONGEST: Final = 200  # characters of an issuer
 
 
-def taken_by(host: str, port: int, *, beside: str = "") -> str:
-    """Return the remedy for a port that another program uses. An AuthSec server on that port is named.
+def server_on(host: str, port: int, *, beside: str = "") -> str:
+    """Return the remedy for a port that another program uses. If an AuthSec server uses the port, name that server.
 
-    `beside` names the other options that a second server beside that AuthSec needs.
+    In this case, the remedy ends with `beside`: the other options that a second server on this machine needs.
     """
     issuer = _issuer_at(host, port)
     if issuer is None:
@@ -43,7 +43,10 @@ def taken_by(host: str, port: int, *, beside: str = "") -> str:
 
 
 def _issuer_at(host: str, port: int) -> str | None:
-    """Return the issuer of the authority at that local address, or None if none answers over plain HTTP."""
+    """Return the issuer of the authority at that address of this machine.
+
+    Return None if no authority answers over plain HTTP.
+    """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound: it is asked here
     if not is_loopback(host):
         return None
@@ -62,7 +65,10 @@ def _issuer_at(host: str, port: int) -> str | None:
 
 
 def listens(url: str) -> bool | None:
-    """Whether a program listens at the address. None for another machine, because a proxy may answer."""
+    """Whether a program listens at the address. Return None for an address of another machine.
+
+    On another machine, a proxy may accept the connection in place of the program.
+    """
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
     if not is_loopback(host):
@@ -75,15 +81,15 @@ def listens(url: str) -> bool | None:
 
 
 def greet(settings: Settings, authority: Authority) -> None:
-    """Print the first screen on stderr. Without any administrator, create a link for the first administrator.
+    """Print the first screen on stderr. If there is no administrator yet, create a link for the first one.
 
-    If stderr is no terminal, no link is created: logs are stored, and other people read them.
+    If stderr is not a terminal, no link is created: logs are stored, and other people read them.
     """
     _say_hello(settings)
     sign_in = authority.sign_in
     if authority.bootstrap:
         click.echo(f"  {_about(authority.bootstrap, datetime.now(UTC))}", err=True)
-    if sign_in.somebody_yet():
+    if sign_in.has_administrator():
         click.echo(f"  console   {settings.issuer}/console", err=True)
     elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
@@ -99,7 +105,7 @@ def greet(settings: Settings, authority: Authority) -> None:
 def warn_of_another(before: str, issuer: str) -> None:
     """Warn if a program still listens at `before`, the address where this data was last served.
 
-    From then on, commands that name this data print the address of the new server.
+    After this start, commands that use this data print the address of the new server.
     """
     if before in {"", issuer} or not listens(before):
         return
@@ -113,7 +119,7 @@ def warn_of_another(before: str, issuer: str) -> None:
 
 
 def warn_of_older(problem: str) -> None:
-    """Warn that the authority issues no tokens because the database is older than its outside checkpoints."""
+    """Warn that the authority issues no tokens, because its database is older than checkpoints stored outside it."""
     click.echo(
         f"! {problem}\n"
         "  If you restored a backup, run on this machine:\n\n"
@@ -153,7 +159,7 @@ def _about(bootstrap: AdminKey, now: datetime) -> str:
 
 
 def _line_for_a_link(settings: Settings) -> str:
-    """Return the command that creates another link in another shell, without the password of a database."""
+    """Return the command that creates a new sign-in link in another terminal, without the database password."""
     words = ["admin", "setup-url"]
     inherited = settings.master_key_file is not None  # no option names it
     if not settings.database:

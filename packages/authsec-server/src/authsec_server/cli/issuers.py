@@ -9,7 +9,7 @@ import click
 from authsec.lazy_commands import Commands
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_for_good, change_command, deleting, yes_option
+from authsec_server.cli.confirm import change_command, confirm_permanent, deleting, yes_option
 from authsec_server.cli.issuers_add import add
 from authsec_server.cli.issuers_edit import check, edit, rbac
 from authsec_server.cli.issuers_text import resting, shown, shown_keys, shown_lookups, state_of
@@ -25,7 +25,7 @@ from authsec_server.cli.transport import CallFailed
 @click.option("--all", "every", is_flag=True, help="All proofs that wait for a trusted issuer of this kind.")
 @change_command
 def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str, ...], every: bool) -> None:
-    """Bind proofs to a trusted issuer. Without PROOF and --all, list the unbound proofs that fit the issuer.
+    """Bind proofs to a trusted issuer. Without PROOF and without --all, list the unbound proofs that fit the issuer.
 
     TRUSTED_ISSUER is its slug or id. PROOF is the id of a proof.
     """
@@ -56,7 +56,7 @@ def remove(caller: Caller, output: Output, trusted_issuer: str, with_proofs: boo
     The command shows the impact first.
     """
     where = path("issuers", trusted_issuer) + ("?with_proofs=true" if with_proofs else "")
-    ask_for_good(caller, output, where, f"Remove {trusted_issuer} permanently?", yes=yes, send=deleting(caller))
+    confirm_permanent(caller, output, where, f"Remove {trusted_issuer} permanently?", yes=yes, send=deleting(caller))
     taken, left = 0, 1
     while left:  # many go in several changes
         answer = caller.delete(where)

@@ -35,7 +35,10 @@ _TIMEOUT = httpx2.Timeout(10, connect=5)  # seconds
 
 
 def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
-    """Read the issuer and the JWK Set from the cluster. Raises `CallFailed` with an alternative."""
+    """Read the issuer and the JWK Set from the cluster.
+
+    Raises `CallFailed`; the error says how to read both with kubectl.
+    """
     secure = api.server.startswith("https://")
     host = httpx2.URL(api.server).host
     headers = {"Authorization": f"Bearer {api.token}"} if api.token else {}
@@ -74,8 +77,8 @@ def _object(client: httpx2.Client, url: str) -> Mapping[str, Any]:
 def _trust(api: ApiServer) -> ssl.SSLContext:
     """Build the TLS context with the cluster's CA and the client certificate. Raises `CallFailed`.
 
-    The library loads a client certificate only from a file, so the certificate is in a private temporary file
-    meanwhile.
+    The library loads a client certificate only from a file. The certificate is therefore in a private temporary
+    file while it is loaded.
     """
     try:
         trust = ssl.create_default_context(cadata=api.ca)
@@ -96,10 +99,11 @@ _PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
 def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, Any]:
-    """Return the cluster with the wanted look-ups turned on, for its permissions and its steps.
+    """Return the cluster with look-ups turned on, for the output of its permissions and of the remaining steps.
 
-    Without a wanted look-up, those that are on already stay on; if none is on, both are turned on. Raises
-    `CallFailed` if the trusted issuer is no cluster.
+    The `wanted` look-ups are turned on. If no look-up is wanted, the look-ups that are on already stay on. If no
+    look-up is on either, all look-ups are turned on. Raises `CallFailed` if the trusted issuer is not a
+    Kubernetes cluster.
     """
     if trusted_issuer["kind"] != "kubernetes":
         raise CallFailed(f"{trusted_issuer['slug']} is not a Kubernetes cluster, so it has no look-ups.")
@@ -113,7 +117,10 @@ def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> d
 
 
 def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """Return the manifest of the service account, its role and the role binding, for the look-ups that are on."""
+    """Return the Kubernetes manifest that allows the look-ups that are on.
+
+    The manifest has the namespace, the service account, its role and the role binding.
+    """
     rules = [
         *([_REVIEWS] if trusted_issuer["token_review"] else []),
         *([_PODS] if trusted_issuer["pod_lookup"] else []),
@@ -136,7 +143,10 @@ def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, a
 
 
 def token_command(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """Return the command that writes the account's token to the authority's file, readable only by its owner."""
+    """Return the shell command that writes the service account's token to the file that the authority reads.
+
+    Only the owner of the file can read it.
+    """
     return (
         f"(umask 077; kubectl create token {account} --namespace {namespace} --duration 24h "
         f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{trusted_issuer["credentials"]}")'
@@ -294,7 +304,7 @@ def _register(
 def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]) -> None:
     """Fetch the keys of the new trusted issuer, and warn if that fails.
 
-    A trusted issuer without keys is registered but proves nothing.
+    Without keys, the trusted issuer is registered, but the authority accepts none of its tokens.
     """
     keys = caller.post(path("issuers", trusted_issuer["slug"], "refresh"))
     if keys["failure"]:
@@ -304,7 +314,7 @@ def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]
 
 
 def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | str]:
-    """Ask the cluster once, and return the result; if it fails, also return the remaining steps.
+    """Do the look-ups once, and return the result. If a look-up fails, also return the remaining steps.
 
     No proof depends on a new trusted issuer yet, so a failure stops no agent.
     """
@@ -316,7 +326,7 @@ def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | 
 
 
 def named_keys(kind: TrustedIssuerKind, url: str | None, file: Path | None) -> dict[str, Any]:
-    """Return the location of the keys as fields of the admin API: a URL, a file, or discovery at the issuer.
+    """Return where the keys come from, as fields of the admin API: a URL, a file, or discovery at the issuer.
 
     Raises `UsageError` if both a URL and a file are named, and `CallFailed` for an unusable file.
     """

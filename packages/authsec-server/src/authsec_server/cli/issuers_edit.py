@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_if_tokens_end, change_command, editing, yes_option
+from authsec_server.cli.confirm import change_command, confirm_if_tokens_end, editing, yes_option
 from authsec_server.cli.issuers_add import ACCOUNT, NAMESPACE, named_keys, permissions, prepared, steps, token_command
 from authsec_server.cli.issuers_text import counted, shown, shown_lookups
 from authsec_server.cli.kubeconfig import read_kubeconfig
@@ -48,7 +48,7 @@ def edit(
     """Change a trusted issuer: its name, keys or look-ups. TRUSTED_ISSUER is its slug or id.
 
     Fields without an option stay as they are. Some changes revoke the tokens that depend on the trusted issuer:
-    removed keys, keys from another place, new token reviews, no more pod look-ups, or another API server.
+    removed keys, another source of keys, another API server, token review turned on, or pod look-up turned off.
     Before look-ups are turned on, the cluster is asked once. If the cluster does not answer, nothing is saved.
     The command shows the impact first.
     """
@@ -66,7 +66,7 @@ def edit(
         asked |= named_keys(TrustedIssuerKind(found["kind"]), keys_url, keys)
     _note_users(caller, output, found, asked)
     where, body, send = path("issuers", trusted_issuer), {"anyway": anyway, **asked}, editing(caller, found)
-    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
+    confirm_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     edited = send(where, body)
     output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))
 
@@ -137,9 +137,9 @@ def _note_users(caller: Caller, output: Output, trusted_issuer: dict[str, Any], 
 
 
 def _asked_now(trusted_issuer: dict[str, Any], anyway: bool) -> list[str]:
-    """Return the message after more look-ups were turned on: the cluster answers, or the remaining steps.
+    """Return the message after more look-ups were turned on: that the cluster answers, or the remaining steps.
 
-    With `anyway`, the cluster was not tested.
+    With `anyway`, the cluster was not asked.
     """
     return steps(trusted_issuer) if anyway else ["", "The cluster answered with the new settings."]
 

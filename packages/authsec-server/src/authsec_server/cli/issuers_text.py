@@ -43,7 +43,7 @@ def shown(trusted_issuer: Mapping[str, Any]) -> Text:
 
 
 def _asked(trusted_issuer: Mapping[str, Any]) -> dict[str, object]:
-    """Return the look-ups in the cluster, the API server and the credentials."""
+    """Return rows with the look-ups in the cluster, the API server and the credentials."""
     if trusted_issuer["kind"] != "kubernetes":
         return {}
     if not trusted_issuer["api_server"]:
@@ -58,7 +58,7 @@ def _asked(trusted_issuer: Mapping[str, Any]) -> dict[str, object]:
 
 
 def shown_lookups(states: Mapping[str, Mapping[str, Any]]) -> list[Text | str]:
-    """Render the last result of each look-up, in the server process that answered."""
+    """Render the last result of each look-up. Other server processes can have other results."""
     facts: dict[str, object] = {}
     for lookup in Lookup:
         if state := states.get(lookup.value):

@@ -14,7 +14,7 @@ from rich.text import Text
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.files import read_named
 from authsec_server.cli.output import Output, harmless, styled, table, when
-from authsec_server.console.words import ago
+from authsec_server.console.formatting import ago
 
 MOST = 48 * 1024  # bytes; a token has at most a third of it
 _MARKS = {"holds": ("✓", "green"), "fails": ("✗", "red"), "unknown": ("?", "yellow"), "skipped": ("-", "dim")}
@@ -106,7 +106,7 @@ def _said(trial: Mapping[str, Any]) -> list[Text | str]:
 
 
 def _unsigned(trial: Mapping[str, Any]) -> str:
-    """Return the reason why no signature proves the claims: invalid, or not verified.
+    """Return why no signature proves the claims: the signature is invalid, or was not verified.
 
     The signature is verified only if the token names this trusted issuer.
     """

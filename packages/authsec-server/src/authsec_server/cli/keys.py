@@ -9,7 +9,7 @@ import click
 from authsec.lazy_commands import Commands
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import ask_for_good, change_command, reason_option, yes_option
+from authsec_server.cli.confirm import change_command, confirm_permanent, reason_option, yes_option
 from authsec_server.cli.output import Output, time_of, when
 from authsec_server.cli.resource import Resource
 
@@ -50,10 +50,10 @@ def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> 
 
     The authority stops publishing the key, and every token that it signed is revoked. If the key is active, the
     prepared key replaces it at once. APIs that do not follow revocations accept tokens of the key until their
-    next refresh of the key set. That takes 5 to 10 minutes if they reach the authority.
+    next refresh of the key set. An API that can reach the authority refreshes the key set after 5 to 10 minutes.
     """
     where = path("keys", kid, "revoke")
-    ask_for_good(caller, output, where, f"Revoke the key {kid} permanently?", yes=yes)
+    confirm_permanent(caller, output, where, f"Revoke the key {kid} permanently?", yes=yes)
     key = caller.post(where, {"reason": reason})
     output.result(key, f"The key {key['kid']} is revoked: its signatures are no longer accepted.")
 

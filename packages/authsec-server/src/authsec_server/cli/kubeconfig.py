@@ -38,7 +38,10 @@ class ApiServer:
 
 
 def read_kubeconfig(context: str = "") -> ApiServer:
-    """Return the API server of this context, or of the current one. Raises `CallFailed` with an alternative."""
+    """Return the API server of this context, or of the current context if `context` is empty.
+
+    Raises `CallFailed`; the error says how to read issuer and keys with kubectl.
+    """
     path = _path()
     config = _loaded(path)
     name = context or config.get("current-context")

@@ -35,7 +35,10 @@ def failed(failure: Failure) -> CallFailed:
 
 
 def authority_here(data: Path | None, database: str | None) -> InProcess | None:
-    """Find the authority with this data. Return None if no data is named or found. Raises `CallFailed`."""
+    """Return the authority whose data is in this folder or database; None if no data is named or found.
+
+    Raises `CallFailed`.
+    """
     if data and database is None:
         database = ""  # a folder that is named outweighs a database that the environment names
     try:
@@ -53,7 +56,7 @@ def _no_data(folder: Path) -> CallFailed:
     """Build the error for a folder without a database.
 
     The usual cause is a mistyped path. The remedy does not suggest `authsec serve`, because that command would
-    start a second authority there.
+    create a second authority in the mistyped folder.
     """
     lacking = f"{folder} has no AuthSec database" if folder.exists() else f"There is no folder {folder}"
     return CallFailed(f"{lacking}.", "Check the path: `authsec serve` prints its data folder when it starts.")
@@ -61,16 +64,16 @@ def _no_data(folder: Path) -> CallFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InProcess:
-    """The authority with this data, opened in this process for each call. A server may run at the same time."""
+    """An authority that is opened in this process for each call. A server may run on the same data at the same time."""
 
     settings: Settings
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
-        with self.kept_open() as opened:
+        with self.session() as opened:
             return opened.send(method, path, content)
 
     @contextmanager
-    def kept_open(self) -> Iterator[Opened]:
+    def session(self) -> Iterator[Opened]:
         """Open the authority for many calls. Raises `CallFailed`.
 
         Opening the authority takes longer than most calls.
@@ -111,17 +114,17 @@ class Opened:
         return anyio.run(call)
 
     @contextmanager
-    def kept_open(self) -> Iterator[Opened]:
+    def session(self) -> Iterator[Opened]:
         """Yield this object, because the authority is open already."""
         yield self
 
     def refuse_if_older(self) -> None:
-        """Raise `CallFailed` while the database is older than its outside checkpoints."""
+        """Raise `CallFailed` while the database is older than the checkpoints that are stored outside it."""
         if older := self.authority.comparison.problem:
             raise CallFailed(older, "An older database accepts no changes: see docs/backup.md.")
 
     def act(self) -> Act:
-        """Return the `Act` of the local operator, for changes without an API call."""
+        """Return the context (`Act`) of a change by the local operator, for changes without an API call."""
         around = Runtime()
         return Act(
             principal=LOCAL_OPERATOR, now=around.now(), request_id="", address="", token_bytes=around.token_bytes
@@ -151,7 +154,7 @@ def errors_only() -> Iterator[None]:
 
 
 def _drop_answered(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Drop a refusal without an exception, because the command's own message already reports it."""
+    """Drop the log event of a refusal without an exception: the command's own error message reports the refusal."""
     if event["event"] == "unavailable" and event.get("cause") == repr(None):
         raise structlog.DropEvent
     return event

@@ -44,9 +44,9 @@ def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def lookups(options: Mapping[str, Any], api: ApiServer | None) -> dict[str, Any]:
-    """Return the named options as fields of the admin API. The kubeconfig fills in the API server and its CA.
+    """Return the look-up options that were used, as fields of the admin API. Raises `CallFailed`.
 
-    Raises `CallFailed`.
+    If an option was used, the kubeconfig fills in a missing API server and its CA.
     """
     asked: dict[str, Any] = {
         "token_review": options["token_review"],
@@ -62,7 +62,7 @@ def lookups(options: Mapping[str, Any], api: ApiServer | None) -> dict[str, Any]
 
 
 def certificates(file: Path | None) -> str:
-    """Read the certificates in the file; empty without a file. Raises `CallFailed` for a private key.
+    """Read the certificates in the file. Without a file, return an empty text. Raises `CallFailed`.
 
     A private key is refused before the request, so the key does not leave this machine.
     """

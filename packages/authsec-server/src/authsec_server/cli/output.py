@@ -28,7 +28,7 @@ class Output:
     as_json: bool
 
     def result(self, value: Any, *for_people: Table | Text | str) -> None:
-        """Print `value` as JSON for programs, or the parts for people: tables, styled text, sentences."""
+        """Print `value` as JSON for programs, or `for_people` as text: tables, styled text, sentences."""
         if self.as_json:
             click.echo(json.dumps(value, indent=2))  # everything beyond ASCII escaped: safe on a terminal too
             return
@@ -42,7 +42,7 @@ class Output:
 
 
 def open_output(*, as_json: bool) -> Output:
-    """Return the output of this process, as wide as its terminal. A pipe has no maximum width."""
+    """Return the output of this process, as wide as its terminal. Output to a pipe has no maximum width."""
     return Output(Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH), as_json)
 
 
@@ -69,14 +69,14 @@ def item_table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]
 
 
 def time_of(name: str) -> Callable[[Mapping[str, Any]], str]:
-    """Return the column of a time."""
+    """Return a function that formats the time in the field `name`, for a column of a table."""
     return lambda item: when(item[name])
 
 
 def block(facts: Mapping[str, object]) -> Text:
     """Render names and values, one pair on each line.
 
-    Long values are not wrapped, so text that the terminal wraps can be copied whole.
+    Long values are not wrapped here. The terminal wraps them, so a person can copy a long value whole.
     """
     width = max(map(len, facts)) + 2
     lines = []
@@ -89,7 +89,7 @@ def block(facts: Mapping[str, object]) -> Text:
 
 
 def cell(value: object) -> Text:
-    """Convert a value to a cell: a list with commas, an empty value as a dash. Styled text stays as it is."""
+    """Convert a value to a cell. A list becomes text with commas, an empty value a dash. Styled text stays as it is."""
     return value if isinstance(value, Text) else Text(harmless(_plain(value)))
 
 
@@ -183,7 +183,11 @@ class FittedTable(Table):
 
 
 def _shared(least: list[int], natural: list[int], room: int) -> list[int]:
-    """Divide the room between the columns: each gets its minimum, then the columns that lack most get the rest."""
+    """Divide the available width between the columns.
+
+    Each column first gets its minimum width. The columns that lack most of their natural width then share the
+    remaining width.
+    """
     widths = list(least)
     for _ in range(room - sum(least)):
         lack, column = max(

@@ -17,7 +17,7 @@ _MOST: Final = 200  # of a page of the API
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paged:
-    """The requested part of a list."""
+    """The requested part of a list: one page, or all pages."""
 
     limit: int
     cursor: str | None
@@ -30,7 +30,7 @@ class Paged:
             return page
         items: list[Any] = []
         cursor = self.cursor
-        with caller.kept_open() as its:
+        with caller.session() as its:
             while True:
                 page = its.get(path, limit=_MOST, cursor=cursor, **filters)
                 items, cursor = [*items, *page["items"]], page["next"]

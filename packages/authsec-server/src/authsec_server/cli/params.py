@@ -43,7 +43,7 @@ name_option = click.option("--name", help="New name.")
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """A text that describes an entity: an option of `create`, an option of `edit` and a row of `show`."""
+    """A text field of an entity. `create` and `edit` have an option for the field, and `show` has a row."""
 
     name: str
     meaning: str
@@ -81,13 +81,13 @@ class ListEdit:
     removed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether an option names a change."""
+        """Whether the options change the list."""
         return bool(self.whole or self.added or self.removed)
 
     def of(self, now: Sequence[str]) -> list[str] | None:
-        """Return the list `now` after the edit, or None if no option names a change.
+        """Return the list `now` after the edit, or None if the options do not change the list.
 
-        Raises `UsageError` for options that exclude each other, and `CallFailed` for a removed item that is not in
+        Raises `UsageError` for options that exclude each other. Raises `CallFailed` if an item to remove is not in
         the list.
         """
         if self.whole and (self.added or self.removed):

@@ -45,7 +45,7 @@ class Remote:
     jitter: Callable[[], float] = random.random  # 0 to 1: those who were refused together come back apart
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
-        """Send the request, with up to two retries if a retry cannot repeat a change.
+        """Send the request. Retry up to twice, but only if a retry cannot make the same change twice.
 
         Raises `CallFailed`.
         """
@@ -90,7 +90,7 @@ class Remote:
             raise failure from None
 
     @contextmanager
-    def kept_open(self) -> Iterator[Remote]:
+    def session(self) -> Iterator[Remote]:
         """Yield this object, because a server is always open."""
         yield self
 
@@ -132,8 +132,8 @@ class _Broken(Exception):
 def _seconds_before_retry(answer: httpx2.Response, method: str, path: str) -> float | None:
     """Return the seconds to wait before a retry, or None if the answer is final.
 
-    A 503 with `retryable` means that nothing was committed. A POST that changes something is still not
-    repeated, because a proxy on the way may repeat the request itself.
+    A response 503 with `retryable` means that nothing was committed. Even then, a POST that changes something is
+    not repeated: a proxy on the way may repeat the request too.
     """
     if answer.status_code != 503 or (method == "POST" and _changes(method, path)):
         return None
@@ -182,7 +182,7 @@ def _changes(method: str, path: str) -> bool:
 def _unreachable(error: httpx2.HTTPError, where: str, *, changes: bool) -> CallFailed:
     """Convert a connection error to a message with a remedy.
 
-    The texts of the library contain addresses of objects and do not name the authority.
+    The error texts of the HTTP library contain memory addresses and do not name the authority.
     """
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return CallFailed(

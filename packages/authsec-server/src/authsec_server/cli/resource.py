@@ -13,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.confirm import ask_first, ask_for_good, change_command, deleting, edit, yes_option
+from authsec_server.cli.confirm import (
+    change_command,
+    confirm_permanent,
+    confirm_with_impact,
+    deleting,
+    edit,
+    yes_option,
+)
 from authsec_server.cli.output import Column, Output, item_table
 from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.cli.params import Callback, Option, given
@@ -26,11 +33,11 @@ Change = Callable[[Entity, dict[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A kind of entity of the admin API. The methods make its commands.
+    """A kind of entity of the admin API. Most methods make a command for this kind of entity.
 
-    `path` is the path of one entity. The placeholders of `path` are the arguments of the commands; `accepts` explains
-    the arguments in the help. The sentences `question` and `done` may have the same placeholders, and `done` also the
-    fields of the API's answer.
+    `path` is the path of one entity. The placeholders of `path` are the arguments of the commands; `accepts`
+    explains the arguments in the help. Some methods take the sentences `question` and `done`. These sentences may
+    have the same placeholders. `done` may also have fields of the API's answer as placeholders.
     """
 
     path: str
@@ -41,7 +48,7 @@ class Resource:
     shown: Callable[[Entity], Sequence[Table | Text | str]] = lambda _: ()
 
     def at(self, arguments: Mapping[str, str], *verb: str) -> str:
-        """Return the path of the entity, or of a verb on the entity. Raises `UsageError` as `path` does."""
+        """Return the path of the entity, or of an action (`verb`) on the entity. Raises `UsageError` like `path`."""
         return path(*(part.format_map(arguments) for part in self.path.split("/")), *verb)
 
     def list_command(self, help_: str, *filters: Option, name: str = "list") -> click.Command:
@@ -80,8 +87,11 @@ class Resource:
     def verb_command(
         self, verb: str, help_: str, *, done: str, question: str = "", for_good: bool = False, name: str = ""
     ) -> click.Command:
-        """Make the command that posts a verb to one entity. With a question, the command shows the impact first."""
-        ask = ask_for_good if for_good else ask_first
+        """Make the command that does an action (`verb`) on one entity, with a POST.
+
+        With a question, the command shows the impact first.
+        """
+        ask = confirm_permanent if for_good else confirm_with_impact
 
         def run(caller: Caller, output: Output, yes: bool = True, **arguments: str) -> None:
             where = self.at(arguments, verb)
@@ -118,12 +128,15 @@ class Resource:
     def delete_command(
         self, help_: str, *, done: str, before: Callable[[Caller, Output, str], None] = lambda *_: None
     ) -> click.Command:
-        """Make the command that deletes one entity. `before` gets the entity's path, before the question."""
+        """Make the command that deletes one entity permanently.
+
+        The command calls `before` with the entity's path before it asks for confirmation.
+        """
 
         def run(caller: Caller, output: Output, yes: bool, **arguments: str) -> None:
             where, named = self.at(arguments), arguments[self._arguments()[-1]]
             before(caller, output, where)
-            ask_for_good(caller, output, where, f"Delete {named} permanently?", yes=yes, send=deleting(caller))
+            confirm_permanent(caller, output, where, f"Delete {named} permanently?", yes=yes, send=deleting(caller))
             gone = caller.delete(where)
             output.result(gone, done.format_map(gone))
 

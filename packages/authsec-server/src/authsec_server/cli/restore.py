@@ -10,11 +10,12 @@ import click
 from authsec.exit_status import Exit
 
 from authsec_server.app.restoration import Restoration, Restored, open_restoration
-from authsec_server.audit.sealing.outside import Lost, last_lines, unverified
+from authsec_server.audit.sealing.outside import last_lines, unverified
+from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.cli.audit_files import no_checkpoint
 from authsec_server.cli.caller import Caller, local_command
-from authsec_server.cli.confirm import confirm, say
+from authsec_server.cli.confirm import confirm, print_impact
 from authsec_server.cli.local import InProcess, errors_only, failed
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.sealing_key import sealing_key_option
@@ -49,9 +50,9 @@ def restored(
 ) -> None:
     """Record that this database was restored from a backup.
 
-    All tokens issued before are revoked, and every signing key is replaced. APIs that follow revocations accept
-    new tokens at once. Administrators must sign in again. A server that waits for this command continues within
-    seconds.
+    The command revokes all tokens that were issued until now, and replaces every signing key. APIs that follow
+    revocations accept new tokens at once. Administrators must sign in again. A server that waits for this command
+    continues within seconds.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     lines = [line for file in files for line in _checkpoints_in(file)]
@@ -69,12 +70,12 @@ def restored(
                 told = _as_json(done) | {"dry_run": True, "would_stop": foreseen.would_stop}
                 output.result(told, "Nothing was changed. This would happen:", *_foreseen(done), *_about(lost, lines))
                 if not output.as_json:
-                    say(caller, output, told)
+                    print_impact(caller, output, told)
                 return
             if not yes:
                 if last:
                     output.note(f"{_declared(last)} Continue only if a backup was restored again.")
-                say(caller, output, {"would_stop": foreseen.would_stop})
+                print_impact(caller, output, {"would_stop": foreseen.would_stop})
             confirm(_QUESTION, yes=yes)
             done = restoration.record(lost, also=kids, disable=agents)
     except Failure as failure:
@@ -95,7 +96,7 @@ def _checkpoints_in(file: Path) -> Sequence[str]:
 
 
 def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[str]:
-    """Read the lines of the checkpoints file that the server appends to, unless this file is named already.
+    """Read the lines of the checkpoints file that the server appends to. Return none if `named` has this file.
 
     Raises `CallFailed`.
     """
@@ -182,8 +183,8 @@ def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
     ]
 
 
-def _about(lost: Lost, lines: Sequence[str]) -> list[str]:
-    """Describe the newest outside checkpoint, or why there is none."""
+def _about(lost: Loss, lines: Sequence[str]) -> list[str]:
+    """Describe the newest checkpoint that is stored outside the database, or why there is none."""
     if lost.newest:
         return [f"The newest outside checkpoint was signed at {when(rfc3339(lost.newest.at))} UTC."]
     if lost.unknown_keys:

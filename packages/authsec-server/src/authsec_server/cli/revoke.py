@@ -9,7 +9,15 @@ from authsec.lazy_commands import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import ask_first, change_command, ended, foreseen, reason_option, say, yes_option
+from authsec_server.cli.confirm import (
+    change_command,
+    confirm_with_impact,
+    dry_run_of,
+    print_impact,
+    reason_option,
+    revocation_text,
+    yes_option,
+)
 from authsec_server.cli.delegations import revoke_delegation
 from authsec_server.cli.output import Output, harmless, when
 
@@ -17,7 +25,7 @@ _MOST = 32_768  # characters read from stdin: more than any token has
 
 
 class _Revoke(Commands):
-    """A command group that lists the possible subcommands in the error for an unknown one.
+    """A command group. The error for an unknown subcommand lists the possible subcommands.
 
     The error does not repeat the unknown word, because the word can be a token.
     """
@@ -50,17 +58,17 @@ revoke.add_command(revoke_delegation, "delegation")
 def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     """Stop an agent: revoke its tokens, and issue none until it is enabled. AGENT is its slug or client_id.
 
-    The command shows the impact first. Codes that enrol a laptop as this agent end as well. APIs that do not
-    follow revocations accept an issued token until the token expires.
+    The command shows the impact first. Enrolment codes, which enrol a laptop as this agent, become invalid too.
+    APIs that do not follow revocations accept an issued token until the token expires.
     """
     where = path("clients", agent, "disable")
-    told = ask_first(caller, output, where, f"Stop {agent}?", yes=yes)
+    planned = confirm_with_impact(caller, output, where, f"Stop {agent}?", yes=yes)
     its = caller.post(where)
     undone = caller.follow_up("agents", "enable", its["slug"])
     output.result(
         its,
         f"{its['name']} is disabled"
-        + ended(told, ", its tokens are revoked, and it gets no more.", " and gets no more tokens"),
+        + revocation_text(planned, ", its tokens are revoked, and it gets no more.", " and gets no more tokens"),
         Text.assemble(("To enable it again (its old tokens stay revoked): ", "dim"), harmless(undone)),
     )
 
@@ -78,15 +86,18 @@ def revoke_token(caller: Caller, output: Output, which: str, reason: str) -> Non
     if "." in which:
         raise click.UsageError("This looks like a token. Pass it on stdin: authsec revoke token - < FILE")
     asked = {"token": _read()} if which == "-" else {"jti": which}
-    told = foreseen(caller, "tokens/revoke", asked)
+    planned = dry_run_of(caller, "tokens/revoke", asked)
     its = caller.post("tokens/revoke", {**asked, "reason": reason})
     name = its["client"]["name"] if its["client"] else "an agent"
     if its["already"]:
         output.result(its, f"The token {its['jti']} of {name} was already revoked, at {when(its['ended_at'])} UTC.")
         return
     if not output.as_json:
-        say(caller, output, told)
-    output.result(its, f"The token {its['jti']} of {name} {ended(told, 'has ended.', 'is revoked', 'the token')}")
+        print_impact(caller, output, planned)
+    output.result(
+        its,
+        f"The token {its['jti']} of {name} {revocation_text(planned, 'has ended.', 'is revoked', 'the token')}",
+    )
 
 
 def _read() -> str:

@@ -44,7 +44,10 @@ def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def in_process(caller: Caller, option: str) -> InProcess:
-    """Return the in-process authority. Raises `CallFailed` if a server would receive the private key."""
+    """Return the in-process authority. Raises `CallFailed` if `caller` uses a server.
+
+    A server must not receive the private key.
+    """
     if isinstance(caller.reach, InProcess):
         return caller.reach
     raise CallFailed(

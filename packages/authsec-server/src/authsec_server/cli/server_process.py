@@ -21,7 +21,7 @@ import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
-from authsec_server.cli.greeting import greet, taken_by, warn_of_another, warn_of_older
+from authsec_server.cli.greeting import greet, server_on, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.db import Tx
 from authsec_server.db.served import last_issuer, remember_checkpoints_file, remember_issuer
@@ -42,7 +42,7 @@ _SECOND = "A second authority also needs its own data: --data DIR."
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when it cannot start."""
+    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when the server cannot start."""
     configure_logging(settings.log_format)
     with ExitStack() as stack:
         stack.enter_context(_private_files())
@@ -80,7 +80,7 @@ def run(settings: Settings) -> None:
 
 
 def _patiently(work: Callable[[], T]) -> T:
-    """Do the work, and retry while another transaction has a lock. Raises `Unavailable` after 30 seconds.
+    """Call `work`, and retry while another transaction has a lock. Raises `Unavailable` after 30 seconds.
 
     PostgreSQL ends the transaction of a dead server within that time.
     """
@@ -100,9 +100,10 @@ def _remember(tx: Tx, authority: Authority) -> None:
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that drains on SIGTERM: it reports unready, answers for a while, finishes its requests and exits.
+    """A server that drains on SIGTERM, so that load balancers see `/readyz` fail before the port closes.
 
-    Load balancers must see `/readyz` fail before the port closes. Ctrl-C or a second signal skips the wait.
+    The server reports that it is not ready, and accepts requests for a while. Then it finishes its open requests
+    and exits. Ctrl-C or a second signal skips the wait.
     """
 
     def __init__(self, config: uvicorn.Config, authority: Authority, drain_seconds: float) -> None:
@@ -140,7 +141,7 @@ class DrainingServer(uvicorn.Server):
     def _end_within(self, drain_seconds: float) -> None:
         """End the process after the shutdown time, even if something hangs.
 
-        A thread in a system call, the event loop or a disk can hang.
+        For example, the event loop, a disk or a thread in a system call can hang.
         """
         timer = threading.Timer(drain_seconds + FINISH_SECONDS + LAST_SECONDS, _end_now)
         timer.daemon = True
@@ -186,7 +187,7 @@ def _listen(host: str, port: int) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         raise StartupRefused(
             f"Cannot listen on {host} port {port}: {why}.",
-            taken_by(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
+            server_on(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
         ) from None
     return listener
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 
 class UntilEnded:
-    """The end of a long-running command: whether the end was requested, and a wait that the end interrupts.
+    """The state of a command that runs until it is ended: whether the end was requested.
 
-    A signal does not interrupt work that has started.
+    A request to end interrupts `wait`. A signal does not interrupt work that has started.
     """
 
     def __init__(self, wake: int | None = None, reader: int | None = None) -> None:
@@ -43,7 +43,10 @@ class UntilEnded:
 
 @contextmanager
 def until_ended() -> Iterator[UntilEnded]:
-    """Yield an object that SIGTERM, Ctrl-C and a closed stdout end. Only for the main thread."""
+    """Yield an `UntilEnded`. SIGTERM, Ctrl-C and a closed stdout request the end.
+
+    Call this function only in the main thread.
+    """
     if sys.platform == "win32":
         yield UntilEnded()
         return

@@ -1,4 +1,4 @@
-"""The interface to an authority's admin API, and the conversion of its answers and errors for the command line."""
+"""The interface to an authority's admin API. The module also converts answers and errors for the command line."""
 
 from __future__ import annotations
 
@@ -49,14 +49,17 @@ class Transport(Protocol):
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send one request to `path` below the API's root. Raises `CallFailed` when there is no response."""
 
-    def kept_open(self) -> AbstractContextManager[Transport]:
+    def session(self) -> AbstractContextManager[Transport]:
         """Keep the authority open for many calls. Raises `CallFailed`."""
 
     def address(self) -> str:
         """Return the root URL of the authority, as its callers use it. Raises `CallFailed`."""
 
     def silent_address(self) -> str:
-        """Return the authority's address if no server answers there; empty if one does or nobody knows."""
+        """Return the authority's address if no server answers there.
+
+        The text is empty if a server answers or if the state is unknown.
+        """
 
 
 def result(answer: httpx2.Response) -> Any:
@@ -85,7 +88,7 @@ def result(answer: httpx2.Response) -> Any:
 
 
 def _as_typed(message: str, body: Mapping[str, Any]) -> str:
-    """Return the message with the option or argument in place of the member at its beginning."""
+    """Replace the member name at the start of the message by the option or argument that the person typed."""
     field, context = str(body.get("field") or ""), click.get_current_context(silent=True)
     if context is None or not message.startswith(f"{field} "):
         return message
@@ -97,6 +100,9 @@ def _as_typed(message: str, body: Mapping[str, Any]) -> str:
 
 
 def _what_changed(body: Mapping[str, Any]) -> str:
-    """Describe the fields that others changed before a late edit, and the time; empty if there are none."""
+    """Describe what somebody else changed before this edit arrived: the fields and the time.
+
+    The text is empty if there are no such fields.
+    """
     fields = [str(each).replace("_", " ") for each in body.get("changed_fields") or ()]
     return f" Changed: {', '.join(fields)}, at {when(body['changed_at'])} UTC." if fields else ""

@@ -1,8 +1,8 @@
-"""A strict YAML reader: values are limited to the types of JSON, and each value has its place in the text.
+"""A strict YAML reader: values have only the types of JSON, and the line of each value is known.
 
-The reader supports only the YAML that a configuration needs. It refuses anchors (a few lines of anchors can
-expand to gigabytes), tags, merge keys and duplicate names. Words have the meaning of YAML 1.2's core
-schema: `on` and `no` are texts, `true` is a boolean.
+The reader supports only the YAML that a configuration needs. The reader refuses anchors (a few lines of
+anchors can expand to gigabytes), tags, merge keys and duplicate names. Words have the meaning of YAML 1.2's
+core schema: `on` and `no` are texts, `true` is a boolean.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORDS: Final[Mapping[str, bool | None]] = {
 
 
 class YamlPlace(Protocol):
-    """A position in the text, counted from 0: a mark of PyYAML's own parser or of libyaml's parser."""
+    """A position in the YAML text, counted from 0. Both PyYAML's own parser and libyaml's parser return such marks."""
 
     @property
     def line(self) -> int: ...
@@ -38,7 +38,7 @@ class YamlPlace(Protocol):
 
 
 class NotReadable(Exception):
-    """An error in the text: the message, the place (line and column from 1) and the remedy."""
+    """An error in the YAML text: the message, the line and column (counted from 1) and the remedy."""
 
     def __init__(self, message: str, remedy: str, mark: YamlPlace | None) -> None:
         super().__init__(message)
@@ -50,7 +50,10 @@ class NotReadable(Exception):
 
 @dataclass(slots=True)
 class YamlDocument:
-    """A document and its lines. `lines` maps the path of each value (names and positions) to its first line."""
+    """A YAML document. `lines` maps the path of each value to the value's first line.
+
+    A path consists of names in maps and positions in lists.
+    """
 
     value: Any = None
     lines: dict[str, int] = field(default_factory=dict)

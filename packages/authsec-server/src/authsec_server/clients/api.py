@@ -12,7 +12,15 @@ from authsec_server.clients import search, service
 from authsec_server.clients.filters import Attention, ClientFilters, ClientSort
 from authsec_server.clients.model import Client, ClientKind, Onboarding, Platform
 from authsec_server.clients.shapes import ClientChanges, ClientDescriptionBody
-from authsec_server.clients.views import ClientMade, ClientShown, SeenClients, as_json, made, see, see_all
+from authsec_server.clients.views import (
+    ClientDetails,
+    ClientMade,
+    ClientShown,
+    as_json,
+    load_all_details,
+    load_details,
+    made,
+)
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.web.bodies import Body
@@ -37,14 +45,17 @@ FILTERS = (
 
 
 class NewSelector(Body):
-    """A selector of the request: one fact about the workload."""
+    """A selector in a request: one fact about the workload, as a key and a value."""
 
     key: str
     value: str
 
 
 class NewClient(ClientDescriptionBody):
-    """Request to onboard a client. The platform decides if `selectors` or `public_key` (PEM) is needed."""
+    """Request to onboard a client.
+
+    The platform decides whether the request needs `selectors` or `public_key` (PEM).
+    """
 
     name: str
     platform: str
@@ -64,7 +75,8 @@ class NewClient(ClientDescriptionBody):
 class ClientOperations:
     """The operations on clients. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
 
-    `delete_client` also deletes the client's delegations, which belong to a package above this one.
+    `delete_client` deletes a client together with the client's delegations. The caller passes this function,
+    because this package must not import the package `delegations`.
     """
 
     trust_domain: str
@@ -83,9 +95,9 @@ class ClientOperations:
             attention=read_one_of(call.request, "attention", Attention),
         )
 
-        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[SeenClients], str | None]:
+        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[ClientDetails], str | None]:
             found, following = search.page_of(tx, act, filters, sort=ClientSort.NAME, cursor=after, limit=limit)
-            return see_all(tx, found), following
+            return load_all_details(tx, found), following
 
         return await paged(call, bool, load, lambda seen: self._shown(call, seen))  # what a cursor is, the list knows
 
@@ -101,16 +113,18 @@ class ClientOperations:
     async def create(self, call: Call[NewClient]) -> ClientMade:
         """Onboard a client with its first proof.
 
-        Only this answer contains the client secret, if one is made.
+        If a client secret is made, only this answer contains the secret.
         """
         wanted = call.body.onboarding()
         client = await call.change(lambda tx, act: service.create(tx, act, wanted, trust_domain=self.trust_domain))
-        return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
+        return made(await call.read(lambda tx, _: load_details(tx, client)), self.trust_domain, call.act.now)
 
     @operation("GET", ONE, "showClient", revised=True)
     async def show(self, call: Call[NoBody]) -> ClientShown:
         """Get a client."""
-        return self._shown(call, await call.read(lambda tx, act: see(tx, service.get(tx, act, call.of("client")))))
+        return self._shown(
+            call, await call.read(lambda tx, act: load_details(tx, service.get(tx, act, call.of("client"))))
+        )
 
     @operation("PATCH", ONE, "editClient", revised=True)
     async def edit(self, call: Call[ClientChanges]) -> ClientShown:
@@ -154,9 +168,9 @@ class ClientOperations:
 
     async def _changed(self, call: Call[Any], work: Callable[[Tx, Act], Client]) -> ClientShown:
         client = await call.change(work)
-        return self._shown(call, await call.read(lambda tx, _: see(tx, client)))
+        return self._shown(call, await call.read(lambda tx, _: load_details(tx, client)))
 
-    def _shown(self, call: Call[Any], seen: SeenClients) -> ClientShown:
+    def _shown(self, call: Call[Any], seen: ClientDetails) -> ClientShown:
         return as_json(seen, self.trust_domain, call.act.now)
 
 

@@ -1,4 +1,8 @@
-"""Choose the trusted issuer for a selector proof: find the issuers that fit, and the one to use."""
+"""Choose the trusted issuer that proves the selectors of a proof.
+
+A trusted issuer fits a proof if the issuer can identify workloads of this platform. A fitting issuer may
+still be unable to prove a selector with its present settings.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +30,18 @@ _NAMED = 5  # in a message that lists trusted issuers
 
 
 def fits(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:
-    """Return whether the trusted issuer can know such a workload. `trust_domain` is the one in clients' SPIFFE IDs."""
+    """Return whether the trusted issuer can identify workloads of this platform with such selectors.
+
+    `trust_domain` is the trust domain in the clients' SPIFFE IDs.
+    """
     return not _misfit(platform, selectors, trusted_issuer, trust_domain)
 
 
 def proves(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:
-    """Return whether the trusted issuer fits and can prove every selector. False without selectors."""
+    """Return whether the trusted issuer fits the platform and can prove every selector.
+
+    Without selectors, the result is False.
+    """
     able = all(provenance(trusted_issuer, each.key) is not Provenance.NEVER for each in selectors)
     return bool(selectors) and able and fits(platform, selectors, trusted_issuer, trust_domain)
 
@@ -39,10 +49,10 @@ def proves(platform: Platform, selectors: Sequence[Selector], trusted_issuer: Tr
 def chosen(
     platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustedIssuer], trust_domain: str
 ) -> TrustedIssuer | None:
-    """Choose the trusted issuer for a request that names none; None if no registered issuer fits.
+    """Choose the trusted issuer if the request names none. Return None if no registered issuer fits.
 
-    Raises `Invalid` if several issuers can prove the selectors. Also raises `Invalid` if an issuer fits, but does
-    not prove a selector with its present settings.
+    Raises `Invalid` if several issuers can prove the selectors. Also raises `Invalid` if issuers fit, but none
+    of them can prove all selectors with its present settings.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
@@ -64,7 +74,7 @@ def chosen(
 def require_suitable(
     platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str
 ) -> None:
-    """Raise `Invalid` unless the trusted issuer that was named fits and can prove all selectors."""
+    """Raise `Invalid` if the trusted issuer does not fit the platform, or cannot prove all selectors."""
     if problem := _misfit(platform, selectors, trusted_issuer, trust_domain):
         raise Invalid(
             "trusted_issuer",
@@ -77,7 +87,7 @@ def require_suitable(
 def require_provable(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> None:
     """Raise `Invalid` if the trusted issuer, with its present settings, cannot prove a selector.
 
-    The error is at the first such selector, and its message names all of them.
+    The error names the field of the first such selector. The message lists every such selector.
     """
     never = [index for index, each in enumerate(selectors) if provenance(trusted_issuer, each.key) is Provenance.NEVER]
     if never:
@@ -93,7 +103,7 @@ def require_provable(selectors: Sequence[Selector], trusted_issuer: TrustedIssue
 def lacking(
     platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustedIssuer], trust_domain: str
 ) -> str:
-    """Explain why a proof without a trusted issuer has none of the registered ones; empty if none of them fits."""
+    """Explain why a proof has no trusted issuer, although registered issuers fit. Return "" if no issuer fits."""
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
     ]
@@ -112,7 +122,7 @@ def lacking(
 
 
 def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
-    """Explain how to prove these selectors, which this trusted issuer does not prove with its present settings."""
+    """Explain how to prove these selectors. The trusted issuer cannot prove them with its present settings."""
     named = " and ".join(keys)
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES and all(map(by_lookup, keys)):
         with_what = "" if trusted_issuer.cluster else " --from-kubeconfig --credentials FILE_NAME"
@@ -129,13 +139,16 @@ def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
 
 
 def what_fits(platform: Platform) -> str:
-    """Name the kinds of issuer for this platform, and the command to register one, without a full stop."""
+    """Name the kinds of issuer for this platform, and the command that registers one.
+
+    The text has no full stop at its end.
+    """
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
     return f"{platform.shown} workloads need {kinds}: authsec issuers add"
 
 
 def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> str:
-    """Return why the trusted issuer cannot know such a workload; empty if it can.
+    """Return why the trusted issuer cannot identify workloads with these selectors. Return "" if it can.
 
     The text continues a sentence that begins with the trusted issuer's name.
     """
@@ -168,7 +181,10 @@ def _of_another_domain(selectors: Sequence[Selector], trusted_issuer: TrustedIss
 
 
 def _of_another_issuer(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> str:
-    """Return the problem if the trusted issuer maps no selector with the same prefix, such as `github:`; else empty."""
+    """Return the problem if a selector's prefix, such as `github:`, occurs in no selector that the issuer maps.
+
+    Return "" if each selector's prefix occurs.
+    """
     spoken = {_vocabulary(key) for key in trusted_issuer.claims}
     for selector in selectors:
         if _vocabulary(selector.key) not in spoken:
@@ -187,10 +203,10 @@ def _article(kind: TrustedIssuerKind) -> str:
 def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof:
     """Return the proof with its trusted issuer.
 
-    `named` is the id or slug of the issuer. Without `named`, it is the only registered issuer that can prove the
-    proof. A disabled issuer is used, too: it is registered for such workloads, and may be enabled again. If no
-    issuer fits, the proof has none, and the client cannot authenticate by it yet. `trust_domain` is the one in
-    the clients' SPIFFE IDs. Raises `Invalid`.
+    `named` is the id or slug of the issuer. Without `named`, the only registered issuer that can prove the
+    selectors is used. A disabled issuer is used, too, because an administrator may enable the issuer again. If
+    no issuer fits, the proof gets no issuer, and the client cannot authenticate by the proof yet.
+    `trust_domain` is the trust domain in the clients' SPIFFE IDs. Raises `Invalid`.
     """
     if proof.kind is not ProofKind.SELECTORS:
         if named is not None:
@@ -205,7 +221,7 @@ def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: s
 
 
 def lacks(tx: Tx, proof: Proof, trust_domain: str) -> str:
-    """Explain why this proof without a trusted issuer has none of the registered ones; empty if none of them fits."""
+    """Explain why this proof has no trusted issuer, although registered issuers fit. Return "" if no issuer fits."""
     return lacking(platform_of(proof), proof.selectors, _fitting(tx, platform_of(proof)), trust_domain)
 
 

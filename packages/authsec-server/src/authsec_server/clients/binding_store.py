@@ -1,4 +1,7 @@
-"""SQL for the proofs of a trusted issuer and the proofs that wait for one. Each call handles many proofs."""
+"""SQL for the proofs of a trusted issuer, and for selector proofs that have no trusted issuer yet.
+
+Each call handles many proofs.
+"""
 
 from __future__ import annotations
 
@@ -37,19 +40,22 @@ _CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _PROVABLE)  # as `Proof.checkable`
 
 
 def without_trusted_issuer(connection: Connection) -> list[tuple[Named, Proof]]:
-    """List the selector proofs without a trusted issuer, each with its client, in order of the clients' names."""
+    """List the selector proofs without a trusted issuer. Each proof comes with its client.
+
+    The order is that of the clients' names.
+    """
     return _with_clients(connection, and_(_SELECTORS, proofs.c.trusted_issuer_id.is_(None)))
 
 
 def of_trusted_issuer(
     connection: Connection, trusted_issuer_id: str, limit: int | None = None
 ) -> list[tuple[Named, Proof]]:
-    """List the proofs that name the trusted issuer, each with its client, in order of the clients' names."""
+    """List the proofs of the trusted issuer, each with its client, in order of the clients' names."""
     return _with_clients(connection, proofs.c.trusted_issuer_id == trusted_issuer_id, limit)
 
 
 def of_trusted_issuer_with(connection: Connection, trusted_issuer_id: str, value: str) -> list[tuple[Named, Proof]]:
-    """List the trusted issuer's proofs whose stored selectors contain this text."""
+    """List the trusted issuer's proofs whose stored selectors contain the text `value`."""
     holds = cast(proofs.c.selectors, Text).contains(value, autoescape=True)
     return _with_clients(connection, and_(_SELECTORS, proofs.c.trusted_issuer_id == trusted_issuer_id, holds))
 
@@ -65,13 +71,13 @@ def load(connection: Connection, client_ids: Sequence[str]) -> list[Client]:
 
 
 def holders(connection: Connection, trusted_issuer_id: str, limit: int) -> list[str]:
-    """Return the ids of at most `limit` clients with proofs that name the trusted issuer."""
+    """Return the ids of at most `limit` clients that have proofs of this trusted issuer."""
     found = select(proofs.c.client_id).where(proofs.c.trusted_issuer_id == trusted_issuer_id).distinct().limit(limit)
     return list(connection.execute(found).scalars())
 
 
 def counts(connection: Connection, trusted_issuer_id: str) -> tuple[int, int]:
-    """Count the proofs that name the trusted issuer, and the clients of these proofs."""
+    """Count the trusted issuer's proofs, and the clients that have these proofs. Return both numbers."""
     counted = select(func.count(), func.count(proofs.c.client_id.distinct())).where(
         proofs.c.trusted_issuer_id == trusted_issuer_id
     )
@@ -79,18 +85,18 @@ def counts(connection: Connection, trusted_issuer_id: str) -> tuple[int, int]:
     return held, holders
 
 
-def rest_on(connection: Connection, proof_ids: Sequence[str], trusted_issuer: TrustedIssuer) -> None:
-    """Set the trusted issuer of these proofs."""
+def set_trusted_issuer(connection: Connection, proof_ids: Sequence[str], trusted_issuer: TrustedIssuer) -> None:
+    """Bind these proofs to the trusted issuer."""
     for some in in_batches(proof_ids):
         bound = {"trusted_issuer_id": trusted_issuer.id, "trusted_issuer_enabled": trusted_issuer.enabled}
         connection.execute(update(proofs).where(proofs.c.id.in_(some)).values(bound))
 
 
-def follow(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Sequence[str] = ()) -> None:
-    """Store for each of the issuer's proofs whether the issuer is enabled and can prove it.
+def update_issuer_state(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Sequence[str] = ()) -> None:
+    """Store for each of the issuer's proofs whether the issuer is enabled and can prove the selectors.
 
-    `unable` are the ids of proofs that the trusted issuer cannot prove, even if enabled. The client columns for
-    lists are derived again. A few statements are enough for any number of proofs.
+    `unable` are the ids of proofs that the trusted issuer cannot prove, even if the issuer is enabled. The
+    client columns that lists use are computed again. A few SQL statements update any number of proofs.
     """
     of_trusted_issuer = proofs.c.trusted_issuer_id == trusted_issuer.id
     outdated = and_(of_trusted_issuer, proofs.c.trusted_issuer_enabled.is_not(trusted_issuer.enabled))
@@ -106,7 +112,10 @@ def follow(connection: Connection, trusted_issuer: TrustedIssuer, *, unable: Seq
 
 
 def revise(connection: Connection, client_ids: Sequence[str], *, at: datetime, by: str) -> None:
-    """Increase the revision of these clients, whose proofs have changed, and derive their columns for lists again."""
+    """Increase the revision of these clients, because their proofs have changed.
+
+    The client columns that lists use are computed again.
+    """
     following = {"revision": clients.c.revision + 1, "changed_at": at, "changed_by": by}
     for some in in_batches(client_ids):
         connection.execute(_derived(clients.c.id.in_(some)).values(following))
@@ -119,7 +128,7 @@ def remove(connection: Connection, proof_ids: Sequence[str]) -> None:
 
 
 def show_as(connection: Connection, changed: Collection[Client]) -> None:
-    """Write the platforms of these clients."""
+    """Store the platform of each of these clients."""
     for platform in {client.platform for client in changed}:
         ids = [client.id for client in changed if client.platform is platform]
         for some in in_batches(ids):
@@ -127,7 +136,10 @@ def show_as(connection: Connection, changed: Collection[Client]) -> None:
 
 
 def stranded(connection: Connection, trusted_issuer_id: str, now: datetime, limit: int) -> list[Named]:
-    """List the clients that can authenticate now, but only by proofs of this trusted issuer, in name order."""
+    """List the clients that can authenticate now, but only by proofs of this trusted issuer.
+
+    The order is that of the clients' names.
+    """
     lets_in = and_(_CHECKABLE, or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now))
     trusted_issuer = func.coalesce(proofs.c.trusted_issuer_id, "")
     alone = (  # grouped: asked of each client in turn, SQLite reads all proofs of the trusted issuer each time
@@ -161,7 +173,7 @@ def _derived(which: ColumnElement[bool]) -> Update:
 
 
 def _provable_until() -> ScalarSelect[datetime | None]:
-    """Return `Client.provable_until` as SQL."""
+    """Return SQL that computes `Client.provable_until`."""
     end = func.max(func.coalesce(proofs.c.expires_at, literal(NEVER, Instant)))
     return select(end).where(proofs.c.client_id == clients.c.id, _CHECKABLE).correlate(clients).scalar_subquery()
 

@@ -24,44 +24,45 @@ _Mark = tuple[str, frozenset[Selector]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestingProof:
-    """A proof, and its client."""
+class BoundProof:
+    """A proof together with the client that has the proof."""
 
     client: Named
     proof: Proof
 
 
-def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[RestingProof]:
-    """List the proofs without a trusted issuer that this one could prove, in order of the clients' names.
+def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[BoundProof]:
+    """List the proofs that have no trusted issuer, and that `trusted_issuer` could prove.
 
-    `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
+    The order is that of the clients' names. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
     act.principal.require(Role.VIEWER)
     return [
-        RestingProof(client=client, proof=proof)
+        BoundProof(client=client, proof=proof)
         for client, proof in binding_store.without_trusted_issuer(tx.connection)
         if proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
     ]
 
 
-def resting_on(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -> list[RestingProof]:
-    """List at most `limit` proofs that name the trusted issuer, in order of the clients' names."""
+def bound_to(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -> list[BoundProof]:
+    """List at most `limit` proofs of the trusted issuer, in order of the clients' names."""
     act.principal.require(Role.VIEWER)
     return [
-        RestingProof(client=client, proof=proof)
+        BoundProof(client=client, proof=proof)
         for client, proof in binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id, limit)
     ]
 
 
 def bind(
     tx: Tx, act: Act, id_or_slug: str, proof_ids: Collection[str] | None = None, *, trust_domain: str = ""
-) -> list[RestingProof]:
-    """Bind these proofs, or all waiting proofs that fit, to the trusted issuer. Return the proofs that were bound.
+) -> list[BoundProof]:
+    """Bind proofs to the trusted issuer. Return the proofs that were bound.
 
-    Without ids, the call binds at most `MOST_AT_ONCE` proofs, in the order of `waiting`. Repeat the call until it
-    binds none. A proof of this issuer does not change. Raises `NotFound`, and `Invalid` if the issuer cannot
-    prove a selector. Raises `Conflict` if the proof has another issuer, or if the client has an equal proof of
-    this issuer.
+    Without `proof_ids`, the call binds the first proofs of `waiting`, at most `MOST_AT_ONCE`. Repeat the call
+    until no more proofs are bound. A proof that already has this issuer does not change.
+
+    Raises `NotFound`. Raises `Invalid` if the issuer cannot prove a selector. Raises `Conflict` in two cases:
+    the proof has another issuer, or the client has an equal proof of this issuer.
     """
     act.principal.require(Role.OPERATOR)
     if proof_ids is not None and len(proof_ids) > MOST_AT_ONCE:
@@ -75,8 +76,8 @@ def bind(
         asked = [each for each in all_waiting if _mark(each.client, each.proof) not in held][:MOST_AT_ONCE]
     else:
         asked = _asked(tx, trusted_issuer, dict.fromkeys(proof_ids), held, trust_domain)
-    bound = [replace(each, proof=_resting(each.proof, trusted_issuer)) for each in asked]
-    binding_store.rest_on(tx.connection, [each.proof.id for each in bound], trusted_issuer)
+    bound = [replace(each, proof=_bound_to(each.proof, trusted_issuer)) for each in asked]
+    binding_store.set_trusted_issuer(tx.connection, [each.proof.id for each in bound], trusted_issuer)
     holders = list(dict.fromkeys(each.client.id for each in bound))
     binding_store.revise(tx.connection, holders, at=act.now, by=act.principal.name)
     for each in bound:
@@ -86,9 +87,9 @@ def bind(
 
 def _asked(
     tx: Tx, trusted_issuer: TrustedIssuer, proof_ids: Collection[str], held: set[_Mark], trust_domain: str
-) -> list[RestingProof]:
+) -> list[BoundProof]:
     known = binding_store.by_ids(tx.connection, [each for each in proof_ids if naming.is_uuid(each)])
-    found = {proof.id: RestingProof(client=client, proof=proof) for client, proof in known}
+    found = {proof.id: BoundProof(client=client, proof=proof) for client, proof in known}
     asked = []
     for proof_id in proof_ids:
         each = found.get(proof_id)
@@ -104,7 +105,7 @@ def _asked(
 
 
 def _require_bindable(
-    tx: Tx, asked: RestingProof, trusted_issuer: TrustedIssuer, held: set[_Mark], trust_domain: str
+    tx: Tx, asked: BoundProof, trusted_issuer: TrustedIssuer, held: set[_Mark], trust_domain: str
 ) -> None:
     proof, name = asked.proof, asked.client.name
     if proof.kind is not ProofKind.SELECTORS:
@@ -126,11 +127,14 @@ def _require_bindable(
 
 
 def _mark(client: Named, proof: Proof) -> _Mark:
-    """Identify a proof by client and selectors: no client may have two such proofs of one trusted issuer."""
+    """Return the client's id and the selectors, to find equal proofs.
+
+    A client may have only one proof with the same selectors and the same trusted issuer.
+    """
     return client.id, frozenset(proof.selectors)
 
 
-def _resting(proof: Proof, trusted_issuer: TrustedIssuer) -> Proof:
+def _bound_to(proof: Proof, trusted_issuer: TrustedIssuer) -> Proof:
     return replace(proof, trusted_issuer_id=trusted_issuer.id, trusted_issuer_enabled=trusted_issuer.enabled)
 
 
@@ -139,9 +143,10 @@ MOST_STRANDED = 20  # listed by name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """The use of a trusted issuer. `stranded` are clients that can authenticate in no other way.
+    """How many proofs and clients use a trusted issuer.
 
-    `more` says that there are further stranded clients.
+    `stranded` lists clients that can authenticate only by this issuer. `more` says that the list is not
+    complete.
     """
 
     proofs: int
@@ -152,7 +157,10 @@ class Users:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """Result of a removal: `proofs` were removed. The trusted issuer was removed if no proof is `left`."""
+    """Result of a removal. `proofs` is the number of removed proofs.
+
+    `left` is the number of proofs that remain. If `left` is 0, the trusted issuer was removed, too.
+    """
 
     trusted_issuer: TrustedIssuer
     proofs: int
@@ -173,7 +181,10 @@ def users_of(tx: Tx, act: Act, trusted_issuer: TrustedIssuer) -> Users:
 
 
 def holders(tx: Tx, trusted_issuer: TrustedIssuer, limit: int) -> list[str]:
-    """Return the ids of at most `limit` clients with proofs of the trusted issuer. For the packages above."""
+    """Return the ids of at most `limit` clients with proofs of the trusted issuer.
+
+    Packages that import this package use the function.
+    """
     return binding_store.holders(tx.connection, trusted_issuer.id, limit)
 
 
@@ -190,35 +201,35 @@ def edit_trusted_issuer(
     """Edit the trusted issuer, and update which of its proofs are valid.
 
     Proofs that the issuer cannot prove after the edit become invalid. Proofs that it can prove again become
-    valid. `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
+    valid. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
     before = issuers.get(tx, act, id_or_slug)
     trusted_issuer = issuers.edit(tx, act, id_or_slug, revision=revision, changes=changes, may_look_up=may_look_up)
     if (before.issuer, provable(before)) != (trusted_issuer.issuer, provable(trusted_issuer)):
-        _follow(tx, trusted_issuer, trust_domain)
+        _update_proofs(tx, trusted_issuer, trust_domain)
     return trusted_issuer
 
 
 def disable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
     """Disable the trusted issuer and its proofs, and revoke the tokens that were issued on these proofs."""
     trusted_issuer = issuers.disable(tx, act, id_or_slug)
-    binding_store.follow(tx.connection, trusted_issuer)
+    binding_store.update_issuer_state(tx.connection, trusted_issuer)
     return trusted_issuer
 
 
 def enable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: str = "") -> TrustedIssuer:
     """Enable the trusted issuer and the proofs that it can prove. Revoked tokens stay revoked."""
     trusted_issuer = issuers.enable(tx, act, id_or_slug)
-    _follow(tx, trusted_issuer, trust_domain)
+    _update_proofs(tx, trusted_issuer, trust_domain)
     return trusted_issuer
 
 
 def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: bool = False) -> Removed:
-    """Remove the trusted issuer and revoke its tokens; `with_proofs` also removes its proofs.
+    """Remove the trusted issuer and revoke its tokens. `with_proofs` also removes its proofs.
 
-    Without `with_proofs`, raises `Conflict` if proofs name the issuer: a client may lose its only proof. One call
-    removes at most `MOST_AT_ONCE` proofs. If proofs are `left`, the issuer is disabled, and removed by a later
-    call.
+    Without `with_proofs`, raises `Conflict` if the issuer has proofs: a client may lose its only proof. One
+    call removes at most `MOST_AT_ONCE` proofs. If more proofs are left, the call only disables the issuer.
+    Repeat the call to remove the issuer.
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = issuers.get(tx, act, id_or_slug)
@@ -228,7 +239,7 @@ def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: boo
     going = binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id, MOST_AT_ONCE)
     if users.proofs > len(going):
         trusted_issuer = disable_trusted_issuer(tx, act, trusted_issuer.id)
-    _take_away(tx, act, going)
+    _remove_proofs(tx, act, going)
     if users.proofs == len(going):
         issuers.remove(
             tx, act, trusted_issuer, proofs=tuple(Named(id=proof.id, name=client.name) for client, proof in going)
@@ -236,17 +247,17 @@ def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: boo
     return Removed(trusted_issuer=trusted_issuer, proofs=len(going), left=users.proofs - len(going))
 
 
-def _follow(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
-    """Update the trusted issuer's proofs: a proof is valid if the issuer is enabled and can prove it."""
+def _update_proofs(tx: Tx, trusted_issuer: TrustedIssuer, trust_domain: str) -> None:
+    """Update the trusted issuer's proofs: a proof is valid if the issuer is enabled and can prove the selectors."""
     held = binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)
     unable = [
         proof.id for _, proof in held if not proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
     ]
-    binding_store.follow(tx.connection, trusted_issuer, unable=unable)
+    binding_store.update_issuer_state(tx.connection, trusted_issuer, unable=unable)
 
 
-def _take_away(tx: Tx, act: Act, held: Sequence[tuple[Named, Proof]]) -> None:
-    """Remove these proofs of a trusted issuer, without a revocation: the caller revokes all tokens of the issuer."""
+def _remove_proofs(tx: Tx, act: Act, held: Sequence[tuple[Named, Proof]]) -> None:
+    """Remove these proofs of a trusted issuer. The caller revokes the tokens of the issuer."""
     gone = {proof.id for _, proof in held}
     holders = list(dict.fromkeys(client.id for client, _ in held))
     left = [_without(client, gone, act) for client in binding_store.load(tx.connection, holders)]

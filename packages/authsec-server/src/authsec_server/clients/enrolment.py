@@ -1,4 +1,7 @@
-"""Enrolment: by a one-time code, a machine registers its own key as a proof of one client, for some hours. Pure."""
+"""Enrolment: a machine uses a one-time code to register its own key as a proof of one client.
+
+The key is valid for some hours. All functions here are pure.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ MAX_MACHINE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """A code that can be used until `expires_at`, without its text. The proof will be valid for `hours`.
+    """An enrolment code, without its text. A machine can use the code until `expires_at`.
 
-    `made_by` is the principal that made the code. An enrolment is an act of this principal.
+    The machine's key will be valid for `hours`. `made_by` is the principal that made the code. The audit log
+    records an enrolment as an act of this principal.
     """
 
     id: str
@@ -46,10 +50,10 @@ class NewEnrolment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
-    """Unverified request of a machine to enrol.
+    """A machine's request to enrol, before any check.
 
-    `public_key` is PEM. `possession` is a JWT signed with the private key. `machine` is the name that the machine
-    reports.
+    `public_key` is PEM. `possession` is a JWT signed with the private key. `machine` is the name that the
+    machine reports.
     """
 
     client_id: str
@@ -61,14 +65,14 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """The client, and the new proof of the machine."""
+    """Result of an enrolment: the client, and the machine's new proof."""
 
     client: Client
     proof: Proof
 
 
 class EnrolmentRefusal(StrEnum):
-    """Reason for a refused enrolment, for the audit log. The caller gets fewer details."""
+    """Reason for a refused enrolment. The audit log records the reason; the caller gets fewer details."""
 
     RATE_LIMITED = "rate_limited"
     CODE_UNKNOWN = "code_unknown"  # mistyped, used, taken back, or expired so long ago that it is forgotten
@@ -92,7 +96,10 @@ _OF_ANOTHER = (  # only who holds a code that is good hears this
 
 
 class EnrolmentRefused(NotPermitted):
-    """The code enrols nothing. All invalid codes have one error text, so that guessing reveals nothing."""
+    """The enrolment code is invalid.
+
+    All invalid codes have the same error text, so that an attacker who guesses codes learns nothing.
+    """
 
     reason = "enrolment_refused"
 
@@ -103,14 +110,17 @@ class EnrolmentRefused(NotPermitted):
 
 
 def parse_hours(hours: int) -> int:
-    """Check how many hours the proof will be valid. Raises `Invalid`."""
+    """Check the number of hours for which the machine's key will be valid. Raises `Invalid`."""
     if not 1 <= hours <= MAX_HOURS:
         raise Invalid("hours", f"{hours} hours are out of range.", f"Give 1 to {MAX_HOURS} hours, which is one week.")
     return hours
 
 
 def machine_name(text: str) -> str:
-    """Make the name that the machine reports safe to show: one short line without invisible characters, or empty."""
+    """Make the name that the machine reports safe to show.
+
+    The result is one short line without invisible characters. The result may be empty.
+    """
     seen = "".join(char for char in unicodedata.normalize("NFC", text) if char == " " or _visible(char))
     return seen.strip()[:MAX_MACHINE].strip()
 

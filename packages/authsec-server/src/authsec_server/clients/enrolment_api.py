@@ -31,13 +31,16 @@ _PRIVATE = {"Cache-Control": "no-store"}
 
 
 class NewCode(Body):
-    """Request to make a code. `hours` is the lifetime of the key that a machine registers with the code."""
+    """Request to make an enrolment code.
+
+    `hours` is the lifetime of the key that a machine registers with the code.
+    """
 
     hours: int = DEFAULT_HOURS
 
 
 class EnrolmentShown(TypedDict):
-    """An open code as the admin API returns it, without the text of the code."""
+    """An unused enrolment code as the admin API returns it, without the text of the code."""
 
     id: str
     client_id: str
@@ -48,7 +51,7 @@ class EnrolmentShown(TypedDict):
 
 
 class EnrolmentMade(EnrolmentShown):
-    """A new code with its text, which is shown only once, and with the client's name and slug."""
+    """A new enrolment code with the client's name and slug. Only this answer contains the text of the code."""
 
     code: str
     name: str
@@ -56,7 +59,7 @@ class EnrolmentMade(EnrolmentShown):
 
 
 class TakenBack(TypedDict):
-    """Answer for a code that was taken back, so that no machine can use it."""
+    """Answer for a revoked enrolment code, which no machine can use."""
 
     id: str
     taken_back: Literal[True]
@@ -74,7 +77,7 @@ class Sent(Body):
 
 @operation("GET", PATH, "listEnrolments", query=PAGING)
 async def page(call: Call[NoBody]) -> Page[EnrolmentShown]:
-    """List the open enrolment codes of a client, oldest first."""
+    """List the unused enrolment codes of a client that have not expired, oldest first."""
 
     def look(tx: Tx, act: Act) -> list[Enrolment]:
         return enrolment_service.open_of(tx, act, service.get(tx, act, call.of("client")).id)
@@ -84,7 +87,7 @@ async def page(call: Call[NoBody]) -> Page[EnrolmentShown]:
 
 @operation("POST", PATH, "createEnrolment", status=201, secrets=("code",))
 async def create(call: Call[NewCode]) -> EnrolmentMade:
-    """Create a one-time code that enrols a key of a machine for a client.
+    """Create a one-time code, with which a machine registers its key for a client.
 
     Only this answer contains the code.
     """
@@ -129,7 +132,7 @@ def routes(enrolling: Enrolling) -> list[Route]:
 
 
 def as_json(enrolment: Enrolment) -> EnrolmentShown:
-    """Convert the open code to JSON."""
+    """Convert the enrolment code to JSON."""
     return {
         "id": enrolment.id,
         "client_id": enrolment.client_id,

@@ -1,7 +1,9 @@
-"""Endpoint where machines enrol. Anybody may call it: limit the rate, check, enrol and record, then answer.
+"""Endpoint where machines enrol. Anybody may call the endpoint.
 
-A request that fails its checks does not use up the code. An operator made the right code for its caller. A
-wrong clock should not cost this caller a new code. A caller without the code cannot use it up.
+The order is: rate limit, checks, enrolment, audit log, answer.
+
+A request that fails its checks does not use up the code. So a machine with a wrong clock needs no new code.
+A caller without the code cannot use it up.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ FAILURES_A_MINUTE = 20  # from one network
 
 
 class Enrolling:
-    """Enrol machines. The method blocks its thread, and records in the audit log before it answers."""
+    """Enrols machines. `redeem` blocks its thread, and records in the audit log before it returns."""
 
     def __init__(
         self,
@@ -44,8 +46,8 @@ class Enrolling:
     def redeem(self, asked: Redemption, *, request_id: str, address: str) -> Enrolled:
         """Enrol the machine. Raises `EnrolmentRefused`, `Invalid`, `Conflict`, `TooOften` or `Unavailable`.
 
-        The rate limit is charged before the checks, so that a thousand parallel attempts do not cost as one. A
-        successful attempt is not charged.
+        Each attempt counts against the rate limit before the checks. So a thousand parallel attempts cannot pass
+        the limit as if they were one. A successful attempt does not count.
         """
         arrival = EnrollingMachine(
             now=self._now(), request_id=request_id, address=address, token_bytes=self._token_bytes
@@ -63,7 +65,7 @@ class Enrolling:
             named_by = failure.client if isinstance(failure, EnrolmentRefused) else None
             self._count(arrival, _why(failure), client or named_by)
             raise
-        self._failures.give_back(network)
+        self._failures.refund(network)
         return enrolled
 
     def _count(self, arrival: EnrollingMachine, why: EnrolmentRefusal, client: Named | None) -> None:

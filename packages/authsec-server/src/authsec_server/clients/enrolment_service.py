@@ -1,4 +1,4 @@
-"""Make enrolment codes, take codes back, and use them up for a proof with the machine's key."""
+"""Make and revoke enrolment codes. Use up a code, and add the machine's key to the client's proofs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from authsec.enrolment_code import CODE_BYTES, POSSESSION_TYPE, hashed, read_cod
 from authsec.jose import JoseError, PublicKey, parse_compact
 
 from authsec_server import naming
-from authsec_server.accounts.standing import standing
+from authsec_server.accounts.current_principal import current_principal
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store as codes
@@ -43,9 +43,9 @@ LEEWAY: Final = 30  # seconds of clock difference either way
 
 
 def complaint(possession: str, key: PublicKey, *, client_id: str, code_sha256: str, issuer: str, now: datetime) -> str:
-    """Return the problem with the proof of possession, or nothing.
+    """Return the problem with the machine's proof that it has the private key. Return "" without a problem.
 
-    The signature is checked first: without a valid signature, the answer says nothing about the claims.
+    The signature is checked first: without a valid signature, the text says nothing about the claims.
     """
     try:
         token = parse_compact(possession, max_bytes=MAX_BYTES)
@@ -74,10 +74,10 @@ def _untimely(claims: Mapping[str, Any], now: float) -> str:
 
 
 def make(tx: Tx, act: Act, id_or_slug: str, *, hours: int = DEFAULT_HOURS) -> NewEnrolment:
-    """Make a one-time code: a machine can register a key of the client, which is valid for so many hours.
+    """Make a one-time code. With the code, a machine can register a key that is valid for `hours`.
 
-    Call only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` if the client is disabled or has too
-    many open codes.
+    Call only inside a `change`. Raises `NotFound` or `Invalid`. Raises `Conflict` if the client is disabled, or
+    has too many unused codes.
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
@@ -98,13 +98,13 @@ def make(tx: Tx, act: Act, id_or_slug: str, *, hours: int = DEFAULT_HOURS) -> Ne
 
 
 def open_of(tx: Tx, act: Act, client_id: str) -> list[Enrolment]:
-    """List the client's codes that can still be used, oldest first."""
+    """List the client's unused codes that have not expired, oldest first."""
     act.principal.require(Role.VIEWER)
     return codes.of_client(tx.connection, client_id, act.now)
 
 
 def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
-    """Take the code back, so that no machine can use it. Raises `NotFound` if it was used or has expired."""
+    """Revoke the code, so that no machine can use it. Raises `NotFound` if the code was used or has expired."""
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
     found = next((each for each in codes.of_client(tx.connection, client.id, act.now) if each.id == enrolment_id), None)
@@ -120,7 +120,7 @@ def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
 
 
 def forget_all(tx: Tx) -> None:
-    """Delete every code: a restored database does not show which codes were used."""
+    """Delete every code after a restore, because a restored database does not show which codes were used."""
     codes.remove_all(tx.connection)
 
 
@@ -152,7 +152,7 @@ def _record(tx: Tx, act: Act, kind: EventKind, client: Client, enrolment: Enrolm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrollingMachine:
-    """The time and the origin of a machine's request."""
+    """The time and the origin (request id and address) of a machine's request."""
 
     now: datetime
     request_id: str
@@ -160,7 +160,7 @@ class EnrollingMachine:
     token_bytes: Callable[[int], bytes]
 
     def by(self, principal: Principal) -> Act:
-        """Return the machine's act. The principal that made the code is the principal of the act."""
+        """Return the context of this request (`Act`). Its principal is the principal that made the code."""
         return Act(
             principal=principal,
             now=self.now,
@@ -172,7 +172,10 @@ class EnrollingMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usable:
-    """A valid code, its client, and the principal that made the code, with the principal's present role."""
+    """A valid code, its client, and the principal that made the code.
+
+    `maker` has the role that the principal has now.
+    """
 
     enrolment: Enrolment
     client: Client
@@ -180,7 +183,7 @@ class Usable:
 
 
 def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
-    """Check the code, and return its client and its maker. Raises `EnrolmentRefused`."""
+    """Check the code. Return the code with its client and its maker. Raises `EnrolmentRefused`."""
     code = read_code(asked.code)
     enrolment = codes.by_hash(tx.connection, hashed(code)) if code else None
     client = service.load(tx, enrolment.client_id) if enrolment else None
@@ -188,7 +191,7 @@ def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
         raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
     if now >= enrolment.expires_at:
         raise EnrolmentRefused(EnrolmentRefusal.CODE_EXPIRED, named(client))
-    maker = standing(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
+    maker = current_principal(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
     if maker is None or maker.role < Role.OPERATOR:
         raise EnrolmentRefused(EnrolmentRefusal.MAKER_GONE, named(client))
     if client.id != asked.client_id:
@@ -214,7 +217,7 @@ def enrol(tx: Tx, arrival: EnrollingMachine, asked: Redemption, *, issuer: str) 
 
 
 def _enrolled_key(act: Act, found: Usable, asked: Redemption, issuer: str) -> Proof:
-    """Return the new proof, after the machine has shown possession of the key. Raises `Invalid`."""
+    """Check that the machine has the private key, and return the new proof. Raises `Invalid`."""
     key = parse_key(asked.public_key)
     wrong = complaint(
         asked.possession,
@@ -240,7 +243,10 @@ def _enrolled_key(act: Act, found: Usable, asked: Redemption, issuer: str) -> Pr
 
 
 def _without_expired(tx: Tx, act: Act, client: Client) -> tuple[Proof, ...]:
-    """Remove the client's expired enrolled keys, and return the other proofs: the number of proofs is limited."""
+    """Remove the client's expired enrolled keys, and return the client's other proofs.
+
+    Expired keys would otherwise count against the limit of proofs.
+    """
     for proof in client.proofs:
         if _is_over(proof, act.now):
             store.remove_proof(tx.connection, proof.id)
@@ -249,4 +255,4 @@ def _without_expired(tx: Tx, act: Act, client: Client) -> tuple[Proof, ...]:
 
 
 def _is_over(proof: Proof, now: datetime) -> bool:
-    return proof.kind is ProofKind.ENROLLED_KEY and not proof.stands(now)
+    return proof.kind is ProofKind.ENROLLED_KEY and not proof.is_valid(now)

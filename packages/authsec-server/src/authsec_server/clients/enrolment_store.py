@@ -1,4 +1,4 @@
-"""The table of enrolment codes that can be used. A code is stored as a hash, and deleted by its use."""
+"""The table of unused enrolment codes. A code is stored as a hash, and deleted when a machine uses the code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def of_client(connection: Connection, client_id: str, now: datetime) -> list[Enr
 
 
 def remove(connection: Connection, enrolment_id: str) -> bool:
-    """Delete the code; False if it was deleted before. If two machines use a code at once, only one gets True."""
+    """Delete the code. Return False if the code was deleted before.
+
+    If two machines use a code at the same time, only one of them gets True.
+    """
     return connection.execute(delete(enrolments).where(enrolments.c.id == enrolment_id)).rowcount == 1
 
 

@@ -36,8 +36,8 @@ class ClientSort(StrEnum):
 class ClientFilters:
     """Filters for clients. A client must match every filter; an empty filter or None matches all clients.
 
-    `text` is a part of the name or slug, or the beginning of the client_id. `owner` is the whole name of the
-    owner. `text` and `owner` ignore case. `label` is `name=value`, or a name alone for any value.
+    `text` matches a part of the name or slug, or the beginning of the client_id. `owner` is the whole name of
+    the owner. `text` and `owner` ignore case. `label` is `name=value`, or a name alone for any value.
     """
 
     text: str = ""
@@ -51,7 +51,7 @@ class ClientFilters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """A number of clients; `capped` says that there are more clients than that."""
+    """A number of clients. `capped` says that there are more clients than `number`."""
 
     number: int
     capped: bool
@@ -65,7 +65,7 @@ Position = tuple[str | datetime, ...]
 
 
 def position(client: Client, sort: ClientSort) -> Position:
-    """Return the client's position in this order."""
+    """Return the client's position in this order: the values at which a page can begin."""
     name, owner = naming.folded(client.name), naming.folded(client.owner)
     by: dict[ClientSort, Position] = {
         ClientSort.NAME: (name,),
@@ -82,7 +82,7 @@ def write_cursor(sort: ClientSort, last: Position) -> str:
 
 
 def read_cursor(sort: ClientSort, cursor: str) -> Position:
-    """Decode the caller's cursor. Raises `Invalid` unless a list in this order can have made the cursor."""
+    """Decode the caller's cursor. Raises `Invalid` if the cursor does not come from a list in this order."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         kind, *parts = urlsafe_b64decode(padded.encode("ascii")).decode().split("\n")

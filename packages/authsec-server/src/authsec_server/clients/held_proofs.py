@@ -24,9 +24,10 @@ from authsec_server.revocations.model import Revocation, SubjectKind
 
 
 def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_domain: str = "") -> Client:
-    """Add a proof to the client. Raises `Invalid`, `NotFound`, or `Conflict` for a proof that the client already has.
+    """Add a proof to the client. Raises `Invalid` or `NotFound`.
 
-    `trust_domain` is the one in the clients' SPIFFE IDs, as for `service.create`.
+    Raises `Conflict` if the client already has the proof. `trust_domain` is the trust domain in the clients'
+    SPIFFE IDs.
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
@@ -53,7 +54,7 @@ def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_doma
 def remove_proof(tx: Tx, act: Act, id_or_slug: str, proof_id: str) -> Client:
     """Remove the proof, and revoke the tokens that were issued on it. Raises `NotFound`.
 
-    The last proof may be removed, too: the client then gets no token until it has another proof.
+    The last proof may be removed, too. The client then gets no token until another proof is added.
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
@@ -78,8 +79,8 @@ def held(client: Client, proof_id: str) -> Proof:
 def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
     """Return the client's next revision, with these proofs.
 
-    The first proof decides the platform; without any proof, the platform stays. An enrolled key never decides the
-    platform: it only shows that the client runs on a laptop for some hours.
+    The first proof decides the platform. Without any proof, the platform does not change. An enrolled key never
+    decides the platform: the key only shows that the client runs on a laptop for some hours.
     """
     in_order = tuple(sorted(held, key=lambda proof: (proof.created_at, proof.id)))
     telling = [proof for proof in in_order if proof.kind is not ProofKind.ENROLLED_KEY]
@@ -93,20 +94,26 @@ def _refuse_repeated(client: Client, proof: Proof) -> None:
 
 
 def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
-    """Raise `Conflict` if these are more proofs than a client may have. For this package."""
+    """Raise `Conflict` if the number of proofs is above the limit. Only this package calls the function."""
     if len(held) > MAX_PROOFS:  # each is tried at every request for a token
         raise Conflict(f"{client.name} has {MAX_PROOFS} proofs, which is the limit.", "Remove one first.")
 
 
 def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:
-    """Delete the proof and revoke its tokens. `client` is the client without the proof. For this package."""
+    """Delete the proof and revoke its tokens. `client` no longer contains the proof.
+
+    Only this package calls the function.
+    """
     store.remove_proof(tx.connection, proof.id)
     ended = revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
     record(tx, act, EventKind.PROOF_REMOVED, named(client), proof, ended)
 
 
 def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof, *ended: Revocation) -> None:
-    """Record an event about the proof, with the revocations in `ended`. For this package."""
+    """Record an event about the proof in the audit log, with the revocations in `ended`.
+
+    Only this package calls the function.
+    """
     told = revocations.as_detail(*ended) if kind is EventKind.PROOF_REMOVED else {}
     audit.record_act(
         tx, act, kind, client=client, subject=Named(id=proof.id, name=proof.kind), detail={**evidence(proof), **told}
@@ -117,12 +124,16 @@ MAX_OVERLAP: Final = timedelta(days=7)
 
 
 def rotate_secret(tx: Tx, act: Act, id_or_slug: str, overlap: timedelta = OVERLAP) -> Client:
-    """Return the client with a new secret. Only this time, `fresh_secret` has the text of the secret.
+    """Give the client a new secret, and return the client.
 
-    The earlier secrets expire after the overlap, or before, at their own expiry. Without an overlap, they are
-    deleted at once and their tokens are revoked: for a secret that somebody has seen. The new secret expires when
-    the last earlier one would have. Raises `Invalid`, `NotFound`, and `Conflict` if the client has no valid
-    secret.
+    Only in this result, `fresh_secret` has the text of the secret.
+
+    - With an overlap, an earlier secret expires after the overlap, or at its own expiry if that is sooner.
+    - Without an overlap, the earlier secrets are deleted at once, and their tokens are revoked. Use this if
+      somebody has seen a secret.
+
+    The new secret gets the latest expiry of the earlier secrets. Raises `Invalid` or `NotFound`. Raises
+    `Conflict` if the client has no valid secret.
     """
     act.principal.require(Role.OPERATOR)
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
@@ -131,7 +142,7 @@ def rotate_secret(tx: Tx, act: Act, id_or_slug: str, overlap: timedelta = OVERLA
         )
     client = service.get(tx, act, id_or_slug)
     before = [proof for proof in client.proofs if proof.kind is ProofKind.SECRET]
-    counting = [proof for proof in before if proof.stands(act.now)]
+    counting = [proof for proof in before if proof.is_valid(act.now)]
     made = _made(act, client, counting)
     kept = [_ending(proof, act.now + overlap) for proof in counting] if overlap else []
     others = [proof for proof in client.proofs if proof not in before]

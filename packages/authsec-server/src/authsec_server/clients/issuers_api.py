@@ -1,4 +1,4 @@
-"""Admin API operations on the proofs of a trusted issuer: list, bind, and remove them with the issuer."""
+"""Admin API operations: list and bind the proofs of a trusted issuer, or remove the issuer with its proofs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.clients import bindings
-from authsec_server.clients.bindings import RestingProof, Users
+from authsec_server.clients.bindings import BoundProof, Users
 from authsec_server.clients.views import SelectorShown, selector_json
 from authsec_server.db import Tx
 from authsec_server.issuers import service as issuers
@@ -22,20 +22,23 @@ WITH_PROOFS = yes_or_no("with_proofs", "Whether to remove the proofs that depend
 
 
 class Wanted(Body):
-    """Request to bind proofs to the trusted issuer. Without `proofs`, all waiting proofs that fit are bound."""
+    """Request to bind proofs to the trusted issuer.
+
+    Without `proofs`, the request binds the proofs that have no issuer and that this issuer can prove.
+    """
 
     proofs: list[str] | None = Field(default=None, min_length=1)
 
 
 class Kept(TypedDict):
-    """A client that can authenticate in no other way."""
+    """A client that can authenticate only by the proofs of one trusted issuer."""
 
     client_id: str
     name: str
 
 
 class HeldShown(TypedDict):
-    """A proof, and its client."""
+    """A proof and the client that has the proof."""
 
     client_id: str
     name: str
@@ -44,7 +47,11 @@ class HeldShown(TypedDict):
 
 
 class UsersShown(TypedDict):
-    """The use of a trusted issuer: its proofs, dependent clients, and the first waiting proofs."""
+    """The number of proofs and clients that use a trusted issuer.
+
+    `stranded` lists clients that can authenticate in no other way. `waiting` lists the first proofs that have
+    no issuer and that this issuer can prove. `waiting_proofs` is the number of all such proofs.
+    """
 
     proofs: int
     clients: int
@@ -55,7 +62,7 @@ class UsersShown(TypedDict):
 
 
 class Bound(TypedDict):
-    """The proofs that were bound. `more` says that further proofs wait: repeat the request."""
+    """The proofs that were bound. If `more` is true, repeat the request to bind further proofs."""
 
     bound: list[HeldShown]
     more: bool
@@ -64,8 +71,8 @@ class Bound(TypedDict):
 class TrustedIssuerRemoved(TrustedIssuerShown):
     """The trusted issuer, and the number of proofs that were removed with it.
 
-    Unless the issuer is `removed`, some proofs are `left`. The issuer is then disabled, until another request
-    removes the rest.
+    If `removed` is false, some proofs are left (`left`), and the issuer is only disabled. Repeat the request to
+    remove the other proofs and the issuer.
     """
 
     removed: bool
@@ -77,7 +84,7 @@ class TrustedIssuerRemoved(TrustedIssuerShown):
 class BindingOperations:
     """The operations on the proofs of trusted issuers. `issuer` is this authority's own issuer.
 
-    `trust_domain` is the one in the clients' SPIFFE IDs.
+    `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
 
     trust_domain: str
@@ -85,9 +92,12 @@ class BindingOperations:
 
     @operation("GET", ONE + "/users", "listUsersOfTrustedIssuer")
     async def users(self, call: Call[NoBody]) -> UsersShown:
-        """Count the proofs and clients that use a trusted issuer, and list the proofs that can be bound to it."""
+        """Count the proofs and clients that use a trusted issuer.
 
-        def look(tx: Tx, act: Act) -> tuple[Users, list[RestingProof]]:
+        The answer also lists the proofs that can be bound to the issuer.
+        """
+
+        def look(tx: Tx, act: Act) -> tuple[Users, list[BoundProof]]:
             trusted_issuer = issuers.get(tx, act, call.of("trusted_issuer"))
             waiting = bindings.waiting(tx, act, trusted_issuer, trust_domain=self.trust_domain)
             return bindings.users_of(tx, act, trusted_issuer), waiting
@@ -114,10 +124,10 @@ class BindingOperations:
 
     @operation("DELETE", ONE, "removeTrustedIssuer", least=Role.ADMIN, query=(WITH_PROOFS,), revised=True)
     async def remove(self, call: Call[NoBody]) -> TrustedIssuerRemoved:
-        """Delete a trusted issuer, and revoke the tokens that it proved.
+        """Delete a trusted issuer, and revoke the tokens that were issued on its proofs.
 
-        The server refuses while the issuer has proofs, unless the request has `with_proofs=true`. Many proofs need
-        several requests.
+        Without `with_proofs=true`, the server refuses to delete an issuer that has proofs. Many proofs need several
+        requests.
         """
         also = read_yes_or_no(call.request, "with_proofs") or False
 
@@ -137,7 +147,7 @@ def operations(*, trust_domain: str, issuer: str) -> list[AnyOperation]:
     return declared(its.users, its.bind, its.remove)
 
 
-def _held(each: RestingProof) -> HeldShown:
+def _held(each: BoundProof) -> HeldShown:
     return {
         "client_id": each.client.id,
         "name": each.client.name,

@@ -1,6 +1,7 @@
-"""Make a Kubernetes manifest for an agent; its pods satisfy the agent's proof. Pure.
+"""Make a Kubernetes manifest for an agent, so that its pods satisfy the agent's proof.
 
-People type the names and selectors, and programs read the manifest. So every value is quoted for its reader.
+People type the names and selectors, and programs read the manifest. So every value is quoted. The module
+does no input or output.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_u
 
 
 def unreachable(base_url: str) -> str:
-    """Explain why pods cannot reach the authority at this address, and how to fix it; empty if they may."""
+    """Explain why pods cannot reach the authority at this address, and how to fix the problem.
+
+    Pods cannot reach a loopback address. For any other address, return "".
+    """
     if not is_loopback(urlsplit(base_url).hostname or ""):
         return ""
     return (
@@ -79,7 +83,10 @@ def unreachable(base_url: str) -> str:
 
 
 class _Typed(str):
-    """Text that is written in double quotes. YAML readers differ about other text: `1e3`, `on`."""
+    """Text that the manifest writes in double quotes.
+
+    YAML readers interpret unquoted text differently, such as `1e3` or `on`.
+    """
 
     __slots__ = ()
 

@@ -30,7 +30,10 @@ class ClientKind(StrEnum):
 
 
 class Platform(StrEnum):
-    """Where the client runs, or how the client authenticates if no platform identifies it."""
+    """The platform on which the client runs.
+
+    Some values name a way to authenticate without a platform, such as `key`.
+    """
 
     KUBERNETES = "kubernetes"
     DOCKER = "docker"
@@ -54,7 +57,7 @@ class Platform(StrEnum):
 
 
 class ProofKind(StrEnum):
-    """The ways in which a client can authenticate. `UNATTESTED` clients prove nothing: the client_id is enough."""
+    """The ways in which a client can authenticate. An `UNATTESTED` client sends only its client_id, without a proof."""
 
     SELECTORS = "selectors"
     KEY_PAIR = "key_pair"
@@ -75,7 +78,7 @@ The column `provable_until` rests on it: a new kind needs a migration.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """One fact about a workload, in SPIRE's vocabulary: `k8s:ns` = `production`."""
+    """One fact about a workload, with a key and a value as in SPIRE: `k8s:ns` = `production`."""
 
     key: str
     value: str
@@ -85,17 +88,17 @@ class Selector:
 class Proof:
     """One way in which a client can authenticate; one valid proof is enough.
 
-    The trusted issuer of the proof must prove all `selectors`; no other issuer may. `trusted_issuer_enabled` says
-    whether the issuer `trusted_issuer_id` is enabled and can prove all selectors. `public_key` is a JWK (RFC
-    7517), and `thumbprint` is its RFC 7638 thumbprint. `secret` is set only on a new secret, to be shown once.
-    Only the hash is stored, for `attestation` alone.
+    The trusted issuer of the proof must prove all `selectors`; no other issuer may. `trusted_issuer_enabled`
+    says whether the issuer `trusted_issuer_id` is enabled and can prove all selectors. `public_key` is a JWK
+    (RFC 7517), and `thumbprint` is its RFC 7638 thumbprint. `secret` is set only on a new secret, which is
+    shown once. Only its hash `secret_sha256` is stored, and only the package `attestation` uses the hash.
 
     For an enrolled key, `enrolled_by` is the name of the principal that made the code. `machine` is the
     unverified name that the machine reports.
 
-    A key belongs to one client. Two clients may have the same selectors at the same trusted issuer: one workload
-    is then both clients. Sharing is safe, because no other workload matches, and the token names the client. To
-    move a workload from one client to another, both need the proof for a while.
+    A key belongs to one client. But two clients may have the same selectors at the same trusted issuer. One
+    workload can then authenticate as either client. This is safe, because no other workload matches, and each
+    token names its client. During a move of a workload from one client to another, both clients have the proof.
     """
 
     id: str
@@ -113,8 +116,8 @@ class Proof:
     expires_at: datetime | None = None
     created_at: datetime
 
-    def stands(self, now: datetime) -> bool:
-        """Return whether the proof has not expired."""
+    def is_valid(self, now: datetime) -> bool:
+        """Return whether the proof is not expired."""
         return self.expires_at is None or now < self.expires_at
 
     @property
@@ -128,8 +131,8 @@ class Proof:
 class Client:
     """A registered agent or MCP server. `id` is its `client_id`: a public name, not a secret.
 
-    `revision` counts the changes to the client and its proofs. An editor sends the revision that the editor has
-    read.
+    `revision` counts the changes to the client and its proofs. An edit request must contain the revision that
+    the editor has read.
     """
 
     id: str
@@ -154,12 +157,18 @@ class Client:
 
     @property
     def provable_until(self) -> datetime | None:
-        """Return the latest expiry of the checkable proofs: `NEVER` if one has none, None without such a proof."""
+        """Return the latest expiry of the proofs that this authority can check.
+
+        Return `NEVER` if one of these proofs has no expiry, and None if the client has no such proof.
+        """
         return _last_end(proof for proof in self.proofs if proof.checkable)
 
     @property
     def unattested_until(self) -> datetime | None:
-        """Return until when the client_id alone is enough: `NEVER` without an end, None if it never was enough."""
+        """Return the time until which the client_id alone is enough to authenticate.
+
+        Return `NEVER` if the time has no end, and None if the client has no unattested proof.
+        """
         return _last_end(proof for proof in self.proofs if proof.kind is ProofKind.UNATTESTED)
 
     def unattested(self, now: datetime) -> bool:
@@ -168,30 +177,33 @@ class Client:
 
     @property
     def fresh_secret(self) -> str | None:
-        """Return the text of the client's new secret; None if it has no new one. The text is stored nowhere."""
+        """Return the text of the client's new secret, or None if no secret is new. The text is stored nowhere."""
         return next((proof.secret for proof in self.proofs if proof.secret), None)
 
     def holds_secret(self, now: datetime) -> bool:
-        """Return whether the client can authenticate by a secret: a thief can use the secret until its rotation."""
-        return any(proof.kind is ProofKind.SECRET and proof.stands(now) for proof in self.proofs)
+        """Return whether the client can authenticate by a secret. A thief could use the secret until its rotation."""
+        return any(proof.kind is ProofKind.SECRET and proof.is_valid(now) for proof in self.proofs)
 
     def enrolled(self, now: datetime) -> bool:
-        """Return whether a machine has a valid key of the client that was enrolled for some hours."""
-        return any(proof.kind is ProofKind.ENROLLED_KEY and proof.stands(now) for proof in self.proofs)
+        """Return whether the client has an unexpired key that a machine enrolled."""
+        return any(proof.kind is ProofKind.ENROLLED_KEY and proof.is_valid(now) for proof in self.proofs)
 
     def can_prove_itself(self, now: datetime) -> bool:
-        """Return whether the client has a valid proof that this authority can check. An unattested client has none."""
+        """Return whether the client has a valid proof that this authority can check.
+
+        The client_id alone is no such proof.
+        """
         return _reaches(self.provable_until, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onboarding:
-    """Unverified request to onboard a client.
+    """Request to onboard a client, before any check.
 
-    `selectors` are pairs of key and value, and `public_key` is PEM. The request must name the trusted issuer, by
-    id or slug, if several issuers could prove the selectors. `expires_at` is the expiry of the client's proof.
-    Without `slug`, the slug is made from the name. Without `owner`, the owner is the principal that onboards the
-    client.
+    `selectors` are pairs of key and value, and `public_key` is PEM. `trusted_issuer` is an id or a slug; the
+    request must have it if several issuers can prove the selectors. `expires_at` is the expiry of the client's
+    proof. Without `slug`, the slug is made from the name. Without `owner`, the owner is the principal that
+    onboards the client.
     """
 
     name: str
@@ -209,7 +221,7 @@ class Onboarding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProof:
-    """Unverified request to add a proof to a client: the proof for `platform`, as in `Onboarding`."""
+    """Request to add a proof to a client, before any check. The fields are as in `Onboarding`."""
 
     platform: str
     selectors: tuple[tuple[str, str], ...] = ()
@@ -219,7 +231,7 @@ class NewProof:
 
 
 def parse_platform(text: str) -> Platform:
-    """Parse the platform. Raises `Invalid` with the list of platforms."""
+    """Parse the platform. Raises `Invalid`, and the error text lists the platforms."""
     try:
         return Platform(text)
     except ValueError:
@@ -229,12 +241,15 @@ def parse_platform(text: str) -> Platform:
 
 
 def spiffe_id(trust_domain: str, client_id: str) -> str:
-    """Return the client's SPIFFE ID. No person's text is part of an ID, so no ID can imitate another one."""
+    """Return the client's SPIFFE ID.
+
+    The ID contains no text that a person chooses, so no ID can imitate another ID.
+    """
     return f"spiffe://{trust_domain}/agent/{client_id}"
 
 
 def parse_labels(field: str, labels: Mapping[str, str]) -> dict[str, str]:
-    """Check the labels, and sort them by name. Raises `Invalid`, which names the label."""
+    """Check the labels, and sort them by name. Raises `Invalid`; the error names the wrong label."""
     if len(labels) > MAX_LABELS:
         raise Invalid(field, f"There are more than {MAX_LABELS} labels.")
     for key in labels:

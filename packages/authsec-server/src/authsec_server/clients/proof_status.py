@@ -29,7 +29,7 @@ class ProofState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorStatus:
-    """A selector, and how its trusted issuer proves it; None without a trusted issuer."""
+    """A selector, and how its trusted issuer proves it. `provenance` is None without a trusted issuer."""
 
     selector: Selector
     provenance: Provenance | None = None
@@ -45,8 +45,8 @@ class ProofStatus:
     """The status of a proof, in words for people.
 
     `heading` has two or three words, and `explanation` is a sentence. `missing` says what the proof lacks.
-    `caution` says who else can satisfy the selectors, if anybody. `selectors` says how each selector is proved,
-    in the order of the proof. An expired proof has no `selectors`.
+    `caution` says which other workloads satisfy the selectors, if any. `selectors` says how each selector is
+    proved, in the order of the proof. For an expired proof, `selectors` is empty.
     """
 
     state: ProofState
@@ -92,14 +92,14 @@ _ENROLLED_ONCE = ProofStatus(
 
 
 def proof_status(proof: Proof, trusted_issuer: TrustedIssuer | None, now: datetime) -> ProofStatus:
-    """Return the status of the proof at this time, with the proof's trusted issuer, or None without one."""
-    if not proof.stands(now):
+    """Return the status of the proof at the time `now`. `trusted_issuer` is None if the proof has no issuer."""
+    if not proof.is_valid(now):
         return _ENROLLED_ONCE if proof.kind is ProofKind.ENROLLED_KEY else _EXPIRED
     return _worth(proof, trusted_issuer)
 
 
 def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
-    """Say what else the removal causes, besides the revocation of the proof's tokens; empty if nothing."""
+    """Return a warning if the client gets no token after the removal of the proof. Return "" otherwise."""
     rest = replace(client, proofs=tuple(each for each in client.proofs if each.id != proof.id))
     worked, works = (each.can_prove_itself(now) or each.unattested(now) for each in (client, rest))
     if not rest.proofs:
@@ -199,7 +199,10 @@ _JOBS: Mapping[str, tuple[str, str, frozenset[str]]] = {  # what says whose job 
 
 
 def breadth(selectors: Sequence[Selector]) -> str:
-    """Say who else would be accepted as the agent, and which selector to add; empty if the selectors are narrow."""
+    """Return a warning if other workloads could act as the agent, and name the selector to add.
+
+    Return "" if the selectors are narrow enough.
+    """
     seen = {each.key: each.value for each in selectors}
     if any(key.startswith("k8s:") for key in seen):
         return _of_pods(seen)
@@ -209,9 +212,10 @@ def breadth(selectors: Sequence[Selector]) -> str:
 
 
 def _of_pods(seen: Mapping[str, str]) -> str:
-    """Warn about selectors that other pods can satisfy; empty if they name a pod, or a service account and namespace.
+    """Return a warning if other pods can satisfy the selectors.
 
-    Users who may create pods in a namespace choose the pods' names, labels and images.
+    Return "" if the selectors name one pod, or both a service account and a namespace. Other selectors are not
+    enough: users who may create pods in a namespace choose the pods' names, labels and images.
     """
     if "k8s:pod-uid" in seen:
         return ""
@@ -233,7 +237,7 @@ def _of_jobs(seen: Mapping[str, str], beginning: str) -> str:
 
 
 def sharing(tx: Tx, client: Client) -> dict[str, tuple[Named, ...]]:
-    """Return the other clients with an equal proof, in name order, by the id of this client's proof."""
+    """Return the other clients with an equal proof, in name order. The keys are the ids of this client's proofs."""
     shared = {proof.id: _holders(tx, proof) for proof in client.proofs if proof.kind is ProofKind.SELECTORS}
     return {proof_id: holders for proof_id, holders in shared.items() if holders}
 
@@ -252,9 +256,9 @@ def _holders(tx: Tx, proof: Proof) -> tuple[Named, ...]:
 
 
 def _rarest(proof: Proof) -> str:
-    """Return the selector value that is likely to be in the fewest proofs; empty if there is none.
+    """Return the selector value that probably occurs in the fewest proofs: the longest one.
 
-    Only values that JSON writes unchanged are considered.
+    Only values that JSON writes unchanged are used. Return "" if the proof has no such value.
     """
     plain = [each.value for each in proof.selectors if each.value.isascii() and not set(each.value) & {'"', "\\"}]
     return max(plain, key=len, default="")

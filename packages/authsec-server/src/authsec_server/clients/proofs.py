@@ -1,4 +1,4 @@
-"""Make the proof that a platform needs: selectors, a key, a secret or nothing. Pure."""
+"""Make the proof that a platform needs: selectors, a key, a secret or nothing. All functions are pure."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def make_proof(
 ) -> Proof:
     """Make the proof that the platform needs. Raises `Invalid` if an input is missing, wrong or not allowed.
 
-    `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one. A secret is made from
-    `token_bytes`, because secrets that people invent can be guessed.
+    `public_key` is PEM (RFC 7468 section 13); only the platform `key` allows a public key. A secret is made
+    from `token_bytes`, because an attacker can guess secrets that people invent.
     """
     if expires_at is not None and expires_at <= now:
         raise Invalid("expires_at", "The expiry of a new proof must be in the future.", "Give a later time.")
@@ -69,7 +69,10 @@ def make_secret(
     now: datetime,
     token_bytes: Callable[[int], bytes],
 ) -> Proof:
-    """Make a secret with its text. Only a plain hash is stored, which is enough for 256 random bits."""
+    """Make a secret with its text. Only a plain hash is stored.
+
+    A plain hash is enough, because the secret has 256 random bits.
+    """
     text = client_secret.text_of(token_bytes(client_secret.SECRET_BYTES))
     return Proof(
         id=id,
@@ -83,7 +86,7 @@ def make_secret(
 
 
 def platform_of(proof: Proof) -> Platform:
-    """Return the platform that needs this proof. An enrolled key has the platform of key pairs, on any machine."""
+    """Return the platform that needs this proof. An enrolled key has the platform `key`, as other key pairs."""
     if proof.kind is ProofKind.UNATTESTED:
         return Platform.UNATTESTED
     if proof.kind is ProofKind.SECRET:
@@ -95,7 +98,10 @@ def platform_of(proof: Proof) -> Platform:
 
 
 def same_evidence(one: Proof, other: Proof) -> bool:
-    """Return whether both proofs need the same evidence from the same issuer. The order of selectors is ignored."""
+    """Return whether both proofs need the same evidence from the same trusted issuer.
+
+    The order of selectors is ignored.
+    """
     return _asked(one) == _asked(other)
 
 

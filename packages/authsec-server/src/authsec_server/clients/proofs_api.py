@@ -11,7 +11,7 @@ from authsec_server.clients import held_proofs, service
 from authsec_server.clients.api import ONE, NewSelector
 from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client, NewProof, Proof
-from authsec_server.clients.views import ClientMade, ProofShown, made, proof_json, see
+from authsec_server.clients.views import ClientMade, ProofShown, load_details, made, proof_json
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.web.bodies import Body
@@ -47,7 +47,7 @@ class Rotation(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofOperations:
-    """The operations on proofs. `trust_domain` is the one in the clients' SPIFFE IDs."""
+    """The operations on proofs. `trust_domain` is the trust domain in the clients' SPIFFE IDs."""
 
     trust_domain: str
 
@@ -55,17 +55,17 @@ class ProofOperations:
     async def add(self, call: Call[FurtherProof]) -> ClientMade:
         """Add a proof to a client.
 
-        Only this answer contains the client secret, if one is made.
+        If a client secret is made, only this answer contains the secret.
         """
         wanted, domain = call.body.wanted(), self.trust_domain
         client = await call.change(
             lambda tx, act: held_proofs.add_proof(tx, act, call.of("client"), wanted, trust_domain=domain)
         )
-        return made(await call.read(lambda tx, _: see(tx, client)), domain, call.act.now)
+        return made(await call.read(lambda tx, _: load_details(tx, client)), domain, call.act.now)
 
     @operation("DELETE", ONE + "/proofs/{proof}", "removeProof")
     async def remove(self, call: Call[NoBody]) -> ProofShown:
-        """Remove a proof, and revoke the tokens that it proved.
+        """Remove a proof, and revoke the tokens that were issued on it.
 
         A client without a proof gets no token until it has another proof.
         """
@@ -77,17 +77,17 @@ class ProofOperations:
             return client, proof
 
         had, removed = await call.change(work)
-        return proof_json(removed, await call.read(lambda tx, _: see(tx, had)), call.act.now)
+        return proof_json(removed, await call.read(lambda tx, _: load_details(tx, had)), call.act.now)
 
     @operation("POST", ONE + "/secret", "rotateSecret", status=201, revised=True, secrets=("client_secret",))
     async def rotate(self, call: Call[Rotation]) -> ClientMade:
         """Create a new secret for a client.
 
-        Only this answer contains the new secret. Earlier secrets stay valid for the overlap.
+        Only this answer contains the new secret. Earlier secrets stay valid for the time `overlap`.
         """
         overlap = timedelta(seconds=call.body.overlap)
         client = await call.change(lambda tx, act: rotate_secret(tx, act, call.of("client"), overlap))
-        return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
+        return made(await call.read(lambda tx, _: load_details(tx, client)), self.trust_domain, call.act.now)
 
 
 def operations(*, trust_domain: str) -> list[AnyOperation]:

@@ -14,7 +14,10 @@ def named(client: Client) -> Named:
 
 
 def whole(client: Client) -> Mapping[str, object]:
-    """Return the fixed fields and the proofs of the client. With this record, nobody can later dispute them."""
+    """Return the fields of the client that never change, and its proofs, for the audit log.
+
+    The audit log then shows later which fields and proofs the client had.
+    """
     return {
         "slug": client.slug,
         "kind": client.kind,
@@ -24,7 +27,7 @@ def whole(client: Client) -> Mapping[str, object]:
 
 
 def evidence(proof: Proof) -> Mapping[str, object]:
-    """Return the evidence that a proof needs, without the key: its thumbprint identifies the key."""
+    """Return the evidence that a proof needs. A key is identified by its thumbprint only."""
     shown: dict[str, object] = {
         "kind": proof.kind,
         "selectors": [[selector.key, selector.value] for selector in proof.selectors],

@@ -1,4 +1,4 @@
-"""Search and list clients, for people who look for a few among many. Find many clients by slug in one call."""
+"""Search and list clients for callers, and find many clients by slug in one call."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def page_of(
 ) -> tuple[list[Client], str | None]:
     """Return a page of clients after the cursor, and the cursor of the next page. Raises `Invalid`.
 
-    A page begins at a position, not at a number. So clients that others add, rename or delete do not shift the
-    page.
+    The cursor names the last client, not a page number. So the page does not shift if somebody adds, renames or
+    deletes clients.
     """
     act.principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
@@ -54,19 +54,22 @@ def page_of(
 
 
 def count(tx: Tx, act: Act, filters: ClientFilters = ALL) -> Count:
-    """Count the matching clients. Above 10,000, the result only says that there are more."""
+    """Count the matching clients. The result counts at most 10,000 clients, and says whether there are more."""
     act.principal.require(Role.VIEWER)
     number = search_sql.count(tx.connection, filters, act.now)
     return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
-    """Find clients by a part of the name or slug, or by the beginning of the client_id. First by name."""
+    """Find clients by a part of the name or slug, or by the beginning of the client_id, in name order."""
     return page_of(tx, act, ClientFilters(text=text), limit=limit)[0] if text else []
 
 
 def ids_of_name(tx: Tx, name: str) -> list[str]:
-    """Return at most two client_ids of clients with exactly this name, ignoring case. No principal is checked."""
+    """Return at most two client_ids of clients with exactly this name, ignoring case.
+
+    The function does not check the role of a principal.
+    """
     return search_sql.called(tx.connection, name, 2)
 
 
@@ -77,14 +80,17 @@ def owners(tx: Tx, act: Act) -> list[str]:
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
-    """Return a query for the client_ids that a list finds for the text, as a subquery. For the packages above."""
+    """Return a subquery for the client_ids of the clients that the filter `text` finds.
+
+    Other packages call this function.
+    """
     return search_sql.ids_matching(text)
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
-    """Return the clients with these slugs, by slug, without unknown slugs.
+    """Return the clients with these slugs, by slug. Unknown slugs are left out.
 
-    No principal is checked: for the packages above.
+    Other packages call this function. The function does not check the role of a principal.
     """
     found: dict[str, Client] = {}
     for some in in_batches(sorted(filter(naming.is_slug, slugs))):

@@ -33,7 +33,7 @@ def page(
     after: Position | None,
     limit: int,
 ) -> list[str]:
-    """Return the client_ids that match, in this order, after the position `after`."""
+    """Return the client_ids of the matching clients after the position `after`, in the order `sort`."""
     columns = _ORDERS[sort]
     wanted = select(clients.c.id).where(*_conditions(connection, filters, now)).limit(limit)
     if after is not None:
@@ -45,7 +45,7 @@ def page(
 
 
 def count(connection: Connection, filters: ClientFilters, now: datetime) -> int:
-    """Count the matching clients, up to `MAX_COUNTED` and one more."""
+    """Count the matching clients, up to `MAX_COUNTED` + 1. The last one shows that there are more."""
     if filters.label and filters == ClientFilters(label=filters.label) and not unheard_of(filters.label):
         return _counted(connection, _holders(filters.label), MAX_COUNTED + 1)  # the labels alone can tell
     return _counted(connection, select(clients.c.id).where(*_conditions(connection, filters, now)), MAX_COUNTED + 1)
@@ -58,13 +58,13 @@ def called(connection: Connection, name: str, limit: int) -> list[str]:
 
 
 def owners(connection: Connection, limit: int) -> list[str]:
-    """Return the first owners in name order. Of owners that differ only in case, one is returned."""
+    """Return the first `limit` owners in name order. If owners differ only in case, only one of them is returned."""
     named = select(func.min(clients.c.owner)).group_by(clients.c.sort_owner).order_by(clients.c.sort_owner)
     return list(connection.execute(named.limit(limit)).scalars())
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
-    """Return a query for the client_ids that a list finds for the text."""
+    """Return a query for the client_ids of the clients that the filter `text` finds."""
     return select(clients.c.id).where(_matches(text))
 
 
@@ -121,8 +121,8 @@ def _counted(connection: Connection, some: Select[tuple[str]], limit: int) -> in
 
 def _needs(attention: Attention, now: datetime) -> ColumnElement[bool]:
     if attention in _WEAK:
-        stands = or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now)
-        return clients.c.id.in_(select(proofs.c.client_id).where(proofs.c.kind == _WEAK[attention], stands))
+        is_valid = or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now)
+        return clients.c.id.in_(select(proofs.c.client_id).where(proofs.c.kind == _WEAK[attention], is_valid))
     unattested = func.coalesce(clients.c.unattested_until > now, False)
     if attention is Attention.UNATTESTED:
         return unattested

@@ -22,10 +22,10 @@ from authsec_server.revocations.model import SubjectKind
 
 
 def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:
-    """Onboard a client with its proof. Raises `Invalid` or `Conflict`, and then stores nothing.
+    """Onboard a client with its proof. If the call raises `Invalid` or `Conflict`, nothing is stored.
 
-    `trust_domain` is the one in the clients' SPIFFE IDs. Without it, only proofs of the platform `spiffe` can
-    have a SPIFFE trust domain as the issuer.
+    `trust_domain` is the trust domain in the clients' SPIFFE IDs. Without `trust_domain`, only proofs of the
+    platform `spiffe` can have a SPIFFE trust domain as their trusted issuer.
     """
     act.principal.require(Role.OPERATOR)
     client = _checked(tx, act, wanted, trust_domain)
@@ -42,17 +42,20 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
     act.principal.require(Role.VIEWER)
     client = find(tx, id_or_slug)
     if client is None:
-        raise NotFound(nobody(id_or_slug), which(tx, id_or_slug))
+        raise NotFound(not_found_message(id_or_slug), which(tx, id_or_slug))
     return client
 
 
-def nobody(asked: str) -> str:
-    """Return the message for an unknown client. The message names both kinds: agents and MCP servers."""
+def not_found_message(asked: str) -> str:
+    """Return the message for an unknown client. The text names both kinds of clients: agents and MCP servers."""
     return f"There is no agent or MCP server {naming.quoted(asked)}."
 
 
 def which(tx: Tx, asked: str) -> str:
-    """Suggest how to find the client that was meant. No principal is checked: for the packages above."""
+    """Suggest how to find the client that the caller meant.
+
+    Other packages call this function. The function does not check the role of a principal.
+    """
     return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec agents list")
 
 
@@ -64,7 +67,10 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Cl
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """Disable the client, revoke its tokens and delete its enrolment codes. A disabled client does not change."""
+    """Disable the client, revoke its tokens and delete its enrolment codes.
+
+    If the client is already disabled, nothing changes.
+    """
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
     if not client.enabled:
@@ -90,17 +96,26 @@ def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
 
 
 def load(tx: Tx, client_id: str) -> Client | None:
-    """Return the client with its proofs. No principal is checked: for requests for tokens."""
+    """Return the client with its proofs.
+
+    Token requests use this function, which does not check the role of a principal.
+    """
     return store.by_ids(tx.connection, [client_id]).get(client_id)
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, Client]:
-    """Return the clients with these ids, by id. No principal is checked: for the packages above."""
+    """Return the clients with these ids, by id.
+
+    Other packages call this function. The function does not check the role of a principal.
+    """
     return store.by_ids(tx.connection, ids)
 
 
 def find(tx: Tx, id_or_slug: str) -> Client | None:
-    """Return the client with this `client_id` or slug. No principal is checked: for the packages above."""
+    """Return the client with this `client_id` or slug.
+
+    Other packages call this function. The function does not check the role of a principal.
+    """
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return store.find(tx.connection, id_or_slug)
@@ -135,7 +150,7 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
 
 
 def refuse_taken_slug(tx: Tx, slug: str) -> None:
-    """Raise `Conflict` if a client has this slug. For this package."""
+    """Raise `Conflict` if a client has this slug. Only this package calls the function."""
     if taken := store.find(tx.connection, slug):
         raise Conflict(
             f"The slug {slug} already belongs to {taken.name!r} ({taken.id}).",
@@ -145,10 +160,10 @@ def refuse_taken_slug(tx: Tx, slug: str) -> None:
 
 
 def refuse_taken_key(tx: Tx, proof: Proof) -> None:
-    """Raise `Conflict` if a client already has the proof's key. For this package.
+    """Raise `Conflict` if a client already has the proof's key. Only this package calls the function.
 
-    A key must belong to one agent. Otherwise the key's owner could act as either agent, and the audit log could
-    not show which one.
+    A key must belong to one client. Otherwise the key's owner could act as either client, and the audit log
+    could not show which one.
     """
     if proof.thumbprint and (holder := store.holder_of_key(tx.connection, proof.thumbprint)):
         raise Conflict(
@@ -163,7 +178,11 @@ MAX_AT_ONCE = 200  # the authority lock is held for all of them
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkDisabled:
-    """Result for many clients: disabled by this call, disabled before, and ids that no client has."""
+    """Result of disabling many clients.
+
+    `disabled` are the clients that this call disabled, and `already` those that were disabled before. `unknown`
+    are the ids that no client has.
+    """
 
     disabled: tuple[Named, ...]
     already: tuple[Named, ...]
@@ -173,11 +192,14 @@ class BulkDisabled:
 def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[str, object]) -> Client:
     """Edit the description of the client. `revision` is the revision that the editor has read.
 
-    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are.
+    `changes` has unverified values of fields in `EDITABLE`. The other fields do not change.
 
-    A new slug revokes nothing: tokens, delegations and SPIFFE IDs name the client_id. But the old slug finds
-    nothing, and may later belong to another client; the audit log has both slugs. An edit without changes is not
-    recorded. Raises `Invalid`, `NotFound`, `Conflict` if the slug is taken, or `Outdated`.
+    A new slug revokes nothing, because tokens, delegations and SPIFFE IDs name the client_id. The old slug no
+    longer finds the client, and may later belong to another client. The audit log has both slugs. An edit
+    without changes is not recorded.
+
+    Raises `Invalid` or `NotFound`. Raises `Conflict` if the slug is taken, and `Outdated` if the client has
+    changed since `revision`.
     """
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
@@ -205,9 +227,9 @@ def revoke_tokens(tx: Tx, act: Act, id_or_slug: str) -> Client:
 
 
 def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
-    """Disable these clients and revoke their tokens, in one change. Each client has its own event.
+    """Disable these clients and revoke their tokens, in one change. The audit log gets one event for each client.
 
-    Raises `Invalid` for no client, and for more than `MAX_AT_ONCE`.
+    Raises `Invalid` if `ids` is empty, or has more than `MAX_AT_ONCE` ids.
     """
     act.principal.require(Role.OPERATOR)
     wanted = dict.fromkeys(ids)  # each once, in the order given
@@ -231,9 +253,11 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
 def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] = ()) -> None:
     """Delete the client with its proofs, and revoke its tokens.
 
-    `delegations` are the client's delegations that were deleted before. For `delegations.service`, in the same
-    change: the database refuses the deletion while a delegation refers to the client. The client_id is never
-    assigned again, because every new one is random. The slug is free.
+    Only `delegations.service` calls this function, after deleting the client's delegations in the same change.
+    `delegations` are these deleted delegations. The database refuses to delete a client that has a delegation.
+
+    The client_id is never assigned again, because every new client_id is random. Another client may get the
+    slug.
     """
     act.principal.require(Role.OPERATOR)
     store.remove(tx.connection, client.id)

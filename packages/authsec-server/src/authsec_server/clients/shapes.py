@@ -1,4 +1,4 @@
-"""The JSON of a client's description: in requests, documents and answers."""
+"""The JSON of a client's description, in requests, documents and answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from authsec_server.web.bodies import Body, Changes, changes_of
 
 
 class ClientDescription(TypedDict):
-    """The fields that describe a client, in an answer."""
+    """The fields that describe a client, as an answer contains them."""
 
     slug: str
     name: str
@@ -19,7 +19,7 @@ class ClientDescription(TypedDict):
 
 
 class ClientDescriptionBody(Body):
-    """The optional fields that describe a client, in a request or document."""
+    """The optional fields that describe a client, as a request or document contains them."""
 
     owner: str | None = Field(None, description="If omitted: unchanged; for a new client, the person who creates it.")
     description: str = ""

@@ -111,7 +111,7 @@ def save(connection: Connection, client: Client) -> None:
 
 
 def save_labels(connection: Connection, client: Client) -> None:
-    """Replace the label rows of the client, by which lists filter."""
+    """Replace the label rows of the client. Lists filter clients by these rows."""
     connection.execute(delete(client_labels).where(client_labels.c.client_id == client.id))
     _add_labels(connection, client.id, client.labels)
 
@@ -143,7 +143,10 @@ def set_end(connection: Connection, proof: Proof) -> None:
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
-    """Return the clients with these ids, by id, without unknown ids. Two statements for any number of ids."""
+    """Return the clients with these ids, by id. Unknown ids are left out.
+
+    Two SQL statements load any number of clients.
+    """
     return {client.id: client for client in _loaded(connection, select(clients).where(clients.c.id.in_(ids)))}
 
 
@@ -154,7 +157,7 @@ def find(connection: Connection, id_or_slug: str) -> Client | None:
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs that sort next to this one."""
+    """Return the slugs next to this slug in alphabetical order."""
     return neighbours(connection, clients.c.slug, slug)
 
 

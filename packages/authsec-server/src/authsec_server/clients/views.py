@@ -1,4 +1,7 @@
-"""Clients and proofs as the admin API returns them. The only secret is a new one, which is shown only once."""
+"""Clients and proofs as the admin API returns them.
+
+The JSON contains no secret, except a new secret, which is shown only once.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from authsec_server.web.instants import rfc3339
 
 
 class SelectorShown(TypedDict):
-    """One fact about the workload."""
+    """A selector as the admin API returns it: one fact about the workload."""
 
     key: str
     value: str
@@ -56,7 +59,7 @@ class ProofShown(TypedDict):
 
 
 class ClientShown(ClientDescription):
-    """A client as the admin API returns it. `client_id`, the name in OAuth, is the client's id."""
+    """A client as the admin API returns it. `client_id` is the client's id; OAuth uses this name."""
 
     client_id: str
     spiffe_id: str
@@ -74,33 +77,43 @@ class ClientShown(ClientDescription):
 
 
 class ClientMade(ClientShown):
-    """A client after a change. `client_secret` is the new secret, if there is one, and is shown only once."""
+    """A client after a change.
+
+    If the change made a secret, `client_secret` is this secret, which is shown only once.
+    """
 
     client_secret: NotRequired[str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenClients:
-    """A client, with the trusted issuers of its proofs by id, and the last use of each proof by id."""
+class ClientDetails:
+    """A client with data for its JSON.
+
+    `trusted_issuers` are the issuers of the client's proofs, by id. `used` is the last use of each proof, by
+    id.
+    """
 
     client: Client
     trusted_issuers: Mapping[str, TrustedIssuer]
     used: Mapping[str, datetime]
 
 
-def see(tx: Tx, client: Client) -> SeenClients:
-    """Load the data to show with the client. Call inside a `read`: last uses need one consistent snapshot."""
-    return see_all(tx, [client])[0]
+def load_details(tx: Tx, client: Client) -> ClientDetails:
+    """Load the data that is shown with the client.
+
+    Call inside a `read`, because the last uses of proofs need one consistent snapshot.
+    """
+    return load_all_details(tx, [client])[0]
 
 
-def see_all(tx: Tx, clients: Sequence[Client]) -> list[SeenClients]:
-    """Load the data to show with these clients: two more statements for any number of clients."""
+def load_all_details(tx: Tx, clients: Sequence[Client]) -> list[ClientDetails]:
+    """Load the data that is shown with these clients. Two SQL statements load any number of clients."""
     known = issuers.by_ids(tx, frozenset().union(*(client.trusted_issuer_ids for client in clients)))
     used = counts.proof_last_uses(tx, [proof.id for client in clients for proof in client.proofs])
-    return [SeenClients(client=client, trusted_issuers=known, used=used) for client in clients]
+    return [ClientDetails(client=client, trusted_issuers=known, used=used) for client in clients]
 
 
-def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
+def as_json(seen: ClientDetails, trust_domain: str, now: datetime) -> ClientShown:
     """Convert the client to JSON."""
     client = seen.client
     described = cast("ClientDescription", plain(EDITABLE, client))
@@ -122,16 +135,16 @@ def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
     }
 
 
-def made(seen: SeenClients, trust_domain: str, now: datetime) -> ClientMade:
-    """Convert the client to JSON, with its new secret if there is one."""
+def made(seen: ClientDetails, trust_domain: str, now: datetime) -> ClientMade:
+    """Convert the client to JSON, with its new secret if the client has one."""
     shown = cast("ClientMade", as_json(seen, trust_domain, now))  # which lacks what need not be there
     if seen.client.fresh_secret:
         shown["client_secret"] = seen.client.fresh_secret
     return shown
 
 
-def proof_json(proof: Proof, seen: SeenClients, now: datetime) -> ProofShown:
-    """Convert a proof of the client to JSON, or a proof that was just removed."""
+def proof_json(proof: Proof, seen: ClientDetails, now: datetime) -> ProofShown:
+    """Convert a proof of the client to JSON. The proof may have been removed just before."""
     trusted_issuer = seen.trusted_issuers.get(proof.trusted_issuer_id or "")
     status = proof_status(proof, trusted_issuer, now)
     return {

@@ -1,20 +1,20 @@
 """The configuration as one document: export it, compare a document with it, and apply a document.
 
-A document holds trusted issuers, APIs, roles, agents and trust delegations. Their rules and changes live in
-the domain packages. Applying a document calls the same functions as a single change. The command line reads
-documents from files: see `cli`.
+A document contains trusted issuers, APIs, roles, agents and trust delegations. The rules of these entities,
+and the functions that change them, are in the domain packages. Applying a document calls the same functions
+as a single change. The command line reads documents from files: see `cli`.
 
 | module | owns |
 |---|---|
 | `document` | which members a document may have, their types and defaults |
-| `kinds/` | one kind of thing: what is exported, compared, created and edited; its notes and warnings |
+| `kinds/` | one kind of entity: how it is exported, compared, created and edited; its notes and warnings |
 | `kinds/agents`, `kinds/proofs` | an agent; which proofs of the document match the agent's present proofs |
-| `planning` | which things change and which are removed; unknown references; the limit of one document |
-| `steps` | the order in which changes are made; the place in the document that an error names |
-| `model` | the difference of one thing, field by field |
+| `planning` | which entities change and which are removed; unknown references; the limit of one document |
+| `steps` | the order in which changes are made; the path in the document that an error names |
+| `model` | the difference of one entity, field by field |
 | `reading`, `exporting` | load the present configuration; the order of an export |
 | `immutables` | what a document cannot change: slugs, kinds, a disabled state |
-| `durations` | `30m` and `7d` |
+| `durations` | durations such as `30m` and `7d` |
 | `serialised` | how many comparisons run at the same time |
-| `api` | the operations: size limit, expected version, questions to clusters before an apply |
+| `api` | the operations: size limit, expected version, the test that clusters answer before an apply |
 """

@@ -33,8 +33,9 @@ MAX_DOCUMENT = 2 * 1024 * 1024
 class Compared(Body):
     """Request body: a document to compare, with its options.
 
-    `prune` removes things that a section of the document does not name; a section that is left out is not pruned.
-    `renew` creates named delegations anew if they have ended or were revoked.
+    With `prune`, entities that a section of the document does not name are removed. A section that the document
+    leaves out is not pruned. With `renew`, delegations that the document names are created again if they have
+    ended or were revoked.
     """
 
     configuration: Document
@@ -45,8 +46,8 @@ class Compared(Body):
 class Applied(Compared):
     """Request body: a document to apply, with its options.
 
-    With `authority_version`, the document is applied only if the authority is still at that version. With
-    `anyway`, look-ups in a cluster are enabled even if the cluster does not answer.
+    With `authority_version`, the document is applied only if the authority still has that version. With `anyway`,
+    look-ups in a cluster are enabled even if the cluster does not answer.
     """
 
     authority_version: int | None = Field(default=None, ge=0, le=2**53 - 1)
@@ -71,7 +72,7 @@ class DifferenceShown(TypedDict):
 
 
 class ChangeShown(TypedDict):
-    """A change of one thing. `unattested`: after the change, the agent needs only its client_id to get tokens."""
+    """A change of one entity. `unattested`: after the change, the agent needs only its client_id to get tokens."""
 
     verb: Literal["create", "edit", "remove"]
     section: Literal["issuers", "apis", "roles", "agents", "delegations"]
@@ -82,7 +83,7 @@ class ChangeShown(TypedDict):
 
 
 class NoteShown(TypedDict):
-    """A note about a thing that the document does not change."""
+    """A note about an entity that the document does not change."""
 
     section: Literal["issuers", "apis", "roles", "agents", "delegations"]
     slug: str
@@ -99,7 +100,10 @@ class PlanShown(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationOperations:
-    """The operations on the configuration as one document. Each reads the whole of it, so they take `turns`."""
+    """The operations on the configuration as one document.
+
+    Each operation reads the whole configuration. `turns` therefore runs these reads one at a time.
+    """
 
     setting: Setting
     cluster_apis: ClusterApis
@@ -120,7 +124,8 @@ class ConfigurationOperations:
     async def change(self, call: Call[Applied]) -> PlanShown:
         """Apply a configuration document, all or nothing.
 
-        Each change needs the same role as its own operation. Changes of trusted issuers need the role admin.
+        Each change in the document needs the same role as the operation for that change alone. Changes of trusted
+        issuers need the role admin.
         """
         asked = _asked(call.body)
         version, found = await self.turns.read(
@@ -209,7 +214,7 @@ def _require_version(body: Applied, version: int, act: Act) -> None:
 
 
 async def _ask_clusters(call: Call[Applied], plan: Plan, cluster_apis: ClusterApis) -> None:
-    """Check that each cluster answers, before its look-ups are enabled and before anything changes."""
+    """Check that each cluster answers. The check comes before look-ups are enabled and before anything changes."""
     for change in plan.changes:
         if change.section is Section.ISSUERS and change.verb is Verb.EDIT:
             with at(change.section, change.slug):

@@ -1,6 +1,6 @@
 """The schema of a configuration document. The domain packages validate the values.
 
-A missing member takes its default: the document defines each named thing completely. Only `enabled` and
+A document defines each named entity completely: a missing member gets its default value. Only `enabled` and
 `owner` keep their current value when they are missing.
 """
 
@@ -38,7 +38,10 @@ class RoleShape(RoleDescriptionBody):
 
 
 class ProofShape(Body):
-    """One proof of an agent. `secret` only says that the agent has secrets: a document never creates one."""
+    """One proof of an agent in a document.
+
+    The platform `secret` only says that the agent has secrets: a document never creates a secret.
+    """
 
     platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
     trusted_issuer: str | None = Field(
@@ -64,7 +67,7 @@ class AgentShape(ClientDescriptionBody):
 
 
 class DelegationShape(DelegationBody):
-    """A trust delegation in a document. An edit cannot change its role or its agent."""
+    """A trust delegation in a document. An edit cannot change the role or the agent."""
 
     agent: str
     role: str
@@ -75,9 +78,9 @@ class DelegationShape(DelegationBody):
 
 
 class Document(Body):
-    """A configuration document. Each section maps slugs to things.
+    """A configuration document. Each section maps slugs to entities.
 
-    A missing section makes no statement. An empty section states that there are no such things.
+    A missing section says nothing about its entities. An empty section says that there are no such entities.
     """
 
     issuers: dict[str, TrustedIssuerShape] | None = None

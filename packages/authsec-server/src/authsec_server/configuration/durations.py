@@ -25,7 +25,7 @@ def instead_of(text: str) -> str:
 
 
 def _meant(text: str) -> int:
-    """Return the seconds of `8 hours`, `1h30m`, `0.5h` or `PT1H`; 0 if the text is nothing of this kind."""
+    """Return the seconds of `8 hours`, `1h30m`, `0.5h` or `PT1H`; 0 if the text has another form."""
     plain = text.lower().removeprefix("p").replace(" ", "").removeprefix("t")
     if not _SPOKEN.fullmatch(plain):
         return 0

@@ -1,6 +1,6 @@
 """Export the configuration as a document. The order is fixed, so that a small change makes a small diff.
 
-The document contains no secret: no client secret, no private key, no enrolment code, no administrator.
+The document contains no client secret, no private key, no enrolment code and no administrator.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Values that a document cannot change: slugs, kinds, and a disabled state unless the document enables the thing."""
+"""Values that a document cannot change: slugs and kinds.
+
+A disabled entity also stays disabled, unless the document enables it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ STAYS_OFF: Final = "It is disabled and stays disabled: the document does not hav
 
 
 def new_slug(text: str) -> str:
-    """Return the slug of a new thing. Raises `Invalid`: people write names in place of slugs."""
+    """Return the slug of a new entity. Raises `Invalid` if the text is not a slug, but for example a name."""
     if naming.is_slug(text):
         return text
     remedy = "e.g. customer-support"
@@ -21,6 +24,6 @@ def new_slug(text: str) -> str:
 
 
 def require_kind(held: str, asked: str, *, told: str) -> None:
-    """Refuse a document that changes the kind. Raises `Invalid`; `told` describes the current kind."""
+    """Raise `Invalid` if the document changes the kind of an entity. `told` describes the current kind."""
     if held != asked:
         raise Invalid("kind", f"It is {told}, which cannot be changed.", "Use another slug for the new one.")

@@ -1,4 +1,4 @@
-"""The changes that a document makes: for each thing, field by field. Pure."""
+"""The changes that a document makes: for each entity, field by field. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Facts = Mapping[str, object]
 
 
 class Section(StrEnum):
-    """The sections of a document, in order. A section refers only to things of earlier sections."""
+    """The sections of a document, in order. The entities of a section refer only to entities of earlier sections."""
 
     ISSUERS = "issuers"
     APIS = "apis"
@@ -26,7 +26,7 @@ class Section(StrEnum):
 
     @property
     def one(self) -> str:
-        """Return the name of one thing of this section, such as `role`."""
+        """Return the name of one entity of this section, such as `role`."""
         return {
             Section.ISSUERS: "trusted issuer",
             Section.APIS: "API",
@@ -57,10 +57,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change of one thing.
+    """A change of one entity.
 
-    `unattested`: after the change, the agent needs only its client_id to get tokens. `notes` inform the person
-    who decides.
+    `unattested`: after the change, the agent needs only its client_id to get tokens. `notes` are for the person
+    who decides on the change.
     """
 
     verb: Verb
@@ -73,7 +73,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A note for the person who applies the document, about a thing that does not change."""
+    """A note for the person who applies the document, about an entity that does not change."""
 
     section: Section
     slug: str
@@ -81,7 +81,7 @@ class Note:
 
 
 def differences(before: Facts | None, after: Facts) -> tuple[Difference, ...]:
-    """Return the fields that differ, in field order. For a new thing, `enabled: true` is left out."""
+    """Return the fields that differ, in field order. For a new entity, `enabled: true` is left out."""
     if before is None:
         before, after = {}, {field: its for field, its in after.items() if (field, its) != ("enabled", True)}
     fields = dict.fromkeys([*before, *after])
@@ -113,5 +113,5 @@ def _items(value: object) -> Collection[str]:
 
 
 def filled(facts: Facts) -> dict[str, object]:
-    """Return the facts without empty values, as a document leaves them out. False is not empty."""
+    """Return the facts without empty values, because a document leaves out empty values. False is not empty."""
     return {field: value for field, value in facts.items() if value not in (None, "", (), []) and value != {}}

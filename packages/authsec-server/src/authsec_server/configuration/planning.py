@@ -15,7 +15,7 @@ from authsec_server.configuration.model import Change, Note, Section, Verb
 from authsec_server.configuration.reading import Present, Scope, present
 from authsec_server.configuration.steps import Plan, PlannedStep, Setting, at
 from authsec_server.db import Tx
-from authsec_server.delegations.model import OVER, state
+from authsec_server.delegations.model import ENDED_STATES, state
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.principal import Act
@@ -38,8 +38,8 @@ READ_AS_FAST_AS_ONE_ACT: Final = 30
 class PlanRequest:
     """A document and the options for planning it.
 
-    `prune` removes things that a section of the document does not name. `renew` creates named delegations anew if
-    they have ended or were revoked.
+    With `prune`, entities that a section of the document does not name are removed. With `renew`, delegations
+    that the document names are created again if they have ended or were revoked.
     """
 
     document: Document
@@ -52,7 +52,7 @@ class PlanRequest:
         return None if found is None else found.keys()
 
     def prunes(self, section: Section) -> bool:
-        """Return whether things that this section does not name are removed."""
+        """Whether entities that this section does not name are removed."""
         return self.prune and self.names(section) is not None
 
 
@@ -68,9 +68,10 @@ def scope_of(asked: PlanRequest) -> Scope:
 
 
 def plan(asked: PlanRequest, present: Present, setting: Setting) -> Plan:
-    """Plan all steps and notes. Raises `Invalid` with the place in the document.
+    """Plan all steps and notes. Raises `Invalid` with the path in the document.
 
-    Work is counted step by step, so a document of thousands of changes is refused before the rest is planned.
+    The work is counted after each step. A document of thousands of changes is therefore refused before all of its
+    steps are planned.
     """
     wanted = _weighed(_wanted(asked, present, setting), asked, present)
     steps = [*_within_bound(chain(wanted, _removed(asked, present, setting)))]
@@ -79,7 +80,7 @@ def plan(asked: PlanRequest, present: Present, setting: Setting) -> Plan:
 
 
 def _within_bound(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
-    """Yield the steps. Raises `Invalid` at the first step that exceeds `MOST_WORK`."""
+    """Yield the steps. Raises `Invalid` at the first step with which the total work exceeds `MOST_WORK`."""
     work = 0
     for step in steps:
         work += step.work
@@ -137,8 +138,8 @@ def _telling_unregistered(
 ) -> PlannedStep:
     """Add a note for each audience without a registered API.
 
-    Such an audience is permitted, but a mistyped slug looks the same, and no API accepts its tokens.
-    `suggestions` caches a similar name for each audience of this document that was looked up.
+    An audience without an API is permitted, but it can also be a mistyped slug. No API accepts tokens for a
+    mistyped slug. `suggestions` is a cache: it maps an unknown audience of this document to a similar name.
     """
     named = [text for each in step.change.differences if each.field == "audiences" for text in each.added]
     unknown = [text for text in named if text not in known and text != setting.terms.default_audience]
@@ -150,10 +151,10 @@ def _telling_unregistered(
 
 
 def _weighed(steps: Iterable[PlannedStep], asked: PlanRequest, present: Present) -> Iterator[PlannedStep]:
-    """Add to the work of each new delegation the cost of reading its agent's other delegations.
+    """Add to each new delegation's work the cost of reading the other delegations of the same agent.
 
-    Creating a delegation reads all delegations of the agent: with hundreds of them, each takes longer than the
-    last.
+    Creating a delegation reads all delegations of the agent. With hundreds of delegations, each creation takes
+    longer than the one before.
     """
     has = Counter({slug: present.delegated.get(held.id, 0) for slug, held in present.agents.items()})
     for step in steps:
@@ -170,7 +171,7 @@ def _one(step: PlannedStep | None) -> Iterable[PlannedStep]:
 
 
 def _audiences(asked: PlanRequest, present: Present) -> Mapping[str, str]:
-    """Return the API audiences after the change, by slug and by identifier."""
+    """Return the audiences of all APIs after the change, by the API's slug and by the audience itself."""
     named = asked.document.apis or {}
     stay = {slug: api.identifier for slug, api in present.apis.items() if not asked.prunes(Section.APIS)}
     by_then = stay | {slug: shape.identifier for slug, shape in named.items()}
@@ -178,7 +179,7 @@ def _audiences(asked: PlanRequest, present: Present) -> Mapping[str, str]:
 
 
 def _require(field: str, slug: str, section: Section, asked: PlanRequest, present: Collection[str]) -> None:
-    """Refuse a reference to a thing that does not exist after the change. Raises `Invalid`."""
+    """Raise `Invalid` if `slug` refers to an entity that will not exist after the change."""
     named = asked.names(section) or ()
     if slug in named or (slug in present and not asked.prunes(section)):
         return
@@ -197,7 +198,7 @@ def _require(field: str, slug: str, section: Section, asked: PlanRequest, presen
 
 def _removed(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[PlannedStep]:
     gone = {section: _gone(asked, section, getattr(present, section)) for section in Section}
-    live = {slug: its for slug, its in present.delegations.items() if state(its, present.now) not in OVER}
+    live = {slug: its for slug, its in present.delegations.items() if state(its, present.now) not in ENDED_STATES}
     for slug in gone[Section.ISSUERS]:
         yield issuers.removal_step(present.issuers[slug])
     for slug in gone[Section.APIS]:
@@ -220,9 +221,9 @@ def _gone(asked: PlanRequest, section: Section, present: Collection[str]) -> lis
 
 
 def _telling_renamed(steps: Collection[PlannedStep]) -> Iterator[PlannedStep]:
-    """Add a note where the document removes a thing and creates a similar one under another slug.
+    """Add a note where the document removes an entity and creates a similar one under another slug.
 
-    A new slug in a document does not rename a thing, and the author must learn this.
+    The note tells the author that a new slug in a document does not rename the entity.
     """
     made = {_alike(step.change): step.change.slug for step in steps if step.change.verb is Verb.CREATE}
     for step in steps:
@@ -231,7 +232,7 @@ def _telling_renamed(steps: Collection[PlannedStep]) -> Iterator[PlannedStep]:
 
 
 def _alike(change: Change) -> tuple[Section, object]:
-    """Return a key that is equal for a removed thing and a similar created thing.
+    """Return a key that is equal for a removed entity and a similar created entity.
 
     The key is the section and the name; for a delegation without a name, its agent and role.
     """
@@ -274,9 +275,9 @@ def planned(tx: Tx, act: Act, asked: PlanRequest, setting: Setting) -> Plan:
 
 
 def apply(tx: Tx, act: Act, found: Plan) -> None:
-    """Execute the plan. The authority version must be the one that was planned for.
+    """Make all changes of the plan. The authority version must be the version that the plan was made for.
 
-    Each act requires its role and is recorded, as in a single change.
+    Each change requires the same role as a single change, and is recorded in the same way.
     """
     parts = [(turn, step.change, do) for step in found.steps for turn, do in step.parts]
     # Of one turn, edits come first: they may give up what something new takes.

@@ -1,4 +1,4 @@
-"""Read the current configuration: all of it, or the things that a document names and refers to."""
+"""Read the current configuration: all of it, or the entities that a document names and refers to."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _EVERY: Final = 1_000_000
 class Scope:
     """The agents and delegations to read: those with these slugs, or all of them.
 
-    Trusted issuers, APIs and roles are always read completely, because there are few.
+    Trusted issuers, APIs and roles are always read completely, because there are few of them.
     """
 
     agents: Collection[str] = ()
@@ -47,9 +47,9 @@ EVERYTHING: Final = Scope(every_agent=True, every_delegation=True)
 class Present:
     """The current configuration, by slug, at one authority version.
 
-    `slugs` maps the ids of all things that others refer to, to slugs. `delegations` contains an ended or revoked
-    delegation only if the document names it. `delegated` is the number of delegations of each agent, in any
-    state.
+    `slugs` maps ids to slugs, for the entities that other entities refer to. `delegations` contains an ended or
+    revoked delegation only if the document names it. `delegated` is the number of delegations of each agent, in
+    any state.
     """
 
     version: int

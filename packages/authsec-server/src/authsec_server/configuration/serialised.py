@@ -21,9 +21,9 @@ MOST_OF_ONE: Final = 3
 
 
 class OneByOne:
-    """Runs reads one at a time, in a separate thread.
+    """A queue that runs reads one at a time, in a separate thread.
 
-    One principal has at most `MOST_OF_ONE` reads running or waiting, so the reads of others come in between.
+    One principal has at most `MOST_OF_ONE` reads that run or wait, so reads of other principals come in between.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class OneByOne:
         self._under_way: Counter[tuple[str, str]] = Counter()
 
     async def read(self, call: Call[Any], work: Callable[[Tx, Act], T]) -> T:
-        """Wait for a turn, then run `work` on one snapshot.
+        """Wait until no other read runs, then run `work` on one snapshot.
 
         Raises `Unavailable` if `MOST_OF_ONE` reads of the same principal already run or wait.
         """

@@ -1,4 +1,4 @@
-"""Planned steps: a change, and the functions that make it, in a fixed order."""
+"""Planned steps: a change, and the functions that make the change, in a fixed order."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _IN_A_DOCUMENT = {"client": "agent"}  # members that a document calls otherwise
 class PlanTurn(IntEnum):
     """The order in which the parts of a plan run.
 
-    Most removals run first, to free for example a key for another agent. Removals of roles and trusted issuers
-    run last, because other things refer to them.
+    Most removals run first. For example, a removal can free a key for another agent. Removals of roles and
+    trusted issuers run last, because other entities refer to them.
     """
 
     REVOKE_DELEGATIONS = 1
@@ -49,9 +49,9 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
-    """A change and the functions that make it.
+    """A change and the functions that make the change.
 
-    `besides` is the number of further acts or look-ups that one of the parts causes.
+    `besides` is the number of further changes or look-ups that the parts cause.
     """
 
     change: Change
@@ -60,7 +60,7 @@ class PlannedStep:
 
     @property
     def work(self) -> int:
-        """Return the work of this step, in acts. Every act costs about the same."""
+        """Return the cost of this step, as a number of single changes. Each of them costs about the same."""
         return max(1, len(self.parts)) + self.besides
 
 
@@ -78,14 +78,14 @@ class Plan:
 
     @property
     def work(self) -> int:
-        """Return the work of all steps, in acts."""
+        """Return the cost of all steps, as a number of single changes."""
         return sum(step.work for step in self.steps)
 
 
 def making(
     section: Section, slug: str, before: Facts | None, after: Facts, *, turn: PlanTurn, do: Do
 ) -> PlannedStep | None:
-    """Plan one act that creates or edits a thing; None if nothing differs. `before` is None for a new thing."""
+    """Plan the step that creates or edits an entity; None if nothing differs. `before` is None for a new entity."""
     differing = differences(before, after)
     if not differing:
         return None
@@ -94,14 +94,14 @@ def making(
 
 
 def removing(section: Section, slug: str, before: Facts, *, turn: PlanTurn, do: Do) -> PlannedStep:
-    """Plan one act that removes a thing."""
+    """Plan the step that removes an entity."""
     change = Change(verb=Verb.REMOVE, section=section, slug=slug, differences=differences(before, {}))
     return PlannedStep(change=change, parts=((turn, do),))
 
 
 @contextmanager
 def at(section: Section, slug: str, *below: object) -> Iterator[None]:
-    """Add the place in the document to errors that rules raise in this block.
+    """Add the path in the document to errors that are raised in this block.
 
     `NotFound` becomes `Invalid`.
     """

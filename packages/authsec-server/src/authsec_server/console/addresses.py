@@ -1,6 +1,6 @@
-"""Console paths that other modules need: `STATIC` is left out of the request log.
+"""Console paths that other modules need.
 
-Requests to `ACTIVITY_STREAM` do not extend a session.
+The request log leaves out requests to `STATIC`. Requests to `ACTIVITY_STREAM` do not extend a session.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`GET /oauth/authorize` (RFC 6749 section 3.1). Every request is refused: no response type is supported.
 
-The endpoint does not read the query. The redirect URI in it is not registered, so the response never redirects
-there (section 4.1.2.1).
+The endpoint does not read the query. A redirect URI in the query is not registered, so the endpoint never
+redirects to such a URI (section 4.1.2.1).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REFUSED = FailedPage(
 
 
 def route(console: Console) -> Route:
-    """Return the route of the endpoint, which answers browsers with a page and programs with JSON."""
+    """Return the route of the endpoint. Browsers get a page, and programs get JSON."""
 
     async def authorize(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):

@@ -1,7 +1,8 @@
-"""Bar charts over time, drawn by the server as SVG without a script. Hovering shows each bar's numbers.
+"""Bar charts over time, drawn by the server as SVG without a script.
 
-The chart also shows its highest number and the start of its first and last step. Screen readers skip the chart
-(`aria-hidden`): a table beside it has the same numbers.
+Hovering over a bar shows the bar's numbers. The chart also shows its highest number, and the start of its
+first and last time step. Screen readers skip the chart (`aria-hidden`), because a table beside the chart
+has the same numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _GAP, _TOP = 2, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One step of time: its label and one amount for each series, from the bottom up."""
+    """One time step of a chart: its label, and one amount for each series, from the bottom up."""
 
     label: str
     amounts: tuple[int, ...]
@@ -41,7 +42,10 @@ def any_in(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> boo
 
 
 def columns(steps: Sequence[Column], classes: Sequence[str], names: Sequence[str]) -> Markup:
-    """Draw stacked columns. `classes` are the CSS classes of the series, `names` their names in the hover text."""
+    """Draw stacked columns.
+
+    `classes` are the CSS classes of the series. `names` are the names of the series in the hover text.
+    """
     highest = max((sum(step.amounts) for step in steps), default=0) or 1
     width = WIDTH / max(len(steps), 1)
     drawn = Markup("").join(_column(i, step, width, highest, classes, names) for i, step in enumerate(steps))

@@ -19,10 +19,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """The page before the change. `name` fills the heading, and the last path of `trail` is the way back.
+    """The content of the confirmation page before a change.
 
-    `ids` are values for the path of the POST: a slug can belong to another object by then. Without `possible`, the
-    page has no button. `shown` is the context of the template.
+    `name` fills the heading, and the last path of `trail` is the link back. `ids` are values for the path of
+    the POST. The path contains an id, because a slug can belong to another object later. If `possible` is
+    false, the page has no button. `shown` is the context of the template.
     """
 
     trail: Sequence[tuple[str, str]]
@@ -34,10 +35,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation(Generic[T]):
-    """A change with its page. `template` extends `confirm.html`; `{}` in `heading` becomes the question's name.
+    """A change that has a confirmation page. `template` extends `confirm.html`.
 
-    `look` reads the impact. `change` makes the change, and `after` answers with its result. If the change raises
-    `Invalid` or `Conflict`, the page is shown again.
+    `{}` in `heading` becomes the question's name. `look` reads the impact, and `change` makes the change.
+    `after` returns the response from the result of `change`. If `change` raises `Invalid` or `Conflict`, the
+    page is shown again.
     """
 
     path: str
@@ -56,7 +58,7 @@ class Confirmation(Generic[T]):
         return self.path.rpartition("/")[2]
 
     def route(self, console: Console) -> Route:
-        """Return the route of the page and of the change."""
+        """Return the route that shows the page (GET) and makes the change (POST)."""
         return console.page(self.path, self._ask, post=self._do, least=self.least)
 
     async def _ask(self, visit: PageRequest, problem: Failure | None = None) -> Response:
@@ -80,7 +82,7 @@ class Confirmation(Generic[T]):
 
 
 def once(work: Callable[[Tx, Act, PageRequest], T]) -> Callable[[PageRequest], Awaitable[T]]:
-    """Return a change that is one transaction."""
+    """Return a function for `Confirmation.change` that runs `work` in one transaction."""
 
     async def change(visit: PageRequest) -> T:
         return await visit.change(lambda tx, act: work(tx, act, visit))
@@ -89,5 +91,8 @@ def once(work: Callable[[Tx, Act, PageRequest], T]) -> Callable[[PageRequest], A
 
 
 def redirect_to(path: str, *, done: str) -> Callable[[PageRequest, object], Response]:
-    """Return an answer that redirects to the path with a notice. `{api}` in the path is the request's parameter."""
+    """Return a function for `Confirmation.after` that redirects to the path and shows a notice.
+
+    A name in braces in the path, such as `{api}`, is a parameter of the request's path.
+    """
     return lambda visit, _: visit.redirect(path.format_map(visit.request.path_params), done=done)

@@ -57,7 +57,7 @@ class FailedPage:
 
 
 def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]) -> Endpoint:
-    """Wrap the endpoint: turn the exceptions it raises into an error page or a redirect to sign-in."""
+    """Wrap the endpoint. If it raises an exception, the response is an error page or a redirect to sign-in."""
 
     async def answer(request: Request) -> Response:
         try:

@@ -1,4 +1,4 @@
-"""Read HTML forms (`application/x-www-form-urlencoded`) and query strings strictly."""
+"""Read HTML forms (`application/x-www-form-urlencoded`) and query strings. The parser is strict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from authsec_server.web.bodies import read_fields
 
 
 class Form:
-    """The fields of a form or query string: names with their values, in the order sent. Its repr shows no values."""
+    """The fields of a form or query string: names with their values, in the order sent.
+
+    The repr of a form shows no values.
+    """
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values: dict[str, list[str]] = {}
@@ -23,14 +26,17 @@ class Form:
         return self.exact(name, default).strip()
 
     def exact(self, name: str, default: str = "") -> str:
-        """Return the field's text exactly as typed, for passwords. Raises `Invalid` if the field is sent twice."""
+        """Return the field's text exactly as typed. Passwords need this.
+
+        Raises `Invalid` if the field is sent twice.
+        """
         values = self._values.get(name, [])
         if len(values) > 1:
             raise Invalid(name, f"{name} was sent {len(values)} times.", "Send it once.")
         return values[0] if values else default
 
     def optional(self, name: str) -> str | None:
-        """Return the field's text; None if the field is missing or empty."""
+        """Return the field's text, or None if the field is missing or empty."""
         return self.text(name) or None
 
     def all(self, name: str) -> tuple[str, ...]:
@@ -38,11 +44,11 @@ class Form:
         return tuple(self._values.get(name, ()))
 
     def ticked(self, name: str) -> bool:
-        """Whether the checkbox is ticked or the button of this name was pressed."""
+        """Whether the checkbox is ticked, or the button with this name was pressed."""
         return name in self._values
 
     def number(self, name: str, default: int = 0) -> int:
-        """Return a whole number of at least 0; `default` for an empty field. Raises `Invalid`."""
+        """Return a whole number of at least 0. An empty field gives `default`. Raises `Invalid`."""
         text = self.text(name)
         if not text:
             return default
@@ -51,9 +57,10 @@ class Form:
         return int(text)
 
     def rows(self, *names: str) -> list[tuple[str, ...]]:
-        """Return repeated fields row by row, without surrounding spaces and empty rows.
+        """Return the values of repeated fields as rows, with one value of each field.
 
-        Raises `Invalid` if the fields are not sent equally often.
+        Surrounding spaces and empty rows are removed. Raises `Invalid` if one field is sent more often than
+        another.
         """
         columns: list[Sequence[str]] = [self._values.get(name, ()) for name in names]
         if len({len(column) for column in columns}) > 1:

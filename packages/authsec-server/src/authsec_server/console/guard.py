@@ -35,7 +35,10 @@ HEADERS: Mapping[str, str] = {
 
 
 def refuse_plain_http(issuer: str) -> None:
-    """Raise `NotPermitted` for plain http outside loopback, where others on the network could read the sign-in."""
+    """Raise `NotPermitted` for plain http, except at a loopback address.
+
+    Over plain http, others on the network could read the sign-in.
+    """
     parts = urlsplit(issuer)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise NotPermitted(
@@ -46,10 +49,11 @@ def refuse_plain_http(issuer: str) -> None:
 
 
 def refuse_other_sites(request: Request, issuer: str) -> None:
-    """Raise `NotPermitted` unless a page of this console sent the request (cross-site request forgery).
+    """Raise `NotPermitted` if the request does not come from a page of this console (cross-site request forgery).
 
     Browsers report the sender of a request in `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (RFC 6454). Pages
-    cannot set either header. If both headers are sent, both must agree. If neither is sent, the request is refused.
+    cannot set either header. If both headers are sent, both must name this console. If neither is sent, the
+    request is refused.
     """
     fetched = request.headers.getlist("sec-fetch-site")
     origins = request.headers.getlist("origin")
@@ -67,7 +71,10 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
 
 
 def local_path(text: str, default: str) -> str:
-    """Return `text` if it is a path of the console, else `default`: never redirect to another site (open redirect)."""
+    """Return `text` if it is a path of the console. Otherwise return `default`.
+
+    The check stops redirects to other sites (open redirect).
+    """
     safe = text.isascii() and text.isprintable() and "\\" not in text and len(text) <= 2000
     try:
         parts = urlsplit(text)

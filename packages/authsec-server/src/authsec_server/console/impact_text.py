@@ -1,4 +1,7 @@
-"""Text that describes the impact of a change, the same in the console and in the CLI. Pure."""
+"""Text that describes the impact of a change. The console and the CLI use the same text.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from authsec_server.console.words import ago, listed, plural
+from authsec_server.console.formatting import ago, listed, plural
 
 Api = Mapping[str, Any]
 MOST = 5  # names in a sentence
@@ -15,8 +18,8 @@ MOST = 5  # names in a sentence
 def summary(stops: Mapping[str, Any]) -> str:
     """Describe the impact in one line. `stops` is the admin API's answer to a dry run.
 
-    If no token can be used any more, APIs have nothing to refuse and are left out. Agents that continue then
-    lose nothing.
+    If no live token exists, the text leaves out APIs, because they have nothing to refuse. Agents that keep
+    working then lose nothing.
     """
     found = [f"{what} ({listed(names)})" for what, names in agents(stops)]
     if _nothing_is_out(stops):
@@ -29,7 +32,7 @@ def summary(stops: Mapping[str, Any]) -> str:
 
 
 def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
-    """Describe the APIs that follow the revocation feed, and the other APIs that can still accept a token."""
+    """Describe the APIs that follow the revocation feed, and the other APIs that may still accept a revoked token."""
     proved, said, others = _sorted(apis)
     parts = []
     if proved:
@@ -49,7 +52,10 @@ def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
 
 
 def accepted_until(stops: Mapping[str, Any] | None) -> str:
-    """Until when an API that does not follow the feed may accept a token that has ended; empty if no API may."""
+    """Return the time until which an API without the revocation feed may accept a revoked token.
+
+    Return "" if no API may accept one.
+    """
     instants = [each["until"] for each in _sorted(stops["apis"])[2] if each["until"]] if stops else []
     if not stops or not instants:
         return ""
@@ -57,9 +63,9 @@ def accepted_until(stops: Mapping[str, Any] | None) -> str:
 
 
 def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return a text and the names for two groups: agents that stop, and agents that continue.
+    """Return up to two groups of agents, each as a text and names: agents that stop, and agents that keep working.
 
-    Agents that continue can lose tokens and then get new ones.
+    Agents that keep working can lose tokens, and then get new ones.
     """
     ends, on = _by_fate(stops)
     found = [(plural(len(ends), "agent"), ends)] if ends else []
@@ -70,7 +76,7 @@ def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _by_fate(stops: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the names of the agents that stop and of those that continue."""
+    """Return the names of the agents that stop, and the names of the agents that keep working."""
     ends = [each["name"] for each in stops["agents"] if not each["goes_on"]]
     return ends, [each["name"] for each in stops["agents"] if each["goes_on"]]
 
@@ -80,7 +86,10 @@ def _nothing_is_out(stops: Mapping[str, Any]) -> bool:
 
 
 def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
-    """Describe how many tokens end, and until when APIs without the revocation feed can accept the last one."""
+    """Describe how many live tokens end, and when the last of them expires.
+
+    An API that does not follow the revocation feed can accept a token until then.
+    """
     last = clock(stops["until"], as_of) if stops["until"] else ""
     if not stops["live_tokens"]:
         return f"no live token (the last revoked token expires at {last})" if last else "no live token"
@@ -89,7 +98,7 @@ def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
 
 
 def at_apis(stops: Mapping[str, Any]) -> list[str]:
-    """Return one sentence for each way in which APIs learn of the revocation, or do not."""
+    """Return sentences that say which APIs learn of the revocation, and which do not."""
     as_of = datetime.fromisoformat(stops["as_of"])
     proved, said, others = _sorted(stops["apis"])
     lines = []
@@ -118,7 +127,7 @@ def seen(api: Api, as_of: datetime) -> str:
 
 
 def clock(instant: str, as_of: datetime) -> str:
-    """Format the end as a minute in UTC, rounded up. The date is added unless it is today."""
+    """Format the instant in UTC, rounded up to the minute. The date is added if the instant is not today."""
     over = datetime.fromisoformat(instant).astimezone(UTC)
     if over.second or over.microsecond:
         over += timedelta(minutes=1)
@@ -127,7 +136,11 @@ def clock(instant: str, as_of: datetime) -> str:
 
 
 def _sorted(apis: Sequence[Api]) -> tuple[list[Api], list[Api], list[Api]]:
-    """Split the APIs: those that provably follow the feed, those that only say so, and the others."""
+    """Split the APIs into three lists, by how they follow the revocation feed.
+
+    The first list has APIs that prove it, and the second has APIs that say so without proof. The third list has
+    the other APIs.
+    """
     proved = [each for each in apis if each["proved"]]
     said = [each for each in apis if each["following"] and not each["proved"]]
     return proved, said, [each for each in apis if not each["following"]]
@@ -140,7 +153,11 @@ def _takes(api: Api, as_of: datetime) -> str:
 
 
 def _unregistered(audience: Api) -> str:
-    """An audience that no registered API has, such as the shared one, is no API: any number of APIs may have it."""
+    """Describe an audience that belongs to no registered API, such as the shared audience.
+
+    The text continues a sentence that begins with "No". It names no API, because any number of APIs may have
+    this audience.
+    """
     if audience["seen_at"]:
         return f"API follows the revocation feed for the audience {audience['name']} now"
     return f"API has ever followed the revocation feed for the audience {audience['name']}"

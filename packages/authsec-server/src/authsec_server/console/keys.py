@@ -1,4 +1,4 @@
-"""The signing keys: list them, rotate them, and revoke one that may be stolen."""
+"""The signing keys: list them, rotate them, and revoke a key that may be stolen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 from authsec_server.console.confirm import Confirmation, Question, redirect_to
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.keys import service as keys
 from authsec_server.keys.key_ring import STAYS_PUBLISHED
 from authsec_server.keys.model import KeyState, SigningKey, activation_wait, key_in, may_activate
@@ -36,7 +36,10 @@ async def listing(visit: PageRequest) -> Response:
 
 
 def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
-    """Return the effect of a rotation, and whether verifiers had time to load the next key."""
+    """Return the confirmation question: the effect of a rotation.
+
+    The question also says whether verifiers had time to load the next key.
+    """
     every = keys.every(tx, visit.act)
     active, prepared = key_in(every, KeyState.ACTIVE), key_in(every, KeyState.PREPARED)
     return Question(
@@ -53,14 +56,17 @@ def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
 
 
 async def _rotate(visit: PageRequest) -> None:
-    """Activate the prepared key. Its successor is generated before the transaction, because that takes long."""
-    custodian, force = visit.console.custodian, visit.form.ticked("force")
-    fresh = await run_in_threadpool(custodian.make)
-    await visit.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=force))
+    """Activate the prepared key, and add a new prepared key.
+
+    The new key is generated before the transaction, because generation takes long.
+    """
+    key_ring, force = visit.console.key_ring, visit.form.ticked("force")
+    fresh = await run_in_threadpool(key_ring.make)
+    await visit.change(lambda tx, act: key_ring.rotate(tx, act, fresh, force=force))
 
 
 def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
-    """Return the impact of revoking the key, and the key that replaces it."""
+    """Return the confirmation question: the impact of revoking the key, and the key that replaces it."""
     key, prepared = keys.get(tx, visit.act, visit.named("kid")), key_in(keys.published(tx), KeyState.PREPARED)
     return Question(
         trail=TRAIL,
@@ -69,7 +75,7 @@ def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
             "key": key,
             "next": prepared,
             "wait": _wait(prepared, visit),
-            "what": consequences.of_key(tx, visit.act, key.kid),
+            "what": impact.of_key(tx, visit.act, key.kid),
         },
     )
 
@@ -79,10 +85,10 @@ def _wait(prepared: SigningKey | None, visit: PageRequest) -> float:
 
 
 async def _revoke(visit: PageRequest) -> None:
-    custodian, kid, reason = visit.console.custodian, visit.named("kid"), visit.form.text("reason")
-    fresh = await run_in_threadpool(custodian.make_two)
-    await visit.change(lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=reason))
-    await run_in_threadpool(custodian.let_go)
+    key_ring, kid, reason = visit.console.key_ring, visit.named("kid"), visit.form.text("reason")
+    fresh = await run_in_threadpool(key_ring.make_two)
+    await visit.change(lambda tx, act: key_ring.revoke(tx, act, kid, fresh, because=reason))
+    await run_in_threadpool(key_ring.drop_unpublished)
 
 
 ROTATE = Confirmation(

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A sidebar line, shown to people with the role `least` or higher. A line with `below` is a heading."""
+    """A line of the sidebar, shown to people with the role `least` or a higher role.
+
+    A line with `below` is a heading above the lines in `below`.
+    """
 
     title: str
     path: str = ""
@@ -35,7 +38,7 @@ SIDEBAR = (
 
 
 def current(path: str) -> str:
-    """Return the sidebar path that contains `path`; empty if there is none."""
+    """Return the path of the sidebar line to which the page `path` belongs. Return "" if there is no such line."""
     candidates = [entry.path for group in SIDEBAR for entry in (group, *group.below) if entry.path]
     if path.rstrip("/") == "/console":
         return "/console"

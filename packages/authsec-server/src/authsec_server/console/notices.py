@@ -1,4 +1,7 @@
-"""Notices that confirm a change. Only fixed texts: a link must not make the console show an attacker's text."""
+"""Notices that confirm a change. All texts are fixed.
+
+Otherwise a link could make the console show an attacker's text.
+"""
 
 from __future__ import annotations
 
@@ -47,5 +50,5 @@ NOTICES: Mapping[str, str] = {
 
 
 def notice(key: str) -> str:
-    """Return the notice for `?done=key`; empty for an unknown key."""
+    """Return the notice for `?done=key`, or "" for an unknown key."""
     return NOTICES.get(key, "")

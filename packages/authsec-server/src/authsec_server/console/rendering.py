@@ -1,4 +1,7 @@
-"""Render templates to HTML. All values are escaped. A name that the page did not pass is an error."""
+"""Render templates to HTML. All values are escaped.
+
+If a template uses a name that the page did not pass, rendering fails.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from authsec_server.audit.model import Recorded
-from authsec_server.console import charts, impact_text, words
+from authsec_server.console import charts, formatting, impact_text
 from authsec_server.console.static import Assets
-from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.impact import impact_as_json
+from authsec_server.delegations.dry_run_impact import impact_as_json
+from authsec_server.delegations.impact import Impact
 
 _CODE = re.compile("`([^`]+)`")
 
@@ -31,14 +34,14 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters |= {
-            "duration": words.duration,
-            "utc": words.utc,
-            "plural": words.plural,
-            "kind": words.kind,
-            "platform": words.platform,
-            "proof": words.proof,
-            "listed": words.listed,
-            "said": words.said,
+            "duration": formatting.duration,
+            "utc": formatting.utc,
+            "plural": formatting.plural,
+            "kind": formatting.kind,
+            "platform": formatting.platform,
+            "proof": formatting.proof,
+            "listed": formatting.listed,
+            "said": formatting.said,
             "coded": _coded,
             "agents": _agents,
             "at_apis": _at_apis,
@@ -54,36 +57,36 @@ class Renderer:
 
 @jinja2.pass_context
 def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str = "never") -> Markup:
-    """Format an instant relative to the current time; hovering shows the exact time."""
+    """Format an instant relative to the current time. Hovering shows the exact time."""
     if instant is None:
         return Markup('<span class="faint">{}</span>').format(never)
-    exact = words.utc(instant)
+    exact = formatting.utc(instant)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        instant.isoformat(), exact, escape(words.ago(instant, context["now"]))
+        instant.isoformat(), exact, escape(formatting.ago(instant, context["now"]))
     )
 
 
 @jinja2.pass_context
 def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
-    """Format the time of the event. Refusals counted by the minute show that minute."""
+    """Format the time of the event. The audit log counts some refusals per minute; for these, show the minute."""
     if not recorded.counted:
         return _time(context, recorded.event.at)
     at = recorded.event.at
-    exact = f"within {at:%Y-%m-%d %H:%M} UTC, {words.plural(recorded.count, 'time')}"
+    exact = f"within {at:%Y-%m-%d %H:%M} UTC, {formatting.plural(recorded.count, 'time')}"
     return Markup('<time datetime="{}" data-minute title="{}">{}</time>').format(
-        at.isoformat(), exact, words.of_minute(at, context["now"])
+        at.isoformat(), exact, formatting.of_minute(at, context["now"])
     )
 
 
 @jinja2.pass_context
-def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
-    """Return a text and the names for agents that stop and for agents that only lose tokens."""
+def _agents(context: jinja2.runtime.Context, what: Impact) -> list[tuple[str, list[str]]]:
+    """Return up to two groups of agents, each as a text and names: agents that stop, and agents that keep working."""
     return impact_text.agents(impact_as_json(what, context["now"]))
 
 
 @jinja2.pass_context
-def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
-    """Return one sentence for each way in which the affected APIs learn of the revocation, or do not."""
+def _at_apis(context: jinja2.runtime.Context, what: Impact) -> list[str]:
+    """Return sentences that say which APIs learn of the revocation, and which do not."""
     return impact_text.at_apis(impact_as_json(what, context["now"]))
 
 

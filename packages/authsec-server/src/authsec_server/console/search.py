@@ -27,7 +27,7 @@ MOST_TEXT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One search result. `mark` and `note` distinguish results with the same name."""
+    """One search result. If results have the same name, `mark` and `note` tell them apart."""
 
     path: str
     name: str
@@ -41,7 +41,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def search(visit: PageRequest) -> Response:
-    """Show the results by kind. A single result redirects to its page."""
+    """Show the results, grouped by kind. If there is only one result, redirect to its page."""
     text = visit.query.text("q")[:MOST_TEXT]
     found = await visit.read(lambda tx: _found(tx, visit, text)) if text else {}
     hits = [hit for kind in found.values() for hit in kind]
@@ -52,7 +52,10 @@ async def search(visit: PageRequest) -> Response:
 
 
 def _former(tx: Tx, visit: PageRequest, text: str) -> Named | None:
-    """Return a deleted client by its Client ID, with its last name in the audit log. None without events."""
+    """Return the deleted client whose Client ID is `text`, with its last name in the audit log.
+
+    Return None if the audit log has no event of such a client.
+    """
     if not naming.is_uuid(text):
         return None
     last = audit.page(tx, visit.act.principal, EventFilter(client_id=text), limit=1).items

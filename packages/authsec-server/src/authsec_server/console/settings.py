@@ -8,8 +8,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.console.formatting import duration
 from authsec_server.console.site import Console, PageRequest
-from authsec_server.console.words import duration
 from authsec_server.keys.master_key import FILE_NAME
 from authsec_server.principal import Role
 from authsec_server.settings import ENV_PREFIX, MINUTE, Origin, Settings
@@ -58,7 +58,10 @@ async def show(visit: PageRequest) -> Response:
 
 
 def value_of(settings: Settings, name: str) -> str:
-    """Format the effective value. A setting that is left out of reprs is not shown, because it can be a password."""
+    """Format the effective value of the setting.
+
+    A setting that the repr of `Settings` leaves out is not shown, because it can be a password.
+    """
     value: Any = getattr(settings, name)
     if name in IN_FORCE and not value:
         return str(IN_FORCE[name][0](settings))
@@ -70,5 +73,5 @@ def value_of(settings: Settings, name: str) -> str:
 
 
 def origin_of(settings: Settings, name: str) -> str:
-    """Describe the origin of the value."""
+    """Describe where the setting's value comes from."""
     return IN_FORCE[name][1] if name in IN_FORCE and not getattr(settings, name) else ORIGINS[settings.origin(name)]

@@ -36,7 +36,7 @@ from authsec_server.delegations.model import Terms
 from authsec_server.failures import Failure, RoleTooSmall
 from authsec_server.issuers.cluster_client import ClusterApis
 from authsec_server.issuers.key_sets import KeySets
-from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
 from authsec_server.tokens.issue import DelegationTokens
@@ -44,8 +44,8 @@ from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.bodies import Places
 from authsec_server.web.errors import status_of
 from authsec_server.web.request_context import context_of, limit_key
+from authsec_server.web.restored_backup import refusal
 from authsec_server.web.unit_of_work import UnitOfWork
-from authsec_server.web.withheld import withheld
 
 T = TypeVar("T")
 THEME_COOKIE = "authsec-theme"
@@ -57,7 +57,7 @@ GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in al
 
 @dataclass(frozen=True, kw_only=True)
 class PublicRequest:
-    """A request for a page that needs no sign-in. `form` is empty unless the method is POST."""
+    """A request for a page that needs no sign-in. `form` has fields only if the method is POST."""
 
     console: Console
     request: Request
@@ -75,12 +75,15 @@ class PublicRequest:
 
     @property
     def posted(self) -> bool:
-        """Whether the page was sent a form."""
+        """Whether the browser sent a form to the page."""
         return self.request.method == "POST"
 
     @property
     def sent(self) -> Form:
-        """Return the form of a POST, else the query string: for pages that a link can fill in."""
+        """Return the form of a POST, and the query string of other requests.
+
+        A link can fill in the fields of such a page through its query string.
+        """
         return self.form if self.posted else self.query
 
     def named(self, parameter: str) -> str:
@@ -102,17 +105,20 @@ class PublicRequest:
     def render(
         self, template: str, *, title: str, problem: Failure | None = None, status: int = 200, **context: Any
     ) -> HTMLResponse:
-        """Render the page. With a `problem`, the form shows the typed values and the problem at its field."""
+        """Render the page. `problem` appears at its field in the form, beside the typed values."""
         status = status_of(problem) if problem else status
         page = self.console.renderer.html(template, title=title, problem=problem, **self._common(), **context)
         return HTMLResponse(page, status, dict(guard.HEADERS))
 
     def part(self, template: str, **context: Any) -> str:
-        """Render a part of a page, which the browser adds to a page that it has already."""
+        """Render a part of a page. The browser inserts the part into the page that it shows."""
         return self.console.renderer.html(template, problem=None, **self._common(), **context)
 
     def redirect(self, path: str, **query: object) -> Response:
-        """Redirect to another page (303, RFC 9110 section 15.4.4). `done="…"` shows a notice of `notices.py` there."""
+        """Redirect to another page (303, RFC 9110 section 15.4.4).
+
+        With `done="…"`, the other page shows this notice of `notices.py`.
+        """
         text = urlencode({name: str(value) for name, value in query.items() if value not in (None, "")})
         joint = "&" if "?" in path else "?"
         return RedirectResponse(f"{path}{joint}{text}" if text else path, 303, dict(guard.HEADERS))
@@ -132,7 +138,7 @@ class PublicRequest:
         }
 
     def may(self, role: str) -> bool:
-        """Whether the person has this role or a higher one. Templates hide actions that are not permitted."""
+        """Whether the person has this role or a higher role. Templates hide actions that are not permitted."""
         principal: Principal | None = getattr(self.request.state, "principal", None)
         return principal is not None and principal.role >= Role[role.upper()]
 
@@ -148,7 +154,7 @@ class PageRequest(PublicRequest):
         return await self.console.site.read(work)
 
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
-        """Run `work` under the authority lock, after checking that the person's session is still valid."""
+        """Check that the person's session is still valid, and run `work` under the authority lock."""
         return await self.console.site.change(self.act, work)
 
 
@@ -166,21 +172,21 @@ class Console:
     renderer: Renderer
     terms: Terms
     tokens: DelegationTokens
-    ours: OwnTokens
-    custodian: Custodian
+    own_tokens: OwnTokens
+    key_ring: SigningKeyRing
     sign_in: SignIn
     session_terms: SessionTerms
     open_id: OpenIdSignIn | None
     live: LiveAuditLog
     key_sets: KeySets
     cluster_apis: ClusterApis
-    trials: TokenExplainer
+    token_explainer: TokenExplainer
     older: Callable[[], str | None] = lambda: None  # why the database is older than its outside checkpoints
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:
-        """Return the route of a page under `/console` for signed-in people with the role `least` or higher."""
+        """Return the route of a page under `/console` for signed-in people with the role `least` or a higher role."""
 
         async def endpoint(request: Request) -> Response:
             act = await self.site.act(request)
@@ -219,7 +225,7 @@ class Console:
         async def private(request: Request) -> Response:
             guard.refuse_plain_http(self.settings.issuer)
             if request.method == "POST" and self.older() and f"/console{path}" not in SIGNING_IN:
-                raise withheld()
+                raise refusal()
             return await endpoint(request)
 
         methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]

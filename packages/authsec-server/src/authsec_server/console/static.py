@@ -1,4 +1,7 @@
-"""The console's static files. Their paths change with their content, so browsers can cache them for a year."""
+"""The console's static files. Browsers can cache each file for a year.
+
+The path of each file contains a hash of all files. So every path changes when a file changes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _TYPES = {
 
 
 class Assets:
-    """The files of `static/`, loaded once at the start."""
+    """The files of the folder `static/`, loaded once when the server starts."""
 
     def __init__(self) -> None:
         folder = files("authsec_server.console") / "static"

@@ -1,4 +1,7 @@
-"""The light or dark theme. A cookie keeps a person's choice for a year; the default is the system's theme."""
+"""The light or dark theme. A cookie keeps a person's choice for a year.
+
+Without a choice, the console uses the theme of the person's system.
+"""
 
 from __future__ import annotations
 

@@ -4,20 +4,21 @@ The stores of the other packages define the tables of those packages.
 
 | module | owns |
 |---|---|
-| `database` | `read`, `append`, `record`, `change`, `rehearse`: which lock and snapshot each has |
+| `database` | `read`, `append`, `record`, `change`, `rehearse`: which lock and snapshot each of them has |
 | `engines` | SQLite or PostgreSQL, by the database URL |
 | `schema`, `rows` | column types for times and JSON; a dataclass from a row and a row from a dataclass |
 | `matching` | search conditions for names and ids; batches for long `IN` lists |
 | `migrate`, `migrations/versions/` | when the schema is upgraded; one module for each revision |
-| `sqlite` | pragmas, one writer thread, how many writes share a commit |
-| `sqlite_files`, `sqlite_header`, `sqlite_leftovers` | backup; a missing or a foreign `-wal` file |
+| `sqlite` | pragmas, readers, which errors are an outage |
+| `sqlite_writer` | the one thread that writes; how many writes share a commit |
+| `sqlite_files`, `sqlite_header`, `sqlite_leftovers` | backup; a `-wal` file that is missing or of another database |
 | `sqlite_open_files` | which files SQLite really opened |
 | `postgresql`, `locks` | transactions, the pool, which errors are an outage; advisory locks |
 | `postgresql_connection` | timeouts of every call; detection of a server that does not answer |
 | `postgresql_session` | search path and session settings that nobody else can change |
-| `postgresql_hints` | LISTEN, so that a process learns of changes by others |
-| `durable_write` | the small write by which a server proves that it can record |
-| `served` | issuer and checkpoint file of the server that started last, for commands |
+| `postgresql_hints` | LISTEN, so that a process learns of changes by other processes |
+| `durable_write` | the small write that shows that a server can record |
+| `served` | issuer and checkpoints file of the server that started last, stored for commands |
 | `catalog`, `postgresql_catalog`, `postgresql_queries` | compare the schema with the files in `listings/` |
 | `foreign_code`, `namesakes` | code of others that PostgreSQL would run in a session of AuthSec |
 | `catalog_copy` | how PostgreSQL's catalogs are read without a query |

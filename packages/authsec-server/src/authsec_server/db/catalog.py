@@ -1,8 +1,8 @@
 """Compare the database's schema with the schema that the migrations make.
 
-The comparison covers tables, columns, indexes, triggers and every other object in the database. An index with
-another condition, a view or a trigger hides events from readers, although the table still has them. The
-package contains the reference listings; `scripts/renew_schema_listings.py` makes them.
+The comparison covers tables, columns, indexes, triggers and every other object in the database. A view, a
+trigger or an index with another condition can hide events that the table still has. The package contains the
+reference listings; `scripts/renew_schema_listings.py` makes them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
 def schema_findings(connection: Connection) -> list[str]:
     """Return a sentence for each object that is missing, unexpected or different from the migrations' schema.
 
-    No table of AuthSec is read before its objects are listed: the planner runs functions of an index's condition.
+    The function lists the objects before it reads a table of AuthSec. PostgreSQL's planner runs functions in the
+    condition of an index, so an attacker can put code there.
     """
     found = listing_of(connection)
     revision = revision_of(connection) or "none"
@@ -60,8 +61,8 @@ def listing_of(connection: Connection) -> Listing:
 def listing_text(connection: Connection) -> str:
     """Return the reference listing as JSON text, in the form of the package's listing files.
 
-    The database must be one that the migrations made, with one monthly partition.
-    Raises `ValueError` for a database with findings, or with two objects of one name.
+    The migrations must have made the database, and it must have one monthly partition. Raises `ValueError` for a
+    database with findings, or with two objects of the same name.
     """
     found = listing_of(connection)
     if found.findings:
@@ -77,7 +78,8 @@ def listing_text(connection: Connection) -> str:
 def reference_listing(dialect: str) -> Mapping[str, Mapping[str, str]]:
     """Load the definitions of the objects that the migrations make, by object name.
 
-    The key `objects` has the general objects. The name of a partitioned table has the objects of one partition.
+    The key `objects` has the objects outside partitions. For each partitioned table, the key with the table's
+    name has the objects of one partition.
     """
     file = resources.files("authsec_server") / "db" / "listings" / f"{dialect}.json"
     document: Mapping[str, Mapping[str, str]] = json.loads(file.read_text("utf-8"))
@@ -117,9 +119,9 @@ def _short(definition: str) -> str:
 
 
 def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
-    """Read every row of `sqlite_master` as bytes, and the encoding of the file.
+    """Read every row of `sqlite_master` as bytes, and also read the text encoding of the file.
 
-    An attacker who writes `sqlite_master` by hand can put values of any type there.
+    An attacker who writes to `sqlite_master` by hand can store values of any type in it.
     """
     columns = ("type", "name", "tbl_name", "sql")
     octets = ", ".join(f"typeof({name}), CAST({name} AS BLOB)" for name in columns)
@@ -132,16 +134,16 @@ def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
 
 
 def _text(kind: str, octets: Any) -> str:
-    """Decode the value as text, and append the type of a value that is not text.
+    """Decode the value as text. If the value is not text, append its type.
 
-    So a value of another type never equals a text.
+    A value of another type therefore never equals a text.
     """
     shown = "" if octets is None else bytes(octets).decode("utf-8", "backslashreplace")
     return shown if kind in {"text", "null"} else f"{shown} ({kind})"
 
 
 def normalised(sql: str) -> str:
-    """Reduce white space in the statement to single spaces, and to none beside brackets and commas.
+    """Replace white space in the statement by single spaces, and remove it beside brackets and commas.
 
     Quoted parts stay unchanged.
     """

@@ -52,7 +52,7 @@ Fields: TypeAlias = Sequence[bytes | None]  # of a row; None is NULL
 
 @dataclass(frozen=True, slots=True)
 class ForeignCode:
-    """A place where PostgreSQL would run code of others: a sentence, and how to mend it."""
+    """Foreign code that PostgreSQL would run: a sentence that describes the code, and how to remove it."""
 
     finding: str
     remedy: str

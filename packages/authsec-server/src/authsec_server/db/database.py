@@ -5,16 +5,18 @@ Each of five methods has its own guarantees:
 `read`    reads one consistent snapshot and writes nothing.
 `check`   reads one snapshot, even if tables are missing. The authority version in the `Tx` is 0.
 `append`  writes data that changes nobody's authority (a counter, a time of last use).
-`record`  writes to the audit log under the *shared* authority lock. So the authority version in the `Tx` stays
-          true until the commit.
-`change`  changes authority under the *exclusive* lock, which is taken before the first read, and raises the
-          version.
+`record`  writes to the audit log under the *shared* authority lock. So the authority version in the `Tx`
+          stays current until the commit.
+`change`  changes authority under the *exclusive* lock, and raises the authority version. The lock is taken
+          before the first read.
 
 `rehearse` runs a `change` and rolls it back before it returns: a dry run shows the effect of a change.
 
-So no token is recorded after a change that covers the token, and no token in flight misses a change. The
-function `work` gets an open `Tx`, and may be rolled back or never run. So `work` must have no effect outside
-the transaction.
+The locks put tokens and changes in order. After a change that revokes a token, the token cannot be recorded.
+And a change never misses a token that is being issued.
+
+The function `work` gets an open `Tx`. The transaction may be rolled back, and `work` may never run. So `work`
+must have no effect outside the transaction.
 """
 
 from __future__ import annotations
@@ -49,8 +51,9 @@ class Access(Enum):
 class Tx:
     """An open transaction: the connection for the stores' statements, and the authority version.
 
-    `version` is the version read at the start of the transaction; in a `change`, it is the new, raised version.
-    `changes` records the rows that a `change` writes to tables with a digest; in other transactions it is None.
+    `version` is the authority version at the start of the transaction; in a `change`, it is the raised version.
+    In a `change`, `changes` records the rows that are written to tables with a digest. In other transactions,
+    `changes` is None.
     """
 
     connection: Connection
@@ -65,7 +68,7 @@ _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 
 class _Undone(Exception):
-    """Carries the result of a rehearsal out of the transaction that this exception rolls back."""
+    """The exception that rolls back a dry run and carries the result of the dry run out of the transaction."""
 
     def __init__(self, result: Any) -> None:
         super().__init__("undone")
@@ -88,7 +91,7 @@ def rehearsing() -> Iterator[None]:
 class Database(ABC):
     """An open database. Every method blocks its thread for a limited time.
 
-    Every method raises `Unavailable` when nothing was committed, and `OutcomeUnknown` when the commit got no
+    If a method fails, it raises `Unavailable` if nothing was committed, or `OutcomeUnknown` if the commit got no
     answer. `damaged` describes the damage of the database file. The value stays until the process restarts; until
     then every method raises `Unavailable`.
     """
@@ -144,14 +147,14 @@ class Database(ABC):
         except _Undone as over:
             result: T = over.result
             return result
-        raise RuntimeError("a rehearsal was not undone")
+        raise RuntimeError("a dry run was not undone")
 
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
         """Call `tell` after each change within this context, from any thread.
 
-        PostgreSQL reports the changes of other processes as well. The call is only a hint: a hint may be missing, and
-        may arrive without a change.
+        PostgreSQL reports the changes of other processes as well. A call is only a hint: it may be missing after a
+        change, and it may come without a change.
         """
         self._tell = (*self._tell, tell)
         try:
@@ -160,11 +163,14 @@ class Database(ABC):
             self._tell = tuple(each for each in self._tell if each is not tell)
 
     def has_stopped(self) -> bool:
-        """Whether the thread that every write needs has ended; only a restart of the process helps."""
+        """Whether the writer thread, which every write needs, has ended. Only a restart of the process helps."""
         return False
 
     def begin_serving(self) -> None:  # noqa: B027 - PostgreSQL has no file to be marked
-        """Mark a SQLite file as in use, so that the server recognises a plain copy. `close` removes the mark."""
+        """Mark a SQLite file as in use. `close` removes the mark.
+
+        A server recognises by the mark that the file is a plain copy, made while another server used the original.
+        """
 
     @abstractmethod
     def migrate(self) -> None:
@@ -184,11 +190,14 @@ class Database(ABC):
 
 def _refuse_while_rehearsing() -> None:
     if _REHEARSING.get():
-        raise RuntimeError("a change in a rehearsal would stay")
+        raise RuntimeError("a change in a dry run would stay")
 
 
 def raise_version(tx: Tx, version: int) -> Tx:
-    """Raise the authority version of this `change`. Raises `ValueError` unless the version is higher, in a `change`."""
+    """Raise the authority version of this `change`.
+
+    Raises `ValueError` if the version is not higher, or if the transaction is not a `change`.
+    """
     if tx.access is not Access.CHANGE or version <= tx.version:
         raise ValueError("the authority version only rises, and only in a change")
     tx.connection.execute(update(authority).values(version=version))
@@ -198,7 +207,7 @@ def raise_version(tx: Tx, version: int) -> Tx:
 def open_tx(connection: Connection, access: Access) -> Tx:
     """Read or raise the authority version, and return the `Tx`. The caller already holds the lock.
 
-    The version needs a statement after the one that takes the lock: only such a statement sees the latest commit.
+    The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """
     if access is Access.CHANGE:
         raised = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)

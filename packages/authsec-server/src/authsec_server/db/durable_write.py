@@ -21,7 +21,8 @@ _SPILL = (text("SET LOCAL work_mem = '64kB'"), text("SELECT count(*) FROM genera
 def write_durably(tx: Tx) -> datetime | None:
     """Write data that the commit of `tx` makes durable. Return the database server's time, or None for SQLite.
 
-    On PostgreSQL, the write updates no row. A server that froze with a locked row would make the others unready.
+    On PostgreSQL, the write updates no row. Otherwise a server that froze with a locked row would make the other
+    servers unready.
     """
     if tx.connection.dialect.name == "sqlite":
         _count_up(tx.connection)

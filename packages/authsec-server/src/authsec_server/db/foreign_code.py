@@ -1,8 +1,8 @@
-"""Find code of others that PostgreSQL runs in a session of AuthSec.
+"""Find foreign code: code that is not AuthSec's, and that PostgreSQL would run in a session of AuthSec.
 
-The attack: the planner evaluates the expressions of extended statistics, and event triggers run beside a statement
-of AuthSec. Both run functions of the attacker in the session of a server or of `verify`. Such a function sets
-another search path or makes temporary tables, so that the session reads other tables.
+The attack: the planner evaluates the expressions of extended statistics, and event triggers run beside a
+statement of AuthSec. Both can run functions of the attacker in the session of a server or of `verify`. Such a
+function sets another search path or makes temporary tables, so that the session reads other tables.
 
 So this check comes first in each session, and reads the catalogs only with `COPY` (see `catalog_copy`).
 """
@@ -33,7 +33,11 @@ _HARMLESS: Final = frozenset({b"n", b"p", b"u"})  # constraints on catalogs, by 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A catalog: the columns to read, and whether a row with these columns is a place for code of others."""
+    """A catalog that can have foreign code.
+
+    `columns` are the columns to read. `is_foreign` says whether a row with these columns has foreign code.
+    `describe` makes the finding from such a row.
+    """
 
     catalog: str
     columns: str
@@ -94,10 +98,10 @@ _ON_CATALOGS: Final = (
 
 
 def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> Iterator[ForeignCode]:
-    """Find each place where PostgreSQL would run code of others in this session.
+    """Yield the foreign code that PostgreSQL would run in this session.
 
-    `briefly` leaves out the places on PostgreSQL's own catalogs, and the `namesakes`. After an error about a missing
-    right, the caller's transaction can only be rolled back.
+    `briefly` leaves out code that is attached to PostgreSQL's own catalogs, and the `namesakes`. If the role may not
+    read a catalog, the caller can afterwards only roll back its transaction.
     """
     checks = _IN_ANY_PLACE if briefly else (*_IN_ANY_PLACE, *_ON_CATALOGS)
     names = [check.catalog for check in checks] + ([] if briefly else [*CATALOGS])

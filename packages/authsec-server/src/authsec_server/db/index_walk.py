@@ -1,13 +1,13 @@
 """Check that each B-tree index of PostgreSQL leads to each row of its table once, under that row's key.
 
-The attack: a superuser keeps an index entry after its row was deleted. Another row takes the place, and a
-search by the old key finds the other row. The extension `amcheck` does not detect such entries, and a
-superuser can drop the extension.
+The attack: a superuser keeps an index entry after its row was deleted. A new row then gets the position of
+the deleted row. A search by the old key finds the new row. The extension `amcheck` does not detect such
+entries, and a superuser can drop the extension.
 
 The check reads each whole index twice: once with the rows, and once with the stored keys. Both reads must be
-in the order of the index. The number and hashes of the entries must equal those of a read of the table alone.
-Then each entry has the key of its row. Only `verify --deep` checks the inner pages, which lead to the first
-entry.
+in the order of the index. The number and hashes of the entries must be the same as in a read of the table
+alone. If all this is true, each entry has the key of its row. The inner pages of an index, which lead to the
+first entry, are checked only by `verify --deep`.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ class Walked:
 def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str]) -> Walked:
     """Compare each B-tree index of the schema with its table. PostgreSQL only.
 
-    `conditions` are the conditions of AuthSec's partial indexes. Indexes with another condition are left out: the
-    schema comparison reports them, and such a condition could call any function. Raises the driver's errors when
-    the database is unreachable.
+    `conditions` are the conditions of AuthSec's partial indexes. An index with another condition is left out,
+    because its condition could call any function. The comparison of the schema reports such an index. Raises the
+    driver's errors when the database is unreachable.
     """
     known, seed = {"", *conditions}, secrets.randbits(62)  # nobody can choose rows whose hashes have the same sum
     rows = connection.execute(text(BTREES_OF_SCHEMA), {"schema": schema}).all()
@@ -158,7 +158,7 @@ def _differences(index: _Index, expected: tuple[_Digest, _Digest], walk: _Walk) 
 
 
 def _of_table(connection: Connection, indexes: Sequence[_Index], seed: int) -> list[tuple[_Digest, _Digest]]:
-    """Compute the digests of rows and keys that each index must have, from the table without an index."""
+    """Read the table without an index, and compute the digests of rows and keys that each index must have."""
     columns = []
     for index in indexes:
         only = f" FILTER (WHERE {index.condition})" if index.condition else ""
@@ -173,8 +173,8 @@ def _of_table(connection: Connection, indexes: Sequence[_Index], seed: int) -> l
 def _walked(connection: Connection, indexes: Sequence[_Index], seed: int) -> Mapping[int, _Walk] | None:
     """Read each index, and return the results by the index's position in `indexes`.
 
-    The result leaves out indexes that PostgreSQL does not follow. The result is None when PostgreSQL follows
-    none.
+    The result leaves out an index if PostgreSQL's plan does not read the index as required. If this is true of
+    every index, the result is None.
     """
     ways = [(index, way) for index in indexes for way in (_OF_ROWS, _OF_KEYS)]
     statement = " UNION ALL ".join(
@@ -199,7 +199,7 @@ def _walked(connection: Connection, indexes: Sequence[_Index], seed: int) -> Map
 def _hashes(index: _Index, seed: int) -> tuple[str, str]:
     """Return two hash expressions: of a row's position (`ctid`), and of the index key.
 
-    The first one makes PostgreSQL read the row. The index alone has the data for the second one.
+    For the first expression, PostgreSQL must read the row. For the second expression, it needs only the index.
     """
     return f"hashtidextended(ctid, {seed})", f"hash_record_extended(ROW({', '.join(index.keys)}), {seed})"
 
@@ -216,7 +216,7 @@ def _walk_along(index: _Index, hashed: str, number: int) -> str:
 
 
 def _before(options: Sequence[int], at: int = 0) -> str:
-    """Return the condition that the entry (k…) belongs before the previous entry (b…)."""
+    """Return the SQL condition that the present entry (columns k…) belongs before the previous entry (columns b…)."""
     key, last = f"k{at}", f"b{at}"
     if options[at] & _NULLS_FIRST:
         nulls = f"({key} IS NULL AND {last} IS NOT NULL)"

@@ -1,7 +1,7 @@
 """Find damage of the database itself: indexes that lack rows of their tables, and unreadable pages.
 
-Readers find events through indexes. An index with another condition hides events that the table still has. So
-does an index that some writes did not update.
+Readers find events through indexes. Two kinds of index hide events that the table still has: an index with
+another condition, and an index that some writes did not update.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
-    """The damage of a database; `not_checked` has a sentence for each check that this database does not offer.
+    """The damage of a database, as `findings`.
 
-    `skipped` has a sentence for each required check that could not run. An attacker can revoke a right or keep a
-    lock to prevent a check.
+    `not_checked` has a sentence for each check that this database does not offer. `skipped` has a sentence for
+    each required check that could not run. An attacker can revoke a right or keep a lock to prevent a check.
     """
 
     findings: tuple[str, ...] = ()
@@ -55,9 +55,9 @@ class Integrity:
 def integrity(connection: Connection, *, deep: bool = False, catalogs: CatalogComparison | None = None) -> Integrity:
     """Run the database's own check of its tables and indexes, in the caller's transaction.
 
-    On PostgreSQL, the check first compares the system catalogs, because every other check depends on them. A caller
-    that has compared them gives the result as `catalogs`. With `deep`, the check also follows each path through an
-    index; meanwhile, no transaction can write to the table.
+    On PostgreSQL, the check first compares the system catalogs, because every other check depends on them. If the
+    caller has compared them already, `catalogs` is the result. With `deep`, the check also follows each path
+    through an index; meanwhile, no transaction can write to the table.
 
     The check reads the whole database, so the caller must allow long statements. Raises the driver's errors when
     the database is unreachable or busy.
@@ -90,10 +90,11 @@ def _of_sqlite(connection: Connection) -> Iterator[str]:
 
 
 def _fractions_in_indexes(connection: Connection) -> Iterator[str]:
-    """Find index entries that have 5.0 where the row has 5: SQLite's check takes both for equal, and readers do not.
+    """Find index entries that have 5.0 where the row has 5.
 
-    No column of AuthSec has fractions. A partial index has no other column of numbers than the row's own, which
-    SQLite never reads from the index.
+    SQLite's own check treats the two numbers as equal, but readers do not. No column of AuthSec has fractions.
+    Partial indexes need no check: their only column of numbers is the row's own number (`rowid`), which SQLite
+    never reads from the index.
     """
     named = connection.exec_driver_sql(
         "SELECT m.name, l.name FROM sqlite_master m JOIN pragma_index_list(m.name) l"
@@ -208,7 +209,7 @@ class _Amcheck:
     def run(self, schema: int) -> None:
         """Check each table, and each B-tree index against its table.
 
-        The check reports functions that only have the name of an amcheck function, and never calls them.
+        The check never calls a function that only has the name of an amcheck function, but reports it.
         """
         genuine: dict[str, str] = {}
         for row in self._connection.execute(text(_FUNCTIONS)):

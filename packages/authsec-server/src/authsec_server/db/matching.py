@@ -46,8 +46,8 @@ def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]
 def neighbours(connection: Connection, names: ColumnElement[str], text: str) -> list[str]:
     """Return the names next to the text in alphabetical order, at most 100 on each side.
 
-    In a small table these are all names. In a large table they are the names that differ from the text only near
-    the end. The limit keeps the comparison fast: others may wait for a lock meanwhile.
+    In a small table, these are all names. In a large table, these are names that differ from the text only near
+    the end. The limit keeps the comparison fast, because other transactions may wait for a lock meanwhile.
     """
     before = select(names).where(names < text).order_by(names.desc()).limit(_AROUND)
     behind = select(names).where(names >= text).order_by(names).limit(_AROUND)

@@ -16,7 +16,7 @@ from authsec_server.failures import StartupRefused
 def revision_of(connection: Connection) -> str | None:
     """Return the version of the database's schema, or None without a schema.
 
-    Several versions, which no AuthSec program writes, are joined into one text.
+    No AuthSec program writes several versions. If there are several, they are joined into one text.
     """
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -37,7 +37,7 @@ def is_current(connection: Connection) -> bool:
 def upgrade(connection: Connection) -> None:
     """Upgrade the schema to this program's version.
 
-    Raises `StartupRefused` for the schema of a newer program, since a write could destroy the meaning of its
+    Raises `StartupRefused` for the schema of a newer program, because a write could destroy the meaning of newer
     data. Also raises `StartupRefused` for a schema from before the first release.
     """
     current = revision_of(connection)

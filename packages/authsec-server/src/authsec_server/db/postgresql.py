@@ -173,10 +173,10 @@ def _sqlstate(error: DBAPIError) -> str:
 
 
 def is_outage(error: DBAPIError, access: Access) -> bool:
-    """Whether the server cannot serve at present: a standby, a shutdown, or a lack of resources.
+    """Whether the PostgreSQL server cannot serve now: it is a standby, shuts down, or lacks resources.
 
-    An error of this one statement is not an outage. The codes are PostgreSQL's SQLSTATE classes (its manual,
-    appendix A).
+    An error that concerns only the statement is not an outage. The codes are PostgreSQL's SQLSTATE classes
+    (PostgreSQL manual, appendix A).
     """
     state = _sqlstate(error)
     on_a_standby = state == "25006" or (state == "0A000" and "recovery" in str(error.orig))

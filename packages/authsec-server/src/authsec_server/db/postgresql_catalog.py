@@ -1,4 +1,7 @@
-"""List the PostgreSQL objects that decide how the database reads rows, and the rights that a check lacks."""
+"""List the PostgreSQL objects that decide how the database reads rows.
+
+The module also describes the rights that a check lacks.
+"""
 
 from __future__ import annotations
 
@@ -78,9 +81,9 @@ class Listing:
 
 @contextmanager
 def careful(connection: Connection, **others: str) -> Iterator[None]:
-    """Resolve names in `pg_catalog` alone, and read tables without their indexes, within this context.
+    """Within this context, resolve names only in `pg_catalog`, and read tables without their indexes.
 
-    `others` are settings that replace or extend the default ones.
+    `others` are further settings for the context; they override the settings of this function.
     """
     savepoint = connection.begin_nested()
     settings = (_CAREFUL | others).items()
@@ -101,7 +104,7 @@ def month_of(partition: str) -> str:
 def home(connection: Connection) -> tuple[int, str] | None:
     """Return the oid and name of the schema with AuthSec's tables, or with most of them.
 
-    The schema to which the session is pinned comes first, then those of its search path.
+    The schema that the session is pinned to comes first. Then come the schemas of the session's search path.
     """
     for path in ([_pinned(connection)], _path(connection)):
         with careful(connection):
@@ -122,7 +125,10 @@ def _pinned(connection: Connection) -> str:
 
 
 def led_away(connection: Connection) -> str:
-    """Return a finding if the session is no longer where it was pinned, else an empty text."""
+    """Return a finding if the search path no longer leads to the schema that the session is pinned to.
+
+    Otherwise return an empty text.
+    """
     pinned, path = _pinned(connection), _path(connection)
     if not pinned or path == ["pg_catalog", pinned]:
         return ""
@@ -130,7 +136,7 @@ def led_away(connection: Connection) -> str:
 
 
 def listing(connection: Connection) -> Listing:
-    """List the objects of the schema with AuthSec's tables, and of every schema that could hide them."""
+    """List the objects of the schema with AuthSec's tables, and of every schema that could hide these tables."""
     ours = home(connection)
     if ours is None:
         return Listing(findings=["The table events is missing."])
@@ -183,7 +189,7 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
 def _called(connection: Connection, trees: Sequence[str]) -> list[list[str]]:
     """Return the names of the functions, operators and foreign types in each stored expression, sorted.
 
-    The attack: another function in place of the one that the expression's text names.
+    The attack: the stored expression calls another function than the one that its text names.
     """
     keys = [sorted(_oids(tree)) for tree in trees]
     oids: dict[str, list[int]] = {kind: [] for kind in ("function", "operator", "type")}
@@ -233,7 +239,10 @@ def _unqualified(value: str, schema: str) -> str:
 
 
 def as_created(definition: str) -> str:
-    """Rewrite the arrays of a condition to the form of a new index: a restored dump casts each member instead."""
+    """Rewrite the arrays in the condition of an index to the form that a newly created index has.
+
+    In an index from a restored dump, the condition casts each member of an array instead.
+    """
     return _CAST_MEMBERS.sub(_with_one_cast, definition)
 
 
@@ -254,7 +263,7 @@ def _paths_of_roles(connection: Connection, ours: int) -> list[tuple[str, list[s
 
 
 def _path_findings(connection: Connection, who: str, path: Sequence[str], ours: tuple[int, str]) -> Iterator[str]:
-    """Report a search path that leads to other tables than AuthSec's, or to another `=` than PostgreSQL's."""
+    """Report a search path that leads to other tables than AuthSec's, or to another operator `=` than PostgreSQL's."""
     names = [name for name in path if not name.startswith("pg_temp")]
     if not names or names[0] != "pg_catalog":
         yield f"{who} has the search path {', '.join(path)}, which begins with another schema than pg_catalog."
@@ -288,7 +297,7 @@ def reason_of(error: DBAPIError) -> str:
 
 
 def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Skipped]) -> Iterator[str]:
-    """Describe the skipped checks and the statements that fix the cause, with one sentence per reason."""
+    """Yield a sentence for each reason why checks were skipped, with the statements that fix the cause."""
     left: dict[str, set[str]] = {}
     for each in skipped:
         left.setdefault(each.reason, set()).add(each.table)

@@ -92,8 +92,8 @@ class NoAnswer(psycopg.OperationalError):
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection that closes and raises `NoAnswer` when a call takes longer than `seconds`.
 
-    While `is_silent` returns true, a call takes at most `SILENT_SECONDS`: other calls found that PostgreSQL is
-    silent.
+    `is_silent` returns true after other calls found that PostgreSQL does not answer. While it returns true, a
+    call takes at most `SILENT_SECONDS`.
     """
 
     seconds = PING_SECONDS
@@ -140,7 +140,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
-    """Set a deadline on every connection of this engine. Unless `schema` is None, `pin` each session to it."""
+    """Set a deadline on every connection of this engine. If `schema` is not None, also `pin` each session to it."""
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> BoundedConnection:
@@ -180,8 +180,8 @@ def driver_of(connection: Connection) -> BoundedConnection:
     return driver
 
 
-def be_patient(connection: Connection) -> None:
-    """Raise two timeouts of this transaction to an hour: for each statement, and for the pause between two."""
+def allow_long_statements(connection: Connection) -> None:
+    """Raise two timeouts of this transaction to an hour: for each statement, and between two statements."""
     for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
     driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends
@@ -199,7 +199,8 @@ class Silence:
     def asking(self) -> Iterator[float]:
         """Allow a call to PostgreSQL, and yield the time at which the call began.
 
-        While PostgreSQL is silent, one caller at a time may ask. Raises `Unavailable` for the others.
+        While PostgreSQL is silent, only one caller at a time may make a call. Raises `Unavailable` for the other
+        callers.
         """
         if not self._silent:
             yield monotonic()
@@ -212,7 +213,7 @@ class Silence:
             self._asking.release()
 
     def is_silent(self) -> bool:
-        """Whether a call got no answer and no later call got one."""
+        """Whether a call got no answer and no call since then got an answer."""
         return self._silent
 
     def heard(self) -> None:
@@ -223,7 +224,7 @@ class Silence:
     def suspect(self, since: float) -> None:
         """Mark PostgreSQL as silent after a call that began at `since` got no answer.
 
-        An answer to another call since then prevents the mark.
+        If another call has got an answer since then, PostgreSQL is not marked.
         """
         if self._heard_at < since:
             self._silent = True

@@ -1,7 +1,7 @@
 """Hints from PostgreSQL about changes by any process: a thread runs LISTEN on a separate connection.
 
-A pool that assigns a session to another client after each transaction delivers no hints. The thread regularly
-tests the connection with a query: a proxy that stops forwarding does not close connections.
+No hints arrive through a pool that gives the session to another client after each transaction. The thread
+regularly tests the connection with a query, because a proxy that stops forwarding does not close connections.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The catalog queries of the schema comparison, for a search path of `pg_catalog` alone.
 
-PostgreSQL 15 to 18 must return the same text. So the queries leave out NOT NULL constraints, which are rows
-of `pg_constraint` since version 18. The column definitions include NOT NULL.
+The queries must return the same text on PostgreSQL 15 to 18. So the queries leave out NOT NULL constraints,
+which are rows of `pg_constraint` only since version 18. The column definitions include NOT NULL.
 
-A `tree` is an expression as PostgreSQL stores it: with the oids of its functions. Its text in a definition has
-names only, and may leave a function out.
+A `tree` is an expression as PostgreSQL stores it, with the oids of its functions. The text of the expression
+in a definition has only names, and may leave out a function.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ _OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '->', '
 
 
 def _not_of_initdb(oid: str) -> str:
-    """Return the condition that initdb did not make the object, judged by the object's oid.
+    """Return the SQL condition that the object was not made by initdb. The condition tests the object's oid.
 
-    From `FIRST_UNPINNED` to `FIRST_NORMAL`, initdb makes such objects only in the information schema. Elsewhere
-    the condition includes these oids: a superuser can plant a row with any oid.
+    Oids from `FIRST_UNPINNED` to `FIRST_NORMAL` are special: initdb makes such objects only in the information
+    schema. In other schemas, an object with such an oid meets the condition. A superuser can plant a row with any
+    oid.
     """
     return f"{oid} >= CASE n.nspname WHEN 'information_schema' THEN {FIRST_NORMAL} ELSE {FIRST_UNPINNED} END"
 
 
 def _no_member(catalog: str, oid: str) -> str:
-    """Return the condition that the object belongs to no extension."""
+    """Return the SQL condition that the object belongs to no extension."""
     return (
         f"NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass AND d.objid = {oid}"
         " AND d.deptype = 'e')"

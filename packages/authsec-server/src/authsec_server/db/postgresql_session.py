@@ -1,11 +1,12 @@
 """Pin each PostgreSQL session to AuthSec's schema, despite settings of the role, the database or the server.
 
-The attack: a superuser leads the server's role to another table `events`. Once the session is open, the
-superuser removes the trap. The trap can be a search path, a schema of the role's name, or a trigger at login.
-`authsec audit verify` uses another session and finds nothing.
+The attack: a superuser sets a trap that leads the server's role to another table `events`. The trap can be a
+search path, a schema of the role's name, or a trigger at login. Once the server's session is open, the
+superuser removes the trap. `authsec audit verify` uses another session and finds nothing.
 
-So both programs pin their sessions. Options of the connection override settings of roles and databases.
-`RESET ALL` undoes a login trigger. The tables in the database determine the schema.
+So the server and `verify` both pin their sessions. Options of the connection override settings of roles and
+databases. `RESET ALL` undoes the effect of a login trigger. The sessions use the schema that contains
+AuthSec's tables.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ SELECT CASE WHEN pg_catalog.pg_my_temp_schema() <> 0 THEN 'temporary tables of '
 
 
 class OtherSession(psycopg.OperationalError):
-    """The session would read other tables or rows than AuthSec's.
+    """The error that the session would read other tables or rows than AuthSec's.
 
     The text has the reason, and `remedy` the fix.
     """
@@ -61,7 +62,7 @@ class OtherSession(psycopg.OperationalError):
 
 
 def with_schema_apart(url: URL) -> tuple[URL, str]:
-    """Split the URL into the form that libpq accepts and the schema in it; empty without one."""
+    """Return the URL without the schema, as libpq accepts it, and the schema; empty if the URL names none."""
     named = url.query.get(SCHEMA, "")
     return url.difference_update_query([SCHEMA]), named if isinstance(named, str) else named[-1]
 
@@ -69,7 +70,8 @@ def with_schema_apart(url: URL) -> tuple[URL, str]:
 def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
     """Pin a session that was just opened to `schema`; if `schema` is empty, to the schema with AuthSec's tables.
 
-    Return the schema, and the place that `is_pinned` compares. Raises `OtherSession`.
+    Return the schema, and a text that names the session's database and schema; `is_pinned` compares this text.
+    Raises `OtherSession`.
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
@@ -91,9 +93,10 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
 
 
 def lead_back(driver: psycopg.Connection[Any], schema: str) -> None:
-    """Set the search path of an idle session to the schema of its `pin` again, without a statement to plan.
+    """Reset the search path of an idle session to the schema of its `pin`.
 
-    The attack: a function that ran in an earlier transaction has set another path.
+    PostgreSQL plans no statement for this. The attack: a function that ran in an earlier transaction has set
+    another path.
     """
     before, driver.autocommit = driver.autocommit, True
     try:
@@ -113,11 +116,11 @@ def _path_statement(schema: str) -> bytes:
 
 
 def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
-    """Whether an idle session, and a new one as well, would use the database and schema that `pin` returned.
+    """Whether an idle session still uses the database and schema from `pin`, and a new session would use them too.
 
-    The attack: while a session opens, a database or schema has the name of another one. Then each gets its own
-    name back. The session may have no temporary tables, and the database no code that runs in sessions (see
-    `foreign_code`).
+    The attack: while a session opens, somebody swaps the names of two databases or schemas. Later, each gets its
+    own name back. The result is also false if the session has temporary tables or the database has foreign code
+    (see `foreign_code`).
     """
     before, driver.autocommit = driver.autocommit, True
     try:

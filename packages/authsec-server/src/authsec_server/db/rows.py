@@ -18,14 +18,17 @@ _Convert = Callable[[Any], Any]
 def read(kind: type[T], row: Row[Any], **others: Any) -> T:
     """Return a dataclass of this kind with the values of the row. `others` are the fields without a column.
 
-    A NULL is an empty text where the field is a `str`. Texts become enums, and JSON lists become tuples (of enums),
-    as the fields say.
+    A NULL becomes an empty text if the field is a `str`. Texts become enums, and JSON lists become tuples (also
+    of enums), according to the types of the fields.
     """
     return read_values(kind, row._mapping, **others)
 
 
 def read_values(kind: type[T], values: Mapping[str, Any] | RowMapping, **others: Any) -> T:
-    """Return a dataclass as `read` does, with values that are not all columns: of a JSON column, or of two rows."""
+    """Return a dataclass as `read` does, if not all values are columns of one row.
+
+    For example, the values come from a JSON column or from two rows.
+    """
     for name, convert in _readers(cast("Hashable", kind)):
         if name not in others and name in values:
             others[name] = convert(values[name])

@@ -1,7 +1,8 @@
 """Shared parts of all tables: metadata, column types for times and JSON, and the authority version's table.
 
 Each time and each JSON value has one canonical form, and a read refuses any other form. The reason: SQL
-compares the stored text, Python compares the parsed value, and raw SQL could make the two disagree.
+compares the stored text, but Python compares the parsed value. Without a canonical form, raw SQL could make
+the two comparisons disagree.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ authority = Table(
 
 
 class NotCanonical(ValueError):
-    """A stored value is not in the canonical form that this program writes. The message quotes no stored text."""
+    """The error for a stored value that is not in the canonical form. The message quotes no stored text."""
 
 
 class _SqliteInstant(sqlite.DATETIME):

@@ -1,7 +1,8 @@
-"""The issuer and the file of outside checkpoints of the server that started last, for commands.
+"""The issuer and the checkpoints file of the server that started last. The database stores both for commands.
 
-Commands listen nowhere and have none of the server's options. The output of commands must contain the
-server's address. Commands must also compare the database with the server's file of outside checkpoints.
+A command does not listen at an address and has none of the server's options. But the output of commands must
+contain the server's address. Commands must also compare the database with the checkpoints that the server
+stores in a file outside the database.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ def last_issuer(tx: Tx) -> str:
 
 
 def remember_checkpoints_file(tx: Tx, file: Path | None) -> None:
-    """Save the path of the file of outside checkpoints that a starting server appends to, or None."""
+    """Save the path of the file, outside the database, to which a starting server appends its checkpoints, or None."""
     tx.connection.execute(update(authority).values(checkpoints_file=str(file.absolute()) if file else None))
 
 
 def last_checkpoints_file(tx: Tx) -> str:
-    """Return the file of outside checkpoints of the server that started last; empty without one."""
+    """Return the checkpoints file of the server that started last; empty if that server has no such file."""
     return tx.connection.execute(select(authority.c.checkpoints_file)).scalar_one() or ""

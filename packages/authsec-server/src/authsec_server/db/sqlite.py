@@ -1,23 +1,16 @@
-"""SQLite: readers use a pool, and one thread per process does all writes.
+"""SQLite: readers use a pool, and one thread per process does all writes (`sqlite_writer`).
 
-SQLite allows only one writer at a time. The writer thread lets waiting writes share one commit, and so one
-fsync. Each write has its own savepoint, so a failed write does not affect the others. Between processes,
-`BEGIN IMMEDIATE` is the lock. The writer takes this lock before the first read, for `append` and `record` as
-well as for `change`.
-
-Nothing can release the lock of a process that froze while it held the lock. Callers wait for `START_SECONDS`,
-and work that has not begun by then is cancelled. So no work is written after its caller got a failure.
+SQLite allows only one writer at a time. Between processes, `BEGIN IMMEDIATE` is the lock. The writer takes this
+lock before the first read, for `append` and `record` as well as for `change`.
 """
 
 from __future__ import annotations
 
-import queue
 import shlex
 import sqlite3
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from time import monotonic
@@ -33,20 +26,17 @@ from authsec_server.db.database import READING, Access, Database, T, Work, open_
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
-from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
+from authsec_server.db.sqlite_writer import Writer, locked, primary_code
+from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
 
-MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
-START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
 RELOAD_SECONDS = 5.0  # so often a connection reads the schema and its cached pages anew
 _OPENINGS = 10  # another thread may open a file of its own meanwhile
-END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NO_UTF_8 = "the file has a text that is not UTF-8"
 
-_Failure = Callable[[BaseException, str], "Unavailable | None"]
 _Opened = Callable[[Sequence[Any], Mapping[str, Any], Callable[[Any], None]], Any]
 
 
@@ -64,7 +54,7 @@ class SQLite(Database):
         self._opening = threading.Lock()
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, "BEGIN", self._open, read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
-        self._writer = _Writer(_engine(url, "BEGIN IMMEDIATE", self._open, pool_size=1, max_overflow=0), self._failure)
+        self._writer = Writer(_engine(url, "BEGIN IMMEDIATE", self._open, pool_size=1, max_overflow=0), self._failure)
 
     def _run(self, access: Access, work: Work[T]) -> T:
         if self.damaged:
@@ -82,8 +72,11 @@ class SQLite(Database):
             raise self._failure(error, "read") or error from error
 
     def _failure(self, error: BaseException, verb: str) -> Unavailable | None:
-        """Return the failure for the callers, or None for a programming error. Note a damaged file."""
-        code, cause = _primary_code(error), getattr(error, "orig", error)
+        """Return the failure for the callers, or None for a programming error.
+
+        If the file is damaged, also set `damaged`.
+        """
+        code, cause = primary_code(error), getattr(error, "orig", error)
         if code in _DAMAGED:
             self.damaged = str(cause)
             return _damaged()
@@ -91,7 +84,7 @@ class SQLite(Database):
             self.damaged = _NO_UTF_8
             return _damaged()
         if code in _LOCKED:
-            return _locked()
+            return locked()
         if code == sqlite3.SQLITE_FULL:
             return Unavailable("The disk of the database file is full.", fault=Fault.FULL)
         if isinstance(cause, sqlite3.OperationalError):
@@ -99,19 +92,20 @@ class SQLite(Database):
         return None
 
     def _refuse_leftovers(self) -> None:
-        """Refuse foreign `-wal` and `-journal` files before SQLite applies them. Raises `StartupRefused`.
+        """Refuse `-wal` and `-journal` files of another database before SQLite applies them.
 
-        Nothing could restore the file afterwards.
+        Nothing could restore the file afterwards. Raises `StartupRefused`.
         """
         if not self._has_own_log:
             refuse_leftovers(self._file)
             self._has_own_log = True
 
     def _refuse_replaced(self) -> None:
-        """Raise `Unavailable` while other files are at the paths of the open files: commands would read those.
+        """Raise `Unavailable` while the files at the paths are not the files that this process has open.
 
-        SQLite keeps the `-wal` and `-shm` files while a connection is open. All connections of a process share one
-        mapping of the `-shm` file. So a new connection would not open the file at the path.
+        Commands would read the files at the paths. SQLite keeps the `-wal` and `-shm` files while a connection is
+        open. All connections of a process share one mapping of the `-shm` file. So a new connection of this process
+        would not open the file at the path.
         """
         for path in self._files():
             known, present = self._identities.get(path), identity(path)
@@ -126,7 +120,7 @@ class SQLite(Database):
         )
 
     def _open(self, arguments: Sequence[Any], named: Mapping[str, Any], prepare: Callable[[Any], None]) -> Any:
-        """Open a connection to the files at the paths, and to no others. Raises `Unavailable`."""
+        """Open a connection, and check that SQLite opened exactly the files at the paths. Raises `Unavailable`."""
         for _ in range(_OPENINGS):
             with self._opening:
                 before = open_files()
@@ -176,9 +170,9 @@ class SQLite(Database):
 
     def _not_opened(self, error: DatabaseError | UnicodeDecodeError) -> Unavailable:
         """Return the failure for the operator when the file could not be opened."""
-        code = _primary_code(error)
+        code = primary_code(error)
         if code in _LOCKED:
-            return _locked(f" This shows which processes use the file: lsof {shlex.quote(str(self._file))}")
+            return locked(f" This shows which processes use the file: lsof {shlex.quote(str(self._file))}")
         full = self._failure(error, "opened") if code == sqlite3.SQLITE_FULL else None
         # Of a file that is damaged or something else, or cannot be opened, SQLite's own words say the most.
         words = error.orig if isinstance(error, DatabaseError) else _NO_UTF_8
@@ -208,167 +202,15 @@ def _damaged() -> Unavailable:
     return Unavailable("The database file is damaged.", remedy, retry_after=60, fault=Fault.DAMAGED)
 
 
-def _locked(more: str = "") -> Unavailable:
-    remedy = "Retry shortly. If retries keep failing, a process that uses this file is frozen: end that process."
-    return Unavailable("Another process has the write lock of the database file.", remedy + more, fault=Fault.LOCKED)
-
-
 def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
-    """Whether the database has a text that is not UTF-8, as the driver reports.
+    """Whether the driver reports that the database has a text that is not UTF-8.
 
-    Input that other code failed to decode is not included.
+    The result is false for an input that other code failed to decode.
     """
     if not isinstance(error, UnicodeDecodeError):
         return str(cause).startswith("Could not decode to UTF-8")
     *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
     return str(innermost.f_globals.get("__name__")).startswith(("sqlalchemy.", __name__))
-
-
-def _primary_code(error: BaseException) -> int:
-    """Return SQLite's primary result code; 0 for any other error."""
-    return (getattr(getattr(error, "orig", error), "sqlite_errorcode", None) or 0) & 0xFF
-
-
-class _Job:
-    """A unit of work in the writer thread's queue."""
-
-    def __init__(self, access: Access, work: Work[Any]) -> None:
-        self.access = access
-        self.work = work
-        self.future: Future[Any] = Future()
-        self._begun = False
-        self._result: Any = None
-        self._error: BaseException | None = None
-
-    def attempt(self, connection: Connection, failure: _Failure) -> None:
-        """Run the work inside a savepoint, unless it was cancelled.
-
-        A failure of the database itself is raised, because it fails the whole batch.
-        """
-        if not self._begin():
-            return
-        savepoint = connection.begin_nested()
-        try:
-            self._result = self.work(open_tx(connection, self.access))
-        except BaseException as error:
-            if isinstance(error, DatabaseError | UnicodeDecodeError) and failure(error, "written"):
-                raise
-            savepoint.rollback()
-            self._error = error  # for the thread that asked
-        else:
-            savepoint.commit()
-
-    def settle(self) -> None:
-        """Answer the caller after the commit is durable."""
-        if not self._begun:  # cancelled
-            return
-        if self._error is not None:
-            self.future.set_exception(self._error)
-        else:
-            self.future.set_result(self._result)
-
-    def fail(self, failure: Unavailable) -> None:
-        """Answer the caller with the failure, unless the work was cancelled."""
-        if self._begun or self._begin():
-            self.future.set_exception(failure)
-
-    def ended(self, seconds: float) -> bool:
-        """Wait at most `seconds` for an answer, and return whether there is one."""
-        try:
-            self.future.exception(seconds)
-        except TimeoutError:
-            return False
-        return True
-
-    def _begin(self) -> bool:
-        self._begun = self.future.set_running_or_notify_cancel()
-        return self._begun
-
-
-class _Writer:
-    """The one thread that writes. The first write starts the thread."""
-
-    def __init__(self, engine: Engine, failure: _Failure) -> None:
-        self.engine = engine
-        self._failure = failure
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._closed = False
-        self._waits_for_lock = False
-
-    def run(self, access: Access, work: Work[T]) -> T:
-        """Queue the work and wait until its commit is durable."""
-        job = _Job(access, work)
-        with self._starting:
-            if self._closed:
-                raise Unavailable("The database is closed.")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="authsec-sqlite-writer", daemon=True)
-                self._thread.start()
-            self._queue.put(job)
-        if not job.ended(START_SECONDS) and job.future.cancel():
-            raise _locked() if self._waits_for_lock else Unavailable("Too many writes are waiting.", fault=Fault.BUSY)
-        if not job.ended(END_SECONDS):
-            raise OutcomeUnknown("The disk of the database file did not answer.")
-        result: T = job.future.result()
-        return result
-
-    def has_stopped(self) -> bool:
-        """Whether the thread has ended although nobody closed the database."""
-        thread = self._thread
-        return thread is not None and not self._closed and not thread.is_alive()
-
-    def close(self) -> None:
-        """Commit the queued work, then end the thread. The wait for a disk that hangs is limited."""
-        with self._starting:
-            self._closed = True
-            self._queue.put(None)
-        if self._thread is not None:
-            self._thread.join(START_SECONDS)
-            if self._thread.is_alive():
-                return
-        self.engine.dispose()
-
-    def _loop(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            committing = False
-            self._waits_for_lock = True
-            try:
-                with self.engine.begin() as connection:
-                    self._waits_for_lock = False
-                    for job in batch:
-                        job.attempt(connection, self._failure)
-                    committing = True
-            except BaseException as error:  # noqa: BLE001 - a full disk, a lock held too long: everyone hears of it
-                for job in batch:
-                    job.fail(self._told(error, committing=committing))
-            else:
-                for job in batch:
-                    job.settle()
-
-    def _told(self, error: BaseException, *, committing: bool) -> Unavailable:
-        """Return a new exception for one caller, because each caller raises it in another thread."""
-        failure = self._failure(error, "written") or Unavailable("The database cannot be written.")
-        if isinstance(error, Unavailable):  # another file stands at the path
-            failure = Unavailable(error.message, error.remedy, fault=error.fault)
-        if committing and _primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps all was written, and only not synced
-            failure = OutcomeUnknown("The disk failed during the commit.")
-        failure.__cause__ = error
-        return failure
-
-    def _next_batch(self) -> list[_Job] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < MAX_BATCH and not self._queue.empty():
-            job = self._queue.get()
-            if job is None:
-                self._queue.put(None)  # the end comes after this batch
-                break
-            batch.append(job)
-        return batch
 
 
 def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, **pool: Any) -> Engine:

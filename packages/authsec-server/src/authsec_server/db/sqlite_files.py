@@ -2,7 +2,8 @@
 
 While a server runs, its newest transactions are in the `-wal` file beside the database file. So a server
 writes a mark into the database file (`application_id`), and removes the mark when the server ends. A file
-with the mark and without a `-wal` file is a plain copy. If a server is killed, SQLite keeps the `-wal` file.
+with the mark and without a `-wal` file is a plain copy that lacks these transactions. If a server is killed,
+the `-wal` file stays.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ def set_mark(connection: sqlite3.Connection) -> None:
 
 
 def remove_mark(path: Path, *, served: bool = False) -> None:
-    """Remove the mark once nobody has the file open, or when a server that `served` ends. Raises `sqlite3.Error`.
+    """Remove the mark if no process has the file open. With `served`, always remove it. Raises `sqlite3.Error`.
 
-    A server removes the mark even while others have the file open. The last program to close the file may not
-    know the mark.
+    A server that ends passes `served`: it removes the mark even while other programs have the file open. The last
+    program to close the file may not know the mark.
     """
     if served or (_mark_of(path) == SERVED and not _wal(path).exists()):
         # Never a new file: somebody may have moved this one away.

@@ -1,8 +1,8 @@
 """Detect a `-wal` or `-journal` file that belongs to another database than the SQLite file beside it.
 
-SQLite applies such a file without a warning, because SQLite compares only the checksums inside the file. A
-restored backup beside the `-wal` file of the newer database becomes a mixture of both. So this module
-compares the files before SQLite opens them. The module writes nothing.
+SQLite applies such a file without a warning, because SQLite compares only the checksums inside the file. For
+example, a restored backup beside the `-wal` file of the newer database becomes a mixture of both databases.
+So this module compares the files before SQLite opens them. The module writes nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _refusal(path: Path, leftover: Path, why: str) -> StartupRefused:
 def _foreign_wal(path: Path, wal: Path) -> str:
     """Return why the log does not belong to this file, or an empty text.
 
-    The log is read before the database file: meanwhile a server may move the log's pages into the file.
+    The log is read before the database file, because a server may meanwhile move the log's pages into the file.
     """
     try:
         with wal.open("rb") as file:
@@ -101,9 +101,9 @@ def _frames(wal: BinaryIO, page_size: int, *, salts: bytes) -> Iterator[bytes]:
 
 
 def _mixture(path: Path) -> str:
-    """Return the damage of the file with the log, if the file alone has no damage. Slow for a large file.
+    """Return the damage that the file has only together with its log, or an empty text. Slow for a large file.
 
-    The program that opens the file reports damage of the file alone, and an index that lacks rows.
+    Damage of the file alone, and an index that lacks rows, are reported by the program that opens the file.
     """
     together = _damage(path, "mode=ro")
     return f"together they are damaged ({together})" if together and not _damage(path, "immutable=1") else ""
@@ -124,8 +124,8 @@ def _damage(path: Path, how: str) -> str:
 def _foreign_journal(path: Path, journal: Path) -> str:
     """Return why the rollback journal does not belong to this file, or an empty text.
 
-    The server uses a rollback journal only to start or end the write-ahead log. Such a journal has the first page
-    or none.
+    The server uses a rollback journal only to start or end the write-ahead log. Such a journal has only the first
+    page of the database, or no page.
     """
     try:
         with journal.open("rb") as file:

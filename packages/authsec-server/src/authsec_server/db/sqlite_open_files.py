@@ -1,7 +1,7 @@
-"""Find the files that SQLite has opened for a connection, whatever is at their paths by now.
+"""Find the files that SQLite has opened for a connection, even if other files are now at their paths.
 
-SQLite opens a database, its -wal file and its -shm file by their paths.
-The attack: another file is at such a path for that moment. The connection would read the other file permanently.
+SQLite opens a database, its `-wal` file and its `-shm` file by their paths. The attack: another file is at
+one of these paths only while SQLite opens it. The connection would then always read the other file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def identity(path: Path) -> Identity | None:
 
 
 def open_files() -> Mapping[int, Identity]:
-    """Return the regular files that this process has open, by descriptor; none if the system does not say."""
+    """Return the regular files that this process has open, by descriptor.
+
+    The result is empty if the operating system does not list open files.
+    """
     try:
         descriptors = [int(name) for name in os.listdir(_OPEN_FILES)]
     except OSError:
@@ -43,8 +46,8 @@ def open_files() -> Mapping[int, Identity]:
 
 
 def opened_others(before: Mapping[int, Identity], known: Collection[Identity]) -> bool:
-    """Return whether a regular file was opened since that is none of the known files.
+    """Whether the process has opened a regular file since `before` that is not one of the known files.
 
-    No content is compared: the first bytes of a forged file may be anything while SQLite opens it.
+    The content is not compared: the first bytes of a forged file may be anything while SQLite opens the file.
     """
     return any(before.get(descriptor) != file and file not in known for descriptor, file in open_files().items())

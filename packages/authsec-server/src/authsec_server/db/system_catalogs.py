@@ -1,10 +1,10 @@
-"""Compare PostgreSQL's system catalogs with those of a fresh server: they decide what every statement means.
+"""Compare PostgreSQL's system catalogs with the catalogs of a fresh server. Every statement depends on them.
 
 The attack: a superuser replaces a built-in function, operator or cast by a change of its catalog row. A query
 cannot detect the change reliably, because the query itself uses operators that may be changed. So this module
 reads each catalog whole with `COPY`, which has neither plan nor condition. The binary format shows each oid,
-not a name that may be false. Python selects, sorts and hashes the rows. `foreign_code` shows that no other table
-has the name of a catalog.
+not a name that may be false. Python selects, sorts and hashes the rows. `foreign_code` shows that no other
+table has the name of a catalog.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ _SENDERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Catalog:
-    """A catalog: the columns that define a row, the key first, and an expression that names the row.
+    """A system catalog to compare.
+
+    `columns` are the columns that define a row, the key first. `name` is an SQL expression that names the row.
+    `is_own` says whether a row is PostgreSQL's own.
 
     Owners, privileges, costs and argument names are left out: they do not affect results, and an administrator
     may change them.
@@ -165,14 +168,20 @@ _CATALOGS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogComparison:
-    """The changed catalogs as findings; `not_compared` has a sentence if the version is unknown, else is empty."""
+    """The result of the comparison: `findings` has a sentence for each changed catalog.
+
+    `not_compared` has a sentence if the server's version is unknown. Otherwise `not_compared` is empty.
+    """
 
     findings: tuple[str, ...] = ()
     not_compared: str = ""
 
 
 def compare_system_catalogs(connection: Connection) -> CatalogComparison:
-    """Compare the catalogs with the package's digests for the same version. PostgreSQL only."""
+    """Compare the catalogs with the digests in the package for the same PostgreSQL version.
+
+    PostgreSQL only.
+    """
     savepoint = connection.begin_nested()
     driver = driver_of(connection)
     foreign = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
@@ -203,7 +212,7 @@ def _senders_replaced(driver: psycopg.Connection[Any]) -> Iterator[str]:
 
 
 def system_catalogs_text(connection: Connection) -> str:
-    """Return the catalog digests as the text of the package's file. The server must be an unchanged one."""
+    """Return the catalog digests as the text of the package's file. Nobody may have changed the server's catalogs."""
     return json.dumps({name: _digest(connection, name) for name in _CATALOGS}, indent=1) + "\n"
 
 

@@ -1,12 +1,12 @@
 """Digests of the tables that decide how readers see events. Each change of authority updates the digests.
 
-The attack: raw SQL changes a delegation's owner, a client's slug or a key's state. Every event
-still matches its seal, but readers use these rows to find, name and count events.
+The attack: raw SQL changes a delegation's owner, a client's slug or a key's state. Every event still matches
+its seal, but readers use these rows to find, name and count events.
 
-Each change records the digests of its changed tables, before and after, in its last event. `verify` compares
-each digest in the chain of events with the previous one. `verify` also computes the present digests of the
-tables, and compares them with the last digests in the chain. So `verify` finds a change between two changes,
-even if the later one writes to the same row.
+The last event of each change records the digests of the changed tables, before and after the change. `verify`
+compares each digest in the chain of events with the previous one. `verify` also computes the present digests
+of the tables, and compares them with the last digests in the chain. So `verify` finds a write by raw SQL
+between two changes. `verify` finds this write even if the later change writes to the same row.
 
 A digest is a MuHash (Bellare and Micciancio, 1997): the product of one number per row, modulo a 3072-bit
 prime. So the cost of a change depends only on its own rows, not on the size of the table. `table_digests`
@@ -71,9 +71,9 @@ _digests = Table(
 class Digested:
     """A table with a digest.
 
-    `parent` is a table and a column: the database deletes the rows of a deleted parent row by this column.
-    `without` are columns that are left out. Servers write such columns without a change of authority, or the
-    columns do not affect answers about events.
+    `parent` is a table and a column. When a parent row is deleted, the database deletes the rows that refer to it
+    by the column. `without` are the columns that the digest leaves out. Servers write such columns without a
+    change of authority, or the columns do not affect answers about events.
     """
 
     key: tuple[str, ...]
@@ -123,9 +123,9 @@ class TableChanges:
         self._tell = tell
 
     def settle(self) -> None:
-        """Save the products of the changed tables, and pass their digests to the function of `tell_by`.
+        """Save the products of the changed tables, and pass their digests to the function from `tell_by`.
 
-        Raises `RuntimeError` for changed rows without an event that records them, which is a programming error.
+        Raises `RuntimeError` if rows were changed but no event records the change. This is a programming error.
         """
         factors = {}
         for name, before in self._before.items():
@@ -144,7 +144,7 @@ class TableChanges:
     def _written(self, factors: Mapping[str, int]) -> Digests:
         """Save the products, and return the digests of the changed tables before and after the change.
 
-        The result also has every table without a stored product.
+        Tables without a stored product are also in the result.
         """
         kept = dict(_kept(self._connection))
         after = {name: kept[name] * factor % PRIME for name, factor in factors.items() if name in kept}
@@ -217,14 +217,17 @@ def _columns(connection: Connection, name: str) -> list[str]:
 
 
 def stored(connection: Connection, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
-    """Build a query of these columns as stored: as text on PostgreSQL, in each value's own type on SQLite."""
+    """Build a query of these columns as stored: as text on PostgreSQL, in each value's own type on SQLite.
+
+    A value that is too long is replaced by NULL on PostgreSQL and by an empty BLOB on SQLite.
+    """
     return select(*(literal_column(_stored(connection, each)).label(each) for each in columns)).select_from(
         table(name, *map(column, columns)) if source is None else source
     )
 
 
 def has_long(connection: Connection, columns: Sequence[str]) -> ColumnElement[bool]:
-    """Return the condition that `stored` has cut a value of the row."""
+    """Return the SQL condition that a value of the row is too long, so that `stored` leaves out the value."""
     return literal_column(" OR ".join(f"coalesce({_is_long(connection, each)}, false)" for each in columns))
 
 
@@ -239,9 +242,10 @@ def _kept(connection: Connection) -> Iterator[tuple[str, int]]:
 
 
 def kept_digests(connection: Connection) -> Mapping[str, str]:
-    """Return the digest of each table after the last change; an empty mapping before the first change.
+    """Return the stored digest of each table after the last change; an empty mapping before the first change.
 
-    Nobody has to trust these digests: raw SQL may have written them. A malformed product has an empty digest.
+    Nobody has to trust these digests, because raw SQL may have written them. A malformed product has an empty
+    digest.
     """
     product = func.substr(_digests.c.product, 1, _BYTES + 1, type_=LargeBinary)
     rows = connection.execute(select(_digests.c.name, type_coerce(product, NullType)))
@@ -277,7 +281,7 @@ def _element(name: str, row: Mapping[str, Any]) -> int:
 
 
 def _tagged(value: Any) -> Any:
-    """Return the value with its type for JSON: SQLite stores a value of any type in any column."""
+    """Return the value together with its type, for JSON. SQLite stores a value of any type in any column."""
     return {type(value).__name__: value.hex() if isinstance(value, bytes | float) else value}
 
 

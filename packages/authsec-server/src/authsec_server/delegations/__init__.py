@@ -1,19 +1,20 @@
-"""Trust delegations: which role, which actions, for which client, how long.
+"""Trust delegations: each gives one client some actions of one role, for a limited or unlimited time.
 
-`roles` defines the actions of a role. `tokens` decides which delegated actions a request gets.
+The package `roles` defines the actions of a role. The package `tokens` decides which delegated actions a
+token request gets.
 
 | module | owns |
 |---|---|
 | `model`, `shapes` | fields, states, when a delegation is unused; the JSON of its values |
-| `validation` | which values are refused, which get a warning, which edit narrows |
+| `validation` | which values are refused, which values get a warning, which edits narrow a delegation |
 | `service`, `api` | create, disable, enable, revoke; slugs; delete a client or role with its delegations; operations |
-| `editing` | edit, and revoke the tokens of an edit that narrows |
+| `editing` | edit a delegation; revoke its tokens if the edit narrows it |
 | `search` | filtered and sorted lists; numbers for each role, client and state |
-| `resolve` | find by id or slug, with role, client and warnings; what to suggest for an unknown name |
+| `resolve` | find by id or slug, with role, client and warnings; suggestions for an unknown name |
 | `store` | tables, and SQL of filters and orders |
 | `views` | a delegation as JSON |
 | `effective` | all actions of a client; all callers of an API |
-| `consequences`, `live_tokens` | the impact of a change before it is made; the unexpired tokens that it ends |
-| `impact` | the impact as JSON, in the answer of a dry run |
+| `impact`, `live_tokens` | the impact of a change before it is made; the unexpired tokens that it ends |
+| `dry_run_impact` | the impact as JSON, in the answer of a dry run |
 | `grants`, `grants_api` | all delegations that one administrator or admin key made, and their revocation |
 """

@@ -12,7 +12,7 @@ from authsec_server.delegations.model import (
     DelegationFilters,
     DelegationSort,
     DelegationState,
-    Standing,
+    ResolvedDelegation,
     TargetType,
     Terms,
 )
@@ -26,7 +26,7 @@ from authsec_server.web.params import one_of, read_one_of
 
 PATH = f"{API}/delegations"
 ONE = PATH + "/{delegation}"
-Verb = Callable[[Tx, Act, str, Terms], Standing]
+Verb = Callable[[Tx, Act, str, Terms], ResolvedDelegation]
 FILTERS = (
     Parameter(
         name="text",
@@ -44,7 +44,7 @@ FILTERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationOperations:
-    """The operations on trust delegations, with the settings that they need."""
+    """The operations on trust delegations. `terms` are the settings that apply to every delegation."""
 
     terms: Terms
 
@@ -53,17 +53,17 @@ class DelegationOperations:
         """List trust delegations."""
         sort = read_one_of(call.request, "sort", DelegationSort) or DelegationSort.NEWEST
 
-        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Standing], str | None]:
+        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[ResolvedDelegation], str | None]:
             return search.page(tx, act, self.terms, _filters(tx, call), sort=sort, after=after, limit=limit)
 
-        return await paged(call, naming.is_uuid, load, lambda standing: as_json(standing, call.act.now))
+        return await paged(call, naming.is_uuid, load, lambda resolved: as_json(resolved, call.act.now))
 
     @operation("POST", PATH, "createDelegation", status=201, location=PATH + "/{id}", revised=True)
     async def create(self, call: Call[NewDelegation]) -> DelegationShown:
         """Create a trust delegation."""
         proposal = call.body.proposal()
-        standing = await call.change(lambda tx, act: service.create(tx, act, proposal, self.terms))
-        return as_json(standing, call.act.now)
+        resolved = await call.change(lambda tx, act: service.create(tx, act, proposal, self.terms))
+        return as_json(resolved, call.act.now)
 
     @operation("GET", ONE, "showDelegation", revised=True)
     async def show(self, call: Call[NoBody]) -> DelegationShown:
@@ -75,11 +75,11 @@ class DelegationOperations:
     async def edit(self, call: Call[DelegationChanges]) -> DelegationShown:
         """Edit a trust delegation.
 
-        An edit that narrows the delegation revokes its tokens. The role and the client cannot be changed. An ended
-        or revoked delegation cannot be edited.
+        An edit that narrows the delegation revokes its tokens. The role and the client cannot be changed. A
+        delegation that has ended or was revoked cannot be edited.
         """
 
-        def work(tx: Tx, act: Act) -> Standing:
+        def work(tx: Tx, act: Act) -> ResolvedDelegation:
             its = service.get(tx, act, call.of("delegation"), self.terms).delegation
             revision = call.matched(its, "This delegation")
             return editing.edit(tx, act, its.id, call.body.changes(), self.terms, revision=revision)
@@ -116,7 +116,7 @@ def operations(terms: Terms) -> list[AnyOperation]:
 
 
 def _filters(tx: Tx, call: Call[NoBody]) -> DelegationFilters:
-    """Read the filters from the query. Raises `Invalid`, also for an unknown role or client."""
+    """Read the filters from the query. Raises `Invalid`, for example for an unknown role or client."""
     role, client = call.query("role"), call.query("client")
     return DelegationFilters(
         text=call.query("text") or "",

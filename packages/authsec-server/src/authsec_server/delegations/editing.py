@@ -10,8 +10,8 @@ from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
 from authsec_server.delegations import service, store
 from authsec_server.delegations import validation as rules
-from authsec_server.delegations.model import DESCRIBED, OVER, Delegation, Standing, Terms, as_granted
-from authsec_server.delegations.resolve import audience, misspelt_audiences, record, tied
+from authsec_server.delegations.model import DESCRIBED, ENDED_STATES, Delegation, ResolvedDelegation, Terms, as_granted
+from authsec_server.delegations.resolve import audience, misspelt_audiences, record, resolve_loaded
 from authsec_server.delegations.service import get
 from authsec_server.delegations.validation import TermChange, narrows
 from authsec_server.failures import Conflict
@@ -21,21 +21,26 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
 
-def edit(tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: Terms, *, revision: int) -> Standing:
-    """Edit the delegation. A narrower delegation loses its tokens. An edit that changes nothing is not recorded.
+def edit(
+    tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: Terms, *, revision: int
+) -> ResolvedDelegation:
+    """Edit the delegation. If the edit narrows the delegation, its tokens are revoked.
 
-    `changes` has unverified values of fields of a `Proposal`, except role and client, which cannot change. The other
-    fields stay as they are. `revision` is the revision that the editor has read. Raises `Invalid`, `NotFound` or
-    `Outdated`. Raises `Conflict` if the delegation has ended or was revoked, or if another delegation has the slug.
+    `changes` has unverified values of fields of a `Proposal`, except role and client, which cannot change. The
+    other fields do not change. `revision` is the revision that the editor has read. An edit that changes
+    nothing is not recorded.
+
+    Raises `Invalid`, `NotFound` or `Outdated`. Raises `Conflict` if the delegation has ended or was revoked, or
+    if another delegation has the slug.
     """
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, id_or_slug, terms)
-    before = standing.delegation
+    resolved = get(tx, act, id_or_slug, terms)
+    before = resolved.delegation
     require_current(before, revision, "This delegation")
-    after = _checked(tx, act, standing, changes, terms)
+    after = _checked(tx, act, resolved, changes, terms)
     detail = edit_detail(after.revision, _as_edited(before), _as_edited(after))
     if not detail:
-        return standing
+        return resolved
     if after.slug != before.slug:
         service.take_slug(tx, act, after.slug, terms, taker=before.id)
     store.save(tx.connection, after)
@@ -43,27 +48,33 @@ def edit(tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: T
         store.save_audiences(tx.connection, after)
     is_less = narrows(before, after, default_audience=terms.default_audience)
     ended = [revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)] if is_less else []
-    record(tx, act, EventKind.DELEGATION_EDITED, standing, **detail, **revocations.as_detail(*ended))
-    return _edited(tx, act, standing, after, terms)
+    record(tx, act, EventKind.DELEGATION_EDITED, resolved, **detail, **revocations.as_detail(*ended))
+    return _edited(tx, act, resolved, after, terms)
 
 
 def proposed_edit(
     tx: Tx, act: Act, id_or_slug: str, changes: Mapping[str, Any], terms: Terms
-) -> tuple[Standing, tuple[TermChange, ...]]:
-    """Return the delegation as `edit` would store it, and the changed values. Raises like `edit`; stores nothing."""
+) -> tuple[ResolvedDelegation, tuple[TermChange, ...]]:
+    """Return the delegation as `edit` would store it, and the changed values. Nothing is stored.
+
+    Raises the same errors as `edit`.
+    """
     act.principal.require(Role.VIEWER)
-    standing = get(tx, act, id_or_slug, terms)
-    after = _checked(tx, act, standing, changes, terms)
-    rows = rules.changes(standing.delegation, after, default_audience=terms.default_audience)
-    return _edited(tx, act, standing, after, terms), rows
+    resolved = get(tx, act, id_or_slug, terms)
+    after = _checked(tx, act, resolved, changes, terms)
+    rows = rules.changes(resolved.delegation, after, default_audience=terms.default_audience)
+    return _edited(tx, act, resolved, after, terms), rows
 
 
-def _checked(tx: Tx, act: Act, standing: Standing, changes: Mapping[str, Any], terms: Terms) -> Delegation:
-    """Return the delegation with validated new values. Unchanged values need not satisfy newer rules."""
-    before = standing.delegation
-    if standing.state in OVER:
+def _checked(tx: Tx, act: Act, resolved: ResolvedDelegation, changes: Mapping[str, Any], terms: Terms) -> Delegation:
+    """Return the delegation with the new values, after validation.
+
+    An unchanged value is not validated again, so it may break a rule that is newer than the value.
+    """
+    before = resolved.delegation
+    if resolved.state in ENDED_STATES:
         raise Conflict(
-            f"This delegation is {standing.state}, which cannot be undone.", "Create a new delegation instead."
+            f"This delegation is {resolved.state}, which cannot be undone.", "Create a new delegation instead."
         )
     values = dict(changes)
     if all_actions := values.pop("all_actions", False):
@@ -76,20 +87,20 @@ def _checked(tx: Tx, act: Act, standing: Standing, changes: Mapping[str, Any], t
         )
     fields = {
         "slug": Editable(lambda _, slug: slug if slug == before.slug else service.chosen_slug(tx, act, slug)),
-        **rules.granted_fields(standing.role, terms, act.now, all_actions=all_actions, held=before),
+        **rules.granted_fields(resolved.role, terms, act.now, all_actions=all_actions, held=before),
         **DESCRIBED,
     }
     return changed(before, act, **checked(fields, values))
 
 
-def _edited(tx: Tx, act: Act, before: Standing, after: Delegation, terms: Terms) -> Standing:
+def _edited(tx: Tx, act: Act, before: ResolvedDelegation, after: Delegation, terms: Terms) -> ResolvedDelegation:
     """Return the delegation `after` with its cautions.
 
-    Only added audiences are checked for misspelling; earlier ones were checked when they were added.
+    Only added audiences are checked for wrong spelling. Earlier audiences were checked when they were added.
     """
-    standing = tied(tx, [(after, before.role, before.client)], terms, act.now)[0]
+    resolved = resolve_loaded(tx, [(after, before.role, before.client)], terms, act.now)[0]
     added = set(after.audiences) - set(before.delegation.audiences)
-    return replace(standing, cautions=(*standing.cautions, *misspelt_audiences(tx, added, terms)))
+    return replace(resolved, cautions=(*resolved.cautions, *misspelt_audiences(tx, added, terms)))
 
 
 def _as_edited(delegation: Delegation) -> dict[str, object]:

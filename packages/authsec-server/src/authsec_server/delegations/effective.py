@@ -1,4 +1,7 @@
-"""Effective permissions: the actions of a client and the callers of an API, each with its delegation and role."""
+"""Effective permissions: the actions of a client, and the callers of an API.
+
+Each action and each caller comes with its delegation and role.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,14 @@ from authsec_server.roles.model import RoleDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
-    """One action under one live delegation.
+class EffectiveAction:
+    """One action that one live delegation allows.
 
-    `description` comes from an API; it is empty if no API describes the action. `dormant`: the delegation allows
-    the action, but the role lacks it, so no token contains it. If the role gets the action again, tokens contain
-    it. `max_duration` is in seconds, at most the cap from the settings.
+    `description` comes from an API. `description` is empty if no API describes the action. `max_duration` is in
+    seconds, and never above the limit in the settings.
+
+    `dormant` is true if the role no longer has the action. Tokens then do not contain the action. If the role
+    gets the action again, new tokens contain the action.
     """
 
     action: str
@@ -35,10 +40,10 @@ class Effective:
     dormant: bool
 
 
-def effective(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Effective]:
+def effective_actions(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[EffectiveAction]:
     """Return the actions of the client's live delegations, sorted by action. Raises `NotFound`.
 
-    A disabled client has the same list, but gets no token.
+    For a disabled client, the list is the same, although the client gets no token.
     """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
@@ -54,9 +59,9 @@ def effective(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Effective]
 
 def _of(
     delegation: Delegation, role: RoleDefinition, described: Mapping[str, str], terms: Terms
-) -> Iterator[Effective]:
+) -> Iterator[EffectiveAction]:
     for action in delegation.actions:
-        yield Effective(
+        yield EffectiveAction(
             action=action,
             description=described.get(action, ""),
             delegation=delegation,
@@ -69,9 +74,9 @@ def _of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCaller:
-    """A client with a live delegation for the API. `actions` are the actions in its tokens at present, sorted.
+    """A client with a live delegation for the API. `actions` are the actions that its tokens have now, sorted.
 
-    `by_default`: the delegation names no API, and this API has the default audience.
+    `by_default` is true if the delegation names no API, and this API has the default audience.
     """
 
     client: Client
@@ -81,8 +86,8 @@ class ApiCaller:
     by_default: bool
 
 
-def who_may_call(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[ApiCaller]:
-    """Return the newest live delegations whose tokens this API accepts.
+def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[ApiCaller]:
+    """Return the callers of this API: the newest live delegations whose tokens the API accepts.
 
     Disabled clients are left out, because they get no token.
     """

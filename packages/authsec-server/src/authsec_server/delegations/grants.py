@@ -14,14 +14,14 @@ from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.db import Tx
 from authsec_server.delegations import service, store
-from authsec_server.delegations.model import OVER, Delegation, Standing, Terms, state
+from authsec_server.delegations.model import ENDED_STATES, Delegation, ResolvedDelegation, Terms, state
 from authsec_server.principal import Act, PrincipalKind, Role
 
-_GIVES = frozenset({EventKind.DELEGATION_CREATED, EventKind.DELEGATION_EDITED, EventKind.DELEGATION_ENABLED})
+_GRANTING_KINDS = frozenset({EventKind.DELEGATION_CREATED, EventKind.DELEGATION_EDITED, EventKind.DELEGATION_ENABLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hand:
+class Grantor:
     """An administrator or admin key that granted delegations. `called` is a unique name for the audit log."""
 
     kind: PrincipalKind
@@ -29,44 +29,46 @@ class Hand:
     called: str
 
 
-def of_administrator(administrator: Administrator) -> Hand:
-    """Return the `Hand` of this administrator."""
-    return Hand(
+def of_administrator(administrator: Administrator) -> Grantor:
+    """Return the `Grantor` of this administrator."""
+    return Grantor(
         kind=PrincipalKind.ADMINISTRATOR, id=administrator.id, called=f"the administrator {administrator.email}"
     )
 
 
-def of_admin_key(key: AdminKey) -> Hand:
-    """Return the `Hand` of this admin key."""
-    return Hand(kind=PrincipalKind.ADMIN_KEY, id=key.id, called=f"the admin key {key.name}")
+def of_admin_key(key: AdminKey) -> Grantor:
+    """Return the `Grantor` of this admin key."""
+    return Grantor(kind=PrincipalKind.ADMIN_KEY, id=key.id, called=f"the admin key {key.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenByHand:
+class Grants:
     """The live and disabled delegations that one administrator or admin key granted.
 
     `held` are delegations that this principal created, or was the last to edit or enable. `changed_since` are
-    delegations that this principal edited or enabled and another principal changed later. Those may still contain
-    what the first principal added, or the later change may have approved it.
+    delegations that this principal edited or enabled, and that another principal changed later. They may still
+    contain what the first principal added. Or the other principal has approved the addition with the later
+    change.
     """
 
     held: tuple[Delegation, ...] = ()
     changed_since: tuple[Delegation, ...] = ()
 
-    def with_changed(self) -> GivenByHand:
-        """Return the same grants, with the delegations in `changed_since` moved to `held`."""
-        return GivenByHand(held=(*self.held, *self.changed_since))
+    def with_changed(self) -> Grants:
+        """Return the same delegations, with those in `changed_since` moved to `held`."""
+        return Grants(held=(*self.held, *self.changed_since))
 
 
-def given_by(tx: Tx, act: Act, hand: Hand) -> GivenByHand:
-    """Return the delegations that this principal granted, including disabled ones, which could be enabled again.
+def grants_of(tx: Tx, act: Act, grantor: Grantor) -> Grants:
+    """Return the delegations that this principal granted.
 
-    The result comes from the audit log, which records principals by id: names can be alike or change.
+    Disabled delegations are included, because somebody could enable them again. The result comes from the audit
+    log. The audit log records principals by id, because two names can be equal, and a name can change.
     """
     act.principal.require(Role.VIEWER)
     created: set[str] = set()
     changes: dict[str, set[datetime]] = defaultdict(set)
-    for event in _acts(tx, act, hand):
+    for event in _acts(tx, act, grantor):
         for delegation in event.delegations:
             if event.kind is EventKind.DELEGATION_CREATED:
                 created.add(delegation.id)
@@ -74,27 +76,29 @@ def given_by(tx: Tx, act: Act, hand: Hand) -> GivenByHand:
     held: list[Delegation] = []
     changed_since: list[Delegation] = []
     for each in store.by_ids(tx.connection, changes):
-        if state(each, act.now) not in OVER:
+        if state(each, act.now) not in ENDED_STATES:
             theirs = each.id in created or each.changed_at in changes[each.id]
             (held if theirs else changed_since).append(each)
-    return GivenByHand(held=tuple(held), changed_since=tuple(changed_since))
+    return Grants(held=tuple(held), changed_since=tuple(changed_since))
 
 
-def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms, *, also_changed_since: bool = False) -> list[Standing]:
-    """Revoke these delegations and record each revocation. Call only inside a `change`.
+def revoke_grants_of(
+    tx: Tx, act: Act, grantor: Grantor, terms: Terms, *, also_changed_since: bool = False
+) -> list[ResolvedDelegation]:
+    """Revoke the delegations that this principal granted, and record each revocation. Call only inside a `change`.
 
-    Delegations that others have changed since are kept, unless `also_changed_since` is true.
+    Delegations that others have changed since are revoked only if `also_changed_since` is true.
     """
     act.principal.require(Role.ADMIN)
-    because = f"all that {hand.called} delegated was revoked"
-    given = given_by(tx, act, hand)
+    because = f"all that {grantor.called} delegated was revoked"
+    given = grants_of(tx, act, grantor)
     given = given.with_changed() if also_changed_since else given
     return [service.revoke(tx, act, each.id, terms, because=because) for each in given.held]
 
 
-def _acts(tx: Tx, act: Act, hand: Hand) -> Iterator[Event]:
+def _acts(tx: Tx, act: Act, grantor: Grantor) -> Iterator[Event]:
     """Yield the events in which this principal created, edited or enabled a delegation."""
-    wanted, after = EventFilter(principal=(hand.kind, hand.id), kinds=_GIVES), 0
+    wanted, after = EventFilter(principal=(grantor.kind, grantor.id), kinds=_GRANTING_KINDS), 0
     while True:
         page = audit.page(tx, act.principal, wanted, after=after, limit=audit.MAX_PAGE)
         yield from (recorded.event for recorded in page.items)

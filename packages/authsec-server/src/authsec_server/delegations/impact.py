@@ -1,197 +1,280 @@
-"""The impact of a change, read inside its dry run just before the rollback."""
+"""Compute the impact of a change before it is made. Nothing here changes data."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from authsec_server.audit import service
-from authsec_server.audit import service as audit
-from authsec_server.audit.model import Event, EventKind, Named
-from authsec_server.audit.views import EventShown, as_json
-from authsec_server.clients import bindings
+from authsec_server.apis import service as apis
+from authsec_server.audit.model import Event, Named
+from authsec_server.clients import bindings, held_proofs
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client, ProofKind
+from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, live_tokens, store
-from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.live_tokens import TokensAtApi
+from authsec_server.delegations import live_tokens as live_tokens
+from authsec_server.delegations import store
+from authsec_server.delegations.editing import proposed_edit
+from authsec_server.delegations.live_tokens import LiveTokens, TokensAtApi
 from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
-from authsec_server.failures import Outdated
+from authsec_server.delegations.resolve import stored
 from authsec_server.issuers import service as issuers
-from authsec_server.principal import Act
-from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import Subject, SubjectKind
-from authsec_server.revocations.subscribers import Following
+from authsec_server.keys import service as keys
+from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
-from authsec_server.web.dry_run import AtApi as AtApiShown
-from authsec_server.web.dry_run import Foreseen, WouldStop
-from authsec_server.web.instants import rfc3339
+from authsec_server.roles.model import RoleDefinition, parse_actions
 
-
-def impact_as_json(what: Consequences, now: datetime) -> WouldStop:
-    """Return the impact as the admin API shows it. With `more`, the numbers are lower bounds."""
-    return {
-        "agents": [{"client_id": each.id, "name": each.name, "goes_on": each.id in what.go_on} for each in what.agents],
-        "delegations": [{"id": each.id, "name": each.name} for each in what.delegations],
-        "live_tokens": what.live_tokens,
-        "until": rfc3339(what.out_until),
-        "apis": [_api(each) for each in what.apis],
-        "more": what.more,
-        "as_of": rfc3339(now),
-    }
-
-
-def _api(each: TokensAtApi) -> AtApiShown:
-    return {
-        "audience": each.audience,
-        "name": each.name,
-        "api": each.slug or None,
-        "following": each.following is not Following.NO,
-        "proved": each.following is Following.PROVED,
-        "seen_at": rfc3339(each.seen_at),
-        "until": rfc3339(each.until),
-    }
-
-
-_OF_A_ROW = ("id", "count", "counted", "place", "leaf")  # what only an event has that was written
+MOST = 500  # delegations, or clients of a trusted issuer; one more is looked for, to tell whether there are more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImpactProvider:
-    """Answers the questions of the web layer's `Site` about changes."""
+class Impact:
+    """The impact of a change: which tokens end, and which clients gain or lose authority.
 
-    terms: Terms
+    - `agents`: the clients of `delegations` and `loses`.
+    - `go_on`: the ids of those agents that still get tokens after the change.
+    - `delegations`: live delegations that lose their tokens.
+    - `live_tokens`: the number of these tokens that are not revoked.
+    - `last_expiry`: the time at which the last of the tokens expires, even if the token is revoked. An API that
+      does not follow revocations accepts the token until then.
+    - `apis`: the APIs that accept the tokens.
+    - `loses`: live delegations that grant less after the change.
+    - `gains`: delegations that grant more after the change.
+    - `keeps`: other delegations by which a client still gets tokens.
+    - `more`: the lists are incomplete.
+    """
 
-    def foreseen(self, tx: Tx, act: Act) -> Foreseen:
-        """Return the events that this change has written, and its impact."""
-        written = service.of_this_change(tx, act)
-        ended = {each.subject for each in revocations.of_this_change(tx)}
-        what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
-        return Foreseen(
-            would_change=[_as_foreseen(as_json(each)) for each in written],
-            would_stop=impact_as_json(what, act.now) if what else None,
-        )
+    agents: tuple[Named, ...] = ()
+    go_on: frozenset[str] = frozenset()
+    delegations: tuple[Named, ...] = ()
+    live_tokens: int = 0
+    last_expiry: datetime | None = None
+    apis: tuple[TokensAtApi, ...] = ()
+    loses: tuple[Named, ...] = ()
+    gains: tuple[Named, ...] = ()
+    keeps: tuple[Named, ...] = ()
+    more: bool = False
 
-    def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
-        """Return the fields that others have changed since the outdated revision."""
-        return service.changed_fields(tx, outdated.thing, outdated.since)
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """Return the audiences of the affected tokens."""
+        return tuple(sorted(each.audience for each in self.apis))
 
 
-def _as_foreseen(event: EventShown) -> dict[str, Any]:
-    return {name: value for name, value in event.items() if name not in _OF_A_ROW}
+def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Impact:
+    """Return the impact of disabling or deleting the client. Raises `NotFound`."""
+    return of_clients(tx, act, [clients.get(tx, act, client_id).id], terms)
+
+
+def of_clients(tx: Tx, act: Act, client_ids: Sequence[str], terms: Terms) -> Impact:
+    """Return the impact of disabling these clients. Unknown ids are skipped."""
+    return of_many(tx, act, store.of_clients(tx.connection, client_ids), terms)
+
+
+def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Impact:
+    """Return the impact of disabling or revoking the delegation. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    it = stored(tx, delegation_id)
+    live = _live([it], act.now)
+    others = [each for each in store.of_client(tx.connection, it.client_id) if each.id != it.id]
+    return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_live(others, act.now))
+
+
+def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], terms: Terms) -> Impact:
+    """Return the impact of this edit of the delegation. Raises the same errors as the edit."""
+    _, rows = proposed_edit(tx, act, delegation_id, changes, terms)
+    live = _live([stored(tx, delegation_id)], act.now)
+    narrower = live if any(row.narrows for row in rows) else []
+    wider = live if any(row.widens for row in rows) else []
+    return _all_go_on(_ending(tx, act, terms, narrower, loses=narrower, gains=wider))
+
+
+def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Impact:
+    """Return the impact of giving the role these actions. Raises `NotFound` or `Invalid`.
+
+    If an action is removed, all tokens of the role end, and agents request new tokens. If an action is added,
+    `gains` has the delegations that already allow this action. They grant the action at once.
+    """
+    act.principal.require(Role.VIEWER)
+    role = roles.get(tx, act, role_id)
+    removed, added = set(role.actions) - set(parse_actions(actions)), set(parse_actions(actions)) - set(role.actions)
+    live = store.live_of_role(tx.connection, role.id, limit=MOST + 1, now=act.now)
+    loses = [delegation for delegation in live if removed & set(delegation.actions)]
+    gains = [delegation for delegation in live if added & set(delegation.actions)]
+    return _all_go_on(_ending(tx, act, terms, live if removed else [], loses=loses, gains=gains))
+
+
+def of_many(tx: Tx, act: Act, held: Sequence[Delegation], terms: Terms) -> Impact:
+    """Return the impact of revoking these delegations."""
+    act.principal.require(Role.VIEWER)
+    live = _live(held, act.now)
+    return _ending(tx, act, terms, live, out=held, loses=live)
+
+
+def of_proof(tx: Tx, act: Act, client_id: str, proof_id: str) -> Impact:
+    """Return the impact of removing the proof from the client. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    client = clients.get(tx, act, client_id)
+    return _of_proofs(tx, act, client, {held_proofs.held(client, proof_id).id})
+
+
+def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Impact:
+    """Return the impact of rotating the client's secret. Raises `NotFound`.
+
+    `at_once` is true if the current secrets end at once. Otherwise the rotation stops nothing.
+    """
+    act.principal.require(Role.VIEWER)
+    client = clients.get(tx, act, client_id)
+    secrets = {proof.id for proof in client.proofs if proof.kind is ProofKind.SECRET} if at_once else set()
+    return _of_proofs(tx, act, client, secrets)
+
+
+def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Impact:
+    """Return the impact of disabling or removing the trusted issuer. Raises `NotFound`.
+
+    `agents` are the clients whose tokens depend on the issuer.
+    """
+    act.principal.require(Role.VIEWER)
+    trusted_issuer = issuers.get(tx, act, trusted_issuer_id)
+    holders = bindings.holders(tx, trusted_issuer, MOST + 1)
+    tokens = live_tokens.of_clients(tx, act.now, holders, lambda each: each.trusted_issuer_id == trusted_issuer.id)
+    its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
+    others = {
+        client.id
+        for client in its
+        if _proves(client, act.now, lambda proof: proof.trusted_issuer_id != trusted_issuer.id)
+    }
+    more = tokens.more or len(holders) > MOST
+    return replace(_of_tokens(tx, act, tokens), go_on=frozenset(others), more=more)
+
+
+def of_key(tx: Tx, act: Act, kid: str) -> Impact:
+    """Return the impact of revoking this signing key. Raises `NotFound`.
+
+    All tokens that the key has signed end.
+    """
+    act.principal.require(Role.VIEWER)
+    return _all_go_on(_of_tokens(tx, act, live_tokens.of_key(tx, act.now, keys.get(tx, act, kid).kid)))
+
+
+def of_token(tx: Tx, act: Act, issued: Event) -> Impact:
+    """Return the impact of revoking this token. `issued` is the audit event that recorded the token."""
+    act.principal.require(Role.VIEWER)
+    if issued.client is None or issued.expires_at is None or issued.expires_at <= act.now:
+        return Impact()
+    audiences = dict.fromkeys(issued.detail.get("audience") or (), issued.expires_at)
+    return Impact(
+        agents=(issued.client,),
+        go_on=frozenset({issued.client.id}),
+        live_tokens=1,
+        last_expiry=issued.expires_at,
+        apis=live_tokens.at_apis(tx, act.now, audiences, audiences),
+    )
+
+
+def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | None = None) -> Impact:
+    """Return the impact of changing the API's identifier, or of deleting the API. Raises `NotFound`.
+
+    The identifier is the API's audience. No token is revoked. But after the API is configured with the new
+    audience, the API rejects tokens for the old audience. `loses` are the delegations for the old audience, and
+    `gains` are the delegations for the new audience.
+    """
+    act.principal.require(Role.VIEWER)
+    old = apis.get(tx, act, api_id).identifier
+    if identifier == old:
+        return Impact()
+    return _ending(
+        tx,
+        act,
+        terms,
+        [],
+        loses=_for(tx, act, old, terms),
+        gains=_for(tx, act, identifier, terms) if identifier else [],
+    )
+
+
+def _all_go_on(what: Impact) -> Impact:
+    """Mark all agents as able to get new tokens. Use this for a change that only ends tokens."""
+    return replace(what, go_on=frozenset(each.id for each in what.agents))
+
+
+def _for(tx: Tx, act: Act, audience: str, terms: Terms) -> list[Delegation]:
+    by_default = audience == terms.default_audience
+    return store.live_for(tx.connection, audience, by_default=by_default, limit=MOST + 1, now=act.now)
+
+
+def _live(held: Sequence[Delegation], now: datetime) -> list[Delegation]:
+    return [delegation for delegation in held if state(delegation, now) is DelegationState.LIVE]
 
 
 def _ending(
-    tx: Tx, act: Act, events: Collection[Event], ended: Collection[Subject], terms: Terms
-) -> Consequences | None:
-    singly = [id_ for kind, id_ in ended if kind is SubjectKind.TOKEN]
-    if singly:
-        issued = audit.token_issued(tx, singly[0])
-        return consequences.of_token(tx, act, issued.event) if issued else None
-    held, holders = _held(tx, act, ended), _holders(tx, ended)
-    about = {event.client.id: event.client for event in events if event.client is not None}
-    ids = {*about, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in held), *holders}
-    tokens = live_tokens.of_this_change(tx, act.now, ended, ids, _slugs(events))
-    known = clients.by_ids(tx, ids | {each.id for each in tokens.agents})
-    names = about | {id_: Named(id=id_, name=client.name) for id_, client in known.items()}
-    stopping = [each for each in held if _ends(each, ended, act)]
-    agents = {each.id: each for each in tokens.agents}
-    agents |= {id_: names[id_] for id_ in _cut(events, ended, stopping) if id_ in names}
-    audiences = {each for delegation in stopping for each in delegation.audiences or (terms.default_audience,)}
-    return Consequences(
-        agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
-        go_on=_going_on(tx, act, known.values()),
-        delegations=_named(tx, events, ended, stopping, names),
-        live_tokens=tokens.live,
-        out_until=tokens.out_until,
-        apis=live_tokens.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
-        more=tokens.more or max(len(stopping), len(holders)) > consequences.MOST,
-    )
-
-
-def _ids(ended: Collection[Subject], wanted: SubjectKind) -> list[str]:
-    return sorted(id_ for kind, id_ in ended if kind is wanted)
-
-
-def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
-    """Return the stored delegations that have ended, by themselves or with their client or role.
-
-    Of a role's delegations, only one more than `MOST` is read: other requests wait for the lock meanwhile.
-    """
-    found = store.by_ids(tx.connection, _ids(ended, SubjectKind.DELEGATION))
-    found += store.of_clients(tx.connection, _ids(ended, SubjectKind.CLIENT))
-    for slug in _ids(ended, SubjectKind.ROLE):
-        if role := roles.find(tx, slug):
-            found += store.live_of_role(tx.connection, role.id, limit=consequences.MOST + 1, now=act.now)
-    return list({each.id: each for each in found}.values())
-
-
-def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
-    """Return the clients with proofs of a trusted issuer that has ended, at most one more than `MOST`."""
-    known = [
-        trusted_issuer for id_ in _ids(ended, SubjectKind.TRUSTED_ISSUER) if (trusted_issuer := issuers.find(tx, id_))
-    ]
-    return [
-        client_id
-        for trusted_issuer in known
-        for client_id in bindings.holders(tx, trusted_issuer, consequences.MOST + 1)
-    ]
-
-
-def _slugs(events: Collection[Event]) -> dict[str, str]:
-    """Return the slugs of the deleted roles, by id."""
-    deleted = [event for event in events if event.kind is EventKind.ROLE_DELETED]
-    return {role.id: event.detail["slug"] for event in deleted for role in event.roles}
-
-
-def _ends(delegation: Delegation, ended: Collection[Subject], act: Act) -> bool:
-    """Return whether this change ends the delegation itself, or the delegation is live and its client or role ended."""
-    alone = (SubjectKind.DELEGATION, delegation.id) in ended
-    return alone or state(delegation, act.now) is DelegationState.LIVE
-
-
-def _cut(events: Collection[Event], ended: Collection[Subject], stopping: Collection[Delegation]) -> set[str]:
-    """Return the ids of the clients that lose authority, with or without tokens."""
-    of_proofs = {
-        event.client.id
-        for event in events
-        if event.client is not None and event.kind in {EventKind.PROOF_REMOVED, EventKind.CLIENT_DELETED}
-    }
-    return {*of_proofs, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in stopping)}
-
-
-def _going_on(tx: Tx, act: Act, known: Iterable[Client]) -> frozenset[str]:
-    """Return the ids of the clients that still get tokens.
-
-    Such a client is enabled, has a live delegation, and has an unexpired proof that suffices.
-    """
-    able = {client.id for client in known if client.enabled and _proves_itself(client, act)}
-    held = store.of_clients(tx.connection, able)
-    return frozenset(each.client_id for each in held if state(each, act.now) is DelegationState.LIVE)
-
-
-def _proves_itself(client: Client, act: Act) -> bool:
-    return any(
-        proof.stands(act.now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED) for proof in client.proofs
-    )
-
-
-def _named(
     tx: Tx,
-    events: Collection[Event],
-    ended: Collection[Subject],
-    stopping: Collection[Delegation],
-    names: dict[str, Named],
-) -> tuple[Named, ...]:
-    """Return the names of the delegations that stop. Names of deleted delegations come from the audit events."""
-    known = roles.by_ids(tx, {each.role_id for each in stopping})
-    named = {each.id: each for event in events for each in event.delegations}
-    there = {
-        each.id: Named(id=each.id, name=title(known[each.role_id].name, names[each.client_id].name))
-        for each in stopping
-    }
-    ids = {*there, *_ids(ended, SubjectKind.DELEGATION)}
-    return tuple(there.get(id_) or named[id_] for id_ in sorted(ids) if id_ in there or id_ in named)
+    act: Act,
+    terms: Terms,
+    ending: Sequence[Delegation],
+    *,
+    out: Sequence[Delegation] = (),
+    loses: Sequence[Delegation] = (),
+    gains: Sequence[Delegation] = (),
+    keeps: Sequence[Delegation] = (),
+) -> Impact:
+    """Return the impact of ending the delegations in `ending`.
+
+    `out` are further delegations that may have unexpired tokens, even if they are not live.
+    """
+    every = (*ending, *out, *loses, *gains, *keeps)
+    names = _names(tx, every, roles.by_ids(tx, {delegation.role_id for delegation in every}))
+    agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
+    others = _live(store.of_clients(tx.connection, agents), act.now)
+    ids = {delegation.id for delegation in (*ending, *out)}
+    holders = {delegation.client_id for delegation in (*ending, *out)}
+    tokens = live_tokens.of_clients(tx, act.now, holders, lambda each: not each.delegation_ids.isdisjoint(ids))
+    audiences = {each for delegation in ending for each in delegation.audiences or (terms.default_audience,)}
+    return Impact(
+        agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
+        go_on=frozenset(delegation.client_id for delegation in others if delegation.id not in ids),
+        delegations=tuple(names[delegation.id] for delegation in ending),
+        live_tokens=tokens.live,
+        last_expiry=tokens.last_expiry,
+        apis=live_tokens.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
+        loses=tuple(names[delegation.id] for delegation in loses),
+        gains=tuple(names[delegation.id] for delegation in gains),
+        keeps=tuple(names[delegation.id] for delegation in keeps),
+        more=tokens.more or max(len(ending), len(loses), len(gains)) > MOST,
+    )
+
+
+def _of_proofs(tx: Tx, act: Act, client: Client, proof_ids: Collection[str]) -> Impact:
+    tokens = live_tokens.of_clients(tx, act.now, [client.id], lambda each: each.proof_id in proof_ids)
+    others = _proves(client, act.now, lambda proof: proof.id not in proof_ids)
+    what = _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)] if proof_ids else [])
+    return _all_go_on(what) if others else what
+
+
+def _proves(client: Client, now: datetime, by: Callable[[Proof], bool]) -> bool:
+    """Return whether the client can still authenticate with a proof that matches `by`."""
+    return any(
+        by(proof) and proof.is_valid(now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
+        for proof in client.proofs
+    )
+
+
+def _of_tokens(tx: Tx, act: Act, tokens: LiveTokens, agents: Sequence[Named] = ()) -> Impact:
+    return Impact(
+        agents=tuple(agents) or tokens.agents,
+        live_tokens=tokens.live,
+        last_expiry=tokens.last_expiry,
+        apis=live_tokens.at_apis(tx, act.now, {*tokens.by_audience}, tokens.by_audience),
+        more=tokens.more,
+    )
+
+
+def _names(tx: Tx, held: Sequence[Delegation], known_roles: Mapping[str, RoleDefinition]) -> dict[str, Named]:
+    """Return the display names of the clients and delegations, by id."""
+    known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
+    names = {client.id: Named(id=client.id, name=client.name) for client in known_clients.values()}
+    for delegation in held:
+        name = title(known_roles[delegation.role_id].name, known_clients[delegation.client_id].name)
+        names[delegation.id] = Named(id=delegation.id, name=name)
+    return names

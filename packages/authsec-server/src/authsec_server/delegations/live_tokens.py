@@ -1,6 +1,7 @@
 """The unexpired tokens that a change would end.
 
-How many are still valid, for which APIs, and which of these APIs follow revocations.
+The module counts the tokens that are still valid. It finds the APIs that accept them, and which of these
+APIs follow revocations.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from types import MappingProxyType
 
 from authsec_server.apis import service as apis
 from authsec_server.audit import live_tokens
-from authsec_server.audit.live_tokens import Alike, Outstanding
+from authsec_server.audit.live_tokens import TokenGroup, TokenGroups
 from authsec_server.audit.model import Named
 from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.store import NO_AUDIENCE
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations import subscribers as followers
-from authsec_server.revocations.model import Subject, SubjectKind, rests_on
+from authsec_server.revocations.model import Subject, SubjectKind, subjects_of_token
 from authsec_server.revocations.subscribers import Following
 from authsec_server.roles import service as roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokensAtApi:
-    """One audience of the tokens, and whether its API is known to follow revocations.
+    """One audience of the tokens, and whether the API with this audience is known to follow revocations.
 
-    `until` is when the last unexpired token for this audience expires. An API that does not follow revocations
-    accepts the token until then. `slug` is empty if no API is registered under the audience.
+    `until` is the time at which the last unexpired token for this audience expires. An API that does not follow
+    revocations accepts the token until then. `slug` is empty if no API is registered for the audience.
     """
 
     audience: str
@@ -41,59 +42,67 @@ class TokensAtApi:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokensOut:
+class LiveTokens:
     """A summary of unexpired tokens.
 
-    `live` is the number of tokens that are not revoked. `out_until` is when the last token expires, revoked or
-    not.
+    `live` is the number of tokens that are not revoked. `last_expiry` is the time at which the last token
+    expires, even if the token is revoked.
     """
 
     live: int = 0
-    out_until: datetime | None = None
+    last_expiry: datetime | None = None
     by_audience: Mapping[str, datetime]
     agents: tuple[Named, ...] = ()
     more: bool = False
 
 
-def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], rests: Callable[[Alike], bool]) -> TokensOut:
-    """Return the unexpired tokens of these clients that match `rests`."""
-    found = live_tokens.of_clients(tx, now, client_ids, is_taken_back=revocations.is_taken_back)
-    return _counted(tx, found, rests)
+def of_clients(
+    tx: Tx, now: datetime, client_ids: Collection[str], is_affected: Callable[[TokenGroup], bool]
+) -> LiveTokens:
+    """Return a summary of the unexpired tokens of these clients for which `is_affected` returns true."""
+    found = live_tokens.of_clients(tx, now, client_ids, is_revoked=revocations.is_revoked)
+    return _counted(tx, found, is_affected)
 
 
-def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
-    """Return the unexpired tokens that this key signed."""
-    found = live_tokens.of_key(tx, now, kid, is_taken_back=revocations.is_taken_back)
+def of_key(tx: Tx, now: datetime, kid: str) -> LiveTokens:
+    """Return a summary of the unexpired tokens that this key signed."""
+    found = live_tokens.of_key(tx, now, kid, is_revoked=revocations.is_revoked)
     return _counted(tx, found, lambda _: True)
 
 
 def of_this_change(
     tx: Tx, now: datetime, ended: Collection[Subject], client_ids: Collection[str], slugs: Mapping[str, str]
-) -> TokensOut:
-    """Return the tokens that this change ends: tokens of these clients, or signed by a key that has ended.
+) -> LiveTokens:
+    """Return a summary of the tokens that this change ends.
 
-    `live` counts the tokens that were valid before the change. `slugs` maps the ids of roles that the change
-    deleted, to their slugs.
+    They are tokens of these clients, or tokens signed by a key that the change ends. `live` counts the tokens
+    that were valid before the change. `slugs` maps the ids of deleted roles to their slugs.
     """
     kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]
-    is_taken_back = revocations.is_taken_back
-    found = [live_tokens.of_clients(tx, now, client_ids, is_taken_back=is_taken_back)]
-    found += [live_tokens.of_key(tx, now, kid, is_taken_back=is_taken_back) for kid in kids]
+    is_revoked = revocations.is_revoked
+    found = [live_tokens.of_clients(tx, now, client_ids, is_revoked=is_revoked)]
+    found += [live_tokens.of_key(tx, now, kid, is_revoked=is_revoked) for kid in kids]
     every = dict.fromkeys(each for part in found for each in part.tokens)
     its = _subjects(tx, every, slugs)
     ending = {each: rested for each, rested in its.items() if not rested.isdisjoint(ended)}
-    return _summed(ending, _still_counting(tx, ending, below=tx.version), more=any(part.more for part in found))
+    return _summed(ending, _still_valid(tx, ending, below=tx.version), more=any(part.more for part in found))
 
 
 def audiences(tx: Tx, default_audience: str) -> set[str]:
-    """Return all possible audiences of tokens: registered, named by a delegation, and the default audience."""
+    """Return all audiences that tokens can have.
+
+    These are the audiences of registered APIs, the audiences that delegations name, and the default audience.
+    """
     return (store.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
 
 
 def at_apis(
     tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[str, datetime]
 ) -> tuple[TokensAtApi, ...]:
-    """Return for each audience whether its API follows revocations. APIs not known to follow come first."""
+    """Return for each audience whether its API follows revocations.
+
+    First come the APIs that are not known to follow revocations.
+    """
     known, seen = apis.by_identifiers(tx, audiences), followers.seen(tx, audiences)
     found = []
     for audience in audiences:
@@ -112,20 +121,20 @@ def at_apis(
     return tuple(sorted(found, key=lambda each: (order.index(each.following), each.audience)))
 
 
-def _counted(tx: Tx, found: Outstanding, rests: Callable[[Alike], bool]) -> TokensOut:
-    tokens = _subjects(tx, [each for each in found.tokens if rests(each)])
-    return _summed(tokens, _still_counting(tx, tokens), more=found.more)
+def _counted(tx: Tx, found: TokenGroups, is_affected: Callable[[TokenGroup], bool]) -> LiveTokens:
+    tokens = _subjects(tx, [each for each in found.tokens if is_affected(each)])
+    return _summed(tokens, _still_valid(tx, tokens), more=found.more)
 
 
-def _summed(tokens: Collection[Alike], still: Collection[Alike], *, more: bool) -> TokensOut:
+def _summed(tokens: Collection[TokenGroup], still: Collection[TokenGroup], *, more: bool) -> LiveTokens:
     by_audience: dict[str, datetime] = {}
     for each in tokens:
         for audience in each.audience:
             by_audience[audience] = max(each.until, by_audience.get(audience, each.until))
     agents = {each.client_id: Named(id=each.client_id, name=each.client_name) for each in still}
-    return TokensOut(
+    return LiveTokens(
         live=sum(each.count for each in still),
-        out_until=max((each.until for each in tokens), default=None),
+        last_expiry=max((each.until for each in tokens), default=None),
         by_audience=by_audience,
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
         more=more,
@@ -133,13 +142,16 @@ def _summed(tokens: Collection[Alike], still: Collection[Alike], *, more: bool) 
 
 
 def _subjects(
-    tx: Tx, tokens: Collection[Alike], slugs: Mapping[str, str] = MappingProxyType({})
-) -> dict[Alike, frozenset[Subject]]:
-    """Return the subjects that each token depends on. `slugs` contains the slugs of deleted roles."""
+    tx: Tx, tokens: Collection[TokenGroup], slugs: Mapping[str, str] = MappingProxyType({})
+) -> dict[TokenGroup, frozenset[Subject]]:
+    """Return the subjects that each token depends on: its client, delegations, roles, proof, issuer and key.
+
+    `slugs` has the slugs of deleted roles, by id.
+    """
     known = roles.by_ids(tx, {id_ for each in tokens for id_ in each.role_ids})
     slugs = {**slugs, **{id_: role.slug for id_, role in known.items()}}
     return {
-        each: rests_on(
+        each: subjects_of_token(
             client=each.client_id,
             delegations=each.delegation_ids,
             roles=[slugs.get(id_, "") for id_ in each.role_ids],
@@ -151,15 +163,17 @@ def _subjects(
     }
 
 
-def _still_counting(tx: Tx, tokens: Mapping[Alike, frozenset[Subject]], *, below: int | None = None) -> list[Alike]:
-    """Return the tokens that are still valid: no subject that they depend on has ended.
+def _still_valid(
+    tx: Tx, tokens: Mapping[TokenGroup, frozenset[Subject]], *, below: int | None = None
+) -> list[TokenGroup]:
+    """Return the tokens that are still valid: no subject that such a token depends on has ended.
 
-    A verifier that follows revocations refuses the other tokens. With `below`, revocations from that authority
-    version on are ignored.
+    A verifier that follows revocations refuses the other tokens. `below` is an authority version: revocations
+    of this version and later ones are ignored.
     """
     ended = revocations.last_versions(tx, frozenset().union(*tokens.values()), below=below)
     return [
         each
         for each, its in tokens.items()
-        if not each.taken_back and each.version >= max((ended.get(subject, 0) for subject in its), default=0)
+        if not each.revoked and each.version >= max((ended.get(subject, 0) for subject in its), default=0)
     ]

@@ -1,4 +1,4 @@
-"""Trust delegations: which client acts in which role, for which actions and how long. Pure."""
+"""Trust delegations: which client acts in which role, for which actions and how long. All functions are pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from authsec_server.roles.model import RoleDefinition
 
 
 class TargetType(StrEnum):
-    """The type of program that gets the authority, as stated by the administrator."""
+    """The type of program that gets the authority. The administrator states the type."""
 
     AUTOGEN = "AutoGen AI agent"
     LANGCHAIN = "LangChain AI agent"
@@ -36,7 +36,7 @@ class DelegationState(StrEnum):
 
 MAX_DELEGATIONS = MAX_NAMED
 """Of one client, without those that are over: the event of a token names each that the token draws on."""
-OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
+ENDED_STATES = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
 """The final states."""
 
 
@@ -44,9 +44,10 @@ OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
 class Delegation:
     """A trust delegation as it is stored.
 
-    `slug` is empty once a later delegation has taken the slug. `actions` are sorted and never empty.
-    `max_duration` is in seconds. Empty `audiences` mean exactly the setting `default_audience`. Proofs of the
-    kinds in `excluded_proofs` are not accepted for this delegation.
+    `slug` becomes empty when a later delegation takes the slug. `actions` are sorted and never empty.
+    `max_duration` is the longest lifetime of a token, in seconds. If `audiences` is empty, tokens have exactly
+    one audience, the setting `default_audience`. Proofs of the kinds in `excluded_proofs` are not accepted for
+    this delegation.
     """
 
     id: str
@@ -71,7 +72,7 @@ class Delegation:
     def accepts(self, kind: ProofKind) -> bool:
         """Return whether the delegation accepts this kind of proof.
 
-        Excluding key pairs excludes enrolled keys too, because they are key pairs.
+        If key pairs are excluded, enrolled keys are excluded, too, because an enrolled key is a key pair.
         """
         kinds = {kind, ProofKind.KEY_PAIR} if kind is ProofKind.ENROLLED_KEY else {kind}
         return kinds.isdisjoint(self.excluded_proofs)
@@ -90,8 +91,8 @@ class Proposal:
     """A request to create a delegation, not validated yet.
 
     `role` and `client` are ids or slugs. Set either `actions` or `all_actions`, which means the role's current
-    actions. `max_duration` is in seconds. An audience is an API's slug or identifier. `owner` defaults to the
-    principal that delegates, `slug` to one made from client and role.
+    actions. `max_duration` is in seconds. An audience is an API's slug or identifier. The default of `owner` is
+    the principal that delegates. The default of `slug` is made from client and role.
     """
 
     role: str
@@ -124,7 +125,7 @@ Everywhere else they are read from here: `store` has the columns, `shapes` the J
 class Caution:
     """A warning about a permitted delegation: a stable code, and a sentence for the person who delegates.
 
-    `delegation_id` names the other delegation that the warning is about, if there is one.
+    If the warning is about another delegation, `delegation_id` is the id of that delegation.
     """
 
     code: str
@@ -133,8 +134,8 @@ class Caution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """A delegation with its role, its client, its state and its cautions at one moment."""
+class ResolvedDelegation:
+    """A delegation with its role, its client, its state and its cautions, as read at one moment."""
 
     delegation: Delegation
     role: RoleDefinition
@@ -144,7 +145,10 @@ class Standing:
 
 
 def state(delegation: Delegation, now: datetime) -> DelegationState:
-    """Return the state of the delegation at `now`. A final state takes precedence over `DISABLED`."""
+    """Return the state of the delegation at `now`.
+
+    A disabled delegation that has ended or was revoked has its final state, not `DISABLED`.
+    """
     if delegation.revoked_at is not None:
         return DelegationState.REVOKED
     if delegation.ends_at is not None and delegation.ends_at <= now:
@@ -153,12 +157,15 @@ def state(delegation: Delegation, now: datetime) -> DelegationState:
 
 
 def grants_the_same(one: Delegation, other: Delegation) -> bool:
-    """Return whether both grant the same authority to the same client. Owner and description are ignored."""
+    """Return whether both delegations grant the same authority to the same client.
+
+    Owner and description are ignored.
+    """
     return (one.role_id, one.client_id, as_granted(one)) == (other.role_id, other.client_id, as_granted(other))
 
 
 def as_granted(delegation: Delegation) -> dict[str, object]:
-    """Return the authority that the delegation grants to its client in its role, in JSON types."""
+    """Return the authority that the delegation grants to its client in its role, as JSON values."""
     return {
         "target_type": delegation.target_type.value,
         "actions": list(delegation.actions),
@@ -170,9 +177,9 @@ def as_granted(delegation: Delegation) -> dict[str, object]:
 
 
 def live_twin(new: Delegation, held: Iterable[Delegation], now: datetime) -> Delegation | None:
-    """Return the live delegation that grants exactly the same as `new`; None if there is none.
+    """Return the live delegation that grants exactly the same as `new`, or None.
 
-    A second one would be pointless, and both would have to be revoked.
+    A second identical delegation has no use, and an administrator would have to revoke both.
     """
     return next(
         (each for each in held if grants_the_same(each, new) and state(each, now) is DelegationState.LIVE), None
@@ -180,7 +187,7 @@ def live_twin(new: Delegation, held: Iterable[Delegation], now: datetime) -> Del
 
 
 def title(role_name: str, client_name: str) -> str:
-    """Return a display name for a delegation, which has no name of its own, for example for the audit log."""
+    """Return a display name for a delegation, for example for the audit log. A delegation has no stored name."""
     return f"{role_name} → {client_name}"
 
 
@@ -188,7 +195,10 @@ UNUSED_FOR = timedelta(days=30)
 
 
 class DelegationSort(StrEnum):
-    """The order of a list. `ENDS` sorts by end date; delegations without an end date come last."""
+    """The order of a list of delegations.
+
+    `ENDS` sorts by end date; delegations without an end date come last.
+    """
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -197,12 +207,14 @@ class DelegationSort(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationFilters:
-    """Filters for a list of delegations. All must match; an empty or None filter is ignored.
+    """Filters for a list of delegations. A delegation must match all filters; an empty or None filter is ignored.
 
-    `text` matches part of the delegation's slug, or part of the role's or client's name or slug. It also matches
-    the start of an id. `ends_before` matches delegations with an end date before that time. `unused_since`
-    matches delegations that were created before that time and never used for a token. `audience` matches an
-    audience that the delegation names itself. So the default audience does not match delegations that name none.
+    - `text` matches a part of the delegation's slug, or a part of the name or slug of its role or client. It
+      also matches the beginning of an id.
+    - `ends_before` matches delegations with an end date before that time.
+    - `unused_since` matches delegations that were created before that time and never used for a token.
+    - `audience` matches delegations that name the audience. Delegations that name no audience never match, not
+      even the default audience.
     """
 
     text: str = ""
@@ -217,13 +229,16 @@ class DelegationFilters:
 
 
 def unused(now: datetime) -> DelegationFilters:
-    """Return filters for live delegations older than `UNUSED_FOR` that were never used, and so are not needed."""
+    """Return filters for live delegations that are older than `UNUSED_FOR` and were never used.
+
+    Such delegations are probably not needed.
+    """
     return DelegationFilters(state=DelegationState.LIVE, unused_since=now - UNUSED_FOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uses:
-    """The numbers of delegations by state; `over` are the ended and revoked ones."""
+    """The numbers of delegations by state. `over` is the number of ended and revoked delegations."""
 
     live: int = 0
     disabled: int = 0

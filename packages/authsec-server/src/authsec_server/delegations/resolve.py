@@ -1,4 +1,4 @@
-"""Look up delegations, join them with their current role and client, and name them in the audit log."""
+"""Find delegations, load their current roles and clients, and record them in the audit log by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.db.matching import in_batches
 from authsec_server.delegations import store
-from authsec_server.delegations.model import Caution, Delegation, Standing, Terms, state, title
+from authsec_server.delegations.model import Caution, Delegation, ResolvedDelegation, Terms, state, title
 from authsec_server.delegations.validation import misspelt, named_before_apis, warnings
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act
@@ -28,7 +28,10 @@ from authsec_server.suggest import nearest
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
-    """Return the delegations with these slugs, in any state, without unknown ones. Does not check the principal."""
+    """Return the delegations with these slugs, in any state, by slug. Unknown slugs are left out.
+
+    The function does not check the role of a principal.
+    """
     found: dict[str, Delegation] = {}
     for some in in_batches(sorted(filter(naming.is_slug, slugs))):
         called = select(store.delegations).where(store.delegations.c.slug.in_(some))
@@ -37,7 +40,10 @@ def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
 
 
 def number_of_clients(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, int]:
-    """Return the number of delegations, in any state, of each client that has some. Does not check the principal."""
+    """Return the number of delegations of each client, in any state. Clients without delegations are left out.
+
+    The function does not check the role of a principal.
+    """
     found: dict[str, int] = {}
     for some in in_batches(sorted(client_ids)):
         uses = store.uses_by_client(tx.connection, some, now)
@@ -47,14 +53,14 @@ def number_of_clients(tx: Tx, client_ids: Collection[str], now: datetime) -> dic
 
 _TOLD = 8  # delegations in a message
 
-Tie = tuple[Delegation, RoleDefinition, Client]
-"""A delegation with the role and the client that it ties together."""
+LoadedDelegation = tuple[Delegation, RoleDefinition, Client]
+"""A delegation with its role and its client."""
 
 
 def stored(tx: Tx, id_or_slug: str) -> Delegation:
     """Return the delegation with this id or slug. Raises `NotFound`."""
-    could_be = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
-    found = store.find(tx.connection, id_or_slug) if could_be else None
+    is_form_valid = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
+    found = store.find(tx.connection, id_or_slug) if is_form_valid else None
     if found is None:
         raise NotFound(f"There is no delegation {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
     return found
@@ -63,13 +69,13 @@ def stored(tx: Tx, id_or_slug: str) -> Delegation:
 def which(tx: Tx, asked: str) -> str:
     """Return a hint for an unknown delegation name, such as a similar slug.
 
-    Does not check the principal: packages that use this one check it.
+    The function does not check the role of a principal. The packages that call the function check it.
     """
     if client := clients.find(tx, asked):
         return _delegations_of(tx, client)
 
     def near(slug: str) -> list[str]:
-        """Return similar slugs; slugs of revoked delegations only if no other slug is similar."""
+        """Return similar slugs. Slugs of revoked delegations are returned only if no other slug is similar."""
         slugs = store.slugs_near(tx.connection, slug)
         live = [each.slug for each in by_slugs(tx, slugs).values() if each.revoked_at is None]
         return live if nearest(slug, live) else slugs
@@ -78,9 +84,9 @@ def which(tx: Tx, asked: str) -> str:
 
 
 def _delegations_of(tx: Tx, client: Client) -> str:
-    """Return a hint for an agent's name in place of a delegation's: the agent's delegations that are not revoked.
+    """Return a hint if the caller gave an agent's name instead of a delegation's name.
 
-    The hint lists them all, because none is a better guess than another.
+    The hint lists all delegations of the agent that are not revoked. No delegation is more likely than another.
     """
     held = [each for each in store.of_client(tx.connection, client.id) if each.revoked_at is None and each.slug]
     told = [f"{each.slug} ({', '.join(each.audiences) or 'the shared default'})" for each in held[:_TOLD]]
@@ -89,22 +95,25 @@ def _delegations_of(tx: Tx, client: Client) -> str:
     return f"That is the agent {client.name}. {its}"
 
 
-def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
-    """Return the delegations with role, client and cautions. A page takes as many statements as one delegation."""
+def resolve_all(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[ResolvedDelegation]:
+    """Return the delegations with role, client and cautions.
+
+    The number of SQL statements is the same for many delegations as for one.
+    """
     if not held:
         return []
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
-    ties = [(each, known_roles[each.role_id], known_clients[each.client_id]) for each in held]
-    return tied(tx, ties, terms, now)
+    loaded = [(each, known_roles[each.role_id], known_clients[each.client_id]) for each in held]
+    return resolve_loaded(tx, loaded, terms, now)
 
 
-def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Standing]:
-    """Return the delegations with their cautions, where the caller has loaded roles and clients already."""
-    described = apis.described(tx, among={action for its, _, _ in ties for action in its.actions})
-    registered = apis.identifiers(tx, among={audience for its, _, _ in ties for audience in its.audiences})
+def resolve_loaded(tx: Tx, loaded: Sequence[LoadedDelegation], terms: Terms, now: datetime) -> list[ResolvedDelegation]:
+    """Return the delegations with role, client and cautions. `loaded` has the roles and clients."""
+    described = apis.described(tx, among={action for its, _, _ in loaded for action in its.actions})
+    registered = apis.identifiers(tx, among={audience for its, _, _ in loaded for audience in its.audiences})
     return [
-        Standing(
+        ResolvedDelegation(
             delegation=delegation,
             role=role,
             client=client,
@@ -118,24 +127,27 @@ def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Stand
                 now=now,
             ),
         )
-        for delegation, role, client in ties
+        for delegation, role, client in loaded
     ]
 
 
-def parties(tx: Tx, id_or_slug: str) -> Tie:
+def load_parties(tx: Tx, id_or_slug: str) -> LoadedDelegation:
     """Return the delegation with this id or slug, its role and its client. Raises `NotFound`."""
     found = stored(tx, id_or_slug)
     role, client = roles.by_ids(tx, [found.role_id]), clients.by_ids(tx, [found.client_id])
     return found, role[found.role_id], client[found.client_id]
 
 
-def turned(standing: Standing, delegation: Delegation, now: datetime) -> Standing:
-    """Return the standing of the disabled or enabled delegation. Its authority and cautions do not change."""
-    return replace(standing, delegation=delegation, state=state(delegation, now))
+def with_state(resolved: ResolvedDelegation, delegation: Delegation, now: datetime) -> ResolvedDelegation:
+    """Return the delegation after it was disabled or enabled, with its new state.
+
+    `resolved` is the delegation before. Its role, client and cautions do not change.
+    """
+    return replace(resolved, delegation=delegation, state=state(delegation, now))
 
 
 def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
-    """Return the role with this id or slug. Raises `Invalid` for the field `role`."""
+    """Return the role with this id or slug. If no such role exists, raises `Invalid` with the field `role`."""
     found = roles.find(tx, id_or_slug)
     if found is None:
         raise Invalid("role", f"There is no role {naming.quoted(id_or_slug)}.", roles.which(tx, id_or_slug))
@@ -143,22 +155,25 @@ def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
 
 
 def client_called(tx: Tx, id_or_slug: str) -> Client:
-    """Return the client with this id or slug. Raises `Invalid` for the field `client`."""
+    """Return the client with this id or slug. If no such client exists, raises `Invalid` with the field `client`."""
     found = clients.find(tx, id_or_slug)
     if found is None:
-        raise Invalid("client", clients.nobody(id_or_slug), clients.which(tx, id_or_slug))
+        raise Invalid("client", clients.not_found_message(id_or_slug), clients.which(tx, id_or_slug))
     return found
 
 
 def audience(tx: Tx, index: int, text: str) -> str:
-    """Return the audience for an API's slug or identifier. An audience without a registered API is permitted."""
+    """Return the audience of the API with this slug or identifier.
+
+    If no such API is registered, the text itself is the audience, which is permitted.
+    """
     return apis.resolve(tx, text) or parse_identifier(text, field=f"audiences.{index}")
 
 
 def misspelt_audiences(tx: Tx, audiences: Collection[str], terms: Terms) -> tuple[Caution, ...]:
     """Return a caution for each unknown audience that is similar to the slug of an API.
 
-    While no API is registered, return a caution for unknown audiences that are not URLs.
+    If no API is registered at all, return a caution for unknown audiences that are not URLs.
     """
     unknown = sorted(set(audiences) - apis.identifiers(tx, among=audiences) - {terms.default_audience})
     if unknown and not apis.is_any_registered(tx):
@@ -171,15 +186,15 @@ def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named
     return Named(id=delegation.id, name=title(role.name, client.name))
 
 
-def record(tx: Tx, act: Act, kind: EventKind, standing: Standing, **detail: object) -> None:
-    """Record an act on the delegation in the audit log."""
-    role, client = standing.role, standing.client
+def record(tx: Tx, act: Act, kind: EventKind, resolved: ResolvedDelegation, **detail: object) -> None:
+    """Record an action on the delegation in the audit log."""
+    role, client = resolved.role, resolved.client
     audit.record_act(
         tx,
         act,
         kind,
         client=Named(id=client.id, name=client.name),
         roles=(Named(id=role.id, name=role.name),),
-        delegations=(named(standing.delegation, role, client),),
+        delegations=(named(resolved.delegation, role, client),),
         detail=detail,
     )

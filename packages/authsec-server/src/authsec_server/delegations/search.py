@@ -16,11 +16,11 @@ from authsec_server.delegations.model import (
     DelegationFilters,
     DelegationSort,
     DelegationState,
-    Standing,
+    ResolvedDelegation,
     Terms,
     Uses,
 )
-from authsec_server.delegations.resolve import standings
+from authsec_server.delegations.resolve import resolve_all
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
@@ -37,58 +37,66 @@ def page(
     sort: DelegationSort = DelegationSort.NEWEST,
     after: str = "",
     limit: int = 50,
-) -> tuple[list[Standing], str | None]:
-    """Return matching delegations after the id `after`, in this order, and the cursor of the next page."""
+) -> tuple[list[ResolvedDelegation], str | None]:
+    """Return matching delegations after the delegation with the id `after`, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     last = store.find(tx.connection, after) if naming.is_uuid(after) else None
     if after and last is None:
         raise Invalid("cursor", "This cursor does not come from a list.", "Use `next` of the previous page.")
     found = _found(tx, act, filters, sort, last, limit + 1)
     following = found[limit - 1].id if len(found) > limit else None
-    return standings(tx, found[:limit], terms, act.now), following
+    return resolve_all(tx, found[:limit], terms, act.now), following
 
 
 def first(tx: Tx, act: Act, filters: DelegationFilters, *, sort: DelegationSort, limit: int) -> list[Delegation]:
-    """Return the first matching delegations as stored, for callers that need neither role nor client."""
+    """Return the first matching delegations as stored, without their roles and clients."""
     act.principal.require(Role.VIEWER)
     return _found(tx, act, filters, sort, None, limit)
 
 
-def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) -> tuple[list[Standing], bool]:
-    """Return the newest live delegations for this audience, named or by default, and whether there are more."""
+def live_for(
+    tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50
+) -> tuple[list[ResolvedDelegation], bool]:
+    """Return the newest live delegations for this audience, and whether there are more.
+
+    For the default audience, delegations that name no audience are included.
+    """
     act.principal.require(Role.VIEWER)
     if unheard_of(audience):
         return [], False
     by_default = audience == terms.default_audience
     found = store.live_for(tx.connection, audience, by_default=by_default, limit=limit + 1, now=act.now)
-    return standings(tx, found[:limit], terms, act.now), len(found) > limit
+    return resolve_all(tx, found[:limit], terms, act.now), len(found) > limit
 
 
-def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list[Standing]:
-    """Return the newest delegations that match the text; none for an empty text. See `DelegationFilters.text`."""
+def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list[ResolvedDelegation]:
+    """Return the newest delegations that match the text. See `DelegationFilters.text`.
+
+    Return no delegations for an empty text.
+    """
     return page(tx, act, terms, DelegationFilters(text=text), limit=limit)[0] if text else []
 
 
-def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Standing]:
-    """Return the client's delegations: live ones first, and within each state the newest first."""
+def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[ResolvedDelegation]:
+    """Return the client's delegations. The live ones come first, and in each state the newest first."""
     act.principal.require(Role.VIEWER)
-    held = standings(tx, store.of_client(tx.connection, client_id), terms, act.now)
-    held.sort(key=lambda standing: standing.delegation.created_at, reverse=True)
-    return sorted(held, key=lambda standing: list(DelegationState).index(standing.state))
+    held = resolve_all(tx, store.of_client(tx.connection, client_id), terms, act.now)
+    held.sort(key=lambda resolved: resolved.delegation.created_at, reverse=True)
+    return sorted(held, key=lambda resolved: list(DelegationState).index(resolved.state))
 
 
 def using(tx: Tx, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """Return the numbers of delegations of each role, in one statement.
+    """Return the numbers of delegations of each role, by one SQL statement.
 
-    For lists of roles: does not check the principal.
+    Lists of roles use this function, which does not check the role of the principal.
     """
     return dict.fromkeys(role_ids, Uses()) | store.uses_by_role(tx.connection, role_ids, now)
 
 
 def held_by(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """Return the numbers of delegations of each client, in one statement.
+    """Return the numbers of delegations of each client, by one SQL statement.
 
-    For lists of clients: does not check the principal.
+    Lists of clients use this function, which does not check the role of the principal.
     """
     return dict.fromkeys(client_ids, Uses()) | store.uses_by_client(tx.connection, client_ids, now)
 
@@ -100,7 +108,10 @@ def tally(tx: Tx, act: Act, now: datetime) -> dict[DelegationState, int]:
 
 
 def sharing(tx: Tx, act: Act, terms: Terms) -> int:
-    """Return the number of live delegations for the shared default audience, named or by default."""
+    """Return the number of live delegations for the default audience, which several APIs can share.
+
+    Delegations that name no audience are included.
+    """
     act.principal.require(Role.VIEWER)
     return store.number_for(tx.connection, (store.NO_AUDIENCE, terms.default_audience), act.now)
 

@@ -1,4 +1,4 @@
-"""Create, disable, enable and revoke trust delegations; delete clients and roles together with their delegations."""
+"""Create, disable, enable and revoke trust delegations. Delete clients and roles together with their delegations."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from authsec_server.delegations import store
 from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (
     DESCRIBED,
+    ENDED_STATES,
     MAX_DELEGATIONS,
-    OVER,
     Delegation,
     DelegationState,
     Proposal,
-    Standing,
+    ResolvedDelegation,
     Terms,
     as_granted,
     live_twin,
@@ -34,15 +34,15 @@ from authsec_server.delegations.resolve import (
     audience,
     by_slugs,
     client_called,
+    load_parties,
     misspelt_audiences,
     named,
-    parties,
     record,
+    resolve_all,
+    resolve_loaded,
     role_called,
-    standings,
     stored,
-    tied,
-    turned,
+    with_state,
 )
 from authsec_server.delegations.validation import repeated
 from authsec_server.failures import Conflict
@@ -54,11 +54,11 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
 
-def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
-    """Create a delegation. Raises `Invalid` for the wrong field.
+def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> ResolvedDelegation:
+    """Create a delegation. Raises `Invalid`, which names the wrong field.
 
-    Raises `Conflict` if an identical delegation is live, another delegation has the slug, or the client has too
-    many delegations.
+    Raises `Conflict` in three cases: an identical delegation is live, another delegation has the slug, or the
+    client has too many delegations.
     """
     act.principal.require(Role.OPERATOR)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
@@ -73,17 +73,17 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     repeats = repeated(delegation, held, act.now)
     take_slug(tx, act, delegation.slug, terms, taker=delegation.id)
     store.add(tx.connection, delegation)
-    standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
-    record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
+    resolved = resolve_loaded(tx, [(delegation, role, client)], terms, act.now)[0]
+    record(tx, act, EventKind.DELEGATION_CREATED, resolved, slug=delegation.slug, **as_granted(delegation))
     doubts = misspelt_audiences(tx, delegation.audiences, terms)
-    return replace(standing, cautions=(*standing.cautions, *doubts, *repeats))
+    return replace(resolved, cautions=(*resolved.cautions, *doubts, *repeats))
 
 
-def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
-    """Return the delegation as `create` would make it, with all cautions; store nothing. Raises like `create`.
+def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> ResolvedDelegation:
+    """Return the delegation as `create` would make it, with all cautions. Nothing is stored.
 
-    An identical live delegation raises no error here: see `live_twin`. `delegation_id` is a placeholder for the
-    future id: any text that is not an id.
+    Raises the same errors as `create`, except for an identical live delegation; for this, see `live_twin`.
+    `delegation_id` is a placeholder for the future id: any text that is not an id.
     """
     act.principal.require(Role.VIEWER)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
@@ -91,47 +91,50 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     held = store.of_client(tx.connection, delegation.client_id)
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
-    standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
+    resolved = resolve_loaded(tx, [(delegation, role, client)], terms, act.now)[0]
     doubts = misspelt_audiences(tx, delegation.audiences, terms)
-    return replace(standing, cautions=(*standing.cautions, *doubts, *repeats))
+    return replace(resolved, cautions=(*resolved.cautions, *doubts, *repeats))
 
 
-def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
+def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
     """Return the delegation with this id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return standings(tx, [stored(tx, id_or_slug)], terms, act.now)[0]
+    return resolve_all(tx, [stored(tx, id_or_slug)], terms, act.now)[0]
 
 
-def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
-    """Disable the delegation and revoke its tokens. A disabled or revoked delegation does not change."""
+def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
+    """Disable the delegation and revoke its tokens.
+
+    If the delegation is already disabled or revoked, nothing changes.
+    """
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, id_or_slug, terms)
-    if not standing.delegation.enabled or standing.state is DelegationState.REVOKED:
-        return standing
-    disabled = changed(standing.delegation, act, enabled=False)
+    resolved = get(tx, act, id_or_slug, terms)
+    if not resolved.delegation.enabled or resolved.state is DelegationState.REVOKED:
+        return resolved
+    disabled = changed(resolved.delegation, act, enabled=False)
     store.save(tx.connection, disabled)
     revocations.end(tx, SubjectKind.DELEGATION, disabled.id, act.now)
-    record(tx, act, EventKind.DELEGATION_DISABLED, standing)
-    return turned(standing, disabled, act.now)
+    record(tx, act, EventKind.DELEGATION_DISABLED, resolved)
+    return with_state(resolved, disabled, act.now)
 
 
-def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
+def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
     """Enable the delegation. Its revoked tokens stay revoked.
 
     Raises `Conflict` if the delegation has ended or was revoked.
     """
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, id_or_slug, terms)
-    if standing.state in OVER:
+    resolved = get(tx, act, id_or_slug, terms)
+    if resolved.state in ENDED_STATES:
         raise Conflict(
-            f"This delegation is {standing.state}, which cannot be undone.", "Create a new delegation instead."
+            f"This delegation is {resolved.state}, which cannot be undone.", "Create a new delegation instead."
         )
-    if standing.delegation.enabled:
-        return standing
-    enabled = changed(standing.delegation, act, enabled=True)
+    if resolved.delegation.enabled:
+        return resolved
+    enabled = changed(resolved.delegation, act, enabled=True)
     store.save(tx.connection, enabled)
-    record(tx, act, EventKind.DELEGATION_ENABLED, standing)
-    return turned(standing, enabled, act.now)
+    record(tx, act, EventKind.DELEGATION_ENABLED, resolved)
+    return with_state(resolved, enabled, act.now)
 
 
 def revoke(
@@ -141,12 +144,15 @@ def revoke(
     terms: Terms,  # noqa: ARG001 - of use to its neighbours: callers pick one of the three
     *,
     because: str = "",
-) -> Standing:
-    """Revoke the delegation, which is final, and its tokens. A revoked delegation does not change."""
+) -> ResolvedDelegation:
+    """Revoke the delegation permanently, and revoke its tokens.
+
+    If the delegation is already revoked, nothing changes.
+    """
     act.principal.require(Role.OPERATOR)
-    held, role, client = parties(tx, id_or_slug)
+    held, role, client = load_parties(tx, id_or_slug)
     revoked = changed(held, act, revoked_at=act.now) if held.revoked_at is None else held
-    over = Standing(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
+    over = ResolvedDelegation(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
     if revoked is held:
         return over
     store.save(tx.connection, revoked)
@@ -156,9 +162,9 @@ def revoke(
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:
-    """Return the id of the delegation's client; None if the delegation is unknown.
+    """Return the id of the delegation's client, or None if the delegation is unknown.
 
-    Does not check the principal: packages that use this one check it.
+    The function does not check the role of a principal. The packages that call the function check it.
     """
     found = store.find(tx.connection, delegation_id)
     return found.client_id if found else None
@@ -167,7 +173,8 @@ def client_of(tx: Tx, delegation_id: str) -> str | None:
 def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]:
     """Return the client's delegations, in any state, each with its current role.
 
-    Executes two statements at most. For the token path: does not check the principal.
+    Token requests use this function, which does not check the role of a principal. It executes at most two SQL
+    statements.
     """
     held = store.of_client(tx.connection, client_id)
     known = roles.by_ids(tx, {delegation.role_id for delegation in held}) if held else {}
@@ -175,7 +182,7 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
 
 
 def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) -> None:
-    there = sum(state(each, now) not in OVER for each in held)
+    there = sum(state(each, now) not in ENDED_STATES for each in held)
     if there >= MAX_DELEGATIONS:
         raise Conflict(
             f"{client.name} has {there:,} trust delegations that are live or disabled. The limit is "
@@ -185,7 +192,10 @@ def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) 
 
 
 def _only_api(tx: Tx, audiences: Sequence[str]) -> str:
-    """Return the slug of the only registered API among these audiences; empty for none and for several audiences."""
+    """Return the slug of the API if there is only one audience, and an API is registered for it.
+
+    Otherwise return "".
+    """
     if len(audiences) != 1:
         return ""
     found = apis.by_identifiers(tx, audiences)
@@ -219,7 +229,10 @@ _AT_ONCE = 20  # that are looked up: who has made many of one client and role ho
 
 
 def chosen_slug(tx: Tx, act: Act, given: str) -> str:
-    """Return the requested slug. Raises `Invalid`, or `Conflict` if a live or disabled delegation has the slug."""
+    """Return the slug that the caller chose. Raises `Invalid`.
+
+    Raises `Conflict` if a live or disabled delegation has the slug.
+    """
     slug = naming.slug("slug", given)
     if held := _holder_of_slug(tx, act, slug):
         raise Conflict(
@@ -231,7 +244,7 @@ def chosen_slug(tx: Tx, act: Act, given: str) -> str:
 
 
 def offered_slug(tx: Tx, act: Act, *, client: str, role: str, api: str = "") -> str:
-    """Make a free slug from the client's and role's slugs, because the caller chose none.
+    """Make a free slug from the slugs of the client and the role. Use this if the caller chose no slug.
 
     `api` is the slug of the delegation's only API.
     """
@@ -239,35 +252,42 @@ def offered_slug(tx: Tx, act: Act, *, client: str, role: str, api: str = "") -> 
 
 
 def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[str]], *, api: str = "") -> str:
-    """Return the first free slug made from client, role and `api`, with a number if the others are taken. Pure.
+    """Return the first free slug made from client, role and `api`. The function is pure.
 
-    `free` gets some slugs and returns the free ones among them.
+    If the slugs without a number are taken, the slug ends with a number. `free` gets some slugs and returns
+    those of them that are free.
     """
     series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}", api)), _AT_ONCE)
     return next(slug for some in series for slug in free(some))
 
 
 def take_slug(tx: Tx, act: Act, slug: str, terms: Terms, *, taker: str) -> None:
-    """Remove the slug from the delegation that is over, before the `taker` is stored with it."""
+    """Remove the slug from the ended or revoked delegation that has it.
+
+    `taker` is the id of the delegation that gets the slug. Call this before that delegation is stored.
+    """
     held = store.find(tx.connection, slug)
     if held is None:
         return
     without = changed(held, act, slug="")
     store.save(tx.connection, without)
     detail = edit_detail(without.revision, {"slug": slug}, {"slug": None}) | {"because": f"gave up its slug to {taker}"}
-    record(tx, act, EventKind.DELEGATION_EDITED, standings(tx, [held], terms, act.now)[0], **detail, ended=[])
+    record(tx, act, EventKind.DELEGATION_EDITED, resolve_all(tx, [held], terms, act.now)[0], **detail, ended=[])
 
 
 def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
-    """Return the live or disabled delegation that has the slug. An ended or revoked one can lose its slug."""
+    """Return the live or disabled delegation that has the slug.
+
+    An ended or revoked delegation is not returned, because another delegation may take its slug.
+    """
     found = store.find(tx.connection, slug)
-    return None if found is None or state(found, act.now) in OVER else found
+    return None if found is None or state(found, act.now) in ENDED_STATES else found
 
 
 def _free_slug(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
-    """Return those of these slugs that a new delegation can use."""
+    """Return the slugs among these that a new delegation can use."""
     known = by_slugs(tx, slugs)
-    return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in OVER]
+    return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in ENDED_STATES]
 
 
 def _series(stem: str, api: str) -> Iterator[str]:
@@ -286,28 +306,29 @@ def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
     """Delete the client with its proofs and delegations, and revoke all its tokens. Raises `NotFound`."""
     act.principal.require(Role.OPERATOR)
     client = clients.get(tx, act, client_id)
-    held = standings(tx, store.of_client(tx.connection, client.id), terms, act.now)
-    for standing in held:
-        if standing.state not in OVER:
-            revocations.end(tx, SubjectKind.DELEGATION, standing.delegation.id, act.now)
-            record(tx, act, EventKind.DELEGATION_REVOKED, standing, because="its client was deleted")
+    held = resolve_all(tx, store.of_client(tx.connection, client.id), terms, act.now)
+    for resolved in held:
+        if resolved.state not in ENDED_STATES:
+            revocations.end(tx, SubjectKind.DELEGATION, resolved.delegation.id, act.now)
+            record(tx, act, EventKind.DELEGATION_REVOKED, resolved, because="its client was deleted")
     store.remove_of_client(tx.connection, client.id)
-    gone = tuple(named(standing.delegation, standing.role, client) for standing in held)
+    gone = tuple(named(resolved.delegation, resolved.role, client) for resolved in held)
     service.delete(tx, act, client, delegations=gone)
     return client
 
 
 def delete_role(tx: Tx, act: Act, role_id: str) -> RoleDefinition:
-    """Delete the role and its ended and revoked delegations. Raises `NotFound`, or `Conflict`.
+    """Delete the role and its ended and revoked delegations. Raises `NotFound`.
 
-    A live or disabled delegation prevents the deletion: somebody must decide about each of them.
+    Raises `Conflict` if the role has a live or disabled delegation: an administrator must first decide about
+    each of them.
     """
     act.principal.require(Role.OPERATOR)
     role = roles.get(tx, act, role_id)
     held = store.of_role(tx.connection, role.id)
     known = clients.by_ids(tx, {delegation.client_id for delegation in held})
     names = {delegation.id: named(delegation, role, known[delegation.client_id]) for delegation in held}
-    if in_use := [delegation for delegation in held if state(delegation, act.now) not in OVER]:
+    if in_use := [delegation for delegation in held if state(delegation, act.now) not in ENDED_STATES]:
         raise _used(role, [names[delegation.id] for delegation in in_use])
     store.remove_of_role(tx.connection, role.id)
     roles.remove(tx, act, role, delegations=tuple(names.values()))

@@ -1,4 +1,4 @@
-"""The JSON of a trust delegation's values: in requests, documents and answers."""
+"""The JSON of a trust delegation's values, in requests, documents and answers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from authsec_server.web.instants import parse_instant
 
 
 class DelegationDescription(TypedDict):
-    """The fields that describe a delegation, in an answer."""
+    """The fields that describe a delegation, as an answer contains them."""
 
     owner: str
     description: str
 
 
 class DelegationBody(Body):
-    """The optional fields of a delegation, in a request or document."""
+    """The optional fields of a delegation, as a request or document contains them."""
 
     audiences: list[str] = Field(default_factory=list, description="APIs, by slug, URL or registered name.")
     excluded_proofs: list[str] = Field(default_factory=list)
@@ -51,7 +51,7 @@ class NewDelegation(DelegationBody):
 class DelegationChanges(Changes):
     """Request to edit a trust delegation. An edit that narrows the delegation revokes its tokens.
 
-    Send at most one of `actions` and `all_actions`. With `ends_at` null, the delegation has no end date.
+    Send at most one of `actions` and `all_actions`. If `ends_at` is null, the edit removes the end date.
     """
 
     slug: str = LEFT_OUT
@@ -69,7 +69,7 @@ class DelegationChanges(Changes):
 
 
 def _read(members: dict[str, Any]) -> dict[str, Any]:
-    """Return the members with `ends_at` as a time, and lists as tuples. Raises `Invalid`."""
+    """Convert the members: `ends_at` becomes a time, and lists become tuples. Raises `Invalid`."""
     if members.get("ends_at") is not None:
         members["ends_at"] = parse_instant("ends_at", members["ends_at"])
     return {name: tuple(value) if isinstance(value, list) else value for name, value in members.items()}

@@ -95,13 +95,13 @@ def add(connection: Connection, delegation: Delegation) -> None:
 
 
 def save(connection: Connection, delegation: Delegation) -> None:
-    """Update the delegation's row. `save_audiences` updates the audiences by which lists find it."""
+    """Update the delegation's row. The separate function `save_audiences` updates the audiences for lists."""
     row = rows.write(delegations, delegation)
     connection.execute(update(delegations).where(delegations.c.id == delegation.id), row)
 
 
 def save_audiences(connection: Connection, delegation: Delegation) -> None:
-    """Replace the audiences by which lists find the delegation."""
+    """Replace the rows of the delegation's audiences. Lists find the delegation by these rows."""
     connection.execute(delete(delegation_audiences).where(delegation_audiences.c.delegation_id == delegation.id))
     _add_audiences(connection, delegation)
 
@@ -113,12 +113,12 @@ def find(connection: Connection, id_or_slug: str) -> Delegation | None:
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs that come just before and after this unused slug in sort order."""
+    """Return the slugs just before and just after this unknown slug in alphabetical order."""
     return neighbours(connection, delegations.c.slug, slug)
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> list[Delegation]:
-    """Return the delegations with these ids, sorted by id, without unknown ones."""
+    """Return the delegations with these ids, sorted by id. Unknown ids are left out."""
     statement = select(delegations).where(delegations.c.id.in_(ids)).order_by(delegations.c.id)
     return load(connection, statement)
 
@@ -152,7 +152,7 @@ def remove_of_role(connection: Connection, role_id: str) -> None:
 
 
 def load(connection: Connection, statement: Select[Any]) -> list[Delegation]:
-    """Return the delegations that the statement selects, in its order."""
+    """Return the delegations that the statement selects, in the statement's order."""
     return [rows.read(Delegation, row) for row in connection.execute(statement)]
 
 
@@ -176,10 +176,10 @@ def page(
     limit: int,
     now: datetime,
 ) -> list[Delegation]:
-    """Return matching delegations after `after`, in this order.
+    """Return matching delegations after the delegation `after`, in the order `sort`.
 
-    `called` selects the ids of the roles, then of the clients, that match the filter's text. `used` is needed for
-    the filter `unused_since`, which leaves out used delegations.
+    `called` has two queries for ids: one for the roles and one for the clients that match the filter's text.
+    `used` is needed for the filter `unused_since`, which leaves out delegations that were used for a token.
     """
     columns = delegations.c
     # The ids alone first: an index holds all that this needs, so that a rare thing is found without reading the table.
@@ -205,7 +205,10 @@ def live_of_role(connection: Connection, role_id: str, *, limit: int, now: datet
 
 
 def live_for(connection: Connection, audience: str, *, by_default: bool, limit: int, now: datetime) -> list[Delegation]:
-    """Return the newest live delegations that name the audience; with `by_default` also those that name none."""
+    """Return the newest live delegations that name the audience.
+
+    `by_default` also includes delegations that name no audience.
+    """
     live = _live_for(connection, audience, limit, now)
     if by_default:
         live += _live_for(connection, NO_AUDIENCE, limit, now)
@@ -220,12 +223,12 @@ def _live_for(connection: Connection, audience: str, limit: int, now: datetime) 
 
 
 def uses_by_role(connection: Connection, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """Return the numbers of delegations of each role, without roles that have none."""
+    """Return the numbers of delegations of each role. Roles without delegations are left out."""
     return _uses(connection, delegations.c.role_id, role_ids, now)
 
 
 def uses_by_client(connection: Connection, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
-    """Return the numbers of delegations of each client, without clients that have none."""
+    """Return the numbers of delegations of each client. Clients without delegations are left out."""
     return _uses(connection, delegations.c.client_id, client_ids, now)
 
 
@@ -245,12 +248,18 @@ def tally(connection: Connection, now: datetime) -> dict[DelegationState, int]:
 
 
 def audiences(connection: Connection) -> set[str]:
-    """Return the audiences that delegations in any state name; with `NO_AUDIENCE` if a delegation names none."""
+    """Return the audiences that delegations in any state name.
+
+    If a delegation names no audience, the result contains `NO_AUDIENCE`.
+    """
     return set(connection.execute(select(delegation_audiences.c.audience).distinct()).scalars())
 
 
 def number_for(connection: Connection, audiences: Collection[str], now: datetime) -> int:
-    """Return the number of live delegations that name one of the audiences. `NO_AUDIENCE` means naming none."""
+    """Return the number of live delegations that name one of the audiences.
+
+    `NO_AUDIENCE` matches delegations that name no audience.
+    """
     names = delegation_audiences.c
     live = select(func.count(func.distinct(names.delegation_id))).select_from(delegation_audiences).join(delegations)
     number: int = connection.execute(
@@ -296,7 +305,7 @@ def _unused(used: Used) -> Iterator[ColumnElement[bool]]:
 
 
 def _is(wanted: DelegationState, now: datetime) -> ColumnElement[bool]:
-    """Return `model.state` as an SQL condition."""
+    """Return an SQL condition that is true for delegations in this state, by the rules of `model.state`."""
     columns = delegations.c
     lasting = or_(columns.ends_at.is_(None), columns.ends_at > now)
     return {

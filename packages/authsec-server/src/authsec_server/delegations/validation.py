@@ -1,4 +1,7 @@
-"""Validate delegations, warn about them, and compare edits. Pure: the caller has looked everything up."""
+"""Validate delegations, warn about them, and compare edits.
+
+All functions are pure: the caller has loaded all data from the database.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import datetime
 from authsec_server.clients.model import Client, ClientKind, ProofKind
 from authsec_server.delegations.model import (
     DESCRIBED,
-    OVER,
+    ENDED_STATES,
     Caution,
     Delegation,
     DelegationState,
@@ -33,9 +36,10 @@ _LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
 def granted_fields(
     role: RoleDefinition, terms: Terms, now: datetime, *, all_actions: bool = False, held: Delegation | None = None
 ) -> Fields:
-    """Return the fields that grant authority, with their checks: for a new delegation, or an edit of `held`.
+    """Return the fields that grant authority, with their checks. `held` is the delegation to edit, if any.
 
-    The check of `audiences` takes identifiers. What `held` has may stay, although it does not satisfy newer rules.
+    The check of `audiences` takes identifiers of APIs, not slugs. Actions and a duration that `held` already
+    has may stay, even if a newer rule forbids them.
     """
     already, length = (held.actions, held.max_duration) if held else ((), None)
     cap = terms.max_token_lifetime
@@ -52,10 +56,11 @@ def granted_fields(
 def allowed_actions(
     asked: Sequence[str], role: RoleDefinition, *, all_actions: bool = False, already: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Return the allowed actions, sorted: never more than the role has, and never none. Raises `Invalid`.
+    """Return the actions for the delegation, sorted. The result is never empty. Raises `Invalid`.
 
-    `all_actions` is stored as the role's current actions, so a larger role does not widen the delegation
-    silently. Actions in `already` may stay although the role has lost them: they grant nothing.
+    A delegation cannot allow an action that the role does not have. Actions in `already` may stay even if the
+    role has lost them, because they grant nothing. `all_actions` means the role's current actions. If the role
+    gets more actions later, the delegation does not get them.
     """
     if all_actions:
         if asked:
@@ -85,7 +90,7 @@ def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
 
 
 def target_type(text: str) -> TargetType:
-    """Return the target type. Raises `Invalid`, with the list of target types."""
+    """Return the target type. Raises `Invalid`, and the error text lists the target types."""
     try:
         return TargetType(text)
     except ValueError:
@@ -98,7 +103,10 @@ def target_type(text: str) -> TargetType:
 
 
 def max_duration(seconds: int, cap: int) -> int:
-    """Return the longest token lifetime in seconds. Raises `Invalid` unless it is between one minute and `cap`."""
+    """Return the longest token lifetime in seconds.
+
+    Raises `Invalid` if it is less than one minute or more than `cap`.
+    """
     if not SHORTEST <= seconds <= cap:
         raise Invalid(
             "max_duration",
@@ -109,7 +117,7 @@ def max_duration(seconds: int, cap: int) -> int:
 
 
 def spoken(seconds: int) -> str:
-    """Format a duration in its largest whole unit: `1 hour`, `90 minutes`, `45 seconds`."""
+    """Format a duration in the largest unit that needs no fraction: `1 hour`, `90 minutes`, `45 seconds`."""
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
     return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
@@ -145,7 +153,7 @@ def _proof_kind(field: str, kind: str) -> ProofKind:
 
 
 def audiences(resolved: Iterable[str]) -> tuple[str, ...]:
-    """Return the audiences, sorted and without duplicates. Raises `Invalid` for too many."""
+    """Return the audiences, sorted and without duplicates. Raises `Invalid` if there are too many."""
     found = tuple(sorted(set(resolved)))
     if len(found) > MAX_AUDIENCES:
         raise Invalid(
@@ -168,11 +176,12 @@ def warnings(
     default_audience: str,
     now: datetime,
 ) -> tuple[Caution, ...]:
-    """Return the cautions, the most serious first; none for an ended or revoked delegation.
+    """Return the cautions, the most serious first. An ended or revoked delegation has no cautions.
 
-    `described` are the actions, and `registered` the audiences, of registered APIs.
+    `described` are the actions that registered APIs describe. `registered` are the audiences of registered
+    APIs.
     """
-    if state(delegation, now) in OVER:
+    if state(delegation, now) in ENDED_STATES:
         return ()
     return (
         *_about_the_client(delegation, client, now),
@@ -182,9 +191,9 @@ def warnings(
 
 
 def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tuple[Caution, ...]:
-    """Return a caution if a live delegation already grants these actions.
+    """Return a caution if a live delegation already grants the actions of `new`.
 
-    A person who revokes only one of the two may believe that the authority has ended.
+    If somebody later revokes only one of the two, the client keeps the authority.
     """
     for other in held:
         same = other.audiences == new.audiences and set(new.actions) <= set(other.actions)
@@ -195,7 +204,7 @@ def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tupl
 
 
 def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
-    """Return a caution for each audience in `near`, which maps unknown audiences to similar API slugs."""
+    """Return a caution for each audience in `near`, which maps each unknown audience to the slug of a similar API."""
     return tuple(
         Caution(code="audience_misspelt", message=f"There is no API {audience}; the nearest is {slug}.")
         for audience, slug in near.items()
@@ -203,7 +212,7 @@ def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
 
 
 def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
-    """Return one caution for audiences that are not URLs, while no API is registered."""
+    """Return one caution about audiences that are not URLs. Use this while no API is registered."""
     if not names:
         return ()
     are = "is not a URL" if len(names) == 1 else "are not URLs"
@@ -211,7 +220,7 @@ def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
 
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
-    kinds = {proof.kind for proof in client.proofs if proof.stands(now)}
+    kinds = {proof.kind for proof in client.proofs if proof.is_valid(now)}
     if client.unattested(now):
         yield Caution(
             code="client_unattested",
@@ -269,7 +278,7 @@ def _some(names: Sequence[str]) -> str:
 class TermChange:
     """One value before and after an edit, as text for a person.
 
-    A change that `narrows` ends the existing tokens. Some changes narrow and widen.
+    If `narrows` is true, the edit revokes the existing tokens. A change can narrow and widen at the same time.
     """
 
     field: str
@@ -281,7 +290,7 @@ class TermChange:
 
 
 def changes(before: Delegation, after: Delegation, *, default_audience: str) -> tuple[TermChange, ...]:
-    """Return the changed values, in the order of the form's fields; empty if nothing changed."""
+    """Return the changed values, in the order of the form's fields. The result is empty if nothing has changed."""
     rows = (
         TermChange(field="target_type", label="Target Type", before=before.target_type, after=after.target_type),
         _actions(before, after),
@@ -295,7 +304,10 @@ def changes(before: Delegation, after: Delegation, *, default_audience: str) -> 
 
 
 def narrows(before: Delegation, after: Delegation, *, default_audience: str) -> bool:
-    """Return whether an existing token could carry more, or live longer, than the edited delegation allows."""
+    """Return whether existing tokens could exceed the edited delegation.
+
+    Such a token could have more authority, or a longer lifetime, than the edited delegation allows.
+    """
     return any(row.narrows for row in changes(before, after, default_audience=default_audience))
 
 
@@ -366,7 +378,7 @@ def _loses(before: Collection[str], after: Collection[str]) -> bool:
 
 
 def _is_earlier(one: datetime | None, other: datetime | None) -> bool:
-    """Return whether `one` ends before `other`. None means no end, which is later than any end."""
+    """Return whether the end `one` is before the end `other`. None means no end, which is later than any end."""
     return one is not None and (other is None or one < other)
 
 

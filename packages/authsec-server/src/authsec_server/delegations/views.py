@@ -8,7 +8,7 @@ from typing import cast
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.clients.model import ProofKind
-from authsec_server.delegations.model import DESCRIBED, DelegationState, Standing, TargetType
+from authsec_server.delegations.model import DESCRIBED, DelegationState, ResolvedDelegation, TargetType
 from authsec_server.delegations.shapes import DelegationDescription
 from authsec_server.revisions import plain
 from authsec_server.web.instants import rfc3339
@@ -39,7 +39,7 @@ class Warned(TypedDict):
 
 
 class DelegationShown(DelegationDescription):
-    """A delegation with its role and client. `slug` is null once a later delegation has taken the slug."""
+    """A delegation with its role and client. `slug` is null if a later delegation has taken the slug."""
 
     id: str
     slug: str | None
@@ -60,9 +60,9 @@ class DelegationShown(DelegationDescription):
     warnings: list[Warned]
 
 
-def as_json(standing: Standing, now: datetime) -> DelegationShown:
+def as_json(resolved: ResolvedDelegation, now: datetime) -> DelegationShown:
     """Return the delegation as the admin API shows it."""
-    delegation, role, client = standing.delegation, standing.role, standing.client
+    delegation, role, client = resolved.delegation, resolved.role, resolved.client
     described = cast("DelegationDescription", plain(DESCRIBED, delegation))
     return {
         "id": delegation.id,
@@ -80,12 +80,12 @@ def as_json(standing: Standing, now: datetime) -> DelegationShown:
         "audiences": list(delegation.audiences),
         "excluded_proofs": list(delegation.excluded_proofs),
         "ends_at": rfc3339(delegation.ends_at),
-        "state": standing.state,
+        "state": resolved.state,
         "revoked_at": rfc3339(delegation.revoked_at),
         **described,
         "created_at": rfc3339(delegation.created_at),
         "revision": delegation.revision,
         "changed_at": rfc3339(delegation.changed_at),
         "changed_by": delegation.changed_by or None,
-        "warnings": [{"code": each.code, "message": each.message} for each in standing.cautions],
+        "warnings": [{"code": each.code, "message": each.message} for each in resolved.cautions],
     }

@@ -1,4 +1,4 @@
-"""Check the text that identifies a trusted issuer (a URL or a trust domain), other URLs, and audiences."""
+"""Check the URL or trust domain that identifies a trusted issuer, other URLs, and audiences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")  # SPIFFE-ID section 2.1
 
 
 def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
-    """Check the issuer and return it unchanged, because tokens are compared with its exact text. Raises `Invalid`."""
+    """Check the issuer and return it unchanged. Raises `Invalid`.
+
+    Nothing is normalised, because tokens must contain exactly this text.
+    """
     if kind is TrustedIssuerKind.SPIFFE:
         return _parse_trust_domain(text)
     parse_url("issuer", text)
@@ -46,7 +49,10 @@ def parse_url(field: str, text: str, *, example: str = "https://issuer.example.c
 
 
 def parse_audience(text: str) -> str:
-    """Check the audience of tokens; empty means this authority's own issuer. Raises `Invalid`."""
+    """Check the audience that tokens must have. Raises `Invalid`.
+
+    An empty text means this authority's own issuer.
+    """
     if len(text) > MAX_AUDIENCE or not text.isprintable() or text != text.strip():
         raise Invalid(
             "audience",

@@ -59,7 +59,7 @@ Verb = Callable[[Tx, Act, str], TrustedIssuer]
 
 
 class EditTrustedIssuer(Protocol):
-    """A function that edits a trusted issuer and updates its proofs."""
+    """A function that edits a trusted issuer and updates the proofs that name it."""
 
     def __call__(
         self,
@@ -83,9 +83,11 @@ class NewTrustedIssuer(TrustedIssuerTermsBody):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIssuerOperations:
-    """The operations on trusted issuers. `issuer` is this authority's own, the default audience of trusted issuers.
+    """The operations on trusted issuers.
 
-    `edit_issuer`, `disable_issuer` and `enable_issuer` are functions of `clients`, which also update the proofs.
+    `issuer` is this authority's own issuer, which is the default audience of the trusted issuers' tokens.
+    `edit_issuer`, `disable_issuer` and `enable_issuer` are functions of `clients`, which also update the proofs
+    that name the trusted issuer.
     """
 
     cluster_apis: ClusterApis
@@ -115,9 +117,9 @@ class TrustedIssuerOperations:
     async def edit(self, call: Call[TrustedIssuerChanges]) -> TrustedIssuerShown:
         """Edit a trusted issuer.
 
-        An edit that reduces trust revokes the affected tokens. Before an edit enables look-ups, the server sends one
-        request to the cluster. If the cluster does not answer, nothing is saved. With `anyway`, the server does not
-        ask the cluster.
+        An edit that reduces trust revokes the affected tokens. Before an edit turns look-ups on, the server sends
+        test requests to the cluster. If the cluster does not answer, nothing is saved. With `anyway`, the server
+        does not ask the cluster.
         """
         changes = {name: value for name, value in call.body.given().items() if name != "anyway"}
         if not call.body.anyway:
@@ -140,7 +142,7 @@ class TrustedIssuerOperations:
 
     @operation("POST", ONE + "/disable", "disableTrustedIssuer", least=Role.ADMIN, revised=True)
     async def disable(self, call: Call[NoBody]) -> TrustedIssuerShown:
-        """Disable a trusted issuer, and revoke the tokens that it proved."""
+        """Disable a trusted issuer, and revoke the tokens that were issued on its proofs."""
         return self._shown(await call.change(lambda tx, act: self.disable_issuer(tx, act, call.of("trusted_issuer"))))
 
     @operation("POST", ONE + "/enable", "enableTrustedIssuer", least=Role.ADMIN, revised=True)

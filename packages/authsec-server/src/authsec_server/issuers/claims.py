@@ -67,7 +67,7 @@ _NOT_AN_ISSUERS = ("k8s:", "docker:", "unix:", "spiffe:")
 def parse_claims(kind: TrustedIssuerKind, claims: Mapping[str, str], preset: str = "") -> dict[str, str]:
     """Check the map from selectors to claims, and sort it by selector. Raises `Invalid`.
 
-    An OpenID Connect issuer must have such a map, and no other kind may have one.
+    An OpenID Connect issuer must have such a map. Other kinds of trusted issuers must not have one.
     """
     if kind is not TrustedIssuerKind.OIDC:
         if claims or preset:

@@ -25,14 +25,14 @@ _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 class CredentialsUnusable(Exception):
     """There are no usable credentials for the cluster.
 
-    The message is a clause for an operator, and never contains the content of the file.
+    The message is a clause for an operator, and never contains the content of the credentials file.
     """
 
 
 def read_credentials(folder: Path | None, name: str) -> str:
-    """Read the bearer token (RFC 6750) from the file. A new token needs no restart, because nothing is cached.
+    """Read the bearer token (RFC 6750) from the file. Nothing is cached, so a new token needs no restart.
 
-    Links within the folder are followed, because Kubernetes mounts every token as a link. Raises
+    Symbolic links in the folder are followed, because Kubernetes mounts every token as a link. Raises
     `CredentialsUnusable`.
     """
     if folder is None:
@@ -64,13 +64,14 @@ _ANSWERS = {200, 201, 404}  # whether there is nothing or the address is wrong, 
 
 
 class NotAnswered(Exception):
-    """The cluster gave no usable answer. The message is a clause for an operator, without a full stop."""
+    """The cluster gave no usable response. The message is a clause for an operator, without a full stop."""
 
 
 class ClusterLine:
     """The API server of one revision of a trusted issuer. Thread-safe.
 
-    After a failure, only one caller may ask at a time: the others would wait for the same failure.
+    For two seconds after a failure, no request is sent. Then only one caller may send a request at a time,
+    because other callers would only wait for the same failure.
     """
 
     def __init__(
@@ -103,7 +104,10 @@ class ClusterLine:
     def ask(
         self, lookup: Lookup, path: str, document: Mapping[str, Any] | None, read: Callable[[Answer], Answered]
     ) -> Answered:
-        """Ask, and return the result of `read`. Raises `LookupUnavailable`, also if `read` refuses the answer."""
+        """Send a request to the API server, and return the result of `read`.
+
+        Raises `LookupUnavailable` if there is no response, or if `read` refuses the response.
+        """
         with self._turn(lookup):
             try:
                 answer = self._send(lookup, path, document)
@@ -185,8 +189,9 @@ _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 class ClusterApis:
     """The API servers of all trusted issuers. Never call inside a transaction: the servers may be slow.
 
-    `read` interprets an answer, and raises `NotAnswered` for an answer that no API server gives. Every method
-    raises `LookupUnavailable` if there is no answer. No method checks whether the trusted issuer is enabled.
+    `read` interprets a response, and raises `NotAnswered` for a response that no API server sends. Every method
+    raises `LookupUnavailable` if there is no usable response. No method checks whether the trusted issuer is
+    enabled.
     """
 
     def __init__(
@@ -208,13 +213,16 @@ class ClusterApis:
 
     @property
     def possible(self) -> bool:
-        """Return whether there is a folder with credentials for clusters."""
+        """Return whether the settings name a folder with credentials for clusters."""
         return self._credentials_dir is not None
 
     def review(
         self, trusted_issuer: TrustedIssuer, token: str, audience: str, read: Callable[[Mapping[str, Any]], T]
     ) -> T:
-        """Ask the cluster to review its own token: is it still valid, for which account and audience?"""
+        """Ask the cluster whether a token that it signed is still valid, and for which account and audience.
+
+        The question is a TokenReview. Return the result of `read`.
+        """
         wanted = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -227,15 +235,18 @@ class ClusterApis:
     def pod(
         self, trusted_issuer: TrustedIssuer, namespace: str, name: str, read: Callable[[Mapping[str, Any] | None], T]
     ) -> T:
-        """Ask the cluster for a pod; `read` gets None if the cluster has no such pod."""
+        """Ask the cluster for a pod, and return the result of `read`.
+
+        `read` gets None if the cluster has no such pod.
+        """
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(name, safe='')}"
         return self._line(trusted_issuer).ask(Lookup.POD_LOOKUP, path, None, lambda answer: read(_pod(answer)))
 
     def check(self, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
         """Test each look-up that is turned on, and return the results.
 
-        The test asks about a token and a pod that do not exist. An API server that permits the look-up answers no,
-        which is an answer.
+        The test asks about a token and a pod that do not exist. An API server that permits the look-up gives a
+        negative answer, and the test then succeeds.
         """
         questions = {
             Lookup.TOKEN_REVIEW: lambda: self.review(trusted_issuer, "none", "none", lambda _: None),
@@ -258,7 +269,7 @@ class ClusterApis:
         return alone.check(trusted_issuer)
 
     def state(self, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-        """Return the last result of each look-up that is turned on, in this process. Asks no other server."""
+        """Return the last result in this process of each look-up that is turned on. Sends no request to the cluster."""
         cluster = trusted_issuer.cluster
         on = {Lookup.TOKEN_REVIEW: cluster and cluster.reviews, Lookup.POD_LOOKUP: cluster and cluster.pods}
         return {lookup: self._line(trusted_issuer).state(lookup) for lookup, is_on in on.items() if is_on}
@@ -295,9 +306,10 @@ def _pod(answer: Answer) -> Mapping[str, Any] | None:
 def require_answers(
     cluster_apis: ClusterApis, trusted_issuer: TrustedIssuer, *, revision: int, changes: Mapping[str, object]
 ) -> None:
-    """Raise `Conflict` if the cluster would not answer after these changes, or `Invalid` for wrong changes.
+    """Raise `Conflict` if the edited trusted issuer needs new look-ups and the cluster does not answer them.
 
-    Never call inside a transaction. The cluster is not asked about changes that the edit refuses anyway.
+    Raises `Invalid` for wrong changes. Never call inside a transaction. If the edit fails anyway because of its
+    `revision` or missing credentials, no request is sent to the cluster.
     """
     if revision != trusted_issuer.revision or not cluster_apis.possible:
         return

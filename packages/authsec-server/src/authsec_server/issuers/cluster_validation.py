@@ -1,4 +1,4 @@
-"""Check the settings for the API server of a cluster: its URL, and the certificates that it may have. Pure."""
+"""Check the settings for the API server of a cluster: its URL, and the certificates that are trusted for it. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_CERTIFICATES = 20
 
 
 def parse_ca(text: str, field: str = "ca") -> str:
-    """Return the certificates in PEM (RFC 7468 section 5), without the text around them. Raises `Invalid`."""
+    """Return the PEM certificates in the text (RFC 7468 section 5), without other text. Raises `Invalid`."""
     if not text.strip():
         return ""
     if "PRIVATE KEY" in text:
@@ -49,7 +49,7 @@ def parse_ca(text: str, field: str = "ca") -> str:
 
 
 def fingerprints(ca: str) -> list[str]:
-    """Return the SHA-256 of each certificate, in hex, by which the audit log identifies the certificate."""
+    """Return the SHA-256 of each certificate, in hex. The audit log identifies certificates by this value."""
     return [each.fingerprint(SHA256()).hex() for each in x509.load_pem_x509_certificates(ca.encode())] if ca else []
 
 
@@ -64,7 +64,10 @@ _BOTH = (
 
 
 def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict[str, Any]:
-    """Return the verified terms of the API server, by name. Raises `Invalid`: only clusters have an API server."""
+    """Return the verified terms of the API server, by name.
+
+    Raises `Invalid`, also for terms of an API server in a trusted issuer that is not a cluster.
+    """
     given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
     switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
     if not given and not switched:
@@ -83,7 +86,10 @@ def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict
 
 
 def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:
-    """Return the settings for the audit log, in JSON types. Certificates are named by their SHA-256."""
+    """Return the settings of the API server for the audit log, in JSON types.
+
+    Certificates are named by their SHA-256.
+    """
     if cluster is None:
         return None
     named = {name: value for name, value in asdict(cluster).items() if name != "ca"}

@@ -1,4 +1,4 @@
-"""YAML for the volume with a pod's token for this authority alone. Pure."""
+"""YAML for a volume with a pod's token that is valid for this authority alone. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ volumes:
 def projected_volume(audience: str) -> str:
     """Return the YAML of the volume.
 
-    An audience may be any visible text. So the audience is quoted as in JSON, which YAML reads unchanged.
+    An audience may be any visible text. So the audience is quoted as a JSON string, which is also valid YAML.
     """
     return _VOLUME.format(audience=json.dumps(audience, ensure_ascii=False))

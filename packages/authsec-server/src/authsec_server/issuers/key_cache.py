@@ -30,7 +30,7 @@ RETRY_PAUSE = 5.0
 
 
 class Condition(StrEnum):
-    """The condition of a trusted issuer's keys."""
+    """Whether a trusted issuer's keys were given or fetched, and whether they are fresh, stale or too old to use."""
 
     GIVEN = "given"  # by an administrator; never fetched
     FRESH = "fresh"
@@ -41,7 +41,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldSet:
-    """A key set in this process. `age` is its age in seconds at `since` on the monotonic clock."""
+    """A key set in this process. `age` is its age in seconds when the monotonic clock had the value `since`."""
 
     keys: Mapping[str, PublicKey] = field(hash=False)
     fetched_at: datetime
@@ -50,9 +50,9 @@ class HeldSet:
     since: float
 
     def age_at(self, now: datetime, monotonic: float) -> float:
-        """Return the age of the key set in seconds: the larger of its ages on two clocks.
+        """Return the age of the key set in seconds, which is the larger of its ages on two clocks.
 
-        Wall time can be set back, and monotonic time stops while a machine sleeps.
+        One clock is not enough: wall time can be set back, and monotonic time stops while a machine sleeps.
         """
         return max((now - self.fetched_at).total_seconds(), self.age + monotonic - self.since)
 
@@ -61,7 +61,7 @@ class HeldSet:
 class KeysState:
     """The state of a trusted issuer's keys. The times are None if no keys were fetched.
 
-    `failure` is a clause that says why the last fetch failed; empty if it did not fail.
+    `failure` is a clause that says why the last fetch failed. It is empty if the last fetch succeeded.
     """
 
     condition: Condition
@@ -74,12 +74,15 @@ class KeysState:
 
 
 def refresh_seconds(hint: int | None) -> int:
-    """Return the seconds until the next fetch of a key set with this hint, within limits."""
+    """Return the seconds until the next fetch of a key set.
+
+    `hint` is the interval that the key set contains. The result is between a shortest and a longest interval.
+    """
     return FRESH_SECONDS if hint is None else min(max(hint, SHORTEST), LONGEST)
 
 
 def state_of(held: HeldSet | None, age: float, *, failed_at: datetime | None, failure: str) -> KeysState:
-    """Return the state of keys that are fetched. The key set is `age` seconds old."""
+    """Return the state of fetched keys. `age` is the age of the key set in seconds."""
     if held is None:
         return KeysState(condition=Condition.NONE, keys={}, failed_at=failed_at, failure=failure)
     return KeysState(
@@ -100,14 +103,20 @@ def _condition(held: HeldSet, age: float) -> Condition:
 
 
 class Waiters:
-    """Limit for the number of threads that wait at once, also within the limit of `among`. Thread-safe."""
+    """Limit for the number of threads that wait at the same time. Thread-safe.
+
+    If `among` is set, a thread that waits is also counted in the limit of `among`.
+    """
 
     def __init__(self, at_most: int, *, among: Waiters | None = None) -> None:
         self._free = threading.BoundedSemaphore(at_most)
         self._among = among
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Wait for the event; return whether it was set in time. Do not wait if too many threads do already."""
+        """Wait for the event, and return whether it was set in time.
+
+        If too many threads already wait, return at once.
+        """
         if event.is_set() or seconds <= 0 or not self._free.acquire(blocking=False):
             return event.is_set()
         try:
@@ -126,10 +135,10 @@ UNKNOWN_KEY_WAIT = 1.0  # by those who ask for a key that the set lacks: they ma
 class FetchedKeys:
     """The fetched keys of one revision of a trusted issuer. Thread-safe; one fetch at a time.
 
-    Each fetch has its own thread. Only a few callers wait for a fetch (`waiters`), for a limited time. The other
-    callers use the cached key set, or are refused at once. The attack: a stranger sends tokens that prove nothing
-    and name an issuer that hangs. Without the limit, these tokens keep the threads that agents of other issuers
-    need.
+    Each fetch has its own thread. Only a few callers wait for a fetch (`waiters`), for a limited time. The
+    other callers use the cached key set, or are refused at once. This stops an attack: a stranger sends invalid
+    tokens that name an issuer whose server never answers. Without the limit, these tokens would block the
+    threads that agents of other issuers need.
     """
 
     def __init__(
@@ -162,7 +171,7 @@ class FetchedKeys:
         self._failure = ""
 
     def find(self, kid: str) -> PublicKey | None:
-        """Return the key; None if the trusted issuer has no key with this `kid`. Raises `KeysUnavailable`."""
+        """Return the key with this `kid`; None if the trusted issuer has no such key. Raises `KeysUnavailable`."""
         held = self._held
         if held is not None and kid in held.keys and self._age() < held.refresh_seconds:
             return held.keys[kid]
@@ -183,7 +192,7 @@ class FetchedKeys:
         return self._answer(kid)
 
     def refresh(self) -> None:
-        """Fetch the keys now, or wait for the fetch that is running. `state` has the result."""
+        """Fetch the keys now, or wait for the fetch that is running. `state` then returns the result."""
         landed, _ = self._fetching(None)
         landed.wait(WAIT_SECONDS)
 
@@ -196,7 +205,10 @@ class FetchedKeys:
         return state_of(self._held, self._age(), failed_at=failed_at, failure=failure)
 
     def _fetching(self, kid: str | None) -> tuple[threading.Event, bool]:
-        """Start a fetch, unless one is running. Return the event of its end, and whether the fetch is new."""
+        """Start a fetch if none is running. Return the event that is set when the fetch ends.
+
+        The second value says whether this call started the fetch.
+        """
         with self._starting:
             if self._landed is not None and not self._landed.is_set():
                 return self._landed, False
@@ -208,7 +220,7 @@ class FetchedKeys:
             return self._landed, True
 
     def _wanted(self, kid: str) -> bool:
-        """Return whether to fetch a new key set, for a caller that needs this key."""
+        """Return whether a caller that needs this key should fetch a new key set."""
         if self._failure and self._since_tried() < RETRY_PAUSE:
             return False
         usable = self._usable()
@@ -226,7 +238,11 @@ class FetchedKeys:
         return key
 
     def _fly(self, kid: str | None, landed: threading.Event) -> None:
-        """Fetch the keys, unless another process has fetched a key set with this key. None: always fetch."""
+        """Fetch the keys, and set the event `landed` at the end.
+
+        If another process has already stored a key set with the key `kid`, that key set is used instead. If `kid`
+        is None, the keys are always fetched.
+        """
         try:
             with suppress(Unavailable):  # the issuer can be asked although the database cannot
                 self._adopt_kept()
@@ -244,7 +260,10 @@ class FetchedKeys:
             landed.set()
 
     def _adopt_first(self) -> None:
-        """Load stored keys once, before the first fetch: another process, or this one before, may have stored some."""
+        """Load the stored keys once, before the first fetch.
+
+        Another process may have stored keys, or an earlier process of this server.
+        """
         with self._adopting:
             if not self._has_looked:
                 self._has_looked = True
@@ -252,7 +271,7 @@ class FetchedKeys:
                     self._adopt_kept()
 
     def _fetch(self) -> None:
-        """Fetch the keys and store the result. A failure changes neither the key set nor its age."""
+        """Fetch the keys and store the result. After a failure, the old key set stays, and its age still grows."""
         asked_at, began = self._now(), self._monotonic()
         try:
             found = fetch_key_set(self.trusted_issuer, self._outbound, self._trust, self._limits)
@@ -280,14 +299,17 @@ class FetchedKeys:
         )
 
     def _write(self, work: Callable[[Tx], None]) -> None:
-        """Store a result for other processes, and for the next start. Without it, the keys are valid all the same."""
+        """Store a result for other processes, and for the next start of this server.
+
+        If the result cannot be stored, this process still uses its keys.
+        """
         try:
             self._database.append(work)
         except (Unavailable, IntegrityError) as error:  # the trusted issuer was removed meanwhile
             log.warning("keys could not be stored", trusted_issuer=self.trusted_issuer.slug, error=type(error).__name__)
 
     def _adopt_kept(self) -> KeptKeys | None:
-        """Load the stored keys. Use their key set if it is newer than the one in this process."""
+        """Load the stored keys. Use the stored key set if it is newer than the key set in this process."""
         kept = self._database.read(lambda tx: store.find(tx.connection, self.trusted_issuer))
         if kept is not None and kept.jwks and kept.fetched_at and kept.refresh_seconds:
             with self._holding:

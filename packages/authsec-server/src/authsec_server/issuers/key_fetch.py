@@ -1,4 +1,4 @@
-"""Fetch the keys of an issuer, through the package for all outgoing HTTP."""
+"""Fetch the keys of an issuer by HTTP. The package `outbound` sends the requests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ class NotFetched(Exception):
 
 
 def trust_of(trusted_issuer: TrustedIssuer) -> ssl.SSLContext | None:
-    """Return the certificates for this trusted issuer alone; None to use those of the settings."""
+    """Return the certificates that are trusted for this trusted issuer alone. None means those of the settings."""
     return ssl.create_default_context(cadata=trusted_issuer.ca) if trusted_issuer.ca else None
 
 
 def fetch_key_set(
     trusted_issuer: TrustedIssuer, outbound: Outbound, trust: ssl.SSLContext | None, limits: OutboundLimits = LIMITS
 ) -> KeySet:
-    """Fetch the keys that the issuer publishes. Blocks for at most twice the limit; raises `NotFetched`."""
+    """Fetch the keys that the issuer publishes. Raises `NotFetched`.
+
+    A fetch sends up to two requests, so it blocks for at most twice the time limit of a request.
+    """
 
     def ask(url: str) -> Mapping[str, Any]:
         return _object(trusted_issuer, outbound.get(url, limits=limits, trust=trust))

@@ -43,10 +43,10 @@ class KeySet:
 
 
 def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet:
-    """Read the keys that can verify tokens of such an issuer. Raises `UnusableKeys`.
+    """Read the keys that can verify tokens of this kind of trusted issuer. Raises `UnusableKeys`.
 
-    Of two keys with the same `kid`, the first is used. Of a SPIFFE bundle, only the keys for JWT-SVIDs are used
-    (SPIFFE Trust Domain and Bundle section 4.2.2).
+    If two keys have the same `kid`, the first one is used. In a SPIFFE bundle, only the keys for JWT-SVIDs are
+    used (SPIFFE Trust Domain and Bundle section 4.2.2).
     """
     entries = document.get("keys")
     if not isinstance(entries, list):
@@ -71,7 +71,7 @@ def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet
 
 
 def as_document(kind: TrustedIssuerKind, keys: Mapping[str, PublicKey]) -> dict[str, Any]:
-    """Return the JWK Set that `read_key_set` reads as these keys, with only the public members of each key."""
+    """Return a JWK Set with only the public members of these keys. `read_key_set` reads it as the same keys."""
     use = _SVID if kind is TrustedIssuerKind.SPIFFE else "sig"
     return {"keys": [{**key.to_jwk(), "kid": kid, "use": use, **_alg(key)} for kid, key in keys.items()]}
 
@@ -104,7 +104,7 @@ def _key(kind: TrustedIssuerKind, entry: Mapping[str, Any]) -> PublicKey:
 
 
 def _alg(key: PublicKey) -> dict[str, str]:
-    """Return the member `alg` if the key has only one algorithm. Most RSA keys have several."""
+    """Return the member `alg` if the key allows only one algorithm. Most RSA keys allow several."""
     return {"alg": next(iter(key.algorithms))} if len(key.algorithms) == 1 else {}
 
 

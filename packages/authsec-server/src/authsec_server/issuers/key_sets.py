@@ -1,4 +1,4 @@
-"""`KeySets`: find the key of a trusted issuer with this `kid`, for all trusted issuers. Thread-safe."""
+"""`KeySets`: find a key by its `kid` in the key set of any trusted issuer. Thread-safe."""
 
 from __future__ import annotations
 
@@ -57,17 +57,20 @@ class KeySets:
         self._by_id: dict[str, _Keys] = {}
 
     def find(self, trusted_issuer: TrustedIssuer, kid: str) -> PublicKey | None:
-        """Return the trusted issuer's key with this `kid`, or None. May take seconds; raises `KeysUnavailable`."""
+        """Return the trusted issuer's key with this `kid`, or None. Raises `KeysUnavailable`.
+
+        The call may take seconds.
+        """
         return self._of(trusted_issuer).find(kid)
 
     def refresh(self, trusted_issuer: TrustedIssuer) -> KeysState:
-        """Fetch the trusted issuer's keys now. Return their state, with the failure if there is one."""
+        """Fetch the trusted issuer's keys now. Return the state of the keys, with the failure if the fetch failed."""
         keys = self._of(trusted_issuer)
         keys.refresh()
         return keys.state()
 
     def state(self, trusted_issuer: TrustedIssuer) -> KeysState:
-        """Return the state of the trusted issuer's keys. Asks no other server."""
+        """Return the state of the trusted issuer's keys. Sends no request to another server."""
         return self._of(trusted_issuer).state()
 
     def _of(self, trusted_issuer: TrustedIssuer) -> _Keys:
@@ -96,7 +99,7 @@ class KeySets:
 
 
 class _GivenKeys:
-    """Keys from an administrator, valid until an administrator replaces them."""
+    """Keys that an administrator pasted. They stay valid until an administrator replaces them."""
 
     def __init__(self, trusted_issuer: TrustedIssuer) -> None:
         self.trusted_issuer = trusted_issuer

@@ -10,7 +10,10 @@ from typing import Any
 
 
 class LookupUnavailable(Exception):
-    """A cluster cannot be asked at the moment, so it proves nothing. For the operator, not for callers."""
+    """A cluster cannot be asked at the moment, so it proves nothing.
+
+    The message is for the operator and is not shown to callers.
+    """
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -18,7 +21,7 @@ class LookupUnavailable(Exception):
 
 
 class Lookup(StrEnum):
-    """The questions that this server can ask the API server of a cluster."""
+    """The kinds of look-ups: questions that this server can ask the API server of a cluster."""
 
     TOKEN_REVIEW = "token_review"  # noqa: S105 - the name of a question
     POD_LOOKUP = "pod_lookup"
@@ -36,7 +39,10 @@ class Lookup(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupState:
-    """The times of the last answer and the last failure, with the reason as a clause; None for never."""
+    """The times of the last answer and the last failure of a look-up. None means never.
+
+    `failure` is the reason of the last failure, as a clause.
+    """
 
     answered_at: datetime | None = None
     failed_at: datetime | None = None
@@ -55,7 +61,7 @@ ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "E
 class KeysUnavailable(Exception):
     """The keys of a trusted issuer are not available, so its tokens cannot be verified.
 
-    For the operator, not for callers.
+    The message is for the operator and is not shown to callers.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -90,10 +96,12 @@ class KeysFrom(StrEnum):
 class ClusterApi:
     """The API server of a Kubernetes cluster, and the look-ups that are turned on.
 
-    `ca` has the certificates (PEM) for this server alone; if empty, the certificates of the settings are used.
-    `credentials` is the name of a file in the operator's folder for credentials. Only a name is allowed, so that
-    no other file of the server is sent anywhere. `reviews`: ask if each token is still valid (TokenReview).
-    `pods`: look up the pod of the token.
+    - `ca` has the certificates (PEM) for this server alone. If it is empty, the certificates of the settings
+      are used.
+    - `credentials` is the name of a file in the operator's folder for credentials. Only a file name is allowed,
+      so that this server never sends another of its files to the cluster.
+    - `reviews` turns token reviews on: the cluster is asked whether each token is still valid (TokenReview).
+    - `pods` turns pod look-ups on: the cluster is asked about the pod of the token.
     """
 
     url: str
@@ -122,10 +130,12 @@ CLUSTER_TERMS: Mapping[str, str] = {
 class TrustedIssuerTerms:
     """The fields of a trusted issuer that a person sets.
 
-    `issuer` is the exact `iss` of its tokens, or a SPIFFE trust domain. `ca` has the only certificates (PEM) for
-    fetching its keys; if empty, the certificates of the settings are used. `audience` must be the only audience of
-    its tokens; empty means this authority's own issuer. `claims` maps selectors to claims of an OpenID Connect
-    issuer: `github:repository` → `repository`. `api_server` and the fields after it are those of `ClusterApi`.
+    - `issuer` is the exact `iss` of its tokens, or a SPIFFE trust domain.
+    - `ca` has the only certificates (PEM) that are trusted when its keys are fetched. If it is empty, the
+      certificates of the settings are used.
+    - `audience` must be the only audience of its tokens. If it is empty, that is this authority's own issuer.
+    - `claims` maps selectors to claims of an OpenID Connect issuer: `github:repository` → `repository`.
+    - `api_server` and the fields after it are the fields of `ClusterApi`.
     """
 
     name: str
@@ -157,7 +167,7 @@ EDITABLE = tuple(name for name in TERMS if name != "kind")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIssuer(TrustedIssuerTerms):
-    """An issuer whose tokens prove selectors, with verified terms."""
+    """An issuer whose tokens prove selectors. Its terms are verified."""
 
     id: str
     slug: str
@@ -171,7 +181,7 @@ class TrustedIssuer(TrustedIssuerTerms):
 
     @property
     def cluster(self) -> ClusterApi | None:
-        """Return the API server of a Kubernetes cluster, if this server may ask it."""
+        """Return the API server of a Kubernetes cluster; None if the terms name none."""
         if not self.api_server:
             return None
         return ClusterApi(**{its: getattr(self, name) for name, its in CLUSTER_TERMS.items()})
@@ -190,10 +200,10 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptKeys:
-    """The stored keys of a trusted issuer: the last valid key set and, if the last fetch failed, the reason.
+    """The stored keys of a trusted issuer: the last valid key set and the reason of a later failure.
 
-    A new key set is wanted `refresh_seconds` after `fetched_at`. `jwks`, `fetched_at` and `refresh_seconds` are
-    None until the first key set.
+    A new key set should be fetched `refresh_seconds` after `fetched_at`. `jwks`, `fetched_at` and
+    `refresh_seconds` are None until the first fetch succeeds.
     """
 
     jwks: Mapping[str, Any] | None = field(default=None, hash=False)
@@ -204,7 +214,7 @@ class KeptKeys:
 
 
 class Provenance(StrEnum):
-    """How a trusted issuer proves a selector, if it can."""
+    """How a trusted issuer proves a selector, or that it never can."""
 
     TOKEN = "token"  # noqa: S105 - where it is read from: a claim of the signed token
     LOOKUP = "lookup"  # the cluster's API server was asked about the token's pod
@@ -246,7 +256,7 @@ def provenance(trusted_issuer: TrustedIssuer, key: str) -> Provenance:
 
 
 def shown_provenance(key: str, how: Provenance) -> str:
-    """Describe for people how the selector `key` is proved: exactly what a look-up proves, and no more."""
+    """Describe for people how the selector `key` is proved. The text claims no more than a look-up proves."""
     return _OF_A_CONTAINER.get(key, how.shown) if how is Provenance.LOOKUP else how.shown
 
 
@@ -261,7 +271,10 @@ def looks_up_pods(trusted_issuer: TrustedIssuer) -> bool:
 
 
 def provable(trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
-    """List the selectors that tokens or look-ups prove, sorted. `*` is the variable part of a key."""
+    """List the selector keys that tokens or look-ups of the trusted issuer prove, sorted.
+
+    `*` stands for the variable part of a key.
+    """
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES:
         return tuple(sorted([*_IN_KUBERNETES_TOKENS, *(_BY_LOOKUP if looks_up_pods(trusted_issuer) else ())]))
     return tuple(sorted(_IN_SVIDS if trusted_issuer.kind is TrustedIssuerKind.SPIFFE else trusted_issuer.claims))
@@ -271,8 +284,8 @@ def provable(trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
 class ProposedTrustedIssuer(TrustedIssuerTerms):
     """Unverified request to register a trusted issuer.
 
-    Without `slug`, the slug is made from the name. `preset` names the claims of a well-known issuer (`PRESETS`),
-    and `claims` are added to them.
+    Without `slug`, the slug is made from the name. `preset` names the claims of a well-known issuer
+    (`PRESETS`). `claims` are added to the claims of the preset.
     """
 
     slug: str | None = None

@@ -1,4 +1,4 @@
-"""Admin API operations for the keys and look-ups of a trusted issuer: show their state, and refresh it now."""
+"""Admin API operations that show the keys and look-ups of a trusted issuer, or fetch and test them now."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class KeysShown(TypedDict):
 
 
 class LookupShown(TypedDict):
-    """The last result of a look-up, in the process that answers."""
+    """The last result of a look-up in the server process that sends this response."""
 
     answered_at: str | None
     failed_at: str | None
@@ -61,7 +61,10 @@ class LookupsShown(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshOperations:
-    """The operations on keys and look-ups. None of them changes anything, so none has a dry run."""
+    """The operations on keys and look-ups.
+
+    The operations change no settings of the authority, so they have no dry run.
+    """
 
     key_sets: KeySets
     cluster_apis: ClusterApis
@@ -73,7 +76,7 @@ class RefreshOperations:
 
     @operation("POST", ONE + "/lookups", "checkLookups", least=Role.ADMIN, question=True)
     async def check_lookups(self, call: Call[NoBody]) -> LookupsShown:
-        """Check a cluster's API server now."""
+        """Test the look-ups at a cluster's API server now."""
         return await _lookups(call, service.to_refresh, self.cluster_apis.check)
 
     @operation("GET", ONE + "/keys", "showKeysOfTrustedIssuer")

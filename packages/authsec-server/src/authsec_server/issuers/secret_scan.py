@@ -1,7 +1,7 @@
 """Detect private keys in a text. Pure.
 
 People sometimes paste a private key instead of a public key or a token. Such a text is never stored, and
-never shown again. The scan does not parse JSON: a key without a closing brace is a key, too.
+never shown again. The scan does not parse JSON, so it also finds a key without a closing brace.
 """
 
 from __future__ import annotations

@@ -29,9 +29,10 @@ from authsec_server.revocations.model import SubjectKind
 
 
 def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool = False) -> TrustedIssuer:
-    """Register a trusted issuer. `may_look_up` says that there is a folder with credentials for clusters.
+    """Register a trusted issuer. `may_look_up` says that the settings name a folder with credentials for clusters.
 
-    Raises `Invalid`, or `Conflict` if the slug is taken or the issuer cannot be shared.
+    Raises `Invalid`. Raises `Conflict` if the slug is taken, or if another trusted issuer has the same issuer
+    and the two cannot share it.
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = validation.checked(asked, id=act.new_id(), now=act.now)
@@ -54,9 +55,14 @@ def edit(
 ) -> TrustedIssuer:
     """Edit the trusted issuer. `revision` is the revision that the editor has read.
 
-    An edit without changes is not recorded. Changes that reduce trust revoke the affected tokens. Such changes
-    are another issuer, audience or origin of the keys, and a removed key or claim. Turning token reviews on or
-    pod look-ups off also reduces trust. For `clients`, which updates the proofs. Raises `Invalid`, `NotFound`,
+    An edit without changes is not recorded. An edit that reduces trust revokes the affected tokens. These
+    changes reduce trust:
+
+    - another issuer, audience, API server or origin of the keys, or other certificates for them;
+    - a removed key or claim;
+    - token reviews that are turned on, or pod look-ups that are turned off.
+
+    Only `clients` calls this function, because it also updates the proofs. Raises `Invalid`, `NotFound`,
     `Conflict` or `Outdated`.
     """
     act.principal.require(Role.ADMIN)
@@ -77,7 +83,10 @@ def edit(
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """Disable the trusted issuer, and revoke the tokens issued on its proofs. A disabled issuer does not change."""
+    """Disable the trusted issuer, and revoke the tokens that were issued on its proofs.
+
+    A disabled issuer does not change.
+    """
     act.principal.require(Role.ADMIN)
     trusted_issuer = get(tx, act, id_or_slug)
     if not trusted_issuer.enabled:
@@ -102,9 +111,10 @@ def enable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 
 
 def remove(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, proofs: tuple[Named, ...] = ()) -> None:
-    """Remove a trusted issuer that no proof names, and revoke the tokens; `proofs` were removed before.
+    """Remove a trusted issuer that no proof names, and revoke the tokens that were issued on its proofs.
 
-    For `clients`, which manages the proofs. The database refuses the removal while a proof names the issuer.
+    `proofs` are the proofs that `clients` has removed before; only `clients` calls this function. The database
+    refuses the removal while a proof names the issuer.
     """
     act.principal.require(Role.ADMIN)
     issuers.remove(tx.connection, trusted_issuer.id)
@@ -129,9 +139,9 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 
 
 def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """Return the trusted issuer to an admin, who wants to ask another server about it now.
+    """Return the trusted issuer, for an operation that sends requests to its server. The principal must be an admin.
 
-    Only admins decide when this server sends requests to another server. Raises `NotFound`.
+    Only admins decide when this server sends such requests. Raises `NotFound`.
     """
     act.principal.require(Role.ADMIN)
     return get(tx, act, id_or_slug)
@@ -140,9 +150,9 @@ def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 def page(
     tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
 ) -> tuple[list[TrustedIssuer], str | None]:
-    """Return the trusted issuers after the slug `after`, in slug order, and the cursor of the next page.
+    """Return one page of trusted issuers in slug order, starting after the slug `after`, and the next page's cursor.
 
-    With `text`, the name, slug or issuer must contain the text, or the id must begin with it.
+    `text` selects the trusted issuers whose name, slug or issuer contains it, or whose id begins with it.
     """
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
@@ -152,36 +162,42 @@ def page(
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[TrustedIssuer]:
-    """Return the first trusted issuers that `page` finds for the text; none for an empty text."""
+    """Return the first trusted issuers that `page` finds for the text. An empty text finds none."""
     return page(tx, act, text=text, limit=limit)[0] if text else []
 
 
 def find(tx: Tx, id_or_slug: str) -> TrustedIssuer | None:
-    """Return the trusted issuer with this id or slug. No principal is checked: for the packages above."""
+    """Return the trusted issuer with this id or slug.
+
+    This function checks no permission: other packages of the server call it.
+    """
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return issuers.find(tx.connection, id_or_slug)
 
 
 def which(tx: Tx, asked: str) -> str:
-    """Suggest how to find the trusted issuer that was meant. No principal is checked: for the packages above."""
+    """Return a hint that says how to find the intended trusted issuer.
+
+    This function checks no permission: other packages of the server call it.
+    """
     return naming.meant(
         asked, lambda slug: issuers.slugs_near(tx.connection, slug), "See the list: authsec issuers list"
     )
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustedIssuer]:
-    """Return the trusted issuers with these ids, by id, including disabled ones.
+    """Map these ids to their trusted issuers, including disabled trusted issuers.
 
-    No principal is checked: for the packages above.
+    This function checks no permission: other packages of the server call it.
     """
     return issuers.by_ids(tx.connection, ids)
 
 
 def of_kinds(tx: Tx, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
-    """Return the trusted issuers of these kinds, in slug order, including disabled ones.
+    """Return the trusted issuers of these kinds, in slug order, including disabled trusted issuers.
 
-    No principal is checked: for the packages above.
+    This function checks no permission: other packages of the server call it.
     """
     return issuers.of_kinds(tx.connection, kinds)
 
@@ -200,9 +216,10 @@ def _require_folder(act: Act, may_look_up: bool) -> None:
 
 
 def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
-    """Raise `Conflict` if another trusted issuer has the same `iss`, and the two cannot share it.
+    """Raise `Conflict` if another trusted issuer has the same `iss` and the two cannot share it.
 
-    A token names its issuer, and must belong to one trusted issuer. If two have the same `iss`, the key decides.
+    A token names its issuer, and must belong to exactly one trusted issuer. If two trusted issuers have the
+    same `iss`, the key of the signature shows to which of them a token belongs.
     """
     others = [
         other for other in issuers.of_issuer(tx.connection, trusted_issuer.issuer) if other.id != trusted_issuer.id
@@ -219,7 +236,7 @@ def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
 
 
 def _thumbprints(tx: Tx, trusted_issuer: TrustedIssuer) -> frozenset[str]:
-    """Return the thumbprints of the trusted issuer's known keys: given keys, or the last fetched ones."""
+    """Return the thumbprints of the trusted issuer's known keys: the given keys, or the keys of the last fetch."""
     kept = keys.find(tx.connection, trusted_issuer)
     if kept is None or kept.jwks is None:
         return validation.given_thumbprints(trusted_issuer)
@@ -241,7 +258,10 @@ def _fixed(trusted_issuer: TrustedIssuer) -> dict[str, object]:
 
 
 def _as_edited(trusted_issuer: TrustedIssuer) -> dict[str, object]:
-    """Return the editable fields for the audit log, which names keys and certificates by their sums."""
+    """Return the editable fields in the form of the audit log.
+
+    Keys are named by their thumbprints, and certificates by their SHA-256.
+    """
     its = plain_terms(trusted_issuer)
     return {
         **{name: its[name] for name in EDITABLE if name != "ca" and name not in CLUSTER_TERMS},

@@ -1,4 +1,4 @@
-"""The JSON of a trusted issuer's terms: in requests, documents and answers."""
+"""The JSON of a trusted issuer's terms: in requests, documents and responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authsec_server.web.bodies import Body, Changes, changes_of
 
 
 class TrustedIssuerTermsShown(TypedDict):
-    """The terms of a trusted issuer, in an answer."""
+    """The terms of a trusted issuer, in a response."""
 
     name: str
     kind: TrustedIssuerKind
@@ -31,7 +31,7 @@ class TrustedIssuerTermsShown(TypedDict):
 
 
 class TrustedIssuerTermsBody(Body):
-    """The terms of a trusted issuer, in a request or document."""
+    """The terms of a trusted issuer, in a request or a document."""
 
     name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: str

@@ -28,7 +28,7 @@ _AS_SERVED = "Give the public JWK Set, as the issuer serves it at its jwks_uri."
 
 
 def checked(asked: ProposedTrustedIssuer, *, id: str, now: datetime) -> TrustedIssuer:  # noqa: A002 - the field's name
-    """Return the requested trusted issuer. Raises `Invalid` at the first problem."""
+    """Check the request, and return the trusted issuer. Raises `Invalid` at the first problem."""
     kind = _kind(asked.kind)
     name = naming.name("name", asked.name)
     keys_from = _keys_from(kind, asked)
@@ -50,11 +50,16 @@ def checked(asked: ProposedTrustedIssuer, *, id: str, now: datetime) -> TrustedI
 
 
 def edited(trusted_issuer: TrustedIssuer, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the terms of the trusted issuer after these changes, for `revisions.changed`. Raises `Invalid`.
+    """Return the terms of the trusted issuer after these changes. Raises `Invalid`.
 
-    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are. But another `keys_from`
-    deletes the old URL, keys and certificates, unless the changes contain new ones. Another `api_server` deletes the
-    certificates for the old one in the same way, and an empty one deletes all that belongs to it.
+    `changes` has unverified values of fields in `EDITABLE`. The other fields keep their values, with these
+    exceptions:
+
+    - A new `keys_from` deletes the old URL, keys and certificates.
+    - A new `api_server` deletes the certificates of the old API server.
+    - An empty `api_server` deletes every field of the API server.
+
+    A field is not deleted if `changes` has a new value for it. `revisions.changed` takes the result.
     """
     replaced = _replaced(trusted_issuer, changes)
     stays = {name: getattr(trusted_issuer, name) for name in EDITABLE if name not in replaced}
@@ -64,7 +69,7 @@ def edited(trusted_issuer: TrustedIssuer, changes: Mapping[str, Any]) -> dict[st
 
 
 def _replaced(trusted_issuer: TrustedIssuer, changes: Mapping[str, Any]) -> set[str]:
-    """Return the fields whose present values belong to an origin of keys, or an API server, that the edit replaces."""
+    """Return the fields that lose their values because the edit replaces the origin of the keys or the API server."""
     replaced = set()
     if changes.get("keys_from", trusted_issuer.keys_from) != trusted_issuer.keys_from:
         replaced |= {"keys_url", "given_keys", "ca"}
@@ -141,7 +146,10 @@ def same_keys(before: TrustedIssuer, after: TrustedIssuer) -> bool:
 
 
 def narrows(before: TrustedIssuer, after: TrustedIssuer) -> bool:
-    """Return whether the change may make valid tokens invalid. A new name, more keys or more claims never do."""
+    """Return whether the change reduces trust, so that valid tokens may become invalid.
+
+    A new name, more keys or more claims never reduce trust.
+    """
     if (*_where_from(before), before.audience) != (*_where_from(after), after.audience):
         return True
     if _asks_more(before.cluster, after.cluster):
@@ -153,32 +161,36 @@ def narrows(before: TrustedIssuer, after: TrustedIssuer) -> bool:
 
 
 def asks_otherwise(before: ClusterApi | None, after: ClusterApi | None) -> bool:
-    """Return whether the cluster gets a new kind of question, or is asked at another URL or with other credentials.
+    """Return whether the change makes this server ask the cluster in a new way.
 
-    Fewer questions are no difference.
+    That is a new kind of look-up, another URL, other certificates or other credentials. Fewer look-ups are not
+    a new way.
     """
     had, has = before or _NOT_ASKED, after or _NOT_ASKED
     moved = (had.url, had.ca, had.credentials) != (has.url, has.ca, has.credentials)
     return has.asked and (moved or (has.reviews and not had.reviews) or (has.pods and not had.pods))
 
 
-def cannot_share(one: TrustedIssuer, its: Collection[str], other: TrustedIssuer, others: Collection[str]) -> str:
-    """Return why these two cannot have the same issuer; empty if they can.
+def cannot_share(one: TrustedIssuer, keys: Collection[str], other: TrustedIssuer, other_keys: Collection[str]) -> str:
+    """Return why these two trusted issuers cannot have the same issuer; empty if they can.
 
-    `its` and `others` are the thumbprints of their keys. Many clusters have the issuer
-    https://kubernetes.default.svc.cluster.local. The key shows which cluster signed a token.
+    `keys` are the thumbprints of the keys of `one`, and `other_keys` those of `other`. Many clusters have the issuer
+    https://kubernetes.default.svc.cluster.local. Then only the key shows which cluster signed a token.
     """
     if KeysFrom.DISCOVERY in {one.keys_from, other.keys_from}:
         return "trusted issuers can share an issuer only if their keys are given, or come from different addresses"
     if one.keys_from is KeysFrom.URL and one.keys_url == other.keys_url:
         return "both fetch their keys from the same address"
-    if not set(its).isdisjoint(others):
+    if not set(keys).isdisjoint(other_keys):
         return "they have a key in common"
     return ""
 
 
 def given_keys(trusted_issuer: TrustedIssuer) -> dict[str, str]:
-    """Return the given keys by `kid`: thumbprint (RFC 7638), and the algorithm if the key has only one."""
+    """Map the `kid` of each given key to its thumbprint (RFC 7638).
+
+    If the key has only one algorithm, the name of the algorithm follows the thumbprint.
+    """
     return {kid: _named(key) for kid, key in _given_set(trusted_issuer).items()}
 
 
@@ -199,10 +211,10 @@ def _named(key: PublicKey) -> str:
 
 
 def _asks_more(before: ClusterApi | None, after: ClusterApi | None) -> bool:
-    """Return whether a proof that was valid before may be invalid after the change.
+    """Return whether the change of look-ups may make a valid proof invalid.
 
     New token reviews may refuse tokens. Without pod look-ups, fewer selectors are proved. Another API server
-    replaces one that was trusted. Fewer token reviews or more pod look-ups make no proof invalid.
+    replaces an API server that was trusted. Fewer token reviews or more pod look-ups make no proof invalid.
     """
     had, has = before or _NOT_ASKED, after or _NOT_ASKED
     moved = had.asked and has.asked and (had.url, had.ca) != (has.url, has.ca)

@@ -1,4 +1,4 @@
-"""The signing keys over HTTP: the key set for verifiers, and admin operations to list, rotate and revoke keys."""
+"""The signing keys over HTTP: the key set for verifiers, and admin API operations to list, rotate and revoke keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from authsec_server.keys import service
 from authsec_server.keys.feed_keys import FeedKeys
-from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
 from authsec_server.principal import Role
 from authsec_server.revocations import api as revocations_api
@@ -36,13 +36,16 @@ _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
 
 
 class KeyRotation(Body):
-    """The body of a rotation request. `force` skips the wait until verifiers have fetched the next key."""
+    """The body of a rotation request.
+
+    With `force`, the rotation does not wait until verifiers have fetched the next key.
+    """
 
     force: bool = False
 
 
 class KeyRevocation(Body):
-    """The body of a key revocation request: the reason, for the audit log."""
+    """The body of a key revocation request. `reason` is recorded in the audit log."""
 
     reason: str = ""
 
@@ -59,17 +62,17 @@ class SigningKeyShown(TypedDict):
 
 
 class FeedRotated(TypedDict):
-    """The time from which the new key signs the revocation feed."""
+    """The response to the creation of a feed key: the time from which the new key signs the revocation feed."""
 
     signs_from: str
 
 
-def routes(settings: Settings, custodian: Custodian) -> list[Route]:
+def routes(settings: Settings, key_ring: SigningKeyRing) -> list[Route]:
     """Return the routes for verifiers: the JWK set and the metadata documents."""
     document = metadata(settings.issuer)
 
     async def jwks(_request: Request) -> JSONResponse:
-        keys = await run_in_threadpool(custodian.verification_keys)
+        keys = await run_in_threadpool(key_ring.verification_keys)
         return JSONResponse({"keys": [as_jwk(key) for key in keys]}, headers=_CACHED)
 
     async def discover(_request: Request) -> JSONResponse:
@@ -88,7 +91,7 @@ class KeyOperations:
     RSA keys are generated before the transaction, and only after the permission check.
     """
 
-    custodian: Custodian
+    key_ring: SigningKeyRing
     feed_keys: FeedKeys
 
     @operation("GET", PATH, "listKeys", query=PAGING)
@@ -98,9 +101,9 @@ class KeyOperations:
 
     @operation("POST", PATH + "/rotate", "rotateKeys", least=Role.ADMIN)
     async def rotate(self, call: Call[KeyRotation]) -> SigningKeyShown:
-        """Rotate to the prepared signing key."""
-        fresh = await run_in_threadpool(self.custodian.make)
-        return as_json(await call.change(lambda tx, act: self.custodian.rotate(tx, act, fresh, force=call.body.force)))
+        """Rotate the signing keys: the prepared key becomes the active key."""
+        fresh = await run_in_threadpool(self.key_ring.make)
+        return as_json(await call.change(lambda tx, act: self.key_ring.rotate(tx, act, fresh, force=call.body.force)))
 
     @operation("POST", PATH + "/rotate-feed", "rotateFeedKey", least=Role.ADMIN)
     async def rotate_feed(self, call: Call[NoBody]) -> FeedRotated:
@@ -112,24 +115,25 @@ class KeyOperations:
         """Revoke a signing key and the tokens that it signed."""
         because, kid = call.body.reason, call.of("kid")
         await call.read(lambda tx, act: service.get(tx, act, kid))
-        fresh = await run_in_threadpool(self.custodian.make_two)
-        key = await call.change(lambda tx, act: self.custodian.revoke(tx, act, kid, fresh, because=because))
-        await run_in_threadpool(self.custodian.let_go)  # after a rehearsal there is nothing to let go of
+        fresh = await run_in_threadpool(self.key_ring.make_two)
+        key = await call.change(lambda tx, act: self.key_ring.revoke(tx, act, kid, fresh, because=because))
+        await run_in_threadpool(self.key_ring.drop_unpublished)  # after a dry run there is nothing to drop
         return as_json(key)
 
 
-def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
+def operations(key_ring: SigningKeyRing, feed_keys: FeedKeys) -> list[AnyOperation]:
     """Return the operations on the authority's keys; see `KeyOperations`."""
-    its = KeyOperations(custodian=custodian, feed_keys=feed_keys)
+    its = KeyOperations(key_ring=key_ring, feed_keys=feed_keys)
     return declared(its.page, its.rotate, its.rotate_feed, its.revoke)
 
 
 def metadata(issuer: str) -> dict[str, Any]:
-    """Return the metadata document of the issuer (RFC 8414). `issuer` is the setting, never the Host header.
+    """Return the metadata document of the issuer (RFC 8414).
 
-    Clients request delegation tokens at `delegation_token_endpoint`, which has its own contract. The OAuth
-    endpoints refuse every request. A client that finds no OAuth endpoint may send its secret to the API that it
-    wants to call. So the document names these endpoints. The last two members only satisfy OpenID Connect
+    `issuer` comes from the settings, never from the Host header. Clients request delegation tokens at
+    `delegation_token_endpoint`, which is not an OAuth endpoint. The OAuth endpoints in the document refuse
+    every request. The document names them for clients that look for OAuth endpoints: a client that finds none
+    may send its secret to the API that it wants to call. The last two members only satisfy OpenID Connect
     Discovery, which some libraries use to find keys. No ID token is issued.
     """
     return {
@@ -139,7 +143,7 @@ def metadata(issuer: str) -> dict[str, Any]:
         "introspection_endpoint": issuer + "/authsec/v1/introspect",
         "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic"],
         "revocation_endpoint": issuer + "/authsec/v1/revoke",
-        # RFC 8414 section 2. None: the token is its own credential, see `tokens.giving_up`.
+        # RFC 8414 section 2. None: the token is its own credential, see `tokens.self_revocation`.
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authsec_revocations_uri": issuer + revocations_api.PATH,
         "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
@@ -156,7 +160,7 @@ def metadata(issuer: str) -> dict[str, Any]:
 
 
 def as_jwk(key: PublicKey) -> dict[str, str]:
-    """Return the published JWK of the key (RFC 7517), for RS256 signatures only."""
+    """Return the key as a JWK for publication (RFC 7517). The JWK allows only RS256 signatures."""
     return {"kid": key.thumbprint(), "use": "sig", "alg": "RS256", **key.to_jwk()}
 
 

@@ -1,7 +1,8 @@
-"""The keys that sign the heads of the revocation feed: create, publish and replace them by age.
+"""The keys that sign the heads of the revocation feed: create, publish and replace the keys by age.
 
-These keys sign no token, and no token key signs a head. The creation times decide which key signs: the newest
-key that every reader has had time to fetch. So all servers of a database agree without communication.
+A head is the signed part of a feed page. These keys sign no token, and no token key signs a head. The
+newest key that every reader has had time to fetch signs. This depends only on the creation times of the
+keys, so all servers of a database choose the same key without communication.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PUBLISH_AFTER = timedelta(hours=1)  # a head counts for seconds; clocks differ
 class FeedKeys:
     """The feed keys of one database. Safe for use from any thread.
 
-    `keep` must run once before the first signature.
+    `keep` must run once before the first call of `signing_key`.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class FeedKeys:
         self._held: Sequence[HeadKey] = ()
 
     def keep(self, now: datetime) -> None:
-        """Make a key if every key is too old, and delete the keys that are past their time. Raises `Unavailable`.
+        """Make a key if every key is too old, and delete the keys that nobody needs any more. Raises `Unavailable`.
 
-        Run at the start and every minute. The method takes no lock: a key changes nobody's authority, and an
-        additional key does no harm.
+        Run at the start and every minute. The method takes no lock. Two servers may therefore each make a key, but
+        an additional key changes nobody's authority and does no harm.
         """
         held = self._database.read(self._ring.open_all)
         if not held or now - held[-1].created_at >= self._max_age:
@@ -59,7 +60,7 @@ class FeedKeys:
         self._held = [key for key in held if key.kid not in over]
 
     def rotate(self, tx: Tx, act: Act) -> datetime:
-        """Make a new key before one is due, and return the time from which the key signs.
+        """Make a new key before the next one is due, and return the time from which the new key signs.
 
         Every server loads the key within a minute.
         """
@@ -76,14 +77,20 @@ class FeedKeys:
         return held[_signing(held, now)].private
 
     def published(self) -> list[PublicKey]:
-        """Return the keys that verify heads: in the table *and* sealed by the master key. Raises `Unavailable`."""
+        """Return the keys that verify heads. Raises `Unavailable`.
+
+        A key is published only if it is in the table *and* the master key decrypts it.
+        """
         return [key.private.public for key in self._database.read(self._ring.open_all)]
 
     def _make(self, now: datetime) -> None:
         self._database.append(lambda tx: self._ring.create(tx, now))
 
     def _delete(self, tx: Tx, kids: Collection[str], now: datetime) -> None:
-        """Delete and record these keys, except for keys that another server has already deleted."""
+        """Delete these keys, and record each deletion.
+
+        If another server has already deleted a key, the deletion of this key is not recorded again.
+        """
         for kid in self._ring.delete(tx, kids):
             record_by_server(tx, EventKind.FEED_KEY_GONE, kid, now)
 
@@ -91,7 +98,8 @@ class FeedKeys:
 def _signing(held: Sequence[HeadKey], now: datetime) -> int:
     """Return the index of the key that signs at `now`.
 
-    The newest key that was published long enough ago signs. If no key was, the oldest key signs.
+    That is the newest of the keys that were published long enough ago. If there is no such key, the oldest key
+    signs.
     """
     ready = [place for place, key in enumerate(held) if now - key.created_at >= PUBLISH_AHEAD]
     return ready[-1] if ready else 0

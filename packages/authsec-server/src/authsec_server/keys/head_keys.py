@@ -1,10 +1,11 @@
-"""The stored keys that sign heads of the revocation feed, or of the audit log's log: make, seal, list and open.
+"""The stored keys that sign heads of the revocation feed or checkpoints of the audit log: make, encrypt, decrypt.
 
-`feed_keys` and `sealing_keys` decide when a key is made, which key signs, and when a key is deleted. These keys
-sign no token. A key for one kind of head never signs the other kind: each key is sealed for one purpose.
+`feed_keys` and `sealing_keys` decide when a key is made, which key signs, and when a key is deleted. These
+keys sign no token. A key for the feed never signs a checkpoint, and a key for checkpoints never signs a
+head of the feed: each key is encrypted for one purpose.
 
-The signing keys of tokens have a ring of their own (`key_ring`): their states change only under the authority
-lock, their rows outlive the private part, and they can be revoked.
+The signing keys of tokens are in `key_ring` instead. Their states change only under the authority lock,
+their rows stay after the private part is deleted, and they can be revoked.
 """
 
 from __future__ import annotations
@@ -32,50 +33,53 @@ _CREATED = {Purpose.FEED: EventKind.FEED_KEY_CREATED, Purpose.AUDIT_LOG: EventKi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadKey:
-    """An opened private key that signs heads."""
+    """A decrypted private key that signs heads of the revocation feed or checkpoints of the audit log."""
 
     private: PrivateKey
     created_at: datetime
 
     @property
     def kid(self) -> str:
-        """Return the RFC 7638 thumbprint, which is the key's name."""
+        """Return the RFC 7638 thumbprint of the public key, which is the key's name."""
         return self.private.public.thumbprint()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadKeyRing:
-    """The head keys of one purpose, in the table of that purpose."""
+    """The stored keys of one purpose: for heads of the revocation feed, or for checkpoints of the audit log.
+
+    Each purpose has its own table.
+    """
 
     master_key: MasterKey
     purpose: Purpose
     token_bytes: Callable[[int], bytes]
 
     def open_all(self, tx: Tx) -> list[HeadKey]:
-        """Return the keys that the master key opens, oldest first."""
+        """Decrypt and return the keys, oldest first. A key that this master key cannot decrypt is left out."""
         sealed = store.all_head_keys(tx.connection, _TABLES[self.purpose])
         return [opened for each in sealed if (opened := self.opened(each)) is not None]
 
     def kids(self, tx: Tx) -> set[str]:
-        """Return the names of all keys in the table, also of those that the master key does not open."""
+        """Return the names of all keys in the table, including keys that the master key cannot decrypt."""
         return {each.kid for each in store.all_head_keys(tx.connection, _TABLES[self.purpose])}
 
     def add(self, tx: Tx, now: datetime) -> HeadKey:
-        """Make a key, and store it sealed. The caller records an event. Raises `KeyUnusable`."""
+        """Make a key, and store it encrypted. The caller records an event. Raises `KeyUnusable`."""
         made = self.make(now)
         store.add_head_key(tx.connection, _TABLES[self.purpose], made)
         return self._open(made)
 
     def create(self, tx: Tx, now: datetime) -> None:
-        """Make and store a key without a person's command, and record an event with the server as the principal."""
+        """Make and store a key when no person asked for it. The recorded event has the server as the principal."""
         record_by_server(tx, _CREATED[self.purpose], self.add(tx, now).kid, now)
 
     def delete(self, tx: Tx, kids: Collection[str]) -> list[str]:
-        """Delete these keys, and return the names of those that were still there."""
+        """Delete these keys, and return the names of the keys that existed until then."""
         return store.delete_head_keys(tx.connection, _TABLES[self.purpose], kids)
 
     def make(self, now: datetime) -> SealedKey:
-        """Make a key and seal its private part."""
+        """Make a key and encrypt its private part."""
         private = PrivateKey.generate_ed25519()
         kid = private.public.thumbprint()
         nonce = self.token_bytes(NONCE_BYTES)
@@ -83,7 +87,10 @@ class HeadKeyRing:
         return SealedKey(kid=kid, sealed=sealed, created_at=now)
 
     def opened(self, sealed: SealedKey) -> HeadKey | None:
-        """Open the key; return None if this master key did not seal it for this purpose, and log an error."""
+        """Decrypt the key. If that fails, log an error and return None.
+
+        This master key can decrypt a key only if it encrypted this key for this purpose.
+        """
         try:
             return self._open(sealed)
         except KeyUnusable:
@@ -98,7 +105,7 @@ class HeadKeyRing:
 
 
 def record_by_server(tx: Tx, kind: EventKind, kid: str, now: datetime) -> None:
-    """Record an act on the key with the server as the principal."""
+    """Record an event about the key, with the server as the principal."""
     event = Event(
         at=now,
         kind=kind,

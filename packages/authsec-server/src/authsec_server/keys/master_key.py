@@ -1,9 +1,9 @@
-"""The master key: seals the private parts of the signing keys at rest (AES-256-GCM, NIST SP 800-38D).
+"""The master key: encrypts the private parts of the signing keys at rest (AES-256-GCM, NIST SP 800-38D).
 
-Without the master key, a reader of the database cannot sign. Without the master key, a writer to the database
-cannot plant a key that this server would use or publish. The master key comes from a file that the settings
-name. For the embedded database, the server may make the file once, beside the data. The server never makes a
-new master key while signing keys exist, because those keys would be lost.
+A person who can only read the database cannot sign. A person who can only write to the database cannot
+insert a key that this server would use or publish. The master key comes from a file that the settings name.
+For the embedded database, the server may make the file once, in the data folder. The server never makes a
+new master key while signing keys exist, because nobody could decrypt these keys any more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _HOW_TO_MAKE: Final = "openssl rand -base64 32"
 
 
 class Purpose(StrEnum):
-    """The purpose of a sealed key: the kind of data that it signs. The key opens for no other purpose."""
+    """The purpose of an encrypted key: the kind of data that the key signs.
+
+    The key can be decrypted only for this purpose.
+    """
 
     TOKENS = "signing key"
     FEED = "feed key"
@@ -42,12 +45,12 @@ class Purpose(StrEnum):
 
     @property
     def algorithm(self) -> str:
-        """Return the JWS algorithm of the purpose's keys (RFC 7518, RFC 8037)."""
+        """Return the JWS algorithm of the keys for this purpose (RFC 7518, RFC 8037)."""
         return "RS256" if self is Purpose.TOKENS else "EdDSA"
 
 
 class NotUnsealed(Exception):
-    """This master key did not seal the blob for this key, or the blob was changed. The two cases look the same."""
+    """This master key did not encrypt the blob for this key, or the blob was changed. The two cases look the same."""
 
 
 class KeyUnusable(Unavailable):
@@ -55,7 +58,7 @@ class KeyUnusable(Unavailable):
 
 
 class MasterKey:
-    """Seals and unseals private keys. The repr shows no secret, and the object cannot be pickled."""
+    """Encrypts and decrypts private keys. The repr shows no secret, and the object cannot be pickled."""
 
     __slots__ = ("_aead",)
 
@@ -65,14 +68,14 @@ class MasterKey:
         self._aead = AESGCM(octets)
 
     def seal(self, plain: bytes, *, kid: str, nonce: bytes, purpose: Purpose = Purpose.TOKENS) -> bytes:
-        """Encrypt `plain` for the key `kid`: version, nonce, ciphertext, tag.
+        """Encrypt `plain` for the key `kid`. The result is version, nonce, ciphertext and tag.
 
         `nonce` must be 12 random bytes that are used only once.
         """
         return _VERSION + nonce + self._aead.encrypt(nonce, plain, _bound_to(purpose, kid))
 
     def unseal(self, blob: bytes, *, kid: str, purpose: Purpose = Purpose.TOKENS) -> bytes:
-        """Decrypt a blob that was sealed for the key `kid` and this purpose. Raises `NotUnsealed`."""
+        """Decrypt a blob that was encrypted for the key `kid` and this purpose. Raises `NotUnsealed`."""
         nonce, sealed = blob[1 : 1 + NONCE_BYTES], blob[1 + NONCE_BYTES :]
         if blob[:1] != _VERSION or len(nonce) != NONCE_BYTES:
             raise NotUnsealed
@@ -82,7 +85,7 @@ class MasterKey:
             raise NotUnsealed from None
 
     def open_key(self, blob: bytes, *, kid: str, purpose: Purpose) -> PrivateKey:
-        """Open the private key that was sealed under this name for this purpose. Raises `KeyUnusable`."""
+        """Decrypt the private key that was encrypted for the name `kid` and this purpose. Raises `KeyUnusable`."""
         try:
             pem = self.unseal(blob, kid=kid, purpose=purpose)
             private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
@@ -101,7 +104,7 @@ class MasterKey:
 
 
 def load_master_key(settings: Settings, database: Database, token_bytes: Callable[[int], bytes]) -> MasterKey:
-    """Load the master key of this database. Raises `StartupRefused` unless it opens every stored signing key."""
+    """Load the master key of this database. Raises `StartupRefused` if it cannot decrypt every stored signing key."""
     sealed = database.read(lambda tx: store.all_sealed(tx.connection))  # before the file: a first start makes it first
     path = _where(settings, database)
     if settings.master_key_file is None and not sealed:
@@ -124,9 +127,9 @@ def _where(settings: Settings, database: Database) -> Path:
 
 
 def _make(path: Path, token_bytes: Callable[[int], bytes]) -> None:
-    """Make the master key file unless it exists.
+    """Make the master key file if it does not exist.
 
-    The whole file appears at once or not at all, even when several servers start together.
+    The file appears complete or not at all, even when several servers start at the same time.
     """
     if path.exists():
         return
@@ -202,5 +205,5 @@ def _opens(key: MasterKey, blob: bytes, kid: str) -> bool:
 
 
 def _bound_to(purpose: Purpose, kid: str) -> bytes:
-    """Return the associated data, which binds a blob to one key and one purpose."""
+    """Return the associated data of the encryption, which binds a blob to one key and one purpose."""
     return f"authsec {purpose} 1 {kid}".encode()

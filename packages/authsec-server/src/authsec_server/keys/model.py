@@ -1,10 +1,11 @@
 """The states of a signing key and the rules of rotation. Pure.
 
-prepared: published, so that every verifier has the key before it signs.
-active: signs tokens; exactly one key is active.
-retired: signs nothing new, and stays published until its last token has expired.
-gone: the private part is deleted.
-revoked: somebody else may have the key. The key and its tokens are invalid at once, from any state.
+- prepared: published, so that every verifier has the key before the key signs.
+- active: signs tokens. Exactly one key is active.
+- retired: signs no new tokens, and stays published until the last token that it signed has expired.
+- gone: the private part is deleted.
+- revoked: another person may have the private key. The key and its tokens are invalid at once. A key can be
+  revoked in every state.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class KeyState(StrEnum):
 
 
 PUBLISHED = frozenset({KeyState.PREPARED, KeyState.ACTIVE, KeyState.RETIRED})
-OVER = frozenset({KeyState.GONE, KeyState.REVOKED})
+FINAL_STATES = frozenset({KeyState.GONE, KeyState.REVOKED})
 """In these it has no private part any more."""
 
 
@@ -57,8 +58,8 @@ class SigningKey:
     def retired(self, now: datetime, max_token_lifetime: timedelta) -> SigningKey:
         """Return the key in the state `RETIRED`.
 
-        The key's last token lives at most `max_token_lifetime`, so the key stays published until that token has
-        expired.
+        The last token of the key is valid for at most `max_token_lifetime`. The key stays published until that
+        token has expired.
         """
         publish_until = now + max_token_lifetime + PUBLISH_AFTER
         return replace(self, state=KeyState.RETIRED, retired_at=now, publish_until=publish_until)
@@ -74,7 +75,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A new key with a sealed private part; it has no state yet."""
+    """A new key with an encrypted private part. The key has no state yet."""
 
     kid: str
     public_jwk: Mapping[str, Any] = field(hash=False)
@@ -87,7 +88,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedKey:
-    """A key that signs heads of the revocation feed or of the audit log's log, with a sealed private part."""
+    """A key with an encrypted private part. It signs heads of the revocation feed or checkpoints of the audit log."""
 
     kid: str
     sealed: bytes = field(repr=False)
@@ -105,25 +106,25 @@ def activation_wait(prepared: SigningKey, now: datetime) -> timedelta:
 
 
 def may_activate(prepared: SigningKey, now: datetime, *, force: bool = False) -> bool:
-    """Whether the prepared key may sign. With `force` it always may.
+    """Whether the prepared key may sign. With `force`, the result is always true.
 
-    Verifiers that have not fetched the key refuse its tokens for a while.
+    With `force`, verifiers that have not fetched the key refuse its tokens for a while.
     """
     return force or not activation_wait(prepared, now)
 
 
 def rotation_due(active: SigningKey, now: datetime, max_age: timedelta) -> bool:
-    """Whether the active key has signed for `max_age` or longer."""
+    """Whether the active key is to be replaced, because it has signed for `max_age` or longer."""
     return active.activated_at is None or now - active.activated_at >= max_age
 
 
 def may_be_forgotten(key: SigningKey, now: datetime) -> bool:
-    """Whether every token that the retired key signed has expired."""
+    """Whether the private part of a retired key may be deleted, because every token that it signed has expired."""
     return key.state is KeyState.RETIRED and key.publish_until is not None and now >= key.publish_until
 
 
 def keys_to_make(keys: Iterable[SigningKey], now: datetime, max_age: timedelta) -> int:
-    """Return how many new keys are needed for an active and a prepared key, neither of them too old."""
+    """Return how many new keys are needed: an active key that is not too old, and a prepared key."""
     keys = list(keys)
     active, prepared = key_in(keys, KeyState.ACTIVE), key_in(keys, KeyState.PREPARED)
     missing = (active is None) + (prepared is None)

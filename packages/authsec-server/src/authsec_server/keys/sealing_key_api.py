@@ -24,9 +24,9 @@ def operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperation]:
     async def replace(call: Call[NoBody]) -> SealKeyReplaced:
         """Replace the sealing key of the audit log.
 
-        The present key signs the record of its successor.
+        The present key signs a record that names the new key.
         """
-        rehearsed = call.rehearsal is not None
+        rehearsed = call.dry_run is not None
         kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer, rehearsed=rehearsed))
         return {"kid": kid, "replaces": before}
 

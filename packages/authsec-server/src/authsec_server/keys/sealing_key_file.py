@@ -1,9 +1,9 @@
-"""The sealing key in a file, apart from the master key, and the list of public keys that it signs.
+"""The sealing key in a file, and the list of public keys that this key signs.
 
-The database has no part of the private key. The database has the public keys that verify the audit log, old
-keys included, as one list. The key in the file has signed the list. A row that a database administrator
-plants has no such signature. The master key authenticates nothing here. So a thief of the master key cannot
-make the server trust another sealing key.
+The private key is only in the file, and the database has no part of it. The database has one list of the
+public keys that verify the audit log, including old keys. The key in the file has signed this list. So a
+database administrator cannot insert another public key. The master key has no role in this check. So a
+thief of the master key cannot make the server trust another sealing key.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ def load_sealing_key(path: Path) -> KeyFile:
 
 
 def sign_list(keys: Sequence[SealingKey], *, at: datetime, by: PrivateKey) -> str:
-    """Sign the list of these public keys with the private key of one of them."""
+    """Sign the list of these public keys. `by` is the private key of one of them."""
     listed = [{"key": each.public.to_jwk(), "created_at": rfc3339(each.created_at)} for each in keys]
     header = {"typ": TYPE, "kid": by.public.thumbprint()}
     return sign_compact(header, {"iat": int(at.timestamp()), "keys": listed}, by)
 
 
 def read_list(signed: str, by: PublicKey) -> list[SealingKey] | None:
-    """Return the public keys in the list; None unless the key `by` has signed the list."""
+    """Return the public keys in the list. Return None if the key `by` has not signed the list."""
     try:
         _, claims = signed_claims(signed, {by.thumbprint(): by}, TYPE, "list of sealing keys")
         return [
@@ -86,9 +86,9 @@ def read_list(signed: str, by: PublicKey) -> list[SealingKey] | None:
 
 
 def read_unproved_list(signed: str, kid: str) -> list[SealingKey] | None:
-    """Return the public keys in the list; None unless the listed key `kid` has signed the list.
+    """Return the public keys in a list that the key `kid` in the list has signed, else None.
 
-    The list proves nothing, because anybody can make such a list.
+    The result proves nothing, because anybody can make a list and sign it with a key in the list.
     """
     try:
         listed = [PublicKey.from_jwk(each["key"]) for each in parse_compact(signed).claims["keys"]]

@@ -1,11 +1,11 @@
-"""The key that signs the checkpoints of the audit log: made once, and published for the life of the database.
+"""The key that signs the checkpoints of the audit log. Its public key stays published forever.
 
-The key is not replaced by age. An auditor saves the public key on the first day, and verifies with it the
-seals of many years. A command can replace the key. Then the old key signs a record of its successor
+The key is not replaced by age. An auditor saves the public key on the first day, and verifies checkpoints
+of many years with it. A command can replace the key. The old key then signs a record of the new key
 (`audit/sealing/succession`).
 
-The private key is in the database, sealed by the master key, or in a separate file (`sealing_key_file`). With
-a file, the server trusts only the public keys in the list that the file's key has signed.
+The private key is in the database, encrypted by the master key, or in a separate file (`sealing_key_file`).
+With a file, the server trusts only the public keys in the list that the file's key has signed.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _NAME_IT: Final = f"Set the file on every server of this database: {SETTING}=/pa
 class SealingKeys:
     """The sealing keys of one database. Safe for use from any thread.
 
-    There are several keys if servers that started together each made one.
-    `keep` must run once before the first signature.
+    If several servers start at the same time, each may make a key, so there can be more than one. `keep` must
+    run once before the first signature.
     """
 
     def __init__(
@@ -63,15 +63,16 @@ class SealingKeys:
         self._first = ""
 
     def check(self) -> None:
-        """Refuse to serve without the right key file, if a key in a file seals this database.
+        """Refuse to serve a database whose audit log is sealed with another key than the key of this server.
 
-        Raises `StartupRefused` or `Unavailable`.
+        For example, a key in a file seals the database, and the settings name no file or another file. Raises
+        `StartupRefused` or `Unavailable`.
         """
         if problem := self._database.read(self._problem):
             raise StartupRefused(*problem)
 
     def keep(self, now: datetime) -> None:
-        """Make the key if there is none, and delete sealed keys that a file's key replaced.
+        """Make the sealing key if there is none. Delete the stored private keys that a key in a file has replaced.
 
         Run at the start, and from time to time. Raises `Unavailable`.
         """
@@ -85,7 +86,7 @@ class SealingKeys:
             self._hold(held)
 
     def signing_key(self, kid: str = "") -> PrivateKey:
-        """Return the private key with this name; without a name, the first one. Raises `Unavailable`."""
+        """Return the private key with this name. Without a name, return the first key. Raises `Unavailable`."""
         if (kid or self._first) not in self._held:
             self._hold(self._database.read(self._private))  # another server has replaced it
         found = self._held.get(kid or self._first)
@@ -99,10 +100,11 @@ class SealingKeys:
     def replace(
         self, tx: Tx, act: Act, *, issuer: str, rehearsed: bool = False, file: KeyFile | None = None
     ) -> tuple[str, str]:
-        """Replace the present key by a new one, or by the key of `file`. Return the new and the old name.
+        """Replace the present key by a new key, or by the key of `file`. Return the new name and the old name.
 
-        The new key signs once the event of the replacement is sealed. The present key signs a record of the new key.
-        A dry run stores no key, so the present key signs no record then. Only inside a `change`. Raises `Conflict`.
+        The present key signs a record of the new key. The new key signs checkpoints after the event of the
+        replacement is sealed. In a dry run, no key is stored and the present key signs no record. Call only inside
+        a `change`. Raises `Conflict`.
         """
         act.principal.require(Role.ADMIN)
         if self._file is not None and file is None:
@@ -123,28 +125,32 @@ class SealingKeys:
         return kid, present
 
     def published(self) -> list[dict[str, Any]]:
-        """Return the public keys as JWKs. A replaced key has the limit of its checkpoints. Raises `Unavailable`."""
+        """Return the public keys as JWKs. Raises `Unavailable`.
+
+        The JWK of a replaced key says how many events its checkpoints may cover (`checkpoints_up_to`).
+        """
         return self._database.read(lambda tx: _published(tx, self._trusted(tx)))
 
     def read_listed(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the keys of `published`, and whether the master key or the key file proves the list.
+        """Return the keys of `published`, and whether the master key or the key file proves the list of keys.
 
-        A command can print the keys without the key file. Without that file, the list is only as trustworthy as the
-        database. Raises `Unavailable`.
+        A command can print the keys without the key file. The second value is then false, and the list is only as
+        trustworthy as the database. Raises `Unavailable`.
         """
         return self._database.read(self._listed)
 
     def by_kid(self) -> Mapping[str, PublicKey]:
-        """Return the keys that verify checkpoints, by name: trusted keys and their successors. Raises `Unavailable`.
+        """Map the names of the keys that verify checkpoints to the public keys. Raises `Unavailable`.
 
-        A successor is a key that a trusted key has signed for in a record of the audit log.
+        The result has the trusted keys and their successors. A successor is a key for which a trusted key has
+        signed a record in the audit log.
         """
         return self._database.read(
-            lambda tx: service.reached_keys(tx, {key.kid: key.public for key in self._trusted(tx)})
+            lambda tx: service.keys_reached(tx, {key.kid: key.public for key in self._trusted(tx)})
         )
 
     def take_over(self, file: KeyFile) -> None:
-        """Use the key of this file, which replaces the present key.
+        """Use the key of this file in place of the present key.
 
         The present key stays in memory to seal the record of the replacement.
         """
@@ -155,13 +161,13 @@ class SealingKeys:
         self._held = before | {file.kid: file.private}
 
     def delete_replaced(self) -> None:
-        """Delete the sealed private keys that the file's key replaced. Raises `Unavailable`."""
+        """Delete the stored private keys that the key in the file has replaced. Raises `Unavailable`."""
         if old := self._database.read(self._useless):
             self._database.append(lambda tx: self._ring.delete(tx, old))
             log.info("encrypted private keys were deleted, because a key in a file replaced them", kids=old)
 
     def is_replaced(self, tx: Tx, kid: str) -> bool:
-        """Whether the record of this key's replacement is sealed."""
+        """Whether a sealed record shows that the key `kid` was replaced."""
         return kid in service.ends(tx, {key.kid: key.public for key in self._trusted(tx)})
 
     def _listed(self, tx: Tx) -> tuple[list[dict[str, Any]], bool]:
@@ -172,7 +178,11 @@ class SealingKeys:
         return _published(tx, self._trusted(tx)), True
 
     def _known(self, tx: Tx) -> list[SealingKey]:
-        """Return the public keys, oldest first: from the list of the file's key, or opened by the master key."""
+        """Return the public sealing keys, oldest first.
+
+        With a key file, they come from the list that the file's key has signed. Otherwise the master key decrypts
+        them.
+        """
         if self._file is not None:
             signed = store.sealing_key_list(tx.connection, self._file.kid)
             return (signed and read_list(signed, self._file.private.public)) or []
@@ -181,14 +191,17 @@ class SealingKeys:
         return [SealingKey(public=key.private.public, created_at=key.created_at) for key in self._ring.open_all(tx)]
 
     def _trusted(self, tx: Tx) -> list[SealingKey]:
-        """Return the keys of `_known`. Raises `Unavailable` if the file's key does not belong to this database."""
+        """Return the keys of `_known`. Raises `Unavailable` if the key in the file does not belong to this database."""
         known = self._known(tx)
         if not known and (problem := self._problem(tx)):
             raise Unavailable(*problem)
         return known
 
     def _private(self, tx: Tx) -> list[HeadKey]:
-        """Return the private keys of trusted public keys, as far as available. The first one signs new checkpoints."""
+        """Return the private keys that this server can read and whose public keys are trusted.
+
+        The first one signs new checkpoints.
+        """
         known = {key.kid: key for key in self._trusted(tx)}
         opened = [key for key in self._ring.open_all(tx) if key.kid in known]
         if self._file is None or self._file.kid not in known:
@@ -196,7 +209,7 @@ class SealingKeys:
         return [HeadKey(private=self._file.private, created_at=known[self._file.kid].created_at), *opened]
 
     def _problem(self, tx: Tx) -> tuple[str, str] | None:
-        """Return why this server must not serve this database, and the remedy; None without a problem."""
+        """Return why this server must not serve this database, and how to fix it; None if there is no problem."""
         if self._file is None:
             return (NO_FILE, _NAME_IT) if _is_in_a_file(tx) else None
         known = {key.kid: key.public for key in self._known(tx)}
@@ -216,12 +229,12 @@ class SealingKeys:
         )
 
     def _replaced_by(self, tx: Tx, known: Mapping[str, PublicKey]) -> str:
-        """Return the name of the present sealing key; empty if that key is one of the known keys.
+        """Return the name of the present sealing key if it is not one of the known keys; else an empty text.
 
-        The result is also empty before the first checkpoint, and when the log is broken.
+        The text is also empty before the first checkpoint, and if the audit log is damaged.
         """
         try:
-            present = service.present_key(tx, service.reached_keys(tx, known))
+            present = service.present_key(tx, service.keys_reached(tx, known))
         except Conflict:  # nothing is sealed yet, or the log is broken: then nobody seals, and the log says so
             return ""
         return "" if present in known else present
@@ -233,7 +246,7 @@ class SealingKeys:
         self.delete_replaced()
 
     def _begin(self, tx: Tx, file: KeyFile, now: datetime) -> None:
-        """Save the file's key as the sealing key of a database that has none."""
+        """Save the key in the file as the sealing key of a database that has no sealing key."""
         if self._known(tx) or self._problem(tx):
             return
         listed = [SealingKey(public=file.private.public, created_at=now)]
@@ -241,9 +254,10 @@ class SealingKeys:
         record_by_server(tx, EventKind.SEAL_KEY_CREATED, file.kid, now)
 
     def _useless(self, tx: Tx) -> list[str]:
-        """Return the names of the sealed keys that the file's key replaced.
+        """Return the names of the stored private keys that the key in the file has replaced.
 
-        The result is empty until the record of the replacement is sealed: only the replaced key can seal that record.
+        The result is empty until the record of the replacement is sealed, because only the replaced key can seal
+        that record.
         """
         sealed = self._ring.kids(tx)
         known = {key.kid: key.public for key in self._known(tx)}
@@ -265,8 +279,8 @@ def replace_by_file(
 ) -> tuple[str, str]:
     """Replace the present key by the file's key, and seal the record of the replacement. Raises `Conflict`.
 
-    Return the new and the old name. A server that starts with the new file cannot seal the record: only the
-    replaced key may seal it.
+    Return the new name and the old name. This function seals the record because only the replaced key may seal
+    it. A server that starts with the new file does not have the replaced key.
     """
     made = database.change(lambda tx: keys.replace(tx, act, issuer=issuer, file=file))
     keys.take_over(file)
@@ -295,9 +309,10 @@ def _published(tx: Tx, known: list[SealingKey]) -> list[dict[str, Any]]:
 
 
 def _unproved(tx: Tx) -> list[SealingKey]:
-    """Return the list of public keys that the present sealing key signed. Raises `Unavailable` without such a list.
+    """Return the list of public keys that the present sealing key has signed. Raises `Unavailable` if there is none.
 
-    So a planted list beside the true one is not shown. The key of the planted list has signed no checkpoint.
+    An attacker may have inserted another list. That list is not returned, because its key has signed no
+    checkpoint.
     """
     stored = store.all_sealing_key_lists(tx.connection)
     lists = {kid: keys for kid, signed in stored.items() if (keys := read_unproved_list(signed, kid))}
@@ -313,9 +328,9 @@ def _unproved(tx: Tx) -> list[SealingKey]:
 
 
 def _listed(tx: Tx, now: datetime, file: KeyFile, known: list[SealingKey]) -> PublicKey:
-    """Save the list of the known keys and the file's key, signed by the file's key. Raises `Conflict`.
+    """Save a list of the known keys and the file's key, and return the public key of the file.
 
-    Return the public key of the file.
+    The file's key signs the list. Raises `Conflict` if the file's key is one of the known keys.
     """
     if file.kid in {key.kid for key in known}:
         raise Conflict(f"The key in {file.path} was already used to seal this audit log.", "Make a new key.")

@@ -1,7 +1,7 @@
 """The operations on signing keys. Each operation decides under the authority lock.
 
-RSA keys take long to make, so `Custodian` (`key_ring`) makes them before the transaction. A `fresh` iterator
-supplies the keys.
+Making an RSA key takes long, so `SigningKeyRing` (`key_ring`) makes the keys before the transaction. The
+parameter `fresh` is an iterator over these keys.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KID = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 def active_kid(tx: Tx) -> str:
     """Return the name of the active key. Raises `Unavailable`.
 
-    The function checks no principal, because requests for tokens use it.
+    This function checks no permission, because requests for tokens use it.
     """
     kid = store.active_kid(tx.connection)
     if kid is None:
@@ -47,12 +47,12 @@ def active_kid(tx: Tx) -> str:
 
 
 def published(tx: Tx) -> list[SigningKey]:
-    """List the keys that verifiers need, newest first. The keys are public, so no principal is checked."""
+    """List the keys that verifiers need, newest first. The keys are public, so no permission is checked."""
     return store.in_states(tx.connection, PUBLISHED)
 
 
 def signing_kids(tx: Tx) -> list[str]:
-    """Return the names of the active and the prepared key, for the heads of the audit log."""
+    """Return the names of the active and the prepared key. The checkpoints of the audit log contain these names."""
     return sorted(key.kid for key in store.in_states(tx.connection, (KeyState.ACTIVE, KeyState.PREPARED)))
 
 
@@ -79,10 +79,13 @@ def get(tx: Tx, act: Act, kid: str) -> SigningKey:
 
 
 def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
-    """Ensure one active and one prepared key; the first start makes both. Only inside a `change`."""
+    """Make sure that there is one active and one prepared key. Call only inside a `change`.
+
+    At the first start of an authority, both keys are new.
+    """
     act.principal.require(Role.ADMIN)
-    standing = published(tx)
-    active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
+    published_keys = published(tx)
+    active, prepared = key_in(published_keys, KeyState.ACTIVE), key_in(published_keys, KeyState.PREPARED)
     if active is None:  # nothing signs: no reason to wait until a prepared key has been seen everywhere
         active = prepared or _prepare(tx, act, next(fresh))
         store.move(tx.connection, active.activated(act.now))
@@ -94,12 +97,13 @@ def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
 def rotate(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_token_lifetime: timedelta, force: bool = False
 ) -> SigningKey:
-    """Retire the active key, activate the prepared one, and return it. Only inside a `change`.
+    """Retire the active key, activate the prepared key, and return it. Call only inside a `change`.
 
-    Raises `Conflict` while some verifiers may not have fetched the prepared key, unless `force`.
+    Raises `Conflict` if some verifiers may not have fetched the prepared key yet. With `force`, this check is
+    left out.
     """
     act.principal.require(Role.ADMIN)
-    active, prepared = _standing(tx)
+    active, prepared = _active_and_prepared(tx)
     if not may_activate(prepared, act.now, force=force):
         raise _too_young(prepared, act.now)
     return _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
@@ -108,15 +112,15 @@ def rotate(
 def rotate_if_due(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_age: timedelta, max_token_lifetime: timedelta
 ) -> None:
-    """Rotate if the active key is too old and verifiers have fetched the prepared one. Only inside a `change`."""
+    """Rotate if the active key is too old and verifiers have fetched the prepared key. Call only inside a `change`."""
     act.principal.require(Role.ADMIN)
-    active, prepared = _standing(tx)
+    active, prepared = _active_and_prepared(tx)
     if rotation_due(active, act.now, max_age) and may_activate(prepared, act.now):
         _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
 
 
 def expire(tx: Tx, act: Act) -> None:
-    """Delete the private parts of retired keys after their last token has expired. Only inside a `change`."""
+    """Delete the private parts of retired keys whose last token has expired. Call only inside a `change`."""
     act.principal.require(Role.ADMIN)
     for key in published(tx):
         if may_be_forgotten(key, act.now):
@@ -125,11 +129,11 @@ def expire(tx: Tx, act: Act) -> None:
 
 
 def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str = "") -> SigningKey:
-    """Revoke the key, and with it every token that it signed; the key is not published. Only inside a `change`.
+    """Revoke the key and every token that it signed. The key is no longer published. Call only inside a `change`.
 
-    For a key that somebody else may have. The same change replaces an active or prepared key, even if
-    verifiers have not fetched the new key. A key that is already revoked stays unchanged. Raises `NotFound` or
-    `Invalid`.
+    Use this if another person may have the private key. If the key is active or prepared, the same change
+    replaces it, even if verifiers have not fetched the new key. A key that is already revoked does not change.
+    Raises `NotFound` or `Invalid`.
     """
     act.principal.require(Role.ADMIN)
     key, because = get(tx, act, kid), naming.text("reason", because)
@@ -147,30 +151,30 @@ def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str 
 def revoke_all(
     tx: Tx, act: Act, fresh: Iterator[NewKey], *, also: Collection[str] = (), because: str
 ) -> tuple[list[str], list[str]]:
-    """Revoke every published key. Only inside a `change`.
+    """Revoke every published key, after a restore. Call only inside a `change`.
 
-    Return the names of the revoked keys, and the names in `also` that no row has. For a restored database: `also`
-    are the names of keys that were made after the backup, which the database lacks. The feed has entries for all
-    of them.
+    `also` are the names of keys that were made after the backup, so that the restored database lacks them.
+    Return the names of the revoked keys, and the names in `also` that the database lacks. The revocation feed
+    has an entry for each of them.
     """
     act.principal.require(Role.ADMIN)
-    standing = published(tx)
-    for key in standing:
+    published_keys = published(tx)
+    for key in published_keys:
         store.move(tx.connection, key.revoked(act.now))
         revocations.end(tx, SubjectKind.KEY, key.kid, act.now)
     unknown = sorted(kid for kid in also if is_kid(kid) and store.find(tx.connection, kid) is None)
     for kid in unknown:
         revocations.end(tx, SubjectKind.KEY, kid, act.now)
     ensure(tx, act, fresh)
-    for key in standing:
+    for key in published_keys:
         detail = {"was": key.state, "signs": active_kid(tx), "because": because}
         audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=key.kid, detail=detail)
-    return [key.kid for key in standing], unknown
+    return [key.kid for key in published_keys], unknown
 
 
-def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:
-    standing = published(tx)
-    active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
+def _active_and_prepared(tx: Tx) -> tuple[SigningKey, SigningKey]:
+    published_keys = published(tx)
+    active, prepared = key_in(published_keys, KeyState.ACTIVE), key_in(published_keys, KeyState.PREPARED)
     if active is None or prepared is None:
         raise Unavailable("There is no prepared signing key.")
     return active, prepared

@@ -1,4 +1,4 @@
-"""Sign outside of any transaction, with opened signing keys that stay in memory.
+"""Sign tokens outside of any transaction, with decrypted signing keys that stay in memory.
 
 The transaction that records the token decides which key signs (`service.active_kid`).
 """
@@ -16,7 +16,7 @@ from authsec_server.keys.master_key import KeyUnusable, MasterKey, Purpose
 
 
 class Signer:
-    """Signs tokens from any thread. The signer opens each key once, not once for each token."""
+    """Signs tokens from any thread. The signer decrypts each key only once."""
 
     def __init__(self, database: Database, master_key: MasterKey) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class Signer:
         return self.open(kid).sign(signing_input)
 
     def open(self, kid: str) -> PrivateKey:
-        """Return the private key from memory, or open it from the database if another server made it.
+        """Return the private key `kid` from memory. If it is not in memory, load and decrypt it from the database.
 
         Raises `KeyUnusable`, or `Unavailable` when the database is unavailable.
         """
@@ -42,7 +42,7 @@ class Signer:
             return self._opened[kid]
 
     def hold_only(self, kids: Collection[str]) -> None:
-        """Delete every other key from memory: a key that the database deleted must not survive there."""
+        """Delete all keys except `kids` from memory. A key that was deleted in the database must not stay in memory."""
         with self._opening:
             self._opened = {kid: key for kid, key in self._opened.items() if kid in kids}
 

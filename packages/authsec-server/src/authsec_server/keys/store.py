@@ -1,4 +1,7 @@
-"""The tables of signing keys and of keys that sign heads. Only this module reads and writes sealed private parts."""
+"""The tables of all signing keys: for tokens, for the revocation feed and for the audit log.
+
+Only this module reads and writes encrypted private parts.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from sqlalchemy import (
 
 from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.keys.model import OVER, KeyState, SealedKey, SigningKey
+from authsec_server.keys.model import FINAL_STATES, KeyState, SealedKey, SigningKey
 
 signing_keys = Table(
     "signing_keys",
@@ -63,13 +66,13 @@ sealing_key_lists = Table(
 
 
 def add(connection: Connection, key: SigningKey, sealed: bytes) -> None:
-    """Insert the key with its sealed private part."""
+    """Insert the key with its encrypted private part."""
     connection.execute(insert(signing_keys), rows.write(signing_keys, key, sealed_private=sealed))
 
 
 def move(connection: Connection, key: SigningKey) -> None:
-    """Save the key's new state; delete the private part of a key that is gone or revoked."""
-    private = {"sealed_private": None} if key.state in OVER else {}
+    """Save the key's new state. Delete the private part if the key is gone or revoked."""
+    private = {"sealed_private": None} if key.state in FINAL_STATES else {}
     statement = update(signing_keys).where(signing_keys.c.kid == key.kid)
     connection.execute(statement, rows.write(signing_keys, key, **private))
 
@@ -94,36 +97,36 @@ def active_kid(connection: Connection) -> str | None:
 
 
 def sealed(connection: Connection, kid: str) -> bytes | None:
-    """Return the sealed private part; None if the key was deleted or never existed."""
+    """Return the encrypted private part. Return None if the private part was deleted or the key does not exist."""
     return connection.execute(select(signing_keys.c.sealed_private).where(signing_keys.c.kid == kid)).scalar()
 
 
 def all_sealed(connection: Connection) -> dict[str, bytes]:
-    """Return every sealed private part, by the key's name."""
+    """Return every encrypted private part, by the key's name."""
     statement = select(signing_keys.c.kid, signing_keys.c.sealed_private)
     found = connection.execute(statement.where(signing_keys.c.sealed_private.is_not(None)))
     return {row.kid: row.sealed_private for row in found}
 
 
 def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:
-    """Insert a key that signs heads: of the feed (`feed_keys`) or of the audit log's log (`sealing_keys`)."""
+    """Insert a key into the table of the revocation feed (`feed_keys`) or of the audit log (`sealing_keys`)."""
     connection.execute(insert(table), rows.write(table, key, sealed_private=key.sealed))
 
 
 def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
-    """List the keys of the table, oldest first. Keys of the same time have the same order on every server."""
+    """List the keys of the table, oldest first. Keys with the same time have the same order on every server."""
     ordered = select(table).order_by(table.c.created_at, table.c.kid)
     return [rows.read(SealedKey, row, sealed=row.sealed_private) for row in connection.execute(ordered)]
 
 
 def delete_head_keys(connection: Connection, table: Table, kids: Collection[str]) -> list[str]:
-    """Delete these keys with their sealed private parts, and return the names of the deleted ones."""
+    """Delete these keys with their encrypted private parts, and return the names of the deleted keys."""
     deleted = delete(table).where(table.c.kid.in_(kids)).returning(table.c.kid)
     return sorted(connection.execute(deleted).scalars())
 
 
 def set_sealing_key_list(connection: Connection, kid: str, signed: str, now: datetime) -> None:
-    """Save the list of public keys that the key `kid` has signed, in place of an older list."""
+    """Save the list of public keys that the key `kid` has signed. The new list replaces an older list of this key."""
     connection.execute(delete(sealing_key_lists).where(sealing_key_lists.c.kid == kid))
     connection.execute(insert(sealing_key_lists).values(kid=kid, signed=signed, created_at=now))
 
@@ -143,5 +146,5 @@ def all_sealing_key_lists(connection: Connection) -> dict[str, str]:
 
 
 def has_sealing_key_list(connection: Connection) -> bool:
-    """Whether the sealing key of this database is in a file."""
+    """Whether the sealing key of this database is in a file: only then does the database have such a list."""
     return connection.execute(select(sealing_key_lists.c.kid).limit(1)).first() is not None

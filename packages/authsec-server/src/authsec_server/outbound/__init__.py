@@ -1,14 +1,15 @@
-"""All outgoing HTTP: limits on time and size, no redirects, no private addresses that the settings do not name.
+"""All outgoing HTTP: limits on time and size, no redirects, and only public addresses.
 
-The attack: somebody makes this server fetch a URL of the attacker's choice (server-side request forgery).
-Such a request must reach nothing that the attacker could not reach directly. The calling package interprets
-the answer. The package `web` handles incoming requests.
+The settings name the private addresses that are allowed. The attack: an attacker makes this server fetch a
+URL of the attacker's choice (server-side request forgery). Such a request must not reach any server that
+the attacker cannot reach directly. The calling package interprets the response. The package `web` handles
+incoming requests.
 
 | module | owns |
 |---|---|
 | `ssrf` | which URLs, hosts and addresses are refused; exceptions of the settings |
 | `client` | default limits, headers, trusted certificates |
-| `transport` | one exchange: connect, also by a proxy; deadline, size of the answer |
+| `transport` | one request and its response: connect, also by a proxy; deadline, size of the response |
 | `failure` | the reasons and texts of failures |
 """
 

@@ -23,7 +23,7 @@ _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Ag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundLimits:
-    """The limits of one request: the total time, name look-up included, in seconds, and the size of the answer."""
+    """The limits of one request: total time in seconds, including the name look-up, and size of the response."""
 
     seconds: float = 10.0
     max_bytes: int = 256 * 1024
@@ -35,9 +35,10 @@ DEFAULT_LIMITS = OutboundLimits()
 class Outbound:
     """Sends GET and POST requests to hosts that the policy allows. Safe for use from any thread; every call blocks.
 
-    Every method raises `OutboundFailed` without an answer, and for a redirect. The caller judges other statuses.
-    `trust` replaces the trusted certificates, for peers with their own certificate authority. Each connection
-    serves one request, so no connection is reused for a host after its address has changed.
+    Every method raises `OutboundFailed` if there is no response or if the response is a redirect. The caller
+    interprets every other status. `trust` replaces the trusted certificates, for servers with their own
+    certificate authority. Each request opens a new connection, so no connection is used for a host whose
+    address has changed.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Outbound:
         self._resolve = resolve
 
     def check_url(self, url: str) -> None:
-        """Raise `OutboundFailed` unless the form and scheme of `url` are allowed.
+        """Raise `OutboundFailed` if the form or the scheme of `url` is not allowed.
 
         The address of the host is checked only when a request is sent.
         """
@@ -150,7 +151,10 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 @cache
 def _system_trust() -> ssl.SSLContext:
-    """Load the system's trust store, once a process: that is a quarter of the time to open an authority."""
+    """Load the system's trust store, once for each process.
+
+    Loading it takes a quarter of the time to open an authority.
+    """
     return ssl.create_default_context()
 
 

@@ -1,6 +1,7 @@
-"""The reasons why a request got no usable answer.
+"""The reasons why a request got no usable response.
 
-The texts are for operators and safe for logs: no query, no credential, no raw text from another server.
+The texts are for operators. They are safe for logs, because they contain no query, no credential and no raw
+text from another server.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class FailureReason(StrEnum):
 
 
 class OutboundFailed(Exception):
-    """The request got no usable answer. `reason` is a stable code; the text has the host, the path and a remedy."""
+    """The request got no usable response. `reason` is a stable code; the text has the host, the path and a remedy."""
 
     def __init__(self, reason: FailureReason, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The URLs, hosts and addresses that this server may request: a defence against server-side request forgery."""
+"""The URLs, hosts and addresses that this server may call: a defence against server-side request forgery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The destination of a request. `host` is in lower case, without brackets; `resource` is path and query."""
+    """The destination of a request. `host` is in lower case, and an IPv6 address has no brackets.
+
+    `resource` is the path and the query.
+    """
 
     scheme: str
     host: str
@@ -35,7 +38,7 @@ class Target:
 
     @property
     def address(self) -> IPAddress | None:
-        """Return the IP address if the URL has an address as its host, else None."""
+        """Return the IP address if the host in the URL is an address, else None."""
         try:
             return ipaddress.ip_address(self.host)
         except ValueError:  # a name, then
@@ -64,7 +67,7 @@ class Target:
 
 
 def read_target(url: str) -> Target:
-    """Parse `url`. Raises `OutboundFailed` for a URL that two parsers could read in two ways."""
+    """Parse `url`. Raises `OutboundFailed` if two URL parsers could read the URL in different ways."""
     if len(url) > LONGEST or not url.isascii() or not url.isprintable() or any(char in url for char in ' \\"<>^`{|}#'):
         raise _invalid("has characters that are not allowed in a URL, or is too long")
     try:
@@ -85,10 +88,10 @@ def read_target(url: str) -> Target:
 
 
 def _is_host(host: str, *, bracketed: bool) -> bool:
-    """Whether the host is a name, or an address in its one plain form.
+    """Whether the host is a name, or an address in its usual form.
 
-    C libraries read 2852039166, 0xa9fea9fe and 169.254.43518 as 169.254.169.254. A name never ends in a number
-    (WHATWG URL, "ends in a number").
+    Other forms of an address are refused: C libraries read 2852039166, 0xa9fea9fe and 169.254.43518 as
+    169.254.169.254. A name whose last part is a number is refused too (WHATWG URL, "ends in a number").
     """
     if bracketed:
         return "%" not in host and _is_address(host, ipaddress.IPv6Address)
@@ -129,7 +132,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: how networks without
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The operator's exceptions: hosts for plain http, private hosts and private networks."""
+    """The operator's exceptions: hosts that may use plain http, private hosts and private networks."""
 
     http_hosts: frozenset[str] = frozenset()
     private_names: frozenset[str] = frozenset()
@@ -146,7 +149,7 @@ class Policy:
         )
 
     def check_scheme(self, target: Target) -> None:
-        """Raise `OutboundFailed` for plain http, except to this machine and to hosts in `http_hosts`."""
+        """Raise `OutboundFailed` for plain http. This machine and hosts in `http_hosts` may use plain http."""
         if target.scheme == "http" and not _is_this_machine(target) and target.host not in self.http_hosts:
             raise OutboundFailed(
                 FailureReason.HTTP_NOT_ALLOWED,
@@ -155,7 +158,7 @@ class Policy:
             )
 
     def check_address(self, target: Target, address: IPAddress) -> None:
-        """Raise `OutboundFailed` unless the policy allows `address`, an address of the target's host."""
+        """Raise `OutboundFailed` if the policy does not allow `address`, which is an address of the target's host."""
         if not self._permits(target.host, address):
             at = "" if target.address else f" is at {address}, which"
             raise OutboundFailed(
@@ -182,7 +185,7 @@ def _opens_by_name(address: IPAddress) -> bool:
 
 
 def _effective(address: IPAddress) -> IPAddress:
-    """Return the IPv4 address inside an IPv6 address, else the address itself.
+    """Return the IPv4 address inside an IPv6 address. If there is none, return the address itself.
 
     For example, ::ffff:169.254.169.254 is 169.254.169.254.
     """
@@ -219,9 +222,9 @@ def system_resolver(host: str) -> list[str]:
 
 
 def addresses_of(target: Target, resolve: Resolve, seconds: float) -> list[IPAddress]:
-    """Look up the addresses of the target's host once. Raises `OutboundFailed`.
+    """Look up the addresses of the target's host once, for the check and for the connection. Raises `OutboundFailed`.
 
-    The attack: a second look-up may return another address than the one that was checked (DNS rebinding).
+    The attack: a second look-up may return another address than the address that was checked (DNS rebinding).
     """
     if target.address is not None:
         return [target.address]
@@ -237,9 +240,9 @@ def addresses_of(target: Target, resolve: Resolve, seconds: float) -> list[IPAdd
 
 
 def _within_time(seconds: float, work: Callable[[], Sequence[str]]) -> Sequence[str]:
-    """Run `work` in a thread. Raises `TimeoutError` after `seconds`.
+    """Run `work` in a thread and return its result. Raises `TimeoutError` after `seconds`.
 
-    The thread then continues alone, because nothing can interrupt a name look-up.
+    After a timeout, the thread continues in the background, because nothing can interrupt a name look-up.
     """
     result: Future[Sequence[str]] = Future()
 

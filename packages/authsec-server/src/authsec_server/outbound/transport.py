@@ -1,4 +1,4 @@
-"""Send one request over one connection and read the answer, with a timeout for the whole exchange."""
+"""Send one request over one connection and read the response. One timeout limits all steps together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from authsec_server.outbound.ssrf import IPAddress, Policy, Resolve, Target, add
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer of any status except a redirect. The repr leaves out headers and body, which may contain a token.
+    """A response with any status except a redirect. The repr leaves out headers and body, which may contain a token.
 
     `source` is the requested URL for messages; `headers` have names in lower case.
     """
@@ -39,7 +39,7 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json_object(self, *, max_depth: int = 8) -> Mapping[str, Any]:
-        """Parse the body as one strict JSON object. Raises `OutboundFailed`."""
+        """Parse the body as one JSON object, by strict rules. Raises `OutboundFailed`."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
             raise self._not_json(f"is not served as JSON (status {self.status})")
@@ -58,7 +58,10 @@ class Answer:
 def connections(
     target: Target, policy: Policy, resolve: Resolve, trust: ssl.SSLContext, deadline: Deadline
 ) -> list[HTTPConnection]:
-    """Build the connections, not opened yet, in the order to try. Raises `OutboundFailed` if the policy forbids one."""
+    """Build the connections, which are not open yet, in the order in which to try them.
+
+    Raises `OutboundFailed` if the policy forbids one of the addresses.
+    """
     proxy = _proxy(target)
     if proxy is not None:
         # The proxy looks names up itself, and where it lets us go is its operator's rule. Addresses we judge as always.
@@ -111,7 +114,7 @@ class NotConnected(Exception):
 
 
 class Deadline:
-    """The time by which the whole exchange must end, on a monotonic clock."""
+    """The time, on a monotonic clock, by which the request and its response must end."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float], target: Target) -> None:
         self._monotonic = monotonic
@@ -142,7 +145,7 @@ class OutboundRequest:
 
 
 def exchange(connection: HTTPConnection, asked: OutboundRequest, deadline: Deadline, connect_seconds: float) -> Answer:
-    """Connect, send the request and read the answer. Raises `NotConnected` or `OutboundFailed`."""
+    """Connect, send the request and read the response. Raises `NotConnected` or `OutboundFailed`."""
     with closing(connection), _Watch(connection, deadline.left()) as watch:
         try:
             _connect(connection, asked.target, connect_seconds)
@@ -163,8 +166,8 @@ def exchange(connection: HTTPConnection, asked: OutboundRequest, deadline: Deadl
 class _Watch:
     """Closes the connection after the given number of seconds.
 
-    The attack: a peer sends one byte every few seconds, in the head of an answer or in its body. A socket's own
-    timeout restarts with every byte, so the peer could block the thread for hours.
+    The attack: a server sends one byte of its response every few seconds. The timeout of a socket restarts with
+    every byte, so the server could block the thread for hours.
     """
 
     def __init__(self, connection: HTTPConnection, seconds: float) -> None:
@@ -182,9 +185,10 @@ class _Watch:
         self._timer.cancel()
 
     def hold(self) -> None:
-        """Save the socket, because the connection drops it before the end of an answer is read.
+        """Save the socket, so that the socket can still be closed when the connection no longer has a reference to it.
 
-        Raises `TimeoutError` if the time ended during the handshake, when there was no socket to close.
+        The connection drops the socket before the end of the response is read. Raises `TimeoutError` if the time
+        ended during the handshake, when there was no socket to close.
         """
         self._held = self._connection.sock
         if self.expired:  # during the handshake, when there was no socket to break off
@@ -262,7 +266,7 @@ def _not_connected(error: Exception, target: Target, *, proxied: bool) -> Outbou
 
 
 def _failure(error: Exception, target: Target) -> OutboundFailed:
-    """Describe the error in words that help an operator.
+    """Return the failure for this error, with a text that helps an operator.
 
     The library's own messages contain addresses of Python objects and whole URLs.
     """

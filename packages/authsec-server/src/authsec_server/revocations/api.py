@@ -17,7 +17,7 @@ from starlette.routing import Route
 from authsec_server.failures import Invalid
 from authsec_server.revocations.feed import KEYS_MAX_AGE, Feed, as_jwk
 from authsec_server.revocations.live import MEDIA_TYPE, LiveFeed, Stream
-from authsec_server.revocations.subscribers import Claim, Noting, read_claim
+from authsec_server.revocations.subscribers import Claim, SubscriberTracker, read_claim
 from authsec_server.web.bodies import Places, query_int
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
@@ -36,11 +36,16 @@ _CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE.seconds}"}
 
 
 def routes(
-    feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]], *, noting: Noting, recognise: Recognise
+    feed: Feed,
+    live: LiveFeed,
+    published: Callable[[], list[PublicKey]],
+    *,
+    subscriber_tracker: SubscriberTracker,
+    recognise: Recognise,
 ) -> list[Route]:
-    """Return the routes of the feed and of its key set.
+    """Return the routes of the feed and of the feed's key set.
 
-    `recognise` returns the audience of the API with the credential in these `Authorization` headers.
+    `recognise` takes the `Authorization` headers and returns the audience of the API with this credential.
     """
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
@@ -57,7 +62,7 @@ def routes(
             with ExitStack() as places:
                 places.enter_context(following.one(network))
                 places.enter_context(live.follow())
-                places.enter_context(noting.standing(_claim(request, recognise)))
+                places.enter_context(subscriber_tracker.streaming(_claim(request, recognise)))
                 pages = live.pages(since)
                 first = await anext(pages)  # now, since a stream that has begun could no longer say 503
                 return Stream(first, pages, places.pop_all())
@@ -66,7 +71,7 @@ def routes(
             document = await anyio.to_thread.run_sync(feed.document, since, limit, limiter=threads)
         if document.snapshot:
             beginning.charge(network)
-        noting.heard(_claim(request, recognise), network)
+        subscriber_tracker.heard(_claim(request, recognise), network)
         return Response(document.text, media_type="application/json", headers=_FRESH)
 
     async def keys(_request: Request) -> Response:

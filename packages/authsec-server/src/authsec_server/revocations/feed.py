@@ -1,4 +1,7 @@
-"""Build the feed's pages and snapshots as JSON with a signed head, and share each page between all its readers."""
+"""Build the pages and snapshots of the feed as JSON. All readers share the cached pages.
+
+Each page contains a signed head: a JWT that signs the numbers of the page and the digest of its entries.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +41,17 @@ class FeedDocument:
 
     @property
     def complete(self) -> bool:
-        """Whether the page reaches the newest entry."""
+        """Whether the page contains the newest entry, so that no entry follows."""
         return self.through == self.last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """The feed of one authority. `signing_key` returns the key that signs heads at a time, or raises `Unavailable`.
+    """The feed of one authority.
 
-    `withheld` returns the reason why the feed is withheld, or None. The reason is a database in an older state,
-    which lacks revocations.
+    `signing_key` takes a time and returns the key that signs heads at that time, or raises `Unavailable`.
+    `withheld` returns the reason why the feed is withheld, or None.
+    The feed is withheld if the database is older than before and so lacks revocations.
     """
 
     database: Database
@@ -102,7 +106,7 @@ def as_json(entry: Revocation) -> dict[str, Any]:
 
 
 def as_jwk(key: PublicKey) -> dict[str, str]:
-    """Return the published JWK of a key that signs heads (RFC 7517, RFC 8037). Such a key signs no token."""
+    """Return a key that signs heads as the JWK to publish (RFC 7517, RFC 8037). Such a key signs no token."""
     return {"kid": key.thumbprint(), "use": "sig", "alg": "EdDSA", **key.to_jwk()}
 
 
@@ -125,9 +129,10 @@ ENDS = 16  # the last ends of the feed: who was not served for some turns is sti
 
 
 class Reading:
-    """A cache of feed pages for one turn of the live feed.
+    """A cache of feed pages for the followers of the live feed.
 
-    For one event loop. Two reserved threads read the database.
+    The live feed works in turns: in each turn, it sends the new pages to all followers.
+    Call the methods in one event loop only. Two threads are reserved for reading the database.
     """
 
     def __init__(self, feed: Feed) -> None:
@@ -171,14 +176,14 @@ class _Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The entries as the server sends them, and their digest, which a head signs."""
+    """The entries of a page as the JSON that the server sends, and the digest that the head signs."""
 
     text: str = field(repr=False)
     sha256: str
 
 
 class Snapshots:
-    """A cache of the newest snapshot, safe for many threads. `write` encodes entries."""
+    """A cache of the newest snapshot. Many threads may use it. `write` converts entries to JSON."""
 
     def __init__(self, write: Callable[[Sequence[Revocation]], Written]) -> None:
         self._write = write
@@ -189,7 +194,10 @@ class Snapshots:
         self._written = write(())
 
     def entries(self, tx: Tx, at: float) -> tuple[Revocation, ...]:
-        """Return the newest entry of each subject. `at` is the present time in monotonic seconds."""
+        """Return the newest entry of each subject, from the cache or the database.
+
+        `at` is the present time in monotonic seconds.
+        """
         extent = service.extent(tx)
         with self._lock:
             if self._of != extent or at >= self._read_at + SNAPSHOT_SECONDS:
@@ -200,7 +208,7 @@ class Snapshots:
             return self._entries
 
     def written(self, entries: tuple[Revocation, ...]) -> Written:
-        """Return the encoded entries, from the cache if they are the cached snapshot."""
+        """Return the entries as JSON. The JSON comes from the cache if the entries are the cached snapshot."""
         with self._lock:
             if entries is self._entries:
                 return self._written

@@ -1,4 +1,4 @@
-"""The live feed: one query of the database for all followers, and one stream for each follower."""
+"""The live feed: one database query serves all followers, and each follower has a stream of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AWAY_SECONDS = 8.0  # streams outlast a database that is away for less; those wh
 
 
 class LiveFeed:
-    """Sends each new page to all followers. `run` must run as long as the server does."""
+    """Sends each new page to all followers. The task `run` must run as long as the server runs."""
 
     def __init__(self, feed: Feed, *, ending: Callable[[], bool] = lambda: False) -> None:
         self._feed = feed
@@ -41,9 +41,9 @@ class LiveFeed:
 
     @contextmanager
     def follow(self) -> Iterator[None]:
-        """Register a follower within this context, so that `pages` continues.
+        """Register a follower within this context. `pages` continues only while a follower is registered.
 
-        Raises `Unavailable` when the server is about to end.
+        Raises `Unavailable` if the server is about to stop.
         """
         if self._over or self._ending():
             raise Unavailable("The server is shutting down.")
@@ -57,10 +57,11 @@ class LiveFeed:
             self._followers -= 1
 
     async def pages(self, since: int) -> AsyncIterator[FeedDocument]:
-        """Yield the entries after `since`: first the present ones, then each change, and regularly an empty page.
+        """Yield pages with the entries after `since`: first the present entries, then each new entry.
 
-        An empty page has a signed head, which proves that no entry is withheld. The iteration ends with the server.
-        Raises `Unavailable` if the database is unavailable before the first page, or stays unavailable afterwards.
+        Regularly, an empty page is also sent. Its signed head proves that no entry is withheld.
+        The iteration ends when the server stops.
+        Raises `Unavailable` if the database is unavailable before the first page, or for some seconds later.
         """
         began = False
         while not self._over:
@@ -81,7 +82,10 @@ class LiveFeed:
                 raise Unavailable("The database is not available.")
 
     async def run(self) -> None:
-        """Query the database while there are followers, until cancelled or `ending`. Then end every stream."""
+        """Query the database while there are followers. Stop when cancelled or when `ending` returns true.
+
+        Then end every stream.
+        """
         loop = asyncio.get_running_loop()
 
         def tell() -> None:
@@ -115,7 +119,7 @@ class LiveFeed:
             self._hint = anyio.Event()
 
     async def _look(self) -> int | None:
-        """Return the number of the newest entry, or None if the database does not provide it."""
+        """Return the number of the newest entry; None if the number cannot be read from the database."""
         try:
             return await anyio.to_thread.run_sync(self._feed.last, limiter=self._thread)
         except Unavailable:
@@ -141,7 +145,8 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy 
 class Stream(StreamingResponse):
     """The HTTP response with the first page and all following pages.
 
-    `places` are the limited places and registrations that the stream occupies until it ends.
+    `places` has the follower's place under the concurrency limit and its registrations.
+    All of these are released when the stream ends.
     """
 
     def __init__(self, first: FeedDocument, following: AsyncIterator[FeedDocument], places: ExitStack) -> None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 
 class SubjectKind(StrEnum):
-    """The kind of subject that a revocation ends."""
+    """The kind of a revocation's subject. A revocation of the subject revokes the tokens that depend on the subject."""
 
     CLIENT = "client"
     DELEGATION = "delegation"
@@ -24,7 +24,7 @@ class SubjectKind(StrEnum):
 Subject = tuple[SubjectKind, str]
 
 
-def rests_on(
+def subjects_of_token(
     *,
     client: str,
     delegations: Collection[str],
@@ -34,9 +34,9 @@ def rests_on(
     kid: str,
     jti: str = "",
 ) -> frozenset[Subject]:
-    """Return every subject whose revocation revokes the token. Roles are given by slug.
+    """Return every subject whose revocation revokes the token. Roles are identified by slug.
 
-    The caller passes an empty text for an unknown id, and the result leaves such ids out.
+    Pass an empty text for an unknown id. The result leaves empty ids out.
     """
     its = {
         SubjectKind.CLIENT: [client],
@@ -52,9 +52,9 @@ def rests_on(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """Revokes every token of the subject with an `authority_version` below `version`.
+    """An entry of the feed. It revokes every token of the subject with an `authority_version` below `version`.
 
-    A subject that is enabled again does not revive a revoked token.
+    A revoked token stays revoked, even if the subject is enabled again.
     """
 
     sequence: int
@@ -73,7 +73,7 @@ class Revocation:
 
     @property
     def published_subject(self) -> str:
-        """Return the subject in its public form: the hash of a role's slug, else the id.
+        """Return the subject as the feed publishes it: for a role the hash of its slug, otherwise the id.
 
         A slug would disclose the role's name. An id is random and discloses nothing.
         """
@@ -84,10 +84,11 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedPage:
-    """All entries after `since` up to `through`, in order. More entries follow if `through` is below `last`.
+    """A page of the feed: all entries after `since` up to `through`, in order.
 
-    A `snapshot` has the newest entry of each subject up to `through` instead, whatever `since` is. `follows` is
-    the entry with the number `since`; it is None for 0 and for a snapshot.
+    If `through` is below `last`, more entries follow.
+    If `snapshot` is true, the page instead has the newest entry of each subject, and `since` is ignored.
+    `follows` is the entry with the number `since`. It is None if `since` is 0, and for a snapshot.
     """
 
     since: int

@@ -1,4 +1,4 @@
-"""Write, read and expire the revocations of the feed."""
+"""Write and read the entries of the feed, and delete entries that are no longer needed."""
 
 from __future__ import annotations
 
@@ -23,25 +23,28 @@ SNAPSHOT_FROM = 1000  # entries that are kept, from which on whoever begins is s
 
 
 def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation:
-    """Revoke all tokens of the subject that were decided before this change. Only inside a `change`."""
+    """Revoke all tokens of the subject that the server decided to issue before this change.
+
+    Call this function only inside a `change`.
+    """
     if tx.access is not Access.CHANGE:
         raise RuntimeError("a revocation outside the exclusive authority lock would have no order")
     return store.add(tx.connection, kind, subject_id, version=tx.version, at=now)
 
 
 def as_detail(*ended: Revocation) -> dict[str, object]:
-    """Return the revoked subjects for the detail of the change's event.
+    """Return the revoked subjects in the form of an event's `detail`.
 
-    `audit verify` compares the detail with the feed.
+    `audit verify` compares this `detail` with the table of revocations.
     """
     return {"ended": [{"kind": each.subject_kind, "id": each.subject_id} for each in ended]}
 
 
 def begin_epoch(tx: Tx, offset: int) -> int:
-    """Add `offset` to the number of every entry, and return the newest number. Only inside a `change`.
+    """Add `offset` to the number of every entry, and return the newest number. Only for a restored database.
 
-    For a restored database. No reader of the feed has seen an entry with such a number, so each reader gets a
-    snapshot.
+    No reader of the feed has seen an entry with such a number, so each reader gets a snapshot.
+    Call this function only inside a `change`.
     """
     if tx.access is not Access.CHANGE:
         raise RuntimeError("a new epoch outside the exclusive authority lock would have no order")
@@ -50,7 +53,10 @@ def begin_epoch(tx: Tx, offset: int) -> int:
 
 
 def highest_version(tx: Tx) -> int:
-    """Return the highest version of any entry, which revokes tokens below this version; 0 without entries."""
+    """Return the highest plausible version of any entry; 0 without entries.
+
+    An entry revokes tokens with an authority version below the entry's version.
+    """
     return store.highest_version(tx.connection)
 
 
@@ -67,7 +73,7 @@ def last(tx: Tx) -> int:
 def extent(tx: Tx) -> tuple[int, Revocation | None]:
     """Return the lowest stored number and the newest entry.
 
-    Every change of a snapshot by a server changes one of the two.
+    If a server changes the snapshot, at least one of these two values changes.
     """
     oldest, newest = store.bounds(tx.connection)
     return oldest, store.numbered(tx.connection, newest)
@@ -79,11 +85,15 @@ def snapshot(tx: Tx) -> tuple[Revocation, ...]:
 
 
 def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Revocation]] = snapshot) -> FeedPage:
-    """Build the page after `sequence`. `snapshot` returns the newest entry of each subject, possibly from a cache.
+    """Build the page of entries after `sequence`, or a snapshot.
 
-    The page is a snapshot if the entry `sequence` was deleted or never existed. No page can follow a missing
-    entry. A reader who begins also gets a snapshot if the feed is long or does not begin with number 1. The first
-    entry then was deleted, or raw SQL wrote an entry with a number that no page has.
+    `snapshot` returns the newest entry of each subject, possibly from a cache.
+    A reader gets a snapshot if the entry `sequence` was deleted or never existed, because no page can follow it.
+    A reader who begins with 0 gets a snapshot in two cases:
+
+    - The feed is long.
+    - The feed does not begin with the number 1. Then the first entry was deleted, or raw SQL wrote an entry with
+      a number that no page has.
     """
     oldest, newest = store.bounds(tx.connection)
     follows = store.numbered(tx.connection, sequence) if sequence else None
@@ -95,23 +105,27 @@ def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Re
 
 
 def forget(tx: Tx, now: datetime) -> None:
-    """Delete entries that can no longer revoke a token, because all their tokens have expired.
+    """Delete entries that can no longer revoke a token, because all tokens that they revoke have expired.
 
-    Entries after one that still matters stay. The last entry of a signing key always stays. The reason: a thief
-    of the key can sign tokens with a present date. An API may also load its keys from an old file.
+    Deletion stops at the first entry that must stay, so all entries after it also stay.
+    The last entry of a signing key must always stay, for two reasons.
+    A thief of the key can sign tokens with a present date. An API may load its keys from an old file.
     """
     store.delete_before(tx.connection, now - MATTERS_FOR)
 
 
 def old_keys(tx: Tx, now: datetime) -> list[str]:
-    """List the revoked signing keys with an old entry that prevents the deletion of all later entries."""
+    """List the revoked signing keys whose last entry is old.
+
+    Such an entry prevents the deletion of all later entries.
+    """
     return store.keys_before(tx.connection, now - MATTERS_FOR)
 
 
-def say_again(tx: Tx, now: datetime) -> None:
-    """Write the entries of old keys again at the end of the feed. Only inside a `change`.
+def republish(tx: Tx, now: datetime) -> None:
+    """Repeat the old entries of signing keys at the end of the feed. Call this function only inside a `change`.
 
-    Then `forget` can delete the entries after the old ones.
+    Afterwards, `forget` can delete the old entries and the entries after them.
     """
     for kid in old_keys(tx, now):
         end(tx, SubjectKind.KEY, kid, now)
@@ -139,6 +153,9 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
     return {subject: version for subject, version in found.items() if subject in subjects}
 
 
-def is_taken_back(jti: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that the token itself was revoked, for a statement about tokens."""
+def is_revoked(jti: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the SQL condition that a token was revoked by a revocation of this one token.
+
+    `jti` is the column with the token's id in the statement that uses the condition.
+    """
     return store.has_ended(SubjectKind.TOKEN, jti)

@@ -65,12 +65,16 @@ def bounds(connection: Connection) -> tuple[int, int]:
 
 
 def shift(connection: Connection, offset: int) -> None:
-    """Add `offset` to every number. `offset` must exceed the span of the numbers, which are unique at any time."""
+    """Add `offset` to every entry number.
+
+    `offset` must exceed the difference between the highest and the lowest number.
+    Otherwise two rows would have the same number during the update.
+    """
     connection.execute(update(revocations).values(sequence=revocations.c.sequence + offset))
 
 
 def highest_version(connection: Connection) -> int:
-    """Return the highest version of any entry up to `HIGHEST_LIKELY_VERSION`; 0 without entries."""
+    """Return the highest version of any entry; 0 without entries. Ignore versions above `HIGHEST_LIKELY_VERSION`."""
     likely = revocations.c.version <= HIGHEST_LIKELY_VERSION
     version: int = connection.execute(
         select(func.coalesce(func.max(revocations.c.version), 0)).where(likely)
@@ -84,11 +88,11 @@ def numbered(connection: Connection, sequence: int) -> Revocation | None:
 
 
 def delete_before(connection: Connection, instant: datetime) -> None:
-    """Delete all entries before the first one that must stay, but never the newest entry.
+    """Delete all entries before the first entry that must stay. Never delete the newest entry.
 
-    An entry with the time `instant` or later must stay. So must the last entry of each signing key. The
-    deletion leaves no gap, since readers take a gap for a withheld entry. The clocks of servers differ, so
-    numbers and times may be in different orders.
+    Entries with the time `instant` or later must stay, and so must the last entry of each signing key.
+    The deletion leaves no gap in the numbers, because readers take a gap for a withheld entry.
+    The order of the numbers can differ from the order of the times, because the clocks of servers differ.
     """
     columns = revocations.c
     stays = select(columns.sequence).where(or_(columns.at >= instant, columns.sequence.in_(_last_of_keys())))
@@ -97,7 +101,7 @@ def delete_before(connection: Connection, instant: datetime) -> None:
 
 
 def keys_before(connection: Connection, instant: datetime) -> list[str]:
-    """List the signing keys with a last entry older than `instant`."""
+    """List the revoked signing keys whose last entry is older than `instant`."""
     columns = revocations.c
     last_ones = columns.sequence.in_(_last_of_keys())
     return list(connection.execute(select(columns.subject_id).where(last_ones, columns.at < instant)).scalars())
@@ -114,7 +118,7 @@ def _last_of_keys() -> Select[Any]:
 
 
 def add(connection: Connection, kind: SubjectKind, subject_id: str, *, version: int, at: datetime) -> Revocation:
-    """Insert a revocation under the number after the highest one."""
+    """Insert a revocation. Its number is the one after the highest number."""
     statement = insert(revocations).values(sequence=_FOLLOWING).returning(revocations.c.sequence)
     its = {"subject_kind": kind, "subject_id": subject_id, "version": version, "at": at}
     number = connection.execute(statement, its).scalar_one()
@@ -122,7 +126,7 @@ def add(connection: Connection, kind: SubjectKind, subject_id: str, *, version: 
 
 
 def of_version(connection: Connection, version: int) -> list[Revocation]:
-    """Return the entries of the change with this version, in order."""
+    """Return the entries with this version, in order. All of them were written by the same change."""
     wanted = select(revocations).where(revocations.c.version == version)
     return _loaded(connection, wanted.order_by(revocations.c.sequence))
 
@@ -130,9 +134,9 @@ def of_version(connection: Connection, version: int) -> list[Revocation]:
 def last_versions(
     connection: Connection, subject_ids: Collection[str], *, below: int | None = None
 ) -> dict[Subject, int]:
-    """Return the highest version of each subject with one of these ids.
+    """Return the highest version among the entries of each subject with one of these ids.
 
-    With `below`, only entries with a version under `below` are included.
+    With `below`, only entries with a version below `below` are included.
     """
     columns = revocations.c
     its = (columns.subject_kind, columns.subject_id)
@@ -144,7 +148,10 @@ def last_versions(
 
 
 def has_ended(kind: SubjectKind, subject_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that the subject has a revocation, for a statement about any number of subjects."""
+    """Return the SQL condition that the subject has a revocation.
+
+    `subject_id` is a column of the statement that uses the condition, so it may be about many subjects.
+    """
     its = (revocations.c.subject_kind == kind, revocations.c.subject_id == subject_id)
     return select(revocations.c.sequence).where(*its).exists()
 
@@ -158,9 +165,9 @@ def since(connection: Connection, sequence: int, limit: int) -> list[Revocation]
 
 
 def newest_of_each(connection: Connection, limit: int) -> list[Revocation]:
-    """Return the newest entry of each subject, in order.
+    """Return the newest entry of each subject, in the order of the numbers.
 
-    Versions rise with the numbers, so the newest entry covers all earlier entries of its subject.
+    Versions rise with the numbers, so the newest entry of a subject revokes all that earlier entries revoke.
     """
     columns = revocations.c
     # A group by over the index, since a probe of each row for a later one takes a second where many have a thousand.
@@ -192,13 +199,17 @@ feed_followers = Table(
 
 
 def followers_of(connection: Connection, audiences: Collection[str]) -> Sequence[Row[Any]]:
-    """Return the follower rows of these audiences."""
+    """Return the rows of the table `feed_followers` for these audiences."""
     wanted = select(feed_followers).where(feed_followers.c.audience.in_(sorted(audiences)))
     return connection.execute(wanted).all()
 
 
 def note_follower(connection: Connection, proved: Mapping[str, bool], now: datetime) -> None:
-    """Save that these audiences were followed at `now`. A follower without proof does not delete an earlier proof."""
+    """Save that the APIs with these audiences followed the feed at `now`.
+
+    `proved` says for each audience whether the follower proved its identity by a credential.
+    A follower without a proof does not delete the time of an earlier proof.
+    """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     for audience in sorted(proved):  # in one order always: two servers must not wait for each other in a circle
         its = {"audience": audience, "seen_at": now, "proved_at": now if proved[audience] else None}

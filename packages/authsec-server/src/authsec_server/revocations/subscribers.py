@@ -32,10 +32,10 @@ Proof = Callable[[], str | None]  # the audience of the API whose credential cam
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The audiences that a reader of the feed claims, and optionally a `proof`.
+    """The audiences for which a reader of the feed claims to read, and optionally a `proof`.
 
-    `proof` checks the reader's credential. The server calls `proof` in the background, about every minute while
-    the reader follows.
+    `proof` is a function that checks the reader's credential and returns the audience of its API, or None.
+    The server calls `proof` in the background, about every minute while the reader follows the feed.
     """
 
     audiences: frozenset[str] = frozenset()
@@ -46,8 +46,11 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """The last times when a reader followed the feed for an audience: with or without proof, and with proof."""
+class LastSeen:
+    """The last times at which a reader followed the feed for an audience.
+
+    `seen_at` is the last time with or without a proof. `proved_at` is the last time with a proof.
+    """
 
     audience: str
     seen_at: datetime
@@ -61,10 +64,13 @@ class Seen:
 
 
 def read_claim(headers: Collection[str], proof: Proof | None = None) -> Claim:
-    """Read the claim from the values of the header.
+    """Read the claimed audiences from the values of the request header.
 
-    A header that is too long, names too many audiences, or has characters that no audience has, claims no
-    audience.
+    The claim has no audiences in three cases:
+
+    - The header is too long.
+    - It names too many audiences.
+    - It has characters that no audience can have.
     """
     text = " ".join(headers)
     names = frozenset(text.split(" ")) - {""} if len(text) <= MOST_CHARACTERS else frozenset()
@@ -76,13 +82,16 @@ def read_claim(headers: Collection[str], proof: Proof | None = None) -> Claim:
 KEPT_FOR = timedelta(days=30)  # that somebody followed once
 
 
-def seen(tx: Tx, audiences: Collection[str]) -> dict[str, Seen]:
+def seen(tx: Tx, audiences: Collection[str]) -> dict[str, LastSeen]:
     """Return the follower record of each audience. An audience without a record is left out."""
-    return {row.audience: rows.read(Seen, row) for row in store.followers_of(tx.connection, audiences)}
+    return {row.audience: rows.read(LastSeen, row) for row in store.followers_of(tx.connection, audiences)}
 
 
 def note(tx: Tx, proved: Mapping[str, bool], now: datetime) -> None:
-    """Save that these audiences are followed at `now`, and for each one whether a credential proved it."""
+    """Save that the APIs with these audiences follow the feed at `now`.
+
+    `proved` says for each audience whether a credential proved it.
+    """
     store.note_follower(tx.connection, proved, now)
 
 
@@ -99,11 +108,11 @@ AT_LEAST_EVERY = 20.0  # seconds, for streams that stand
 MOST_NETWORKS = 256  # whose last page is remembered until the next round
 
 
-class Noting:
-    """Collects the followers that this process has seen, and saves them. `run` must be running.
+class SubscriberTracker:
+    """Collects the followers that this process has seen, and saves them. The task `run` must run meanwhile.
 
-    `heard` and `standing` may only be called in the event loop of `run`. `known` returns the audiences that
-    tokens can have.
+    Call `heard` and `streaming` only in the event loop of `run`.
+    `known` returns the audiences that tokens can have.
     """
 
     def __init__(
@@ -116,38 +125,38 @@ class Noting:
         self._database = database
         self._known = known
         self._now = now
-        self._standing: dict[object, Claim] = {}
+        self._streaming: dict[object, Claim] = {}
         self._pages: dict[str, Claim] = {}  # by network: whoever reads page by page comes again each second
         self._noted: dict[tuple[str, bool], datetime] = {}  # of known audiences only
         self._wanted = anyio.Event()
 
     def heard(self, claim: Claim, network: str) -> None:
-        """Note that a reader has read a page."""
+        """Note that the reader with this claim has read a page. `network` is the reader's network address."""
         if claim and (network in self._pages or len(self._pages) < MOST_NETWORKS):
             self._pages[network] = claim
             self._wanted.set()
 
     @contextmanager
-    def standing(self, claim: Claim) -> Iterator[None]:
-        """Note that a reader follows the stream within this context."""
+    def streaming(self, claim: Claim) -> Iterator[None]:
+        """Note that the reader with this claim follows the stream for as long as this context lasts."""
         if not claim:
             yield
             return
         key = object()
-        self._standing[key] = claim
+        self._streaming[key] = claim
         self._wanted.set()
         try:
             yield
         finally:
-            del self._standing[key]
+            del self._streaming[key]
 
     async def run(self) -> None:
         """Save the noted followers regularly, until cancelled."""
         while True:
-            with anyio.move_on_after(AT_LEAST_EVERY if self._standing else None):
+            with anyio.move_on_after(AT_LEAST_EVERY if self._streaming else None):
                 await self._wanted.wait()
             self._wanted = anyio.Event()
-            claims, self._pages = [*self._standing.values(), *self._pages.values()], {}
+            claims, self._pages = [*self._streaming.values(), *self._pages.values()], {}
             try:
                 self._forget_proofs(await anyio.to_thread.run_sync(self.note, claims))
             except Exception as error:  # noqa: BLE001 - whatever it was: people are told less, and nothing else is lost
@@ -155,7 +164,7 @@ class Noting:
             await anyio.sleep(BETWEEN_ROUNDS)
 
     def note(self, claims: Collection[Claim]) -> list[Claim]:
-        """Save the new facts of these claims, and return the claims with an invalid proof.
+        """Save what these claims add to the saved followers. Return the claims with an invalid proof.
 
         Blocks its thread. Raises `Unavailable`.
         """
@@ -175,13 +184,13 @@ class Noting:
         return [claim for claim, audience in proofs if audience is None]
 
     def _forget_proofs(self, refused: Collection[Claim]) -> None:
-        """Remove the refused proofs from open streams: an invalid credential stays invalid.
+        """Remove the refused proofs from the claims of open streams, because an invalid credential stays invalid.
 
-        For the rest of the stream, the server neither checks nor records the proof.
+        For the rest of the stream, the server neither checks nor records the proof again.
         """
-        for key, claim in [*self._standing.items()]:
+        for key, claim in [*self._streaming.items()]:
             if any(claim is each for each in refused):
-                self._standing[key] = replace(claim, proof=None)
+                self._streaming[key] = replace(claim, proof=None)
 
     def _is_news(self, claim: Claim) -> bool:
         """Whether the claim may add a fact that was not saved within the last minute."""

@@ -41,7 +41,10 @@ class RoleShown(RoleDescription):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleOperations:
-    """The operations on roles. `delete_role` comes from a package above this one, which can find a role's uses."""
+    """The operations on roles.
+
+    `delete_role` is a function of `delegations`, which can find the trust delegations with a role.
+    """
 
     delete_role: Delete
 
@@ -75,8 +78,8 @@ class RoleOperations:
     async def delete(self, call: Call[NoBody]) -> RoleShown:
         """Delete a role that no trust delegation uses.
 
-        The server refuses while a trust delegation with the role is live or disabled. Ended and revoked trust
-        delegations are deleted with the role.
+        The server refuses the deletion if a trust delegation with the role is live or disabled. Ended and revoked
+        trust delegations are deleted with the role.
         """
 
         def work(tx: Tx, act: Act) -> RoleDefinition:

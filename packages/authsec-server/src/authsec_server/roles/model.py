@@ -1,6 +1,7 @@
 """Roles of agents. No I/O.
 
-`principal.Role` is something else: the role of an administrator. Hence the longer name `RoleDefinition`.
+The class is called `RoleDefinition`, because `principal.Role` is something else: the role of an
+administrator.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class RoleDefinition:
 def parse_actions(texts: Iterable[str]) -> tuple[str, ...]:
     """Check the actions and return them sorted, without duplicates.
 
-    Raises `Invalid` for `actions` if one is malformed, if there are none, or if there are too many.
+    Raises `Invalid` for `actions` if an action is malformed, if there are no actions, or if there are too many.
     """
     actions = []
     for index, text in enumerate(texts):

@@ -22,7 +22,7 @@ from authsec_server.roles.model import EDITABLE, RoleDefinition
 def create(
     tx: Tx, act: Act, *, name: str, actions: Sequence[str], slug: str | None = None, **described: object
 ) -> RoleDefinition:
-    """Create a role. `described` are unverified values of the other fields in `EDITABLE`.
+    """Create a role. `described` has unverified values of the other fields in `EDITABLE`.
 
     Raises `Invalid`, or `Conflict` when the slug is taken.
     """
@@ -71,10 +71,10 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
 
 
 def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, ...]) -> None:
-    """Delete an unused role and revoke its tokens; `delegations` were deleted together with the role.
+    """Delete an unused role and revoke its tokens. `delegations` are the delegations that were deleted with the role.
 
-    Only `delegations.service` calls this, because it can find the uses of a role. The database refuses the
-    deletion while a delegation refers to the role.
+    Only `delegations.service` calls this function, because it can find the uses of a role. The database refuses
+    the deletion while a delegation refers to the role.
     """
     act.principal.require(Role.OPERATOR)
     store.remove(tx.connection, role.id)
@@ -101,7 +101,7 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
 def page(
     tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
 ) -> tuple[list[RoleDefinition], str | None]:
-    """Return the roles after the slug `after`, in slug order, and the cursor of the next page.
+    """Return one page of roles in slug order, starting after the slug `after`, and the cursor of the next page.
 
     `text` selects the roles whose name or slug contains it, or whose id begins with it.
     """
@@ -118,27 +118,39 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[RoleDefinitio
 
 
 def find(tx: Tx, id_or_slug: str) -> RoleDefinition | None:
-    """Return the role with this id or slug. Checks no permission: for other packages of the server."""
+    """Return the role with this id or slug.
+
+    This function checks no permission: other packages of the server call it.
+    """
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return store.find(tx.connection, id_or_slug)
 
 
 def which(tx: Tx, asked: str) -> str:
-    """Return a hint that says how to find the intended role. Checks no permission: for other packages of the server."""
+    """Return a hint that says how to find the intended role.
+
+    This function checks no permission: other packages of the server call it.
+    """
     return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec roles list")
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, RoleDefinition]:
-    """Map these ids to their roles. Checks no permission: for other packages of the server."""
+    """Map these ids to their roles.
+
+    This function checks no permission: other packages of the server call it.
+    """
     return store.by_ids(tx.connection, ids)
 
 
 def held(tx: Tx, among: Collection[str]) -> frozenset[str]:
-    """Return which of these actions some role contains. Checks no permission: for other packages of the server."""
+    """Return the actions in `among` that at least one role contains.
+
+    This function checks no permission: other packages of the server call it.
+    """
     return store.held(tx.connection, among)
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
-    """Return a subquery of the ids that `page` finds for the text. For other packages of the server."""
+    """Return a subquery of the ids of the roles that `page` finds for the text. Other packages of the server use it."""
     return store.ids_matching(text)

@@ -1,4 +1,4 @@
-"""The JSON of a role's description: in requests, documents and answers."""
+"""The JSON of a role's description: in requests, documents and responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from authsec_server.web.bodies import Body, Changes, changes_of
 
 
 class RoleDescription(TypedDict):
-    """The fields that describe a role, in an answer."""
+    """The fields that describe a role, in a response."""
 
     name: str
     description: str
@@ -17,7 +17,7 @@ class RoleDescription(TypedDict):
 
 
 class RoleDescriptionBody(Body):
-    """The fields that describe a role, in a request or document."""
+    """The fields that describe a role, in a request or a document."""
 
     name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     description: str = ""

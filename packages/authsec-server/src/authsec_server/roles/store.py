@@ -74,7 +74,7 @@ def _add_actions(connection: Connection, role: RoleDefinition) -> None:
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefinition]:
-    """Map these ids to their roles, without unknown ids. Each statement loads up to 10,000 ids."""
+    """Map these ids to their roles. Unknown ids are left out. Each statement loads up to 10,000 ids."""
     found: dict[str, RoleDefinition] = {}
     for some in in_batches(ids, _AT_ONCE):  # planted events may name any number of roles
         found |= {role.id: role for role in _loaded(connection, select(roles).where(roles.c.id.in_(some)))}
@@ -88,7 +88,7 @@ def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
 
 
 def held(connection: Connection, among: Collection[str]) -> frozenset[str]:
-    """Return which of these actions some role contains."""
+    """Return the actions in `among` that at least one role contains."""
     found: set[str] = set()
     for some in in_batches(among, _AT_ONCE):
         found.update(connection.execute(select(role_actions.c.action).where(role_actions.c.action.in_(some))).scalars())
@@ -116,7 +116,10 @@ def _matches(text: str) -> ColumnElement[bool]:
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinition]:
-    """Load roles and actions in one statement: the token path waits for the result."""
+    """Load the roles of this statement with their actions, in one statement.
+
+    Requests for tokens wait for the result.
+    """
     wanted = statement.subquery()
     joined = select(wanted, role_actions.c.action).outerjoin(role_actions, role_actions.c.role_id == wanted.c.id)
     found: dict[str, list[Row[Any]]] = {}

@@ -1,6 +1,7 @@
-"""Delegation tokens for agents: decide about a request, record the decision, sign the token, answer.
+"""Delegation tokens for agents: decide about a token request, record the decision, sign the token, answer.
 
-`attestation` authenticates the caller. `delegations` and `roles` define the caller's permissions.
+The package `attestation` authenticates the caller. The packages `delegations` and `roles` define the
+caller's permissions.
 
 | module | owns |
 |---|---|
@@ -8,13 +9,13 @@
 | `decision` | every reason to refuse; granted actions, audience and lifetime |
 | `issue` | rate limits, loading of facts, the transaction, the recorded event |
 | `claims` | header and claims of a token |
-| `api` | the endpoint: what the agent reads after a refusal, status codes, headers |
-| `hints` | what the operator reads about a refusal: the remedy and its console page |
+| `api` | the endpoint: the texts that the agent reads after a refusal, status codes, headers |
+| `hints` | the texts that the operator reads about a refusal: the remedy and its console page |
 | `events_api` | one audit event with its request and its remedy |
-| `preview` | what a request would get, for the Test tab and for new delegations |
+| `preview` | the result that a request would have, for the Test tab and for new delegations |
 | `introspection`, `introspection_api` | whether a token is valid now (RFC 7662); the endpoint |
 | `revocation`, `revocation_api` | revoke one token, by operator or holder; the endpoints |
-| `own_tokens` | whether a pasted token is of this authority |
+| `own_tokens` | whether this authority signed a pasted token |
 | `oauth_api` | the refusal of `/oauth/token` |
 | `metrics` | Prometheus counters |
 """

@@ -1,4 +1,7 @@
-"""`GET /authsec/uflow/sdk/delegation-token`: parse the HTTP request and format the answer. `issue.py` decides."""
+"""`GET /authsec/uflow/sdk/delegation-token`: parse the HTTP request and format the answer.
+
+The module `issue` decides about the request.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +52,9 @@ _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_A
 
 
 def routes(tokens: DelegationTokens) -> list[Route]:
-    """Return the endpoint.
+    """Return the endpoint, which checks the HTTP method itself.
 
-    It checks the method itself: an automatic HEAD would issue a token that nobody reads.
+    Otherwise an automatic HEAD request would issue a token that nobody reads.
     """
 
     async def delegation_token(request: Request) -> Response:
@@ -110,9 +113,10 @@ def _token(issued: Issued) -> JSONResponse:
 
 
 def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[str, object]:
-    """Return the possible next steps after a refusal: request fewer actions, or ask an administrator to grant more.
+    """Return JSON members with the possible next steps after a refusal.
 
-    The agent, its model and the person who runs it read these members.
+    The steps are: request fewer actions, or ask an administrator to grant more. The agent, its model and the
+    person who runs the agent read these members.
     """
     extra: dict[str, object] = {"missing_actions": denied.missing} if denied.missing else {}
     if denied.smaller:
@@ -127,7 +131,10 @@ def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[
 def _refusal(
     request: Request, denied: Denied, *, error: str = "", extra: Mapping[str, object] | None = None
 ) -> JSONResponse:
-    """Return the answer to a refused request. `error` replaces the usual sentence if a reason has several causes."""
+    """Return the answer to a refused request.
+
+    A reason usually has one fixed sentence. `error` replaces the sentence if the reason has several causes.
+    """
     status, usual = _ANSWERS[denied.reason]
     return error_response(
         request,

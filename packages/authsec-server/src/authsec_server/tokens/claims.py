@@ -1,4 +1,7 @@
-"""The header and claims of a delegation token (RFC 7519, RFC 9068). Pure; previews and real tokens both use it."""
+"""The header and claims of a delegation token (RFC 7519, RFC 9068).
+
+Previews and real tokens use the same functions. All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ def header(kid: str) -> Mapping[str, Any]:
 def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: datetime) -> dict[str, Any]:
     """Return the claims. They contain no personal data of any administrator.
 
-    For the proof, they contain its kind and the names of the proved selectors, not the values.
+    About the proof, they contain its kind and the names of the proved selectors. The values of the selectors
+    are left out.
     """
     issued = int(now.timestamp())
     return {
@@ -46,7 +50,7 @@ def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: d
 def _attestation(granted: Granted) -> dict[str, Any]:
     """Return how the client authenticated, with the ids of the proof and its trusted issuer.
 
-    Verifiers need the ids: the end of the proof or of the trusted issuer ends the token.
+    Verifiers need the ids: when the proof or the trusted issuer ends, the token ends, too.
     """
     proved = granted.proved
     its: dict[str, Any] = {"method": proved.method, "proof": proved.proof_id}

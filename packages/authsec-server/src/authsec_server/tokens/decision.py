@@ -1,8 +1,9 @@
-"""Decide what a proved client gets, from its delegations at one moment. Pure.
+"""Decide which token an authenticated client gets, from its delegations at one moment. All functions are pure.
 
-Effective actions = requested (or all) ∩ allowed by the delegation ∩ actions of its role. A token never has
-more, and never silently fewer, actions than requested. A request for more is refused with the smaller request
-that would pass. An empty set of delegations or actions means a refusal.
+Effective actions = requested (or all) ∩ allowed by the delegation ∩ actions of its role. If a request names
+actions, its token has exactly these actions. If one of them is not effective, the request is refused. The
+refusal then names the smaller request that would pass. If no delegation or no action is effective, the
+request is refused, too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _NAMED = 8  # actions in the details of a refusal
 
 
 class Reason(StrEnum):
-    """The reasons for a refusal: the endpoint's stable codes, in the order of its checks."""
+    """The reasons to refuse a token request: the stable error codes of the endpoint, in the order of its checks."""
 
     CLIENT_ID_MISSING = "client_id_missing"
     CLIENT_ID_INVALID = "client_id_invalid"
@@ -46,14 +47,15 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """A refused token request. `details` is for the caller; `smaller` is a smaller scope that would pass, if any.
+    """A refused token request. `details` is a text for the caller.
 
-    `missing` are the requested actions that are not delegated. `unknown` are the missing actions that no role and
-    no API has. `offered` are the delegated actions.
+    `missing` are the requested actions that are not delegated. `unknown` are the missing actions that no role
+    and no API has. `smaller` is a smaller set of actions that would pass. `offered` are the delegated actions.
 
-    The caller never sees the next fields. `miss` describes how a proved workload differs from the client.
-    `gone_from` is the id of the trusted issuer whose cluster reported the workload as gone. `failed` says what
-    was wrong with a trusted issuer's token, or why the issuer could not check it.
+    The caller never sees the last three fields. `miss` describes how an authenticated workload differs from the
+    client's proof. `deleted_in_cluster` is the id of the trusted issuer whose cluster reported that the workload no
+    longer exists. `failed` says what was wrong with a trusted issuer's token, or why the issuer could not check
+    it.
     """
 
     reason: Reason
@@ -64,12 +66,12 @@ class Denied:
     offered: tuple[str, ...] = ()
     retry_after: float = 0.0
     miss: Miss | None = None
-    gone_from: str | None = None
+    deleted_in_cluster: str | None = None
     failed: Failed | None = None
 
 
 def too_often(wait: float) -> Denied:
-    """Refuse a request over a rate limit; the caller can retry in `wait` seconds."""
+    """Return the refusal for a request over a rate limit. The caller can retry in `wait` seconds."""
     return Denied(reason=Reason.RATE_LIMITED, details=f"Retry in {math.ceil(wait)} seconds.", retry_after=wait)
 
 
@@ -82,7 +84,7 @@ class GrantedAuthority:
 
     @property
     def actions(self) -> frozenset[str]:
-        """Return the effective actions: allowed by the delegation and held by the role."""
+        """Return the effective actions: those that the delegation allows and the role has."""
         return frozenset(self.delegation.actions) & frozenset(self.role.actions)
 
 
@@ -139,7 +141,10 @@ def decide(
     limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
-    """Run the endpoint's checks from `client_disabled` on, in order. `proved` must belong to `facts.client`."""
+    """Run the endpoint's checks in order, from the check for `client_disabled` on.
+
+    `proved` must belong to `facts.client`.
+    """
     client = facts.client
     if client is None:
         return Denied(reason=Reason.CLIENT_NOT_FOUND)
@@ -211,7 +216,11 @@ def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: dateti
 
 
 def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority]) -> Denied:
-    """Refuse the request, with the smaller request that would pass for this audience, if the audience is clear."""
+    """Return the refusal of a request for too many actions.
+
+    The refusal contains the smaller request that would pass for this audience. Without a clear audience, there
+    is no such request.
+    """
     if not offered:
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation currently allows no action.")
     smaller = tuple(sorted(wanted & _actions_of(serving)))
@@ -221,14 +230,17 @@ def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence
 
 
 def with_unknown(denied: Denied, existing: Collection[str]) -> Denied:
-    """Return the same refusal, with the missing actions that are not in `existing` marked as unknown."""
+    """Return the same refusal. Missing actions that are not in `existing` are marked as unknown."""
     unknown = tuple(action for action in denied.missing if action not in existing)
     told = replace(denied, unknown=unknown)
     return replace(told, details=_details(told)) if unknown else denied
 
 
 def _details(denied: Denied) -> str:
-    """Describe which actions are missing and why, then the request that would pass, then the delegated actions."""
+    """Return a text that says which actions are missing and why.
+
+    The text then names the request that would pass, and the delegated actions.
+    """
     known = [action for action in denied.missing if action not in denied.unknown]
     parts = [f"Not delegated: {' '.join(known)}."] if known else []
     parts += [_unknown(action, denied.offered) for action in denied.unknown[:_NAMED]]
@@ -257,7 +269,11 @@ def _audiences_of(authority: GrantedAuthority, default: str) -> frozenset[str]:
 def _audience(
     usable: Sequence[GrantedAuthority], named: Mapping[str, str], resources: Sequence[str], default: str
 ) -> frozenset[str] | Denied:
-    """Return the token's `aud`: the requested resources (RFC 8707), or the one set of all usable delegations."""
+    """Return the token's `aud`: the requested resources (RFC 8707).
+
+    Without a requested resource, return the audiences of the usable delegations if all of them have the same
+    audiences. Otherwise the request is refused.
+    """
     choices = {_audiences_of(authority, default) for authority in usable}
     if resources:
         asked = frozenset(named.get(resource, resource) for resource in resources)
@@ -285,7 +301,11 @@ def _grant(
     limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
-    """Take each action from the delegation that allows the longest lifetime, then from the one with the lowest id."""
+    """Choose a delegation for each action, and return the contents of the token.
+
+    Of several delegations, choose the one that allows the longest lifetime. Among equal ones, choose the lowest
+    id.
+    """
     by_life = sorted(serving, key=lambda authority: (-_life(authority, now), authority.delegation.id))
     drawn: dict[str, GrantedAuthority] = {}
     for authority in by_life:
@@ -318,7 +338,7 @@ def _grant(
 
 
 def _life(authority: GrantedAuthority, now: datetime) -> int:
-    """Return the longest lifetime of a token from this delegation, in whole seconds."""
+    """Return the longest lifetime that a token of this delegation can have, in whole seconds."""
     delegation = authority.delegation
     if delegation.ends_at is None:
         return delegation.max_duration
@@ -326,9 +346,9 @@ def _life(authority: GrantedAuthority, now: datetime) -> int:
 
 
 def _proof_life(client: Client, proved: Proved, now: datetime) -> list[int]:
-    """Return a list with the seconds until the proof expires; it is empty if the proof has no expiry.
+    """Return a list with the seconds until the proof expires. The list is empty if the proof has no expiry.
 
-    A token must not outlive its proof.
+    A token must not be valid longer than its proof.
     """
     return [
         _seconds_until(proof.expires_at, now)

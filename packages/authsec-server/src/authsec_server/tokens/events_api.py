@@ -26,14 +26,14 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class RemedyShown(TypedDict):
-    """The remedy for a refusal. `scope` is the smaller request that would have passed."""
+    """The remedy for a refusal. `scope` is a smaller request that the server would have accepted."""
 
     text: str
     scope: str
 
 
 class Story(TypedDict):
-    """An event with its remedy. `revoked_at` is set for an issued token that was revoked."""
+    """An event with its remedy. `revoked_at` is set if the event issued a token that was revoked later."""
 
     event: EventShown
     remedy: RemedyShown | None
@@ -48,15 +48,18 @@ class Stories(TypedDict):
 
 @operation("GET", f"{PATH}/{{event}}", "getEvent", refusals=(404,))
 async def show(call: Call[NoBody]) -> Stories:
-    """Get one event by number, or all events of one request.
+    """Get one event by its number, or all events of one request.
 
-    An event is followed by the other events of its request.
+    With a number, the answer also has the other events of the same request.
     """
     return {"items": await call.read(lambda tx, act: _stories(tx, act, call.of("event")))}
 
 
 def operations() -> list[AnyOperation]:
-    """Return the operation. Operations with a fixed word below the same path must come before it."""
+    """Return the operation.
+
+    Operations with a fixed word at the same place in the path must be registered before this one.
+    """
     return declared(show)
 
 
@@ -67,9 +70,9 @@ def _stories(tx: Tx, act: Act, asked: str) -> list[Story]:
 
 
 def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
-    """Return the event with this number, then the other events of its request; or all events with this request id.
+    """Return the event with this number, followed by the other events of its request.
 
-    Raises `NotFound`.
+    If the text is a request id, return all events of this request. Raises `NotFound`.
     """
     if not _NUMBER.fullmatch(asked):
         found = audit.of_request(tx, act.principal, asked) if _REQUEST_ID.fullmatch(asked) else ()

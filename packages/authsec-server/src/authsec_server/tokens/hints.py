@@ -1,7 +1,7 @@
-"""The operator's remedy for a refusal, and its place in the console. Pure.
+"""The remedy for a refused token request, for the operator, and the console page for the remedy.
 
-The answer to the agent describes what the *caller* can do. An unauthenticated caller learns nothing new from
-the answer. These hints are for the person who decides.
+The answer to the agent describes only what the *caller* can do. From the answer, an unauthenticated caller
+learns nothing new. The remedies here are for the person who decides. All functions are pure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
-    """A remedy and the console page for it. `scope` is the smaller request that would have passed."""
+    """A remedy and the console page for it. `scope` is a smaller request that the server would have accepted."""
 
     text: str
     place: Place
@@ -39,8 +39,9 @@ class Remedy:
 def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True) -> Remedy:
     """Return the remedy for a refusal.
 
-    `detail` comes from the refusal's event; it has few members if the caller was not authenticated. `can_prove`
-    is true if the client has a proof that this authority can check, or if that is unknown.
+    `detail` comes from the refusal's event. `detail` has few members if the caller was not authenticated.
+    `can_prove` is true if the client has a proof that this authority can check. `can_prove` is also true if
+    nothing is known about the client's proofs.
     """
     if reason is Reason.ATTESTATION_REQUIRED and not can_prove:
         return _NOTHING_TO_CHECK
@@ -59,7 +60,7 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
 
 
 def remedy_of(event: Event, *, can_prove: bool = True) -> Remedy | None:
-    """Return the remedy for the refusal in this event; None for any other event."""
+    """Return the remedy for the refusal in this event. Return None if the event is not a refusal."""
     if event.kind is not EventKind.TOKEN_REFUSED or event.reason not in set(Reason):
         return None
     return remedy(Reason(event.reason), event.detail, can_prove=can_prove)

@@ -1,9 +1,11 @@
 """Token introspection (RFC 7662): tell an API whether a token that it received is valid at this moment.
 
-The answer comes from this authority's database. It checks the signature, the times, and whether a subject
-that the token depends on has ended. An introspection is not recorded in the audit log, because it changes
-nobody's authority. An API that cannot follow the revocation feed asks many times a minute, so its questions
-would hide important events. Refused callers are counted in the audit log (`apis.authentication`).
+The answer comes from this authority's database. The authority checks the signature, the times, and whether
+a subject that the token depends on has ended.
+
+The audit log does not record introspections, because they change nobody's authority. An API that cannot
+follow the revocation feed asks many times a minute, and its requests would hide important events. The audit
+log counts refused callers (`apis.authentication`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from authsec.jose import VerifiedJws
 
 from authsec_server.db import Database, Tx
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import Subject, rests_on
+from authsec_server.revocations.model import Subject, subjects_of_token
 from authsec_server.tokens.own_tokens import OwnTokens
 
 LEEWAY = 30  # seconds by which the server that issued the token may be ahead of this one, as verifiers allow
@@ -25,18 +27,19 @@ LEEWAY = 30  # seconds by which the server that issued the token may be ahead of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introspection:
-    """Introspects tokens of this authority. Blocks its thread; raises `Unavailable`."""
+    """Checks tokens of this authority for APIs. A call blocks its thread, and may raise `Unavailable`."""
 
     database: Database
-    ours: OwnTokens
+    own_tokens: OwnTokens
     now: Callable[[], datetime]
 
     def active(self, token: str, audience: str) -> Mapping[str, Any] | None:
-        """Return the claims if the token is valid at the API with this audience; else None.
+        """Return the claims if the token is valid at the API with this audience. Otherwise return None.
 
-        A token for another API gets None too: an API must learn nothing about it (RFC 7662 section 4).
+        For a token of another API, the result is also None. An API must learn nothing about such a token (RFC 7662
+        section 4).
         """
-        jws = self.ours.read(token)
+        jws = self.own_tokens.read(token)
         if jws is None or audience not in _audiences(jws):
             return None
         now = int(self.now().timestamp())
@@ -51,13 +54,13 @@ def _audiences(jws: VerifiedJws) -> list[str]:
 
 
 def _ended(tx: Tx, jws: VerifiedJws) -> bool:
-    """Return whether the token was revoked. One indexed statement, for any number of subjects."""
+    """Return whether the token was revoked. One indexed SQL statement checks any number of subjects."""
     return bool(revocations.after(tx, subjects(jws.header["kid"], jws.claims), jws.claims["authority_version"]))
 
 
 def subjects(kid: str, claims: Mapping[str, Any]) -> frozenset[Subject]:
-    """Return the subjects that a token with these claims depends on."""
-    return rests_on(
+    """Return the subjects that a token depends on, such as its client, delegations and proof. `kid` is its key."""
+    return subjects_of_token(
         client=claims["client_id"],
         delegations=claims["delegation_ids"],
         roles=claims["roles"],

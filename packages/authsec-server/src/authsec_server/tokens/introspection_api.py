@@ -26,7 +26,7 @@ _CHALLENGE = 'Bearer realm="authsec introspection", Basic realm="authsec introsp
 
 
 def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Route]:
-    """Return the endpoint. It accepts only POST, because URLs are logged (RFC 7662 section 2.1)."""
+    """Return the endpoint. The endpoint accepts only POST, because servers log URLs (RFC 7662 section 2.1)."""
 
     async def introspect(request: Request) -> Response:
         context, sent = context_of(request.scope), request.headers.getlist("authorization")
@@ -54,7 +54,10 @@ def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Ro
 
 
 async def _token(request: Request) -> str:
-    """Return the token from the form. The token type hint is ignored: there is only one type. Raises `Invalid`."""
+    """Return the token from the form. Raises `Invalid`.
+
+    The form's `token_type_hint` is ignored, because this authority has only one type of token.
+    """
     if "token" in request.query_params:
         raise Invalid("token", "The address contains a token, where it may be logged.", "Send the token in the form.")
     token = (await read_parameters(request)).get("token", "")
@@ -64,10 +67,10 @@ async def _token(request: Request) -> str:
 
 
 def _answer(api: Holder, claims: Mapping[str, Any] | None) -> JSONResponse:
-    """Return the answer of RFC 7662 section 2.2.
+    """Return the answer of RFC 7662 section 2.2, with a header that names the API of the credential.
 
-    The header names the credential's API. So an API with another API's credential can detect this mistake; the
-    body alone looks like the answer for an invalid token.
+    An API may use another API's credential by mistake. The body of the answer then looks like the answer for an
+    invalid token. The API can detect the mistake by the header.
     """
     body = {"active": False} if claims is None else {"active": True, "token_type": "Bearer", **claims}
     return JSONResponse(body, headers={"Cache-Control": "no-store", "AuthSec-Audience": api.identifier})

@@ -1,4 +1,7 @@
-"""Issue delegation tokens: decide, record, sign. Every request takes all three steps."""
+"""Issue delegation tokens: decide, record, sign.
+
+Every token request that is granted takes all three steps.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recorded:
-    """A token that is recorded in the audit log and not signed yet."""
+    """A token that is recorded in the audit log, but not signed yet."""
 
     kid: str
     signing_input: bytes
@@ -67,7 +70,7 @@ class _Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationTokens:
-    """Issues delegation tokens. Blocks its thread; raises `Unavailable` when nothing was issued."""
+    """Issues delegation tokens. A call blocks its thread. `Unavailable` means that no token was issued."""
 
     database: Database
     signer: Signer
@@ -81,11 +84,11 @@ class DelegationTokens:
 
     @property
     def issuance(self) -> Issuance:
-        """Return the settings that apply to every token, for previews."""
+        """Return the settings that apply to every token. Previews use these settings."""
         return Issuance(issuer=self.issuer, trust_domain=self.trust_domain, limits=self.limits)
 
     def issue(self, request: TokenRequest) -> Issued | Denied:
-        """Issue the token, or return the refusal. The audit log has the result before this method returns."""
+        """Issue the token, or return the refusal. The result is in the audit log before this method returns."""
         if wait := self.rates.charge_address(request.address):
             return self.refuse(too_often(wait), request.address, request.request_id)
         facts = self.database.read(lambda tx: load_facts(tx, request))
@@ -102,7 +105,7 @@ class DelegationTokens:
         return outcome if isinstance(outcome, Denied) else self._sign(outcome)
 
     def refuse(self, denied: Denied, address: str, request_id: str, *, facts: Facts | None = None) -> Denied:
-        """Count the refusal of an unauthenticated caller, then return the refusal."""
+        """Count the refusal of an unauthenticated caller in the audit log, and return the refusal."""
         tallies = tally_refusal(denied, address, request_id, facts)
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
@@ -125,15 +128,15 @@ class DelegationTokens:
                 reason=Reason(proved.reason),
                 details=proved.details,
                 miss=proved.miss,
-                gone_from=proved.gone_from,
+                deleted_in_cluster=proved.deleted_in_cluster,
                 failed=proved.failed,
             )
         return proved
 
     def _decide_and_record(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved) -> _Recorded | Denied:
-        """Decide and record under the shared authority lock.
+        """Decide about the request, and record the result, under the shared authority lock.
 
-        The lock keeps the facts of the decision unchanged until the record is durable.
+        The lock keeps the data of the decision unchanged until the record is durable.
         """
         now = self.now()  # after the lock: it may have been waited for
         if tx.version != facts.version:
@@ -148,9 +151,9 @@ class DelegationTokens:
         return self._record(tx, request, outcome, now)
 
     def _admit(self, tx: Tx, request: TokenRequest, proved: Proved) -> Denied | None:
-        """Use up single-use evidence, then charge the client's rate limit.
+        """Use up evidence that is valid only once, and charge the client's rate limit.
 
-        This order stops an attacker from using up the client's limit with replayed evidence.
+        The evidence comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
         """
         if proved.single_use and not attestation.use_once(tx, request.client_id, proved.single_use):
             return Denied(
@@ -191,7 +194,7 @@ class DelegationTokens:
 
 
 def explained(tx: Tx, denied: Denied) -> Denied:
-    """Return the refusal with the actions that no role and no API has marked as unknown.
+    """Return the refusal, with unknown actions marked: missing actions that no role and no API has.
 
     A new delegation could not allow unknown actions.
     """
@@ -201,7 +204,7 @@ def explained(tx: Tx, denied: Denied) -> Denied:
 
 
 def load_facts(tx: Tx, request: TokenRequest) -> Facts:
-    """Load the data for a decision on this request, as this transaction sees it."""
+    """Load the data for the decision on this request, in this transaction."""
     client = clients.load(tx, request.client_id)
     resolved = {resource: apis.resolve(tx, resource) for resource in request.resources}
     return Facts(
@@ -229,7 +232,10 @@ def record_issued(
     token_sha256: str,
     expires_at: datetime,
 ) -> None:
-    """Record the token just before it is signed. From then on it is issued, even if the answer is lost."""
+    """Record the token in the audit log just before it is signed.
+
+    From then on, the token is issued, even if the caller never gets the answer.
+    """
     audit.record(
         tx,
         Event(
@@ -263,10 +269,10 @@ def record_issued(
 
 
 def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
-    """Record a refusal after authentication.
+    """Record the refusal of an authenticated request in the audit log.
 
-    The refusal gets an event of its own if the client is certainly the sender; otherwise it is counted.
-    Rate-limited requests and invalid proofs are counted too.
+    The refusal gets its own event only if the client has certainly sent the request. Otherwise the refusal is
+    only counted. Rate-limited requests and invalid proofs are only counted, too.
     """
     if not proved.attested or outcome.reason in _COUNTED:
         count_refusals(tx, tally_refusal(outcome, request.address, request.request_id, facts), now)
@@ -301,17 +307,17 @@ def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, 
 def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | None) -> Mapping[Refusal, Tally]:
     """Return the counter entry for one refusal of an unauthenticated caller.
 
-    The key is the network, as for rate limits, and the client if it exists. So neither the addresses of a
-    subscriber's /64 nor made-up ids create a row each. Refusals with different mismatches, or with different
-    faults of a trusted issuer's token, are counted separately.
+    Each network and each existing client has its own counter. The network is the same as for rate limits. So
+    the many addresses of one /64, or invented client ids, do not create many rows. Refusals with different
+    mismatches, or with different errors of a trusted issuer's token, are counted separately.
     """
     client = facts.client if facts else None
     named = Named(id=client.id, name=client.name) if client else None
     detail: dict[str, Any] = {}
     if denied.miss and facts:
         detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
-    if denied.gone_from and facts:
-        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.gone_from))
+    if denied.deleted_in_cluster and facts:
+        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.deleted_in_cluster))
     if denied.failed and facts:
         detail = {"failed": denied.failed.sentence} | _issuer(
             facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
@@ -321,7 +327,7 @@ def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | 
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
-    """Add the refusals to their counters for the current minute."""
+    """Add the refusals to the audit log's counters for the current minute."""
     audit.count_refusals(tx, tallies, now)
 
 
@@ -332,12 +338,12 @@ def _apart(denied: Denied) -> str:
 
 
 def _enrolled(proved: Proved) -> dict[str, Any]:
-    """Return the event detail for a proof by a machine's enrolled key, which lasts some hours only."""
+    """Return the event detail that says that an enrolled key was the proof. Such a key is valid for some hours only."""
     return {"enrolled": True} if proved.enrolled else {}
 
 
 def _checked(proved: Proved) -> dict[str, Any]:
-    """Return how each selector was proved, and how a cluster's token was validated."""
+    """Return event details: how each selector was proved, and how a cluster's token was validated."""
     its: dict[str, Any] = {}
     if proved.proved_by:
         its["proved_by"] = {key: how.value for key, how in sorted(proved.proved_by.items())}
@@ -347,7 +353,7 @@ def _checked(proved: Proved) -> dict[str, Any]:
 
 
 def _issuer(trusted_issuer: TrustedIssuer | None) -> dict[str, Any]:
-    """Return the trusted issuer's id and its name at that time, for the event."""
+    """Return the event detail with the trusted issuer's id, and its name at this time."""
     return {"trusted_issuer": {"id": trusted_issuer.id, "name": trusted_issuer.name}} if trusted_issuer else {}
 
 
@@ -361,8 +367,8 @@ def _asked(request: TokenRequest) -> dict[str, Any]:
 class TokenLimits:
     """The three rate limits of token requests, in requests a minute. `clock` is monotonic, in seconds.
 
-    Each method returns 0.0 within the limit, or the seconds to wait. No `Throttle`: a refused token is a value
-    (`Denied`), not an exception.
+    Each method returns 0.0 within the limit, or the seconds to wait. The class `Throttle` is not used, because
+    it raises an exception. A refused token request is a value (`Denied`), not an exception.
     """
 
     def __init__(self, *, address: int, unproved: int, client: int, clock: Callable[[], float]) -> None:
@@ -372,13 +378,13 @@ class TokenLimits:
         self._clock = clock
 
     def charge_address(self, address: str) -> float:
-        """Charge any request to the limit of its address."""
+        """Charge a request to the rate limit of its address. Every request is charged."""
         return self._address.charge(limit_key(address), self._clock())
 
     def charge_client(self, client_id: str, address: str, *, attested: bool) -> float:
-        """Charge an authenticated request to the client's limit.
+        """Charge a request to the client's rate limit.
 
-        An unattested request has a separate limit for each pair of client and address.
+        An unattested request is charged to another limit, which each pair of client and address has.
         """
         if attested:
             return self._client.charge(client_id, self._clock())

@@ -1,7 +1,9 @@
-"""`POST /oauth/token` (RFC 6749 section 3.2) supports no grant; its error says where to request tokens.
+"""`POST /oauth/token` (RFC 6749 section 3.2). The endpoint supports no grant.
 
-The endpoint must exist nevertheless. A client that finds none in the metadata (RFC 8414) may send its secret
-to `/token` at the API.
+The error of the endpoint says where to request tokens.
+
+The endpoint must exist nevertheless. If the metadata (RFC 8414) names no token endpoint, a client may send
+its secret to `/token` at the API.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: eac
 
 
 def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:
-    """Return the token endpoint, with a rate limit for each address. It reads no credential and needs no database."""
+    """Return the token endpoint, with a rate limit for each address.
+
+    The endpoint reads no credential and needs no database.
+    """
     throttle = Throttle(address_limit, "Too many token requests came from this address.", monotonic=monotonic)
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
@@ -44,7 +49,7 @@ def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -
 
 
 def _require_grant_type(fields: Sequence[tuple[str, str]]) -> None:
-    """Require exactly one `grant_type`. Raises `Invalid`.
+    """Raise `Invalid` if the request does not have exactly one `grant_type`.
 
     An empty parameter is treated as missing (RFC 6749 section 3.2).
     """

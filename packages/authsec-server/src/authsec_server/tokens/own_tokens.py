@@ -1,4 +1,4 @@
-"""Check whether this authority signed a given delegation token."""
+"""Check whether this authority signed a delegation token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from authsec_server.tokens.claims import ALGORITHM, TYPE
 
 
 def read_pasted(text: str) -> str:
-    """Return the pasted token without surrounding text. Raises `Invalid`, which never contains the pasted text."""
+    """Return the pasted token without surrounding text. Raises `Invalid`.
+
+    The error never contains the pasted text.
+    """
     found = pasted.read_pasted(text)
     if isinstance(found, pasted.NoToken):
         raise Invalid("token", found.said, "Paste the delegation token (it begins with eyJ), or give its jti.")
@@ -24,17 +27,17 @@ def read_pasted(text: str) -> str:
 class OwnTokens:
     """Recognises this authority's tokens by their signature.
 
-    `keys` returns the published keys, which sign nothing but delegation tokens.
+    `keys` returns the published keys. These keys sign only delegation tokens.
     """
 
     issuer: str
     keys: Callable[[], Sequence[PublicKey]]
 
     def read(self, token: str) -> VerifiedJws | None:
-        """Return the verified token; None if this authority did not sign it.
+        """Return the verified token, or None if this authority did not sign the token.
 
-        The token may have expired or been revoked: that is not checked. Blocks its thread. Raises `Unavailable` if
-        the keys cannot be loaded. No exception contains any part of a token.
+        The method does not check whether the token has expired or was revoked. The call blocks its thread. Raises
+        `Unavailable` if the keys cannot be loaded. No exception contains any part of a token.
         """
         try:
             jws = parse_compact(token)

@@ -1,6 +1,6 @@
 """Preview the answer to a token request. A preview issues no token, records nothing and charges no rate limit.
 
-The token path and the preview use the same functions for decision and claims. Only the proof is assumed.
+The preview uses the same functions for decision and claims as a real request. Only the proof is assumed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from authsec_server.attestation.matching import asked_of, can_hold, validation_of
+from authsec_server.attestation.matching import can_prove, required_keys, validation_of
 from authsec_server.attestation.model import Proved
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations.model import Standing
+from authsec_server.delegations.model import ResolvedDelegation
 from authsec_server.failures import NotFound
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
@@ -36,11 +36,10 @@ _BEST_FIRST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The token that a request would get.
+    """The token that a request would get. `jti` in `claims` is a placeholder.
 
-    `provable`: the client can use the assumed `proof`, because this authority can check it, or because it is
-    unattested. If false, the client gets no token until the authority can check the proof. In `claims`, `jti` is
-    a placeholder text.
+    `provable` is true if the client can now use the assumed `proof`: this authority can check it, or the client
+    is unattested. If `provable` is false, the client gets no token until the authority can check the proof.
     """
 
     granted: Granted
@@ -59,9 +58,10 @@ def preview(
     resources: Sequence[str] = (),
     proof_id: str | None = None,
 ) -> Preview | Denied:
-    """Preview the answer for the client with this proof; by default with its best unexpired proof.
+    """Preview the answer to a request of the client with this proof.
 
-    `scope` and `resources` are the parameters of a request. Raises `NotFound` for the client or the proof.
+    Without `proof_id`, the client's best unexpired proof is assumed. `scope` and `resources` are the parameters
+    of the request. Raises `NotFound` for the client or the proof.
     """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
@@ -76,7 +76,7 @@ def preview_delegation(
     tx: Tx,
     act: Act,
     issuance: Issuance,
-    standing: Standing,
+    resolved: ResolvedDelegation,
     *,
     scope: str = "",
     resources: Sequence[str] = (),
@@ -84,27 +84,27 @@ def preview_delegation(
 ) -> Preview | Denied:
     """Preview the answer as if this delegation were stored. It replaces a stored delegation with the same id.
 
-    If no resource is given, the delegation's own audiences are requested, so that the answer is about this
-    delegation.
+    Without `resources`, the delegation's own audiences are requested. The preview is then about this
+    delegation, not about the client's other delegations.
     """
     act.principal.require(Role.VIEWER)
-    for_these = resources or standing.delegation.audiences or (issuance.limits.default_audience,)
-    request = _request(standing.client.id, scope, for_these)
+    for_these = resources or resolved.delegation.audiences or (issuance.limits.default_audience,)
+    request = _request(resolved.client.id, scope, for_these)
     if isinstance(request, Denied):
         return request
     facts = with_authority(
-        load_facts(tx, request), GrantedAuthority(delegation=standing.delegation, role=standing.role)
+        load_facts(tx, request), GrantedAuthority(delegation=resolved.delegation, role=resolved.role)
     )
-    return _foreseen(facts, standing.client, request, issuance, proof_id, act.now)
+    return _foreseen(facts, resolved.client, request, issuance, proof_id, act.now)
 
 
 def with_authority(facts: Facts, authority: GrantedAuthority) -> Facts:
-    """Return the facts as they would be with this delegation."""
+    """Return the facts as if this delegation were stored."""
     others = [each for each in facts.authorities if each.delegation.id != authority.delegation.id]
     return replace(facts, authorities=(*others, authority))
 
 
-def foresee(
+def preview_of(
     facts: Facts,
     proof: Proof,
     actions: Sequence[str] | None,
@@ -112,7 +112,7 @@ def foresee(
     issuance: Issuance,
     now: datetime,
 ) -> Preview | Denied:
-    """Decide on these facts, and return the claims of the granted token. Pure."""
+    """Decide on these facts, and return the preview of the granted token. The function is pure."""
     trusted_issuer = facts.trusted_issuers.get(proof.trusted_issuer_id or "")
     outcome = decide(facts, _as_proved(proof, trusted_issuer), actions, resources, issuance.limits, now)
     if isinstance(outcome, Denied):
@@ -132,11 +132,11 @@ def _foreseen(
     proof = _chosen(client, proof_id) if proof_id else _best(client, now)
     if proof is None:
         return Denied(reason=Reason.ATTESTATION_REQUIRED, details="The client has no valid proof: add one on its page.")
-    return foresee(facts, proof, request.actions, request.resources, issuance, now)
+    return preview_of(facts, proof, request.actions, request.resources, issuance, now)
 
 
 def _request(client_id: str, scope: str, resources: Sequence[str]) -> TokenRequest | Denied:
-    """Parse the request by the endpoint's own rules."""
+    """Parse the request by the same rules as the endpoint."""
     query = [("client_id", client_id), ("scope", scope), *(("resource", each) for each in resources)]
     return parse(query, [], [], address="", request_id="")
 
@@ -149,12 +149,12 @@ def _chosen(client: Client, proof_id: str) -> Proof:
 
 
 def _best(client: Client, now: datetime) -> Proof | None:
-    standing = [proof for proof in client.proofs if proof.stands(now)]
-    return min(standing, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
+    resolved = [proof for proof in client.proofs if proof.is_valid(now)]
+    return min(resolved, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
 
 
 def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
-    """Return the result of a successful proof, without evidence."""
+    """Return the result that a successful check of this proof would have. No evidence is needed."""
     if trusted_issuer is None:
         keys = tuple(each.key for each in proof.selectors)
         return Proved(proof_id=proof.id, kind=proof.kind, trusted_issuer_id=proof.trusted_issuer_id, selectors=keys)
@@ -164,7 +164,7 @@ def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
         trusted_issuer_kind=trusted_issuer.kind,
         trusted_issuer_id=trusted_issuer.id,
         trusted_issuer_revision=trusted_issuer.revision,
-        selectors=asked_of(proof, trusted_issuer),
+        selectors=required_keys(proof, trusted_issuer),
         validation=validation_of(trusted_issuer),
     )
 
@@ -172,6 +172,6 @@ def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
 def _checked(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:
     """Return whether the authority can verify this proof.
 
-    A trusted issuer may be unable to prove one of its selectors.
+    It cannot if the trusted issuer is unable to prove one of the selectors.
     """
-    return proof.checkable and (trusted_issuer is None or can_hold(proof, trusted_issuer))
+    return proof.checkable and (trusted_issuer is None or can_prove(proof, trusted_issuer))

@@ -1,4 +1,4 @@
-"""Parse a token request once. Pure: returns an immutable request, or the first error."""
+"""Parse a token request once. The result is an immutable request, or the first error. All functions are pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ MAX_RESOURCE = 512
 class TokenRequest:
     """A request for a delegation token.
 
-    `actions` None requests all delegated actions. Empty `resources` request no particular API.
+    If `actions` is None, the request is for all delegated actions. If `resources` is empty, the request names
+    no API.
     """
 
     client_id: str
@@ -39,7 +40,7 @@ def parse(
     address: str,
     request_id: str,
 ) -> TokenRequest | Denied:
-    """Return the request, or the refusal of a malformed one.
+    """Return the request, or the refusal if the request is malformed.
 
     Unknown parameters are ignored (RFC 6749 section 3.2).
     """
@@ -106,7 +107,7 @@ def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
 def _evidence(headers: Sequence[str]) -> Evidence | None:
     """Return the credential in the Authorization header (RFC 9110 section 11.6.2).
 
-    Two headers prove nothing, because it is ambiguous which one is meant.
+    If the request has two such headers, return None, because it is unclear which one is meant.
     """
     if not headers:
         return None

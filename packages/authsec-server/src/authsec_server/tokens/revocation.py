@@ -1,4 +1,7 @@
-"""Revoke a single token by its `jti`, for an operator or its holder (RFC 7009). Find when tokens were revoked."""
+"""Revoke a single token by its `jti`, for an operator or the token's holder (RFC 7009).
+
+Find the times at which tokens were revoked.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import Revocation, Subject, SubjectKind, rests_on
+from authsec_server.revocations.model import Revocation, Subject, SubjectKind, subjects_of_token
 from authsec_server.roles import service as roles
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.instants import rfc3339
@@ -25,11 +28,11 @@ from authsec_server.web.throttle import Throttle
 
 
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
-    """Return when each issued token was revoked, by event number, without tokens that were never revoked.
+    """Return the time of revocation of each revoked token, by the number of the event that issued the token.
 
-    The end of any subject that a token depends on ends the token. A subject that ends after the token has expired
-    is ignored. But a revocation of the token itself is included even then: somebody revoked it because clocks may
-    differ.
+    A token is also revoked when a subject that it depends on ends, such as its client. A subject that ends
+    after the token has expired is ignored. But a revocation of the token itself is never ignored, even after
+    the expiry. Clocks can differ, so an API may still have accepted the token.
     """
     issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
     slugs = {
@@ -40,8 +43,8 @@ def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
     found = revocations.after(tx, frozenset().union(*subjects.values()), oldest) if issued else []
     ended: dict[int, datetime] = {}
     for it in issued:
-        its_own = (each for each in found if each.subject in subjects[it.id] and _ends(each, it.event))
-        if first := next(its_own, None):
+        matching = (each for each in found if each.subject in subjects[it.id] and _ends(each, it.event))
+        if first := next(matching, None):
             ended[it.id] = first.at
     return ended
 
@@ -55,7 +58,7 @@ def _ends(revocation: Revocation, issued: Event) -> bool:
 
 def _subjects(event: Event, slugs: dict[str, str]) -> frozenset[Subject]:
     trusted_issuer = event.detail.get("trusted_issuer")
-    return rests_on(
+    return subjects_of_token(
         client=event.client.id if event.client else "",
         delegations=[each.id for each in event.delegations],
         roles=[slugs.get(each.id, "") for each in event.roles],
@@ -70,8 +73,11 @@ LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # so much longer an API may take a t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A revoked token: its issue event and the time of its end. `already`: it had ended before this request."""
+class RevokedToken:
+    """A revoked token: the event that issued it, and the time of its revocation.
+
+    `already` is true if the token was revoked before this request.
+    """
 
     issued: Event
     at: datetime
@@ -79,9 +85,9 @@ class Ended:
 
 
 def token(tx: Tx, act: Act, jti: str) -> Recorded:
-    """Return the issue event of a token that an API may still accept.
+    """Return the event that issued this token, if an API may still accept the token.
 
-    Raises `NotFound`, or `Conflict` if the token has expired.
+    Raises `NotFound`. Raises `Conflict` if the token has expired.
     """
     act.principal.require(Role.VIEWER)
     found = audit.token_issued(tx, jti)
@@ -99,8 +105,8 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
     return found
 
 
-def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
-    """Revoke the token, with an optional reason. A token that has ended does not change.
+def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
+    """Revoke the token, with an optional reason. If the token is already revoked, nothing changes.
 
     Call only inside a `change`. Raises `NotFound`, `Conflict` or `Invalid`.
     """
@@ -108,16 +114,17 @@ def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
     because = naming.text("reason", because)
     found = token(tx, act, jti)
     if ended_at := revoked(tx, [found]).get(found.id):
-        return Ended(issued=found.event, at=ended_at, already=True)
+        return RevokedToken(issued=found.event, at=ended_at, already=True)
     revocations.end(tx, SubjectKind.TOKEN, jti, act.now)
     audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because))
-    return Ended(issued=found.event, at=act.now, already=False)
+    return RevokedToken(issued=found.event, at=act.now, already=False)
 
 
-def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
-    """Return the issue event of the token if an API may accept it: known, not expired by any clock, not revoked.
+def find_valid(tx: Tx, jti: str, now: datetime) -> Recorded | None:
+    """Return the event that issued this token, if an API may still accept the token. Otherwise return None.
 
-    Does not check the principal.
+    An API may accept a token that is known and not revoked. The token must also not be expired, with an
+    allowance for clocks that differ. The function does not check the role of a principal.
     """
     found = audit.token_issued(tx, jti)
     if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now or revoked(tx, [found]):
@@ -125,9 +132,12 @@ def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
     return found
 
 
-def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
-    """Revoke the token for its holder. A token that has ended does not change. Call only inside a `change`."""
-    found = counts(tx, jti, now)
+def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
+    """Revoke the token for its holder. Call only inside a `change`.
+
+    If no API may accept the token any more, nothing changes.
+    """
+    found = find_valid(tx, jti, now)
     if found is None:
         return
     revocations.end(tx, SubjectKind.TOKEN, jti, now)
@@ -143,9 +153,10 @@ def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -
 
 
 def _about(issued: Event, because: str) -> dict[str, Any]:
-    """Return the event's fields about the token.
+    """Return the fields about the token for the event of its revocation.
 
-    Its expiry goes into `detail`, not into `expires_at`, because issued tokens are counted by `expires_at`.
+    The token's expiry goes into `detail`. The field `expires_at` stays empty, because issued tokens are counted
+    by `expires_at`.
     """
     detail = {"expires_at": rfc3339(issued.expires_at)} | ({"because": because} if because else {})
     return {
@@ -161,11 +172,11 @@ def _about(issued: Event, because: str) -> dict[str, Any]:
 OF_A_CLIENT, SECONDS = 30, 3600  # each is an entry of the feed, for a week, which every API reads
 
 
-class GivingUp:
-    """Revokes tokens for their holders. Blocks its thread.
+class SelfRevocation:
+    """Revokes tokens for their holders. A call blocks its thread.
 
-    The token is the only credential required. Agents that shut down, and scanners that find a token in a log,
-    have no other. A holder could do more harm with the token than revoke it.
+    The token is the only credential required. An agent that shuts down, or a scanner that finds a token in a
+    log, has no other credential. This is safe: with the token, a holder can do more harm than revoke it.
     """
 
     def __init__(
@@ -192,18 +203,18 @@ class GivingUp:
             monotonic=monotonic,
         )
 
-    def give_up(self, token: str, *, request_id: str, address: str) -> None:
-        """Revoke the token if it is valid and from this authority; ignore any other (RFC 7009 section 2.2).
+    def revoke_own(self, token: str, *, request_id: str, address: str) -> None:
+        """Revoke the token if it is valid and from this authority. Ignore any other token (RFC 7009 section 2.2).
 
-        An invalid token takes no lock, for which agents would wait, and leaves no event. So repeating the same
-        request cannot block agents or fill the audit log. Each client has an hourly limit: revoking every token would
-        make the revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
+        An invalid token takes no lock and leaves no event. So an attacker who repeats a request cannot block
+        agents, or fill the audit log. Each client has an hourly limit, because each revoked token makes the
+        revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
         """
         self._of_address.charge(limit_key(address))
         jws = self._tokens.read(token)
         if jws is None:
             return
         jti = str(jws.claims["jti"])
-        if found := self._database.read(lambda tx: counts(tx, jti, self._now())):
+        if found := self._database.read(lambda tx: find_valid(tx, jti, self._now())):
             self._of_client.charge(found.event.client.id if found.event.client else "")
-            self._database.change(lambda tx: give_up(tx, jti, self._now(), request_id=request_id, address=address))
+            self._database.change(lambda tx: revoke_own(tx, jti, self._now(), request_id=request_id, address=address))

@@ -1,4 +1,7 @@
-"""Endpoints that revoke one token: for operators, and for its holder (RFC 7009). No token appears in a URL."""
+"""Endpoints that revoke one token: one for operators, and one for the token's holder (RFC 7009).
+
+No URL contains a token.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing_extensions import TypedDict
 from authsec_server.failures import Invalid
 from authsec_server.tokens import revocation
 from authsec_server.tokens.own_tokens import OwnTokens, read_pasted
-from authsec_server.tokens.revocation import Ended, GivingUp
+from authsec_server.tokens.revocation import RevokedToken, SelfRevocation
 from authsec_server.web.bodies import Body, Places
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import oauth, read_parameters
@@ -26,7 +29,10 @@ _PRIVATE = {"Cache-Control": "no-store"}
 
 
 class Ending(Body):
-    """Request to revoke a token, by its `jti` or by its text. `reason` is for the audit log."""
+    """Request to revoke a token. The request has the token's `jti`, or the token itself.
+
+    The audit log records `reason`.
+    """
 
     jti: str | None = None
     token: str | None = Field(None, repr=False)
@@ -41,7 +47,10 @@ class HolderShown(TypedDict):
 
 
 class EndedShown(TypedDict):
-    """A revoked token as the admin API shows it. `already`: the token had ended before."""
+    """A revoked token as the admin API shows it.
+
+    `already` is true if the token was revoked before this request.
+    """
 
     jti: str
     client: HolderShown | None
@@ -50,7 +59,7 @@ class EndedShown(TypedDict):
     already: bool
 
 
-def routes(giving_up: GivingUp) -> list[Route]:
+def routes(self_revocation: SelfRevocation) -> list[Route]:
     """Return the endpoint for holders of a token."""
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
@@ -62,7 +71,7 @@ def routes(giving_up: GivingUp) -> list[Route]:
         if not token:
             raise Invalid("token", "The parameter token is missing.", "Send the token in the form: token=…")
         about = {"request_id": context.request_id, "address": context.address}
-        await run_in_threadpool(lambda: giving_up.give_up(token, **about))
+        await run_in_threadpool(lambda: self_revocation.revoke_own(token, **about))
         return Response(status_code=200, headers=_PRIVATE)
 
     return [resource(REVOKE, post=oauth(revoke))]
@@ -75,12 +84,12 @@ def operations(tokens: OwnTokens) -> list[AnyOperation]:
     async def revoke(call: Call[Ending]) -> EndedShown:
         """Revoke one token, by its `jti` or by the token itself."""
         jti = await run_in_threadpool(_jti, call.body, tokens)
-        return as_json(await call.change(lambda tx, act: revocation.end(tx, act, jti, because=call.body.reason)))
+        return as_json(await call.change(lambda tx, act: revocation.revoke(tx, act, jti, because=call.body.reason)))
 
     return declared(revoke)
 
 
-def as_json(ended: Ended) -> EndedShown:
+def as_json(ended: RevokedToken) -> EndedShown:
     """Return the revoked token as the admin API shows it."""
     issued = ended.issued
     return {
@@ -93,9 +102,9 @@ def as_json(ended: Ended) -> EndedShown:
 
 
 def _jti(asked: Ending, tokens: OwnTokens) -> str:
-    """Return the `jti` to revoke. Raises `Invalid`.
+    """Return the `jti` of the token to revoke. Raises `Invalid`.
 
-    A pasted token is trusted only if this authority signed it.
+    The `jti` of a pasted token is used only if this authority signed the token.
     """
     if (asked.jti is None) == (asked.token is None):
         raise Invalid("jti", "Give the jti of the token, or the token itself.", "Give only one of the two.")

@@ -1,4 +1,4 @@
-"""Read requests strictly: JSON objects with known members, forms, and each query parameter at most once."""
+"""Read requests strictly: JSON bodies without unknown members, forms, and query parameters without repetition."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from authsec_server.web.validation import misfits
 
 
 class Places:
-    """A concurrency limit: `at_once` places in total, `of_one` for each network or person.
+    """A concurrency limit: at most `at_once` requests in total, and `of_one` for each network or principal.
 
-    There is no queue for places. For one event loop.
+    A request above the limit is refused at once and never waits. Use one object only in one event loop.
     """
 
     def __init__(self, *, at_once: int, of_one: int) -> None:
@@ -33,7 +33,10 @@ class Places:
 
     @contextmanager
     def one(self, whose: str) -> Iterator[None]:
-        """Take a place until the block ends. Raises `Unavailable` if no place is free."""
+        """Count one running request for `whose` until the `with` block ends. Raises `Unavailable` at the limit.
+
+        `whose` is the network or the principal of the request.
+        """
         if self._taken.total() >= self._at_once or self._taken[whose] >= self._of_one:
             raise Unavailable("Too many requests of this kind are running.")
         self._taken[whose] += 1
@@ -54,14 +57,17 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Body(BaseModel):
-    """The base class of request bodies, which refuses unknown members and coerces nothing."""
+    """The base class of request bodies, which refuses unknown members and never converts a value to another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _may_be_interrupted(cls, given: Any) -> Any:
-        """Return the input unchanged. A call of Python lets other threads run; pydantic alone blocks other threads."""
+        """Return the input unchanged, so that other threads can run during the validation of a large body.
+
+        Python switches threads only while it runs Python code. Pydantic's own code would block all other threads.
+        """
         return given
 
 
@@ -74,10 +80,10 @@ LEFT_OUT: Any = Field(None, json_schema_extra=_without_default)
 
 
 class Changes(Body):
-    """The base class of edits. An omitted member stays unchanged."""
+    """The base class of request bodies that edit an object. A member that the request omits stays unchanged."""
 
     def given(self) -> dict[str, Any]:
-        """Return the members that the request contains, by name."""
+        """Return the names and values of the members that the request contains."""
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
 
@@ -87,10 +93,13 @@ C = TypeVar("C", bound=Changes)
 def changes_of(
     described: type[Any], *, without: Collection[str] = (), sent: Mapping[str, Any] | None = None
 ) -> Callable[[type[C]], type[C]]:
-    """Add the members of this TypedDict or `Body` to the class of edits below, each as one that may be omitted.
+    """Return a class decorator that adds the members of `described` to a class of edits, all of them optional.
 
-    A member of a `Body` that may be None there may only be omitted here. `without` are members that no edit changes.
-    `sent` are the types of members that a request writes in another form than the answer.
+    `described` is a `TypedDict` or a `Body`. If a member of a `Body` may be None, an edit may omit it but not
+    send null.
+
+    - `without`: names of members that no edit changes.
+    - `sent`: the types of members whose form in a request differs from their form in the answer.
     """
     if issubclass(described, Body):
         its = {name: _not_none(member.annotation) for name, member in described.model_fields.items()}
@@ -114,12 +123,16 @@ B = TypeVar("B", bound=Body)
 
 
 async def read_body(request: Request, shape: type[B]) -> B:
-    """Read the request's JSON body as `shape`. Raises `Invalid` with the name of the member."""
+    """Read the request's JSON body as `shape`.
+
+    Raises `Invalid` with the name of the wrong member. Raises `HTTPException` for a body that is too large or too
+    slow.
+    """
     return parsed(await read_bytes(request), shape)
 
 
 def parsed(data: bytes, shape: type[B]) -> B:
-    """Parse the JSON as `shape`. Raises `Invalid` with the name of the member."""
+    """Parse the JSON as `shape`. Raises `Invalid` with the name of the wrong member."""
     if data.count(b",") > max(len(data), MAX_BODY) // BYTES_OF_A_VALUE:  # a comma is before all values but the first
         raise Invalid("body", "The body has too many values.", _FORM_IS_TOLD)
     try:
@@ -140,7 +153,10 @@ def _misfit(error: ValidationError, shape: type[Body]) -> Invalid:
 
 
 async def read_fields(request: Request) -> list[tuple[str, str]]:
-    """Read the fields of a form, in order. Raises `Invalid`, or `HTTPException` for another media type."""
+    """Read the fields of a form, in their order. Raises `Invalid` for a form that cannot be read.
+
+    Raises `HTTPException` for another media type, or for a body that is too large or too slow.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise HTTPException(415, "This address accepts only forms.")
     data = await read_bytes(request)
@@ -151,7 +167,10 @@ async def read_fields(request: Request) -> list[tuple[str, str]]:
 
 
 async def read_bytes(request: Request, *, at_most: int = MAX_BODY) -> bytes:
-    """Read the request's body of at most `at_most` bytes, for at most `BODY_SECONDS`. Raises `HTTPException`."""
+    """Read the request's body of at most `at_most` bytes.
+
+    Raises `HTTPException` for a larger body (413), or after `BODY_SECONDS` (408).
+    """
     try:
         with anyio.fail_after(BODY_SECONDS):
             return await _read(request, at_most)
@@ -169,9 +188,9 @@ async def _read(request: Request, at_most: int) -> bytes:
 
 
 def query_value(request: Request, name: str) -> str | None:
-    """Return the query parameter, or None.
+    """Return the value of the query parameter, or None if the parameter is missing.
 
-    Raises `Invalid` for a repeated parameter, because different readers would choose different values.
+    Raises `Invalid` for a repeated parameter, because different programs would read different values.
     """
     values = request.query_params.getlist(name)
     if len(values) > 1:
@@ -180,7 +199,10 @@ def query_value(request: Request, name: str) -> str | None:
 
 
 def query_int(request: Request, name: str, *, default: int | None = None) -> int | None:
-    """Return the query parameter as a whole number of 0 or more. Raises `Invalid`."""
+    """Return the query parameter as a whole number, or `default` if the parameter is missing.
+
+    Raises `Invalid` for a value that is not a whole number of 0 or more.
+    """
     value = query_value(request, name)
     if value is None:
         return default
@@ -194,17 +216,20 @@ OF_ONE: Final = 3  # who administers; more would keep others out
 
 
 class LargeBodies:
-    """A reader of bodies above `MAX_BODY`, with a concurrency limit and one parsing thread. For one event loop."""
+    """A reader of bodies that may be larger than `MAX_BODY`, with a concurrency limit.
+
+    One thread parses all bodies above `MAX_BODY`. Use one object only in one event loop.
+    """
 
     def __init__(self) -> None:
         self._places = Places(at_once=AT_ONCE, of_one=OF_ONE)
         self._thread = anyio.CapacityLimiter(1)  # not one of those that requests for tokens take
 
     async def read(self, request: Request, shape: type[B], *, at_most: int, whose: str) -> B:
-        """Read the request's JSON body as `shape`, of at most `at_most` bytes.
+        """Read the request's JSON body of at most `at_most` bytes as `shape`.
 
-        Raises `Invalid` with the name of the member. If `at_most` exceeds `MAX_BODY`, the request needs a place.
-        Raises `Unavailable` if no place is free, in total or for `whose`.
+        Raises `Invalid` with the name of the wrong member. If `at_most` exceeds `MAX_BODY`, the concurrency limit
+        applies. Raises `Unavailable` if too many such requests are running, in total or for the principal `whose`.
         """
         if at_most <= MAX_BODY:
             return await read_body(request, shape)

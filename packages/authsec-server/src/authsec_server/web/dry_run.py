@@ -1,4 +1,4 @@
-"""The dry run (`?dry_run=1`): make the change in the same kind of transaction, report its impact and undo it."""
+"""The dry run (`?dry_run=1`): make the change in a normal transaction, report its impact and undo it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "dry_run"
 
 
 class Stopping(TypedDict):
-    """An agent. The change would revoke its tokens. `goes_on`: the agent could still get new tokens."""
+    """An agent whose tokens the change would revoke. `goes_on`: the agent could still get new tokens."""
 
     client_id: str
     name: str
@@ -24,7 +24,7 @@ class Stopping(TypedDict):
 
 
 class StoppingDelegation(TypedDict):
-    """A trust delegation. The change would revoke its tokens."""
+    """A trust delegation whose tokens the change would revoke."""
 
     id: str
     name: str
@@ -33,8 +33,9 @@ class StoppingDelegation(TypedDict):
 class AtApi(TypedDict):
     """An API that accepts the affected tokens.
 
-    `following`: the API follows revocations. `until`: the time until which the API could otherwise accept the
-    tokens.
+    - `following`: the API reads the revocation feed, so it learns that the tokens are revoked.
+    - `proved`: the API authenticates with its own credential when it reads the feed.
+    - `until`: when the last of the tokens expires. An API that does not read the feed accepts tokens until then.
     """
 
     audience: str
@@ -47,7 +48,10 @@ class AtApi(TypedDict):
 
 
 class WouldStop(TypedDict):
-    """The agents, delegations and tokens that would end. With `more`, the real numbers may be higher."""
+    """The agents, delegations and tokens that the change would stop.
+
+    With `more`, the real numbers may be higher. `until` is the time when the last of the tokens expires.
+    """
 
     agents: list[Stopping]
     delegations: list[StoppingDelegation]
@@ -59,10 +63,10 @@ class WouldStop(TypedDict):
 
 
 class DryRun(TypedDict):
-    """The result that the same request without dry_run would have. Nothing has changed.
+    """The effects that the same request would have without `dry_run`. Nothing has changed.
 
     `would_change` are the events that the audit log would record. `would_answer` is the response, with null for
-    secrets.
+    secrets. `would_stop` is the impact on tokens, or null if no token would end.
     """
 
     dry_run: Literal[True]
@@ -73,20 +77,24 @@ class DryRun(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """The impact of one undone change: the audit log's events as the API shows them, and the ended tokens, if any."""
+    """The impact of one change that was undone.
+
+    `would_change` are the events for the audit log, as the API shows them. `would_stop` has the tokens that would
+    end, or is None.
+    """
 
     would_change: Sequence[dict[str, Any]]
     would_stop: WouldStop | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
-    """The dry run of one request: it collects the impact of each change."""
+class RequestedDryRun:
+    """The dry run of one request. `foreseen` collects the impact of each change."""
 
     foreseen: list[Foreseen] = field(default_factory=list)
 
     def answer(self, result: Any, *, secrets: Sequence[str]) -> DryRun:
-        """Return the answer to a dry run. Secrets are null, because no server would accept them."""
+        """Return the response to a dry run, with null for secrets: the undone change makes the secrets invalid."""
         stops = [each.would_stop for each in self.foreseen if each.would_stop is not None]
         return {
             "dry_run": True,
@@ -96,10 +104,11 @@ class Rehearsal:
         }
 
 
-def asked_for(request: Request, *, changes: bool) -> Rehearsal | None:
-    """Return a rehearsal if the request asks for a dry run, else None.
+def asked_for(request: Request, *, changes: bool) -> RequestedDryRun | None:
+    """Return a `RequestedDryRun` if the request asks for a dry run, else None.
 
-    Raises `Invalid` for another value than 1, and for an operation without a dry run.
+    GET and HEAD change nothing, so the result is None. Raises `Invalid` for a value other than 1. Also raises
+    `Invalid` for an operation without a dry run (`changes` is false).
     """
     value = query_value(request, NAME)
     if value is None or request.method in {"GET", "HEAD"}:
@@ -108,7 +117,7 @@ def asked_for(request: Request, *, changes: bool) -> Rehearsal | None:
         raise Invalid(NAME, "This request has no dry run. Nothing was done.", f"To make the change, leave out {NAME}.")
     if value != "1":
         raise Invalid(NAME, f"{NAME} must be 1.", "To make the change, leave it out.")
-    return Rehearsal()
+    return RequestedDryRun()
 
 
 def without(result: Any, secrets: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Turn failures into responses with one body format for `/authsec/` (DESIGN: the delegation-token endpoint)."""
+"""Turn failures into responses. All responses below `/authsec/` have the same body format (docs/endpoint.md)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _HELPS: Mapping[int, str] = {
 
 
 class Unauthenticated(Exception):
-    """An administrative request without a valid principal. The caller reads `message`."""
+    """The request does not authenticate a valid principal. The response contains `message`."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ class Unauthenticated(Exception):
 
 
 class PreconditionRequired(Exception):
-    """An edit that does not name the revision on which it is based (no If-Match)."""
+    """The edit has no If-Match, so the server cannot know which revision the caller read."""
 
 
 class TooOften(Exception):
@@ -80,7 +80,13 @@ def error_response(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> JSONResponse:
-    """Return the error body: a sentence, a stable code, the remedy, whether a retry can help, and the request's id."""
+    """Return an error response with the members that every error has.
+
+    - `error`: a sentence. `details`: the remedy.
+    - `reason`: a stable code for programs.
+    - `retryable`: whether a retry can help.
+    - `request_id`: the id of the request.
+    """
     body = {
         "error": error,
         "reason": reason,
@@ -209,7 +215,10 @@ def where(error: BaseException) -> str:
 
 
 def unexpected(request: Request, error: Exception) -> Response:
-    """Return the response to an unexpected error, and log its stack without its message, which may contain a secret."""
+    """Log the stack trace of an unexpected error, and return a 500 response.
+
+    The log omits the message of the error, because the message may contain a secret.
+    """
     request_id = context_of(request.scope).request_id
     log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
     return error_response(

@@ -1,7 +1,7 @@
-"""Entity tags (RFC 9110 section 8.8.3): the object's id and its revision.
+"""Entity tags (RFC 9110 section 8.8.3). A tag contains the revision and the beginning of the object's id.
 
-A slug can later belong to another object, which also begins with revision 1. With only the revision in the
-tag, an edit of a deleted object would change its successor.
+The revision alone is not sufficient. After an object is deleted, a new object can get the same slug, and its
+first revision is also 1. An edit meant for the deleted object would then change the new object.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ _PARTS: Final = re.compile(r'"([0-9]+)(?:-([0-9a-f]+))?"')
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """The revision that a caller read, and the beginning of the object's id (`thing`), empty if unknown."""
+    """An entity tag that a caller sent: the revision, and the beginning of the object's id in `thing`.
+
+    `thing` is empty if the tag has only a revision.
+    """
 
     revision: int
     thing: str = ""
 
     def is_of(self, thing_id: str) -> bool:
-        """Whether the tag can belong to this object."""
+        """Whether the tag can belong to the object with this id."""
         return thing_id.startswith(self.thing)
 
 
 def etag_of(shown: Mapping[str, Any]) -> str:
-    """Return the tag of an object in the admin API's form."""
+    """Return the tag of an object. `shown` is the object as the admin API shows it."""
     return etag(shown["revision"], shown["id" if "id" in shown else "client_id"])
 
 
@@ -41,6 +44,9 @@ def etag(revision: int, thing_id: str) -> str:
 
 
 def read_tag(text: str) -> Tag | None:
-    """Parse the tag. Return None for another format, and for a weak tag, which does not identify a revision."""
+    """Parse the tag. Return None for a weak tag, or for a tag in another format.
+
+    A weak tag does not identify one revision.
+    """
     parts = _PARTS.fullmatch(text) if re.fullmatch(ACCEPTED, text) else None
     return Tag(int(parts[1]), parts[2] or "") if parts else None

@@ -1,8 +1,8 @@
-"""Health endpoints: `/healthz` (liveness) and `/readyz` (readiness). Both endpoints answer from memory.
+"""The health endpoints: `/healthz` (liveness) and `/readyz` (readiness). Both endpoints answer from memory.
 
-The endpoints use no database and no thread. A probe writes to the database each second and reports the result
-(`app/readiness_probe.py`). A database query in an endpoint would wait in the queue of token requests, and
-would hang with the database.
+A separate probe writes to the database each second and reports the result (`app/readiness_probe.py`). The
+endpoints use no database and no thread. With a database query, an endpoint would wait behind token requests,
+and would hang if the database hangs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATIENCE: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessProblem:
-    """The reason why a server is not ready or not alive: a stable status for programs, a sentence for people."""
+    """Why a server is not ready, or needs a restart: a stable status for programs, and a sentence for people."""
 
     status: str
     sentence: str
@@ -38,11 +38,11 @@ SILENT: Final = ReadinessProblem(
 
 
 class Readiness:
-    """Whether new requests should come to this server. A draining server is unready but still answers requests.
+    """The readiness of the server: whether a load balancer should send new requests to it.
 
-    Each of `checks` makes the server unready at once while it returns a problem. Each of `notes` adds members to
-    the answer and changes nothing else. The event loop calls both functions for every answer, so neither may
-    block.
+    A server that shuts down is not ready, but still answers requests. While one of `checks` returns a problem,
+    the server is not ready. Each of `notes` returns members that are added to the response of `/readyz`. The
+    event loop calls the checks and the notes for every response, so they must not block.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -80,7 +80,10 @@ class Readiness:
 
 
 class Liveness:
-    """Whether this process needs a restart. Each of `checks` returns a problem that only a restart fixes."""
+    """The liveness of the server: whether the process needs a restart.
+
+    Each of `checks` returns None, or a problem that only a restart fixes.
+    """
 
     def __init__(self) -> None:
         self.checks: list[Check] = []

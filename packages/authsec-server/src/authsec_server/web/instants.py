@@ -23,7 +23,10 @@ def rfc3339(instant: datetime | None) -> str | None:
 
 
 def parse_instant(field: str, text: str) -> datetime:
-    """Parse a point in time, convert it to UTC and drop fractions of a second. Raises `Invalid` for `field`."""
+    """Parse an RFC 3339 time, convert it to UTC and drop fractions of a second.
+
+    Raises `Invalid` with the name `field`.
+    """
     try:
         if not _RFC_3339.fullmatch(text):
             raise ValueError

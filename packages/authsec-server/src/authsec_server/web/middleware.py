@@ -1,4 +1,7 @@
-"""Middleware around all rooms, for every request and response. Pure ASGI: nothing is buffered."""
+"""Middleware that handles every request and response of the server.
+
+The middleware is pure ASGI, so it buffers no body.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,10 @@ _HEADERS = {
 
 
 class Contextualise:
-    """Middleware that adds an id and an address to every request, and the id and security headers to every response.
+    """The outermost middleware, which gives each request an id, and each response this id and security headers.
 
-    The outermost middleware turns an unexpected error into a response. The middleware also logs every request,
-    except successful requests to paths that begin with one of `quiet`.
+    The middleware also finds the client's address and logs each request. The log omits a successful request if
+    its path begins with one of `quiet`. An unexpected error becomes a 500 response.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Contextualise:
 
 
 class _Answer:
-    """A response in progress: records the status and adds the headers."""
+    """A response in progress. The object records the status, and adds the request id and the security headers."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -98,10 +101,10 @@ class _Answer:
 
 
 class ExpectedHosts:
-    """Middleware that refuses a Host header of another server.
+    """Middleware that refuses a request whose Host header does not name this server.
 
-    Stops DNS rebinding, which reaches loopback servers under foreign names. `anywhere` are the paths that accept
-    any Host header, because probes address a server by its IP address.
+    Stops DNS rebinding: an attacker's web page reaches a loopback server under the attacker's host name. The
+    paths in `anywhere` accept any Host header, because health probes call a server by its IP address.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], anywhere: Collection[str]) -> None:
@@ -133,9 +136,10 @@ def _without_port(host: str) -> str:
 
 
 class Bounded:
-    """Middleware that answers 503 at once if more than `at_most` requests are in progress.
+    """Middleware that answers 503 at once if `at_most` requests are already in progress.
 
-    The paths in `always` have no limit: an orchestrator must not restart a server only because it is busy.
+    The paths in `always` have no limit. Health paths are among them: an orchestrator must not restart a server
+    only because the server is busy.
     """
 
     def __init__(self, app: ASGIApp, *, at_most: int, always: Collection[str]) -> None:

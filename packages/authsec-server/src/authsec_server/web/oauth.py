@@ -21,9 +21,10 @@ MAX_BYTES: Final = 1024  # each character of either part may be percent-encoded
 
 
 def read_basic(credential: str) -> tuple[str, str] | None:
-    """Return the user name and password of an HTTP Basic credential, or None if it is malformed.
+    """Return the user name and the password of an HTTP Basic credential, or None if the credential is malformed.
 
-    The client form-encodes both parts before joining them, so a colon can only be the separator.
+    A client form-encodes the name and the password before it joins both with a colon. Thus the first colon is
+    always the separator.
     """
     if len(credential) > MAX_BYTES:
         return None
@@ -42,7 +43,10 @@ _CODES: Mapping[int, str] = {429: "temporarily_unavailable", 503: "temporarily_u
 
 
 def oauth(handler: Handler) -> Handler:
-    """Wrap a handler so that its failures have the OAuth error format: `error` is a code, not a sentence."""
+    """Wrap a handler so that its error responses have the OAuth format.
+
+    In this format, `error` is a code. In the format of the admin API, `error` is a sentence.
+    """
 
     async def answer(request: Request) -> Response:
         try:
@@ -55,16 +59,20 @@ def oauth(handler: Handler) -> Handler:
 
 
 def oauth_error(request: Request, code: str, *, error: str, details: str) -> JSONResponse:
-    """Return an error response with this code.
+    """Return a 400 response with this OAuth error code.
 
-    `error_description` has both sentences, because many clients show only this member.
+    `error_description` contains both `error` and `details`, because many clients show only `error_description`.
     """
     described = {"error": code, "error_description": f"{error} {details}"}
     return error_response(request, 400, reason=code, error=error, details=details, extra=described)
 
 
 async def read_parameters(request: Request) -> dict[str, str]:
-    """Read the parameters of the request's form. Refuses a repeated parameter (RFC 6749 section 3.2)."""
+    """Read the parameters of the request's form.
+
+    Raises `Invalid` for a form that cannot be read. Raises `HTTPException` for a repeated parameter (RFC 6749
+    section 3.2).
+    """
     fields = await read_fields(request)
     parameters = dict(fields)
     if len(parameters) != len(fields):

@@ -30,10 +30,10 @@ Json = dict[str, Any]
 
 
 class Problem(TypedDict):
-    """Why the request failed: a sentence, a stable code, the remedy, and whether a retry can help.
+    """The body of an error response: a sentence, a stable code, the remedy, and whether a retry can help.
 
-    `field` is the member, parameter or header that breaks a rule. The `changed_…` members describe changes by
-    others after the caller read the object.
+    `field` is the member, parameter or header that breaks a rule. The `changed_…` members describe the changes
+    that others made after the caller read the object.
     """
 
     error: str
@@ -106,7 +106,7 @@ Key = tuple[Any, Literal["validation", "serialization"]]
 
 
 def _schemas(operations: Sequence[AnyOperation]) -> tuple[dict[Key, Json], Json]:
-    """Return a reference for each body and answer type, and the schemas behind the references."""
+    """Return a schema reference for each type of body and answer, and the schemas that the references name."""
     shapes: dict[Key, TypeAdapter[Any]] = {}
     for shape in (Problem, DryRun, OpenApiDocument, *(each.answer for each in operations)):
         shapes[shape, "serialization"] = TypeAdapter(shape)
@@ -174,7 +174,7 @@ def _json(description: str, schema: Json, headers: Json | None = None) -> Json:
 
 
 def _problems(operations: Sequence[AnyOperation], problem: Json) -> Json:
-    """Return the response object of every error status, by its component name."""
+    """Return the OpenAPI response object of each error status. The keys are component names, such as `NotFound`."""
     statuses = sorted({status for each in operations for status in _refusals(each)})
     return {_called(status): _json(HTTPStatus(status).phrase, problem) for status in statuses}
 

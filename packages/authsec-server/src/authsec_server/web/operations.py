@@ -1,4 +1,4 @@
-"""The operations of the admin API, each declared beside its handler.
+"""The operations of the admin API. Each operation is declared where its handler is defined.
 
 The routes of the operations authenticate and authorise the callers.
 """
@@ -22,7 +22,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.revisions import Revised, require_current, require_same
 from authsec_server.web import dry_run, preconditions
 from authsec_server.web.bodies import MAX_BODY, Body, LargeBodies, query_value
-from authsec_server.web.dry_run import Rehearsal
+from authsec_server.web.dry_run import RequestedDryRun
 from authsec_server.web.etags import Tag, etag_of
 from authsec_server.web.unit_of_work import UnitOfWork
 
@@ -35,12 +35,12 @@ Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 class NoBody(Body):
-    """No body, or an empty object, for operations without a body."""
+    """The body type of operations without a body. A request may send no body or an empty object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A query parameter, given at most once; `schema` is its JSON Schema."""
+    """A query parameter that a request may have at most once. `schema` is the JSON Schema of the value."""
 
     name: str
     description: str
@@ -51,7 +51,8 @@ class Parameter:
 class Call(Generic[B]):
     """One call of an operation: the principal, the input and the access to the database.
 
-    In a dry run, `rehearsal` is set, and `change` undoes its work before it returns.
+    In a dry run, `dry_run` is set. The method `change` then makes the change, collects the impact and undoes
+    the change.
     """
 
     request: Request
@@ -59,7 +60,7 @@ class Call(Generic[B]):
     act: Act
     body: B
     expected: Tag | None = None
-    rehearsal: Rehearsal | None = None
+    dry_run: RequestedDryRun | None = None
 
     def of(self, name: str) -> str:
         """Return the path parameter of this name."""
@@ -71,7 +72,7 @@ class Call(Generic[B]):
         return query_value(self.request, name)
 
     def matched(self, thing: Revised, what: str) -> int:
-        """Return the object's revision. Raises `Outdated` unless the object matches If-Match.
+        """Return the revision of the object. Raises `Outdated` if the object does not match If-Match.
 
         `what` names the object in the message, for example "This role".
         """
@@ -81,18 +82,18 @@ class Call(Generic[B]):
         return thing.revision
 
     async def read(self, work: Callable[[Tx, Act], T]) -> T:
-        """Run `work` on one snapshot of the database."""
+        """Run the function `work` on one snapshot of the database."""
         return await self.site.read(lambda tx: work(tx, self.act))
 
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
-        """Run `work` under the authority lock. In a dry run, undo the work.
+        """Run the function `work` under the authority lock. In a dry run, undo the changes of `work`.
 
         Raises `Unauthenticated` if the principal is not valid any more.
         """
-        if self.rehearsal is None:
+        if self.dry_run is None:
             return await self.site.change(self.act, work)
         result, foreseen = await self.site.rehearse(self.act, work)
-        self.rehearsal.foreseen.append(foreseen)
+        self.dry_run.foreseen.append(foreseen)
         return result
 
 
@@ -100,16 +101,18 @@ class Call(Generic[B]):
 class Operation(Generic[B, A]):
     """An operation of the admin API: one method of one path, and all its possible answers.
 
-    - `least`: the lowest role. The server checks the role before it reads the request.
-    - `body`: the type of the body, which has at most `max_body` bytes. The server reads the body before it calls the
-      handler. With `NoBody`, the server refuses all members: it must not ignore `{"dry_run": true}` in a body.
-    - `answer`: the type of the handler's result; `status` is the status of the answer.
-    - `revised`: the answer has an ETag, and PATCH requires this ETag as If-Match.
-    - `location`: the address of the new object, as a format string that the answer fills in.
+    - `least`: the lowest role that may call the operation. The server checks the role before it reads the
+      request.
+    - `body`: the type of the body, which has at most `max_body` bytes. The server reads the body before it calls
+      the handler. With `NoBody`, the server refuses all members: it must not ignore `{"dry_run": true}` in a
+      body.
+    - `answer`: the type of the handler's result. `status` is the status of the response.
+    - `revised`: the response has an ETag, and PATCH requires this ETag as If-Match.
+    - `location`: a format string for the address of the new object. The members of the answer fill in the string.
     - `secrets`: members of the answer that are shown only once, and are null in a dry run.
-    - `private`: no cache may store the answer, although the answer has no secrets.
-    - `refusals`: further error statuses, beside those that follow from the other fields.
-    - `question`: the operation changes nothing, so it has no dry run.
+    - `private`: no cache may store the response, although the response has no secrets.
+    - `refusals`: more error statuses. The other fields already imply some statuses, for example 412.
+    - `question`: the operation changes nothing although it is no GET, so it has no dry run.
     """
 
     method: Method
@@ -138,17 +141,20 @@ class Operation(Generic[B, A]):
 
     @property
     def changes(self) -> bool:
-        """Whether the operation has a dry run."""
+        """Whether the operation can make changes. Each such operation has a dry run."""
         return self.method != "GET" and not self.question
 
     @property
     def wants_revision(self) -> bool:
-        """Whether the server refuses the operation without If-Match. Stops lost updates."""
+        """Whether the operation requires If-Match.
+
+        Stops lost updates: an edit cannot overwrite a change that the editor did not read.
+        """
         return self.method == "PATCH" and self.revised
 
     @property
     def may_want_revision(self) -> bool:
-        """Whether the operation accepts If-Match."""
+        """Whether the operation accepts If-Match. For DELETE, the header is optional."""
         return self.revised and self.method in {"PATCH", "DELETE"}
 
 
@@ -157,7 +163,7 @@ H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 
 
 class Extras(TypedDict, total=False):
-    """The fields of an `Operation` that its handler does not tell."""
+    """The fields of an `Operation` that cannot be derived from its handler."""
 
     max_body: int
     least: Role
@@ -172,11 +178,15 @@ class Extras(TypedDict, total=False):
 
 
 def operation(method: Method, path: str, operation_id: str, **extras: Unpack[Extras]) -> Callable[[H], H]:
-    """Declare that the function or method below is the handler of an operation.
+    """Return a decorator that declares a function or method as the handler of an operation.
 
-    The handler tells the rest. Its docstring is the summary, and after an empty line the description. Its argument
-    `Call[...]` names the body, and its result is the answer. Without `least`, an operator may make changes and a
-    viewer may ask.
+    The other fields of the `Operation` come from the handler:
+
+    - The first paragraph of the docstring is the summary, and the rest is the description.
+    - The argument `Call[...]` names the type of the body. The return type is the type of the answer.
+
+    Without `least`, an operation that can make changes needs the role operator. Any other operation needs the
+    role viewer.
     """
 
     def mark(handler: H) -> H:
@@ -187,7 +197,7 @@ def operation(method: Method, path: str, operation_id: str, **extras: Unpack[Ext
 
 
 def declared(*handlers: Callable[[Call[Any]], Awaitable[Any]]) -> list[AnyOperation]:
-    """Return the operations that `operation` declares on these functions or bound methods, in this order."""
+    """Return the operations of these handlers, in the same order. Each handler has the decorator `operation`."""
     return [_declared(each) for each in handlers]
 
 
@@ -210,9 +220,10 @@ def _declared(handler: Callable[[Call[Any]], Awaitable[Any]]) -> AnyOperation:
 
 
 def _types(handler: Callable[[Call[Any]], Awaitable[Any]]) -> tuple[Any, Any]:
-    """Return the types of the body and of the answer.
+    """Return the type of the body and the type of the answer, from the annotations of the handler.
 
-    The function keeps them, because reading annotations is slow. A cache would keep closures and their services alive.
+    Reading annotations is slow, so the function stores the types on the handler. A cache would instead keep
+    closures and their services in memory.
     """
     function: Any = getattr(handler, "__func__", handler)
     if not hasattr(function, "__types__"):
@@ -231,7 +242,11 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def resource(path: str, *, get: Handler | None = None, post: Handler | None = None) -> Route:
-    """Return one route for the path, so that a 405 names every possible method (RFC 9110 section 15.5.6)."""
+    """Return one route for all methods of the path.
+
+    A 405 response must list every method of the path (RFC 9110 section 15.5.6), and only one route knows all of
+    them.
+    """
     handlers = {method: handler for method, handler in (("GET", get), ("HEAD", get), ("POST", post)) if handler}
 
     async def answer(request: Request) -> Response:
@@ -244,24 +259,28 @@ log = structlog.get_logger(__name__)
 
 
 def routes_of(site: UnitOfWork, operations: Iterable[AnyOperation]) -> list[Route]:
-    """Return one route per path, so that a 405 names every possible method (RFC 9110 section 15.5.6)."""
+    """Return one route for each path, with all operations of the path.
+
+    A 405 response must list every method of the path (RFC 9110 section 15.5.6). Raises `ValueError` if an
+    operation is declared twice.
+    """
     by_path: dict[str, dict[str, AnyOperation]] = {}
     for each in operations:
-        its = by_path.setdefault(each.path, {})
-        if each.method in its:
+        by_method = by_path.setdefault(each.path, {})
+        if each.method in by_method:
             raise ValueError(f"{each.method} {each.path} is declared twice")
-        its[each.method] = each
+        by_method[each.method] = each
     bodies = LargeBodies()
-    return [_route(site, bodies, path, its) for path, its in by_path.items()]
+    return [_route(site, bodies, path, by_method) for path, by_method in by_path.items()]
 
 
-def _route(site: UnitOfWork, bodies: LargeBodies, path: str, its: Mapping[str, AnyOperation]) -> Route:
-    its = {**its, "HEAD": its["GET"]} if "GET" in its else its
+def _route(site: UnitOfWork, bodies: LargeBodies, path: str, by_method: Mapping[str, AnyOperation]) -> Route:
+    by_method = {**by_method, "HEAD": by_method["GET"]} if "GET" in by_method else by_method
 
     async def answer(request: Request) -> Response:
-        return await _answered(site, bodies, its[request.method], request)
+        return await _answered(site, bodies, by_method[request.method], request)
 
-    return Route(path, answer, methods=list(its))
+    return Route(path, answer, methods=list(by_method))
 
 
 async def _answered(site: UnitOfWork, bodies: LargeBodies, operation: Operation[B, A], request: Request) -> Response:
@@ -285,7 +304,7 @@ async def _permitted(
         act=act,
         body=await _body(request, bodies, operation, act),
         expected=preconditions.expected(request, wanted=operation.wants_revision, known=operation.may_want_revision),
-        rehearsal=rehearsed,
+        dry_run=rehearsed,
     )
     if rehearsed is None:
         return _response(operation, await operation.handler(call))
@@ -308,7 +327,10 @@ async def _body(request: Request, bodies: LargeBodies, operation: Operation[B, A
 
 
 def _require_known(request: Request, operation: AnyOperation) -> None:
-    """Refuse unknown query parameters: for `?dryrun=1`, the server must not make the real change."""
+    """Raise `Invalid` for an unknown query parameter, or for a parameter that is repeated.
+
+    Otherwise, a request with the misspelt `?dryrun=1` would make the real change.
+    """
     known = [each.name for each in operation.query] + ([dry_run.NAME] if operation.changes else [])
     for name in request.query_params:
         query_value(request, name)
@@ -318,7 +340,10 @@ def _require_known(request: Request, operation: AnyOperation) -> None:
 
 
 def _asked(operation: AnyOperation, request: Request) -> str:
-    """Return the operation's name for the audit log: the path template, because a path can contain any text."""
+    """Return the operation for the audit log: the method and the path template, with `?dry_run=1` for a dry run.
+
+    The actual path is not used, because it can contain any text.
+    """
     rehearsed = operation.changes and request.query_params.get(dry_run.NAME) == "1"
     return f"{operation.method} {operation.path}{f'?{dry_run.NAME}=1' if rehearsed else ''}"
 

@@ -44,20 +44,24 @@ class Page(TypedDict, Generic[T]):
 
 
 class Load(Protocol[Read]):
-    """A loader of at most `limit` items after `after`, which is empty for the first page.
+    """A function that loads at most `limit` items after the position `after`.
 
-    The loader also returns the `after` of the next page, or None on the last page.
+    `after` is empty for the first page. The function also returns `after` for the next page, or None on the last
+    page.
     """
 
     def __call__(self, tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[Sequence[Read], str | None]: ...
 
 
 async def paged(call: Call[Any], fits: Callable[[str], bool], load: Load[T], show: Callable[[T], Shown]) -> Page[Shown]:
-    """Return the page for the query's `limit` and `cursor`. `show` converts each item for the answer.
+    """Return the page that `limit` and `cursor` in the query select. `show` converts each item for the response.
 
-    Raises `Invalid` for a cursor that this list did not issue. The cursor has a checksum: without it, a damaged
-    cursor could point behind the last item and look like the end of the list. The checksum has no secret, so
-    anybody can make one. Therefore `fits` checks whether the position in the cursor can be the end of a page.
+    Raises `Invalid` for a cursor that does not come from this list. Two checks find such a cursor:
+
+    - A checksum. Without it, a damaged cursor could name a position after the last item, and look like the end of
+      the list.
+    - `fits`. The checksum has no secret, so anybody can make a valid one. `fits` returns whether the position in
+      the cursor has the right format.
     """
     of, cursor = call.request.url.path.rpartition("/")[2], call.query("cursor") or ""
     after, limit = _read(of, cursor) if cursor else "", _limit(call.request)
@@ -68,9 +72,9 @@ async def paged(call: Call[Any], fits: Callable[[str], bool], load: Load[T], sho
 
 
 def whole(read: Callable[[Tx, Act], Sequence[T]], by: Callable[[T], str]) -> Load[T]:
-    """Return a loader for a short list that is read completely. `by` returns the cursor position of an item.
+    """Return a `Load` for a short list that `read` returns completely. `by` returns the cursor position of an item.
 
-    The loader raises `Invalid` if the item of the cursor was deleted.
+    The returned function raises `Invalid` if the item at the cursor was deleted.
     """
 
     def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[Sequence[T], str | None]:
@@ -87,9 +91,10 @@ def whole(read: Callable[[Tx, Act], Sequence[T]], by: Callable[[T], str]) -> Loa
 
 
 def read_numbered_page(request: Request, numbers: re.Pattern[str]) -> tuple[int | None, int]:
-    """Read `cursor` and `limit` of a list with numbered items. Raises `Invalid`.
+    """Read `cursor` and `limit` for a list with numbered items. Raises `Invalid`.
 
-    The cursor is a number, so that a caller may begin at any item.
+    The cursor is the number of an item, so a caller may begin at any item. `numbers` is the pattern of a valid
+    number.
     """
     cursor = query_value(request, "cursor") or ""
     if cursor and numbers.fullmatch(cursor) is None:

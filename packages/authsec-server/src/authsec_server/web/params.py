@@ -1,4 +1,4 @@
-"""Query parameters that filter lists. Each takes one word of a fixed set, or `true` or `false`."""
+"""Query parameters that filter lists. The value is one of a fixed set of words, or `true` or `false`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def yes_or_no(name: str, description: str) -> Parameter:
 
 
 def read_one_of(request: Request, name: str, words: type[W]) -> W | None:
-    """Return the parameter's word, or None if it is missing. Raises `Invalid` with all valid words."""
+    """Return the word of the parameter, or None if the parameter is missing.
+
+    Raises `Invalid` for another word. The remedy lists all valid words.
+    """
     value = query_value(request, name)
     try:
         return None if value is None else words(value)
@@ -36,7 +39,10 @@ def read_one_of(request: Request, name: str, words: type[W]) -> W | None:
 
 
 def read_yes_or_no(request: Request, name: str) -> bool | None:
-    """Return the parameter as a boolean, or None if it is missing. Raises `Invalid`."""
+    """Return the parameter as a boolean, or None if the parameter is missing.
+
+    Raises `Invalid` for a value other than `true` or `false`.
+    """
     value = query_value(request, name)
     if value is not None and value not in _ANSWERS:
         raise Invalid(name, f"{name} must not be {quoted(value)}.", f"One of: {', '.join(_ANSWERS)}")

@@ -1,4 +1,4 @@
-"""Read `If-Match` (RFC 9110 section 13.1.1): the revision that the editor read."""
+"""Read the header `If-Match` (RFC 9110 section 13.1.1), which names the revision that the editor read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from authsec_server.web.etags import Tag, read_tag
 
 
 def expected(request: Request, *, wanted: bool, known: bool) -> Tag | None:
-    """Return the tag in If-Match, or None for `*` or a missing header.
+    """Return the tag in If-Match. Return None for `*`, or for a missing header that is not required.
 
-    `wanted`: the header is required. `known`: the header is allowed. Raises `PreconditionRequired` for a missing
-    header. Raises `Invalid` for a header that is not allowed, or for a tag that is not ours.
+    `wanted`: the header is required. `known`: the header is allowed.
+
+    Raises `PreconditionRequired` if a required header is missing. Raises `Invalid` for a header that is not
+    allowed, and for a tag in another format than this server's.
     """
     given = request.headers.getlist("if-match")
     if not known:

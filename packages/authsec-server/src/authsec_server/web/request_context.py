@@ -1,4 +1,4 @@
-"""The context of every request before a room handles it: the request's id and the client's address."""
+"""The context of a request: its id and the client's address. Middleware stores the context before a handler runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _KEY = "authsec.context"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """The request's id and the client's address.
+    """The id of the request and the address of the client.
 
-    The server creates `request_id` and never accepts one from the caller: the id must be unique in the audit log.
+    The server always creates `request_id` itself. An id from the caller might not be unique in the audit log.
     """
 
     request_id: str
@@ -29,15 +29,16 @@ def context_of(scope: Scope) -> RequestContext:
 
 
 def put_context(scope: Scope, context: RequestContext) -> None:
-    """Store the context in the scope, for all inner code."""
+    """Store the context in the scope, for the other middleware and the handlers."""
     scope[_KEY] = context
 
 
 def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
-    """Return the caller's IP address. Trusts X-Forwarded-For only from the proxies in the settings.
+    """Return the IP address of the caller, or an empty text if the address is unknown.
 
-    The function reads X-Forwarded-For from the right, as far as trusted proxies wrote the header. Anybody may
-    have written the entries further left.
+    X-Forwarded-For is trusted only from the proxies in `trusted_proxies`. Each proxy appends the address of its
+    own client on the right. Thus the function reads the header from the right, and stops at the first address
+    that is not a trusted proxy. Anybody may have written the entries further left.
     """
     peer = scope.get("client")
     address = _canonical(peer[0]) if peer else ""
@@ -51,7 +52,10 @@ def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
 
 
 def limit_key(address: str) -> str:
-    """Return the key for rate limits: the IPv4 address, or the IPv6 /64, because one subscriber has a whole /64."""
+    """Return the key of this address for rate limits: the IPv4 address, or the /64 network of an IPv6 address.
+
+    One subscriber has all addresses of an IPv6 /64.
+    """
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Rate limits by the generic cell rate algorithm: one theoretical arrival time per key. Callers pass the time."""
+"""Rate limits by the generic cell rate algorithm, which stores one theoretical arrival time for each key."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ SWEPT_EVERY = 1.0  # seconds: looking through all keys at each of a flood of the
 
 
 class Limiter:
-    """A rate limit: at most `most` events per key in `seconds` (default: one minute), in a burst or evenly.
+    """A rate limit: at most `most` events for each key in `seconds` (default: one minute).
 
-    The limiter keeps a key only while the key affects a limit, and at most `max_keys` keys. A flood of invented
-    keys therefore uses bounded memory. Beyond `max_keys`, the limiter refuses a new key: dropping an old key
-    would let a flood cancel the limits of others. Keeping so many keys alive needs more requests than a server
-    can answer.
+    The events may come all at once or spread over the time.
+
+    The limiter stores at most `max_keys` keys, and drops a key as soon as the key has no effect. A flood of
+    invented keys therefore uses limited memory. At `max_keys`, the limiter refuses a new key. If the limiter
+    dropped an old key instead, a flood could cancel the limits of others. A flood that fills the limiter all the
+    time needs more requests than a server can answer.
     """
 
     def __init__(self, most: int, *, seconds: int = 60, max_keys: int = MAX_KEYS) -> None:
@@ -30,21 +32,30 @@ class Limiter:
         self._lock = threading.Lock()
 
     def charge(self, key: str, now: float) -> float:
-        """Count one event at `now` (seconds, monotonic). Return 0.0, or the seconds to wait if it exceeds the limit."""
+        """Count one event at `now` (seconds, monotonic) and return 0.0.
+
+        If the event exceeds the limit, return the seconds to wait instead. An event above the limit is not counted.
+        """
         with self._lock:
             if wait := self._wait(key, now):
                 return wait  # refused events cost nothing more: who keeps knocking is let in when the time has come
             self._arrivals[key] = self._arrival(key, now) + self._interval
             return 0.0
 
-    def give_back(self, key: str) -> None:
-        """Take back one counted event that the limit does not apply to."""
+    def refund(self, key: str) -> None:
+        """Undo the count of one event, because the limit does not apply to it.
+
+        For example, a limit on failures does not apply to an attempt that succeeded.
+        """
         with self._lock:
             if key in self._arrivals:
                 self._arrivals[key] -= self._interval
 
     def wait(self, key: str, now: float) -> float:
-        """Return the result of `charge` without counting. For limits on failures, which `charge` counts later."""
+        """Return what `charge` would return, without counting an event.
+
+        This method is for limits on failures: `charge` counts an attempt later, after the attempt has failed.
+        """
         with self._lock:
             return self._wait(key, now)
 
@@ -67,9 +78,9 @@ class Limiter:
 
 
 class Throttle:
-    """A rate limit of requests. Beyond the limit, a request is counted as refused, and `TooOften` has `message`.
+    """A rate limit of requests that raises `TooOften` with `message`. The algorithm is that of `Limiter`.
 
-    `monotonic` returns seconds. The limit itself is that of a `Limiter`.
+    `monotonic` returns the time in seconds.
     """
 
     def __init__(self, most: int, message: str, *, monotonic: Callable[[], float], seconds: int = 60) -> None:
@@ -78,24 +89,24 @@ class Throttle:
         self._monotonic = monotonic
 
     def charge(self, key: str, *, count_refusal: Callable[[], None] = lambda: None) -> None:
-        """Charge one request to the key. Beyond the limit, count the refusal, then raise `TooOften`.
+        """Count one request for the key. Above the limit, call `count_refusal` and then raise `TooOften`.
 
-        An error of `count_refusal` is raised instead, so that no refusal lacks its record.
+        If `count_refusal` fails, its own error is raised instead of `TooOften`. Thus no refusal lacks a record.
         """
         if wait := self._limiter.charge(key, self._monotonic()):
             count_refusal()
             raise TooOften(self._message, wait)
 
-    def give_back(self, key: str) -> None:
-        """Take back one charged request that the limit does not apply to."""
-        self._limiter.give_back(key)
+    def refund(self, key: str) -> None:
+        """Undo the count of one request, because the limit does not apply to it."""
+        self._limiter.refund(key)
 
 
 class Recently:
-    """A record of actions in the last `seconds` (default: one minute), so that callers can skip repetitions.
+    """A record of the actions of the last `seconds` (default: one minute).
 
-    With more than `max_keys` keys, the oldest one is forgotten. The caller then repeats an action too early, but
-    never skips one too long.
+    A caller can skip an action that the record contains. Above `max_keys` keys, the record drops the oldest key.
+    The caller then repeats that action too early, but never skips an action for too long.
     """
 
     def __init__(self, *, seconds: int = 60, max_keys: int = MAX_KEYS) -> None:
@@ -105,7 +116,7 @@ class Recently:
         self._lock = threading.Lock()
 
     def __call__(self, key: str, now: float) -> bool:
-        """Whether the action was done within the last `seconds`."""
+        """Whether the action of this key was done in the last `seconds` before `now`."""
         with self._lock:
             return now - self._done.get(key, float("-inf")) < self._seconds
 

@@ -1,4 +1,4 @@
-"""The database access that `app` passes to every room with HTTP: one transaction per request."""
+"""The database access of the rooms with HTTP: one transaction per request. `app` passes the access to the rooms."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Authenticator(Protocol):
     """An authenticator of administrative requests."""
 
     async def __call__(self, request: Request) -> Principal:
-        """Return the principal of the request. Raises `Unauthenticated` if there is none."""
+        """Return the principal of the request. Raises `Unauthenticated` if the request has no valid principal."""
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
-        """Raise `Unauthenticated` unless the principal is still valid in this transaction."""
+        """Raise `Unauthenticated` if the principal is not valid any more in this transaction."""
 
 
-class Insight(Protocol):
-    """A provider of the impact of changes. The rooms above `web` implement this protocol."""
+class ImpactSource(Protocol):
+    """A provider of the impact of changes. Rooms that import `web` implement this protocol."""
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
-        """Return the impact of this transaction, just before it is undone."""
+        """Return the impact of the changes in this transaction. The caller then undoes the transaction."""
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
         """Return the fields that others changed after the revision that the caller read."""
@@ -44,20 +44,24 @@ class Insight(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitOfWork:
-    """A runner of database work: database, clock, randomness, authentication of callers and the impact of changes.
+    """A runner of database transactions for requests, with the clock, the randomness and the `authenticate` function.
 
-    `count_refusal` records in the audit log that a principal was not permitted to do an operation.
+    `impact` returns the impact of changes. `count_refusal` records in the audit log that a principal was not
+    permitted to use an operation.
     """
 
     database: Database
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
     authenticate: Authenticator
-    insight: Insight
+    impact: ImpactSource
     count_refusal: Callable[[Tx, Act, NotPermitted, str], None]
 
     async def act(self, request: Request) -> Act:
-        """Authenticate the request and return its `Act`. Raises `Unauthenticated` without a valid principal."""
+        """Authenticate the request and return its `Act`: the principal, the time and the request's id.
+
+        Raises `Unauthenticated` without a valid principal.
+        """
         principal = await self.authenticate(request)
         context = context_of(request.scope)
         return Act(
@@ -69,7 +73,10 @@ class UnitOfWork:
         )
 
     async def refused(self, act: Act, why: NotPermitted, operation: str) -> None:
-        """Record the refusal in the audit log, before the caller gets it. If recording fails, write it to the log."""
+        """Record the refusal in the audit log, before the caller gets the response.
+
+        If the audit log cannot record the refusal, write the error to the server's log and raise nothing.
+        """
 
         def count(tx: Tx) -> None:
             # By now the minute in which the request began may be over, and sealed.
@@ -87,26 +94,29 @@ class UnitOfWork:
             )
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        """Run `work` on one snapshot, in a thread."""
+        """Run the function `work` on one snapshot of the database, in a thread."""
         return await run_in_threadpool(self.database.read, work)
 
     async def change(self, act: Act, work: Callable[[Tx, Act], T]) -> T:
-        """Run `work` under the exclusive authority lock, in a thread, with the current time in the act.
+        """Run the function `work` in a thread, under the exclusive authority lock.
 
-        A request may wait long before its change. Meanwhile, the admin key may be revoked, so the method confirms the
-        principal again. The act gets a new time, so that no change is dated before earlier changes.
+        A request may wait a long time for the lock. Two steps therefore happen after the wait:
+
+        - The method confirms the principal again, because the admin key may have been revoked. Raises
+          `Unauthenticated`.
+        - The `Act` gets the current time, so that no change has an earlier time than the change before it.
         """
 
         return await run_in_threadpool(self.database.change, lambda tx: self._confirmed(tx, act, work))
 
     async def rehearse(self, act: Act, work: Callable[[Tx, Act], T]) -> tuple[T, Foreseen]:
-        """Run `work` as `change` does, and undo the work. Return its result and its impact.
+        """Run the function `work` as `change` does, then undo its changes. Return the result of `work` and the impact.
 
-        Nothing remains of the change, and nobody is notified.
+        No change remains in the database, and nobody is notified.
         """
 
         def foreseen(tx: Tx) -> tuple[T, Foreseen]:
-            return self._confirmed(tx, act, work), self.insight.foreseen(tx, act)
+            return self._confirmed(tx, act, work), self.impact.foreseen(tx, act)
 
         return await run_in_threadpool(self.database.rehearse, foreseen)
 
@@ -116,5 +126,5 @@ class UnitOfWork:
             return work(tx, replace(act, now=self.now()))
         except Outdated as outdated:
             if outdated.thing:  # else it is all that there is which has changed
-                outdated.fields = self.insight.changed_fields(tx, outdated)
+                outdated.fields = self.impact.changed_fields(tx, outdated)
             raise

@@ -1,6 +1,7 @@
-"""HTTP/1.1 as uvicorn and httptools parse it, with limits that neither of them sets.
+"""The HTTP/1.1 protocol of uvicorn with httptools, plus limits for the size and the time of a request's head.
 
-There is no request before its head is complete, so inner code cannot limit the head.
+Uvicorn and httptools have no such limits. Middleware cannot add them, because uvicorn calls the application
+only after the head is complete.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ HEAD_SECONDS = 10.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """An HTTP protocol that closes a connection if a request's head is too long or too slow.
+    """An HTTP protocol that closes a connection if a request's head is too large or too slow.
 
-    The time for the first head starts with the connection. Between requests, uvicorn's keep-alive timeout
-    applies.
+    The limits are `MAX_HEAD` bytes and `HEAD_SECONDS`. The size limit also includes trailers. The time for the
+    first head starts when the connection opens. Between requests, uvicorn's keep-alive timeout applies.
     """
 
     _head_size = 0

@@ -1,4 +1,7 @@
-"""Turn validation errors into messages. Pure. Messages quote names but never values: values may be secret."""
+"""Turn validation errors into messages for callers. The functions are pure: no I/O.
+
+The messages quote names but never values, because a value may be secret.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,15 @@ class Misfit:
 
     @property
     def field(self) -> str:
-        """Return the dotted path to the value, as callers read it."""
+        """Return the path to the value with dots between its parts, for example `a.0.b`."""
         return ".".join(map(str, self.path))
 
 
 def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit]:
-    """Yield each error once per path, unknown members first, because a misspelt name explains a missing member."""
+    """Yield the validation errors, at most one for each path. Unknown members come first.
+
+    A member may be missing only because the caller misspelt its name. The unknown name then explains the error.
+    """
     seen = set()
     errors = refused.errors(include_url=False)
     for error in sorted(errors, key=lambda each: each["type"] != "extra_forbidden"):
@@ -58,13 +64,16 @@ def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit
 
 
 def unknown(name: str, known: Sequence[str]) -> tuple[str, str]:
-    """Return the message about an unknown name, and the suggestion of a known one."""
+    """Return two sentences about an unknown field: the message, and the remedy with the most similar known name."""
     listed = f"Known fields: {', '.join(known)}" if known else "Leave it out: no fields are expected here."
     return f"Unknown field {naming.quoted(name)}.", told_nearest(name, known, listed, likeness=0.5)
 
 
 class _At:
-    """A position in a model: its path, the model that contains its last member, and the accepted types there."""
+    """A position in a model, with the types that are valid at this position (`forms`).
+
+    `path` leads to the position. `shape` is the model that contains the last member of the path.
+    """
 
     def __init__(self, shape: type[BaseModel]) -> None:
         self.path: list[str | int] = []
@@ -72,7 +81,10 @@ class _At:
         self.forms: list[object] = [shape]
 
     def step(self, part: str | int) -> None:
-        """Move one part further. Ignore a part that only names the member of a union."""
+        """Move to the member or list item that `part` names.
+
+        Pydantic's paths also contain the names of union types. The method ignores such a part.
+        """
         for form in self.forms:
             inside = _inside(form, part)
             if inside is not None:
@@ -123,7 +135,7 @@ def _said(error: Mapping[str, Any], at: _At) -> tuple[str, str]:
 
 
 def _name(path: Sequence[str | int]) -> str:
-    """Return the name of the position: its last member, with the index in a list."""
+    """Return a name for the position at `path`: the last member, followed by the index if the position is in a list."""
     if not path:
         return "The body"
     return str(path[-1]) if isinstance(path[-1], str) else f"{_name(path[:-1])}.{path[-1]}"

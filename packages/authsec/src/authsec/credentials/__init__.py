@@ -15,23 +15,26 @@ is:
 Settings for AuthSec have priority over a proof that a platform offers to every workload. A client secret is
 the weakest proof, so the SDK sends it only if there is no other proof.
 
-A source returns None if it has nothing for this agent, or returns a `Proof`. It raises `ConfigError`, with
-the remedy, if the agent's proof is there but cannot be used: a configured proof is never skipped silently. It
-raises `TransportError` if the platform cannot answer at the moment. Without any proof, the SDK sends none.
-The authority accepts that only for an agent that an administrator made *unattested*.
+A source returns a `Proof`, or None if it has no proof for this agent. A source raises `ConfigError`, with the
+remedy, if it has a proof that cannot be used. So a configured proof is never skipped silently. A source
+raises `TransportError` if the platform cannot answer at the moment.
 
-No environment variable contains a token. Child processes inherit the environment, `docker inspect` and crash
-reports show it, and it never changes while a program runs. Workload tokens live for an hour.
+If no source has a proof, the SDK sends the request without one. The authority accepts such a request only for
+an agent that an administrator made *unattested*.
+
+No environment variable contains a workload token, for three reasons. Child processes inherit the environment.
+`docker inspect` and crash reports show it. A program's environment does not change while the program runs,
+but a workload token expires after an hour.
 
 | module | owns |
 |---|---|
-| `source` | the interface of a source; the first source with a proof |
-| `token_file`, `kubernetes`, `spiffe`, `github` | a platform's token: where it is, and what a refusal means |
-| `workload_token` | the form of such a token, and early checks of its claims |
-| `svid_process` | the process that asks the SPIFFE Workload API |
-| `key_file` | the agent's own key: where it is, life of an assertion, enrolled keys |
+| `source` | the interface of a source; the search for the first source with a proof |
+| `token_file`, `kubernetes`, `spiffe`, `github` | a platform's token: its location, and the meaning of a refusal |
+| `workload_token` | the format of a platform's token, and early checks of its claims |
+| `svid_process` | the process that sends the request to the SPIFFE Workload API |
+| `key_file` | the agent's own key: its location, the life of an assertion, enrolled keys |
 | `secret_file` | the client secret |
-| `files` | read a file safely: size, permissions, a secret in place of a path |
+| `files` | safe reads of a file: size, permissions, a secret that was pasted in place of a path |
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Files that contain a proof of identity: their paths and a safe read.
+"""Safe reads of files that contain a proof of identity, and messages about their paths.
 
-The path comes from a variable or a program. The read is safe even if the file at the path is replaced
-meanwhile.
+The path comes from a variable or a program. The read is safe even if another program replaces the file during
+the read.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ _SECRET: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.|-----BEGIN|authsec_cs_|[^/\\]{
 
 
 def file_named_by(variable: str) -> str | ConfigError:
-    """Return the path in the variable (empty if not set), or the error to raise.
+    """Return the path in the variable, or an empty string if the variable is not set.
 
-    The caller raises the error from its own frame, so that no frame of the traceback contains a pasted secret.
+    If the variable contains a secret instead of a path, return a `ConfigError` for the caller to raise. So no
+    frame of the traceback contains the pasted secret.
     """
     named = os.environ.get(variable, "").strip()
     return pasted_secret(variable) if is_a_secret(named) else named
 
 
 def missing_file(path: Path, found_by: str) -> str:
-    """Return the message for a missing file, with the variable that names the file.
+    """Return the message for a missing file. The message names the variable that contains the path.
 
-    The variable may be set far from the program.
+    The variable may be set in a place that the program's author does not know.
     """
     named = f", which {found_by} names" if found_by.startswith("AUTHSEC_") else ""
     return f"There is no file {path}{named}; is the path right"
 
 
 def is_a_secret(path: str | Path) -> bool:
-    """Whether `path` may be a token or a key, and cannot be the name of a file."""
+    """Whether `path` looks like a token or a key instead of a file's name."""
     return _SECRET.search(str(path)) is not None
 
 
@@ -53,14 +54,17 @@ def pasted_secret(found_by: str) -> ConfigError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileContent:
-    """The first bytes of a file, hidden in every repr, and whether other users of this machine may open the file."""
+    """The first bytes of a file, and whether other users of this machine may open the file.
+
+    The repr hides the bytes.
+    """
 
     content: bytes = field(repr=False)
     open_to_others: bool
 
 
 def read_regular(path: Path, *, at_most: int) -> FileContent | None:
-    """Read the first bytes of a regular file; return None for any other file, since a pipe may never end."""
+    """Read at most `at_most` bytes of a regular file. Return None for any other file: a pipe may never end."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         status = os.fstat(descriptor)
@@ -78,7 +82,7 @@ def open_to_others(status: os.stat_result) -> bool:
 
 
 def permission_advice(path: Path, what: str) -> str:
-    """Return the problem and the remedy for a file that other users may open."""
+    """Return a message for a file that other users may open: the problem and the command that solves it."""
     return (
         f"The {what} {path} can be read by other users of this machine, so it is not used. Run:\n    chmod 600 {path}"
     )

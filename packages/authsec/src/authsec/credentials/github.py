@@ -76,7 +76,7 @@ def _variable(name: str) -> str:
 
 
 def _may_be_asked(url: str) -> bool:
-    """Whether the job may send its request token to `url`: over TLS, or to this machine."""
+    """Whether the job may send its bearer token to `url`: only over TLS, or to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -87,7 +87,10 @@ def _may_be_asked(url: str) -> bool:
 
 
 def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | AuthSecError:
-    """Return the job's token, or the error to raise. So no frame of a traceback contains a token."""
+    """Return the job's token, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains a token.
+    """
     try:
         answer = http_client.get(
             wanted.url,

@@ -1,4 +1,4 @@
-"""A private key in a file: the environment names the file, or the agent's id does."""
+"""A private key in a file. An environment variable names the file, or the file's name is the agent's id."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ _NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")
 class KeyFile:
     """A private key in a PEM file that only its owner may read.
 
-    The proof is a `private_key_jwt` assertion (RFC 7523 §3), used once. Its only audience is the authority's
-    issuer (§3, item 3). The file is read for each proof, so that a key can be replaced while the agent runs.
+    The proof is a `private_key_jwt` assertion (RFC 7523 §3), used only once. The assertion's only audience is the
+    authority's issuer (§3, item 3). The file is read again for each proof, so a key can be replaced while the
+    agent runs.
     """
 
     path: str | Path
@@ -98,7 +99,7 @@ def path_in_config_folder(client_id: str) -> Path:
 
 
 def _nothing_at(path: Path) -> str:
-    """Return the reason why this user cannot see a file at `path`; empty if the file is visible.
+    """Return why this user cannot see a file at `path`, or an empty string if the file is visible.
 
     In a container, HOME often belongs to another user.
     """
@@ -113,14 +114,17 @@ def _nothing_at(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """The private key; `until` is the end of its enrolment, if the key was enrolled."""
+    """A private key from a file. `until` is the end of the key's enrolment; None if the key was not enrolled."""
 
     key: PrivateKey
     until: datetime | None
 
 
 def _found(path: Path, found_by: str) -> _Found | ConfigError:
-    """Return the key in the file, or the error to raise. So no frame of a traceback contains the key."""
+    """Return the key in the file, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains the key.
+    """
     content = _content(path, found_by)
     if isinstance(content, ConfigError):
         return content
@@ -172,7 +176,7 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
 
 
 def with_note(pem: bytes, until: datetime) -> bytes:
-    """Return the content of an enrolled key's file: a note with its expiry, then the PEM."""
+    """Return the content of an enrolled key's file: a line with the end of the enrolment, then the PEM."""
     return f"Enrolled until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} by `authsec enrol`.\n".encode() + pem
 
 

@@ -1,4 +1,4 @@
-"""The projected service-account token of a Kubernetes pod, in the volume that the agent's Connect page shows."""
+"""The projected service-account token of a Kubernetes pod. The agent's Connect page shows the volume to mount."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AUTOMOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectedToken:
-    """The token in `/var/run/secrets/authsec/token`, which the kubelet renews before its hour ends.
+    """The token in `/var/run/secrets/authsec/token`. The token lives for an hour, and the kubelet renews it earlier.
 
     The SDK never sends the token that Kubernetes mounts into every pod by default. The audience of that token is
-    the cluster's own API server, and a receiver could act there as the pod.
+    the cluster's own API server. A receiver of that token could act as the pod at the API server.
     """
 
     path: Path = PROJECTED
@@ -41,7 +41,7 @@ class ProjectedToken:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether `path` exists, even as a broken link: a broken link was meant as the proof.
+    """Whether `path` exists. A broken link also counts, because somebody intended it as the proof.
 
     Raises `ConfigError` if the path cannot be read.
     """

@@ -28,10 +28,10 @@ _IF_REFUSED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file with one line: the client secret, as displayed at its creation. Only its owner may read the file.
+    """A file with one line: the client secret, as the authority displayed it once. Only its owner may read the file.
 
-    The SDK sends the secret with the client_id, only to the authority (RFC 6749 §2.3.1). The file is read for
-    each proof, so that a secret can be rotated while the agent runs.
+    The SDK sends the secret with the client_id, and only to the authority (RFC 6749 §2.3.1). The file is read
+    again for each proof, so a secret can be rotated while the agent runs.
     """
 
     path: str | Path
@@ -75,7 +75,10 @@ class _Secret:
 
 
 def _read(path: Path, found_by: str) -> _Secret | ConfigError:
-    """Return the secret in the file, or the error to raise. So no frame of a traceback contains the secret."""
+    """Return the secret in the file, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains the secret.
+    """
     try:
         read = read_regular(path, at_most=_MOST_BYTES)
     except FileNotFoundError:

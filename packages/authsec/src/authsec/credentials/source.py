@@ -1,4 +1,4 @@
-"""The interface of a source of proof: the request, the proof, and the first source that has one."""
+"""The interface of a source of proof: the request, the proof, and the search for the first source with a proof."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from authsec.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRequest:
-    """A request for a proof that the agent is `client_id`, for the authority with the issuer `issuer()`.
+    """A request to a source: prove to the authority with the issuer `issuer()` that this agent is `client_id`.
 
-    `issuer`, `audience` and `trusted_audience` are functions: reading the issuer costs a request that not every
-    source needs. `audience` is the audience of workload tokens: the issuer, unless `proof_audience` is
-    configured.
+    `issuer`, `audience` and `trusted_audience` are functions, because reading the issuer costs a request. Not
+    every source needs the issuer. `audience` returns the audience of workload tokens: `proof_audience` if it is
+    configured, otherwise the issuer.
 
-    `trusted_audience` returns the same value, but raises `ConfigError` in one case: only the server at `base_url`
-    names the issuer, and the issuer has another origin. Sources that have a token *made* use `trusted_audience`,
-    because a receiver could use such a token elsewhere.
+    `trusted_audience` returns the same value, or raises `ConfigError` if the issuer cannot be trusted. That is so
+    if only the server at `base_url` names the issuer, and the issuer has another origin than `base_url`. If a
+    source lets a platform make a new token, the source uses `trusted_audience`. A receiver could use such a token
+    elsewhere.
 
     `deadline` is on the monotonic clock.
     """
@@ -35,7 +36,7 @@ class ProofRequest:
 
     @property
     def now(self) -> int:
-        """Return Unix time by this machine's clock, which may be wrong."""
+        """Return the Unix time on this machine's clock. The clock may be wrong."""
         return int(self.clock.wall())
 
     def seconds_left(self) -> float:
@@ -45,10 +46,11 @@ class ProofRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """The value of the Authorization header, and a description of its source.
+    """A proof of identity as the value of the Authorization header, with a description of its source.
 
     `if_refused` is the remedy if the authority refuses the proof. `until` is the expiry of the credential that
-    made the proof, in Unix time. It is set only if the source knows this time and the proof does not contain it.
+    made the proof, in Unix time. `until` is None if the source does not know the expiry, or if the proof contains
+    it.
     """
 
     authorization: str = field(repr=False)
@@ -58,14 +60,14 @@ class Proof:
 
 
 class CredentialSource(Protocol):
-    """A source of proof. The package's docstring explains the results."""
+    """A source of proof. The docstring of the package `authsec.credentials` explains the results."""
 
     def proof(self, request: ProofRequest) -> Proof | None: ...
 
     def looked_at(self, request: ProofRequest) -> str:
-        """Return the place where this source searches, and the reason why it found nothing.
+        """Return where this source searched for a proof, and why it found none.
 
-        The text is for the operator of a refused agent. The first line becomes an item of a list. Further lines are
+        The text is for the operator of a refused agent. Its first line becomes an item of a list. Further lines are
         the remedy, if the agent should use this source.
         """
         ...
@@ -81,7 +83,10 @@ def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Pr
 
 
 class WrongProofAudience(ConfigError):
-    """The proof has another audience, so this authority would refuse it. `made_for` lists the unverified audiences."""
+    """The proof has another audience than this authority, which would refuse it.
+
+    `made_for` lists the proof's audiences, which are not verified.
+    """
 
     def __init__(self, message: str, *, made_for: tuple[str, ...], source: str) -> None:
         super().__init__(message, reason="credential_broken")
@@ -90,5 +95,5 @@ class WrongProofAudience(ConfigError):
 
 
 def broken_proof(message: str) -> ConfigError:
-    """Return the error for this agent's proof if it cannot be used; `message` contains the remedy."""
+    """Return the error for a proof of this agent that cannot be used. `message` contains the remedy."""
     return ConfigError(message, reason="credential_broken")

@@ -1,4 +1,7 @@
-"""A JWT-SVID from the SPIFFE Workload API, as SPIRE's agent serves it (SPIFFE Workload API §6, extra `spiffe`)."""
+"""A JWT-SVID from the SPIFFE Workload API, for example from the SPIRE agent (extra `spiffe`).
+
+SPIFFE Workload API §6 specifies the protocol.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ _IF_REFUSED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpiffeWorkloadApi:
-    """The Workload API at `socket`, by default the one that `SPIFFE_ENDPOINT_SOCKET` names: `unix:///path`.
+    """The Workload API at the address `socket`, for example `unix:///path`.
 
-    A workload may have several identities. `spiffe_id` (`AUTHSEC_SPIFFE_ID`) selects one; without `spiffe_id`,
-    the SDK uses the first one that the API returns.
+    The default address is in `SPIFFE_ENDPOINT_SOCKET`. A workload may have several identities. `spiffe_id`
+    (`AUTHSEC_SPIFFE_ID`) selects one. Without `spiffe_id`, the SDK uses the first identity that the API returns.
     """
 
     socket: str | None = None
@@ -57,7 +60,7 @@ class SpiffeWorkloadApi:
 def _check(socket: str) -> None:
     """Refuse settings that cannot work, before any request.
 
-    A missing socket is not refused: it may appear later.
+    A socket that does not exist is accepted, because it may appear later.
     """
     if not socket.startswith("unix:/"):
         raise broken_proof(
@@ -76,7 +79,10 @@ def _check(socket: str) -> None:
 
 
 def _fetch(socket: str, audience: str, spiffe_id: str, seconds: float) -> WorkloadToken | AuthSecError:
-    """Return the SVID, or the error to raise. So no frame of a traceback contains the token."""
+    """Return the SVID, or the error for the caller to raise.
+
+    The caller raises the error, so that no frame of its traceback contains the token.
+    """
     if not os.path.exists(Path("/", socket.removeprefix("unix:").lstrip("/"))):  # or may not be looked at
         return _failed("UNAVAILABLE", socket)
     command = [sys.executable, "-P", "-m", "authsec.credentials.svid_process", socket, audience, spiffe_id]

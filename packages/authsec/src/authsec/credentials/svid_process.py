@@ -2,14 +2,14 @@
 
 The SVID comes from the SPIFFE Workload API.
 
-gRPC keeps threads and sockets in its process. An agent that forks during a call (as web servers fork workers)
-would share the socket with its child. Then calls break, or the child waits forever. So an agent's process
-never loads gRPC; an SVID is fetched once per token life. The Workload API identifies its caller by user,
-container and pod, which are the same for the child process.
+gRPC keeps threads and sockets in its process. An agent may fork during a call, as web servers fork workers.
+Then the agent and its child would share the socket: calls would break, or the child would wait forever. So an
+agent's process never loads gRPC. An SVID is fetched only once per token life. The Workload API identifies its
+caller by user, container and pod. They are the same for this process and for the agent.
 
 The arguments are the socket, the audience, the SPIFFE ID (may be empty) and the time limit in seconds. The
-output is one JSON object on stdout: the token, or the failure as a gRPC status code, never as text from
-others.
+output is one JSON object on stdout: the token, or the gRPC status code of a failure. The output never
+contains an error text of another program.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from spiffe.errors import PySpiffeError
 
 
 def answer(socket: str, audience: str, spiffe_id: str, seconds: str) -> dict[str, str]:
-    """Return `{"token": …}` or `{"failed": …}`: a gRPC status code, or `INVALID` for an answer that is not an SVID."""
+    """Return `{"token": …}`, or `{"failed": …}` with a gRPC status code.
+
+    The code is `INVALID` if the response is not an SVID.
+    """
     try:
         with WorkloadApiClient(socket, default_timeout=float(seconds)) as workload_api:
             subject = SpiffeId(spiffe_id) if spiffe_id else None

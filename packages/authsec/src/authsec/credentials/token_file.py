@@ -22,10 +22,10 @@ _IF_REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class TokenFile:
-    """A file with one line: a JWT that a platform made for this workload and renews in place.
+    """A file with one line: a JWT that a platform made for this workload. The platform renews the JWT in this file.
 
-    The file may be a link, as in every Kubernetes volume. Its permissions are not checked: the kubelet uses mode
-    0644, and a container has one user.
+    The file may be a link, as in every Kubernetes volume. The file's permissions are not checked: the kubelet
+    uses mode 0644, and a container has one user.
     """
 
     path: str | Path
@@ -112,9 +112,10 @@ def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) ->
 
 
 def _expired(token: WorkloadToken, now: int) -> str:
-    """Return a note if the token has expired by this machine's clock; empty otherwise.
+    """Return a sentence if the token has expired by this machine's clock, or an empty string.
 
-    Only shown after a refusal by the authority, beside the note on a wrong clock: this clock may be wrong.
+    This clock may be wrong. So the sentence is shown only after the authority has refused the token. A sentence
+    about a wrong clock is shown with it.
     """
     over = token.seconds_over(now)
     if not over:

@@ -1,7 +1,7 @@
 """A token that a platform made for a workload: its format, and its unverified claims.
 
-The authority verifies the token, and nothing here trusts the claims. The checks here explain early why the
-authority would refuse a token.
+Only the authority verifies the token, and this module does not trust the claims. The checks explain early why
+the authority would refuse a token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadToken:
-    """A JWT, hidden in every repr, with its unverified claims."""
+    """A JWT with its unverified claims. The repr does not show the JWT."""
 
     value: str = field(repr=False)
     claims: Mapping[str, Any] = field(repr=False)
@@ -42,16 +42,22 @@ class WorkloadToken:
         return audience in self.audiences()
 
     def audiences_in_words(self) -> str:
-        """Return the audiences for a message, cleaned and shortened."""
+        """Return the token's audiences as text for a message, cleaned and shortened."""
         return plain(", ".join(self.audiences()), 120) or "(none)"
 
     def seconds_over(self, now: int) -> int:
-        """Return the seconds since expiry, by this machine's clock; 0 if the token is not expired or has no `exp`."""
+        """Return the seconds since the token's expiry, by this machine's clock.
+
+        The result is 0 if the token has not expired or has no `exp`.
+        """
         expires = self._expires()
         return 0 if expires is None else max(0, now - expires)
 
     def seconds_left(self, now: int) -> int:
-        """Return the seconds until expiry, by this machine's clock; 0 if the token is expired or has no `exp`."""
+        """Return the seconds until the token's expiry, by this machine's clock.
+
+        The result is 0 if the token has expired or has no `exp`.
+        """
         expires = self._expires()
         return 0 if expires is None else max(0, expires - now)
 

@@ -1,7 +1,7 @@
 """The remedy for each reason: one line for the person whose agent gets no token.
 
-The SDK's own text says what failed and which request or proof would be accepted. The remedy says who does
-what next, and where.
+The SDK's error text says what failed, and which request or proof the authority would accept. The remedy says
+who must do what next, and where.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _OTHERWISE: Final = "Follow the text above, or ask the operator of the authority
 
 
 def advice(error: AuthSecError, config: AuthSecConfig) -> str:
-    """Return the remedy for `error`. The remedy's commands are for the authority's administrator."""
+    """Return the remedy for `error`. The authority's administrator runs the commands in the remedy."""
     line = OF_REFUSALS.get(error.reason) or _OF_THE_WAY.get(error.reason, _OTHERWISE)
     address = urlsplit(config.base_url)
     pasted = _PASTED.search(address.path)

@@ -42,7 +42,7 @@ _OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityFindings:
-    """Findings about the authority. `issuer` is None if no authority answered."""
+    """Findings about the authority. `issuer` is None if no authority answered with a valid issuer."""
 
     findings: tuple[Finding, ...]
     issuer: str | None
@@ -87,7 +87,10 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
 
 
 def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> Finding:
-    """Compare this machine's clock with the `Date` header of the authority's answer."""
+    """Compare this machine's clock with the `Date` header of the authority's response.
+
+    `asked_at` and `answered_at` are this machine's times before the request and after the response.
+    """
     if date is None:
         return Finding.skipped("clock", "the authority's answer has no Date header, so its time is unknown")
     ahead = (asked_at + answered_at) / 2 - (date.timestamp() + _WITHIN)
@@ -107,7 +110,10 @@ def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ChosenSource:
-    """The credential source that the SDK uses, or none. The report has already listed the other sources."""
+    """The credential source that the SDK uses for the token request, or none.
+
+    The report has already listed all sources, so this source does not list them again.
+    """
 
     source: CredentialSource | None
 
@@ -134,7 +140,7 @@ def check_token(
 
 
 def _remedy(error: AuthSecError, looked: ProofSearch, config: AuthSecConfig) -> str:
-    """Return the remedy of the proof search if a proof is missing or refused; else the advice for the reason."""
+    """Return the remedy of the proof search if a proof is missing or refused; otherwise return the usual advice."""
     return (looked.finding.remedy if error.reason in _OF_PROOFS else "") or advice(error, config)
 
 

@@ -1,4 +1,4 @@
-"""All checks of the doctor, in order. A failure skips only the checks that depend on it."""
+"""All checks of the doctor, in order. After a failed check, the doctor skips only the checks that need its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def examine(
     scope: Names = None,
     resource: Names = None,
 ) -> Iterator[Finding]:
-    """Run all checks, and yield each finding at once: checks of a silent network take time."""
+    """Run all checks, and yield each finding at once.
+
+    If the network does not answer, a check takes several seconds.
+    """
     yield from found.findings
     yield from check_packages()
     config = found.config
@@ -64,10 +67,10 @@ def _proved(
     scope: Names,
     resource: Names,
 ) -> Iterator[Finding]:
-    """Check the proof; then request a token if the authority answered.
+    """Check the agent's proof. Then request a token, if the authority answered and the proof is usable.
 
-    Without an answer, the proof is still checked. The assumed issuer is then AUTHSEC_ISSUER or, if unset,
-    AUTHSEC_BASE_URL.
+    If the authority did not answer, the proof is still checked. The check then assumes AUTHSEC_ISSUER as the
+    issuer or, if this variable is not set, AUTHSEC_BASE_URL.
     """
     known = config if issuer else replace(config, issuer=config.issuer or config.base_url.rstrip("/"))
     certain = issuer or config.proof_audience  # else what the proof has to be made for is a guess

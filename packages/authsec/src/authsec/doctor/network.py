@@ -36,19 +36,19 @@ Connect = Callable[[], socket.socket]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The route to `target`, through `proxy` if there is one. The proxy's password is in no repr and no text."""
+    """The route to the URL `target`, through `proxy` if it is set. The repr and all texts omit the proxy's password."""
 
     target: SplitResult
     proxy: SplitResult | None
 
     @property
     def first(self) -> tuple[str, int]:
-        """The host and port of the first connection: the proxy's, or else the target's."""
+        """The host and port of the first connection: those of the proxy, or without a proxy those of the target."""
         return _address(self.proxy or self.target)
 
     @property
     def by_proxy(self) -> str:
-        """A phrase that names the proxy; empty without a proxy."""
+        """A phrase for the report that names the proxy; an empty string without a proxy."""
         return "through the proxy {}:{} (HTTPS_PROXY)".format(*self.first) if self.proxy else ""
 
     def connect(self) -> socket.socket:
@@ -67,7 +67,7 @@ class Route:
 
 
 def check_network(config: AuthSecConfig, clock: Clock) -> list[Finding]:
-    """Check each hop, and stop at the first that fails."""
+    """Check the host name, the connection and the certificate, in this order. Stop after the first failure."""
     target = urlsplit(config.base_url)
     try:
         route = Route(target=target, proxy=proxy_for(target))
@@ -146,7 +146,11 @@ def _why_no_proxy(target: SplitResult) -> str:
 
 
 def _certificate(route: Route, config: AuthSecConfig, clock: Clock) -> Finding | None:
-    """Check the certificate. Return None without TLS, or with an HTTPS proxy, which would need TLS inside TLS."""
+    """Check the authority's certificate. Return None if the check is not possible.
+
+    The check is not possible for plain http. It is not possible with an HTTPS proxy either, because it would need
+    TLS inside TLS.
+    """
     if route.target.scheme == "http" or (route.proxy and route.proxy.scheme == "https"):
         return None
     now = datetime.fromtimestamp(clock.wall(), UTC)
@@ -176,13 +180,13 @@ class _Certificate:
             ends=datetime.fromtimestamp(ssl.cert_time_to_seconds(read["notAfter"]), UTC),
         )
 
-    def told(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[str, ...]:
         names = ", ".join(self.names[:5]) + (f" and {len(self.names) - 5} more" if len(self.names) > 5 else "")
         return (f"for {names or 'no name'}, signed by {self.signer}", f"valid {_day(self.begins)} to {_day(self.ends)}")
 
 
 def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: datetime) -> Finding:
-    """Verify the certificate of the server that `connect` reaches, as the SDK verifies it."""
+    """Verify the certificate of the server behind `connect`, with the same trust store and checks as the SDK."""
     try:
         trust = trust_store(config.ca_file)
     except ConfigError as error:
@@ -195,7 +199,7 @@ def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: d
         return _untrusted(error, _presented(connect), host, config, now)
     except (OSError, ValueError) as error:
         return _no_tls(error)
-    facts = (*shown.told(), f"trusted by {store}, over {version}")
+    facts = (*shown.lines(), f"trusted by {store}, over {version}")
     if shown.ends - now > _SOON:
         return Finding(step="certificate", facts=facts)
     return Finding(
@@ -211,7 +215,7 @@ def _untrusted(
     error: ssl.SSLCertVerificationError, shown: _Certificate | None, host: str, config: AuthSecConfig, now: datetime
 ) -> Finding:
     code = error.verify_code
-    facts = [f"not trusted: {plain(error.verify_message, 120)}", *(shown.told() if shown else ())]
+    facts = [f"not trusted: {plain(error.verify_message, 120)}", *(shown.lines() if shown else ())]
     remedy = "Ask the operator of the authority to correct its certificate."
     if code in {_EXPIRED, _NOT_YET}:
         facts.append(f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC")
@@ -248,9 +252,9 @@ def _no_tls(error: OSError | ValueError) -> Finding:
 def _presented(connect: Connect) -> _Certificate | None:
     """Fetch the untrusted certificate, to describe it in the report. No data is sent to the server.
 
-    Python parses only a certificate that it has verified. So this function first fetches the certificate, then
-    trusts only that certificate and connects again. Returns None if that fails, for example if a server shows
-    another certificate each time.
+    Python parses a certificate only after it has verified the certificate. So this function first fetches the
+    certificate. Then it connects again and trusts only this certificate. The result is None if that fails, for
+    example if the server shows another certificate each time.
     """
     try:
         with connect() as plain_socket, _unverifying().wrap_socket(plain_socket) as secured:
@@ -277,7 +281,10 @@ def _trusting_only(der: bytes) -> ssl.SSLContext:
 
 
 def _store(ca_file: str | None) -> str:
-    """Name the trust store, and say whether it is empty: slim container images come without certificates."""
+    """Return the name of the trust store, with a note if the store is empty.
+
+    Slim container images have no certificates.
+    """
     if ca_file:
         return f"the file of AUTHSEC_CA_FILE ({plain(ca_file, 200)})"
     paths = ssl.get_default_verify_paths()

@@ -1,7 +1,7 @@
 """Checks of the installed AuthSec packages, and of packages from other projects with similar names.
 
-The public index has packages of other projects under names like ours. Such packages use the same contract,
-but send no proof. Some of them invent an unsigned token when the authority refuses them.
+On the public index, other projects have packages with names like those of AuthSec. Such packages use the same
+HTTP contract but send no proof. Some of them invent an unsigned token when the authority refuses them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def check_packages(installed: Iterable[Distribution] | None = None) -> list[Finding]:
-    """Report versions and packages of other projects. `installed` defaults to this interpreter's packages."""
+    """Report the versions of AuthSec's packages, and each package of another project with a similar name.
+
+    `installed` defaults to the packages of this Python interpreter.
+    """
     ours: list[tuple[str, Distribution]] = []
     strangers: list[tuple[str, Distribution]] = []
     for found in distributions() if installed is None else installed:
@@ -44,10 +47,10 @@ def check_packages(installed: Iterable[Distribution] | None = None) -> list[Find
 
 
 def _is_ours(name: str, found: Distribution) -> bool:
-    """Whether the package is one of AuthSec's.
+    """Whether the package belongs to AuthSec.
 
-    The test is a property that no package has by chance. The package `authsec` has this command as an entry
-    point; the other packages require `authsec`.
+    The package `authsec` has the command `authsec.cli:main` as an entry point. The other packages of AuthSec
+    require `authsec`. No package of another project has such a property by chance.
     """
     if name == "authsec":
         return any(each.value == "authsec.cli:main" for each in found.entry_points)
@@ -58,8 +61,8 @@ def _is_ours(name: str, found: Distribution) -> bool:
 def _stranger(name: str, found: Distribution) -> Finding:
     """Report a package of another project.
 
-    The finding is red if the package has the name of one of ours: imports then get the other package. Otherwise
-    the finding is amber.
+    If the package has the name of one of AuthSec's packages, the finding is a failure. Imports then load the
+    wrong package. Otherwise the finding is a warning.
     """
     taken = name in _FOLDERS
     facts = [f"{name} {plain(found.version, 30)} is from another project: it sends no proof, and may invent a token"]

@@ -1,7 +1,7 @@
-"""Every place that may have a proof, in the SDK's order, and the claims of each proof.
+"""The search for a proof in every source, in the SDK's order, and the claims of each proof.
 
-This module verifies no proof. The report shows nothing that could be sent as a proof: no token, no signature,
-no `jti`.
+This module verifies no proof. The report shows nothing that somebody could send as a proof: no token, no
+signature, no `jti`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _OF_A_POD: Final = (
 class ProofSearch:
     """The result of the search for a proof. `source` is the first source with a proof or an error, or None.
 
-    `broken` means that this source's proof cannot be used. The SDK then stops the search.
+    `broken` means that the proof of this source cannot be used. With such a proof, the SDK stops the search and
+    requests no token.
     """
 
     finding: Finding
@@ -68,10 +69,10 @@ class _Place:
 
 
 def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, certain: bool) -> ProofSearch:
-    """Ask each source for a proof, including the sources after the first that has one.
+    """Search every source for a proof, even after the first source with a proof.
 
-    The later sources are in the report because a forgotten variable may override the intended source. Unless
-    `certain`, the audience that the proof needs is not known.
+    The report lists the later sources too, because a forgotten variable may override the intended source. If
+    `certain` is False, the audience that the proof needs is not known.
     """
     before: list[_Place] = []
     after: list[_Place] = []
@@ -92,7 +93,7 @@ def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, c
     if last.proof is not None:
         now = int(clock.wall())
         facts = [*lines, f"used: {last.line()}", *proof_claims(last.proof, now), *later]
-        return ProofSearch(finding=_counts(last.proof, facts, now), source=last.source)
+        return ProofSearch(finding=_proof_found(last.proof, facts, now), source=last.source)
     return ProofSearch(finding=_none(before), source=None)
 
 
@@ -104,7 +105,7 @@ def _asked(source: CredentialSource, request: ProofRequest) -> _Place:
     return _Place(source=source, proof=proof, looked_at="" if proof else source.looked_at(request))
 
 
-def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
+def _proof_found(proof: Proof, facts: Sequence[str], now: int) -> Finding:
     over = seconds_expired(proof, now)
     if not over:
         return Finding(step="proof", facts=tuple(facts))
@@ -118,9 +119,9 @@ def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
 
 
 def _of_another(error: WrongProofAudience, facts: Sequence[str]) -> Finding:
-    """Report a proof for another audience when the required audience is not known.
+    """Report a proof for another audience, when the required audience is not known.
 
-    The finding is no failure: the address may be wrong, and the proof may be right.
+    The finding is a warning and not a failure: AUTHSEC_BASE_URL may be wrong, and the proof may be right.
     """
     remedy = _another_authority(error, "")
     return Finding(
@@ -130,7 +131,10 @@ def _of_another(error: WrongProofAudience, facts: Sequence[str]) -> Finding:
 
 
 def _another_authority(error: AuthSecError, otherwise: str) -> str:
-    """Ask whether AUTHSEC_BASE_URL is wrong, if the proof's audience can be an authority; else return `""`."""
+    """Return a remedy that asks whether AUTHSEC_BASE_URL is wrong, followed by the text `otherwise`.
+
+    Return `""` if no audience of the proof can be the address of an authority.
+    """
     if not isinstance(error, WrongProofAudience):
         return ""
     meant = next((each for each in error.made_for if _can_be_an_authority(each)), "")
@@ -143,7 +147,7 @@ def _another_authority(error: AuthSecError, otherwise: str) -> str:
 def _can_be_an_authority(name: str) -> bool:
     """Whether `name` has the form of an authority's address, and is safe to paste into a shell.
 
-    The API server of a Kubernetes cluster is excluded, because every pod's token names it.
+    The API server of a Kubernetes cluster is excluded, because the token of every pod names this server.
     """
     scheme, _, address = name.partition("://")
     written_so = scheme in {"http", "https"} and len(name) <= _LONGEST and with_scheme(address) is not None
@@ -151,7 +155,7 @@ def _can_be_an_authority(name: str) -> bool:
 
 
 def _none(places: Sequence[_Place]) -> Finding:
-    """Report that there is no proof, as a warning. Include the remedy of each source that has one."""
+    """Report as a warning that no source has a proof. Include the remedies of the sources."""
     remedies = [remedy for _, _, remedy in (place.looked_at.partition("\n") for place in places) if remedy]
     return Finding(
         step="proof",
@@ -163,7 +167,7 @@ def _none(places: Sequence[_Place]) -> Finding:
 
 
 def proof_claims(proof: Proof, now: int) -> list[str]:
-    """Return the claims of the proof, as lines that are safe to show to anybody."""
+    """Return the claims of the proof, one a line. Anybody may see these lines."""
     token = _token(proof)
     if token is None:
         return ["it is not a token, so it has no expiry to show"]
@@ -183,7 +187,10 @@ def proof_claims(proof: Proof, now: int) -> list[str]:
 
 
 def seconds_expired(proof: Proof, now: int) -> int:
-    """Return how long ago the proof, or the key that made it, expired; 0 if it has not, or has no known expiry."""
+    """Return the seconds since the proof expired, or since the key that made it expired.
+
+    The result is 0 if the proof has not expired, or if its expiry is not known.
+    """
     if proof.until is not None:
         return max(0, int(now - proof.until))
     token = _token(proof)
@@ -196,7 +203,7 @@ def _token(proof: Proof) -> WorkloadToken | None:
 
 
 def _pod(named: object) -> list[tuple[str, Any]]:
-    """Return the Kubernetes claims, each under the name of the selector that it proves."""
+    """Return the values of the Kubernetes claims, each under the name of its selector, for example `k8s:ns`."""
     return [(selector, _at(named, path)) for selector, path in _OF_A_POD]
 
 

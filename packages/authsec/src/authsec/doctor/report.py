@@ -23,7 +23,7 @@ class Finding:
     """The result of one step. `reason` is a stable code for the problem.
 
     `remedy` is one line; lines to copy may follow it. `error` is the SDK's exception for this step, with its own
-    text and remedy. `explains` means that this finding is the likely cause of earlier failures.
+    text and remedy. `explains` means that this problem probably caused the failures of earlier steps.
     """
 
     step: str
@@ -41,7 +41,7 @@ class Finding:
 
     @classmethod
     def skipped(cls, step: str, why: str) -> Finding:
-        """Make the finding of a step that an earlier finding makes pointless."""
+        """Return the finding of a step that cannot run because of an earlier finding."""
         return cls(step=step, grade=Grade.SKIPPED, facts=(why,))
 
     def as_json(self) -> dict[str, Any]:
@@ -64,10 +64,10 @@ def is_healthy(findings: Sequence[Finding]) -> bool:
 
 
 def most_urgent(findings: Sequence[Finding]) -> Finding | None:
-    """Return the finding to fix first, or None.
+    """Return the finding to fix first, or None if nothing needs a fix.
 
-    A finding that explains others comes first, then the first failed step: later steps may fail because of it.
-    The first warning comes last.
+    A finding with `explains` has priority. The next choice is the first failed step, because later steps may fail
+    for the same reason. The last choice is the first warning.
     """
     to_do = [finding for finding in findings if finding.remedy]
     for finding in to_do:
@@ -81,7 +81,7 @@ def most_urgent(findings: Sequence[Finding]) -> Finding | None:
 
 
 def next_line(findings: Sequence[Finding]) -> str:
-    """Return the one thing to do next."""
+    """Return the text for the next action: the remedy of the most urgent finding."""
     found = most_urgent(findings)
     return found.remedy if found else _NOTHING
 
@@ -91,7 +91,7 @@ def _bare(fact: str) -> str:
 
 
 def print_report(subject: Mapping[str, str], findings: Iterable[Finding]) -> list[Finding]:
-    """Print each finding as soon as it is known. Return all findings."""
+    """Print each finding as soon as its check ends, then the remedies. Return all findings."""
     click.echo()
     for name, value in subject.items():
         click.echo(heading(name, value))
@@ -124,7 +124,7 @@ def print_json(subject: Mapping[str, str], findings: Iterable[Finding]) -> list[
 
 
 def _block(finding: Finding) -> str:
-    """Format the finding's line, and below it the SDK's error text if there is one."""
+    """Format the finding as one line, followed by the SDK's error text if there is an error."""
     facts = [finding.reason, *finding.facts] if finding.reason else [*finding.facts]
     line = step(finding.grade, finding.step, facts)
     if finding.error is None:
@@ -133,7 +133,7 @@ def _block(finding: Finding) -> str:
 
 
 def _to_do(title: str, remedy: str) -> str:
-    """Format a remedy: its first line is wrapped, and the lines to copy are not."""
+    """Format a remedy. Its first line is wrapped; the lines to copy stay whole."""
     first, _, to_copy = runnable(remedy).partition("\n")
     wrapped = textwrap.wrap(
         f"{title}: {first}", _WIDTH, initial_indent="  ", subsequent_indent="        ", break_long_words=False,

@@ -1,4 +1,4 @@
-"""The settings in the environment: the authority's address, the agent's id, and variables that no code reads."""
+"""The settings in the environment: the authority's address, the agent's id, and misspelt variables."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _ALIKE: Final = 0.66  # of what follows; less would be alike to everything
 class Settings:
     """The settings, and the findings about them. `config` is None if the authority's address cannot be used.
 
-    `assumed` is then the configuration for the proof search, if the agent's id can be used. Without
-    `names_agent`, the id in `config` is a placeholder that belongs to no agent.
+    If `config` is None but the agent's id can be used, `assumed` is the configuration for the proof search. If
+    `names_agent` is False, the id in `config` is a placeholder that belongs to no agent.
     """
 
     findings: tuple[Finding, ...]
@@ -42,7 +42,7 @@ class Settings:
 
     @property
     def subject(self) -> dict[str, str]:
-        """The authority and the agent that the report is about."""
+        """The authority and the agent for the heading of the report."""
         authority = self.config.base_url if self.config else "not known"
         agent = self.config.client_id if self.config and self.names_agent else "not known"
         return {"authority": authority, "agent": agent}
@@ -55,14 +55,14 @@ def read_settings() -> Settings:
         config = AuthSecConfig.from_env()
     except ConfigError as error:
         return _broken(error, misspelt)
-    findings = [Finding(step="settings", facts=_told(config)), *_nobody_reads(misspelt), *_plain_http(config)]
+    findings = [Finding(step="settings", facts=_facts(config)), *_nobody_reads(misspelt), *_plain_http(config)]
     return Settings(findings=tuple(findings), config=config, names_agent=True)
 
 
 def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
-    """Make the settings for an invalid environment.
+    """Return the settings and findings for an environment with an invalid address or id.
 
-    An invalid address does not hide an invalid id. The authority can be checked even if the agent is not known.
+    If both are invalid, both are reported. If only the id is invalid, the authority can still be checked.
     """
     if error.reason.startswith("client_id"):
         config, errors = AuthSecConfig.from_env(client_id=_NOBODY), [error]
@@ -75,7 +75,10 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
 
 
 def _wrong_address() -> ConfigError | None:
-    """Return the error of the address alone: if address and id are both missing, each gets its own finding."""
+    """Return the error of the authority's address, without regard to the agent's id.
+
+    So if address and id are both missing, each of them gets its own finding.
+    """
     try:
         AuthSecConfig.from_env(client_id=_NOBODY)
     except ConfigError as error:
@@ -86,7 +89,7 @@ def _wrong_address() -> ConfigError | None:
 def _assumed() -> AuthSecConfig:
     """Return a configuration with an assumed address for the authority.
 
-    The doctor sends no request to this address. The doctor sends no proof that is made for this name.
+    The doctor sends no request to the assumed address, and sends no proof that is made for it.
     """
     meant = with_scheme(_base_url())
     if meant is not None:
@@ -120,8 +123,8 @@ def _remedy(error: ConfigError, misspelt: Mapping[str, str]) -> str:
     return f"Set {variable}; the lines on the agent's Connect page in the console are ready to paste."
 
 
-def _told(config: AuthSecConfig) -> tuple[str, ...]:
-    """List the facts to report; optional variables appear only if they are set."""
+def _facts(config: AuthSecConfig) -> tuple[str, ...]:
+    """Return the settings to report. Optional variables appear only if they are set."""
     further = {
         "AUTHSEC_ISSUER": config.issuer,
         "AUTHSEC_PROOF_AUDIENCE": config.proof_audience,
@@ -156,7 +159,10 @@ def _rename(found: str, wanted: str) -> str:
 
 
 def _misspelt() -> Mapping[str, str]:
-    """Map each unread variable that is set to the AuthSec variable that it resembles. Values are not read."""
+    """Return the misspelt variables that are set, each with the AuthSec variable that it resembles.
+
+    No code reads a misspelt variable. The values are not read here either.
+    """
     found = {}
     for name in sorted(os.environ):
         others = name in OF_APIS or name.startswith(("AUTHSEC_SERVER_", "AUTHSEC_VERIFY_"))
@@ -170,8 +176,8 @@ def _misspelt() -> Mapping[str, str]:
 def _meant(name: str) -> str:
     """Return the AuthSec variable that `name` most likely means, or `""`.
 
-    A variable that contains all words of `name` comes first: AGENT_CLIENT_ID for CLIENT_ID. Otherwise the
-    spelling decides.
+    A variable that contains all words of `name` has priority: AGENT_CLIENT_ID for CLIENT_ID. Otherwise the
+    variable with the most similar spelling is chosen.
     """
     ours = [each.removeprefix(_PREFIX) for each in READ]
     with_its_words = [each for each in ours if set(name.split("_")) <= set(each.split("_"))]

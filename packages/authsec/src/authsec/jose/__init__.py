@@ -1,10 +1,10 @@
 """Signed JWTs and their keys.
 
-The package reads and writes the compact form (RFC 7515 §7.1). The package answers one question: did the
-holder of this key sign these octets with an allowed algorithm? `authsec.verifier` checks the claims.
+The package reads and writes the compact form (RFC 7515 §7.1). It answers one question: did the holder of this
+key sign these octets with an allowed algorithm? `authsec.verifier` checks the claims.
 
-Left out on purpose: MACs and `none`, encryption, JSON serialisation, and every header that brings its own
-key.
+The package does not support MACs, `none`, encryption, JSON serialisation, or any header that contains its own
+key. These are left out on purpose.
 """
 
 from __future__ import annotations

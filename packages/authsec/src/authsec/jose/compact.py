@@ -26,7 +26,7 @@ _LAST: Final = (_BASE64URL, b"", _BASE64URL[::16], _BASE64URL[::4])
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class VerifiedJws:
-    """A JWS whose signature is verified. Expiry, audience and all other claims are not checked yet."""
+    """A JWS with a verified signature. Its expiry, its audience and all other claims are not checked yet."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -49,7 +49,7 @@ class UnverifiedJws:
         return "UnverifiedJws(…)"
 
     def verified_by(self, key: PublicKey, *, algorithms: Collection[str]) -> VerifiedJws:
-        """Return the same content if `key` signed it with one of `algorithms`. Raises `JoseError`."""
+        """Return the token as a `VerifiedJws`, if `key` signed it with one of `algorithms`. Raises `JoseError`."""
         self.check_signature(key, algorithms=algorithms)
         return VerifiedJws(header=self.header, claims=self.claims, signing_input=self.signing_input)
 
@@ -83,12 +83,15 @@ def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJ
 def verify_compact(
     token: str | bytes, key: PublicKey, *, algorithms: Collection[str], max_bytes: int = 16_384
 ) -> VerifiedJws:
-    """Parse and verify a token in one step, for callers that already have the key."""
+    """Parse and verify a token in one step, for callers that already have the key. Raises `JoseError`."""
     return parse_compact(token, max_bytes=max_bytes).verified_by(key, algorithms=algorithms)
 
 
 def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes:
-    """Return the octets to sign (RFC 7515 §5.1, step 5). Raises `StrictJsonError` for values outside JSON."""
+    """Return the octets to sign (RFC 7515 §5.1, step 5).
+
+    Raises `StrictJsonError` for values that JSON does not have.
+    """
     return b".".join(_encode(strict_json.dumps(dict(part))) for part in (header, claims))
 
 
@@ -137,9 +140,9 @@ def _json_object(part: bytes, name: str) -> dict[str, Any]:
 
 
 def _decode(part: bytes) -> bytes:
-    """Decode base64url strictly, so that each octet string has exactly one spelling (RFC 4648 §3.5, §12).
+    """Decode base64url strictly: each octet string has exactly one accepted text (RFC 4648 §3.5, §12).
 
-    Characters outside the alphabet and spare bits are refused.
+    Characters outside the alphabet are refused. Unused bits of the last character must be zero.
     """
     rest = len(part) % 4
     try:

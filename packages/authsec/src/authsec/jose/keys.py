@@ -1,4 +1,4 @@
-"""Keys that verify and keys that sign. No other module of AuthSec imports joserfc."""
+"""Keys that verify signatures and keys that sign. No other module of AuthSec imports joserfc."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv"
 class JoseError(Exception):
     """The token or the key is refused. `reason` is a stable code; the text never contains the token or the key.
 
-    - Tokens: `too_large`, `malformed`, `crit`, `embedded_key`, `alg_not_allowed`, `key_mismatch`,
+    - Reasons for tokens: `too_large`, `malformed`, `crit`, `embedded_key`, `alg_not_allowed`, `key_mismatch`,
       `bad_signature`.
-    - Keys: `malformed_key`, `private_key`, `not_private_key`, `encrypted_key`, `unsupported_key`, `weak_key`,
-      `key_use`.
+    - Reasons for keys: `malformed_key`, `private_key`, `not_private_key`, `encrypted_key`, `unsupported_key`,
+      `weak_key`, `key_use`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -50,7 +50,7 @@ class JoseError(Exception):
 class PublicKey:
     """A key that verifies signatures: RSA of 2048 to 8192 bits, P-256, P-384, P-521, or Ed25519.
 
-    `kind` is the JWK key type. `algorithms` are the algorithms that the key may be used with.
+    `kind` is the JWK key type. `algorithms` are the signature algorithms that the key may verify.
     """
 
     __slots__ = ("_key", "_thumbprint", "algorithms", "kind")
@@ -59,7 +59,10 @@ class PublicKey:
     algorithms: frozenset[str]
 
     def __init__(self, key: _NativePublic, *, only: str | None = None) -> None:
-        """Wrap a key of `cryptography`; `only` narrows it to one algorithm. Prefer `from_pem` and `from_jwk`."""
+        """Wrap a key of the library `cryptography`. `only` limits the key to one algorithm.
+
+        Use `from_pem` or `from_jwk` if possible.
+        """
         self.algorithms = _fitting_algorithms(key)
         if only is not None:
             self.algorithms &= _ED25519_ALGORITHMS if only in _ED25519_ALGORITHMS else {only}
@@ -104,11 +107,11 @@ class PublicKey:
         return cls(_native_from_jwk(kty, {name: jwk.get(name) for name in _JWK_MEMBERS[kty]}), only=alg)
 
     def to_jwk(self) -> dict[str, str]:
-        """Return the public members only; the publisher adds `kid`, `use` and `alg`."""
+        """Return the key's public members. The caller that publishes the key adds `kid`, `use` and `alg`."""
         return {name: str(value) for name, value in self._key.as_dict(private=False).items()}
 
     def to_pem(self) -> bytes:
-        """Return the SubjectPublicKeyInfo as a `BEGIN PUBLIC KEY` block."""
+        """Return the key as a `BEGIN PUBLIC KEY` block (SubjectPublicKeyInfo)."""
         return self._key.as_pem(private=False)
 
     def thumbprint(self) -> str:
@@ -135,7 +138,7 @@ class PrivateKey:
     public: PublicKey
 
     def __init__(self, key: _NativePrivate) -> None:
-        """Wrap a key of `cryptography`. Prefer the class methods."""
+        """Wrap a key of the library `cryptography`. Use the class methods if possible."""
         self.public = PublicKey(key.public_key())
         self._key = _library_key(key)
         if isinstance(key, rsa.RSAPrivateKey):
@@ -147,7 +150,7 @@ class PrivateKey:
 
     @classmethod
     def generate_rsa(cls, bits: int = 2048) -> Self:
-        """Generate a key pair for RS256. Takes tenths of a second."""
+        """Generate a key pair for RS256. The generation takes some tenths of a second."""
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=bits))
 
     @classmethod
@@ -162,10 +165,11 @@ class PrivateKey:
 
     @classmethod
     def from_pem(cls, pem: bytes | str, *, ours: bool = False) -> Self:
-        """Read one unencrypted `BEGIN PRIVATE KEY` block. Takes about 40 ms for RSA: read it once, not per call.
+        """Read one unencrypted `BEGIN PRIVATE KEY` block.
 
-        Most of that time checks that the key's numbers fit together. `ours` skips this check. Use `ours` only for a
-        key that this program wrote, and that is stored where any change is detected.
+        Reading an RSA key takes about 40 ms, so read a key once and not for each call. Most of this time is a check
+        that the key's numbers match each other. `ours` skips this check. Use `ours` only for a key that this program
+        wrote. The storage must detect every change of the key.
         """
         octets = _octets(pem)
         _check_one_block(octets)
@@ -184,11 +188,11 @@ class PrivateKey:
         return cls(key)
 
     def to_pem(self) -> bytes:
-        """Return PKCS #8, **not encrypted**: write it to a file of mode 0600, or encrypt it."""
+        """Return the key in PKCS #8, **not encrypted**. Write it to a file of mode 0600, or encrypt it."""
         return self._key.as_pem(private=True)
 
     def sign(self, signing_input: bytes) -> bytes:
-        """Sign `signing_input` with `algorithm`."""
+        """Return the signature over `signing_input`, made with the key's `algorithm`."""
         return _ALGORITHMS[self.algorithm].sign(signing_input, self._key)
 
     def __repr__(self) -> str:

@@ -1,10 +1,10 @@
-"""The agent's requests to APIs by `requests`, httpx or httpx2: a valid token on each, to allowed origins only.
+"""An agent's requests to APIs by `requests`, httpx or httpx2. A valid token is added, to allowed origins only.
 
-None of the libraries is required, and each is imported only for use.
+None of these libraries is required, and each is imported only when it is used.
 
 | module | owns |
 |---|---|
-| `bearer` | which origin gets a token, which token, and what a 401 means |
-| `requests_auth`, `httpx_auth` | the same for one library each |
+| `bearer` | which origin gets a token, which token, and the effect of a 401 |
+| `requests_auth`, `httpx_auth` | the token on the requests of one library each |
 | `api_errors` | an API's refusal, read from the exceptions of HTTP libraries |
 """

@@ -1,8 +1,8 @@
 """An API's refusal of a request, read from the exceptions of HTTP clients.
 
-requests, httpx, aiohttp and urllib all raise an exception with a status and headers. The texts of these
-exceptions contain whole URLs and are not used. The reason is in the WWW-Authenticate header, as RFC 6750 §3
-requires.
+requests, httpx, aiohttp and urllib raise exceptions with a status and headers. This module does not use the
+texts of these exceptions, because they contain whole URLs. The reason is in the header WWW-Authenticate, as
+RFC 6750 §3 requires.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where 
 class ApiRefusal:
     """An API's response with status 400 or above, and the text about it for a model.
 
-    `said` describes the API's response. `reason` is the code of an AuthSec verifier, if one refused the request.
-    `sent` is the bearer token of the request: empty if the request had none, None if the request is not
-    available.
+    `said` describes the API's response. `reason` is the code of an AuthSec verifier, if an AuthSec verifier
+    refused the request. `sent` is the bearer token of the request. It is empty if the request had no token, and
+    None if the request is not available.
     """
 
     status: int
@@ -36,7 +36,7 @@ class ApiRefusal:
 
     @property
     def text(self) -> str:
-        """Return the text for a model. After a 401 it says whether a new token can help."""
+        """Return the text for a model. For a 401, the text says whether a new token can help."""
         if self.status != 401:
             return self.said
         if self.reason in _SAME_FOR_A_NEW_TOKEN:
@@ -48,7 +48,7 @@ class ApiRefusal:
 
 
 def api_refusal(thing: object) -> ApiRefusal | None:
-    """Return the API's refusal if `thing` is one, a response or an exception with a response; else None."""
+    """Return the API's refusal in a response or in an exception with a response; None if there is no refusal."""
     response: Any = getattr(thing, "response", None)
     if response is None:  # not `or`: a requests.Response of 400 and above is false
         response = thing
@@ -62,7 +62,7 @@ def api_refusal(thing: object) -> ApiRefusal | None:
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and every error that a traceback prints with it, each once."""
+    """Yield the error and every error in its causes, contexts and exception groups, each only once."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:

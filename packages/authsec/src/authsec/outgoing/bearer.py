@@ -1,4 +1,7 @@
-"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401. Needs no HTTP library."""
+"""The bearer token of a request to an allowed origin (RFC 6454), and the effect of a 401.
+
+This module imports no HTTP client library.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +41,16 @@ class Tokens(Protocol):
 
 
 def header(token: DelegationToken) -> str:
-    """Return the value of an Authorization header as hidden text: `requests` keeps headers in a plain dict."""
+    """Return the value of the Authorization header as `HiddenText`.
+
+    `requests` keeps headers in a plain dict, and the repr of this dict would show the token.
+    """
     return HiddenText(f"Bearer {token.value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
-    """One agent's tokens for requests to the allowed `origins`. Safe to share by threads and event loops."""
+    """One agent's tokens for requests to the allowed `origins`. Threads and event loops can share the object."""
 
     client: Tokens
     origins: frozenset[Origin]
@@ -54,13 +60,14 @@ class Bearer:
     _mentioned: set[Origin | None] = field(default_factory=set, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle without any token."""
+        """Make a copy or a pickle without any token."""
         return _restored, (self.client, self.origins, self.wanted)
 
-    def goes_to(self, origin: Origin | None) -> bool:
+    def allows(self, origin: Origin | None) -> bool:
         """Whether this origin may receive a token.
 
-        A refused origin is logged once: a 401 from there would not explain the missing token.
+        Each origin that gets no token is logged once. Otherwise nobody could see why the API at this origin answers
+        401.
         """
         if origin in self.origins:
             return True
@@ -78,13 +85,14 @@ class Bearer:
         """Return a valid token as `token` does, for coroutines."""
         return await self.client.aget_token(self.wanted.scope, self.wanted.resource)
 
-    def wants_another(self, status: int, origin: Origin, token: DelegationToken) -> bool:
-        """Record an API's response to `token`; return whether a retry with another token may succeed.
+    def needs_new_token(self, status: int, origin: Origin, token: DelegationToken) -> bool:
+        """Record an API's response to `token`. Return whether a retry with another token may succeed.
 
-        After a 401 the cache drops this token, unless it has a newer one. So of many callers with the same token, the
-        first requests a new token and the others share it. If the API refuses the new token too, further tokens would
-        not help: the API refuses every token, or has not yet fetched a new key. Then the agent requests one token in
-        30 seconds at most.
+        After a 401 the cache drops this token, unless the cache already has a newer token. If many callers have the
+        same token, the first caller requests a new token and the others share it.
+
+        If the API refuses the new token too, further tokens would not help. The API refuses every token, or has not
+        yet fetched a new key. Then the agent requests at most one token in 30 seconds.
         """
         if status != _UNAUTHORIZED:
             self._dropped.pop(origin, None)
@@ -112,7 +120,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, scheme: str, host: str, port: int | None) -> Origin | None:
-        """Build an origin; return None for a scheme other than http and https, or without a host."""
+        """Build an origin. Return None without a host, or for a scheme other than http and https."""
         if scheme not in _PORTS or not host:
             return None
         return cls(scheme, host.lower().strip("[]"), _PORTS[scheme] if port is None else port)
@@ -123,10 +131,10 @@ class Origin(NamedTuple):
 
 
 def origin_of(url: str) -> Origin | None:
-    r"""Return the origin of a URL; None if there is none, or if two parsers read different ones.
+    r"""Return the origin of a URL; None if the URL has no origin, or if two parsers read different origins.
 
-    `requests` parses a URL with one parser and connects with the other. So an address such as
-    `https://a.example\@b.example` might be checked as one host and sent to another.
+    `requests` checks a URL with one parser and connects with another parser. With an address such as
+    `https://a.example\@b.example`, the check could see one host while the request goes to the other host.
     """
     try:
         one, other = urlsplit(url), parse_url(url)

@@ -13,26 +13,29 @@ from authsec.tokens import DelegationToken
 
 
 class HttpxAuth:
-    """The result of `httpx_auth`, for `auth=` of a `Client`, an `AsyncClient`, or one request.
+    """The result of `httpx_auth`, for the argument `auth=` of a `Client`, an `AsyncClient`, or one request.
 
-    The client itself follows redirects. It drops the header if scheme, host or port change, with one exception: a
-    redirect from `http` to `https` on the default ports of one host.
+    The client itself follows redirects. If scheme, host or port change, the client drops the Authorization
+    header. The one exception is a redirect from `http` to `https` on the default ports of the same host.
     """
 
     def __init__(self, bearer: Bearer) -> None:
         self._bearer = bearer
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Yield each request to send for a `Client`, and receive its response; after a 401 yield a retry."""
+        """Yield each request for a `Client` to send, and receive the response.
+
+        After a 401, yield the request once more.
+        """
         origin = self._origin(request)
         if origin is None:
             yield request
             return
         token = self._bearer.token()
         response = yield _with(request, token)
-        if self._wants_another(origin, token, response) and _can_be_sent_again(request):
+        if self._needs_new_token(origin, token, response) and _can_be_sent_again(request):
             token = self._bearer.token()
-            self._wants_another(origin, token, (yield _with(request, token)))
+            self._needs_new_token(origin, token, (yield _with(request, token)))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Do the same as `sync_auth_flow`, for an `AsyncClient`."""
@@ -42,9 +45,9 @@ class HttpxAuth:
             return
         token = await self._bearer.atoken()
         response = yield _with(request, token)
-        if self._wants_another(origin, token, response) and _can_be_sent_again(request):
+        if self._needs_new_token(origin, token, response) and _can_be_sent_again(request):
             token = await self._bearer.atoken()
-            self._wants_another(origin, token, (yield _with(request, token)))
+            self._needs_new_token(origin, token, (yield _with(request, token)))
 
     def _origin(self, request: Any) -> Origin | None:
         """Return the request's origin if it may receive a token; else None.
@@ -53,12 +56,12 @@ class HttpxAuth:
         """
         url = request.url
         origin = Origin.of(url.scheme, url.raw_host.decode("ascii"), url.port)
-        return origin if self._bearer.goes_to(origin) else None
+        return origin if self._bearer.allows(origin) else None
 
-    def _wants_another(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
-        """Whether the response calls for another token. A response to a request without this token does not."""
+    def _needs_new_token(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
+        """Whether to retry with another token. Ignore the response to a request that did not carry this token."""
         sent = response.request.headers.get("Authorization") == header(token)
-        return sent and self._bearer.wants_another(response.status_code, origin, token)
+        return sent and self._bearer.needs_new_token(response.status_code, origin, token)
 
     def __repr__(self) -> str:
         return f"httpx_auth({self._bearer!r})"
@@ -75,7 +78,10 @@ def httpx_auth(bearer: Bearer) -> Any:
 
 @cache
 def _kind() -> type[HttpxAuth]:
-    """Return `HttpxAuth` as a subclass of both libraries' `Auth`: each library checks for its own class."""
+    """Return a subclass of `HttpxAuth` and of the class `Auth` of each installed library.
+
+    Each library accepts only instances of its own class `Auth`.
+    """
     auths = [module.Auth for module in map(_installed, ("httpx", "httpx2")) if module is not None]
     if not auths:
         raise ConfigError(
@@ -100,7 +106,7 @@ def _with(request: Any, token: DelegationToken) -> Any:
 
 
 def _can_be_sent_again(request: Any) -> bool:
-    """Whether the whole body is in memory. A streamed body is consumed by the first try."""
+    """Whether the whole body is in memory. The first try consumes a streamed body."""
     try:
         _ = request.content
     except RuntimeError:  # RequestNotRead of either library

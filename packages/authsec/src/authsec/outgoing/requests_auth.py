@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestsAuth:
-    """An `auth=` for `requests` and its `Session`. `AuthSecClient.requests_auth` makes it."""
+    """The object for the argument `auth=` of `requests` or its `Session`. `AuthSecClient.requests_auth` makes it."""
 
     bearer: Bearer
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         origin = origin_of(request.url or "")
-        if origin is not None and self.bearer.goes_to(origin):
+        if origin is not None and self.bearer.allows(origin):
             token = self.bearer.token()
             request.headers["Authorization"] = header(token)
             sent = _Sent(bearer=self.bearer, origin=origin, token=token)
@@ -39,7 +39,7 @@ class _Sent:
     retried: bool = field(default=False)
 
     def answered(self, response: Response, **how: Any) -> Response:
-        """Handle each response, before a redirect is followed: the response hook of `requests`."""
+        """Handle each response before `requests` follows a redirect. This method is a response hook of `requests`."""
         request = response.request
         if request.headers.get("Authorization") != header(self.token):
             return response  # a redirect has led elsewhere, without the token
@@ -47,7 +47,7 @@ class _Sent:
             if origin_of(urljoin(response.url, response.headers["location"])) != self.origin:
                 del request.headers["Authorization"]  # `requests` itself would keep it from http to https
             return response
-        another = self.bearer.wants_another(response.status_code, self.origin, self.token)
+        another = self.bearer.needs_new_token(response.status_code, self.origin, self.token)
         if not another or self.retried or not isinstance(request.body, bytes | str | None):
             return response
         self.retried = True

@@ -1,19 +1,20 @@
 """A throwaway authority for tests of agents and APIs: `pytest_plugins = ["authsec.testing"]`.
 
-The authority signs with a key that exists only in this process. Every verifier made elsewhere refuses the
-authority's issuer. Test runners other than pytest use `ThrowawayAuthority` and `ScriptedModel` directly.
+The authority signs with a key that exists only in this process. All verifiers outside `authsec.testing`
+refuse the authority's issuer. Test runners other than pytest use `ThrowawayAuthority` and `ScriptedModel`
+directly.
 
 | module | owns |
 |---|---|
 | `authority` | the throwaway authority |
-| `tokens` | its tokens |
-| `endpoint` | its answers and denials over HTTP |
-| `substitution` | its use in place of a real authority |
-| `scripted_model` | a model for whole runs of an agent |
+| `tokens` | the tokens of the throwaway authority |
+| `endpoint` | the HTTP responses and denials of the throwaway authority |
+| `substitution` | the use of the throwaway authority in place of a real one |
+| `scripted_model` | a model for tests of whole runs of an agent |
 | `fixtures` | the fixtures for pytest |
 
-PYTEST_DONT_REWRITE: this package asserts nothing. Without the marker, pytest would warn about a test that
-imports the package before it is a plugin.
+PYTEST_DONT_REWRITE: this package has no `assert`. Without this marker, pytest would warn if a test imports
+the package before pytest has loaded it as a plugin.
 """
 
 from __future__ import annotations

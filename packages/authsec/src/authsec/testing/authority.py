@@ -1,4 +1,4 @@
-"""`ThrowawayAuthority`: real tokens for tests, which no verifier outside the tests accepts."""
+"""`ThrowawayAuthority` issues real tokens for tests. No verifier outside the tests accepts these tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authsec.errors import ConfigError
 from authsec.grant_url import grant_page
 from authsec.jose import JoseError, parse_compact
 from authsec.testing.endpoint import Endpoint, HttpAnswer, denial
-from authsec.testing.substitution import Believer, InMemoryRevocations, client_for, in_place_of, verifier_for
+from authsec.testing.substitution import InMemoryRevocations, TokenUser, client_for, in_place_of, verifier_for
 from authsec.testing.tokens import CLIENT_ID, ISSUER, key_set, mint
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.verifier import SeveralAuthorities, TokenVerifier
@@ -28,10 +28,10 @@ _ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
 
 
 class ThrowawayAuthority:
-    """An authority that runs from creation to `close`; also a context manager. See docs/testing.md.
+    """An authority that runs from its creation to `close`; also a context manager. See docs/testing.md.
 
-    Agents get every action that they request, until `delegate` or `deny` limits them. `asked` lists their
-    requests.
+    Agents get every action that they request, until `delegate` or `deny` limits them. `asked` lists the token
+    requests of the agents.
     """
 
     issuer = ISSUER
@@ -50,11 +50,11 @@ class ThrowawayAuthority:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make `AuthSecClient()` use this authority.
+        """The environment variables that make `AuthSecClient()` use this authority.
 
-        AUTHSEC_ISSUER is this authority's address, not the issuer in its tokens. An API that a test imports makes a
-        `TokenVerifier` for that variable, and `TokenVerifier` refuses the issuer in the tokens. `stand_in_for` then
-        makes that verifier accept the tokens.
+        AUTHSEC_ISSUER is this authority's address and not the issuer in its tokens. An API under test may make a
+        `TokenVerifier` from this variable, and `TokenVerifier` refuses the issuer in the tokens. Use `stand_in_for`
+        to make the API's verifier accept the tokens.
         """
         return {
             "AUTHSEC_BASE_URL": self.base_url,
@@ -63,26 +63,32 @@ class ThrowawayAuthority:
         }
 
     def verifier(self, audience: str) -> TokenVerifier:
-        """Make a verifier that accepts this authority's tokens for `audience`, with all usual checks."""
+        """Make a verifier that accepts this authority's tokens for `audience`, with all usual checks.
+
+        The audience also becomes the default audience of `issue_token`, if there is only one.
+        """
         return self._known(verifier_for(audience, self._revocations))
 
     def client(self) -> AuthSecClient:
         """Make a client that requests tokens from this authority."""
         return client_for(self.base_url)
 
-    def stand_in_for(self, thing: Believer) -> None:
-        """Replace the authority of a program's own verifier or client, until this authority is closed."""
-        self._places.enter_context(in_place_of(thing, self._believing(thing)))
+    def stand_in_for(self, thing: TokenUser) -> None:
+        """Make a program's own verifier or client use this authority, until this authority is closed."""
+        self._places.enter_context(in_place_of(thing, self._counterpart(thing)))
 
     def delegate(self, *permissions: str | Sequence[str]) -> None:
-        """Set the actions that agents get; none without arguments. Raises `ConfigError` for an invalid action."""
+        """Set the actions that agents get. Without arguments, agents get no action.
+
+        Raises `ConfigError` for an invalid action.
+        """
         self._delegated = tuple(action for some in permissions for action in _actions(some))
 
     def deny(self, reason: str, details: str | None = None) -> None:
-        """Refuse every token request for this `reason`, until `allow`.
+        """Refuse every token request with this `reason`, until `allow` is called.
 
-        Clients in this process drop their cached tokens, so their next request is refused. A token that an API
-        already has stays valid until `revoke`.
+        Clients in this process drop their cached tokens, so their next request is refused. A token that was already
+        sent to an API stays valid until `revoke`.
         """
         denial(reason)  # raises for what is none
         self._denial = reason, details
@@ -100,10 +106,10 @@ class ThrowawayAuthority:
         expires_in: int = _LIFE,
         **claims: Any,
     ) -> str:
-        """Issue a token without a token request. `claims` replace claims of the token; None removes a claim.
+        """Issue a token without a token request.
 
-        Raises `ConfigError` for a permission that is no action. Raises `TypeError` for a claim whose name is a
-        misspelt argument.
+        Each of `claims` replaces a claim of the token; the value None removes the claim. Raises `ConfigError` for a
+        permission that is not an action. Raises `TypeError` for a claim whose name looks like a misspelt argument.
         """
         for name in claims:
             if meant := get_close_matches(name, _ARGUMENTS, n=1, cutoff=_ALIKE):
@@ -133,8 +139,8 @@ class ThrowawayAuthority:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _believing(self, thing: Believer) -> Believer:
-        """Make a verifier or client of the same kind as `thing` that uses this authority."""
+    def _counterpart(self, thing: TokenUser) -> TokenUser:
+        """Make a verifier or client of the same type and settings as `thing` that uses this authority."""
         match thing:
             case AuthSecClient():
                 return client_for(self.base_url, thing.config)
@@ -184,7 +190,10 @@ class ThrowawayAuthority:
         return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
 
     def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:
-        """Return the denial if the test denies the agent or delegates less than the request; else None."""
+        """Return the denial for a token request, or None if the request is allowed.
+
+        A request is denied after `deny`, or if it asks for more than `delegate` permits.
+        """
         delegated = scope if self._delegated is None else self._delegated
         missing = [action for action in scope if action not in delegated]
         grant_at = grant_page(self.base_url, client_id, actions=missing or scope, audiences=resource)
@@ -226,8 +235,8 @@ _MOMENTS: Final = {"issued_at": "iat", "expires_at": "exp"}
 def _actions(permissions: str | Sequence[str]) -> Sequence[str]:
     """Split `permissions` into actions.
 
-    Raises `ConfigError` for text that no authority delegates: a token with such text is refused without a clear
-    reason.
+    Raises `ConfigError` for a text that is not an action. Otherwise a verifier would refuse the token later,
+    without a clear reason.
     """
     actions = [action for some in _listed(permissions) for action in some.split()]
     TokenRequest.of(actions or None, None)

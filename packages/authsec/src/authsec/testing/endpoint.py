@@ -1,4 +1,4 @@
-"""An HTTP endpoint on loopback with the parts that an agent uses, and the authority's denials by `reason`."""
+"""An HTTP endpoint on loopback with the authority's paths that an agent uses, and its denials by `reason`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Answering = Callable[[str, str, Mapping[str, Sequence[str]]], HttpAnswer]
 
 
 class Endpoint:
-    """An HTTP server on its own loopback port, from creation to `close`."""
+    """An HTTP server on its own loopback port. It runs from its creation to `close`."""
 
     def __init__(self, answering: Answering) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answering))
@@ -105,10 +105,10 @@ def denial(
     missing: Sequence[str] = (),
     allowed: Sequence[str] = (),
 ) -> HttpAnswer:
-    """Make the answer that refuses a request. Raises `ValueError` for a reason that no authority uses.
+    """Return the response that refuses a request. Raises `ValueError` for a reason that no authority uses.
 
-    `grant_at` is the page where a person can grant the request. `missing` and `allowed` are the requested actions
-    that are not delegated and that are.
+    `grant_at` is the page where a person can grant the request. `missing` are the requested actions that are not
+    delegated. `allowed` are the requested actions that are delegated.
     """
     if reason not in _REASONS:
         raise ValueError(f"{reason!r} is not a reason; the reasons are: {', '.join(_REASONS)}")

@@ -1,4 +1,4 @@
-"""The pytest fixtures: one throwaway authority per test, and its methods."""
+"""The pytest fixtures: one throwaway authority per test, and some of its methods as functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_OTHERS: Final = ("AUTHSEC_", "ACTIONS_ID_TOKEN_", "SPIFFE_")
 
 @pytest.fixture
 def authsec_authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThrowawayAuthority]:
-    """Start an authority for this test, and point the environment to it."""
+    """Start a throwaway authority for this test, and set the environment variables so that agents use it."""
     for name in [name for name in os.environ if name.startswith(_OF_OTHERS)]:
         monkeypatch.delenv(name)
     with ThrowawayAuthority() as authority:
@@ -29,25 +29,28 @@ def authsec_authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThrowawayAuth
 
 @pytest.fixture
 def issue_token(authsec_authority: ThrowawayAuthority) -> Callable[..., str]:
-    """`issue_token(permissions=["customers:read"])` issues a token of the test's authority."""
+    """Return a function: `issue_token(permissions=["customers:read"])` issues a token of the test's authority."""
     return authsec_authority.issue_token
 
 
 @pytest.fixture
 def revoke(authsec_authority: ThrowawayAuthority) -> Callable[..., None]:
-    """`revoke(token)` revokes a token of the test's authority."""
+    """Return a function: `revoke(token)` revokes a token of the test's authority."""
     return authsec_authority.revoke
 
 
 @pytest.fixture
 def deny(authsec_authority: ThrowawayAuthority) -> Callable[..., None]:
-    """`deny("client_disabled")` makes the test's authority refuse every token request."""
+    """Return a function: `deny("client_disabled")` makes the test's authority refuse every token request."""
     return authsec_authority.deny
 
 
 @pytest.fixture
 def scripted_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ScriptedModel]]:
-    """`scripted_model(call("fetch", id="42"), say("Done."))` starts a model; `OPENAI_BASE_URL` points to it."""
+    """Return a function: `scripted_model(call("fetch", id="42"), say("Done."))` starts a model with this script.
+
+    The environment variable `OPENAI_BASE_URL` then contains the model's address.
+    """
     with ExitStack() as running:
 
         def start(*script: dict[str, Any]) -> ScriptedModel:

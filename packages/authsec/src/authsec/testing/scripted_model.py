@@ -1,7 +1,7 @@
-"""A model that follows a script, for tests of the whole run of an agent: chat completions on loopback.
+"""A model that follows a script, for tests of a whole agent run: an HTTP server for chat completions on loopback.
 
-A test can read the messages that any agent framework sends to a model: the tools' schemas, and the results of
-tool calls. Answers are not streamed.
+A test can read everything that an agent framework sends to the model: the schemas of the tools, and the
+results of tool calls. Answers are not streamed.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ _MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 def call(function: str, **arguments: Any) -> dict[str, Any]:
-    """Make the model's message that calls one tool."""
+    """Return a message of the model that calls one tool."""
     wanted = {"name": function, "arguments": json.dumps(arguments)}
     return {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": wanted}]}
 
 
 def calls(*wanted: dict[str, Any]) -> dict[str, Any]:
-    """Make the model's message that calls several tools at once. Each argument is a result of `call`."""
+    """Return a message of the model that calls several tools at once. Each argument is a result of `call`."""
     every = [one for message in wanted for one in message["tool_calls"]]
     return {"content": None, "tool_calls": [{**one, "id": f"call_{number}"} for number, one in enumerate(every, 1)]}
 
 
 def say(text: str) -> dict[str, Any]:
-    """Make the model's message with a text answer."""
+    """Return a message of the model with a text answer."""
     return {"content": text}
 
 
 class ScriptedModel:
-    """A model that runs from creation to `close`; also a context manager. After its script it says `TERMINATE`.
+    """A model that runs from its creation to `close`; also a context manager. After its script it says `TERMINATE`.
 
-    `base_url` is for the framework, for example as `OPENAI_BASE_URL`. `requests` are the request bodies, as text.
+    Pass `base_url` to the framework, for example as `OPENAI_BASE_URL`. `requests` are the bodies of the received
+    requests, as text.
     """
 
     def __init__(self, *script: dict[str, Any]) -> None:

@@ -16,12 +16,12 @@ from authsec.verifier.checks import Expected
 from authsec.verifier.revocations.batch import Subject
 from authsec.verifier.revocations.policy import NoRevocations
 
-Believer = TokenVerifier | SeveralAuthorities | AuthSecClient
+TokenUser = TokenVerifier | SeveralAuthorities | AuthSecClient
 """Objects whose authority can be replaced."""
 
 
 class InMemoryRevocations(NoRevocations):
-    """The revocations of one test, visible to all its verifiers at once."""
+    """The revocations of one test. All verifiers of the test see a new revocation at once."""
 
     def __init__(self) -> None:
         self.version = 1
@@ -36,16 +36,16 @@ class InMemoryRevocations(NoRevocations):
 
 
 class _ExpectedInTests(Expected):
-    """The only `Expected` that accepts the throwaway issuer."""
+    """The expected values of a verifier in tests. No other `Expected` accepts the throwaway issuer."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        """Skip the checks: the other values were checked when the verifier was made."""
+        """Skip the checks. The verifier has already checked all values except the issuer."""
 
 
 class _Unproved:
-    """A credential source without a proof, so that a test never receives this machine's proofs."""
+    """A credential source without a proof. So a throwaway authority never receives a real proof of this machine."""
 
     def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - none, whoever asks
         return None
@@ -55,7 +55,10 @@ class _Unproved:
 
 
 def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
-    """Make a verifier for this process's tokens. Only issuer, keys and revocations differ from a normal verifier."""
+    """Make a verifier for the tokens of this process. Only issuer, keys and revocations differ from a normal verifier.
+
+    `like` are the expected values of another verifier; its leeway and algorithms are used.
+    """
     settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway, "algorithms": like.algorithms}
     # Made for a name on loopback, for which nothing has to be read or trusted, and then told whom to expect.
     verifier = TokenVerifier("http://127.0.0.1", audience, keys=key_set(), revocations=revocations, **settings)
@@ -67,7 +70,7 @@ def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected
 
 
 def client_for(base_url: str, like: AuthSecConfig | None = None) -> AuthSecClient:
-    """Make a client that requests tokens at `base_url`."""
+    """Make a client that requests tokens at `base_url`. The other settings are those of `like`, if it is set."""
     if like is None:
         config = AuthSecConfig(base_url=base_url, client_id=CLIENT_ID, issuer=ISSUER)
     else:
@@ -76,10 +79,10 @@ def client_for(base_url: str, like: AuthSecConfig | None = None) -> AuthSecClien
 
 
 @contextmanager
-def in_place_of(thing: Believer, other: Believer) -> Iterator[None]:
-    """Make `thing` behave as `other` until the block ends.
+def in_place_of(thing: TokenUser, other: TokenUser) -> Iterator[None]:
+    """Make `thing` behave like `other` until the `with` block ends.
 
-    The change reaches every object that refers to `thing`: an app, middleware, decorators.
+    The change affects every object that refers to `thing`: an app, a middleware, a decorator.
     """
     kept, thing.__dict__ = thing.__dict__, other.__dict__
     try:

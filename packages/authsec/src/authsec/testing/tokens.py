@@ -1,4 +1,4 @@
-"""Tokens as an authority signs them, with a key of this process."""
+"""Tokens with the same claims as an authority's tokens, signed with a key of this process."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def mint(
     version: int,
     claims: Mapping[str, Any],
 ) -> str:
-    """Sign a token with these claims and all others that an authority writes.
+    """Sign a token with these values and with all other claims that an authority writes.
 
-    `claims` replace claims of the token; None removes a claim.
+    Each of `claims` replaces a claim of the token; the value None removes the claim.
     """
     now = int(time.time())
     usual = {

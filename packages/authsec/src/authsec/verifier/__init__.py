@@ -7,14 +7,14 @@
 | `verifier` | options of `TokenVerifier`; the order: cache, signature, checks, revocations |
 | `checks` | every check of header and claims, with its reason and remedy |
 | `token` | the fields of `VerifiedToken`; `require` |
-| `verification_cache` | which results are kept for the next request |
+| `verification_cache` | which verified tokens are kept for the next request |
 | `published_keys`, `key_set` | when the authority's keys are fetched again; the key for a `kid` in a given set |
 | `documents` | fetch metadata and key sets: limits of size and time, allowed addresses |
-| `revocations/` | follow the revocation feed; `policy` decides what happens without fresh revocations |
-| `introspection` | ask the authority about one token: how often, how long an answer is kept |
-| `issuer`, `several_authorities` | which issuers are accepted; which of several verifiers decides |
+| `revocations/` | the authority's feed of revocations; `policy` decides what happens while the feed is stale |
+| `introspection` | the request to the authority about one token; how long its answer is kept |
+| `issuer`, `several_authorities` | which issuers are accepted; which of several verifiers verifies a token |
 | `mismatch_log` | the operator's log of tokens for another API or authority |
-| `sync_or_async` | run the same steps for coroutines and for threads |
+| `sync_or_async` | the same verification code for coroutines and for threads |
 """
 
 from __future__ import annotations

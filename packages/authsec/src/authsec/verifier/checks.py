@@ -1,9 +1,9 @@
 """Every check that a delegation token must pass, in order.
 
-The first check that fails ends the verification with its `reason`. Before the signature, only the header and
-the token's issuer are checked, and these checks can only refuse. All other claims are read after the
-authority's key has verified the signature. A cached token skips these checks. Revocation and time are checked
-for every request.
+The first check that fails ends the verification with its `reason`. Before the signature is verified, only the
+header and the token's issuer are checked. These checks can only refuse a token. All other claims are read
+after the authority's key has verified the signature. A cached token does not repeat these checks. Its
+revocation and its time are checked for every request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
 class Expected:
     """The values that an API expects in a token. Raises `ConfigError` for values that any token could satisfy.
 
-    `leeway` is the permitted difference between the clocks of authority and API, in seconds, in either direction.
+    `leeway` is the permitted difference, in seconds, between the clocks of authority and API. Either clock may be
+    ahead.
     """
 
     issuer: str
@@ -50,7 +51,7 @@ class Expected:
 
 
 class Case(NamedTuple):  # as is the next one: they are made for each request, in a fraction of a dataclass's time
-    """One token and the expectations of its API."""
+    """One token, and the values that the API expects in it."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -58,7 +59,10 @@ class Case(NamedTuple):  # as is the next one: they are made for each request, i
 
 
 class Validity(NamedTuple):
-    """A verified token's times and revocation at one moment. Times are in seconds since the epoch."""
+    """The validity times of a verified token, and whether it is revoked at the time `now`.
+
+    Times are in seconds since the epoch.
+    """
 
     begins: int
     ends: int
@@ -72,11 +76,11 @@ _Subject = TypeVar("_Subject", Case, Validity)
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[_Subject]):
-    """One check: a token is refused for `reason` unless `holds` is true. `source` is the text that requires the check.
+    """One check. If `holds` is false, the token is refused with `reason`.
 
-    `remedy` may contain `{issuer}` and `{audience}` of this API. The texts quote nothing of the token except
-    `{told}`, the result of `told`. Use `told` only after the signature check, and only for values that are not
-    secret.
+    `source` is the standard that requires the check. `remedy` may contain `{issuer}` and `{audience}` of this
+    API. The texts quote nothing from the token, with one exception: `{shown_value}` is the result of
+    `shown_value`. Use `shown_value` only after the signature check, and only for values that are not secret.
     """
 
     reason: str
@@ -85,13 +89,13 @@ class Check(Generic[_Subject]):
     failure: str
     remedy: str
     retryable: bool = False
-    told: Callable[[_Subject], str] = lambda _: ""
+    shown_value: Callable[[_Subject], str] = lambda _: ""
 
 
 class ClaimType(NamedTuple):
-    """The type of one claim. The token is refused unless `fits` accepts the value (None if the claim is missing).
+    """The type of one claim. If `fits` does not accept the value, the token is refused.
 
-    `source` is the text that requires this type.
+    The value is None if the claim is missing. `source` names the standard that requires this type.
     """
 
     claim: str
@@ -109,7 +113,7 @@ def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
     for check in checks:
         if not check.holds(case):
             remedy = check.remedy.format(
-                issuer=case.expected.issuer, audience=case.expected.audience, told=check.told(case)
+                issuer=case.expected.issuer, audience=case.expected.audience, shown_value=check.shown_value(case)
             )
             raise InvalidToken(check.failure, reason=check.reason, details=remedy, retryable=check.retryable)
 
@@ -117,7 +121,7 @@ def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
 def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
     """Check the type of every claim. Raises `InvalidToken`.
 
-    Call this function before the checks of claims, which rely on the types.
+    Call this function first: the checks of the claims assume the correct types.
     """
     for claim, _, fits, kind in CLAIM_TYPES:
         if not fits(claims.get(claim)):
@@ -234,8 +238,8 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         "RFC 9068 §4, RFC 8725 §3.9",  # stops one API from using at another what it was sent
         lambda case: case.expected.audience in _listed(case.claims["aud"]),
         "The token is meant for another API.",
-        "Request a token for this API: resource={audience}. This one is for {told}.",
-        told=lambda case: audiences_of(case.claims),
+        "Request a token for this API: resource={audience}. This one is for {shown_value}.",
+        shown_value=lambda case: audiences_of(case.claims),
     ),
     Check(
         "binding_not_supported",
@@ -286,7 +290,7 @@ def _listed(audience: str | list[str]) -> list[str]:
 
 
 def audiences_of(claims: Mapping[str, Any]) -> str:
-    """Return the audiences of one of our authority's tokens, in one line."""
+    """Return the audiences of a token in one line. Use it only after the authority's signature is verified."""
     return plain(", ".join(_listed(claims["aud"])), _MOST_OF_AUDIENCES)
 
 

@@ -1,6 +1,7 @@
-"""Fetch JSON documents from the authority, with limits on size and time.
+"""Fetches JSON documents from the authority, with limits on size and time.
 
-The authority's metadata (RFC 8414) names the addresses of its documents, on its own host only.
+The authority's metadata (RFC 8414) contains the addresses of the documents. Only addresses on the authority's
+own host are accepted.
 """
 
 from __future__ import annotations
@@ -44,11 +45,14 @@ class DocumentRefused(Exception):
 
 
 class AnotherIssuer(DocumentRefused):
-    """The metadata names another issuer than expected. A retry helps only after somebody has corrected this."""
+    """The metadata contains another issuer than the expected one.
+
+    A retry helps only after a person has corrected this.
+    """
 
 
 class DocumentBusy(DocumentRefused):
-    """The server is too busy to answer."""
+    """The server is too busy to answer (503)."""
 
 
 class Documents:
@@ -90,7 +94,10 @@ class Documents:
             raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        """Read in small steps, to enforce the deadline: each received byte restarts the socket's own timeout."""
+        """Read the body in small steps, and check the size and the deadline after each step.
+
+        The socket's own timeout starts again with every byte, so it cannot enforce the deadline.
+        """
         body = bytearray()
         while piece := response.read1(16_384):
             body += piece
@@ -102,12 +109,15 @@ class Documents:
 
 
 def failure_text(error: exceptions.HTTPError) -> str:
-    """Describe a failed request, without memory addresses of objects."""
+    """Describe a failed request. urllib3's own text would contain memory addresses of objects."""
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 
 def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[str, Any]]) -> str:
-    """Return the address in the member `named` of the authority's metadata. Raises `DocumentRefused`."""
+    """Return the address in the member `named` of the authority's metadata.
+
+    Raises `DocumentRefused` for metadata of another issuer, and for an address on another host.
+    """
     metadata = fetch(issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
     its = metadata.get("issuer")
     if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another

@@ -1,8 +1,8 @@
-"""Introspection (RFC 7662): ask the authority whether one token is active, for an API without a fresh feed.
+"""Introspection (RFC 7662): ask the authority whether one token is active, while the feed of revocations is stale.
 
-`Introspection` sends one request for all callers with the same token, and pauses while the authority does not
-answer. `IntrospectionEndpoint` makes the HTTP request. `authsec.verifier.revocations.policy` decides whether
-to ask at all. No error text contains a part of the token or of the answer.
+`Introspection` sends one request for all callers with the same token. After a failed request it pauses.
+`IntrospectionEndpoint` makes the HTTP request. `authsec.verifier.revocations.policy` decides whether to send
+a request at all. No error text contains a part of the token or of the response.
 """
 
 from __future__ import annotations
@@ -51,18 +51,22 @@ _SAME: Final = ("iss", "sub", "jti", "client_id", "exp", "authority_version")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntrospectionHealth:
-    """`in_use`: single tokens are introspected at the moment. `failure`: why the last request failed, or None."""
+    """The state of introspection, for monitoring.
+
+    `in_use` means that tokens are introspected at the moment. `failure` is the reason why the last request
+    failed, or None.
+    """
 
     in_use: bool
     failure: str | None
 
 
 class Introspection:
-    """Introspects tokens whose other checks have passed. Callable from any thread; calls may wait.
+    """Introspects tokens that have passed all other checks. Callable from any thread; calls may wait.
 
-    `mark` computes the cache key of a token. While a negative answer is cached, this process refuses the token,
-    whatever the authority answers later. Both kinds of answers are cached up to fixed limits: a full cache drops
-    old answers. The caches keep only the token's mark, its `jti` and its expiry.
+    `mark` computes the cache key of a token. While the answer "not active" is cached, this process refuses the
+    token, whatever the authority answers later. The caches for both answers have a maximum size, and a full cache
+    drops old answers. The caches contain only the token's mark, its `jti` and its expiry.
     """
 
     def __init__(self, issuer: str, ask: Ask, *, mark: Callable[[str], bytes], clock: Clock) -> None:
@@ -75,19 +79,19 @@ class Introspection:
         self._good: OrderedDict[bytes, Moment] = OrderedDict()
         self._dead: OrderedDict[str, float] = OrderedDict()  # jti, and when it expires anyway
         self._failed: Moment | None = None
-        self._begin_anew()
+        self._reset()
 
     def is_dead(self, jti: str) -> bool:
-        """Whether the authority has answered that this token is not active. Never waits."""
+        """Whether the authority has answered that the token with this `jti` is not active. Never waits."""
         return jti in self._dead
 
     def check(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Find out whether the token is active; `is_dead` then has the answer.
+        """Find out whether the token is active. If it is not active, `is_dead` is then true for its `jti`.
 
         Raises `RevocationsUnavailable` if the authority does not answer.
         """
         if self._process != os.getpid():  # a fork may have copied a question whose asker does not exist here
-            self._begin_anew()
+            self._reset()
         mark = self._mark(token)
         with self._lock:
             answered = self._good.get(mark)
@@ -106,7 +110,10 @@ class Introspection:
             )
 
     def _answer(self, token: str, mark: bytes, claims: Mapping[str, Any], question: Future[bool]) -> bool:
-        """Ask the authority, then wake all callers that wait for this answer. Return whether it has answered."""
+        """Send the request to the authority, then wake all callers that wait for the answer.
+
+        Return whether the authority has answered.
+        """
         known = False
         try:
             known = self._find_out(token, mark, claims)
@@ -160,7 +167,7 @@ class Introspection:
             _log.error("%s cannot be asked about tokens, so no token is accepted: %s", self._issuer, failure)
         self.failure, self._failed = failure, moment(self._clock)
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._under_way: dict[bytes, Future[bool]] = {}
@@ -192,7 +199,10 @@ class IntrospectionEndpoint:
         self._address: str | None = None
 
     def ask(self, token: str, claims: Mapping[str, Any]) -> bool:
-        """Whether this verified token is active. Blocks for some seconds at most. Raises `DocumentRefused`."""
+        """Ask the authority whether this verified token is active.
+
+        Takes some seconds at most. Raises `DocumentRefused`.
+        """
         deadline = self._clock.monotonic() + _MOST_SECONDS
         address = self._address
         if address is None:
@@ -241,11 +251,11 @@ def _read(address: str, answer: Answer) -> Mapping[str, Any]:
 
 
 def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str, claims: Mapping[str, Any]) -> bool:
-    """Whether the token with these verified claims is active. `answered` is the audience that the endpoint answered.
+    """Whether the authority's answer says that the token with these verified claims is active.
 
-    Raises `DocumentRefused` for an answer about another token or another API. An inactive token is refused for
-    good, so a misunderstood request must not produce a refusal. With the credential of another API, every token
-    would seem inactive.
+    `answered` is the audience for which the endpoint answered. Raises `DocumentRefused` for an answer about
+    another token or another API. With the credential of another API, every token would seem inactive. A token
+    that is inactive once is refused from then on. So a wrong answer must not lead to a refusal.
     """
     if answered != audience:
         raise DocumentRefused(

@@ -1,4 +1,4 @@
-"""Issuers: the names that a verifier accepts, and the issuers that an unverified token names."""
+"""Issuers: check the issuer that a verifier accepts, and read the issuers in an unverified token."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ THROWAWAY_ISSUER: Final = "https://authsec.invalid"
 
 
 def refuse_throwaway(issuer: str) -> None:
-    """Refuse an issuer that ends in `.invalid`, which any test can use. Raises `ConfigError`.
+    """Refuse an issuer whose host ends in `.invalid`. Raises `ConfigError`.
 
-    No authority has such a name (RFC 2606 §2).
+    Any test can issue tokens under such a name. No authority has such a name (RFC 2606 §2).
     """
     try:
         host = urlsplit(issuer).hostname or ""
@@ -57,10 +57,11 @@ def _invalid(message: str) -> ConfigError:
 
 
 def named_issuers(token: str) -> frozenset[str]:
-    """Return every issuer that any JSON reader could find in the token; none if the token is no JWT.
+    """Return every issuer that a JSON reader could find in the token; an empty set if the token is not a JWT.
 
-    The result is not verified. Use the result to choose the verifier or to pass the token on, never to accept the
-    token. A repeated `iss` yields all its values, because JSON readers differ in which one they take.
+    The result is not verified. Use it only to choose the verifier or to pass the token on, and never to accept
+    the token. If `iss` occurs several times, the result has all its values, because JSON readers differ in their
+    choice.
     """
     payload = "".join(token.split(".")[1:2]).encode("utf-8", "replace")
     try:

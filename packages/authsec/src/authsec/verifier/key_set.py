@@ -1,4 +1,4 @@
-"""Key sets (RFC 7517): find the key for a `kid` in a JWK Set that the program provides."""
+"""Key sets (RFC 7517): the interface of a source of keys, and the keys of a JWK Set that the program provides."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _log = logging.getLogger("authsec.verifier")
 class KeysHealth:
     """The age of the keys, and the last failure.
 
-    `age` is in seconds since the last fetch. `age` is None before the first fetch, and for keys that the program
-    provides.
+    `age` is the number of seconds since the last fetch. It is None before the first fetch, and for keys that the
+    program provides.
     """
 
     age: float | None
@@ -26,23 +26,26 @@ class KeysHealth:
 
 
 class KeySource(Protocol):
-    """The source of a verifier's keys."""
+    """The source of a verifier's keys: an authority, or a JWK Set of the program."""
 
-    def at_hand(self, kid: str) -> PublicKey | None:
+    def find_cached(self, kid: str) -> PublicKey | None:
         """Return the key if it is cached and fresh, else None. Never waits."""
 
     def find(self, kid: str) -> PublicKey | None:
         """Return the key, or None if the authority does not publish this `kid`. May fetch. Raises `KeysUnavailable`."""
 
     def check_current(self) -> None:
-        """Check that there are keys to verify with. May fetch. Raises `KeysUnavailable`."""
+        """Check that the source has keys that are not too old. May fetch. Raises `KeysUnavailable`."""
 
     def health(self) -> KeysHealth:
-        """Return the age of the keys, and why they are not newer. Never waits."""
+        """Return the age of the keys, and the reason why the last fetch failed. Never waits."""
 
 
 def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
-    """Return the keys of a JWK Set (RFC 7517 §5) that can verify, by `kid`. The first of two equal `kid`s wins."""
+    """Return the keys of a JWK Set (RFC 7517 §5) that can verify signatures, by `kid`.
+
+    If two keys have the same `kid`, the first one is used.
+    """
     entries = document.get("keys")
     keys: dict[str, PublicKey] = {}
     for entry in entries if isinstance(entries, list) else []:
@@ -57,17 +60,17 @@ def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
 
 
 class GivenKeys:
-    """The keys of one JWK Set, for APIs that get the set without HTTP."""
+    """The keys of a JWK Set that the program provides, without HTTP."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._keys = usable_keys(document)
         if not self._keys:
             raise ConfigError("keys= has no key with a kid that can verify signatures", reason="keys_invalid")
 
-    def at_hand(self, kid: str) -> PublicKey | None:
+    def find_cached(self, kid: str) -> PublicKey | None:
         return self._keys.get(kid)
 
-    find = at_hand
+    find = find_cached
 
     def check_current(self) -> None:
         """Do nothing: the program provides the keys, and they never expire."""

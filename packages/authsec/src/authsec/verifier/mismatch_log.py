@@ -1,4 +1,4 @@
-"""The operator's log of tokens for another API or from another authority. The caller gets the refusal."""
+"""The operator's log of refused tokens for another API or from another authority."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ OF_ANOTHER_AUTHORITY: Final = (
 
 
 class MismatchLog:
-    """Logs `line` with the name that this API expects and the name in the last token, at most once a minute.
+    """Logs `line`, at most once a minute, with the expected name and the name in the refused token.
 
-    Callable from any thread.
+    The name is an audience or an issuer. Callable from any thread.
     """
 
     def __init__(self, line: str, clock: Clock) -> None:
@@ -37,7 +37,7 @@ class MismatchLog:
         self._lock = threading.Lock()
 
     def note(self, ours: str, named: str) -> None:
-        """Record a token that names another audience or issuer than ours."""
+        """Log a token whose audience or issuer (`named`) differs from the expected name (`ours`)."""
         with self._lock:
             if self._said is not None and since(self._said, self._clock) < PAUSE:
                 return

@@ -1,6 +1,7 @@
-"""The key set that an authority publishes, found through its metadata (RFC 8414) and kept fresh.
+"""The key set that an authority publishes. The authority's metadata (RFC 8414) contains its address.
 
-If the authority is unreachable, its keys remain in use for a limited time.
+The set is fetched again when it is too old. If the authority is unreachable, its keys remain in use for a
+limited time.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ class _Snapshot:
 class PublishedKeys:
     """The key set that `issuer` publishes. Callable from any thread; single flight: one fetch at a time.
 
-    Until a set is `fresh_for` seconds old, it is used as it is. Until twice that age, it is used while a
-    background thread fetches a new one. After that, a caller waits for the new set. An older set is used only
-    while the authority cannot be reached, until the set is `keep_for` seconds old.
+    The age of the set decides what happens:
 
-    A `kid` that is not in the set causes at most one fetch per `unknown_key_pause` seconds. This limit stops
-    callers that send invented `kid`s from flooding the authority. A rise of `revoked_keys` permits one more
-    fetch, because the authority then signs with another key at once.
+    - Below `fresh_for` seconds, the set is used without a fetch.
+    - Below twice that age, the set is used while a background thread fetches a new set.
+    - Above twice that age, a caller waits for the new set.
+    - If the authority cannot be reached, the set is used until it is `keep_for` seconds old.
 
-    `named` is the metadata member with the set's address. `without` is the consequence of a missing set, for
-    error texts. The log has one line for each failure with its consequence, and one line for its end.
+    A `kid` that is not in the set causes at most one fetch per `unknown_key_pause` seconds. Without this limit,
+    callers could flood the authority with requests by sending invented `kid`s. If the number `revoked_keys`
+    rises, one more fetch is permitted: after a revocation the authority signs with another key at once.
+
+    `named` is the metadata member with the set's address. `without` says in error texts what happens without a
+    set. The log has one line for each failure with its consequence, and one line for the end of the failure.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class PublishedKeys:
         self._failure: str | None = None  # why the last try failed; None if it did not
         self._retryable = True  # whether that can pass by itself
         self._failing: Moment | None = None  # since when; None if it did not
-        self._told: tuple[str | None, bool] | None = None  # what the log says is in the way
+        self._logged: tuple[str | None, bool] | None = None  # what the log says is in the way
         self._tries = 0
         self._tried: Moment | None = None
         self._pause = RETRY_PAUSE  # after the last try, if it failed
@@ -85,14 +89,14 @@ class PublishedKeys:
         self._revoked_by_then = 0  # when a name was last looked for
         self._make_locks()
 
-    def at_hand(self, kid: str) -> PublicKey | None:
+    def find_cached(self, kid: str) -> PublicKey | None:
         snapshot = self._snapshot
         if snapshot is None or since(snapshot.fetched, self._clock) >= self._fresh_for:
             return None
         return snapshot.keys.get(kid)
 
     def find(self, kid: str) -> PublicKey | None:
-        self._heed_fork()
+        self._handle_fork()
         tries = self._tries
         key = self._current().keys.get(kid)
         if key is not None:
@@ -102,7 +106,7 @@ class PublishedKeys:
         return self._found_anew(kid)
 
     def check_current(self) -> None:
-        self._heed_fork()
+        self._handle_fork()
         self._current()
 
     def health(self) -> KeysHealth:
@@ -110,7 +114,7 @@ class PublishedKeys:
         return KeysHealth(age=None if age == math.inf else age, failure=self._failure)
 
     def _current(self) -> _Snapshot:
-        """Return the set to use, and refresh it if necessary. Raises `KeysUnavailable`."""
+        """Return the current set, and refresh it if it is too old. Raises `KeysUnavailable`."""
         age = self._age()
         pausing = self._failure is not None and self._since(self._tried) < self._pause
         if age >= self._fresh_for and not pausing:
@@ -120,12 +124,12 @@ class PublishedKeys:
                 self._refetch()
         snapshot = self._snapshot
         if snapshot is None or self._age() >= self._keep_for:
-            self._tell()
+            self._log_failure()
             raise self._unavailable()
         return snapshot
 
     def _look_again(self) -> None:
-        """Fetch again, for a key that may have been published since. Concurrent callers wait for one fetch."""
+        """Fetch again to find a newly published key, if the limit permits it. Concurrent callers wait for one fetch."""
         with self._look:
             revoked = self.revoked_keys()
             failed = self._failure is not None and self._since(self._tried) >= self._pause  # that was no answer
@@ -134,9 +138,10 @@ class PublishedKeys:
                 self._refetch()
 
     def _found_anew(self, kid: str) -> PublicKey | None:
-        """Return the key if any fetch has brought it, even one in the background; else None.
+        """Return the key from the newest set; None if the set does not have it.
 
-        Raises `KeysUnavailable` if the key is missing and the last fetch failed.
+        A background fetch may have brought the set meanwhile. Raises `KeysUnavailable` if the key is missing and the
+        last fetch failed.
         """
         snapshot = self._snapshot
         key = None if snapshot is None else snapshot.keys.get(kid)
@@ -145,7 +150,7 @@ class PublishedKeys:
         return key
 
     def _refetch(self) -> None:
-        """Fetch, or wait for the fetch that is already running."""
+        """Fetch the set. If a fetch is already running, wait for its end instead."""
         tries = self._tries
         with self._flight:
             if self._tries == tries:
@@ -168,17 +173,20 @@ class PublishedKeys:
             self._flight.release()
 
     def _try(self) -> None:
-        """Fetch once; the caller has the lock. A failure keeps the old set and its age."""
+        """Fetch the set once.
+
+        The caller must have the lock. After a failure, the old set and its age stay as they are.
+        """
         began = self._now()
         try:
             keys = self._download()
         except DocumentRefused as error:
             self._failure, self._failing = str(error), self._failing or began
             self._retryable = not isinstance(error, AnotherIssuer)
-            self._tell()
+            self._log_failure()
         else:
             self._snapshot = _Snapshot(keys, self._now())
-            self._tell_that_it_is_over()
+            self._log_recovery()
             self._failure = self._failing = None
         finally:
             self._tried = self._now()
@@ -186,22 +194,22 @@ class PublishedKeys:
             self._tries += 1
 
     def _pause_after(self, took: float) -> float:
-        """Return the pause before the next try, in seconds.
+        """Return the pause before the next fetch, in seconds. `took` is the duration of the failed fetch.
 
-        The pause is longer after a slow try. Most callers then get an answer at once, and do not wait for another
-        try.
+        Without a set, the pause is longer after a slow fetch. So most callers get an error at once, instead of
+        waiting for another fetch.
         """
         if self._snapshot is not None:
             return RETRY_PAUSE
         return min(max(FIRST_PAUSE, 2 * took), RETRY_PAUSE)
 
-    def _tell(self) -> None:
-        """Log each failure once. Log it once more when all tokens begin to be refused."""
+    def _log_failure(self) -> None:
+        """Log each failure once. Log the failure once more when the set is so old that all tokens are refused."""
         age = self._age()
         usable = age < self._keep_for
-        if self._told == (self._failure, usable):
+        if self._logged == (self._failure, usable):
             return
-        self._told = (self._failure, usable)
+        self._logged = (self._failure, usable)
         if usable:
             _log.warning(
                 "the keys of %s cannot be renewed: %s; the keys of %.0f seconds ago are used for %.0f more seconds",
@@ -210,13 +218,16 @@ class PublishedKeys:
         else:
             _log.error("the keys of %s are not available, so %s: %s", self._issuer, self._without, self._failure)
 
-    def _tell_that_it_is_over(self) -> None:
-        """Log the end of a failure, as a warning, so that readers of the failure also see its end."""
-        if self._told is not None:
+    def _log_recovery(self) -> None:
+        """Log the end of a failure.
+
+        The level is a warning, so that every log with the failure also shows its end.
+        """
+        if self._logged is not None:
             _log.warning(
                 "the keys of %s are available again after %.0f seconds", self._issuer, self._since(self._failing)
             )
-        self._told = None
+        self._logged = None
 
     def _download(self) -> Mapping[str, PublicKey]:
         jwks_uri = published_address(self._issuer, self._named, self._fetch)
@@ -243,7 +254,7 @@ class PublishedKeys:
     def _now(self) -> Moment:
         return moment(self._clock)
 
-    def _heed_fork(self) -> None:
+    def _handle_fork(self) -> None:
         if self._process != os.getpid():  # it may have copied a lock whose holder does not exist here
             self._make_locks()
 

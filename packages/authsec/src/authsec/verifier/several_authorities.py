@@ -32,11 +32,11 @@ class Verifier(Protocol):
 
 
 class SeveralAuthorities:
-    """Accepts tokens of several authorities for one API, in place of one `TokenVerifier`.
+    """Accepts tokens of several authorities for one API. Use it in place of a single `TokenVerifier`.
 
-    The token's unverified issuer selects the verifier. That verifier then checks everything, including the
-    issuer. So the keys, revocations and outages of one authority do not affect tokens of another. Raises
-    `ConfigError` for verifiers that do not fit together.
+    The issuer in the unverified token selects one of the verifiers. The selected verifier then checks everything,
+    including the issuer. So the keys, revocations and outages of one authority do not affect the tokens of
+    another authority. Raises `ConfigError` for verifiers that cannot be combined.
     """
 
     def __init__(self, *verifiers: TokenVerifier) -> None:
@@ -68,11 +68,11 @@ class SeveralAuthorities:
         self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, Clock())
 
     def verify(self, bearer: str) -> VerifiedToken:
-        """Verify a token with the `TokenVerifier` of the authority that the token names."""
+        """Verify a token with the `TokenVerifier` for the issuer in the token."""
         return self._meant(bearer).verify(bearer)
 
     async def averify(self, bearer: str) -> VerifiedToken:
-        """Verify a token without blocking the asyncio event loop; otherwise like `verify`."""
+        """Verify a token as `verify` does, without blocking the asyncio event loop."""
         return await self._meant(bearer).averify(bearer)
 
     def check_ready(self) -> None:
@@ -81,7 +81,7 @@ class SeveralAuthorities:
             verifier.check_ready()
 
     def health(self) -> Mapping[str, Health]:
-        """Return how fresh keys and revocations are, by issuer."""
+        """Return the state of keys and revocations for each issuer."""
         return {issuer: verifier.health() for issuer, verifier in self._by_issuer.items()}
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""Run the same steps for both kinds of callers: coroutines wait in another thread, all others in their own."""
+"""Run the same code for two kinds of callers. For coroutines, blocking calls run in another thread.
+
+For all other callers, blocking calls run in the caller's own thread.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ _Found = TypeVar("_Found")
 
 
 class Caller(Protocol):
-    """Calls a function that may block, and returns its result, as `asyncio.to_thread` does."""
+    """A function that calls another function, which may block, and returns its result. Example: `asyncio.to_thread`."""
 
     async def __call__(
         self, work: Callable[_Asked, _Found], /, *arguments: _Asked.args, **named: _Asked.kwargs
@@ -18,14 +21,14 @@ class Caller(Protocol):
 
 
 async def call_in_place(work: Callable[_Asked, _Found], /, *arguments: _Asked.args, **named: _Asked.kwargs) -> _Found:
-    """Call `work` in this thread."""
+    """Call `work` in this thread, and return its result."""
     return work(*arguments, **named)
 
 
 def run_in_place(steps: Coroutine[Any, Any, _Found]) -> _Found:
-    """Run steps that wait by `call_in_place`, and return their result.
+    """Run a coroutine that awaits nothing except `call_in_place`, and return its result.
 
-    This function needs no event loop, and does not disturb a running one.
+    The function needs no event loop, and does not disturb a running event loop.
     """
     try:
         steps.send(None)

@@ -19,9 +19,10 @@ ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}
 class Attestation:
     """The agent's proof of identity. `method` is `none` for an agent that sent only its client id.
 
-    `enrolled`: the agent signed with a key that a machine, such as a laptop, received for a few hours.
-    `validation`: how the agent's cluster token was verified. The value is `token_review` if the cluster was
-    asked, and `offline` if not. The value is empty for an agent that is no Kubernetes pod.
+    `enrolled` means that the agent signed with an enrolled key: a key that a machine, such as a laptop, received
+    for some hours. `validation` says how the agent's Kubernetes token was verified. The value is `token_review`
+    if the cluster was asked, and `offline` if it was not asked. For an agent that is no Kubernetes pod, the value
+    is empty.
     """
 
     method: str
@@ -32,11 +33,11 @@ class Attestation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedToken:
-    """The calling agent, from a token that passed every check. Only `TokenVerifier.verify` returns one.
+    """The calling agent, from a token that passed every check. Only `TokenVerifier.verify` returns such an object.
 
     The object does not contain the token itself. `agent` is the SPIFFE ID. `delegations` are the ids of the trust
-    delegations that the token was issued under. Requests with the same token may share one object, so the object
-    is immutable.
+    delegations under which the token was issued. The object is immutable, because requests with the same token
+    may share it.
     """
 
     agent: str
@@ -52,7 +53,7 @@ class VerifiedToken:
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any]) -> Self:
-        """Read claims that have passed every check of `authsec.verifier.checks`."""
+        """Build the object from claims that have passed every check of `authsec.verifier.checks`."""
         audience, attestation = claims["aud"], claims["attestation"]
         return cls(
             agent=claims["sub"],
@@ -79,21 +80,22 @@ class VerifiedToken:
 
     @property
     def issuer(self) -> str:
-        """The authority that issued the token. Each authority that an API trusts has its own agents."""
+        """The authority that issued the token. If an API trusts several authorities, each has its own agents."""
         return str(self._payload["iss"])
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The whole payload, for claims without an attribute here.
+        """The whole payload of the token, for claims that have no attribute of their own.
 
-        Each access makes a copy, so that handlers cannot affect each other.
+        Each access returns a new copy, so that a change in one handler does not affect another handler.
         """
         return MappingProxyType(_copied(self._payload))
 
     def require(self, *actions: str) -> None:
-        """Check that the token carries all of `actions`. Raises `InsufficientScope`.
+        """Check that the token has all of `actions`. Raises `InsufficientScope`.
 
-        Raises `ValueError` without any action, or for text that is no action and so could never be granted.
+        Raises `ValueError` without any action, or for a text that is not an action. Such a text could never be
+        granted.
         """
         check_actions(actions)
         if not self.permissions.issuperset(actions):

@@ -1,4 +1,4 @@
-"""The cache of verified tokens: the next request repeats only the checks whose result may have changed."""
+"""The cache of verified tokens. For a cached token, only the key, the time and the revocations are checked again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from authsec.verifier.token import VerifiedToken
 
 
 class CachedToken(NamedTuple):
-    """A token that `key` signed and that passed every check except those of time and revocation.
+    """A token that `key` signed and that passed all checks, except those of time and revocation.
 
-    A revocation can name one of its `subjects`. The fields are mostly those that each request reads: with
-    thousands of tokens, hardly any data is in the processor's caches. The token itself is not stored.
+    `subjects` are the subjects whose revocation revokes the token. Most fields are fields that each request
+    reads. With thousands of tokens, the processor's caches contain hardly any of this data. The token itself is
+    not stored.
     """
 
     kid: str
@@ -29,7 +30,7 @@ class CachedToken(NamedTuple):
 
     @classmethod
     def of(cls, claims: Mapping[str, Any], kid: str, key: PublicKey) -> Self:
-        """Read claims that have passed every check of `authsec.verifier.checks`."""
+        """Build the object from claims that have passed every check of `authsec.verifier.checks`."""
         return cls(
             kid,
             key,
@@ -44,9 +45,11 @@ class CachedToken(NamedTuple):
 class VerificationCache:
     """A cache of at most `at_most` tokens, by the SHA-256 of the token; 0 disables it. Callable from any thread.
 
-    The cache has two generations. A token that is used goes into the young generation. When that is full, the old
-    generation is deleted and the young one becomes the old one. Each step is a single dict operation, so no lock
-    is needed: concurrent threads can at worst lose cached tokens. A fork therefore leaves no lock to reset.
+    The cache has two generations. A used token goes into the young generation. When the young generation is full,
+    the old generation is deleted, and the young generation becomes the old one.
+
+    Each step is a single dict operation, so no lock is needed. Concurrent threads can at worst lose cached
+    tokens. After a fork, no lock must be reset.
     """
 
     __slots__ = ("_each", "_old", "_young")
@@ -59,7 +62,7 @@ class VerificationCache:
         self._old: dict[bytes, CachedToken] = {}
 
     def get(self, digest: bytes) -> CachedToken | None:
-        """Return the cached token with this digest, and keep it longer in the cache."""
+        """Return the cached token with this digest, and move it into the young generation; None if there is none."""
         known = self._young.get(digest)
         if known is None and (known := self._old.get(digest)) is not None:
             self.put(digest, known)
@@ -78,5 +81,5 @@ class VerificationCache:
 
 
 def token_digest(token: str) -> bytes:
-    """Return the SHA-256 of the token, a different digest for each text."""
+    """Return the SHA-256 of the token. Different texts have different digests, even if they are no valid Unicode."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -69,7 +69,7 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The state of keys and revocations, safe to show to operators. `revocations` is None without a feed."""
+    """The state of keys and revocations, safe to show to operators. `revocations` is None if no feed is followed."""
 
     keys: KeysHealth
     revocations: FeedHealth | None
@@ -78,31 +78,32 @@ class Health:
 class TokenVerifier:
     """Verifies delegation tokens for one API. Make one and share it between threads, event loops and forked workers.
 
-    `issuer` is the authority's `iss`, exactly as in its tokens. `audience` is this API's identifier. Neither has
-    a default: a token for another API must not be accepted here.
+    `issuer` is the authority's `iss`, exactly as in its tokens. `audience` is this API's identifier. Both are
+    required: with a default, this API could accept a token for another API.
 
     `keys` is a JWK Set: a mapping, or the path of a file that is read at once. Without `keys`, the first token
-    starts the fetch of the key set. The metadata at `<issuer>/.well-known/oauth-authorization-server` names its
-    address. The set is then kept fresh. `authsec.verifier.published_keys.PublishedKeys` explains `fresh_for`,
-    `keep_for` and `unknown_key_pause` (seconds).
+    starts the fetch of the authority's key set. The metadata at `<issuer>/.well-known/oauth-authorization-server`
+    contains the address of the key set. Later the key set is fetched again before it is too old.
+    `authsec.verifier.published_keys.PublishedKeys` explains `fresh_for`, `keep_for` and `unknown_key_pause`
+    (seconds).
 
-    `revocations` is the policy for times when the authority's feed of revocations cannot be followed. One
-    background thread per process and authority follows the feed from the first token on. So a revoked token is
-    refused within a second or so.
+    From the first token on, a background thread follows the authority's feed of revocations. Each process has one
+    such thread for each authority. So a revoked token is refused after about one second. `revocations` is the
+    policy while the feed is stale. The feed is stale if it is silent for `stale_after` seconds, or if the
+    authority has no feed.
 
-    - `"fail_closed"`: no token is accepted if the feed is silent for `stale_after` seconds, or if there is no
-      feed (`RevocationsUnavailable`, 503).
-    - `"introspect"`: in these cases the authority is asked about each token (RFC 7662). The authority identifies
-      this API by `credential`, which defaults to the environment's `AUTHSEC_API_CREDENTIAL`.
-    - `"until_exp"`: in these cases tokens are accepted until they expire. With `keys` set, no feed is followed
-      and no server is needed.
+    - `"fail_closed"`: while the feed is stale, no token is accepted (`RevocationsUnavailable`, 503).
+    - `"introspect"`: while the feed is stale, the authority is asked about each token (RFC 7662). The authority
+      identifies this API by `credential`, by default the environment's `AUTHSEC_API_CREDENTIAL`.
+    - `"until_exp"`: while the feed is stale, tokens are accepted until they expire. If `keys` is set as well, no
+      feed is followed and no server is needed.
     - An object with the methods of `authsec.verifier.Revocations` replaces the feed.
 
-    A forked worker starts its own thread. `close` ends the thread, and so does the end of the last verifier.
+    A forked worker starts its own thread. The thread ends with `close`, or when no verifier uses it any more.
 
-    With a `shared_file`, one worker of a host follows the feed, and the others read its batches from the file.
-    Without it, each worker has its own connection. The default is the environment's `AUTHSEC_REVOCATIONS_FILE`.
-    Only the workers' user may have write access to the file's folder.
+    With a `shared_file`, one worker of a host follows the feed. The other workers read its batches from the file.
+    Without this file, each worker has its own connection. The default is the environment's
+    `AUTHSEC_REVOCATIONS_FILE`. Only the workers' user may have write access to the file's folder.
 
     `remember` is the number of verified tokens in the cache; 0 disables the cache. The next request with a cached
     token costs a few microseconds. The key, the time and the revocations are checked for each request.
@@ -178,14 +179,15 @@ class TokenVerifier:
 
     @property
     def issuers(self) -> tuple[str, ...]:
-        """The issuer whose tokens are accepted, as a tuple of one."""
+        """The issuer whose tokens are accepted, as a tuple with one element."""
         return (self.expected.issuer,)
 
     def verify(self, bearer: str) -> VerifiedToken:
         """Verify the token of an `Authorization: Bearer` header (without the word Bearer).
 
-        Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
-        fetch of keys, about five seconds at most. The first call may wait as long for the feed of revocations.
+        Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. The call may
+        wait for a fetch of keys, for about five seconds at most. The first call may wait for the feed of revocations,
+        also for about five seconds at most.
         """
         digest = token_digest(
             bearer[: self._max_bytes + 1]
@@ -194,13 +196,16 @@ class TokenVerifier:
         return self._verify_cached(known) or run_in_place(self._verify(bearer, digest, known, call_in_place))
 
     async def averify(self, bearer: str) -> VerifiedToken:
-        """Verify a token without blocking the asyncio event loop: waits run in a thread. Otherwise like `verify`."""
+        """Verify a token as `verify` does, without blocking the asyncio event loop: waits run in a thread."""
         digest = token_digest(bearer[: self._max_bytes + 1])
         known = self._cached(digest)
         return self._verify_cached(known) or await self._verify(bearer, digest, known, asyncio.to_thread)
 
     def _verify_cached(self, known: CachedToken | None) -> VerifiedToken | None:
-        """Verify a cached token without waiting; return None if that is not possible. Most requests end here."""
+        """Verify a cached token without waiting. Most requests need only this method.
+
+        Return None if the token is not cached, or if the known revocations are too old.
+        """
         # Whether it is current is asked before what has ended: that is as recent, or more so.
         if known is None or not self._revocations.settled or not self._revocations.current:
             return None
@@ -210,7 +215,7 @@ class TokenVerifier:
         if known is None:
             jws = self._parse(bearer)
             kid = jws.header["kid"]
-            known = self._examine(jws, self._keys.at_hand(kid) or await waiting(self._keys.find, kid))
+            known = self._examine(jws, self._keys.find_cached(kid) or await waiting(self._keys.find, kid))
         if not self._revocations.settled:
             await waiting(self._revocations.settle)
         current = self._revocations.current  # before what has ended, as above
@@ -218,14 +223,14 @@ class TokenVerifier:
         self._cache.put(digest, known)
         if current:
             return verified
-        await waiting(self._revocations.make_sure, bearer, verified.claims)
+        await waiting(self._revocations.introspect, bearer, verified.claims)
         return self._conclude(known)  # with what was found out
 
     def check_ready(self) -> None:
         """Check that keys and revocations are fresh enough to accept a token. Raises `VerificationUnavailable`.
 
-        The call starts the same fetches as the first token, and may wait as long. A server can call `check_ready` at
-        startup to find problems before the first request.
+        The call fetches the same documents as the first token, and may wait as long. A server can call `check_ready`
+        at startup to find problems before the first request.
         """
         self._revocations.settle()
         self._keys.check_current()
@@ -235,17 +240,20 @@ class TokenVerifier:
             raise RevocationsUnavailable(f"The revocations are not known: {why}.", retry_after=RETRY_AFTER)
 
     def health(self) -> Health:
-        """Return how fresh keys and revocations are, and the last failures. Never waits, and sends no request."""
+        """Return the age of keys and revocations, and the last failures. Never waits, and sends no request."""
         return Health(keys=self._keys.health(), revocations=self._revocations.health())
 
     def close(self) -> None:
-        """Stop the background thread if no other verifier needs it. This verifier then follows no revocations."""
+        """End this verifier's use of the feed. If no other verifier uses the feed, its background thread stops.
+
+        From then on, this verifier gets no new revocations.
+        """
         self._revocations.close()
 
     def _cached(self, digest: bytes) -> CachedToken | None:
-        """Return the cached token if the key that verified it is still in use."""
+        """Return the cached token, if the key that signed it is still in the current key set; otherwise None."""
         known = self._cache.get(digest)
-        return known if known is not None and self._keys.at_hand(known.kid) is known.key else None
+        return known if known is not None and self._keys.find_cached(known.kid) is known.key else None
 
     def _parse(self, bearer: str) -> UnverifiedJws:
         """Parse the token, and make the checks that need no key. Raises `InvalidToken`."""
@@ -263,8 +271,8 @@ class TokenVerifier:
     def _refuse_other_issuer(self, case: Case, named: str) -> None:
         """Refuse a token of another issuer before its signature is checked. Raises `InvalidToken`.
 
-        An unverified `iss` may only refuse a token. Our authority's keys prove nothing about a token of another
-        authority.
+        An unverified `iss` may only lead to a refusal, never to acceptance. The keys of this API's authority cannot
+        verify the tokens of another authority.
         """
         try:
             apply(ISSUER_CHECKS, case)
@@ -273,7 +281,7 @@ class TokenVerifier:
             raise
 
     def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> CachedToken:
-        """Check the signature, then the claims. Raises `InvalidToken`."""
+        """Check the signature, then the claims. Raises `InvalidToken`, also if `key` is None."""
         if key is None:
             raise InvalidToken(
                 "The token is signed with a key that the authority does not publish.",
@@ -294,7 +302,7 @@ class TokenVerifier:
         return CachedToken.of(jws.claims, jws.header["kid"], key)
 
     def _conclude(self, known: CachedToken) -> VerifiedToken:
-        """Make the checks of every request: revocation and time. Raises `InvalidToken`."""
+        """Run the checks that every request needs: revocation and time. Raises `InvalidToken`."""
         revoked = self._revocations.ended(known.subjects, known.version)
         apply(VALIDITY_CHECKS, Validity(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
         return known.identity
@@ -312,7 +320,7 @@ class TokenVerifier:
 
 
 def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl.SSLContext | None) -> Introspection:
-    """Make the introspection of single tokens. Raises `ConfigError` without a credential."""
+    """Build the object that introspects tokens. Raises `ConfigError` without a credential."""
     if credential is None:
         raise ConfigError(
             'revocations="introspect" needs credential=… '
@@ -335,7 +343,7 @@ def _key_set(keys: KeySet) -> Mapping[str, Any]:
 
 
 def _trust(issuer: str, ca_file: str | None, allow_http_hosts: Collection[str] | None) -> ssl.SSLContext | None:
-    """Check the issuer, and return the trust store; None over plain http. Raises `ConfigError`."""
+    """Check the issuer, and return the trust store for https, or None for plain http. Raises `ConfigError`."""
     check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
     return trust_store(ca_file) if urlsplit(issuer).scheme == "https" else None
 

@@ -1,4 +1,4 @@
-"""The command `authsec verify-server`: its options, which environment variables can also set."""
+"""The command `authsec verify-server` and its options. Environment variables can also set the options."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
 def verify_server(**options: Any) -> None:
     """Verify tokens for a proxy (nginx, Apache, haproxy, Envoy, Traefik, Caddy) before an API in any language.
 
-    The proxy sends a request to /verify?require=customers:read. The proxy passes on the refusal, or the caller in
-    the headers AuthSec-Agent, AuthSec-Permissions and others. The folder deploy of a clone has configurations to
-    copy.
+    For each request, the proxy asks this server at /verify?require=customers:read. The server answers with a
+    refusal, or with the caller in the headers AuthSec-Agent, AuthSec-Permissions and others. The proxy passes the
+    answer on. The folder deploy of AuthSec's repository has configurations to copy.
 
     AUTHSEC_CA_FILE names the certificates of a company's own certificate authority. AUTHSEC_API_CREDENTIAL is the
-    API's credential, which --revocations introspect needs. AUTHSEC_REVOCATIONS_FILE names a file in a folder of
-    this user alone. With this file, all servers of a host share one connection to the authority.
+    API's credential, which --revocations introspect needs. AUTHSEC_REVOCATIONS_FILE names a file in a folder to
+    which only this user can write. With this file, all servers of a host share one connection to the authority.
     """
     try:
         from authsec.verify_server.listen_address import ListenAddress

@@ -1,7 +1,8 @@
-"""The decision on one request of a proxy, over HTTP or FastCGI, by the actions that its configuration requires.
+"""The decision on one request of a proxy, over HTTP or FastCGI.
 
-The configuration is a query such as `require=customers:read&require=tickets:write`. A mistake in the query
-must not let any caller in. So a query with an unknown or invalid part is refused.
+The proxy's configuration says which actions a request needs, as a query such as
+`require=customers:read&require=tickets:write`. A mistake in the query must not admit a caller. So a query
+with an unknown or invalid part is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _KNOWN: Final = ("require", "require_any", "audience", "refusal")
 
 
 class Misconfigured(Exception):
-    """The proxy's request cannot be interpreted safely. The text is for the operator's log, and contains no token."""
+    """The proxy's request is not valid, so no decision is safe.
+
+    The text is for the operator's log, without any token.
+    """
 
 
 class Gates:
@@ -45,10 +49,10 @@ class Gates:
         self.gates = gates
 
     async def decide(self, query: str, authorizations: Sequence[str], target: str = "") -> VerifiedToken | Response:
-        """Return the caller if it has the actions that `query` requires; else the response that refuses it.
+        """Return the caller if it has the actions that `query` requires; otherwise return the response that refuses it.
 
-        `target` is the path that the caller requested, if the proxy sends it. `target` is only logged, and affects no
-        decision.
+        `target` is the path that the caller requested, if the proxy sends it. The path appears only in the log and
+        does not affect the decision.
         """
         try:
             requirement = Requirement.read(query)
@@ -62,7 +66,10 @@ class Gates:
         )
 
     def gate_of(self, audience: str | None) -> Gate:
-        """Return the gate of this API; without `audience`, the only gate. Raises `Misconfigured`."""
+        """Return the gate of the API with this audience.
+
+        Without `audience`, return the only gate. Raises `Misconfigured`.
+        """
         if audience is None:
             if len(self.gates) > 1:  # a token for one API must not open another because somebody forgot to say which
                 raise Misconfigured("several APIs are protected here: add audience= with the identifier of one")
@@ -77,7 +84,7 @@ class Gates:
 
 
 def misconfigured(error: Misconfigured, target: str = "") -> Response:
-    """Log the mistake with the requested path, and return a 500 answer that names the proxy as its cause."""
+    """Log the mistake with the requested path. Return a 500 response that says that the proxy caused the error."""
     path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # a query may hold what no log should
     _log.error("the proxy's configuration%s is not valid: %s", f" for {path}" if path else "", error)
     body = {
@@ -105,17 +112,20 @@ def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate:
 
 
 def with_refusal_header(answer: Response) -> Response:
-    """Add the refusal as a header. `json.dumps` escapes line breaks and non-ASCII characters, so it is safe there."""
+    """Add the body of the refusal as a header.
+
+    The body is safe in a header, because `json.dumps` escapes line breaks and non-ASCII characters.
+    """
     told = (REFUSAL, answer.content.decode("ascii"))
     return Response(status=answer.status, body=answer.body, headers=(*answer.headers, told))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """The requirements of one request: a token for `audience`, all actions of `all_of`, and one of `any_of`.
+    """The requirements of one request: a token for `audience` with all actions of `all_of` and one action of `any_of`.
 
-    `audience` is None if the server protects only one API. `refusal_in_header` adds the body of a refusal as a
-    header, for a proxy that reads no bodies (nginx).
+    `audience` may be None if the server protects only one API. `refusal_in_header` adds the body of a refusal as
+    a header, for a proxy that does not read bodies (nginx).
     """
 
     audience: str | None
@@ -125,9 +135,9 @@ class Requirement:
 
     @classmethod
     def read(cls, query: str) -> Self:
-        """Parse the query of a proxy. Raises `Misconfigured`, also for a query that requires nothing.
+        """Parse the query of a proxy. Raises `Misconfigured` for an invalid query.
 
-        Such a query may be a mistake.
+        A query that requires no action is invalid too, because it may be a mistake.
         """
         given = _parameters(query)
         all_of, any_of = _actions("require", given["require"]), _actions("require_any", given["require_any"])
@@ -164,7 +174,10 @@ def _parameters(query: str) -> dict[str, list[str]]:
 
 
 def _actions(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Split values at commas into actions, for configurations that can set only one value. Raises `Misconfigured`."""
+    """Split each value at its commas into actions. Raises `Misconfigured` for a text that is not an action.
+
+    Some proxies can send only one value for each name.
+    """
     found = tuple(action for value in values for action in value.split(","))
     wrong = [action for action in found if not ACTION.fullmatch(action) and action != ANY_AGENT]
     if wrong:

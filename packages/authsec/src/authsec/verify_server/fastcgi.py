@@ -1,8 +1,8 @@
 """The server as a FastCGI authorizer, for Apache (mod_authnz_fcgi).
 
 The module implements the part of FastCGI 1.0 (§3, §6.3) that an authorizer needs: one request per connection,
-no body. The request arrives as CGI variables, including those of the configuration. The answer is sent as CGI
-headers.
+without a body. The request arrives as CGI variables. Apache's configuration sets one of these variables to
+the required actions. The answer is sent as CGI headers.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
 
 
 async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
-    """Read the stream of variables, up to the empty record that ends it. Raises `BadRecord`."""
+    """Read the stream of variables. An empty record ends the stream. Raises `BadRecord`."""
     found = bytearray()
     while True:
         kind, of, content = await _read(reader)
@@ -111,7 +111,10 @@ async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
 
 
 def _pairs(stream: bytes) -> Iterator[tuple[str, str]]:
-    """Yield names and values; the lengths of both precede them in the stream. Raises `BadRecord`."""
+    """Yield the names and values of the variables. Raises `BadRecord`.
+
+    In the stream, the lengths of a name and its value come before both texts.
+    """
     at = 0
     while at < len(stream):
         name, at = _length(stream, at)
@@ -123,7 +126,10 @@ def _pairs(stream: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _length(stream: bytes, at: int) -> tuple[int, int]:
-    """Read a length of one byte, or of four if the first bit is set. Return it and the next offset."""
+    """Read a length at the offset `at`. Return the length and the next offset. Raises `BadRecord`.
+
+    The length has one byte, or four bytes if the first bit is set.
+    """
     size = 4 if at < len(stream) and stream[at] & 0x80 else 1
     if at + size > len(stream):
         raise BadRecord("its variables are incomplete")
@@ -131,7 +137,11 @@ def _length(stream: bytes, at: int) -> tuple[int, int]:
 
 
 def _cgi(decided: VerifiedToken | Response) -> bytes:
-    """Format the answer as CGI. Apache makes variables of `Variable-` headers; a refusal's headers reach the caller."""
+    """Format the answer as CGI.
+
+    Apache turns headers that start with `Variable-` into variables. Apache sends the headers of a refusal to the
+    caller.
+    """
     if isinstance(decided, Response):
         refused = _refusal(decided)
         return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _refusal(_shortened(decided))
@@ -147,7 +157,7 @@ def _refusal(answer: Response) -> bytes:
 
 
 def _shortened(answer: Response) -> Response:
-    """Return the same refusal without its long parts, such as the list of all allowed actions."""
+    """Return the refusal without its long parts, such as the list of all granted actions."""
     told = {name: answer.body[name] for name in ("error", "reason", "details", "retryable")}
     body = {name: value if len(json.dumps(value)) <= _MOST_OF_ONE_THING else _LEFT_OUT for name, value in told.items()}
     headers = tuple((name, value) for name, value in answer.headers if len(value) <= _MOST_OF_ONE_THING)

@@ -2,11 +2,11 @@
 
 | path | for |
 |---|---|
-| `/verify?require=…` | proxies with a configurable address (nginx, haproxy, Traefik, Caddy); 204 accepts |
-| `/verify/require=…/` and any path below | Envoy, which adds a prefix to the request's path; 200 accepts |
-| `/open` | Traefik, for open paths: always 200. Traefik removes headers by pattern only where it asks |
+| `/verify?require=…` | proxies with a configurable address (nginx, haproxy, Traefik, Caddy); 204 accepts the request |
+| `/verify/require=…/` and any path below | Envoy, which adds a prefix to the request's path; 200 accepts the request |
+| `/open` | Traefik, for public paths: always 200. Traefik removes a caller's headers only if it asks first |
 | `/healthz` | monitoring |
-| `/.well-known/oauth-protected-resource` and below | agents: the challenge names this address (RFC 9728) |
+| `/.well-known/oauth-protected-resource` and below | agents: the challenge contains this address (RFC 9728) |
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class VerifyApp:
     def _metadata(self, path: str, query: str) -> Response:
         """Return the metadata that a gate publishes at this path.
 
-        Gates for different hosts can publish metadata at the same path; the query's `audience` then selects one.
+        If gates for several hosts publish metadata at the same path, the parameter `audience` of the query selects
+        one gate.
         """
         (audience,) = parse_qs(query).get("audience", [None])[:1]
         try:

@@ -1,7 +1,7 @@
-"""The caller's identity, as headers of the request that the proxy passes on to the API.
+"""The caller's identity, as headers that the proxy adds to the request to the API.
 
-Every header is always sent, even if it is empty. So the proxy overwrites any header of that name from the
-caller.
+The server always sends every header, even an empty one. So the proxy overwrites any header with this name
+that the caller sent. This stops a caller from forging an identity.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AS_IT_IS: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
 def identity_headers(identity: VerifiedToken) -> list[tuple[str, str]]:
-    """Return the identity headers in the order of `NAMES`. Lists are separated by spaces."""
+    """Return the identity headers in the order of `NAMES`. The values of a list are separated by spaces."""
     values = (
         _item(identity.agent),
         _item(identity.client_id),
@@ -43,7 +43,7 @@ def identity_headers(identity: VerifiedToken) -> list[tuple[str, str]]:
 
 
 def _attestation(attestation: Attestation) -> str:
-    """Format the attestation: first the method, then `enrolled`, `validation` and `selectors` if there are any."""
+    """Format the attestation: first the method, then `enrolled`, `validation` and `selectors` if the token has them."""
     parts = [_item(attestation.method)]
     if attestation.enrolled:
         parts.append("enrolled")

@@ -21,7 +21,7 @@ _BACKLOG: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenAddress:
-    """A `host` and `port`, or the `path` of a Unix socket."""
+    """A `host` and `port`, or the `path` of a Unix socket. For a Unix socket, `host` is empty."""
 
     host: str = ""
     port: int = 0
@@ -31,7 +31,7 @@ class ListenAddress:
     def read(cls, text: str, *, beyond_loopback: bool) -> Self:
         """Parse `127.0.0.1:8094`, `[::1]:8094` or `unix:/run/authsec.sock`. Raises `ConfigError`.
 
-        Port 0 takes a free port.
+        With port 0, the system chooses a free port. A host that other machines can reach needs `beyond_loopback`.
         """
         if text.startswith(_UNIX):
             path = text.removeprefix(_UNIX)
@@ -57,14 +57,20 @@ class ListenAddress:
 
     @classmethod
     def read_port(cls, text: str, *, beyond_loopback: bool) -> Self:
-        """Parse a host and port only: Apache calls FastCGI authorizers over no Unix socket. Raises `ConfigError`."""
+        """Parse a host and port, and refuse a Unix socket. Raises `ConfigError`.
+
+        Apache cannot call a FastCGI authorizer over a Unix socket.
+        """
         if text.startswith(_UNIX):
             raise _invalid("Apache needs a port: write 127.0.0.1:8095.")
         return cls.read(text, beyond_loopback=beyond_loopback)
 
     @contextmanager
     def listening(self) -> Iterator[socket.socket]:
-        """Listen until the block ends, then remove a Unix socket's file. Raises `ConfigError` if listening fails."""
+        """Listen until the `with` block ends, then remove the file of a Unix socket.
+
+        Raises `ConfigError` if the server cannot listen on the address.
+        """
         try:
             listener = self._open()
         except OSError as error:
@@ -104,13 +110,16 @@ class ListenAddress:
 
 
 def address_of(listener: socket.socket) -> ListenAddress:
-    """Return the address in use, with the actual port if port 0 was set."""
+    """Return the address on which the socket listens, with the actual port if port 0 was set."""
     name = listener.getsockname()
     return ListenAddress(path=name) if isinstance(name, str) else ListenAddress(host=name[0], port=name[1])
 
 
 def _remove_left_over(path: str) -> None:
-    """Remove the socket of a killed server. A socket in use and any other kind of file remain."""
+    """Remove the Unix socket that a killed server left behind.
+
+    A socket in use remains, and so does any other kind of file.
+    """
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return

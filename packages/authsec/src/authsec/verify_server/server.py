@@ -32,7 +32,7 @@ FINISH_SECONDS: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """The options of the command. `listen` is the address for HTTP; `fastcgi`, if set, is the address for Apache."""
+    """The options of the command. `listen` is the address for HTTP; `fastcgi` is the address for Apache, or None."""
 
     issuer: str
     audiences: tuple[str, ...]
@@ -75,7 +75,7 @@ def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
 
 
 def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: ListenAddress | None) -> list[str]:
-    """Describe the protected APIs, and the addresses for the proxy."""
+    """Describe the protected APIs, the policy for revocations, and the addresses for the proxy."""
     also = f" and fcgi://{fastcgi}" if fastcgi else ""
     meanings = {
         "fail_closed": f"no token is accepted if revocations are not known for {settings.stale_after:g} s",
@@ -90,7 +90,7 @@ def startup_lines(settings: ServerSettings, listen: ListenAddress, fastcgi: List
 
 
 class VerifyServer(uvicorn.Server):
-    """The server for HTTP, and for FastCGI if that is set."""
+    """The server for HTTP and, if an address is set, for FastCGI."""
 
     def __init__(self, settings: ServerSettings, verifiers: Sequence[TokenVerifier]) -> None:
         gates = {
@@ -114,7 +114,7 @@ class VerifyServer(uvicorn.Server):
         super().__init__(config)
 
     async def serve_on(self, listener: socket.socket, fastcgi: socket.socket | None) -> None:
-        """Serve until `end`."""
+        """Serve on these sockets until `end` is called."""
         # What the first token would have to wait for is begun at once. Whatever is in the way, the verifiers log.
         begun = asyncio.get_running_loop().run_in_executor(None, self._health)
         asked = None if fastcgi is None else await asyncio.start_server(FastCgi(self._gates).serve, sock=fastcgi)
@@ -124,19 +124,22 @@ class VerifyServer(uvicorn.Server):
         begun.cancel()
 
     def end(self, *_signal: object) -> None:
-        """Stop accepting connections, and finish the current requests within a second."""
+        """Stop accepting connections. Current requests have one second to finish."""
         self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `run`: uvicorn would end the process by the signal, as if nothing had handled it."""
+        """Do not handle signals, because `run` handles them.
+
+        uvicorn's own handler would end the process with the signal itself, as if no code had handled the signal.
+        """
         yield
 
 
 def health_of(verifiers: Sequence[TokenVerifier], *, asks: bool) -> Response:
-    """Answer 200 while all APIs accept good tokens, and 503 if an API refuses all tokens. May wait for some seconds.
+    """Return 200 if all APIs can accept valid tokens, and 503 if an API refuses all tokens. May wait for some seconds.
 
-    `asks` means that the authority is asked about each token while the feed of revocations is not known.
+    `asks` means that the authority is asked about each token while the feed of revocations is stale.
     """
     apis = [_of(verifier, asks=asks) for verifier in verifiers]
     refusing = any(api["status"] == "refusing" for api in apis)

@@ -3,7 +3,7 @@
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key, new_admin_key
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.entering import Arrival, BrowserCaller, NewSession, SignInRefusal
-from authsec_server.accounts.model.links import Link, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.model.links import Link, LinkPurpose, LinkState, LinkStatus, NewLink
 from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD
 from authsec_server.accounts.model.sessions import Session, SessionTerms, SignInMethod
 
@@ -17,8 +17,8 @@ __all__ = [
     "KeyRefusal",
     "Link",
     "LinkPurpose",
-    "LinkStanding",
     "LinkState",
+    "LinkStatus",
     "NewLink",
     "NewSession",
     "Session",

@@ -97,10 +97,11 @@ def is_admin_key(text: str) -> bool:
 
 
 def looks_random(text: str) -> bool:
-    """Return whether the key may be random: neither typed by hand, nor a repeated word, nor the alphabet.
+    """Return whether the key has enough different characters and few steps in alphabetical order.
 
-    Use this for a key that AuthSec did not make. The check finds keys that are no secret at all. It does not
-    measure strength: the person who makes the key is responsible for that.
+    Use this check for a key that AuthSec did not make. The check only refuses keys that are obviously no
+    secret, such as a repeated word or the alphabet. It does not measure strength: the person who makes the key
+    is responsible for that.
     """
     secret_part = text.removeprefix(PREFIX)
     steps = sum(abs(ord(second) - ord(first)) == 1 for first, second in pairwise(secret_part))
@@ -110,8 +111,8 @@ def looks_random(text: str) -> bool:
 def key_name(name: str) -> str:
     """Return the checked name of a new key. Raises `Invalid`.
 
-    A name like an id could be confused with another key. A name like a key may be a real key, and lists and
-    logs show names.
+    A name that has the form of an id could be confused with the id of another key. A name that has the form of
+    a key may be a real key, and lists and logs show names.
     """
     checked = naming.name("name", name)
     if naming.is_uuid(checked) or is_admin_key(checked):

@@ -20,9 +20,9 @@ _EMAIL = re.compile(r"[^\s@\"<>(),:;\\]+@[^\s@\"<>(),:;\\]+")
 class Administrator:
     """A person who administers the authority.
 
-    `issuer` and `subject` identify the person at an OpenID provider; such a person has no password here. An
-    invited person has neither password nor identity until the invitation is used. `revision` counts changes by
-    editors.
+    `issuer` and `subject` identify a person who signs in through an OpenID provider. Such a person has no
+    password at this authority. A person who has not used the invitation yet has neither a password nor an
+    identity. `revision` counts changes by editors.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Administrator:
         return bool(self.issuer)
 
     @property
-    def has_way_in(self) -> bool:
+    def can_sign_in(self) -> bool:
         """Return whether the administrator has a password or an identity. An open invitation is not enough."""
         return self.has_password or self.has_identity
 
@@ -104,7 +104,7 @@ def new(
 def checked_email(field: str, value: str) -> str:
     """Return the e-mail address in its unique form: composed (NFC), lower case, without surrounding space.
 
-    The address is a sign-in name. Nothing proves that mail reaches it. Raises `Invalid`.
+    The address is a sign-in name. Nobody checks whether the address receives mail. Raises `Invalid`.
     """
     if (address := read_email(value)) is None:
         raise Invalid(
@@ -116,7 +116,7 @@ def checked_email(field: str, value: str) -> str:
 def read_email(value: str) -> str | None:
     """Return the e-mail address in its unique form, or None if the text is not an address.
 
-    Callers never look up text that is not an address.
+    For None, the caller needs no look-up.
     """
     if len(value) > 4 * MAX_EMAIL:
         return None
@@ -127,9 +127,10 @@ def read_email(value: str) -> str | None:
 
 
 def identity(issuer: str, subject: str) -> tuple[str, str]:
-    """Return the checked issuer and subject, unchanged: both are compared character by character.
+    """Return the issuer and the subject unchanged, after a check. Raises `Invalid`.
 
-    Raises `Invalid`, for example for an empty value, which would identify nobody.
+    They are unchanged because both are compared character by character. An empty value is invalid, for example,
+    because it would identify nobody.
     """
     for field, value, longest in (("issuer", issuer, 2000), ("subject", subject, MAX_IDENTITY)):
         if not 0 < len(value) <= longest or any(unicodedata.category(char).startswith("C") for char in value):

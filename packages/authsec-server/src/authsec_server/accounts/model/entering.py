@@ -15,7 +15,7 @@ from authsec_server.principal import Act, Principal, random_id
 class SignInRefusal(StrEnum):
     """The reason why a sign-in was refused, as the audit log records it. The person sees fewer details.
 
-    At most 21 characters each: the value is part of the key of a counted row.
+    Each value has at most 21 characters, because it is part of the key of the row that counts the refusals.
     """
 
     UNKNOWN = "email_unknown"
@@ -31,7 +31,11 @@ class SignInRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserCaller:
-    """A browser that asks to sign in. `cookie` is its present session cookie; the new session replaces that session."""
+    """A browser that asks to sign in.
+
+    `cookie` is the session cookie that the browser has before the sign-in. The new session replaces the session
+    of this cookie.
+    """
 
     request_id: str
     address: str
@@ -41,7 +45,7 @@ class BrowserCaller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A caller, a time and a source of random bytes: an `Act` whose principal is not known yet."""
+    """A browser caller, a time and a source of random bytes: the parts of an `Act` before its principal is known."""
 
     caller: BrowserCaller
     now: datetime
@@ -52,7 +56,7 @@ class Arrival:
         return random_id(self.token_bytes)
 
     def by(self, principal: Principal) -> Act:
-        """Return the act of this principal."""
+        """Return the `Act` of this principal with the caller, time and source of random bytes of the arrival."""
         return Act(
             principal=principal,
             now=self.now,

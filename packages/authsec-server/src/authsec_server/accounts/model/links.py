@@ -20,7 +20,7 @@ class LinkPurpose(StrEnum):
     SIGN_IN = "sign_in"  # lets one administrator in, once
 
 
-class LinkStanding(StrEnum):
+class LinkStatus(StrEnum):
     """The state of a link: open, or why it cannot be used."""
 
     OPEN = "open"
@@ -32,11 +32,11 @@ class LinkStanding(StrEnum):
 
 
 MESSAGES = {
-    LinkStanding.USED: "This link was already used. A link works only once.",
-    LinkStanding.VOIDED: "This link is no longer valid: a newer link replaced it.",
-    LinkStanding.EXPIRED: "This link has expired.",
-    LinkStanding.TOO_LATE: "This link is no longer valid: its purpose no longer applies.",
-    LinkStanding.UNKNOWN: "This link is not from this authority, is incomplete, or expired some time ago.",
+    LinkStatus.USED: "This link was already used. A link works only once.",
+    LinkStatus.VOIDED: "This link is no longer valid: a newer link replaced it.",
+    LinkStatus.EXPIRED: "This link has expired.",
+    LinkStatus.TOO_LATE: "This link is no longer valid: its purpose no longer applies.",
+    LinkStatus.UNKNOWN: "This link is not from this authority, is incomplete, or expired some time ago.",
 }
 REMEDY = "Ask the sender for a new link. On the server's machine, `authsec admin setup-url` makes one."
 
@@ -53,13 +53,13 @@ class Link:
     used_at: datetime | None = None
     voided_at: datetime | None = None
 
-    def standing(self, now: datetime) -> LinkStanding:
-        """Return the state of the link, judged by the link alone."""
+    def status(self, now: datetime) -> LinkStatus:
+        """Return the state of the link. The state of the administrator is not considered."""
         if self.used_at is not None:
-            return LinkStanding.USED
+            return LinkStatus.USED
         if self.voided_at is not None:
-            return LinkStanding.VOIDED
-        return LinkStanding.EXPIRED if now >= self.expires_at else LinkStanding.OPEN
+            return LinkStatus.VOIDED
+        return LinkStatus.EXPIRED if now >= self.expires_at else LinkStatus.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +79,14 @@ class NewLink:
 class LinkState:
     """The facts that the holder of a code may see about the link. `administrator` is the person the link is for."""
 
-    standing: LinkStanding
+    status: LinkStatus
     link: Link | None = None
     administrator: Administrator | None = None
 
     @property
     def open(self) -> bool:
         """Return whether the link can be used."""
-        return self.standing is LinkStanding.OPEN
+        return self.status is LinkStatus.OPEN
 
     @property
     def purpose(self) -> LinkPurpose | None:

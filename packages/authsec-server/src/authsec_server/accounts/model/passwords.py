@@ -1,6 +1,7 @@
 """Password rules (NIST SP 800-63B section 3.1.1.2): long enough, and not among the first guesses. No I/O.
 
-No rule requires kinds of characters or expiry. No message ever contains any part of a password.
+There is no rule about kinds of characters, and passwords do not expire. No message ever contains any part
+of a password.
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ TRIED_FIRST = (
 
 
 def entered(typed: str) -> str:
-    """Return the typed password in the form that is hashed and compared (NFC), because keyboards differ."""
+    """Return the typed password in its normal form (NFC), which is hashed and compared.
+
+    Keyboards differ in how they encode the same character.
+    """
     return unicodedata.normalize("NFC", typed)
 
 
-def could_be(password: str) -> bool:
-    """Return whether the text can be a password at all. A text beyond the maximum length is not even hashed."""
+def is_possible(password: str) -> bool:
+    """Return whether the text is not empty, not too long, and has only visible characters and spaces.
+
+    The caller does not hash any other text.
+    """
     return 0 < len(password) <= MAX_PASSWORD and _writable(password)
 
 
@@ -64,13 +71,16 @@ def _writable(password: str) -> bool:
 
 
 def _is_run(text: str) -> bool:
-    """Return whether every character is one step up, or every one is one step down: `abcdefghijkl`, `987654321098`."""
+    """Return whether the characters only count up or only count down, as in `abcdefghijkl` or `987654321098`."""
     steps = {_step(first, second) for first, second in pairwise(text)}
     return steps in ({1}, {-1})
 
 
 def _repeats(text: str) -> bool:
-    """Return whether the text repeats one part. Such a text occurs in its own double, shifted by that part."""
+    """Return whether the text consists of one part that repeats.
+
+    Only such a text occurs in `text + text` without the first and the last character.
+    """
     return text in (text + text)[1:-1]
 
 
@@ -82,7 +92,7 @@ def _step(first: str, second: str) -> int:
 
 
 def _words(known: Iterable[str]) -> set[str]:
-    """Return the addresses and names, whole and in parts, without parts that are too short."""
+    """Return the person's addresses and names, and the parts of them. Parts that are too short are left out."""
     words = set()
     for text in map(str.casefold, map(entered, known)):
         words |= {text, text.replace(" ", ""), *re.split(r"[\s@._+-]+", text)}

@@ -1,6 +1,6 @@
 """Secrets that the authority makes: 256 random bits, shown once, stored as a hash.
 
-People's passwords are not such secrets: `hashing` handles them.
+Passwords are chosen by people, so `hashing` handles them in another way.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ def text_of(secret: bytes) -> str:
 
 
 def is_secret(text: str) -> bool:
-    """Return whether the text has the form of a secret. Callers look up no other text."""
+    """Return whether the text has the form of a secret. A text without this form needs no look-up."""
     return _TEXT.fullmatch(text) is not None
 
 
 def hashed(text: str) -> str:
     """Return the hash that is stored and looked up: SHA-256, in hex.
 
-    A plain hash is enough for 256 random bits. The look-up need not take constant time: its timing only shows
-    how many leading digits of a *hash* agree. Nobody can choose a secret by its hash.
+    A plain hash is enough for 256 random bits. The time of a look-up may vary: the time only shows how many
+    leading digits of the *hash* agree. An attacker cannot use this, because nobody can choose a secret by its
+    hash.
     """
     return sha256(text.encode()).hexdigest()

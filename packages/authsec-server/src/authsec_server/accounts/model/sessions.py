@@ -1,4 +1,7 @@
-"""Administrators' sessions: opaque to the browser, ended by time or by a person. No I/O."""
+"""Sessions of administrators. The browser has only a random value for its session. No I/O.
+
+A session ends after a time limit, or when a person ends it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ class SessionTerms:
 class Session:
     """A session with its public id. The cookie value opens the session; only a hash of the value is stored.
 
-    `last_seen_at` is up to a minute behind. `address` and `user_agent` are those of the sign-in.
+    `last_seen_at` may be up to a minute older than the last use. `address` and `user_agent` come from the
+    request that began the session.
     """
 
     id: str
@@ -43,14 +47,14 @@ class Session:
     ended_at: datetime | None = None
 
     def expires_at(self, terms: SessionTerms) -> datetime:
-        """Return when the session expires if it is not used before."""
+        """Return when the session expires if no further request uses it."""
         return min(self.last_seen_at + terms.idle, self.created_at + terms.lifetime)
 
-    def stands(self, now: datetime, terms: SessionTerms) -> bool:
+    def is_valid(self, now: datetime, terms: SessionTerms) -> bool:
         """Return whether the session is valid: neither ended nor expired."""
         return self.ended_at is None and now < self.expires_at(terms)
 
 
 def shown_user_agent(sent: str) -> str:
-    """Shorten the User-Agent header and keep only printable ASCII: lists show the value."""
+    """Return the User-Agent header for display in lists: shortened, and only printable ASCII."""
     return "".join(char for char in sent if " " <= char <= "~")[:MAX_USER_AGENT]

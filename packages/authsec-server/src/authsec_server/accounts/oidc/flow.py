@@ -64,8 +64,8 @@ def redeem(outbound: Outbound, provider: Provider, client: RelyingParty, transac
 def userinfo(outbound: Outbound, provider: Provider, tokens: Tokens, subject: str) -> Mapping[str, Any]:
     """Fetch the claims that are not in the ID token (OpenID Connect Core sections 5.3 and 5.4).
 
-    Return an empty mapping if the provider has no userinfo endpoint. Raises `SignInRefused`, also for claims of
-    another subject (token substitution).
+    Return an empty mapping if the provider has no userinfo endpoint. Raises `SignInRefused` if the fetch fails.
+    Raises `SignInRefused` also if the claims are about another subject, which stops token substitution.
     """
     if provider.userinfo_endpoint is None:
         return {}
@@ -122,7 +122,7 @@ class Finished:
 
 
 class OpenIdSignIn:
-    """Sign-in through one provider. Thread-safe; its methods block.
+    """Sign-in through one provider. Thread-safe; the methods block their thread.
 
     `label` is the text of the sign-in button.
     """
@@ -149,7 +149,7 @@ class OpenIdSignIn:
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def begin(self, next: str = HOME) -> Begun:  # noqa: A002 - the parameter of the address that leads here
-        """Begin a sign-in that ends at the local path `next`. Raises `SignInRefused`."""
+        """Begin a sign-in, after which the browser opens the local path `next`. Raises `SignInRefused`."""
         with self._place():
             provider = self._directory.provider()
         transaction = Transaction.begin(next, self._now(), self._token_bytes)
@@ -169,27 +169,28 @@ class OpenIdSignIn:
         return Begun(url=f"{provider.authorization_endpoint}{joint}{query}", transaction=transaction.cookie())
 
     def finish(self, transaction: str, query: Iterable[tuple[str, str]]) -> Finished:
-        """Finish the sign-in of the browser with the cookie `transaction`; `query` is the provider's answer.
+        """Finish the sign-in of the browser with the cookie `transaction`.
 
-        Raises `SignInRefused`. The caller deletes the cookie in every case: each transaction is used once.
+        `query` has the parameters of the provider's authorization response. Raises `SignInRefused`. The caller
+        deletes the cookie even after an exception, because each transaction is used once.
         """
         with self._place():
-            its = self._standing(transaction)
+            its = self._read_transaction(transaction)
             code = self._code(its, query)
             return Finished(identity=self._identity(its, code), next=its.next)
 
-    def _standing(self, cookie: str) -> Transaction:
+    def _read_transaction(self, cookie: str) -> Transaction:
         transaction = Transaction.read(cookie)
         if transaction is None:
             raise SignInRefused(OpenIdRefusal.NOT_BEGUN)
-        if not transaction.stands(self._now()):
+        if not transaction.is_valid(self._now()):
             raise SignInRefused(OpenIdRefusal.EXPIRED)
         return transaction
 
     def _code(self, transaction: Transaction, query: Iterable[tuple[str, str]]) -> str:
-        """Return the code in the provider's answer. Raises `SignInRefused`.
+        """Return the code in the provider's authorization response. Raises `SignInRefused`.
 
-        The answer must belong to this transaction, and each transaction is accepted once.
+        The response must belong to this transaction, and each transaction is accepted once.
         """
         pairs = list(query)
         answer = dict(pairs)
@@ -226,9 +227,9 @@ class OpenIdSignIn:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        """Reserve one of the places for concurrent sign-ins, and log refusals.
+        """Limit the number of concurrent sign-ins, and log each refused sign-in.
 
-        Raises `SignInRefused` if no place is free.
+        Raises `SignInRefused` if the limit is reached.
         """
         try:
             if not self._places.acquire(blocking=False):
@@ -250,9 +251,10 @@ def sign_in_of(
     monotonic: Callable[[], float],
     token_bytes: Callable[[int], bytes],
 ) -> OpenIdSignIn | None:
-    """Build the sign-in through the provider in the settings; None if no provider is set. Raises `StartupRefused`.
+    """Build the sign-in through the provider in the settings. Raises `StartupRefused`.
 
-    This function sends no request to the provider: a server must start while its provider is down.
+    Return None if the settings name no provider. This function sends no request to the provider, because a
+    server must start even while its provider is down.
     """
     if not settings.oidc_issuer:
         return None
@@ -299,6 +301,9 @@ def _check_settings(settings: Settings, outbound: Outbound) -> None:
 
 
 def _check_issuer(answer: Mapping[str, str], provider: Provider) -> None:
-    """Refuse an answer from another provider (mix-up attack, RFC 9207 section 2.4). Raises `SignInRefused`."""
+    """Refuse an authorization response from another provider. Raises `SignInRefused`.
+
+    This stops the mix-up attack (RFC 9207 section 2.4).
+    """
     if answer.get("iss", provider.issuer) != provider.issuer or (provider.names_itself and "iss" not in answer):
         raise SignInRefused(OpenIdRefusal.ISSUER_MISMATCH)

@@ -46,7 +46,7 @@ class _Check:
 
 
 def verified_claims(token: str, find_key: Callable[[str], PublicKey | None], expected: Expected) -> Mapping[str, Any]:
-    """Verify the signature and every check, and return the claims. Raises `SignInRefused`."""
+    """Verify the signature, make every check, and return the claims. Raises `SignInRefused`."""
     try:
         jws = parse_compact(token, max_bytes=MAX_BYTES)
         verified = jws.verified_by(_key(jws, find_key), algorithms=ALGORITHMS)

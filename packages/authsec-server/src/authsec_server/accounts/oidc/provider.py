@@ -22,7 +22,10 @@ _LONGEST_SECRET = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelyingParty:
-    """A client that is registered at `issuer`. Without `secret_file` it is public: only PKCE protects its codes."""
+    """This server as a client that is registered at the provider `issuer`.
+
+    Without `secret_file`, the client is a public client: only PKCE protects its codes.
+    """
 
     issuer: str
     client_id: str
@@ -33,8 +36,8 @@ class RelyingParty:
     def authentication(self, methods: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
         """Return the form fields and headers that authenticate the client at the token endpoint.
 
-        `methods` are the methods that the endpoint accepts. Raises `SignInRefused` if the client secret cannot be
-        read, or if no method is known here.
+        `methods` are the authentication methods that the endpoint accepts. Raises `SignInRefused` if the client
+        secret cannot be read, or if this server supports none of the methods.
         """
         if self.secret_file is None:  # `none` is tried even where it is not announced: Keycloak never announces it
             return {"client_id": self.client_id}, {}
@@ -49,7 +52,10 @@ class RelyingParty:
         )
 
     def secret(self) -> str:
-        """Read the secret from the file. A new secret needs no restart. Raises `SignInRefused`."""
+        """Read the client secret from its file. Raises `SignInRefused`.
+
+        Each call reads the file, so a new secret needs no restart.
+        """
         assert self.secret_file is not None
         try:
             secret = self.secret_file.read_text("utf-8")[:_LONGEST_SECRET].strip()
@@ -65,7 +71,10 @@ _SUFFIX = "/.well-known/openid-configuration"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider's endpoints and capabilities. `names_itself`: its answers carry `iss` (RFC 9207)."""
+    """The endpoints and capabilities of a provider.
+
+    `names_itself` says that the provider's authorization responses contain `iss` (RFC 9207).
+    """
 
     issuer: str
     authorization_endpoint: str
@@ -84,7 +93,7 @@ def discovery_url(issuer: str) -> str:
 def read_provider(document: Mapping[str, Any], issuer: str, outbound: Outbound) -> Provider:
     """Check the discovery document and return its provider.
 
-    Raises `SignInRefused`; the note names the wrong member of `document`.
+    Raises `SignInRefused`; the `note` of the exception names the wrong member of `document`.
     """
     named = document.get("issuer")
     if named != issuer:  # to the letter (section 4.3): stops one provider from posing as another
@@ -142,8 +151,8 @@ class _KeptDocument(Generic[T]):
 class Directory:
     """Cache of one provider's discovery document and key set. Thread-safe; one fetch at a time.
 
-    After a failed fetch, callers within the next five seconds get the same failure at once. Otherwise they
-    would occupy threads that other requests need.
+    After a failed fetch, callers get the same failure at once for five seconds. Otherwise these callers would
+    occupy threads that other requests need.
     """
 
     def __init__(self, issuer: str, outbound: Outbound, monotonic: Callable[[], float]) -> None:
@@ -161,7 +170,7 @@ class Directory:
             return self._current_provider()
 
     def key(self, kid: str) -> PublicKey | None:
-        """Return the provider's key with this `kid`; None if the provider has none. Raises `SignInRefused`."""
+        """Return the provider's key with this `kid`; None if the provider has no such key. Raises `SignInRefused`."""
         with self._lock:
             kept = self._keys
             if kept is None or self._age(kept) >= (FRESH_SECONDS if kid in kept.value else UNKNOWN_KEY_PAUSE):

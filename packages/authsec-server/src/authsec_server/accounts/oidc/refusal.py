@@ -9,7 +9,10 @@ from authsec_server.failures import NotPermitted
 
 
 class OpenIdRefusal(StrEnum):
-    """The code of a refusal. At most 21 characters each: the code is part of the key of a counted row."""
+    """The reason why a sign-in through a provider was refused, as a code.
+
+    Each code has at most 21 characters, because it is part of the key of the row that counts the refusals.
+    """
 
     NOT_BEGUN = "oidc_not_begun"
     EXPIRED = "oidc_expired"
@@ -59,9 +62,10 @@ _RETRYABLE = frozenset({OpenIdRefusal.UNAVAILABLE, OpenIdRefusal.BUSY})
 
 
 class SignInRefused(NotPermitted):
-    """A sign-in was refused. `note` is for the server's log, is safe there, and is never shown to the person.
+    """A sign-in was refused. `note` is safe text for the server's log and is never shown to the person.
 
-    `whom` is the issuer and subject of a person who is authenticated at the provider but has no role there.
+    `whom` is the issuer and subject of a person who is authenticated at the provider but has no role at this
+    authority.
     """
 
     def __init__(self, code: OpenIdRefusal, note: str = "", *, whom: tuple[str, str] | None = None) -> None:

@@ -1,8 +1,8 @@
-"""State of one sign-in at the provider: it binds the provider's answer to the browser that began the sign-in.
+"""State of one sign-in at the provider. It binds the authorization response to the browser that began the sign-in.
 
-The state is in an HttpOnly cookie of that browser and nowhere else. A user who reads their own cookie gains
-nothing, and no other browser has the cookie. This stops login cross-site request forgery and codes from
-another browser.
+The state is only in an HttpOnly cookie of that browser. A user gains nothing by reading the cookie, and no
+other browser has the cookie. This stops login cross-site request forgery, and codes that come from another
+browser.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _RANDOM = re.compile(r"[A-Za-z0-9_-]{43}")
 class Transaction:
     """The state of one sign-in, with three random values of 256 bits each.
 
-    `state` binds the answer to this browser. `nonce` binds the ID token, and `verifier` the code (PKCE), to
-    this transaction. `begun` is in seconds since the epoch.
+    `state` binds the authorization response to this browser. `nonce` binds the ID token to this transaction.
+    `verifier` binds the code to this transaction (PKCE). `begun` is in seconds since the epoch.
     """
 
     state: str = field(repr=False)
@@ -56,7 +56,7 @@ class Transaction:
 
     @classmethod
     def read(cls, cookie: str) -> Self | None:
-        """Read the transaction from a cookie; None for a text that `cookie()` cannot have made."""
+        """Read the transaction from a cookie value. Return None for a value that `cookie()` cannot have made."""
         if len(cookie) > _COOKIE_BYTES:
             return None
         try:
@@ -79,23 +79,25 @@ class Transaction:
         """Return the code challenge for the verifier (RFC 7636 section 4.2, S256)."""
         return _base64url(sha256(self.verifier.encode()).digest())
 
-    def stands(self, now: datetime) -> bool:
+    def is_valid(self, now: datetime) -> bool:
         """Return whether the transaction began within the last ten minutes.
 
-        Another of our servers may have begun the transaction, so their clocks may differ by up to a minute.
+        The start may also be up to a minute in the future. Another server of this authority may have begun the
+        transaction, and the clocks of two servers may differ.
         """
         return -CLOCKS_DIFFER <= int(now.timestamp()) - self.begun <= TRANSACTION_SECONDS
 
     def is_answered_by(self, state: str) -> bool:
-        """Return whether an answer with this `state` belongs to the transaction."""
+        """Return whether an authorization response with this `state` belongs to the transaction."""
         return compare_digest(state.encode(), self.state.encode())
 
 
 class SpentStates:
-    """Transactions that this process has finished, remembered until they expire, so that none is used twice.
+    """The used transactions of this process, stored until they expire. Each transaction can be used only once.
 
-    The provider accepts a code once, and the page that finishes a sign-in deletes the cookie. This class is the
-    third protection: it stops an attacker who reads both from a history or a log. It covers one process only.
+    Two other protections exist: the provider accepts a code once, and the page that finishes a sign-in deletes
+    the cookie. This class also stops an attacker who reads both the code and the cookie from a history or a
+    log. It covers one process only.
     """
 
     def __init__(self, *, most: int = 10_000) -> None:
@@ -117,7 +119,8 @@ class SpentStates:
 def local_path(path: str) -> str:
     r"""Return `path` if it is a path on this server, else the console's first page.
 
-    Browsers read `//evil.example`, `/\evil.example` and `/<tab>/evil.example` as other hosts (open redirect).
+    This stops an open redirect. Browsers read `//evil.example`, `/\evil.example` and `/<tab>/evil.example` as
+    other hosts.
     """
     plain = path.isascii() and path.isprintable() and "\\" not in path and len(path) <= LONGEST_NEXT
     return path if plain and path.startswith("/") and not path.startswith("//") else HOME

@@ -39,7 +39,7 @@ def set_revoked(connection: Connection, key_id: str, now: datetime) -> None:
 
 
 def set_used(connection: Connection, key_id: str, now: datetime, *, at_most_every: timedelta) -> None:
-    """Save the time of the last use, unless the saved time is less than `at_most_every` ago."""
+    """Save the time of the last use, at most once in each period of `at_most_every`."""
     last = admin_keys.c.last_used_at
     due = or_(last.is_(None), last <= now - at_most_every)
     connection.execute(update(admin_keys).where(admin_keys.c.id == key_id, due).values(last_used_at=now))

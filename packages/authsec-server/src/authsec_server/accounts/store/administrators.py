@@ -55,7 +55,10 @@ def add(connection: Connection, administrator: Administrator) -> None:
 
 
 def change(connection: Connection, administrator: Administrator) -> None:
-    """Update the row of the administrator. Other functions write the password and the time of the last sign-in."""
+    """Update the row of the administrator, except the password and the time of the last sign-in.
+
+    Other functions write these two columns.
+    """
     changed = _row_of(administrator)
     del changed["last_sign_in_at"]  # somebody may have signed in since it was read
     connection.execute(update(administrators).where(administrators.c.id == administrator.id), changed)
@@ -68,9 +71,9 @@ def set_password_hash(connection: Connection, administrator_id: str, password_ha
 
 
 def set_signed_in(connection: Connection, administrator_id: str, now: datetime) -> None:
-    """Save the time of a sign-in, unless a later time is saved: the clocks of servers differ.
+    """Save the time of a sign-in. A later time that is saved already is kept, because the clocks of servers differ.
 
-    `audit verify` compares this time with the latest sign-in.
+    `audit verify` compares the saved time with the latest sign-in.
     """
     last = administrators.c.last_sign_in_at
     is_later = or_(last.is_(None), last < now)
@@ -109,14 +112,14 @@ def password_hash(connection: Connection, administrator_id: str) -> str | None:
     return found
 
 
-def any_yet(connection: Connection) -> bool:
+def has_any(connection: Connection) -> bool:
     """Return whether any administrator exists, enabled or not."""
     found: bool = connection.execute(select(exists(select(administrators.c.id)))).scalar_one()
     return bool(found)
 
 
-def admins_with_way_in(connection: Connection, *, beside: str) -> int:
-    """Count the enabled admins, except `beside`, who have a password or an identity."""
+def admins_who_can_sign_in(connection: Connection, *, beside: str) -> int:
+    """Count the enabled admins who have a password or an identity, without the administrator with the id `beside`."""
     statement = select(func.count()).where(
         administrators.c.id != beside,
         administrators.c.role == Role.ADMIN.name.lower(),

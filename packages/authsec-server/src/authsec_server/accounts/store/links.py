@@ -45,8 +45,8 @@ def use(connection: Connection, link_id: str, now: datetime) -> bool:
 def void(connection: Connection, administrator_id: str, purpose: LinkPurpose | None, now: datetime) -> None:
     """Mark the administrator's unused links as void.
 
-    An empty `administrator_id` selects links without an administrator. `purpose` selects one purpose; None
-    selects all.
+    An empty `administrator_id` selects links without an administrator. `purpose` selects the links with one
+    purpose; None selects the links with any purpose.
     """
     of_theirs = setup_links.c.administrator_id == administrator_id
     statement = update(setup_links).where(

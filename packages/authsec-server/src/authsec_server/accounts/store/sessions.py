@@ -50,13 +50,13 @@ def open_ones(connection: Connection, administrator_id: str) -> list[Session]:
 
 
 def addresses(connection: Connection, administrator_id: str) -> set[str]:
-    """Return the addresses of the administrator's sign-ins, as far as their sessions are still stored."""
+    """Return the addresses from which the administrator began the sessions that are still stored."""
     statement = select(sessions.c.address).where(sessions.c.administrator_id == administrator_id).distinct()
     return set(connection.execute(statement).scalars())
 
 
-def set_seen(connection: Connection, session_id: str, now: datetime) -> None:
-    """Save a later time of use for the session. An ended session does not change."""
+def set_last_seen(connection: Connection, session_id: str, now: datetime) -> None:
+    """Save `now` as the time of the last use, if it is later than the saved time. An ended session does not change."""
     still_open = (sessions.c.ended_at.is_(None), sessions.c.last_seen_at < now)
     connection.execute(update(sessions).where(sessions.c.id == session_id, *still_open).values(last_seen_at=now))
 

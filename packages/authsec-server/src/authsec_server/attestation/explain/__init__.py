@@ -1,1 +1,1 @@
-"""Test a workload's token at a trusted issuer, step by step. Nothing of the token is stored."""
+"""Test a workload's token at a trusted issuer, step by step. The token and its claims are not stored."""

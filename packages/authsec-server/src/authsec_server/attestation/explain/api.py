@@ -1,4 +1,4 @@
-"""Admin API operation that tests a workload's token. The answer contains the token's claims, never the token."""
+"""Admin API operation that tests a workload's token. The response contains the token's claims, never the token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from authsec_server.web.operations import AnyOperation, Call, declared, operatio
 
 
 class Tried(Body):
-    """Request to test a token; `token` is the text as it was copied."""
+    """Request to test a token. `token` is the pasted text; it may contain more than the token."""
 
     token: str = Field(repr=False)
 
@@ -68,7 +68,7 @@ class SatisfiedShown(TypedDict):
 
 
 class NearestShown(TypedDict):
-    """A client's proof that the workload does not satisfy, and how it differs."""
+    """A client's proof that the workload does not satisfy, and the differences."""
 
     client_id: str
     name: str
@@ -77,7 +77,10 @@ class NearestShown(TypedDict):
 
 
 class TrialShown(TypedDict):
-    """Result of the test. `claims` are the token's own claims; `signed` says whether the trusted issuer signed them."""
+    """Result of the test. `claims` are the claims in the token.
+
+    `signed` says whether the trusted issuer signed these claims.
+    """
 
     trusted_issuer: str
     holds: bool
@@ -99,7 +102,7 @@ def operations(trials: TokenExplainer) -> list[AnyOperation]:
     async def try_token(call: Call[Tried]) -> TrialShown:
         """Explain step by step whether a workload's token is accepted, and for which client.
 
-        No delegation token is issued. The audit log records the test, but nothing of the workload's token.
+        No delegation token is issued. The audit log records the test, but no part of the workload's token.
         """
         return as_json(await run_in_threadpool(trials.try_token, call.act, call.of("trusted_issuer"), call.body.token))
 

@@ -20,7 +20,7 @@ _AUDIENCES = 5
 
 
 class StepName(StrEnum):
-    """The steps of a token test, in the order of the real verification."""
+    """The steps of a token test, in the same order as in the verification of an agent's token."""
 
     FORM = "form"
     TRUSTED_ISSUER = "trusted_issuer"
@@ -65,7 +65,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A selector that the token or a look-up proves."""
+    """A selector, and whether the token or a look-up proves it."""
 
     selector: Selector
     provenance: Provenance
@@ -87,7 +87,7 @@ class Satisfied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nearest:
-    """A client's proof that the workload does not satisfy, and how it differs."""
+    """A client's proof that the workload does not satisfy, and the differences."""
 
     client: Named
     miss: Miss
@@ -95,10 +95,10 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenExplanation:
-    """Result of a token test. Of the token, it contains only `Said` and the selectors.
+    """Result of a token test. From the token, the result contains only `Said` and the selectors.
 
-    `compared` is the number of the trusted issuer's proofs that were compared. `more` says that there are further
-    proofs, which were not compared.
+    `compared` is the number of the trusted issuer's proofs that were compared with the token. `more` says that
+    the trusted issuer has further proofs, which were not compared.
     """
 
     trusted_issuer: TrustedIssuer
@@ -118,12 +118,12 @@ class TokenExplanation:
 
     @property
     def signed(self) -> bool:
-        """Return whether the trusted issuer signed the token, and so made its claims."""
+        """Return whether the trusted issuer signed the token, so that the claims are those of the issuer."""
         return any(step.name is StepName.SIGNATURE and step.state is StepState.HOLDS for step in self.steps)
 
     @property
     def forged(self) -> bool:
-        """Return whether the signature is invalid. False if nobody has checked the signature."""
+        """Return whether the signature is invalid. False if the signature was not checked."""
         return any(step.name is StepName.SIGNATURE and step.state is StepState.FAILS for step in self.steps)
 
     @property
@@ -133,8 +133,8 @@ class TokenExplanation:
         return {"holds": self.holds, "failed": failed, "satisfied": len(self.satisfied)}
 
 
-def what_it_says(claims: Mapping[str, Any]) -> Said:
-    """Extract the four claims that the test shows of every token. Each claim may have any type."""
+def summarise_claims(claims: Mapping[str, Any]) -> Said:
+    """Extract the four claims that the test shows for every token. Each claim may have any type."""
     audience = claims.get("aud")
     listed = audience if isinstance(audience, list) else [audience]
     return Said(

@@ -1,4 +1,4 @@
-"""Find the token in pasted text, or explain what else was pasted. Pure.
+"""Find the token in pasted text, or explain what the text is if it is no token. Pure.
 
 The explanations never repeat the pasted text, because people sometimes paste private keys.
 """
@@ -21,7 +21,7 @@ _OURS = re.compile(r"authsec_[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pasted:
-    """The token, and notes about the text around the token that was left out."""
+    """The token in the pasted text, and notes about the other text, which was left out."""
 
     token: str = field(repr=False)
     notes: tuple[str, ...] = ()
@@ -29,14 +29,17 @@ class Pasted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoToken:
-    """A description of pasted text that is no token, and advice what to paste."""
+    """A description of pasted text that is no token, and advice on what to paste instead."""
 
     said: str
     remedy: str
 
 
 def read_pasted(text: str) -> Pasted | NoToken:
-    """Return the token without text that is often copied with it, or describe what the text is instead."""
+    """Return the token in the text, or a description of a text that is no token.
+
+    Text that people often copy together with a token is removed.
+    """
     token, notes = text.strip(), []
     if prefix := _PREFIX.match(token):
         token = token[prefix.end() :]

@@ -1,4 +1,7 @@
-"""`TokenExplainer`: an administrator pastes a workload's token at a trusted issuer, and sees each check's result."""
+"""`TokenExplainer`: test a workload's token, which an administrator pastes on the page of a trusted issuer.
+
+The result shows each check.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ from authsec_server.attestation.explain.model import (
     StepName,
     StepState,
     TokenExplanation,
+    summarise_claims,
     visible,
-    what_it_says,
 )
 from authsec_server.attestation.explain.pasted import NoToken, Pasted, read_pasted
-from authsec_server.attestation.matching import held_against
+from authsec_server.attestation.matching import compare
 from authsec_server.attestation.model import Evidence, Miss, Proved, Scheme, Verified
 from authsec_server.attestation.service import MAX_BYTES
-from authsec_server.attestation.workload_tokens import CLAIM_CHECKS, FindKey, Kind, malformed, signed_by, speaks_for
+from authsec_server.attestation.workload_tokens import CLAIM_CHECKS, FindKey, Kind, is_issuer_of, malformed, signed_by
 from authsec_server.attestation.workloads import KINDS
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import bindings
 from authsec_server.clients import service as clients
-from authsec_server.clients.bindings import RestingProof
+from authsec_server.clients.bindings import BoundProof
 from authsec_server.clients.model import spiffe_id
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
@@ -76,9 +79,10 @@ class TokenSteps:
         self._now = now
 
     def note(self, name: StepName, problem: str, good: str) -> bool:
-        """Add a step that fails if `problem` is not empty. Return whether there is no problem.
+        """Add a step to the test, and return whether there is no problem. The step fails if `problem` is not empty.
 
-        Lines after the first one are an example to copy. Without any text, no step is added.
+        `problem` or `good` is the text of the step. The further lines of this text are an example to copy. Without
+        any text, no step is added.
         """
         said, _, example = (problem or good).partition("\n")
         state = StepState.FAILS if problem else StepState.HOLDS
@@ -87,10 +91,13 @@ class TokenSteps:
         return not problem
 
     def signed(self, token: UnverifiedJws, find_key: FindKey) -> bool:
-        """Check the issuer and the signature. Return whether both are valid; if not, the claims are not checked."""
+        """Check the issuer and the signature, and return whether both are valid.
+
+        If the result is False, the caller does not check the claims.
+        """
         if not self._trusted_issuer.enabled:
             self.note(StepName.TRUSTED_ISSUER, "This trusted issuer is disabled: its tokens are not accepted.", "")
-        if not speaks_for(self._trusted_issuer, token.claims):
+        if not is_issuer_of(self._trusted_issuer, token.claims):
             return self.note(StepName.ISSUER, self._of_another(token.claims), "")
         kid = token.header["kid"]
         try:
@@ -123,11 +130,14 @@ class TokenSteps:
 
     def _elsewhere(self, claims: Mapping[str, Any]) -> str:
         """Suggest other trusted issuers at which to test the token; empty if none matches."""
-        named = [f"{other.name!r} ({other.slug})" for other in self._others if speaks_for(other, claims)]
+        named = [f"{other.name!r} ({other.slug})" for other in self._others if is_issuer_of(other, claims)]
         return f" Test it with the trusted issuer {' or '.join(named[:_NAMED])}." if named else ""
 
     def verified(self, token: UnverifiedJws) -> Verified | None:
-        """Check the claims and return what they prove; None if they cannot be read. Expired tokens are read, too."""
+        """Check the claims, and return the selectors that they prove. The claims of an expired token are read, too.
+
+        Return None if the claims about the workload cannot be read.
+        """
         for name, check in CLAIM_CHECKS.items():
             problem = check(token.claims, self._trusted_issuer, self._kind, self._audience, self._now.timestamp())
             self.note(StepName(name), problem, _GOOD[name])
@@ -146,14 +156,17 @@ class TokenSteps:
         )
 
     def looked_up(self, verified: Verified, credential: str, clusters: Clusters | None) -> Verified:
-        """Add the cluster's answers to `verified`. Only valid tokens are sent to the cluster, as for agents."""
+        """Return `verified` with the selectors from the cluster.
+
+        The token is sent to the cluster only if all earlier steps succeeded, as for the token of an agent.
+        """
         cluster, bound = self._trusted_issuer.cluster, verified.bound
         if cluster is None or bound is None or clusters is None:
             return verified
         evidence = Evidence(scheme=Scheme.BEARER, credential=credential)
         if cluster.reviews:
             counts = self._asked(
-                StepName.REVIEW, lambda: clusters.still_counts(self._trusted_issuer, evidence, bound, self._audience)
+                StepName.REVIEW, lambda: clusters.is_still_valid(self._trusted_issuer, evidence, bound, self._audience)
             )
             if counts is not None:
                 self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that it is still valid.")
@@ -165,7 +178,10 @@ class TokenSteps:
         return verified
 
     def _asked(self, name: StepName, ask: Callable[[], T]) -> T | None:
-        """Return the answer of the cluster. Without an answer, add a step with the reason and return None."""
+        """Return the result of `ask`, a question to the cluster.
+
+        If an earlier step failed or the cluster does not answer, add a step with the reason and return None.
+        """
         if any(step.state is not StepState.HOLDS for step in self.steps):
             self.steps.append(Step(name=name, state=StepState.SKIPPED, said=_FIRST))
             return None
@@ -188,14 +204,15 @@ _LISTED: Final = 50  # proofs that are satisfied, and selectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidates:
-    """The trusted issuer, all other trusted issuers, and the unexpired proofs that name the first one.
+    """The data that a test compares with the token.
 
-    `more` says that there are further proofs.
+    `others` are all other trusted issuers. `held` are the unexpired proofs that name `trusted_issuer`. `more`
+    says that there are further proofs.
     """
 
     trusted_issuer: TrustedIssuer
     others: Sequence[TrustedIssuer]
-    held: Sequence[RestingProof]
+    held: Sequence[BoundProof]
     more: bool
 
 
@@ -227,12 +244,14 @@ class TokenExplainer:
         act.principal.require(Role.OPERATOR)
         self._throttle.charge(f"{act.principal.kind} {act.principal.id}")
         found = self._database.read(lambda tx: _candidates(tx, act, id_or_slug))
-        trial = self._tried(found, pasted, act.now)
+        explanation = self._tried(found, pasted, act.now)
         trusted_issuer = Named(id=found.trusted_issuer.id, name=found.trusted_issuer.name)
         self._database.append(
-            lambda tx: audit.record_act(tx, act, EventKind.ISSUER_TRIED, subject=trusted_issuer, detail=trial.detail)
+            lambda tx: audit.record_act(
+                tx, act, EventKind.ISSUER_TRIED, subject=trusted_issuer, detail=explanation.detail
+            )
         )
-        return trial
+        return explanation
 
     def _tried(self, found: _Candidates, text: str, now: datetime) -> TokenExplanation:
         pasted = read_pasted(text)
@@ -240,22 +259,22 @@ class TokenExplainer:
             step = Step(name=StepName.FORM, state=StepState.FAILS, said=f"{pasted.said} {pasted.remedy}")
             return TokenExplanation(trusted_issuer=found.trusted_issuer, steps=(step,))
         audience = found.trusted_issuer.audience or self._issuer
-        hearing = TokenSteps(found.trusted_issuer, found.others, audience=audience, now=now)
-        trial = TokenExplanation(trusted_issuer=found.trusted_issuer, notes=pasted.notes)
-        token = self._parsed(hearing, pasted, found.trusted_issuer)
+        steps = TokenSteps(found.trusted_issuer, found.others, audience=audience, now=now)
+        explanation = TokenExplanation(trusted_issuer=found.trusted_issuer, notes=pasted.notes)
+        token = self._parsed(steps, pasted, found.trusted_issuer)
         if token is None:
-            return replace(trial, steps=tuple(hearing.steps))
-        trial = replace(trial, said=what_it_says(token.claims))
+            return replace(explanation, steps=tuple(steps.steps))
+        explanation = replace(explanation, said=summarise_claims(token.claims))
         verified = None
-        if hearing.steps[-1].state is StepState.HOLDS and hearing.signed(token, self._find_key):
-            verified = hearing.verified(token)
+        if steps.steps[-1].state is StepState.HOLDS and steps.signed(token, self._find_key):
+            verified = steps.verified(token)
         if verified is not None:
-            verified = hearing.looked_up(verified, pasted.token, self._clusters)
-            trial = self._compared(trial, verified, found)
-        return replace(trial, steps=tuple(hearing.steps))
+            verified = steps.looked_up(verified, pasted.token, self._clusters)
+            explanation = self._compared(explanation, verified, found)
+        return replace(explanation, steps=tuple(steps.steps))
 
-    def _parsed(self, hearing: TokenSteps, pasted: Pasted, trusted_issuer: TrustedIssuer) -> UnverifiedJws | None:
-        """Parse the token and add the first step, which says what is wrong with its form. None if it is no token."""
+    def _parsed(self, steps: TokenSteps, pasted: Pasted, trusted_issuer: TrustedIssuer) -> UnverifiedJws | None:
+        """Parse the token and add the first step, which is about the form of the token. Return None for other text."""
         try:
             token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
         except JoseError as error:
@@ -263,16 +282,19 @@ class TokenExplainer:
                 f"It is not a signed JWT of at most {MAX_BYTES:,} bytes: {error}. Check that the whole token was "
                 "copied."
             )
-            hearing.note(StepName.FORM, problem, "")
+            steps.note(StepName.FORM, problem, "")
             return None
         problem = malformed(token)
-        if not speaks_for(trusted_issuer, token.claims):
+        if not is_issuer_of(trusted_issuer, token.claims):
             problem = self._of_our_own(token) or problem
-        hearing.note(StepName.FORM, problem, f"A signed JWT ({token.header['alg']}).")
+        steps.note(StepName.FORM, problem, f"A signed JWT ({token.header['alg']}).")
         return token
 
     def _of_our_own(self, token: UnverifiedJws) -> str:
-        """Describe a token that an agent or this authority made, which is about no workload; empty for others."""
+        """Describe a token that is not from a trusted issuer, because an agent or this authority made it.
+
+        Return an empty text for any other token.
+        """
         named = token.claims.get("iss")
         if named == self._issuer:
             return (
@@ -286,7 +308,7 @@ class TokenExplainer:
             )
         return ""
 
-    def _compared(self, trial: TokenExplanation, verified: Verified, found: _Candidates) -> TokenExplanation:
+    def _compared(self, explanation: TokenExplanation, verified: Verified, found: _Candidates) -> TokenExplanation:
         outcomes = [(each, self._held_against(each, found.trusted_issuer, verified)) for each in found.held]
         satisfied = [each for each, outcome in outcomes if not isinstance(outcome, Miss)][:_LISTED]
         misses = [Nearest(client=each.client, miss=miss) for each, miss in outcomes if isinstance(miss, Miss)]
@@ -294,7 +316,7 @@ class TokenExplainer:
         enabled = self._database.read(lambda tx: _enabled(tx, satisfied))
         shown = sorted(verified.selectors, key=lambda each: (each.key, each.value))[:_LISTED]
         return replace(
-            trial,
+            explanation,
             selectors=tuple(
                 Shown(selector=each, provenance=provenance(found.trusted_issuer, each.key)) for each in shown
             ),
@@ -307,19 +329,19 @@ class TokenExplainer:
             more=found.more,
         )
 
-    def _held_against(self, each: RestingProof, trusted_issuer: TrustedIssuer, verified: Verified) -> Proved | Miss:
-        return held_against(each.proof, trusted_issuer, verified, spiffe_id(self._trust_domain, each.client.id))
+    def _held_against(self, each: BoundProof, trusted_issuer: TrustedIssuer, verified: Verified) -> Proved | Miss:
+        return compare(each.proof, trusted_issuer, verified, spiffe_id(self._trust_domain, each.client.id))
 
 
 def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
     trusted_issuer = issuers.get(tx, act, id_or_slug)
-    held = bindings.resting_on(tx, act, trusted_issuer, limit=COMPARED + 1)
-    standing = [each for each in held[:COMPARED] if each.proof.stands(act.now)]
+    held = bindings.bound_to(tx, act, trusted_issuer, limit=COMPARED + 1)
+    valid = [each for each in held[:COMPARED] if each.proof.is_valid(act.now)]
     others = [each for each in issuers.of_kinds(tx, [*TrustedIssuerKind]) if each.id != trusted_issuer.id]
-    return _Candidates(trusted_issuer=trusted_issuer, others=others, held=standing, more=len(held) > COMPARED)
+    return _Candidates(trusted_issuer=trusted_issuer, others=others, held=valid, more=len(held) > COMPARED)
 
 
-def _enabled(tx: Tx, held: Sequence[RestingProof]) -> set[str]:
-    """Return the ids of the enabled clients among these proofs."""
+def _enabled(tx: Tx, held: Sequence[BoundProof]) -> set[str]:
+    """Return the ids of the clients that have these proofs and are enabled."""
     found = clients.by_ids(tx, [each.client.id for each in held])
     return {client.id for client in found.values() if client.enabled}

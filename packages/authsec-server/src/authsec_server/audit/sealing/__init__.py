@@ -1,25 +1,26 @@
 """The seal on the audit log: a log of event hashes, with signed tree checkpoints as in RFC 9162.
 
-The checkpoints have a signing key of their own, which the package `keys` owns.
-Raw SQL can change an event, but not the checkpoints that were signed over the event.
+A separate key signs the checkpoints. The package `keys` owns this key.
+Raw SQL can change an event. But it cannot change the signed checkpoints that cover the event.
 
 | module | owns |
 |---|---|
 | `sealer`, `store` | which events are sealed, when and how many at a time; the SQL of the sealed log |
 | `checkpoints` | the claims and the signature of a checkpoint |
 | `sinks` | send checkpoints to a file or an address; retries |
-| `outside` | compare the database with outside checkpoints; which checkpoints a restored backup lacks |
+| `outside`, `restore_loss` | compare the database with checkpoints in a file; what a restored backup lost |
 | `service`, `api` | newest checkpoint, sealed events and public keys over HTTP; when a seal is overdue |
 | `verifying` | `authsec audit verify`: the order of all checks |
-| `trail`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |
+| `log_check`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |
 | `waiting`, `late_seals` | unsealed events that are suspicious; events that were sealed too late |
 | `scan`, `scratch` | read all rows as stored, without an index; a private copy in another order |
 | `count_check`, `last_use_check`, `name_check` | compare stored counts, last uses and names with the events |
 | `revocation_check`, `table_check` | compare the table of revocations, and tables with a digest, with the events |
 | `count_rebuild` | `authsec audit rebuild-counts` |
-| `exporting`, `lines`, `given` | a sealed export: contents and check; form of a line; an export read beside the log |
+| `exporting`, `lines`, `given` | a sealed export: contents and check; form of a line; an export with dropped events |
 | `retention` | drop old months: what must be true before, and what is deleted |
-| `dropped`, `covering`, `uncounted` | the signed record of a drop, and what the checks then leave out |
+| `dropped`, `drops` | the signed record of a drop; the rules that each drop must satisfy |
+| `covering`, `uncounted` | which places drop records list; events that the counts then leave out |
 | `succession` | which sealing key may sign which checkpoint, after a key was replaced |
-| `restores` | the signed record of a restore, and which lost checkpoints it excuses |
+| `restores` | the signed record of a restore, and which lost checkpoints the checks then leave out |
 """

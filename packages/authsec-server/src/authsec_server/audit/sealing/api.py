@@ -1,4 +1,4 @@
-"""The sealed log over HTTP: for administrators the newest checkpoint and the events, for everybody the public keys.
+"""The sealed log over HTTP: checkpoint and events for administrators, and the public keys for everybody.
 
 Events are listed in the order of sealing.
 """
@@ -29,13 +29,19 @@ _PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class SealKeysShown(TypedDict):
-    """Public keys as JWKs, with `created_at`. A replaced key signed up to `checkpoints_up_to` leaves."""
+    """The public keys that verify checkpoints, as JWKs with `created_at`.
+
+    If a key was replaced, its checkpoints may cover at most `checkpoints_up_to` leaves.
+    """
 
     keys: list[dict[str, Any]]
 
 
 class ElsewhereShown(TypedDict):
-    """Whether this server sends checkpoints to another place, and since when that place has accepted none."""
+    """The state of checkpoint delivery to a file or an address outside the database.
+
+    `sent` is true if a destination is set. The destination has accepted no checkpoint since `undelivered_since`.
+    """
 
     sent: bool
     undelivered_since: str | None
@@ -43,10 +49,11 @@ class ElsewhereShown(TypedDict):
 
 
 class CheckpointShown(TypedDict):
-    """The newest signed checkpoint. `overdue`: events wait longer for their seal than a running server allows.
+    """The newest signed checkpoint, with the problems that the server knows.
 
-    `older` is the reason why the database is older than its outside checkpoints, or null.
-    `not_compared` is the reason why the server could not compare the two, or null.
+    `overdue` is true if events wait longer for their seal than a running server allows.
+    `older` is the reason why the database is older than the checkpoints stored outside, or null.
+    `not_compared` is the reason why the server could not compare the database with these checkpoints, or null.
     """
 
     checkpoint: str
@@ -57,7 +64,7 @@ class CheckpointShown(TypedDict):
 
 
 class LeafShown(TypedDict):
-    """The place and the leaf hash of a dropped event."""
+    """The place of a dropped event in the sealed log, and its leaf hash."""
 
     place: int
     leaf: str
@@ -66,7 +73,7 @@ class LeafShown(TypedDict):
 class SealedEvents(TypedDict):
     """Events in the order of sealing. `next` is the cursor: the place of the last leaf that was read.
 
-    Only the leaves remain of `dropped` events.
+    `dropped` lists the leaves of dropped events, of which nothing else remains.
     The newest checkpoint, signed at `checkpoint_at`, covers `sealed` leaves.
     """
 
@@ -82,22 +89,25 @@ class SealingOperations:
     """The operations on the sealed log.
 
     - `published` returns the keys as JWKs and blocks its thread.
-    - `standing` returns the state of checkpoint delivery.
-    - `older` returns the reason why the database is older than its outside checkpoints.
-    - `not_compared` returns the reason why the two could not be compared.
+    - `state` returns the state of checkpoint delivery.
+    - `older` returns the reason why the database is older than the checkpoints stored outside, or None.
+    - `not_compared` returns the reason why the server could not compare the database with these checkpoints.
     """
 
     published: Callable[[], Sequence[Mapping[str, Any]]]
-    standing: Callable[[], SinkState]
+    state: Callable[[], SinkState]
     older: Callable[[], str | None]
     not_compared: Callable[[], str]
 
     @operation("GET", f"{PATH}/checkpoint", "getAuditCheckpoint", refusals=(404,))
     async def checkpoint(self, call: Call[NoBody]) -> CheckpointShown:
-        """Get the newest signed checkpoint of the audit log, to store it elsewhere."""
-        its = self.standing()
+        """Get the newest signed checkpoint of the audit log, to store it outside the database."""
+        its = self.state()
         signed, sealed = await call.read(
-            lambda tx, act: (service.newest_checkpoint(tx, act.principal), service.so_far(tx, act.principal, act.now))
+            lambda tx, act: (
+                service.newest_checkpoint(tx, act.principal),
+                service.sealing_status(tx, act.principal, act.now),
+            )
         )
         return {
             "checkpoint": signed,
@@ -113,15 +123,16 @@ class SealingOperations:
 
     @operation("GET", f"{PATH}/keys", "getAuditKeys")
     async def keys(self, _call: Call[NoBody]) -> SealKeysShown:
-        """Get the public keys that verify the seals."""
+        """Get the public keys that verify the checkpoints of the audit log."""
         return {"keys": [dict(each) for each in await run_in_threadpool(self.published)]}
 
     @operation("GET", f"{PATH}/sealed", "followEvents", query=PAGING)
     async def follow(self, call: Call[NoBody]) -> SealedEvents:
-        """List events in the order of sealing, to copy them elsewhere.
+        """List events in the order of sealing, so that another system can copy the events.
 
-        `cursor` is a place in the log, and the list begins after that place. Without `cursor`, the list begins at
-        the first event. After an empty page, repeat the request with the same cursor one second later.
+        `cursor` is a place in the sealed log, and the list begins after that place.
+        Without `cursor`, the list begins at the first event.
+        After an empty page, repeat the request with the same cursor one second later.
         """
         place, limit = read_numbered_page(call.request, _PLACE)
         after = -1 if place is None else place
@@ -138,17 +149,17 @@ class SealingOperations:
 def operations(
     *,
     published: Callable[[], Sequence[Mapping[str, Any]]],
-    standing: Callable[[], SinkState],
+    state: Callable[[], SinkState],
     older: Callable[[], str | None],
     not_compared: Callable[[], str],
 ) -> list[AnyOperation]:
     """Return the operations on the sealed log; see `SealingOperations`."""
-    its = SealingOperations(published=published, standing=standing, older=older, not_compared=not_compared)
+    its = SealingOperations(published=published, state=state, older=older, not_compared=not_compared)
     return declared(its.checkpoint, its.keys, its.follow)
 
 
 def routes(published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
-    """Return the public route that lists the keys."""
+    """Return the public route that lists the keys for verifying checkpoints."""
 
     async def keys(_request: Request) -> JSONResponse:
         return JSONResponse({"keys": await run_in_threadpool(published)})

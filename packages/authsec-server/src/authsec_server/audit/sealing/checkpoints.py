@@ -1,11 +1,11 @@
-"""A checkpoint: one signed line that covers all events sealed at a time. It can be kept outside the database."""
+"""A checkpoint: one signed line that covers all events sealed so far. It can be stored outside the database."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
@@ -16,27 +16,32 @@ from authsec_server.audit.model import EventKind
 TYPE: Final = "authsec-audit-checkpoint+jwt"
 _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # longer by far than the clocks of two machines may differ
 KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 Keys = Mapping[str, PublicKey]
 """The trusted keys, by `kid`. A checkpoint is accepted only with the signature of one of them."""
 
 
 class CheckpointRefused(Exception):
-    """The text is not a checkpoint, or none of the keys signed it. The message says which, without quoting the text."""
+    """The text is not a valid checkpoint, or none of the keys signed it.
+
+    The message says which of the two is true, without quoting the text.
+    """
 
 
 class NoCheckpoint(CheckpointRefused):
-    """The text is not a checkpoint, or only a part of one: a line that was not written completely."""
+    """The text is not a checkpoint, or only a part of a checkpoint, because the line was not written completely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A signed tree checkpoint: `size` events were sealed `at` that time, with the root hash `root` (hex).
+    """A signed tree checkpoint: at the time `at`, `size` events were sealed. `root` is the tree's root hash (hex).
 
-    The checkpoint covers every event numbered up to `through`: one that appears there later was inserted.
-    `authority_version` is the version of the database at that time.
-    `signing_keys` are the `kid`s of its active and its prepared key.
-    After a restore, both show what the database lost.
+    The checkpoint covers every event numbered up to `through`. An event with such a number that appears later
+    was inserted by raw SQL.
+    `authority_version` is the authority version of the database at that time.
+    `signing_keys` are the `kid`s of the active and the prepared key for tokens.
+    After a restore, `authority_version` and `signing_keys` show what the database lost.
     """
 
     size: int
@@ -59,7 +64,7 @@ def sign_checkpoint(
     authority_version: int | None = None,
     signing_keys: Sequence[str] = (),
 ) -> Checkpoint:
-    """Sign the checkpoint of the tree."""
+    """Sign a checkpoint of the tree, and return the checkpoint."""
     at = at.replace(microsecond=0)
     root = tree.root.hex()
     claims: dict[str, Any] = {
@@ -113,7 +118,7 @@ def read_checkpoint(signed: str, keys: Keys) -> Checkpoint:
 
 
 def signing_kid(signed: str) -> str:
-    """Return the `kid` in the text without verifying it; empty if the text is not a JWT."""
+    """Return the `kid` in the header of the text; empty if the text is not a JWT. The signature is not verified."""
     try:
         return str(parse_compact(signed).header.get("kid"))
     except JoseError:
@@ -141,9 +146,9 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
 
 
 def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:
-    """Return the signed record that an event of this kind carries; None if there is none.
+    """Return the signed record in the detail of the event; None if the event has another kind or no record.
 
-    The event may be a row or an exported event.
+    The event may be a database row or an exported event.
     """
     detail = event.get("detail") if event.get("kind") == kind else None
     signed = detail.get("record") if isinstance(detail, dict) else None
@@ -151,7 +156,7 @@ def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:
 
 
 def counting_number(value: Any) -> int:
-    """Return the claim as a number of at least 0. Raises `ValueError`."""
+    """Return the claim if it is a whole number of at least 0. Raises `ValueError` for any other value."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError
     return value
@@ -164,10 +169,10 @@ def _kids(value: Any) -> tuple[str, ...]:
 
 
 def when(checkpoint: Checkpoint) -> str:
-    """Return the checkpoint's time, in the form of a finding."""
+    """Return the checkpoint's time, as it is written in findings."""
     return shown_time(checkpoint.at)
 
 
 def shown_time(at: datetime) -> str:
-    """Return the time in the form of a finding."""
+    """Return the time, as it is written in findings."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""Check whether the stored counts match the events, or, for dropped months, the signed digests.
+"""Check whether the stored counts match the events. For dropped months, check the counts by signed digests.
 
 The attack: dashboards, last uses and used actions come from tables that no seal covers.
 Raw SQL changes a count, and every event still matches its seal.
@@ -26,13 +26,14 @@ BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)  # `counted.until` of a new 
 
 
 class CountCheck:
-    """One check, on one snapshot. First call `meet` for each event number and `add` for each decided event.
+    """A comparison of the stored counts with the events, on one snapshot.
 
+    Call `add_number` for the number of each event, and `add` for each event with a decision.
     The order of these calls does not matter. Then call `findings`.
     """
 
     def __init__(self, connection: Connection, *, now: datetime | None = None) -> None:
-        """Read the mark of the roll-up. Without `now`, a mark in the future is not reported."""
+        """Read the progress mark of the roll-up. Without `now`, a mark in the future is not reported."""
         self._connection = connection
         self._missing = missing_columns(connection)
         self._mark = Mark(until=None) if self._missing else read_mark(connection)
@@ -46,20 +47,21 @@ class CountCheck:
     def __exit__(self, *_: object) -> None:
         self._recount.__exit__()
 
-    def meet(self, number: int) -> None:
+    def add_number(self, number: int) -> None:
         """Note that an event with this number exists."""
         if self._highest < number <= MAX_NUMBER:
             self._highest = number
 
     def add(self, number: int, outcome: Outcome) -> None:
-        """Add the outcome of an event."""
+        """Add the outcome of the event with this number."""
         self._recount.add(number, outcome)
 
     def findings(self, dropped: DropRecord | None = None, unknown_before: datetime | None = None) -> list[str]:
-        """Return the findings as sentences. `dropped` is the sealed drop record with the latest cut.
+        """Return the findings as sentences.
 
-        Some events before `unknown_before` were not added.
-        The counts of that time are compared only with the digests in the drop record.
+        `dropped` is the sealed drop record with the latest cut (the time before which events were dropped).
+        Events before `unknown_before` were not all added.
+        So the counts before that time are compared only with the digests in the drop record.
         """
         if self._missing:
             return [f"The counts cannot be read: the database lacks {', '.join(self._missing)}."]

@@ -1,8 +1,9 @@
 """Rebuild the count tables from the events of the months that were not dropped.
 
-The events are read on one snapshot, and each count is then corrected by the difference.
-A roll-up only adds to stored counts, so servers may count during a rebuild.
-Each write raises `counted.rebuilds`. A concurrent rebuild finds that number raised and ends.
+The events are read on one snapshot. Then the difference is added to each stored count.
+Servers may count during a rebuild, because the roll-up also only adds to stored counts.
+Each write raises the number `counted.rebuilds`.
+If a concurrent rebuild finds that number raised, the concurrent rebuild ends.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ _STORED: Final[Mapping[str, Table]] = {
 class Rebuilt:
     """The result of a rebuild: for each table, the number of `rows` that differ, with `examples`.
 
-    `mark` says whether the roll-up's mark is replaced.
-    Rows of months before `dropped_before` stay unchanged; empty if no month was dropped.
+    `mark` is true if the progress mark of the roll-up is replaced.
+    Rows of months before `dropped_before` stay unchanged. It is empty if no month was dropped.
     """
 
     rows: Mapping[str, int]
@@ -81,7 +82,7 @@ class Rebuilt:
 
 
 class _Interfered(Exception):
-    """A concurrent rebuild wrote to the tables, or a row is gone."""
+    """A concurrent rebuild wrote to the tables, or a row to delete has changed."""
 
 
 def foresee_rebuild(database: Database, act: Act, keys: Keys) -> Rebuilt:
@@ -115,7 +116,7 @@ def rebuild_counts(database: Database, act: Act, keys: Keys) -> Rebuilt:
 
 
 class _Plan:
-    """The differences on one snapshot, stored in a scratch file."""
+    """The corrections that one snapshot requires, stored in a scratch file."""
 
     def __init__(self, recount: Recount, mark: Mark, wanted: Mark, dropped_before: str) -> None:
         self._recount = recount
@@ -138,23 +139,27 @@ class _Plan:
         self._recount.__exit__()
 
     def carry_out(self, database: Database, act: Act) -> None:
-        """Write the corrections in several transactions. Raises `_Interfered`."""
+        """Write the corrections in several transactions. Raises `_Interfered` if another rebuild writes as well."""
         rebuilds = database.append(partial(self._begin, act=act))
         for piece in self._pieces():
             database.append(partial(_write, piece=piece, rebuilds=rebuilds))
             rebuilds += 1
 
     def is_overtaken(self, database: Database) -> bool:
-        """Whether a server counted events while last uses were corrected.
+        """Whether a server counted events while this plan corrected last uses. Then another plan is needed.
 
-        A row with a wrong later time hides such an event from the roll-up, and the correction then omits the event.
-        The next plan finds this difference.
+        The roll-up keeps the later of two last uses.
+        If the stored time is wrong and too late, the roll-up ignores a new use, and so does this correction.
+        The next plan finds the difference.
         """
         now = database.read(lambda tx: read_mark(tx.connection))
         return self.rebuilt.rows[LAST.name] > 0 and now.through != self._wanted.through
 
     def _begin(self, tx: Tx, act: Act) -> int:
-        """Record the rebuild and replace a wrong mark. Return the new number of rebuilds."""
+        """Record the rebuild as an event, and replace a wrong progress mark. Return the new `counted.rebuilds`.
+
+        Raises `_Interfered` if another rebuild wrote first.
+        """
         if read_mark(tx.connection).rebuilds != self._mark.rebuilds:
             raise _Interfered
         if self.rebuilt.mark:
@@ -224,8 +229,9 @@ def _is_right(tx: Tx, mark: Mark, now: datetime) -> bool:
 
 
 def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
-    """Return a mark at the highest number up to which no event can appear and no refusal can grow.
+    """Return a new progress mark. Its `through` is the highest event number below which nothing can change.
 
+    Up to that number, no further event can appear, and no refusal can get further occurrences.
     Raises `Conflict` if a transaction that writes events lasts too long.
     """
     if highest is None:
@@ -261,7 +267,7 @@ def _delete_odd(connection: Connection, table: CountTable, rows: Sequence[Stored
 
 
 def _correct_numbers(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
-    """Add the differences to the counts. Counts that a roll-up added meanwhile remain."""
+    """Add the differences to the stored counts. Counts that a roll-up adds in the meantime are kept."""
     its, (name,) = _STORED[table.name], table.values
     statement = _insert(connection, its)
     added = its.c[name] + statement.excluded[name]
@@ -271,7 +277,7 @@ def _correct_numbers(connection: Connection, table: CountTable, differences: Seq
 
 
 def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
-    """Set the last uses, except those that a roll-up has meanwhile set to a later time."""
+    """Set the last uses to those of the events. Keep a later time that a roll-up has stored in the meantime."""
     statement = _insert(connection, last_uses)
     new = [_typed_key(each) | _typed_uses(each.say) for each in differences if each.kept is None]
     if new:
@@ -312,7 +318,7 @@ def _uses_update(dialect: str) -> Any:
 def _delete(
     connection: Connection, its: Table, table: CountTable, differences: Sequence[CountDifference], empty: Any
 ) -> None:
-    """Delete the rows with these keys that are empty after the correction."""
+    """Delete the rows of these differences that match the condition `empty` after the correction."""
     if not differences:
         return
     keys = (its.c[name] == bindparam(f"key_{name}", type_=its.c[name].type) for name in table.key)

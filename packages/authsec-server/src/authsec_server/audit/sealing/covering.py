@@ -1,7 +1,8 @@
-"""Find the drop record that contains a place of the sealed log, for a walk from place to place. Pure.
+"""Find the drop record that lists a place of the sealed log. Pure.
 
-The walk handles each record only where one of its runs begins, not at each leaf.
-The attack: the holder of the key signs thousands of records.
+The search is made for callers that go through the places in ascending order.
+The attack: the holder of the key signs thousands of drop records.
+So a record costs time only where one of its runs of places begins, not at each leaf.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from authsec_server.audit.sealing.dropped import Run
 
 
 class Covering:
-    """Runs of places, each with the index of its record. A walk queries the places in ascending order."""
+    """Runs of places in the sealed log, each with the index of its record. Ask for places in ascending order."""
 
     def __init__(self, runs: Sequence[tuple[Run, int]]) -> None:
         self._runs = sorted(runs, reverse=True)  # the next one is the last
@@ -21,7 +22,7 @@ class Covering:
         self._all, self._place = runs, -1
 
     def first_at(self, place: int) -> int | None:
-        """Return the lowest index of a record with this place; None if no record has it."""
+        """Return the lowest index of a record that lists this place; None if no record lists the place."""
         if place < self._place:  # only a log that was tampered with goes back
             return min((index for (first, last), index in self._all if first <= place <= last), default=None)
         self._place = place
@@ -34,6 +35,6 @@ class Covering:
 
 
 def gaps(runs: Sequence[Run]) -> list[Run]:
-    """Return the places before the last run that are in no run."""
+    """Return the runs of places that lie before the last run and in none of these runs."""
     begins = [0, *(last + 1 for _, last in runs)]
     return [(begin, first - 1) for begin, (first, _) in zip(begins, runs, strict=False) if begin < first]

@@ -1,7 +1,8 @@
-"""Check the database below the audit log: PostgreSQL's own catalogs, the schema, then the tables and indexes.
+"""Check the database itself: first PostgreSQL's own catalogs, then the schema, then the tables and indexes.
 
-The order stops an attack: PostgreSQL's planner runs functions in an index's condition. So no table of AuthSec is
-read before the catalogs and the schema were compared. SQLite runs no such functions.
+The order stops an attack: PostgreSQL's planner runs the functions in the condition of an index.
+So the catalogs and the schema are compared before any table of AuthSec is read.
+SQLite runs no such functions.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.audit.sealing.trail import MOST, Report
+from authsec_server.audit.sealing.log_check import MOST, Report
 from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import Integrity, compare_catalogs, integrity
@@ -22,7 +23,10 @@ from authsec_server.db.postgresql_catalog import led_away
 
 @dataclass(slots=True)
 class DatabaseCheck:
-    """The results so far. `explains_errors`: the findings are the reason if a later read fails."""
+    """The checks of one database and their results so far.
+
+    If a later read fails and `explains_errors` is true, the findings so far are the reason.
+    """
 
     connection: Connection
     checked: Integrity = field(default_factory=Integrity)
@@ -31,7 +35,7 @@ class DatabaseCheck:
 
     @property
     def findings(self) -> list[str]:
-        """Return the findings, those of the schema last."""
+        """Return all findings. Findings about the schema are last."""
         return [*self.checked.findings, *self.of_schema]
 
     @property
@@ -39,7 +43,7 @@ class DatabaseCheck:
         return self.connection.dialect.name == "postgresql"
 
     def run(self, *, deep: bool = False) -> None:
-        """Run all checks. Raises the driver's errors; the results so far stay."""
+        """Run all checks. Raises the errors of the database driver; the results up to the error are kept."""
         catalogs = None
         if self.is_postgresql:
             catalogs = compare_catalogs(self.connection)
@@ -57,19 +61,22 @@ class DatabaseCheck:
         self.explains_errors |= bool(self.of_schema) and is_current(self.connection)
 
     def end(self) -> None:
-        """Add a finding if code of others has led this session to other tables meanwhile."""
+        """Add a finding if the search path of this session changed while the tables were read.
+
+        By such a change, foreign code in the database makes the session read other tables.
+        """
         if self.is_postgresql and (finding := led_away(self.connection)):
             self.of_schema.append(finding)
 
     def unreadable(self) -> Report:
-        """Return the report on a damaged database that cannot be read any further."""
+        """Return the report on a damaged database whose tables cannot be read to the end."""
         more = max(0, len(self.findings) - MOST)
         findings = (*self.findings[:MOST], "The tables could not be read to the end.")
         return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
 
 
 def damage(tx: Tx) -> Report | None:
-    """Return a report on a damaged database that cannot be read completely; None if indexes and schema are intact."""
+    """Return a report if the database is too damaged to be read; None if its indexes and schema are intact."""
     check = DatabaseCheck(tx.connection)
     with suppress(DatabaseError):  # of a damaged file even the schema may be unreadable
         check.run()

@@ -1,7 +1,7 @@
-"""Drop records: each lists the events that a drop removed, signed by the sealing key.
+"""Drop records: each lists the events that were dropped from the log, and is signed by the sealing key.
 
-An event carries the record and is sealed before the first row is deleted.
-Raw SQL can insert an event and have it sealed, but cannot sign a record.
+An event contains the record, and is sealed before the first row is deleted.
+Raw SQL can insert an event that is then sealed, but it cannot sign a record.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from authsec_server.audit.sealing.checkpoints import (
 TYPE: Final = "authsec-audit-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MONTH: Final = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", re.ASCII)
-STAYING: Final = frozenset(
+NEVER_DROPPED: Final = frozenset(
     {
         EventKind.EVENTS_DROPPED,
         EventKind.SEAL_KEY_CREATED,
@@ -47,9 +47,10 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropRecord:
-    """A drop by `by` of `events` in the `places` of the sealed log, from months before `before` (2026-08).
+    """The record of a drop. `by` dropped `events` events of the months before `before` (2026-08).
 
-    The export with the hash `export_sha256` has these events; `numbers` is their lowest and highest number.
+    These events had the `places` in the sealed log. `numbers` is their lowest and highest event number.
+    `export_sha256` is the hash of the export that contains these events.
     `checkpoint` was the newest checkpoint at the time of the drop.
     """
 
@@ -71,23 +72,23 @@ class DropRecord:
     def cut(self) -> datetime:
         """Return the beginning of the month `before`.
 
-        The record excuses only events that are older than the cut and were sealed before it.
+        An event may be missing only if it is older than the cut and was sealed before the cut.
         """
         return datetime.fromisoformat(f"{self.before}-01T00:00:00+00:00")
 
     @property
     def last_place(self) -> int:
-        """Return the last place in the sealed log of a dropped event."""
+        """Return the highest place in the sealed log of an event that was dropped."""
         return self.places[-1][1]
 
     def covers(self, place: int) -> bool:
-        """Whether the event at this place was dropped."""
+        """Whether this record lists the place, so that its event was dropped."""
         at = bisect_right(self.places, place, key=lambda run: run[0]) - 1
         return at >= 0 and place <= self.places[at][1]
 
 
 def runs(places: Iterable[int]) -> tuple[Run, ...]:
-    """Group these ascending places into runs."""
+    """Group ascending places into runs: the first and the last place of each sequence without a gap."""
     found: list[list[int]] = []
     for place in places:
         if found and place == found[-1][1] + 1:
@@ -98,7 +99,10 @@ def runs(places: Iterable[int]) -> tuple[Run, ...]:
 
 
 def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: PrivateKey) -> str:
-    """Sign the record. Its members are those of `DropRecord`; `checkpoint` is the signed text."""
+    """Sign the drop record, and return the signed text.
+
+    The members of `record` are those of `DropRecord`. Its `checkpoint` is the signed text of the checkpoint.
+    """
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
     return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), **record}, key)
 
@@ -125,30 +129,31 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise CheckpointRefused("is not a record of dropped events") from None
-    if not _holds_together(record):
+    if not _is_consistent(record):
         raise CheckpointRefused("is not a record of dropped events")
     return record
 
 
 def drop_of(event: Mapping[str, Any]) -> str | None:
-    """Return the drop record that the event carries. The signature is not verified."""
+    """Return the signed drop record in the event's detail; None without one. The signature is not verified."""
     return record_in(event, EventKind.EVENTS_DROPPED)
 
 
-def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
-    """Return the records that one of the keys signed, each once. Other records do not excuse a missing event.
+def valid_drops(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
+    """Return the drop records that one of the keys signed, each once.
 
-    The attack: raw SQL copies a record into a million events.
+    Without such a signature, a record does not permit any event to be missing.
+    The attack: raw SQL copies a signed record into a million events.
     """
     found: dict[str, DropRecord] = {}
     for each in signed:
-        with suppress(CheckpointRefused):  # somebody else wrote it: it excuses nothing
+        with suppress(CheckpointRefused):  # somebody else wrote it: it permits no missing event
             if each and each not in found:
                 found[each] = read_drop(each, keys)
     return list(found.values())
 
 
-def _holds_together(record: DropRecord) -> bool:
+def _is_consistent(record: DropRecord) -> bool:
     if not _MONTH.fullmatch(record.before) or record.at < record.cut:
         return False
     in_order = all(before[1] < after[0] for before, after in pairwise(record.places))
@@ -158,9 +163,9 @@ def _holds_together(record: DropRecord) -> bool:
 
 
 def _counts(value: Any) -> Mapping[str, str]:
-    """Return the digests of the counts. Raises `ValueError`.
+    """Check the digests of the count tables in a record, and return the digests.
 
-    Without the digests the counts of dropped months could not be checked.
+    Raises `ValueError` if a digest is missing: the counts of dropped months could not be checked without it.
     """
     names = {table.name for table in TABLES}
     if set(value) != names or not all(_SHA256.fullmatch(digest) for digest in value.values()):

@@ -1,8 +1,9 @@
 """Export of the sealed audit log, and the check of an export with the public keys only.
 
-An export is lines of JSON, one for each leaf, in the order of sealing.
-A leaf's line has the event as it was hashed, or null if the event was dropped.
-A checkpoint's line follows the last leaf that the checkpoint covers. The last line is the newest checkpoint.
+An export has one line of JSON for each leaf, in the order of sealing.
+The line of a leaf contains the event in its hashed form, or null if the event was dropped.
+The line of a checkpoint follows the last leaf that the checkpoint covers.
+The last line is the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from authsec_server.audit.merkle_tree import event_text, text_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in
-from authsec_server.audit.sealing.dropped import believed, drop_of
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.dropped import drop_of, valid_drops
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import NotAnExport, checkpoint_line, exact, leaf_line, read_line
-from authsec_server.audit.sealing.restores import believed_restores, restore_of
+from authsec_server.audit.sealing.log_check import LogCheck, Report
+from authsec_server.audit.sealing.restores import restore_of, valid_restores
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
-from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
@@ -33,9 +34,9 @@ _RECORDS = (EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUT
 
 
 def export(database: Database) -> Iterator[str]:
-    """Yield the lines of everything sealed so far, in many short transactions. Blocks its thread.
+    """Yield the lines of the sealed log up to its newest checkpoint, in many short transactions.
 
-    Raises `NotFound` if nothing is sealed.
+    Blocks its thread. Raises `NotFound` if nothing is sealed.
     """
     last = database.read(_newest)
     after = -1
@@ -52,21 +53,22 @@ def verify_export(
     lines: Iterable[str],
     keys: Keys,
     kept: Sequence[Checkpoint] = (),
-    given: Sequence[Given] = (),
+    given: Sequence[KeptExport] = (),
     ends: Mapping[str, int] | None = None,
     *,
     now: datetime | None = None,
 ) -> Report:
-    """Compare the events of an export with its seals and with the `kept` checkpoints. Raises `NotAnExport`.
+    """Compare the events of an export with its seals and with the checkpoints in `kept`. Raises `NotAnExport`.
 
     The lines are read twice, because a drop record comes after the leaves of its dropped events.
-    `given` are exports with events that this one lacks. `ends` and `now` are as for `verify`.
+    `given` are further exports, which contain events that this export lacks.
+    `ends` and `now` have the same meaning as for `verify`.
     """
     records = _records(lines)
-    believing = _believing(records, keys, ends)
-    dropped = believed((drop_of(event) for _, event in records), believing.keys)
-    restores = believed_restores(((place, restore_of(event)) for place, event in records), believing)
-    trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores, now=now)
+    sealing_keys = _sealing_keys(records, keys, ends)
+    dropped = valid_drops((drop_of(event) for _, event in records), sealing_keys.keys)
+    restores = valid_restores(((place, restore_of(event)) for place, event in records), sealing_keys)
+    log_check = LogCheck(keys=sealing_keys, kept=kept, records=dropped, given=given, restores=restores, now=now)
     size = 0
     waiting: deque[Checkpoint] = (
         deque()
@@ -76,29 +78,29 @@ def verify_export(
         if read is None and number == 1:
             raise NotAnExport
         if read is None:
-            trail.find(f"Line {number} was changed after the export.")
+            log_check.add_finding(f"Line {number} was changed after the export.")
         elif "checkpoint" in read:
-            if checkpoint := trail.read(size, read["checkpoint"]):
+            if checkpoint := log_check.read(size, read["checkpoint"]):
                 while waiting and waiting[0].at <= checkpoint.at:
-                    trail.meet(waiting.popleft())
-                trail.meet(checkpoint)
+                    log_check.compare_checkpoint(waiting.popleft())
+                log_check.compare_checkpoint(checkpoint)
         else:
-            _meet_all(trail, waiting)
-            _compare(trail, size, read)
-            trail.refuse_late(read["number"])
+            _meet_all(log_check, waiting)
+            _compare(log_check, size, read)
+            log_check.check_order(read["number"])
             size = read["place"] + 1
-            waiting.extend(trail.kept_between(size - 1, size))
-    _meet_all(trail, waiting)
-    trail.end(size, trail.kept_between(size, store.MAX_SIZE), exported=True)
-    return trail.report(size, 0)
+            waiting.extend(log_check.kept_between(size - 1, size))
+    _meet_all(log_check, waiting)
+    log_check.end(size, log_check.kept_between(size, store.MAX_SIZE), exported=True)
+    return log_check.report(size, 0)
 
 
 def keys_of(lines: Iterable[str], keys: Keys) -> Keys:
-    """Return these keys and their successors according to this export."""
-    return _believing(_records(lines), keys).keys
+    """Return these keys and the keys that replaced them, as the records in this export say."""
+    return _sealing_keys(_records(lines), keys).keys
 
 
-def _believing(
+def _sealing_keys(
     records: Sequence[tuple[int, Mapping[str, Any]]], keys: Keys, ends: Mapping[str, int] | None = None
 ) -> Succession:
     replaced = [(place, signed) for place, event in records if (signed := replacement_of(event))]
@@ -106,7 +108,7 @@ def _believing(
 
 
 def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Return the events that carry a record, each with its place."""
+    """Return the events that contain a signed record, each with its place in the sealed log."""
     read = (read_line(line) for line in lines if any(kind in line for kind in _RECORDS))
     placed = ((each["place"], each["event"]) for each in read if each and each.get("event"))
     return [(place, event) for place, event in placed if any(record_in(event, kind) for kind in _RECORDS)]
@@ -120,9 +122,9 @@ def _newest(tx: Tx) -> tuple[int, str]:
 
 
 def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
-    """Return the lines of the next leaves and of the checkpoints between them, and the place after these leaves.
+    """Return the lines of the next leaves and of their checkpoints, and the place after the last of these leaves.
 
-    The newest checkpoint is left out: it is the last line of the export.
+    Checkpoints of `size` leaves are left out, because they are written at the end of the export.
     """
     start, end = after + 1, min(after + 1 + BATCH, size)
     leaves = [leaf for leaf in store.leaves(tx.connection, after=after, limit=end - start) if leaf.position < end]
@@ -143,26 +145,29 @@ def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
 
 
 def _last_checkpoints(tx: Tx, *, size: int, signed: str) -> list[str]:
-    """Return the lines of the checkpoints of that size, the given one last. Servers may have signed more meanwhile."""
+    """Return the lines of the first checkpoint of this size and of the checkpoint `signed`, in this order.
+
+    Checkpoints that servers signed since the export began are left out.
+    """
     first = [each for _, each in store.checkpoints_between(tx.connection, size - 1, size)][:1]
     return [checkpoint_line(each) for each in dict.fromkeys([*first, signed])]
 
 
-def _meet_all(trail: Trail, waiting: deque[Checkpoint]) -> None:
-    """Compare the tree with the remaining kept checkpoints of this size."""
+def _meet_all(log_check: LogCheck, waiting: deque[Checkpoint]) -> None:
+    """Compare the tree with the remaining checkpoints in `waiting`, which have the size of the tree."""
     while waiting:
-        trail.meet(waiting.popleft())
+        log_check.compare_checkpoint(waiting.popleft())
 
 
-def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
-    """Compare the leaf with the event in its line and with its place."""
+def _compare(log_check: LogCheck, size: int, read: Mapping[str, Any]) -> None:
+    """Check the line of a leaf: its place must be `size`, and its hash must match its event."""
     number, event = read["number"], read["event"]
     if read["place"] != size:
-        trail.lack(size)
+        log_check.report_missing_leaf(size)
     if event is None:
-        trail.miss(read["place"], number, bytes.fromhex(read["hash"]))
+        log_check.report_missing_event(read["place"], number, bytes.fromhex(read["hash"]))
     elif event.get("id") != number or text_hash(exact(event)).hex() != read["hash"]:
-        trail.find(f"Event {number} was changed: it is not what was sealed.")
+        log_check.add_finding(f"Event {number} was changed: it is not what was sealed.")
     else:
-        trail.confirm(size, drop_of(event))
-    trail.grow([(number, bytes.fromhex(read["hash"]))])
+        log_check.confirm_event(size, drop_of(event))
+    log_check.append_leaves([(number, bytes.fromhex(read["hash"]))])

@@ -1,4 +1,4 @@
-"""A sealed export with events that were dropped since. It is read once, place by place, alongside the sealed log."""
+"""A sealed export with events that were dropped later. It is read once, in step with the sealed log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldEvent:
+class ExportedEvent:
     """An event of an export: its place in the sealed log, its leaf hash, and its content."""
 
     place: int
@@ -27,10 +27,10 @@ class HeldEvent:
         return str(self.event.get("at"))
 
 
-class Given:
-    """The events of one export. Ask for places in ascending order. Raises `NotAnExport`.
+class KeptExport:
+    """The events of one sealed export. Ask for places in ascending order.
 
-    `last_checkpoint` reads `lines` again.
+    Raises `NotAnExport` if the first line is not a line of an export. `last_checkpoint` reads `lines` again.
     """
 
     def __init__(self, name: str, lines: Iterable[str]) -> None:
@@ -43,23 +43,26 @@ class Given:
         self._rows = _rows(chain([first], rest))
         self._next = next(self._rows, None)
 
-    def held_at(self, place: int) -> HeldEvent | None:
-        """Return the export's event for that place; None if the export has none."""
+    def event_at(self, place: int) -> ExportedEvent | None:
+        """Return the event that the export has at this place of the sealed log; None if the export has none."""
         while self._next is not None and self._next.place < place:
             self._next = next(self._rows, None)
         return self._next if self._next is not None and self._next.place == place else None
 
     @cached_property
     def last_checkpoint(self) -> str:
-        """Return the checkpoint in the last line, the newest one; empty if there is none. Nothing is verified."""
+        """Return the signed checkpoint in the last line of the export, which is the newest one; empty without one.
+
+        The signature is not verified.
+        """
         last = deque(self._lines, maxlen=1)
         checkpoint: str = (read_line(last[0]) or {}).get("checkpoint", "") if last else ""
         return checkpoint
 
 
-def _rows(lines: Iterable[str]) -> Iterator[HeldEvent]:
-    """Yield the events. Lines that are not in the form of an export are skipped."""
+def _rows(lines: Iterable[str]) -> Iterator[ExportedEvent]:
+    """Yield the events in these lines. Lines that do not have the form of an export are skipped."""
     for line in lines:
         read = read_line(line)
         if read is not None and (event := read.get("event")) is not None:
-            yield HeldEvent(place=read["place"], leaf=text_hash(exact(event)), event=event)
+            yield ExportedEvent(place=read["place"], leaf=text_hash(exact(event)), event=event)

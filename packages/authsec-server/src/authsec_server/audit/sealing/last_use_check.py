@@ -1,12 +1,13 @@
 """Check whether the last-use times of administrators and admin keys match the events of their sign-ins.
 
-The attack: the lists of administrators and admin keys show these times, so that accounts in use are noticed.
-The columns have no digest, because they are written without a change of authority.
-Raw SQL sets a time to NULL, and a stolen key seems unused.
-Or raw SQL inserts a sign-in of an earlier day, which explains the time of a later one.
+The lists of administrators and admin keys show these times, so that people notice accounts in use.
+The time columns are not in a table digest, because servers write them without a change of authority.
+The first attack: raw SQL sets a time to NULL, so that a stolen key seems unused.
+The second attack: raw SQL inserts a sign-in event with an earlier time, to explain a forged time.
 
 Servers never set a time back, whatever their clocks say.
-Each time is that of the latest sign-in, by the times of the events.
+So each time is that of the latest sign-in event, or up to one minute earlier.
+The latest event is the one with the latest time.
 """
 
 from __future__ import annotations
@@ -46,18 +47,21 @@ _UNEXPLAINED: Final = (
 
 
 class LastUseCheck(ScratchCheck):
-    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
+    """A comparison of last-use times with sign-in events, on one snapshot.
+
+    First call `add` for each event, in any order, and `keep` once. Then call `findings`.
+    """
 
     create = _SCRATCH
 
     def add(self, number: int, event: Mapping[str, Any]) -> None:
-        """Add the sign-in that a valid event records."""
+        """Add the event if it records a sign-in. The event must be valid."""
         if event["kind"] == EventKind.ADMIN_SIGN_IN and event["principal_kind"] in _COLUMNS:
             row = (event["principal_kind"], event["principal_id"], event["at"], number)
             self._scratch.execute("INSERT OR IGNORE INTO came VALUES (?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
-        """Read the last-use times. A missing table is a finding of the schema check."""
+        """Read the stored last-use times. A missing table is not reported here: the schema check reports it."""
         for kind, (name, column) in _COLUMNS.items():
             if inspect(self._connection).has_table(name):
                 rows = (
@@ -68,7 +72,10 @@ class LastUseCheck(ScratchCheck):
                 self._scratch.executemany("INSERT INTO kept VALUES (?, ?, ?)", rows)
 
     def findings(self, cut: datetime | None) -> Iterator[str]:
-        """Report each difference in a sentence. A time before `cut` needs no event: those events were dropped."""
+        """Report each difference in a sentence.
+
+        A time before `cut` needs no matching event, because events before `cut` were dropped.
+        """
         more = 0
         for at, finding in enumerate(self._all("" if cut is None else _iso(cut))):
             if at < MOST:

@@ -1,7 +1,12 @@
 """Events that were sealed long after their time. Pure.
 
-There are three causes: no server sealed at that time, an event was backdated, or raw SQL deleted checkpoints.
 A server seals an event within a second, and a refusal counted by the minute within ten minutes.
+There are three possible causes of a late seal:
+
+- No server sealed at that time.
+- Raw SQL gave the event an earlier time.
+- Raw SQL deleted checkpoints.
+
 The log cannot show which cause it was.
 An operator can find out from the times when servers were stopped, or from checkpoints kept elsewhere.
 """
@@ -21,9 +26,10 @@ MOST: Final = 10_000  # groups that are kept. Somebody needs a minute for each o
 
 @dataclass(slots=True, kw_only=True)
 class LateSeals:
-    """A group of `events` events that were sealed late, numbered from `first` to `last`.
+    """A group of events that were sealed late, with the lowest number `first` and the highest number `last`.
 
-    `oldest` is the time of the earliest one. The first checkpoint that covers them was signed at `sealed_at`.
+    `events` is the number of events in the group, and `oldest` is the time of the earliest event.
+    The first checkpoint that covers the events was signed at `sealed_at`.
     """
 
     sealed_at: datetime
@@ -41,10 +47,12 @@ class LateSeals:
 
 @dataclass(slots=True)
 class LateSealsWatch:
-    """Collects late seals. Pass each sealed event in the order of the log, with the first checkpoint that covers it.
+    """Collects events that were sealed late.
 
-    `found` has one group for each checkpoint, for the newest `MOST` checkpoints. `more` counts the events of earlier
-    groups. Keeping the newest groups matters: many late events must not hide the next one.
+    Pass each sealed event to `check` in the order of the log, with the first checkpoint that covers the event.
+    `found` has one group for each checkpoint, for at most the newest `MOST` groups.
+    `more` is the number of late events in earlier groups.
+    The newest groups are kept because many old late events must not hide a new one.
     """
 
     found: deque[LateSeals] = field(default_factory=deque)
@@ -52,8 +60,8 @@ class LateSealsWatch:
     _checkpoint: Checkpoint | None = None
     _in_time: str = ""  # events of this time and later are sealed in time
 
-    def meet(self, number: int, at: str, checkpoint: Checkpoint) -> None:
-        """Check an event of that time (ISO 8601, UTC, to the microsecond)."""
+    def check(self, number: int, at: str, checkpoint: Checkpoint) -> None:
+        """Add the event to a group if it was sealed late. `at` is its time (ISO 8601, UTC, to the microsecond)."""
         if checkpoint is not self._checkpoint:
             self._checkpoint = checkpoint
             self._in_time = (checkpoint.at - LATE).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""One walk along the leaves of the sealed log. It compares leaves with events, and the tree with checkpoints."""
+"""A pass over the leaves of the sealed log. It compares leaves with events, and the tree with checkpoints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime
 
 from authsec_server.audit.sealing.checkpoints import Checkpoint, when
 from authsec_server.audit.sealing.late_seals import LateSealsWatch
-from authsec_server.audit.sealing.scratch import Met, Scratch
-from authsec_server.audit.sealing.trail import Trail
+from authsec_server.audit.sealing.log_check import LogCheck
+from authsec_server.audit.sealing.scratch import Scratch, ScratchLeaf
 from authsec_server.audit.sealing.waiting import Waiting
 
 _BATCH = 1000  # leaves
@@ -19,10 +19,10 @@ _INVALID = "has a form that AuthSec does not write: lists cannot show it, or tot
 
 @dataclass(slots=True, kw_only=True)
 class LeafWalk:
-    """One walk along the leaves, from checkpoint to checkpoint."""
+    """A pass over the leaves of the sealed log, in the order of sealing. Call `run`, then `end`."""
 
     scratch: Scratch
-    trail: Trail
+    log_check: LogCheck
     unsealed: Waiting
     late: LateSealsWatch = field(default_factory=LateSealsWatch)
     through: int = 0  # up to this number every event is sealed, the checkpoints say
@@ -33,29 +33,29 @@ class LeafWalk:
         """Compare each leaf with its event, and the tree with each checkpoint."""
         checkpoints = self._checkpoints()
         checkpoint, expected = next(checkpoints, None), 0
-        for leaf in self.scratch.met():
+        for leaf in self.scratch.joined_leaves():
             if leaf.position != expected:
-                self.trail.lack(expected)
+                self.log_check.report_missing_leaf(expected)
             self._compare(leaf, checkpoint)
-            self.trail.refuse_late(leaf.number)
+            self.log_check.check_order(leaf.number)
             self._waiting.append((leaf.number, leaf.hash))
             expected = leaf.position + 1
             while checkpoint is not None and checkpoint.size <= expected:
                 self._grow()
                 if checkpoint.size == expected:
-                    self.trail.meet(checkpoint)
+                    self.log_check.compare_checkpoint(checkpoint)
                     self._keep_version(checkpoint)
                 checkpoint = next(checkpoints, None)
             if len(self._waiting) >= _BATCH:
                 self._grow()
         self._grow()
         beyond = [checkpoint, *checkpoints] if checkpoint is not None else []
-        self.trail.end(self.scratch.size(), beyond)
+        self.log_check.end(self.scratch.size(), beyond)
 
     def end(self) -> int:
-        """Report errors in the tables beside the sealed log. Return how many events wait for their seal."""
-        scratch, find = self.scratch, self.trail.find
-        self.through = max([self.through, *(checkpoint.through for checkpoint in self.trail.kept)])
+        """Report errors in the tables that belong to the sealed log. Return how many events wait for their seal."""
+        scratch, find = self.scratch, self.log_check.add_finding
+        self.through = max([self.through, *(checkpoint.through for checkpoint in self.log_check.kept)])
         for number in scratch.sealed_twice():
             find(f"Event {number} has more than one seal.")
         not_yet = 0
@@ -78,30 +78,30 @@ class LeafWalk:
         return not_yet
 
     def version_by(self, place: int) -> int | None:
-        """Return the authority version at which the event in that place was sealed; None if no checkpoint has one.
+        """Return the authority version at which the event at this place was sealed.
 
-        The result is the lowest version of all checkpoints that cover the place.
+        The result is the lowest version of all checkpoints that cover the place; None if no checkpoint has a version.
         The attack: a thief of the key signs a single checkpoint with another version.
         """
         return min((version for version, size in self._versions if size > place), default=None)
 
     def _keep_version(self, checkpoint: Checkpoint) -> None:
         version = checkpoint.authority_version
-        if version is None or self.trail.broken:
+        if version is None or self.log_check.broken:
             return
         if self._versions and self._versions[-1][0] == version:
             self._versions.pop()
         self._versions.append((version, checkpoint.size))
 
-    def _compare(self, leaf: Met, checkpoint: Checkpoint | None) -> None:
-        """Compare a leaf with its event. `checkpoint` is the first one that covers it."""
-        find, number = self.trail.find, leaf.number
+    def _compare(self, leaf: ScratchLeaf, checkpoint: Checkpoint | None) -> None:
+        """Compare a leaf with its event. `checkpoint` is the first checkpoint that covers the leaf."""
+        find, number = self.log_check.add_finding, leaf.number
         if leaf.leaf_copies > 1:
             find(f"The seal in place {leaf.position} occurs {leaf.leaf_copies} times.")
         if leaf.copies > 1:
             find(f"Event {number} occurs {leaf.copies} times, but was sealed once.")
         elif leaf.copies == 0:
-            self.trail.miss(leaf.position, number, leaf.hash)
+            self.log_check.report_missing_event(leaf.position, number, leaf.hash)
         elif leaf.leaf is None:
             find(f"Event {number} was changed: it cannot be read.")
         elif leaf.leaf != leaf.hash:
@@ -109,37 +109,37 @@ class LeafWalk:
         else:
             self._confirm(leaf, checkpoint)
 
-    def _confirm(self, leaf: Met, checkpoint: Checkpoint | None) -> None:
-        """Handle an event that matches its seal."""
+    def _confirm(self, leaf: ScratchLeaf, checkpoint: Checkpoint | None) -> None:
+        """Run the further checks of an event that matches its seal."""
         number = leaf.number
         if not leaf.valid:
-            self.trail.find(f"Event {number} {_INVALID}")
+            self.log_check.add_finding(f"Event {number} {_INVALID}")
         if not leaf.in_range:
-            self.trail.find(
+            self.log_check.add_finding(
                 f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."
             )
         if leaf.record is not None:
-            self.trail.confirm(leaf.position, leaf.record)
+            self.log_check.confirm_event(leaf.position, leaf.record)
         if leaf.at is None:
             return
         if not leaf.stays:
-            self.trail.stay(leaf.position, number, leaf.at)
+            self.log_check.check_kept_event(leaf.position, number, leaf.at)
         if checkpoint is not None:
-            self.late.meet(number, leaf.at, checkpoint)
+            self.late.check(number, leaf.at, checkpoint)
 
     def _grow(self) -> None:
-        self.trail.grow(self._waiting)
+        self.log_check.append_leaves(self._waiting)
         self._waiting.clear()
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
-        """Yield the checkpoints of the database and the kept checkpoints, smallest first."""
-        kept = deque(self.trail.kept)
+        """Yield the checkpoints of the database and those kept elsewhere, by size and then by time."""
+        kept = deque(self.log_check.kept)
         for size, at, signed in self.scratch.checkpoints():
-            if (checkpoint := self.trail.read(size, signed)) is None:
+            if (checkpoint := self.log_check.read(size, signed)) is None:
                 continue
             self.through = max(self.through, checkpoint.through)
             if at is None or datetime.fromisoformat(at) != checkpoint.at:
-                self.trail.find(
+                self.log_check.add_finding(
                     f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, but is stored "
                     "with another time."
                 )

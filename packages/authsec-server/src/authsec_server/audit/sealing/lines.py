@@ -1,4 +1,4 @@
-"""The lines of a sealed export, one for each leaf and one for each checkpoint: how they are written and read."""
+"""Write and read the lines of a sealed export: one line for each leaf and one for each checkpoint."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _LEAF: Final = {"event", "hash", "number", "place"}
 
 
 class NotAnExport(Exception):
-    """The first line is not a line of an export: the file is something else."""
+    """The file is not an export: its first line does not have the form of an export's line."""
 
 
 def leaf_line(*, event: Mapping[str, Any] | None, hash_: bytes, number: int, place: int) -> str:
-    """Return the line of a leaf. `event` is None if only the leaf remains."""
+    """Return the export's line for a leaf. `event` is None if the event was dropped and only its leaf remains."""
     return _line({"event": event, "hash": hash_.hex(), "number": number, "place": place})
 
 
 def checkpoint_line(signed: str) -> str:
-    """Return the line of a checkpoint."""
+    """Return the export's line for a checkpoint."""
     return _line({"checkpoint": signed})
 
 
 def read_line(line: str) -> Mapping[str, Any] | None:
-    """Parse the line; None if an export cannot contain it in exactly this form.
+    """Parse a line of an export; None if the line is not exactly in the form of an export.
 
     The attack: a line that another parser reads differently.
     """
@@ -45,7 +45,7 @@ def read_line(line: str) -> Mapping[str, Any] | None:
 
 
 def exact(content: Mapping[str, Any]) -> str:
-    """Return the JSON in the one form that is hashed and exported."""
+    """Return the content as JSON, in the only form that is hashed and exported."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 

@@ -1,10 +1,10 @@
-"""Check whether the lookup tables have the names that the events say.
+"""Check whether the names in the database tables match the names in the events.
 
-The attack: `audit list --agent SLUG` looks the slug up in a table that no seal covers.
-The command then lists the events of the id in that table.
-Raw SQL swaps two slugs, and every event still matches its seal.
+The attack: `audit list --agent SLUG` finds the client's id by the slug, in a table that no seal covers.
+The command then lists the events of that id.
+Raw SQL swaps the slugs of two clients, and every event still matches its seal.
 
-The events that create, edit and delete a thing say its name.
+The name of a thing is in the events that create, edit and delete the thing.
 A thing is not compared if all of its events were dropped.
 """
 
@@ -40,7 +40,8 @@ _SCRATCH: Final = (
 class _Named:
     """A table in which readers look up an id by a name. The lookup also returns the column `owner`.
 
-    A display name is shown beside an id, or one of several matches in a search. Two things may have the same one.
+    A display name is not unique: two things may have the same one.
+    Readers see it beside an id, or as one of several matches in a search.
     """
 
     thing: str
@@ -84,12 +85,15 @@ _DELETED: Final = {EventKind.CLIENT_DELETED, EventKind.ROLE_DELETED}
 
 
 class NameCheck(ScratchCheck):
-    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
+    """A comparison of names in tables with names in events, on one snapshot.
+
+    First call `add` for each event, in any order. Then call `findings`.
+    """
 
     create = _SCRATCH
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Add the names in the row of a valid event. The event with the highest number wins."""
+        """Add the names in the row of a valid event. If several events name a thing, the highest event number wins."""
         for named, id_, name, owner, gone in _said(event):
             its = (named.key, _octets(id_), is_sealed(number), number, event["at"])
             self._scratch.execute(
@@ -100,7 +104,10 @@ class NameCheck(ScratchCheck):
             )
 
     def findings(self, scan: Scan) -> Iterator[str]:
-        """Report the differences as sentences. A missing table or column is a finding of the schema check."""
+        """Report the differences as sentences.
+
+        A missing table or column is not reported here: the schema check reports it.
+        """
         inspector = inspect(self._connection)
         for named in _TABLES:
             there = inspector.get_columns(named.table) if inspector.has_table(named.table) else []
@@ -109,9 +116,10 @@ class NameCheck(ScratchCheck):
         yield from self._namesakes()
 
     def doubts(self, sealed_before: str) -> Iterator[str]:
-        """Report names that only an event without a seal says. A running server seals events older than that time.
+        """Report names that are only in an event without a seal, if the event is older than `sealed_before`.
 
-        The attack: a renamed row and an inserted event with the new name, while no server runs.
+        A running server would have sealed the event by now.
+        The attack: while no server runs, raw SQL renames a thing and inserts an event with the new name.
         """
         for number, id_, gone, keys in self._scratch.execute(
             "SELECT number, id, gone, group_concat(thing) FROM newest n WHERE NOT sealed AND at < ? AND NOT EXISTS"
@@ -160,9 +168,10 @@ class NameCheck(ScratchCheck):
             yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds only one of them."
 
     def _namesakes(self) -> Iterator[str]:
-        """Report an administrator and an admin key with the same name, if no event gave one of them this name.
+        """Report an administrator and an admin key with the same name, if one of the two has no event.
 
-        Readers search for both by the same word. Only names without an event are compared.
+        Readers search for administrators and admin keys by the same word.
+        If both have events, their names are compared with these events instead.
         """
         unsaid = (
             "SELECT k.id, (SELECT o.id FROM kept o WHERE o.called = k.called AND o.thing = ?), k.name"
@@ -181,7 +190,7 @@ class NameCheck(ScratchCheck):
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | None, bool]]:
-    """Yield what the event says: the thing, its id, its name, its owner, and whether the thing was deleted."""
+    """Yield each name in the event: the thing, its id, its name, its owner, and whether the thing was deleted."""
     kind, detail = event["kind"], event["detail"]
     if kind in _DELETED:
         yield from _deleted(event)
@@ -232,7 +241,7 @@ def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:
 
 
 def _called(named: _Named, name: Any) -> bytes:
-    """Return the search word for an administrator or an admin key; empty for other tables.
+    """Return the word by which readers search for an administrator or an admin key; empty for other tables.
 
     Readers search for an email in lower case, so an admin key's name is compared in lower case too.
     """
@@ -241,7 +250,10 @@ def _called(named: _Named, name: Any) -> bytes:
 
 
 def _octets(value: Any) -> bytes:
-    """Return the value as the bytes to compare. None equals the empty text; another type equals no text."""
+    """Return the value as bytes for the comparison.
+
+    None equals the empty text. A value that is not a text equals no text.
+    """
     if value is None:
         return b""
     if not isinstance(value, str):

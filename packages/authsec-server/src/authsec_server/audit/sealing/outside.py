@@ -1,6 +1,6 @@
-"""Compare the database with its outside checkpoints.
+"""Compare the database with its outside checkpoints: signed checkpoints in a file outside the database.
 
-These are in the file that `AUTHSEC_SERVER_AUDIT_CHECKPOINTS` names.
+The setting `AUTHSEC_SERVER_AUDIT_CHECKPOINTS` names the file.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final
@@ -21,7 +20,6 @@ from sqlalchemy import Connection
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import (
-    KID,
     TYPE,
     Checkpoint,
     CheckpointRefused,
@@ -29,7 +27,7 @@ from authsec_server.audit.sealing.checkpoints import (
     NoCheckpoint,
     read_checkpoint,
 )
-from authsec_server.audit.sealing.restores import Restore, excused_until, restores_in
+from authsec_server.audit.sealing.restores import Restore, lost_until, restores_in
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.db import Database, Tx
 
@@ -42,9 +40,9 @@ WALK_AT_MOST: Final = 200_000  # leaves, half a second; of a longer log the stor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointLines:
-    """The last lines of the file, oldest first. `cut`: the file has earlier lines.
+    """The last lines of the file with outside checkpoints, oldest first.
 
-    `unread` is the reason why no line could be read.
+    `cut` is true if the file has earlier lines. `unread` is the reason why no line could be read.
     """
 
     lines: Sequence[str] = ()
@@ -53,15 +51,22 @@ class CheckpointLines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """Checkpoints signed by keys of this database, and the ids of `unknown` keys that signed others of this issuer."""
+class OutsideCheckpoints:
+    """The outside checkpoints of this issuer that were found in the file.
+
+    `checkpoints` are signed by keys of this database.
+    `unknown` are the ids of keys that signed other checkpoints of this issuer, but are not in this database.
+    """
 
     checkpoints: Sequence[Checkpoint] = ()
     unknown: Sequence[str] = ()
 
 
 def read_lines(path: Path, at_most: int | None = None) -> CheckpointLines:
-    """Read the last `at_most` bytes of the file (default `TAIL_BYTES`). Waits at most `READ_SECONDS`."""
+    """Read the lines in the last `at_most` bytes of the file (default `TAIL_BYTES`).
+
+    Waits at most `READ_SECONDS`.
+    """
     found: list[CheckpointLines] = []
 
     def read() -> None:
@@ -74,7 +79,7 @@ def read_lines(path: Path, at_most: int | None = None) -> CheckpointLines:
 
 
 def last_lines(path: Path, at_most: int) -> CheckpointLines:
-    """Read the last `at_most` bytes of the file, without a timeout."""
+    """Read the lines in the last `at_most` bytes of the file, without a timeout."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would block here
         with os.fdopen(descriptor, "rb") as file:
@@ -89,7 +94,7 @@ def last_lines(path: Path, at_most: int) -> CheckpointLines:
     return CheckpointLines(lines=lines[1:] if start else lines, cut=start > 0)
 
 
-def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> Outside:
+def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> OutsideCheckpoints:
     """Parse these lines. Ignore lines that are not checkpoints, and checkpoints of other issuers."""
     checkpoints, unknown = list[Checkpoint](), dict[str, None]()
     for line in map(str.strip, lines):
@@ -101,7 +106,7 @@ def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> Outsid
             kid, claims = unverified(line)
             if kid not in keys and claims.get("iss") == issuer:  # another issuer's key proves nothing here
                 unknown[kid] = None
-    return Outside(checkpoints=checkpoints, unknown=tuple(unknown))
+    return OutsideCheckpoints(checkpoints=checkpoints, unknown=tuple(unknown))
 
 
 def unverified(line: str) -> tuple[str, dict[str, Any]]:
@@ -117,27 +122,30 @@ def unverified(line: str) -> tuple[str, dict[str, Any]]:
     return str(header.get("kid")), claims
 
 
-def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
-    """Return why this database is older than its outside checkpoints, or not the one that signed them; else None."""
+def find_problem(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> str | None:
+    """Return in a sentence why the database does not match its outside checkpoints; None if it does.
+
+    Either the database is older than a checkpoint, or it is not the database that signed the checkpoint.
+    """
     restores = restores_in(tx.connection, keys)
-    believing = succession(store.replacements(tx.connection), keys)
-    checkpoints = _to_compare(outside.checkpoints, believing, restores)
-    excused = {kid for each in restores for kid in each.unknown_keys}
-    if unknown := [kid for kid in outside.unknown if kid not in excused]:
+    sealing_keys = succession(store.replacements(tx.connection), keys)
+    checkpoints = _to_compare(outside.checkpoints, sealing_keys, restores)
+    lost_keys = {kid for each in restores for kid in each.unknown_keys}
+    if unknown := [kid for kid in outside.unknown if kid not in lost_keys]:
         return (
             f"An outside checkpoint in the file is signed by the sealing key {unknown[0]}, which this database does"
             " not have. The database is older than that key, or the file belongs to another authority."
         )
     if not checkpoints:
         return None
-    store.be_patient(tx.connection)
+    store.allow_long_statements(tx.connection)
     return find_older(tx, checkpoints) or _forked(tx.connection, checkpoints)
 
 
-def has_checkpoints(tx: Tx, outside: Outside, keys: Keys) -> bool:
-    """Whether there is an outside checkpoint to compare with."""
-    believing = succession(store.replacements(tx.connection), keys)
-    return bool(_to_compare(outside.checkpoints, believing, restores_in(tx.connection, keys)))
+def has_checkpoints(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> bool:
+    """Whether there is an outside checkpoint to compare the database with."""
+    sealing_keys = succession(store.replacements(tx.connection), keys)
+    return bool(_to_compare(outside.checkpoints, sealing_keys, restores_in(tx.connection, keys)))
 
 
 def newest_size(tx: Tx) -> int:
@@ -147,23 +155,29 @@ def newest_size(tx: Tx) -> int:
 
 
 def _to_compare(
-    checkpoints: Sequence[Checkpoint], believing: Succession, restores: Sequence[Restore]
+    checkpoints: Sequence[Checkpoint], sealing_keys: Succession, restores: Sequence[Restore]
 ) -> list[Checkpoint]:
-    """Return the checkpoints to compare, smallest first.
+    """Return the outside checkpoints to compare, smallest first.
 
-    Checkpoints that a restore record excuses are left out, and checkpoints signed by a replaced key after its end.
+    Two sorts of checkpoints are left out:
+
+    - checkpoints up to the time of a restore, which a restore record declares lost;
+    - checkpoints that a key signed after another key had replaced it.
     """
-    until = excused_until(restores)
+    until = lost_until(restores)
     counting = [
         checkpoint
         for checkpoint in checkpoints
-        if checkpoint.size <= believing.end(checkpoint.kid) and (until is None or checkpoint.at > until)
+        if checkpoint.size <= sealing_keys.end(checkpoint.kid) and (until is None or checkpoint.at > until)
     ]
     return sorted(counting, key=lambda checkpoint: checkpoint.size)
 
 
 def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
-    """Return why the database is older than these checkpoints; None if it is not. The last one is the largest."""
+    """Return in a sentence why the database is older than these checkpoints; None if it is not older.
+
+    The last one of `checkpoints` must be the largest.
+    """
     size = newest_size(tx)
     largest = checkpoints[-1]
     if largest.size > size:
@@ -182,9 +196,9 @@ def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
 
 
 def _forked(connection: Connection, checkpoints: Sequence[Checkpoint]) -> str | None:
-    """Compare the roots, and return a sentence about the first checkpoint that differs.
+    """Compare the root hashes. Return a sentence about the first checkpoint that differs; None if all match.
 
-    The leaves are read only if no stored checkpoint has the size of the newest outside checkpoint.
+    The leaves are read only if the database has no checkpoint of the same size as the largest outside checkpoint.
     """
     stored = dict(store.checkpoints_between(connection, checkpoints[0].size - 1, checkpoints[-1].size))
     pairs: Sequence[tuple[Checkpoint, str]] = [
@@ -202,7 +216,10 @@ def _forked(connection: Connection, checkpoints: Sequence[Checkpoint]) -> str | 
 
 
 def _root(signed: str) -> str:
-    """Return the root in a stored checkpoint. The sealer verifies the signature; here a forged one is a mismatch."""
+    """Return the root hash in a checkpoint of the database, without verifying the signature.
+
+    The sealer verifies the signature. Here, a forged checkpoint only leads to a difference.
+    """
     root: str = unverified(signed)[1].get("root", "")
     return root
 
@@ -224,60 +241,6 @@ def _when(checkpoint: Checkpoint) -> str:
     return f"{checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    """The content of outside checkpoints about the time that a restored database lost.
-
-    `signing_keys` are the `kid`s of keys that signed tokens or were prepared to.
-    `unknown_keys` are the `kid`s of sealing keys that the database does not have.
-    `newest` is the checkpoint with the most events. The last checkpoint was signed at `until`.
-    """
-
-    newest: Checkpoint | None = None
-    until: datetime | None = None
-    authority_version: int = 0
-    signing_keys: frozenset[str] = frozenset()
-    unknown_keys: frozenset[str] = frozenset()
-
-
-def lost_of(lines: Sequence[str], keys: Keys, issuer: str) -> Lost:
-    """Collect the content of these lines, oldest first. A signature is verified if its checkpoint adds something.
-
-    From a checkpoint by an unknown key, only key ids are used: to revoke one key too many does no harm.
-    """
-    newest: Checkpoint | None = None
-    version, until, kids, unknown = 0, 0, set[str](), set[str]()
-    for line in map(str.strip, reversed(lines)):
-        kid, claims = unverified(line)
-        listed = claims.get("signing_keys")
-        named = {each for each in listed if isinstance(each, str)} if isinstance(listed, list) else set()
-        if kid and kid not in keys and claims.get("iss") == issuer:
-            unknown.add(kid)
-            kids |= {each for each in named if KID.fullmatch(each)}
-            continue
-        known = {"size": newest.size if newest else -1, "authority_version": version, "iat": until}
-        if kid not in keys or not (named - kids or _exceeds(claims, known)):
-            continue
-        try:
-            checkpoint = read_checkpoint(line, keys)
-        except CheckpointRefused:
-            continue
-        newest = checkpoint if newest is None or checkpoint.size > newest.size else newest
-        version, until = max(version, checkpoint.authority_version or 0), max(until, int(checkpoint.at.timestamp()))
-        kids |= set(checkpoint.signing_keys)
-    return Lost(
-        newest=newest,
-        until=datetime.fromtimestamp(until, UTC) if newest else None,
-        authority_version=version,
-        signing_keys=frozenset(kids),
-        unknown_keys=frozenset(unknown),
-    )
-
-
-def _exceeds(claims: Mapping[str, Any], known: Mapping[str, int]) -> bool:
-    return any(isinstance(number := claims.get(name), int) and number > most for name, most in known.items())
-
-
 COPIED: Final = (
     "The database file was copied while a server ran, without its -wal file: its last transactions are missing."
 )
@@ -285,9 +248,10 @@ COPIED: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class Comparison:
-    """The comparison of one process. `problem` is None as long as the database matches its outside checkpoints.
+    """The comparison of the database with its outside checkpoints, for the life of one server process.
 
-    `not_compared` is the reason why no checkpoints could be read.
+    `problem` is None as long as the database matches its outside checkpoints.
+    `not_compared` is the reason why no comparison was possible; empty if there is none.
     `path` is None if checkpoints are posted to an address or sent nowhere.
     """
 
@@ -303,7 +267,10 @@ class Comparison:
     _last: Checkpoint | None = None  # the newest checkpoint that this process saw in the database
 
     def read_file(self) -> None:
-        """Read the end of the file. Call this before opening the database, so that the database is at least as new."""
+        """Read the last lines of the file with outside checkpoints.
+
+        Call this method before the database is opened. Then the database is at least as new as the lines.
+        """
         self._lines = read_lines(self.path) if self.path else CheckpointLines()
         if self.to_address:
             self.not_compared = "the outside checkpoints go to an address, which is not read"
@@ -311,7 +278,7 @@ class Comparison:
             self.not_compared = self._lines.unread
 
     def why_not_compared(self) -> str:
-        """Return why it is unknown whether the database is older; empty if it was compared with a checkpoint."""
+        """Return why it is unknown whether the database is too old; empty if this is known."""
         if self.problem:
             return ""
         if self.not_compared or self._lines.lines or self._last:
@@ -319,11 +286,14 @@ class Comparison:
         return f"{self.path} has no checkpoints" if self.path else "no file with outside checkpoints is set"
 
     def note(self, checkpoint: Checkpoint) -> None:
-        """Store a checkpoint that this process signed or read in the database."""
+        """Remember the newest checkpoint that this process signed or read in the database."""
         self._last = checkpoint
 
     def compare(self) -> str | None:
-        """Compare the lines from `read_file` with the database. Return the problem or None. Raises `Unavailable`."""
+        """Compare the database with the lines from `read_file`. Return the problem in a sentence, or None.
+
+        Raises `Unavailable` if the database is not available.
+        """
         if not self._lines.lines and self._last is None and not self.database.lacks_wal:
             self._note_new_file("is new or empty")
             return None  # there is nothing to compare with, and the keys may be elsewhere
@@ -335,7 +305,7 @@ class Comparison:
         if not outside.checkpoints and not outside.unknown and self._last is None:
             self._note_new_file("has no checkpoint of this authority")
         if self._last:
-            outside = Outside(checkpoints=[*outside.checkpoints, self._last], unknown=outside.unknown)
+            outside = OutsideCheckpoints(checkpoints=[*outside.checkpoints, self._last], unknown=outside.unknown)
         problem = self.database.read(lambda tx: find_problem(tx, outside, keys))
         if self.database.lacks_wal and problem is None:
             return self._copied(outside, keys)
@@ -344,7 +314,8 @@ class Comparison:
     def _note_new_file(self, why: str) -> None:
         """Set `not_compared` if the file has no checkpoint although the database has signed checkpoints.
 
-        A mistyped path must not pass for a comparison. A new authority has signed no checkpoint yet.
+        The path may be mistyped. A wrong file must not look like a successful comparison.
+        A new authority has signed no checkpoint yet, so its file may be empty.
         """
         if self.path and not self.not_compared and self.database.read(newest_size):
             self.not_compared = (
@@ -352,12 +323,12 @@ class Comparison:
                 "older database. If the path is correct, later starts compare"
             )
 
-    def _copied(self, outside: Outside, keys: Keys) -> str | None:
+    def _copied(self, outside: OutsideCheckpoints, keys: Keys) -> str | None:
         """Return `COPIED` if the database file may be a plain copy that lacks its last transactions; else None.
 
-        A checkpoint to compare with, or a newly recorded restore, rules out this problem.
-        The missing `-wal` file alone proves no loss.
-        After a server is killed, another program may close the file completely but leave the server's mark in it.
+        The missing `-wal` file raises the suspicion, but alone proves no loss.
+        After a server was killed, another program may close the file completely and leave the server's mark in it.
+        A checkpoint to compare with, or a restore recorded since, rules out this problem.
         """
         recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
         self._recorded = recorded if self._recorded is None else self._recorded
@@ -367,21 +338,24 @@ class Comparison:
         return None
 
     def has_gone_back(self) -> bool:
-        """Whether the database has become older than this process saw it: a quick check. Raises `Unavailable`."""
+        """Whether the database is older than the newest checkpoint that this process saw in it. This check is quick.
+
+        Raises `Unavailable` if the database is not available.
+        """
         last = self._last
         return last is not None and self.database.read(lambda tx: find_older(tx, [last])) is not None
 
-    def begin_anew(self) -> None:
-        """Forget the newest checkpoint: a restore was recorded."""
+    def reset(self) -> None:
+        """Forget the newest checkpoint that this process saw, because a restore was recorded."""
         self._last = None
 
 
-def _mostly_checkpoints(outside: Outside, lines: CheckpointLines) -> bool:
+def _mostly_checkpoints(outside: OutsideCheckpoints, lines: CheckpointLines) -> bool:
     return len(outside.checkpoints) >= len(lines.lines) // 2
 
 
 def comparison_of(where: str, database: Database) -> Comparison:
-    """Return the comparison for this setting: with a file, or with nothing."""
+    """Return the comparison for the setting `where`: a path, an address or empty. Only a file is compared."""
     to_address = "://" in where
     path = Path(where) if where and not to_address else None
     return Comparison(database=database, path=path, to_address=to_address)

@@ -1,8 +1,9 @@
-"""Signed records of database restores. Each excuses the checkpoints that the database had signed and then lost.
+"""Signed records of database restores. A restored database lacks checkpoints that it had signed before.
 
+Each record says which checkpoints were lost, and checks accept that these checkpoints are missing.
 The sealing key signs a record, so raw SQL cannot forge one.
-A record excuses checkpoints up to its time only.
-The attack: the record is copied into an older database, to hide what was signed since.
+A record applies only to checkpoints that were signed up to a time in the record.
+The attack: raw SQL copies the record into an older database, to hide that later checkpoints are missing.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ TYPE: Final = "authsec-audit-restored+jwt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
-    """A restore: `authsec admin restored` ran `at` that time and raised the version to `authority_version`.
+    """The record of a database restore, which `authsec admin restored` wrote at the time `at`.
 
-    The record excuses checkpoints signed until `checkpoints_until`, and all checkpoints of the `unknown_keys`.
+    The command raised the authority version from `version_before` to `authority_version`.
+    Records of the first versions lack `version_before`. The log had `size` leaves at that time.
+    Checkpoints signed until `checkpoints_until` are recorded as lost, and all checkpoints of `unknown_keys`.
     `unknown_keys` are sealing keys that the backup did not have.
-    `revoked_keys` signed tokens after the backup; no event of this database names them.
-    The log had `size` leaves at that time. Records of the first versions lack `version_before`.
+    `revoked_keys` signed tokens after the backup, and no event of this database names them.
     """
 
     at: datetime
@@ -52,7 +54,7 @@ class Restore:
 
 
 def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
-    """Sign the record with the sealing key."""
+    """Sign the restore record with the sealing key, and return the signed text."""
     claims = {
         "iss": issuer,
         "iat": int(restore.at.timestamp()),
@@ -68,7 +70,10 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
 
 
 def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
-    """Verify the record. Return the signer's `kid` and the record. Raises `CheckpointRefused`."""
+    """Verify the signed record. Return the `kid` of the key that signed it, and the record.
+
+    Raises `CheckpointRefused`.
+    """
     kid, claims = signed_claims(signed, keys, TYPE, "record of a restored database")
     before = claims.get("version_before")
     try:
@@ -86,52 +91,56 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
 
 
 def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
-    """Return the records in this database that one of the keys signed, oldest first.
+    """Return the restore records in this database that one of the keys signed, oldest first.
 
-    A replaced key can sign none: its record is valid only if the key itself sealed the event.
+    A replaced key can sign no new record: its record is valid only if the same key sealed the record's event.
     """
     records = store.records(connection, EventKind.AUTHORITY_RESTORED)
     if (first := next(records, None)) is None:
         return []
-    return believed_restores(chain([first], records), succession(store.replacements(connection), keys))
+    return valid_restores(chain([first], records), succession(store.replacements(connection), keys))
 
 
 def restore_of(event: Mapping[str, Any]) -> str | None:
-    """Return the restore record that the event carries. The signature is not verified."""
+    """Return the signed restore record in the event's detail; None without one. The signature is not verified."""
     return record_in(event, EventKind.AUTHORITY_RESTORED)
 
 
-def believed_restores(records: Iterable[tuple[int | None, str | None]], believing: Succession) -> list[Restore]:
-    """Return the valid ones of these records, oldest first, each once.
+def valid_restores(records: Iterable[tuple[int | None, str | None]], sealing_keys: Succession) -> list[Restore]:
+    """Return the restore records with a valid signature, oldest first, each once.
 
-    Each record comes with the place of its event in the log; None if the event is not sealed.
+    Each item of `records` is an event's place in the sealed log, and the signed text of its record.
+    The place is None if the event is not sealed.
     """
     found: dict[str, Restore] = {}
     for place, signed in records:
-        if signed and signed not in found and (restore := _believed(signed, believing, place)):
+        if signed and signed not in found and (restore := _valid_restore(signed, sealing_keys, place)):
             found[signed] = restore
     return sorted(found.values(), key=lambda each: each.at)
 
 
-def excuses(restore: Restore, signed: str, keys: Keys) -> bool:
-    """Whether the record excuses this checkpoint: the database signed it and lost it by the restore."""
+def declares_lost(restore: Restore, signed: str, keys: Keys) -> bool:
+    """Whether this record says that the checkpoint `signed` was lost by the restore.
+
+    The database signed such a checkpoint before the restore, and may lack it now.
+    """
     try:
         return read_checkpoint(signed, keys).at <= restore.checkpoints_until
     except CheckpointRefused:
         return signing_kid(signed) in restore.unknown_keys
 
 
-def excused_until(restores: Sequence[Restore]) -> datetime | None:
-    """Return the time up to which checkpoints are excused; None if no restore was recorded."""
+def lost_until(restores: Sequence[Restore]) -> datetime | None:
+    """Return the time up to which signed checkpoints may be missing; None if no restore was recorded."""
     return max((each.checkpoints_until for each in restores), default=None)
 
 
-def _believed(signed: str, believing: Succession, place: int | None) -> Restore | None:
+def _valid_restore(signed: str, sealing_keys: Succession, place: int | None) -> Restore | None:
     try:
-        kid, restore = read_restore(signed, believing.keys)
+        kid, restore = read_restore(signed, sealing_keys.keys)
     except CheckpointRefused:
         return None  # whoever writes to the database can write such an event
-    if kid in believing.ends and (place is None or place >= believing.ends[kid]):
+    if kid in sealing_keys.ends and (place is None or place >= sealing_keys.ends[kid]):
         return None
     return restore
 

@@ -1,4 +1,8 @@
-"""Drop old months: only events that an export has as they were sealed, and only after a drop record is sealed."""
+"""Drop old months of the audit log.
+
+An event is dropped only if an export contains the event as it was sealed.
+The first event is dropped only after a record of the drop is sealed.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,12 @@ from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Keys
-from authsec_server.audit.sealing.dropped import STAYING, DropRecord, Run, believed, runs, sign_drop
+from authsec_server.audit.sealing.dropped import NEVER_DROPPED, DropRecord, Run, runs, sign_drop, valid_drops
 from authsec_server.audit.sealing.exporting import verify_export
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.given import KeptExport
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
-from authsec_server.audit.sealing.store import be_patient, size_before
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.store import allow_long_statements, size_before
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
@@ -33,10 +37,10 @@ BATCH = 500  # events; on SQLite tokens wait while they are deleted
 
 
 @dataclass(slots=True, kw_only=True)
-class ToGo:
+class EventsToDrop:
     """The events to drop: how many, their lowest and highest number, and their `places` in the sealed log.
 
-    `lacking` of them are not in the export as they were sealed.
+    `lacking` is the number of these events that the export does not contain as they were sealed.
     """
 
     events: int = 0
@@ -44,34 +48,36 @@ class ToGo:
     places: tuple[Run, ...] = ()
     lacking: int = 0
 
-    def meet(self, number: int, held: bool) -> None:
-        """Add an event. `held` says whether the export has it."""
+    def add(self, number: int, held: bool) -> None:
+        """Add an event. `held` says whether the export contains the event as it was sealed."""
         low, high = self.numbers if self.events else (number, number)
         self.events += 1
         self.numbers = (min(low, number), max(high, number))
         self.lacking += not held
 
 
-def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
-    """Return the events to drop: those dated before that time and covered by a checkpoint signed before it.
+def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToDrop:
+    """Return the events to drop: those with a time before `before` that were also sealed before `before`.
 
-    Events of the kinds in `STAYING` are left out. The rows are streamed, so their number does not matter.
+    An event was sealed before that time if a checkpoint signed before that time covers the event.
+    Events of the kinds in `NEVER_DROPPED` are never dropped.
+    The rows are streamed, so memory use does not depend on their number.
     """
-    be_patient(tx.connection)
+    allow_long_statements(tx.connection)
     seals = sealed_events.c
     which = and_(
         events.c.at < before,
-        events.c.kind.not_in(sorted(STAYING)),
+        events.c.kind.not_in(sorted(NEVER_DROPPED)),
         seals.position < size_before(tx.connection, before),
     )
     statement = select(seals.position, seals.hash, seals.event_id).join(events, events.c.id == seals.event_id)
     in_order = statement.where(which).order_by(seals.position).execution_options(yield_per=BATCH)
-    found = ToGo()
+    found = EventsToDrop()
 
     def places() -> Iterator[int]:
         for row in tx.connection.execute(in_order):
-            held = export.held_at(row.position)
-            found.meet(row.event_id, held is not None and held.leaf == bytes(row.hash))
+            held = export.event_at(row.position)
+            found.add(row.event_id, held is not None and held.leaf == bytes(row.hash))
             yield row.position
 
     found.places = runs(places())
@@ -79,35 +85,38 @@ def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
 
 
 def not_sealed(connection: Connection, before: datetime) -> bool:
-    """Whether an event dated before that time has no seal."""
+    """Whether an event with a time before `before` has no seal."""
     sealed = exists().where(sealed_events.c.event_id == events.c.id)
     return connection.execute(select(events.c.id).where(events.c.at < before, ~sealed).limit(1)).first() is not None
 
 
 def dated_before(connection: Connection, before: datetime, such: ColumnElement[bool]) -> bool:
-    """Whether an event that matches `such` is dated before that time."""
+    """Whether an event that matches the condition `such` has a time before `before`."""
     return connection.execute(select(events.c.id).where(events.c.at < before, such).limit(1)).first() is not None
 
 
 def issued_alive(connection: Connection, before: datetime, now: datetime) -> bool:
-    """Whether a token issued before that time has not expired by `now`."""
+    """Whether a token that was issued before `before` is still valid at `now`."""
     issued = and_(events.c.at < before, events.c.expires_at > now, events.c.kind == EventKind.TOKEN_ISSUED)
     return connection.execute(select(events.c.id).where(issued).limit(1)).first() is not None
 
 
 def some_left(connection: Connection, record: DropRecord) -> bool:
-    """Whether a row that the record names still exists."""
+    """Whether the row of an event that the drop record lists still exists."""
     return connection.execute(_left(record).limit(1)).first() is not None
 
 
 def delete_some(connection: Connection, record: DropRecord) -> int:
-    """Delete some of the rows that the record names. Return how many; 0 if no row is left."""
+    """Delete a batch of the rows that the drop record lists. Return their number; 0 if no row is left."""
     numbers = list(connection.execute(_left(record).limit(BATCH)).scalars())
     return connection.execute(delete(events).where(events.c.id.in_(numbers))).rowcount if numbers else 0
 
 
 def beside(record: DropRecord) -> ColumnElement[bool]:
-    """Return the SQL condition for events that the record does not name: late events, and kinds that stay."""
+    """Return the SQL condition for events that the drop record does not list.
+
+    These are events that came late, and events of kinds that are never dropped.
+    """
     return ~exists().where(sealed_events.c.event_id == events.c.id, _named(record))
 
 
@@ -128,9 +137,10 @@ TURNS = 10_000  # in which the record is sealed, each of a batch of events
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Confirmed:
-    """Digests that the events confirm on one snapshot: of the counts before the cut, and of the tables' rows.
+    """Digests on one snapshot that match the events, to be signed in the drop record.
 
-    `version` is the authority version of the snapshot, and `progress` is that of the roll-up.
+    `counts` are the digests of the stored counts before the cut. `tables` are the digests of the tables' rows.
+    `version` is the authority version of the snapshot. `progress` is the progress of the roll-up.
     """
 
     counts: Mapping[str, str]
@@ -140,7 +150,7 @@ class _Confirmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropForeseen:
+class DropPreview:
     """The result of a dry run: how many events a drop removes, with their lowest and highest number."""
 
     before: str
@@ -150,7 +160,7 @@ class DropForeseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropper:
-    """Drops months of one database. `keys` returns the public keys that verify the seals."""
+    """Drops old months from one database. `keys` returns the public keys that verify checkpoints."""
 
     database: Database
     sealer: Sealer
@@ -158,9 +168,10 @@ class Dropper:
     keys: Callable[[], Keys]
 
     def drop(self, act: Act, before: datetime, export: Iterable[str], export_sha256: str) -> DropRecord:
-        """Drop all events of the months before `before`. Blocks its thread until the end.
+        """Drop all events of the months before `before`. Blocks its thread until all rows are deleted.
 
-        `export` is read several times. Raises `Invalid` or `Conflict`; then nothing was dropped.
+        `export` is read several times. `Invalid` or `Conflict` is raised before anything is dropped.
+        If an earlier drop was interrupted, finish that drop and return its record instead.
         """
         act.principal.require(Role.ADMIN)
         keys = self.keys()
@@ -181,38 +192,40 @@ class Dropper:
         self._remove(record)
         return record
 
-    def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> DropForeseen:
+    def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> DropPreview:
         """Dry run of `drop`: run all checks and return the result without a change. Raises the same errors."""
         act.principal.require(Role.ADMIN)
         keys = self.keys()
         if begun := self.database.read(partial(_begun, keys=keys)):
-            return DropForeseen(before=begun.before, events=begun.events, numbers=begun.numbers)
+            return DropPreview(before=begun.before, events=begun.events, numbers=begun.numbers)
         wanted, _ = self._checked(act, before, export, keys, sealing=False)
-        return DropForeseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
+        return DropPreview(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
     def _checked(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool
-    ) -> tuple[ToGo, _Confirmed]:
-        """Return the events to drop and the digests for the record. Raises `Invalid` or `Conflict`.
+    ) -> tuple[EventsToDrop, _Confirmed]:
+        """Return the events to drop, and the digests for the drop record. Raises `Invalid` or `Conflict`.
 
-        With `sealing`, events that wait are sealed first, and no event without a seal is trusted.
+        With `sealing`, first seal all events that wait for their seal, and then trust no event without a seal.
         """
         self.database.read(partial(_check_time, before=before, now=act.now))
         if sealing:
             self._seal_all()
         confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
-        wanted = self.database.read(partial(to_go, before=before, export=Given("export", export)))
+        wanted = self.database.read(partial(events_to_drop, before=before, export=KeptExport("export", export)))
         _check_held(wanted)
         return wanted, confirmed
 
     def _check_seals(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealed_only: bool
     ) -> _Confirmed:
-        """Verify that the audit log and the export match their seals: a drop must not remove evidence of tampering.
+        """Verify that the audit log and the export match their seals. Return the digests for the drop record.
 
-        The digests are those that the check has computed: rows in a SQLite file may differ when read once more.
-        The attack: changed rows, and an inserted event that reports the change.
-        The event is deleted after the record has the new digests. So events without a seal confirm nothing.
+        A drop must not remove evidence of tampering. Raises `Conflict`.
+        The returned digests are those that the check computed: a second read of a SQLite file may give other rows.
+        The attack: raw SQL changes rows and inserts an event without a seal that reports the change.
+        The drop would sign the new digests and then delete that event.
+        So events without a seal are not trusted here.
         """
 
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
@@ -243,7 +256,9 @@ class Dropper:
             )
         return found
 
-    def _record(self, tx: Tx, *, act: Act, wanted: ToGo, confirmed: _Confirmed, before: datetime, sha256: str) -> int:
+    def _record(
+        self, tx: Tx, *, act: Act, wanted: EventsToDrop, confirmed: _Confirmed, before: datetime, sha256: str
+    ) -> int:
         close_months(tx.connection, before)  # from here on their counts stay what is signed
         newest = store.last_signed(tx.connection)  # first: an event that the next check misses is sealed behind it
         _check_quiet(tx, before, confirmed.progress)
@@ -267,21 +282,27 @@ class Dropper:
         return audit.record_act(replace(tx, version=confirmed.version), act, EventKind.EVENTS_DROPPED, detail=detail)
 
     def _seal_all(self) -> None:
-        """Seal all events that wait, because perhaps no server runs. The later check reports a broken log."""
+        """Seal all events that wait for their seal, because perhaps no server runs.
+
+        A broken log is not reported here: the check after this call reports it.
+        """
         with suppress(LogBroken):
             for _ in range(TURNS):
                 if not self.sealer.seal():
                     return
 
     def _seal(self, number: int) -> None:
-        """Wait until the record is sealed, by this process or by a server."""
+        """Seal events until the event with this number is sealed, by this process or a server.
+
+        The event has the drop record.
+        """
         for _ in range(TURNS):
             self.sealer.seal()
             if self.database.read(lambda tx: store.is_sealed(tx.connection, number)):
                 return
 
     def _remove(self, record: DropRecord) -> None:
-        """Delete the rows: whole partitions first, then the rest in batches."""
+        """Delete the rows that the record lists: first whole partitions, then the other rows in batches."""
         while self.database.append(lambda tx: partitions.drop_partition(tx.connection, record.before, beside(record))):
             pass
         while self.database.append(lambda tx: delete_some(tx.connection, record)):
@@ -289,19 +310,23 @@ class Dropper:
 
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
-    """Return a sealed record of an interrupted drop: some of its rows still exist. None if there is none."""
-    store.be_patient(tx.connection)
+    """Return the sealed record of an interrupted drop; None if there is none.
+
+    A drop was interrupted if some rows that its record lists still exist.
+    """
+    store.allow_long_statements(tx.connection)
     signed = (signed for place, signed in store.records(tx.connection, EventKind.EVENTS_DROPPED) if place is not None)
-    return next((record for record in believed(signed, keys) if some_left(tx.connection, record)), None)
+    return next((record for record in valid_drops(signed, keys) if some_left(tx.connection, record)), None)
 
 
 def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
-    """Refuse months with events that the authority still needs.
+    """Refuse the drop if the authority still needs events of these months.
 
     Raises `Invalid` if a month is not over.
-    Raises `Conflict` for live tokens, or for events that are not counted or not sealed.
+    Raises `Conflict` if a token of these months is still valid.
+    Raises `Conflict` if an event of these months is not counted or not sealed.
     """
-    store.be_patient(tx.connection)
+    store.allow_long_statements(tx.connection)
     if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
         raise Invalid("before", "A month cannot be dropped before it is over.", f"Use at most: --before {now:%Y-%m}")
     if issued_alive(tx.connection, before, now - ALIVE):
@@ -314,10 +339,10 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
 
 
 def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
-    """Refuse the drop if an event of those months came since the check. Raises `Conflict`.
+    """Refuse the drop if an event of those months was recorded after the check. Raises `Conflict`.
 
-    A server whose clock is behind may write such an event.
-    The counts in the record would omit the event, although a roll-up may have counted it meanwhile.
+    A server whose clock is behind may record such an event.
+    The counts in the drop record would omit the event, although a roll-up may already have counted it.
     """
     if dated_before(tx.connection, before, is_not_counted(progress)):
         raise Conflict(
@@ -326,8 +351,11 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
         )
 
 
-def _check_held(wanted: ToGo) -> None:
-    """Refuse the drop unless the export has each event as its leaf in this database says. Raises `Conflict`."""
+def _check_held(wanted: EventsToDrop) -> None:
+    """Refuse the drop if there is no event to drop, or if the export lacks or changes one of them.
+
+    Raises `Conflict`.
+    """
     if not wanted.events:
         raise Conflict("There is nothing to drop: the audit log has no events of those months.")
     if wanted.lacking:

@@ -1,15 +1,19 @@
 """Check whether the table of revocations matches the events.
 
-The attack: the history of a token shows when it was revoked, from a table that no seal covers.
-Raw SQL moves the time or deletes the row, and every event still matches its seal.
+The attack: the history of a token takes the time of its revocation from a table that no seal covers.
+Raw SQL changes the time or deletes the row, and every event still matches its seal.
 
 Servers delete rows after some days, oldest first.
 Servers never delete the newest row, nor the last row of a revoked signing key.
-After a drop, a row needs no event if its event may be among dropped events that no given file has.
-This applies only if the row revokes no token of an event that is left.
 
-Rows are numbered from 1 without a gap, and each row has an event of its own.
-Otherwise the revocation feed skips the rows below 1, and a reader of the newest rows sees only copies.
+Normally each row needs a matching event. After a drop, a row needs no event under two conditions:
+
+- The event may be among dropped events that no given export contains.
+- The row revokes no token of an event that still exists.
+
+Rows are numbered from 1 without a gap, and no two rows share an event.
+Otherwise the revocation feed would skip the rows with numbers below 1.
+With many copies of one row, a reader of the newest rows would see only the copies.
 """
 
 from __future__ import annotations
@@ -25,9 +29,9 @@ from sqlalchemy import Connection, inspect
 
 from authsec_server.audit.model import DIGESTS, LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
-from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.db.versions import MAX_VERSION
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
@@ -82,7 +86,10 @@ _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
 
 class RevocationCheck(ScratchCheck):
-    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
+    """A comparison of the table of revocations with the events, on one snapshot.
+
+    First call `add` for each event, in any order. Then call `findings`.
+    """
 
     create = _SCRATCH
 
@@ -94,7 +101,7 @@ class RevocationCheck(ScratchCheck):
         self._oldest_token: dict[tuple[str, bool], int] = {}
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Add the revocations in the row of a valid event that was not dropped."""
+        """Add the revocations that a valid event records. The event must still be in the database."""
         version, at = event["authority_version"], event["at"]
         is_token = event["kind"] == EventKind.TOKEN_ISSUED
         if is_token and self._last_kid != event["kid"]:
@@ -102,7 +109,7 @@ class RevocationCheck(ScratchCheck):
             self._scratch.execute("INSERT OR IGNORE INTO signed VALUES (?)", (_plain(event["kid"]),))
         if version is None:
             return
-        month = at[:7], at < _iso(datetime.fromisoformat(f"{at[:7]}-01T00:00:00+00:00") + CLOCKS)
+        month = at[:7], at < _iso(datetime.fromisoformat(f"{at[:7]}-01T00:00:00+00:00") + CLOCK_TOLERANCE)
         for oldest in (self._oldest, self._oldest_token) if is_token else (self._oldest,):
             oldest[month] = min(version, oldest.get(month, version))
         ends_something = self._add_said(number, event, sealed=is_sealed(number))
@@ -110,7 +117,7 @@ class RevocationCheck(ScratchCheck):
             self._scratch.execute("INSERT OR IGNORE INTO changed VALUES (?)", (version,))
 
     def add_dropped(self, event: Mapping[str, Any]) -> None:
-        """Add the revocations in a dropped event. A given file has the event as it was sealed."""
+        """Add the revocations that a dropped event records. The event comes from an export and matches its seal."""
         if event["authority_version"] is not None:
             self._add_said(event["id"], event, sealed=True)
 
@@ -121,7 +128,10 @@ class RevocationCheck(ScratchCheck):
         return bool(said)
 
     def keep(self, scan: Scan) -> None:
-        """Read the table and the revoked signing keys. A missing table is a finding of the schema check."""
+        """Read the table of revocations and the revoked signing keys.
+
+        A missing table is not reported here: the schema check reports it.
+        """
         inspector = inspect(self._connection)
         if inspector.has_table("signing_keys"):
             self._scratch.executemany(
@@ -137,7 +147,7 @@ class RevocationCheck(ScratchCheck):
                 if not (is_comparable and _is_number(sequence) and _is_number(version)):
                     self._scratch.execute("INSERT INTO odd VALUES (?)", (_shown(sequence),))
 
-    def believe(self, restores: Iterable[Restore]) -> None:
+    def add_restores(self, restores: Iterable[Restore]) -> None:
         """Add the signing keys that these restore records revoke. The backup did not have these keys."""
         for restore in restores:
             for kid in restore.revoked_keys:
@@ -154,10 +164,11 @@ class RevocationCheck(ScratchCheck):
             )
 
     def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
-        """Report the differences as sentences.
+        """Report the differences between table and events as sentences.
 
-        Without `now`, missing old rows are reported only for signing keys, or if no row is left.
-        Events before `cut` were dropped, and no given file has all of them. None: all events are known.
+        Without `now`, a missing old row is reported in two cases only: it is of a signing key, or the table is empty.
+        Events before `cut` were dropped, and the given exports do not contain all of them.
+        If `cut` is None, all events are known.
         """
         more = 0
         for at, finding in enumerate(self._all(cut, now)):
@@ -200,9 +211,10 @@ class RevocationCheck(ScratchCheck):
             before, newest = sequence, max(newest, version)
 
     def doubts(self, cut: datetime | None, sealed_before: str) -> Iterator[str]:
-        """Report rows that only an event without a seal explains. A running server seals events older than that time.
+        """Report rows that only an event without a seal explains, if the event is older than `sealed_before`.
 
-        The attack: an inserted row and an inserted event that explains it, while no server runs.
+        A running server would have sealed the event by now.
+        The attack: while no server runs, raw SQL inserts a row and an event that explains the row.
         """
         for sequence, kind, id_, is_said in self._added(cut, sealed_before):
             if is_said:
@@ -218,9 +230,10 @@ class RevocationCheck(ScratchCheck):
                 )
 
     def _added(self, cut: datetime | None, sealed_before: str) -> Iterator[tuple[int, str, str, bool]]:
-        """Yield the rows that no event explains, and whether an event without a seal explains each one.
+        """Yield each row that no sealed event explains, and whether an event without a seal explains the row.
 
-        An event without a seal dated before `sealed_before` explains no row.
+        A new event without a seal also explains a row, and the row is then not yielded.
+        An event is new if its time is not before `sealed_before`.
         """
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
             if self._is_of_dropped(version, at, cut):
@@ -231,14 +244,15 @@ class RevocationCheck(ScratchCheck):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
     def _is_of_dropped(self, version: int, at: str, cut: datetime | None) -> bool:
-        """Whether the row's event may be dropped: the row revokes no token of an event that is left.
+        """Whether the event of the row may be among the dropped events.
 
-        Clocks differ: a row from just before the cut may be newer than the first events after the cut.
-        Each change has its own authority version, so no event of a change with that version may be left.
+        This is so only if the row revokes no token of an event that still exists.
+        Clocks differ: a row dated just before the cut may be newer than the first events after the cut.
+        Each change has its own authority version. So no event of a change with the row's version may still exist.
         """
         if cut is None or at >= _iso(cut):
             return False
-        month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCKS)
+        month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCK_TOLERANCE)
         of_events = ((which, oldest) for which, oldest in self._oldest.items() if which[0] >= month)
         left = (
             oldest
@@ -250,13 +264,19 @@ class RevocationCheck(ScratchCheck):
         return self._scratch.execute("SELECT 1 FROM changed WHERE version = ?", (version,)).fetchone() is None
 
     def _says_again(self, kid: str, version: int, at: str, sealed_before: str) -> bool:
-        """Whether a server may have written the row of a revoked key a second time, after its tokens had expired."""
+        """Whether the row may repeat an earlier revocation of the same signing key.
+
+        A server repeats the row of a revoked key after all tokens of the key have expired.
+        """
         latest = _iso(max(datetime.fromisoformat(at), _EARLIEST) - KEPT_FOR)
         first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
 
     def _is_of_no_token(self, kid: str, cut: datetime | None) -> bool:
-        """Whether the event that revoked the key may be dropped: the key signed no token of an event that is left."""
+        """Whether the event that revoked the key may be among the dropped events.
+
+        This is so only if no event that still exists is of a token signed by the key.
+        """
         if cut is None:
             return False
         known = "SELECT 1 FROM ended_key WHERE kid = ? UNION ALL SELECT 1 FROM signed WHERE kid = ?"
@@ -264,7 +284,7 @@ class RevocationCheck(ScratchCheck):
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the kind and the id of each thing whose tokens the event revoked."""
+    """Yield the kind and the id of each subject whose tokens the event revoked."""
     kind, detail = event["kind"], event["detail"]
     if kind in LISTING_ENDED:
         yield from ((each["kind"], each["id"]) for each in detail["ended"])
@@ -283,7 +303,7 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_number(value: int) -> bool:
-    """Whether a row may have this number. Readers of the feed accept no other number."""
+    """Whether the value can be the number or the version of a row. Readers of the feed accept no other value."""
     return 1 <= value <= MAX_VERSION
 
 
@@ -292,7 +312,10 @@ def _iso(at: datetime) -> str:
 
 
 def _plain(value: Any) -> str | None:
-    """Return the text in a form that SQLite accepts. A value of another type equals no text."""
+    """Return the text in a form that SQLite accepts.
+
+    None stays None. A value of another type becomes a text that equals no stored text.
+    """
     if value is None or (isinstance(value, str) and value.isascii()):
         return value
     return json.dumps(value) if isinstance(value, str) else f"\0{value!r}"

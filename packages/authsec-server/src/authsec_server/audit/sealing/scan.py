@@ -1,8 +1,8 @@
-"""Read each table of the audit log once, from its first row to its last, as it is stored.
+"""Read each table of the audit log once, from its first row to its last, exactly as it is stored.
 
-Raw SQL can forge indexes and statistics as well.
-So no query here has a condition, an order or an aggregate.
-Values are read as the driver returns them: a value that AuthSec never writes must not end the scan.
+Raw SQL can forge the indexes and statistics of the database.
+So no query in this module has a condition, an order or an aggregate.
+Values are not converted when they are read, because a value that AuthSec never writes must not stop the scan.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _POSTGRESQL_INSTANT: Final = re.compile(r"([0-9-]{10}) ([0-9:]{8})(?:\.([0-9]{1,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScannedEvent:
-    """One row of `events`. `row` and `leaf` are None if AuthSec did not write the row."""
+    """One row of `events`. `row` and `leaf` are None if the row has a form that AuthSec does not write."""
 
     number: int
     leaf: bytes | None
@@ -59,7 +59,7 @@ class ScannedEvent:
 
     @property
     def at(self) -> datetime:
-        """Return the event's time. Only for a readable row."""
+        """Return the event's time. Call it only if `row` is not None."""
         assert self.row is not None
         return datetime.fromisoformat(self.row["at"])
 
@@ -70,7 +70,7 @@ class ScannedEvent:
 
 
 class Scan:
-    """Reads the tables of one connection, within its transaction."""
+    """Reads the tables of one connection, within the transaction of that connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -79,7 +79,7 @@ class Scan:
 
     @contextmanager
     def sequential(self) -> Iterator[None]:
-        """Read tables without their indexes within this context. Text that is not UTF-8 raises no error."""
+        """Read tables without their indexes within this context. SQLite text that is not UTF-8 raises no error."""
         if self._postgresql:
             self._connection.execute(text("SET LOCAL enable_seqscan = on"))
             for way in ("indexscan", "indexonlyscan", "bitmapscan"):
@@ -130,11 +130,14 @@ class Scan:
         for id_, at in self._rows(table(name, column(key), column(instant, Instant())), key, instant):
             yield id_, None if at is None else self.instant(at) or ""
 
-    def digested(self, name: str, its: Digested) -> Iterator[Mapping[str, Any]]:
-        """Yield the digested columns of each row of a table that belongs to a package above this one."""
+    def digested(self, name: str, digested: Digested) -> Iterator[Mapping[str, Any]]:
+        """Yield each row of the table with the columns that go into the table's digest.
+
+        The table belongs to a package above this one.
+        """
         known = [each["name"] for each in inspect(self._connection).get_columns(name)]
         # A name that is no UTF-8 can stand in no statement. The comparison of the schema reports it.
-        names = [each for each in known if each not in its.without and each.isprintable()]
+        names = [each for each in known if each not in digested.without and each.isprintable()]
         source = text(name if self._postgresql else f"{name} NOT INDEXED")
         statement = stored(self._connection, name, names, source=source).add_columns(has_long(self._connection, names))
         streamed = statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
@@ -163,22 +166,23 @@ class Scan:
         except (ValueError, TypeError, AttributeError):
             return ScannedEvent(number=number, leaf=None, row=None)
 
-    def _rows(self, its: Table | TableClause, *names: str) -> Iterator[tuple[Any, ...]]:
-        columns: list[ColumnElement[Any]] = [literal_column(self._raw(its, name)).label(name) for name in names]
-        statement = select(*columns).select_from(text(its.name if self._postgresql else f"{its.name} NOT INDEXED"))
-        at_once = _WIDE_ROWS if its is events else ROWS
+    def _rows(self, table: Table | TableClause, *names: str) -> Iterator[tuple[Any, ...]]:
+        columns: list[ColumnElement[Any]] = [literal_column(self._raw(table, name)).label(name) for name in names]
+        statement = select(*columns).select_from(text(table.name if self._postgresql else f"{table.name} NOT INDEXED"))
+        at_once = _WIDE_ROWS if table is events else ROWS
         streamed = statement.execution_options(stream_results=True, yield_per=at_once)
         for row in self._connection.execute(streamed):
             yield tuple(row)
 
-    def _raw(self, its: Table | TableClause, name: str) -> str:
-        """Return the SQL that reads a column as it is stored, and cuts a value longer than a server writes.
+    def _raw(self, table: Table | TableClause, name: str) -> str:
+        """Return the SQL that reads a column as it is stored, and shortens a value longer than a server writes.
 
-        A cut PostgreSQL value remains too long for a valid one; a cut SQLite value becomes an empty blob.
-        A `timestamptz` is read as text, because infinity is a valid one.
-        The attack: one inserted gigabyte exhausts the memory of `verify`.
+        A shortened PostgreSQL value is still longer than any valid value.
+        A SQLite value that is too long becomes an empty blob.
+        A PostgreSQL `timestamptz` is read as text, because it can be infinity.
+        The attack: raw SQL inserts one gigabyte, which exhausts the memory of `verify`.
         """
-        kind = its.c[name].type
+        kind = table.c[name].type
         longest = LONGEST_JSON if isinstance(kind, CanonicalJson) else _LONGEST
         if not self._postgresql:
             return f"CASE WHEN length(CAST({name} AS BLOB)) > {longest} THEN x'' ELSE {name} END"
@@ -190,7 +194,7 @@ class Scan:
 
 
 def _iso(stored: Any, *, postgresql: bool) -> str:
-    """Return the instant in the form of `audit.merkle_tree`. Raises `NotCanonical`."""
+    """Return the instant in the form that `audit.merkle_tree` hashes. Raises `NotCanonical` for any other value."""
     if not isinstance(stored, str):
         raise NotCanonical
     if postgresql:

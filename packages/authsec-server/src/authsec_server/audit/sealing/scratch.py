@@ -1,4 +1,4 @@
-"""A scratch copy of the audit log's tables, to read the rows again in another order.
+"""A private copy of the audit log's tables, so that a check can read the rows again in another order.
 
 Ten million events need about two gigabytes in the temporary folder.
 """
@@ -33,13 +33,16 @@ _PAIRS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
-    """A leaf and the event with its number.
+class ScratchLeaf:
+    """A leaf of the sealed log, and the event with the leaf's event number.
 
-    `copies` is the number of such events, 0 if there is none.
-    `leaf` is the hash of the event and `at` is its time; both are None if the event is unreadable.
-    `stays`: no drop removes the event. `in_range`: its number is within the range of its hour.
-    `valid`: AuthSec could have written the event. `record` is the drop record that it carries.
+    - `position`, `number`, `hash` and `leaf_copies` describe the leaf.
+    - `copies` is the number of events with this number, 0 if there is none.
+    - `leaf` is the present hash of the event, and `at` is its time. Both are None if the event is unreadable.
+    - `stays`: no drop removes the event.
+    - `in_range`: the event number is within the stored number range of its hour.
+    - `valid`: AuthSec could have written the event.
+    - `record` is the drop record in the event's detail.
     """
 
     position: int
@@ -56,7 +59,7 @@ class Met:
 
 
 class Scratch:
-    """The rows of an audit log, stored to be read again in another order."""
+    """The copied rows of an audit log, which can be read in another order."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -79,10 +82,14 @@ class Scratch:
         self._database.execute("CREATE INDEX leaf_number ON leaf (number, hash)")
 
     def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool, bool, bool]]) -> None:
-        """Store the number, leaf hash and time of each event, and four flags.
+        """Store each event: its number, its leaf hash, its time and four flags.
 
-        The flags: no drop removes the event; its number is within the range of its hour.
-        The event is valid; only a server can have written it.
+        The flags are, in this order:
+
+        - No drop removes the event.
+        - The event number is within the stored number range of its hour.
+        - The event is valid.
+        - Only a server can have written the event.
         """
         self._write(
             "INSERT INTO event (number, leaf, at, stays, in_range, valid, of_server) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -91,33 +98,33 @@ class Scratch:
         )
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
-        """Store the delegations that events name."""
+        """Store pairs of an event number and a delegation that the event names."""
         self._write("INSERT INTO named VALUES (?, ?)", pairs)
 
     def keep_listed(self, pairs: Iterable[tuple[int, bytes]]) -> None:
-        """Store the delegations under which events are listed."""
+        """Store pairs of an event number and a delegation under which the event is listed (`event_delegations`)."""
         self._write("INSERT INTO listed VALUES (?, ?)", pairs)
 
     def keep_record(self, number: int, kind: str, signed: str) -> None:
-        """Store the signed record of an event of this kind."""
+        """Store the signed record in the event with this number and kind."""
         self._database.execute("INSERT OR IGNORE INTO record VALUES (?, ?, ?)", (number, kind, signed))
 
     def keep_ranges(self, ranges: Iterable[tuple[str, int, int]]) -> None:
-        """Store the hour (ISO 8601), the lowest and the highest number of each range."""
+        """Store each number range: the hour (ISO 8601), the lowest number and the highest number."""
         self._write("INSERT OR REPLACE INTO range VALUES (?, ?, ?)", ranges)
 
     def keep_checkpoints(self, checkpoints: Iterable[tuple[int, str | None, str]]) -> None:
         """Store the size, time and signed text of each checkpoint."""
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
-    def met(self) -> Iterator[Met]:
+    def joined_leaves(self) -> Iterator[ScratchLeaf]:
         """Yield each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
             "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.stays, e.in_range, e.valid,"
             " coalesce(e.copies, 0), r.signed FROM leaf l LEFT JOIN event e ON e.number = l.number"
             " LEFT JOIN record r ON r.number = l.number AND r.kind = 'events.dropped' ORDER BY l.position"
         ):
-            yield Met(*row)
+            yield ScratchLeaf(*row)
 
     def checkpoints(self) -> Iterator[tuple[int, str | None, str]]:
         """Yield the size, time and signed text of each checkpoint, smallest first."""
@@ -139,7 +146,7 @@ class Scratch:
         return None if row is None else row[0]
 
     def range_of(self, hour: datetime) -> Range | None:
-        """Return the lowest and the highest number of that hour. The last hour's range is cached."""
+        """Return the lowest and the highest event number of the hour. Only the last requested hour is cached."""
         if hour not in self._ranges:
             self._ranges.clear()
             self._ranges[hour] = self._database.execute(
@@ -164,9 +171,9 @@ class Scratch:
             yield number
 
     def not_sealed(self) -> Iterator[tuple[int, str | None, int]]:
-        """Yield the number and the time of each event without a leaf, and whether a server wrote it.
+        """Yield each event without a leaf: its number, its time, and whether only a server can have written it.
 
-        Events come in the order of their numbers; times are as in `Met`.
+        Events come in the order of their numbers. A time is ISO 8601, or None if the event is unreadable.
         """
         yield from self._database.execute(
             "SELECT number, at, of_server FROM event e"
@@ -182,11 +189,17 @@ class Scratch:
             yield number
 
     def not_listed(self) -> Iterator[tuple[int, bytes]]:
-        """Yield events that match their seals, each with a delegation that it names but is not listed under."""
+        """Yield pairs of an event number and a delegation that the event names but that does not list the event.
+
+        Only events that match their seals are included.
+        """
         yield from self._database.execute(f"{_PAIRS.format('named')} EXCEPT {_PAIRS.format('listed')} ORDER BY 1")
 
     def listed_wrongly(self) -> Iterator[tuple[int, bytes]]:
-        """Yield events that match their seals, each with a delegation that it is listed under but does not name."""
+        """Yield pairs of an event number and a delegation that lists the event but is not named in the event.
+
+        Only events that match their seals are included.
+        """
         yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:

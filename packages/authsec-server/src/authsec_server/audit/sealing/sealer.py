@@ -2,12 +2,13 @@
 
 Any number of servers may run a sealer, and no token request waits for it.
 Each sealer reads the new events before it writes.
-One of them gets the lock for one transaction. The others find a newer checkpoint and read again.
+Then one sealer gets the lock for one transaction. The others find a newer checkpoint and read again.
 If a server is killed, its transaction is rolled back, and another server seals within the next second.
 
-A sealer never signs over leaves that it did not verify.
-It computes the tree from the stored leaves, and the tree must lead to the last checkpoint.
-One of the authority's keys must have signed that checkpoint. Otherwise raw SQL changed the log, and sealing stops.
+A sealer never signs a checkpoint over leaves that it did not verify.
+It computes the tree from the stored leaves, and compares the root hash with the last checkpoint.
+One of the authority's keys must have signed that checkpoint.
+If a comparison fails, raw SQL changed the log, and nothing more is sealed.
 """
 
 from __future__ import annotations
@@ -51,20 +52,24 @@ FRESH = timedelta(seconds=60)  # a checkpoint is signed so often though nothing 
 SETTLING = timedelta(minutes=5)
 LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
 BATCH = 500  # events; on SQLite tokens wait while they are written
-MOST_NAMED = 10  # refused events that one look names in the server's log
+MOST_NAMED = 10  # refused events that one pass names in the server's log
 CATCHING_UP = 10_000  # leaves read at once
 
 
 class LogBroken(Exception):
-    """The sealed log does not match its signed checkpoints. The text says why; `authsec audit verify` says where."""
+    """The sealed log does not match its signed checkpoints.
+
+    The text of the error says why. `authsec audit verify` says which events or leaves are wrong.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class UnsealedEvents:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
-    After sealing them, no event up to `settled` lacks a seal, and events above `top` are new.
-    `refused` are numbers of events that AuthSec did not write; such events are not sealed.
+    After these events are sealed, every event numbered up to `settled` has a seal.
+    Events numbered above `top` were recorded after this state was read.
+    `refused` are numbers of events that AuthSec did not write. Such events are not sealed.
     """
 
     signed: str | None
@@ -80,9 +85,9 @@ class Look:
 class Sealer:
     """Seals the audit log of one database.
 
-    `keys` verify the checkpoints that this server or another one signed.
-    `signing_key` returns a private key by its `kid`; for the empty text, the first key.
-    `give` is called with each checkpoint that the leaves lead to, and must not block.
+    `keys` returns the public keys that verify the checkpoints of this server and of others.
+    `signing_key` returns the private key with a `kid`; for an empty text, the first key.
+    `give` is called with each checkpoint that matches the leaves. `give` must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
     """
@@ -109,13 +114,16 @@ class Sealer:
         self._paused = paused
         self._tree = Tree()  # of the leaves that this process has read
         self._checkpoint: Checkpoint | None = None
-        self._top = 0  # what is above came after the last look
+        self._top = 0  # what is above came after the last pass
         self._searched: datetime | None = None  # when all that has not settled was last looked through
         self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
         self._named: set[int] = set()  # refused events that are in the server's log
 
     def seal(self) -> bool:
-        """Seal new events. Return whether more can be sealed at once. Raises `Unavailable` or `LogBroken`."""
+        """Seal new events. Return whether there may be more events to seal without a pause.
+
+        Raises `Unavailable` or `LogBroken`.
+        """
         now = self._now()
         self._catch_up()
         key = self._present_key()
@@ -123,36 +131,36 @@ class Sealer:
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
         after = through if search else max(through, self._top)
-        look = self._database.read(lambda tx: _look(tx, after, now, self._token_keys))
-        if look.signed != (self._checkpoint.signed if self._checkpoint else None):
+        unsealed = self._database.read(lambda tx: _read_unsealed(tx, after, now, self._token_keys))
+        if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
-        self._name(look.refused)
-        if look.rows or stale:
-            through = max(through, look.settled) if search else through
-            if not self._sign(look, through, now, key):
+        self._name(unsealed.refused)
+        if unsealed.rows or stale:
+            through = max(through, unsealed.settled) if search else through
+            if not self._sign(unsealed, through, now, key):
                 self._warn(now)
-                return look.full
-        self._top = look.top  # what a full look has left is behind it, also where nothing of it could be read
+                return unsealed.full
+        self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
         if search:
             self._searched = now
-        return look.full
+        return unsealed.full
 
     def _warn(self, now: datetime) -> None:
-        """Log an error, once in a while, if neither this server nor another one could seal for long."""
+        """Log an error, once in a while, if no server could seal for a long time."""
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
             log.error("the audit log is not sealed: another session holds the sealing lock, or locks rows of counts")
 
     def _name(self, refused: Sequence[int]) -> None:
-        """Log each event that is not sealed, once."""
+        """Log the number of each event that is refused a seal. Each number is logged once."""
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
             log.error("an event is not sealed, because no server wrote it: authsec audit verify", number=number)
         known = self._named if len(self._named) < CATCHING_UP else set()
         self._named = {*known, *refused}
 
-    def begin_anew(self) -> None:
-        """Forget the log that was read: an older database was restored, and the restore was recorded."""
+    def reset(self) -> None:
+        """Forget the log that this process read, because an older database was restored and the restore recorded."""
         self._tree, self._checkpoint, self._top, self._searched = Tree(), None, 0, None
 
     def key(self) -> PrivateKey:
@@ -165,13 +173,16 @@ class Sealer:
         return self._signing_key(self._succession().present(kid))
 
     def _succession(self) -> Succession:
-        """Return which keys were replaced. Without a replacement record, no key is loaded; this runs each second."""
+        """Return which sealing keys were replaced.
+
+        This method runs each second. So the keys are loaded only if there is a replacement record.
+        """
         records = self._database.read(lambda tx: store.replacements(tx.connection))
         return succession(records, self._keys() if records else {})
 
-    def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
+    def _sign(self, unsealed: UnsealedEvents, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append the events with a new checkpoint. Return whether they were written."""
-        tree, added = _appended(self._tree, look.rows)
+        tree, added = _appended(self._tree, unsealed.rows)
         now = (
             max(now, self._checkpoint.at) if self._checkpoint else now
         )  # checkpoints never go back in time, though clocks do
@@ -181,17 +192,20 @@ class Sealer:
             at=now,
             issuer=self._issuer,
             key=key,
-            authority_version=look.version,
-            signing_keys=look.signing_keys,
+            authority_version=unsealed.version,
+            signing_keys=unsealed.signing_keys,
         )
-        ranges = ranges_of((row.at, row.id) for row in look.rows)
-        kept = self._database.append(lambda tx: _keep(tx, look, added, ranges, checkpoint))
+        ranges = ranges_of((row.at, row.id) for row in unsealed.rows)
+        kept = self._database.append(lambda tx: _keep(tx, unsealed, added, ranges, checkpoint))
         if kept:
-            self._have(tree, checkpoint)
+            self._remember(tree, checkpoint)
         return kept
 
     def _catch_up(self) -> None:
-        """Read the leaves up to the last checkpoint, and verify that they lead to it. Raises `LogBroken`."""
+        """Read the leaves up to the last checkpoint, and verify that their root hash is the checkpoint's.
+
+        Raises `LogBroken`.
+        """
         signed = self._database.read(lambda tx: store.last_signed(tx.connection))
         if signed is None:
             if self._checkpoint:
@@ -208,9 +222,9 @@ class Sealer:
             raise LogBroken("The log does not lead to its last checkpoint.")
         if checkpoint.size > self._succession().end(checkpoint.kid):
             raise LogBroken("The log's last checkpoint is signed by a key that was replaced.")
-        self._have(tree, checkpoint)
+        self._remember(tree, checkpoint)
 
-    def _have(self, tree: Tree, checkpoint: Checkpoint) -> None:
+    def _remember(self, tree: Tree, checkpoint: Checkpoint) -> None:
         self._tree, self._checkpoint, self._kept_out = tree, checkpoint, None
         self._give(checkpoint)
 
@@ -247,7 +261,7 @@ class Sealer:
             await anyio.sleep(wait)
 
 
-def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]]) -> Look:
+def _read_unsealed(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]]) -> UnsealedEvents:
     connection = tx.connection
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
     numbers = store.unsealed(connection, after=after, growing=growing, limit=BATCH)
@@ -265,7 +279,7 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
     first = store.first_growing(connection, after=after, growing=growing)
     if first is not None:
         bounds.append(first - 1)
-    return Look(
+    return UnsealedEvents(
         signed=store.last_signed(connection),
         rows=rows,
         refused=sorted(set(numbers) - {row.id for row in rows}),
@@ -278,7 +292,10 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
 
 
 def _is_sealable(row: Row[Any]) -> bool:
-    """Whether a server wrote the row. A checkpoint must not cover an event that no export and no list can show."""
+    """Whether a server can have written the row.
+
+    A checkpoint must not cover an event that no export and no list can show.
+    """
     return is_number(row.id) and is_event(row._asdict())
 
 
@@ -299,15 +316,20 @@ def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Le
 
 
 def _keep(
-    tx: Tx, look: Look, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], checkpoint: Checkpoint
+    tx: Tx,
+    unsealed: UnsealedEvents,
+    added: Sequence[store.Leaf],
+    ranges: Mapping[datetime, Range],
+    checkpoint: Checkpoint,
 ) -> bool:
     """Write the leaves and the checkpoint. Return whether they were written.
 
-    Nothing is written if another server has the lock or sealed first, or if a counted refusal grew since.
+    Nothing is written if another server has the lock or sealed first.
+    Nothing is written either if a counted refusal got further occurrences in the meantime.
     """
-    if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != look.signed:
+    if not store.lock_sealing(tx.connection) or store.last_signed(tx.connection) != unsealed.signed:
         return False
-    if not store.lock_counts(tx.connection, look.rows):
+    if not store.lock_counts(tx.connection, unsealed.rows):
         return False
     store.add_leaves(tx.connection, added)
     number_ranges.add(tx.connection, ranges)

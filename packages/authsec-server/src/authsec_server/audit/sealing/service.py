@@ -1,4 +1,7 @@
-"""The sealed log's operations for callers over HTTP. `sealer` seals; `verifying` checks offline."""
+"""The operations on the sealed log for callers over HTTP.
+
+The module `sealer` seals events. The module `verifying` verifies the log without a server.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,9 @@ OVERDUE_AFTER = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedAfter:
-    """Events in the order of sealing, up to the place `last`. Only the seals remain of `dropped` events.
+    """Events in the order of sealing, up to the place `last`.
 
+    `dropped` are the seals of dropped events, of which nothing else remains.
     The newest checkpoint, signed at `checkpoint_at`, covers `sealed` leaves.
     """
 
@@ -35,10 +39,12 @@ class SealedAfter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SoFar:
-    """The progress of sealing: the newest checkpoint covers `leaves` and was signed `at`; 0 and None without one.
+class SealingStatus:
+    """The progress of sealing. The newest checkpoint covers `leaves` and was signed at the time `at`.
 
-    `is_overdue`: an event has no seal for longer than a sealing server allows, or while no checkpoint is signed.
+    Without a checkpoint, `leaves` is 0 and `at` is None.
+    `is_overdue` is true if an event has waited for its seal for longer than `OVERDUE_AFTER`.
+    If the newest checkpoint is older than `OVERDUE_AFTER`, any event without a seal is overdue.
     """
 
     leaves: int
@@ -46,23 +52,31 @@ class SoFar:
     is_overdue: bool
 
 
-def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
+def sealing_status(tx: Tx, principal: Principal, now: datetime) -> SealingStatus:
     """Return how many events are sealed, when the newest checkpoint was signed, and whether a seal is overdue."""
     principal.require(Role.VIEWER)
     checkpoint, at = store.newest_checkpoint(tx.connection), store.newest_at(tx.connection)
     signs = at is not None and now - at <= OVERDUE_AFTER
     # Where no checkpoint is signed, no event is too new: its time is a row's, which somebody may renew.
     since = now - OVERDUE_AFTER if signs or at is None else now + OVERDUE_AFTER
-    return SoFar(leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=store.waits(tx.connection, since=since))
+    return SealingStatus(
+        leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=store.waits(tx.connection, since=since)
+    )
 
 
 def last_checkpoint_at(tx: Tx) -> datetime | None:
-    """Return when the newest checkpoint was signed; None without one. Checks no principal: for the server itself."""
+    """Return when the newest checkpoint was signed; None without a checkpoint.
+
+    No principal is checked, because only the server itself calls this function.
+    """
     return store.newest_at(tx.connection)
 
 
 def newest_checkpoint(tx: Tx, principal: Principal) -> str:
-    """Return the newest signed checkpoint, to be kept where the database's administrators cannot write."""
+    """Return the newest signed checkpoint. Raises `NotFound` if no event is sealed yet.
+
+    Callers store the checkpoint where the database's administrators cannot write.
+    """
     principal.require(Role.VIEWER)
     signed = store.last_signed(tx.connection)
     if signed is None:
@@ -74,6 +88,7 @@ def present_key(tx: Tx, keys: Keys) -> str:
     """Return the `kid` of the current sealing key.
 
     Raises `Conflict` before the first checkpoint, and while the key is being replaced.
+    Raises `Conflict` also if the last checkpoint is invalid.
     """
     signed = store.last_signed(tx.connection)
     if signed is None:
@@ -82,18 +97,21 @@ def present_key(tx: Tx, keys: Keys) -> str:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
         raise Conflict(f"The log's last checkpoint {refused}.", "To see the findings: authsec audit verify") from None
-    believing = succession(store.replacements(tx.connection), keys)
+    sealing_keys = succession(store.replacements(tx.connection), keys)
     records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
-    if any(place is None and is_signed(signed, believing.keys) for place, signed in records):
+    if any(place is None and is_signed(signed, sealing_keys.keys) for place, signed in records):
         raise Conflict(
             "A replacement of the key is already under way.",
             "The replacement is complete after a server has sealed it.",
         )
-    return believing.present(kid)
+    return sealing_keys.present(kid)
 
 
 def sealing_kid(tx: Tx, keys: Keys) -> str:
-    """Return the `kid` of the key that signs the next checkpoint; empty before the first one. Raises `Conflict`."""
+    """Return the `kid` of the key that signs the next checkpoint; empty before the first checkpoint.
+
+    Raises `Conflict` if the last checkpoint is invalid.
+    """
     signed = store.last_signed(tx.connection)
     if signed is None:
         return ""
@@ -111,25 +129,29 @@ def sealed(tx: Tx) -> int:
 
 
 def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
-    """Return, for each replaced key, how many leaves its checkpoints may cover at most."""
+    """Return for each replaced key the highest number of leaves that its checkpoints may cover."""
     return succession(store.replacements(tx.connection), keys).ends
 
 
 def has_begun(tx: Tx) -> bool:
-    """Whether a checkpoint was signed."""
+    """Whether the database has a signed checkpoint."""
     return store.last_signed(tx.connection) is not None
 
 
-def reached_keys(tx: Tx, keys: Keys) -> Keys:
-    """Return these keys and their successors in the audit log, each signed by the key before."""
+def keys_reached(tx: Tx, keys: Keys) -> Keys:
+    """Return these keys and the keys that replaced them, as the audit log says.
+
+    Each new key is signed by the key that it replaced.
+    """
     return succession(store.replacements(tx.connection), keys).keys
 
 
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> SealedAfter:
-    """Return the events that were sealed after that place.
+    """Return the events that were sealed after the place `after`, in the order of sealing.
 
-    A place never changes its event, so a reader that continues by place misses none.
-    Event numbers are taken before the commit, so a lower number may appear later. A lower place cannot.
+    A place always belongs to the same event, so a reader that continues by place misses no event.
+    By event number a reader could miss events: a transaction takes its number before it commits.
+    So a lower number may appear later, but a lower place cannot.
     """
     principal.require(Role.VIEWER)
     leaves = store.leaves(tx.connection, after=after, limit=limit)

@@ -1,4 +1,7 @@
-"""Send checkpoints where the database's administrators cannot write: append to a file, or post to an address."""
+"""Send checkpoints to a sink where the database's administrators cannot write.
+
+A sink is either a file, to which lines are appended, or an address, to which checkpoints are posted.
+"""
 
 from __future__ import annotations
 
@@ -25,23 +28,29 @@ _LIMITS: Final = OutboundLimits(seconds=10.0, max_bytes=64 * 1024)
 _MAX_TOKEN: Final = 16_384
 
 
-class NotTaken(Exception):
-    """The sink did not accept a checkpoint. The text says why, without credentials and without an address's query."""
+class NotAccepted(Exception):
+    """The sink did not accept a checkpoint.
+
+    The text says why. It contains no credentials, and of an address it omits the query.
+    """
 
 
 class Sink(Protocol):
     """A destination for checkpoints."""
 
     def take(self, checkpoint: Checkpoint) -> None:
-        """Store the checkpoint durably. Blocks its thread. Raises `NotTaken`."""
+        """Store the checkpoint durably. Blocks its thread. Raises `NotAccepted`."""
 
     def check(self) -> None:
         """Raise `StartupRefused` if the sink can never accept a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntoFile:
-    """Appends one line for each checkpoint to a regular file. A pipe or device stores nothing and may block forever."""
+class FileSink:
+    """Appends one line for each checkpoint to a regular file.
+
+    A pipe or a device is refused, because it stores nothing and may block forever.
+    """
 
     path: Path
 
@@ -51,18 +60,18 @@ class IntoFile:
             descriptor = os.open(self.path, how | os.O_NONBLOCK, 0o600)  # else a pipe that nobody reads blocks here
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise NotTaken(f"{self.path} is not a regular file")
+                    raise NotAccepted(f"{self.path} is not a regular file")
                 line = (b"\n" if self._torn() else b"") + f"{checkpoint.signed}\n".encode("ascii")
                 if os.write(descriptor, line) != len(line):
-                    raise NotTaken(f"only a part was written to {self.path}")
+                    raise NotAccepted(f"only a part was written to {self.path}")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise NotTaken(f"{self.path} cannot be written: {error.strerror}") from None
+            raise NotAccepted(f"{self.path} cannot be written: {error.strerror}") from None
 
     def _torn(self) -> bool:
-        """Whether the last line of the file is incomplete: a full disk or a killed process."""
+        """Whether the last line of the file is incomplete, because the disk was full or a process was killed."""
         try:
             with self.path.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
@@ -83,8 +92,11 @@ class IntoFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToAddress:
-    """Posts `{"checkpoint": …}` for each one. `token_file` contains the bearer token and is read each time."""
+class AddressSink:
+    """Posts each checkpoint to a URL as `{"checkpoint": …}`.
+
+    `token_file` contains the bearer token. The file is read again for each checkpoint.
+    """
 
     outbound: Outbound
     url: str
@@ -96,9 +108,9 @@ class ToAddress:
                 self.url, {"checkpoint": checkpoint.signed}, headers=self._headers(), limits=_LIMITS
             )
         except OutboundFailed as failed:
-            raise NotTaken(str(failed)) from None
+            raise NotAccepted(str(failed)) from None
         if not 200 <= answer.status < 300:
-            raise NotTaken(f"{answer.source} answered with the status {answer.status}")
+            raise NotAccepted(f"{answer.source} answered with the status {answer.status}")
 
     def check(self) -> None:
         try:
@@ -113,9 +125,9 @@ class ToAddress:
             with self.token_file.open("rb") as file:
                 token = file.read(_MAX_TOKEN).strip()
         except OSError as error:
-            raise NotTaken(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
+            raise NotAccepted(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
         if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
-            raise NotTaken(f"the token file {self.token_file} must contain one token on one line")
+            raise NotAccepted(f"the token file {self.token_file} must contain one token on one line")
         return {"Authorization": f"Bearer {token.decode('ascii')}"}
 
 
@@ -139,29 +151,36 @@ WAITING = Gauge(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkState:
-    """Whether checkpoints are sent to a sink, and since when the sink has accepted none; `problem` says why."""
+    """The state of checkpoint delivery. `sent` is true if there is a sink.
+
+    The sink has accepted no checkpoint since `undelivered_since`, and `problem` says why.
+    """
 
     sent: bool = False
     undelivered_since: datetime | None = None
     problem: str = ""
 
 
-class CheckpointsElsewhere:
-    """Sends checkpoints to the sink, one after the other. Any thread may call `give`, which never blocks."""
+class CheckpointDelivery:
+    """Sends checkpoints to the sink, one after the other. Any thread may call `give`, which never blocks.
+
+    Without a sink, no checkpoint is sent.
+    """
 
     def __init__(self, sink: Sink | None, *, now: Callable[[], datetime]) -> None:
         self._sink = sink
         self._now = now
         self._waiting: deque[Checkpoint] = deque(maxlen=MOST)
         self._last = ""
-        self._standing = SinkState(sent=sink is not None)
+        self._state = SinkState(sent=sink is not None)
         self._handed_at: datetime | None = None  # since when the sink has had a checkpoint without an answer
         self._ending = Event()
 
     def check(self) -> None:
         """Raise `StartupRefused` if the settings name a destination that can never accept a checkpoint.
 
-        The check does not wait for a mount that hangs: the mount may come back, and tokens must be issued meanwhile.
+        A mount that hangs is not refused, and the check waits for it only a few seconds.
+        The mount may recover, and the server must issue tokens in the meantime.
         """
         if self._sink is None:
             return
@@ -173,28 +192,31 @@ class CheckpointsElsewhere:
             raise refusals[0]
 
     def give(self, checkpoint: Checkpoint) -> None:
-        """Queue a checkpoint that this server signed, or that another server signed and this one verified."""
+        """Queue a checkpoint for the sink. This server signed the checkpoint, or verified one from another server."""
         if self._sink is not None and checkpoint.signed != self._last:
             self._last = checkpoint.signed
             self._waiting.append(checkpoint)
             WAITING.set(len(self._waiting))
 
-    def standing(self) -> SinkState:
-        """Return the state of delivery, even while the sink hangs."""
-        since, its = self._handed_at, self._standing
+    def state(self) -> SinkState:
+        """Return the state of delivery. This method does not block, even if the sink hangs."""
+        since, its = self._handed_at, self._state
         if since is None or self._now() - since < STUCK:
             return its
         problem = f"a checkpoint was sent more than {STUCK.seconds} s ago, without an answer"
         return SinkState(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
-        """Send the waiting checkpoints until none is left. Return whether all were accepted. Blocks its thread."""
+        """Send the queued checkpoints until none is left or one is refused. Return whether all were accepted.
+
+        Blocks its thread.
+        """
         while self._sink is not None and self._waiting and not self._ending.is_set():
             checkpoint = self._waiting[0]
             self._handed_at = self._now()
             try:
                 self._sink.take(checkpoint)
-            except NotTaken as failure:
+            except NotAccepted as failure:
                 self._failed(str(failure))
                 return False
             finally:
@@ -231,9 +253,9 @@ class CheckpointsElsewhere:
             self._ending.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
 
     def _failed(self, problem: str) -> None:
-        before = self._standing
+        before = self._state
         since = before.undelivered_since or self._now()
-        self._standing = SinkState(sent=True, undelivered_since=since, problem=problem)
+        self._state = SinkState(sent=True, undelivered_since=since, problem=problem)
         if before.problem != problem:
             log.error(
                 "checkpoints of the audit log cannot be sent to the outside destination",
@@ -242,9 +264,9 @@ class CheckpointsElsewhere:
             )
 
     def _worked(self) -> None:
-        if self._standing.undelivered_since is not None:
+        if self._state.undelivered_since is not None:
             log.info("checkpoints of the audit log are sent to the outside destination again")
-        self._standing = SinkState(sent=True)
+        self._state = SinkState(sent=True)
 
 
 def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
@@ -254,12 +276,12 @@ def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
         refusals.append(refused)
 
 
-def checkpoints_elsewhere(
+def checkpoint_delivery(
     where: str, token_file: Path | None, outbound: Outbound, *, now: Callable[[], datetime]
-) -> CheckpointsElsewhere:
-    """Return the delivery for these settings: to a file, to an address, or to nothing."""
+) -> CheckpointDelivery:
+    """Return the delivery for the setting `where`: a path, an address, or empty for no delivery."""
     if not where:
-        return CheckpointsElsewhere(None, now=now)
+        return CheckpointDelivery(None, now=now)
     if "://" in where:
-        return CheckpointsElsewhere(ToAddress(outbound=outbound, url=where, token_file=token_file), now=now)
-    return CheckpointsElsewhere(IntoFile(path=Path(where)), now=now)
+        return CheckpointDelivery(AddressSink(outbound=outbound, url=where, token_file=token_file), now=now)
+    return CheckpointDelivery(FileSink(path=Path(where)), now=now)

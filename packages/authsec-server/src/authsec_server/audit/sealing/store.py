@@ -1,8 +1,9 @@
 """The SQL of the sealed log: a hash for each sealed event, in the order of sealing, and the signed checkpoints.
 
-Raw SQL can put anything into any SQLite column, even text that is not text.
-Such a value must be found in its place, so it must be readable.
-Hashes and checkpoints are therefore read as bytes, and events one by one if one of them is unreadable.
+Raw SQL can put any value into any SQLite column, even bytes that are not valid text.
+A check must be able to read such a value and report its place.
+Therefore hashes and checkpoints are read as bytes.
+Events are read one by one if one of them is unreadable.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _SEALED = exists().where(sealed_events.c.event_id == events.c.id)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """An event in the sealed log: its place, its number and its leaf hash."""
+    """An entry of the sealed log: its position, the number of its event, and its leaf hash."""
 
     position: int
     event_id: int
@@ -59,14 +60,14 @@ class Leaf:
 
 
 def is_there(connection: Connection) -> bool:
-    """Whether the database has a sealed log. Raw SQL may have dropped the table."""
+    """Whether the database has the tables of the sealed log. Raw SQL may have dropped them."""
     return inspect(connection).has_table(checkpoints.name)
 
 
-def take_turn(connection: Connection) -> bool:
-    """Lock sealing until the transaction ends. Return whether this transaction has the lock.
+def lock_sealing(connection: Connection) -> bool:
+    """Take the lock for sealing until the transaction ends. Return whether this transaction got the lock.
 
-    SQLite has only one writer, so no lock is needed.
+    SQLite needs no lock, because it has only one writer.
     """
     if connection.dialect.name != "postgresql":
         return True
@@ -76,37 +77,43 @@ def take_turn(connection: Connection) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growing:
-    """Counted refusals dated from `since` to `until` may still grow.
+    """The time range of counted refusals that may still get further occurrences, from `since` to `until`.
 
-    A refusal dated later comes from a clock that was ahead, or was inserted by raw SQL.
-    Such a refusal must not grow: it would block `through` for years.
-    A `count_key` on an event of another kind was also inserted by raw SQL.
+    A refusal dated after `until` comes from a clock that was ahead, or was inserted by raw SQL.
+    Such a refusal is treated as complete. Otherwise it would stop the progress of sealing for years.
+    An event of another kind with a `count_key` was also inserted by raw SQL, and is treated as complete too.
     """
 
     since: datetime
     until: datetime
 
     def holds(self) -> ColumnElement[bool]:
-        """Return the SQL condition for a refusal that may still grow."""
+        """Return the SQL condition for a refusal that may still get further occurrences."""
         is_counted = and_(events.c.count_key.is_not(None), events.c.kind.in_(sorted(COUNTED)))
         return and_(is_counted, events.c.at.between(self.since, self.until))
 
 
 def unsealed(connection: Connection, *, after: int, growing: Growing, limit: int) -> list[int]:
-    """Return the next numbers above `after` of events that have no seal and cannot grow."""
+    """Return the next event numbers above `after` that have no seal.
+
+    Refusals that may still get further occurrences are left out.
+    """
     statement = select(events.c.id).where(events.c.id > after, ~growing.holds(), ~_SEALED)
     return list(connection.execute(statement.order_by(events.c.id).limit(limit)).scalars())
 
 
 def first_growing(connection: Connection, *, after: int, growing: Growing) -> int | None:
-    """Return the lowest number above `after` of a refusal that may still grow."""
+    """Return the lowest number above `after` of a refusal that may still get further occurrences; else None."""
     lowest = select(func.min(events.c.id)).where(events.c.id > after, growing.holds())
     found: int | None = connection.execute(lowest).scalar_one()
     return found
 
 
 def lock_counts(connection: Connection, rows: Collection[Row[Any]]) -> bool:
-    """Lock the counted refusals among these rows until the commit. Return whether none of them grew since."""
+    """Lock the counted refusals among these rows until the commit.
+
+    Return whether none of them got further occurrences since the rows were read.
+    """
     counts = {row.id: row.occurrences for row in rows if row.count_key is not None}
     if not counts:
         return True
@@ -122,10 +129,12 @@ def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
 
 
 def add_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
-    """Store the checkpoint. Only the last one of each minute is kept: the leaves are enough to compute the others.
+    """Store the checkpoint, and delete the checkpoint before it if both are of the same minute.
 
-    The first checkpoint of each size is kept as well: it shows when the last of its leaves was sealed.
-    Only the newest checkpoint can be of this minute. It is found by its size, because times have no index.
+    Of each minute only the last checkpoint is kept, because the others can be computed from the leaves.
+    The first checkpoint of each size is also kept, because it shows when the last of its leaves was sealed.
+    Only the newest stored checkpoint can be of the same minute.
+    It is found by its size, because the time column has no index.
     """
     size, at = checkpoints.c.size, checkpoints.c.at
     newest = select(func.max(size)).scalar_subquery()
@@ -139,36 +148,37 @@ def add_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
 
 
 def last_signed(connection: Connection) -> str | None:
-    """Return the newest signed checkpoint."""
+    """Return the signed text of the newest checkpoint; None without a checkpoint."""
     newest = newest_checkpoint(connection)
     return newest[1] if newest else None
 
 
 def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
-    """Return the size and the signed text of the newest checkpoint."""
+    """Return the size and the signed text of the newest checkpoint; None without a checkpoint."""
     statement = _checkpoints(connection).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return None if row is None else (row.size, _as_text(row.signed))
 
 
 def newest_at(connection: Connection) -> datetime | None:
-    """Return when the newest checkpoint was signed."""
+    """Return when the newest checkpoint was signed; None without a checkpoint."""
     statement = select(checkpoints.c.at).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
     at: datetime | None = connection.execute(statement).scalar_one_or_none()
     return at
 
 
 def size_before(connection: Connection, time: datetime) -> int:
-    """Return the size of the newest checkpoint signed before that time; 0 without one."""
+    """Return the size of the largest checkpoint signed before this time; 0 if there is none."""
     statement = select(func.max(checkpoints.c.size)).where(checkpoints.c.at < time)
     return connection.execute(statement).scalar_one() or 0
 
 
 def waits(connection: Connection, *, since: datetime) -> bool:
-    """Whether an event from before `since` has no seal, among the latest events or above the last sealed number.
+    """Whether an event dated before `since` has no seal.
 
+    Two groups of events are searched: those numbered above the last sealed event, and the latest by time.
     Events inserted by raw SQL are included.
-    The highest number alone is not enough: it may belong to an inserted event.
+    The first group alone is not enough, because the last sealed number may belong to an inserted event.
     """
     last = select(sealed_events.c.event_id).order_by(sealed_events.c.position.desc()).limit(1).scalar_subquery()
     above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
@@ -179,7 +189,7 @@ def waits(connection: Connection, *, since: datetime) -> bool:
 
 
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
-    """Return the next leaves after the position `after`; -1 starts at the first."""
+    """Return the next leaves after the position `after`. The position -1 starts at the first leaf."""
     seals = sealed_events.c
     statement = select(seals.position, cast(seals.event_id, BigInteger).label("event_id"), _HASH)
     rows = connection.execute(statement.where(seals.position > after).order_by(seals.position).limit(limit))
@@ -214,7 +224,8 @@ def _as_text(signed: str | bytes) -> str:
 def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[int, list[Row[Any]]]:
     """Return the rows with these numbers. A number without a readable row is left out.
 
-    Raw SQL can insert a row that is not an event, and on PostgreSQL two rows with one number.
+    A number can have several rows: raw SQL can insert a second row with the same number on PostgreSQL.
+    Raw SQL can also insert a row that is not an event.
     """
     found: dict[int, list[Row[Any]]] = {}
     for row in read_events(connection, select(events).where(events.c.id.in_(numbers))):
@@ -224,9 +235,10 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
 
 
 def replacements(connection: Connection) -> list[tuple[int, str]]:
-    """Return the records of replaced keys in the sealed log, in the order of their places. Nothing is verified.
+    """Return the place and the signed record of each key replacement in the sealed log, ordered by place.
 
-    Each record occurs once. Records that are too long are left out: raw SQL can insert very many.
+    Signatures are not verified. Each record occurs once.
+    Records that are too long are left out, because raw SQL can insert very many.
     """
     first: dict[str, int] = {}
     for place, signed in records(connection, EventKind.SEAL_KEY_REPLACED):
@@ -236,10 +248,10 @@ def replacements(connection: Connection) -> list[tuple[int, str]]:
 
 
 def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | None, str]]:
-    """Yield the place and the signed record of each event of a rare kind; None as the place without a seal.
+    """Yield the place and the signed record of each event of this kind. The place is None without a seal.
 
-    Raw SQL may have inserted very many events.
-    So few are read at once, and an event without a record is not read.
+    The kind must be rare. But raw SQL may have inserted very many events of this kind.
+    So only few events are read at once, and events without a record are not read.
     """
     after = -(2**63)
     numbered = select(events.c.id).where(literal_column(ACT), events.c.kind == kind, _carries_record(connection))
@@ -254,9 +266,9 @@ def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | Non
 
 
 def _carries_record(connection: Connection) -> ColumnElement[bool]:
-    """Return the SQL condition for a detail with a text `record`, in the one form that AuthSec writes.
+    """Return the SQL condition for an event whose `detail` has a text `record`, in the form that AuthSec writes.
 
-    A detail that is too long is not read.
+    A `detail` that is too long does not match and is not read.
     """
     detail = events.c.detail
     octets = (
@@ -272,21 +284,24 @@ def is_sealed(connection: Connection, number: int) -> bool:
 
 
 def places(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
-    """Return the place in the sealed log of each of these events that has a seal."""
+    """Return the place in the sealed log of each of these event numbers. Numbers without a seal are left out."""
     seals = sealed_events.c
     statement = select(seals.event_id, seals.position).where(seals.event_id.in_(numbers))
     return {row.event_id: row.position for row in connection.execute(statement)}
 
 
 def size(connection: Connection) -> int:
-    """Return the number of leaves."""
+    """Return the number of leaves in the sealed log."""
     number: int = connection.execute(select(func.count()).select_from(sealed_events)).scalar_one()
     return number
 
 
-def be_patient(connection: Connection) -> None:
-    """Raise the statement and idle timeouts of this transaction to one hour, on PostgreSQL: a long file may be read."""
-    if connection.dialect.name == "postgresql":
-        from authsec_server.db.postgresql_connection import be_patient as be_patient_there
+def allow_long_statements(connection: Connection) -> None:
+    """On PostgreSQL, raise the statement and idle timeouts of this transaction to one hour.
 
-        be_patient_there(connection)
+    The reason: the caller may read a long file during the transaction.
+    """
+    if connection.dialect.name == "postgresql":
+        from authsec_server.db.postgresql_connection import allow_long_statements as allow_long_statements_there
+
+        allow_long_statements_there(connection)

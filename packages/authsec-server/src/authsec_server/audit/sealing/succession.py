@@ -1,6 +1,6 @@
-"""The order of the sealing keys: each key signs its successor, in an event that the key itself seals.
+"""The order of the sealing keys. Each key signs its successor, in an event that the old key also seals.
 
-The checkpoint that covers that event is the last one that the old key may sign.
+The old key may sign one last checkpoint: the one that covers this event.
 The attack: a person who finds an old key extends the log, names another successor, or signs a drop record.
 """
 
@@ -23,10 +23,11 @@ NEVER: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succession:
-    """All trusted `keys` by `kid`. `ends`: how many leaves a checkpoint of a replaced key may cover at most.
+    """All trusted sealing `keys` by `kid`, with the order in which they replaced each other.
 
+    `ends` has for each replaced key the highest number of leaves that its checkpoints may cover.
     `after` maps each replaced key to its successor.
-    The check of all events shows whether the events that say so match their seals.
+    Whether the events with these replacements match their seals is shown only by the check of all events.
     """
 
     keys: Keys
@@ -34,21 +35,22 @@ class Succession:
     after: Mapping[str, str] = field(default_factory=dict)
 
     def end(self, kid: str) -> int:
-        """Return how many leaves a checkpoint of this key may cover at most."""
+        """Return the highest number of leaves that a checkpoint of this key may cover."""
         return self.ends.get(kid, NEVER)
 
     def present(self, kid: str) -> str:
-        """Return the `kid` of the current key, which replaced this one directly or through others."""
+        """Return the `kid` of the current key: follow the successors of this key to the last one."""
         while kid in self.after:
             kid = self.after[kid]
         return kid
 
 
 def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str, int] | None = None) -> Succession:
-    """Apply these replacement records to the keys. The records are in the order of their events' places.
+    """Return the keys and their order after these replacement records.
 
-    `ends` are the ends that are known already.
-    A record is valid only if its key was not replaced before. The first valid record of a key wins.
+    `records` contains the place and the signed text of each record, in the order of the places.
+    `ends` has the highest numbers of leaves that are already known for replaced keys.
+    A record is valid only if its key was not replaced before. The first valid record of a key is used.
     """
     known, ended, after = dict(keys), dict(ends or {}), dict[str, str]()
     for place, signed in records:
@@ -64,13 +66,13 @@ def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str
 
 
 def sign_replacement(new: PublicKey, *, at: datetime, issuer: str, key: PrivateKey) -> str:
-    """Sign the record by which the old key names its successor."""
+    """Sign the record by which the old key names the new key as its successor. Return the signed text."""
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
     return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), "key": new.to_jwk()}, key)
 
 
 def replacement_of(event: Mapping[str, Any]) -> str | None:
-    """Return the replacement record that the event carries. The signature is not verified."""
+    """Return the signed replacement record in the event's detail; None without one. The signature is not verified."""
     return record_in(event, EventKind.SEAL_KEY_REPLACED)
 
 
@@ -83,7 +85,7 @@ def is_replacement(signed: str) -> bool:
 
 
 def is_signed(signed: str, keys: Keys) -> bool:
-    """Whether one of these keys has signed the record."""
+    """Whether one of these keys signed the replacement record."""
     try:
         _read(signed, keys)
     except CheckpointRefused:

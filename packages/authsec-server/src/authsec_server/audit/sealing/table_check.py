@@ -1,12 +1,14 @@
-"""Check whether the tables with a digest match the events (see `db.table_digests` for the attack).
+"""Check whether the tables with a digest match the events. `db.table_digests` describes the attack.
 
-Each event of a change has the digests of the changed tables, before and after.
-So the events about one table form a chain, in the order of the authority versions.
-The last digest must be that of the current table.
-A drop leaves gaps, but none after the version at which the last dropped event was sealed.
-The event of the drop has the digests of all tables.
+Each event of a change has the digests of the changed tables, before and after the change.
+So the events of one table form a chain, in the order of the authority versions.
+The last digest in the chain must be the digest of the current table.
 
-No time is compared: clocks differ, and a server may be a month behind.
+A drop removes events, so the chain may then have gaps.
+No gap may come after the authority version at which the last dropped event was sealed.
+The event that records the drop has the digests of all tables.
+
+Times are not compared, because clocks differ and the clock of a server may be a month behind.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ _SCRATCH: Final = (
 
 
 class TableCheck(ScratchCheck):
-    """One check, on one snapshot. First call `add` for each event, in any order; then call `findings`."""
+    """A comparison of tables with the digests in events, on one snapshot.
+
+    First call `add` for each event, in any order, and `keep` once. Then call `findings`.
+    """
 
     create = _SCRATCH
 
@@ -49,7 +54,7 @@ class TableCheck(ScratchCheck):
         self._too_long: Set[str] = frozenset()
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Add the digests and the authority version in the row of a valid event."""
+        """Add the table digests and the authority version of a valid event."""
         version = event["authority_version"]
         if version is None:
             return
@@ -69,7 +74,7 @@ class TableCheck(ScratchCheck):
             self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
-        """Compute the digests of the tables. A missing table is a finding of the schema check."""
+        """Compute the digests of the tables. A missing table is not reported here: the schema check reports it."""
         self._computed = digests_of_rows(self._connection, scan)
         self._too_long = scan.too_long
         if inspect(self._connection).has_table("table_digests"):
@@ -81,8 +86,9 @@ class TableCheck(ScratchCheck):
         return self._computed
 
     def findings(self, dropped_until: int, records: Sequence[DropRecord]) -> Iterator[str]:
-        """Report each difference in a sentence. Events up to this authority version may have been dropped.
+        """Report each difference in a sentence.
 
+        Events up to the authority version `dropped_until` may have been dropped.
         `records` are the drop records that a sealing key signed.
         """
         yield from self._not_signed({each.signed: each for each in records})
@@ -101,9 +107,10 @@ class TableCheck(ScratchCheck):
             )
 
     def doubts(self, sealed_before: str) -> Iterator[str]:
-        """Report changes that only an event without a seal says. A running server seals events older than that time.
+        """Report changes that are only in an event without a seal, if the event is older than `sealed_before`.
 
-        The attack: a changed row and an inserted event that reports the change, while no server runs.
+        A running server would have sealed the event by now.
+        The attack: while no server runs, raw SQL changes a row and inserts an event that reports the change.
         """
         for number, names in self._scratch.execute(
             "SELECT number, group_concat(name, ', ') FROM told WHERE NOT sealed AND at < ? GROUP BY number",
@@ -112,7 +119,7 @@ class TableCheck(ScratchCheck):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
 
     def lacks_all(self) -> bool:
-        """Whether the authority was changed although no event has a digest."""
+        """Whether no event has a table digest, although the authority was changed."""
         return self._highest[0] > 0 and not self._is_told()
 
     def _is_told(self) -> bool:
@@ -143,7 +150,7 @@ class TableCheck(ScratchCheck):
         yield from self._left_out(name)
 
     def _left_out(self, name: str) -> Iterator[str]:
-        """Report events of drops without a digest of this table. Later checks depend on these digests."""
+        """Report events that record a drop without the digest of this table. Later checks depend on these digests."""
         for (number,) in self._scratch.execute(
             "SELECT number FROM left_out o WHERE name = ? AND EXISTS"
             " (SELECT 1 FROM told t WHERE t.name = o.name AND t.version <= o.version) ORDER BY number LIMIT ?",
@@ -152,9 +159,10 @@ class TableCheck(ScratchCheck):
             yield f"Event {number} of a drop records no digest of {name}: later changes of its rows may be undetected."
 
     def _not_signed(self, records: Mapping[str, DropRecord]) -> Iterator[str]:
-        """Report events of drops with digests that the signed record does not have.
+        """Report events that record a drop and have other digests than the signed drop record.
 
-        The attack: a trigger replaces a digest while a drop is recorded. The drop removes the contrary events.
+        The attack: while a drop is recorded, a database trigger replaces a digest in the event.
+        The drop then removes the events that have the right digest.
         """
         found = 0
         for number, signed, version, digests in self._scratch.execute(
@@ -170,7 +178,7 @@ class TableCheck(ScratchCheck):
             yield f"{found - MOST:,} more events of drops have this fault."
 
     def _changed_by_none(self) -> Iterator[str]:
-        """Report events of drops that claim a changed table: a drop changes none."""
+        """Report drop events that claim that a table was changed. A drop changes no table with a digest."""
         found = 0
         for number, names in self._scratch.execute(
             "SELECT number, group_concat(name, ', ') FROM told WHERE forged GROUP BY number"

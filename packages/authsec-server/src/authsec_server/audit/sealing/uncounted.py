@@ -1,12 +1,13 @@
-"""Events that came after the drop of their months. No roll-up counts them, so no check may. Pure.
+"""Events that were recorded after the drop of their months. Pure.
 
+The roll-up does not count these events, so the check of the counts must not count them either.
 A server whose clock is behind writes such an event.
-Before a drop signs its record, every event of its months is counted and sealed.
-So the record's checkpoint does not cover an event that came later.
+Before a drop record is signed, every event of the dropped months is counted and sealed.
+So an event that came later is not covered by the checkpoint in the record.
 
-The attack: the holder of the key signs a record over a small checkpoint, and deletes counts of later events.
-But the checkpoint must be the last one before the record.
-With checkpoints kept elsewhere, only events sealed in the last minutes before the record remain open to the attack.
+The attack: the holder of the key signs a record with a small checkpoint, and deletes counts of later events.
+The defence: the checkpoint in a record must be the last one before the record.
+With checkpoints kept elsewhere, the attack works only on events sealed in the last minutes before the record.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from authsec_server.audit.sealing.dropped import DropRecord
 
 
 class Uncounted:
-    """Collects uncounted events. Pass each event; `records` are validly signed drop records in the log's order."""
+    """Collects events that were recorded after the drop of their months. Pass each event to `add`.
+
+    `records` are the drop records with a valid signature, in the order of the log.
+    """
 
     def __init__(self, records: Sequence[DropRecord]) -> None:
         self._smallest: list[DropRecord] = []  # each with a later cut than those behind it, and a larger checkpoint
@@ -30,10 +34,10 @@ class Uncounted:
         self._used: dict[str, tuple[DropRecord, int]] = {}  # how many events each record leaves out
 
     def may_be(self, at: str) -> bool:
-        """Whether an event of that time (ISO 8601) is older than a cut."""
+        """Whether the time `at` (ISO 8601) is in the months of a drop. Only then `add` can return true."""
         return bool(self._cuts) and at < self._cuts[-1]
 
-    def meet(self, at: str, place: int | None) -> bool:
+    def add(self, at: str, place: int | None) -> bool:
         """Whether the event came after the drop of its month. `place` is its place in the log; None without a seal."""
         found = bisect_right(self._cuts, at)
         if found == len(self._cuts):
@@ -45,7 +49,10 @@ class Uncounted:
         return True
 
     def findings(self, doubt: Callable[[DropRecord], str]) -> Iterator[str]:
-        """Report records that leave out events and about which there is a `doubt`: such a record hides counts."""
+        """Report each drop record that excluded events from the counts without being allowed to do so.
+
+        `doubt` returns the reason why a record may not exclude events. Such a record hides counts.
+        """
         for record, number in self._used.values():
             if why := doubt(record):
                 events = f"{number:,} event{'' if number == 1 else 's'}"

@@ -1,12 +1,13 @@
 """Verify that the audit log in a database matches its seals. Needs the public keys, but no server and no secret.
 
 Each leaf must be the hash of its event.
-The leaves must lead to each checkpoint in the database and to each checkpoint kept elsewhere.
+The tree of the leaves must have the root hash of each checkpoint, in the database or kept elsewhere.
 Checkpoints kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
 
-First the schema is compared with the result of the migrations, and the database checks its own indexes
-(`database_check`). Readers depend on both. Then each table is read once, whole (`scan`), into a private database
-(`scratch`). So no index, statistic or count of the audited database is trusted.
+First, `database_check` compares the schema with the result of the migrations and has the database check
+its own indexes. Readers depend on the schema and the indexes.
+Then `scan` reads each table once, as a whole, into a private database (`scratch`).
+So the check trusts no index, no statistic and no count of the audited database.
 
 Findings about events and rows come first in the report, because readers look for these.
 """
@@ -27,21 +28,21 @@ from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in, shown_time
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.database_check import DatabaseCheck
-from authsec_server.audit.sealing.dropped import STAYING, DropRecord, believed
-from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.dropped import NEVER_DROPPED, DropRecord, valid_drops
+from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.leaf_walk import LeafWalk
+from authsec_server.audit.sealing.log_check import MOST, LogCheck, Report
 from authsec_server.audit.sealing.name_check import NameCheck
-from authsec_server.audit.sealing.restores import believed_restores, restore_of
+from authsec_server.audit.sealing.restores import restore_of, valid_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
-from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail
 from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.db import Tx
@@ -60,7 +61,7 @@ def verify(
     tx: Tx,
     keys: Keys,
     kept: Kept = (),
-    given: Sequence[Given] = (),
+    given: Sequence[KeptExport] = (),
     ends: Mapping[str, int] | None = None,
     *,
     now: datetime | None = None,
@@ -68,18 +69,20 @@ def verify(
     deep: bool = False,
     sealed_only: bool = False,
 ) -> Report:
-    """Compare the audit log with its seals, and with the checkpoints that were `kept` elsewhere. Blocks its thread.
+    """Compare the audit log with its seals, and with the checkpoints in `kept`. Blocks its thread.
 
-    `given` are exports with events that were dropped since; the counts of these events are compared, too.
-    `ends`: how many leaves checkpoints of replaced keys may cover, if known already; the log says it, too.
-    Without `now`, a roll-up mark or a drop record is not reported for a date in the future.
-    Without `counts`, the counts are not compared with the events.
-    A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
-    With `sealed_only`, no event without a seal is trusted, however new it is.
+    - `kept` are checkpoints that were kept elsewhere.
+    - `given` are exports with events that were dropped later. The counts of these events are compared, too.
+    - `ends` has for replaced keys how many leaves their checkpoints may cover, if the caller knows this already.
+      The log itself also contains these numbers.
+    - Without `now`, a date in the future is not reported for a roll-up mark or a drop record.
+    - Without `counts`, the stored counts are not compared with the events.
+    - A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
+    - With `sealed_only`, no event without a seal is trusted, even if it is new.
 
     Raises `Unavailable` if the temporary folder is full.
     """
-    store.be_patient(tx.connection)
+    store.allow_long_statements(tx.connection)
     database = DatabaseCheck(tx.connection)
     try:
         database.run(deep=deep)
@@ -105,7 +108,7 @@ def verify_log(
     tx: Tx,
     keys: Keys,
     kept: Sequence[Checkpoint] = (),
-    given: Sequence[Given] = (),
+    given: Sequence[KeptExport] = (),
     ends: Mapping[str, int] | None = None,
     *,
     now: datetime | None = None,
@@ -130,7 +133,7 @@ def verify_log(
             table_check=table_check,
             last_use_check=last_use_check,
             uncounted=Uncounted(_drop_records(tx, keys)),
-            latest=NEVER if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
+            latest=NEVER if now is None else (now + CLOCK_TOLERANCE).isoformat(timespec="microseconds"),
         )
         scan = Scan(tx.connection)
         with scan.sequential():
@@ -139,22 +142,25 @@ def verify_log(
 
 
 def _drop_records(tx: Tx, keys: Keys) -> list[DropRecord]:
-    """Return the signed drop records.
+    """Return the drop records that one of the keys signed, each once.
 
-    An index may hide a record. Then the events that the record excludes are reported.
+    A forged index may hide a record. Then the missing events of that record are reported.
     """
     records = store.records(tx.connection, EventKind.EVENTS_DROPPED)
-    return believed((signed for _, signed in records), keys_of(tx, keys))
+    return valid_drops((signed for _, signed in records), keys_of(tx, keys))
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
-    """Return these keys and their successors according to this log."""
+    """Return these keys and the keys that replaced them, as the records in this log say."""
     return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
 
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
-    """The content of the tables. `findings` are about single rows that could not be stored for the comparison."""
+    """The content of the tables, passed on to the single checks.
+
+    `findings` are about rows that could not be stored for the comparison.
+    """
 
     scratch: Scratch
     count_check: CountCheck
@@ -168,7 +174,7 @@ class _Read:
     misnamed: list[str] = field(default_factory=list)  # findings
 
     def all(self, scan: Scan) -> None:
-        """Read every table."""
+        """Read every table, and pass the rows on to the single checks."""
         self.scratch.keep_ranges(self._ranges(scan))
         self.scratch.keep_leaves(self._leaves(scan))
         self.scratch.keep_events(self._events(scan))
@@ -186,7 +192,7 @@ class _Read:
     def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool, bool, bool, bool]]:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
-            self.count_check.meet(event.number)
+            self.count_check.add_number(event.number)
             named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
             if len(named) >= _BATCH:
                 self.scratch.keep_named(named)
@@ -197,7 +203,7 @@ class _Read:
             valid = is_number(event.number) and is_event(event.row)
             self._look_at(event, event.row, valid)
             low, high = self.scratch.range_of(hour_of(event.at)) or _NOTHING
-            stays, in_range = event.row["kind"] in STAYING, low <= event.number <= high
+            stays, in_range = event.row["kind"] in NEVER_DROPPED, low <= event.number <= high
             of_server = is_of_server(event.row)
             yield event.number, event.leaf, event.row["at"], stays, in_range, valid, of_server
         self.scratch.keep_named(named)
@@ -218,16 +224,16 @@ class _Read:
         if event["decision"] is None:
             return
         at = event["at"]
-        if not (self.uncounted.may_be(at) and self.uncounted.meet(at, self.scratch.place_of(number))):
+        if not (self.uncounted.may_be(at) and self.uncounted.add(at, self.scratch.place_of(number))):
             self.count_check.add(number, _outcome(event))
 
-    def add_held(self, believing: Succession, place: int, event: Mapping[str, Any]) -> None:
-        """Add a dropped event from a given file. The event matches its leaf in that place of the log."""
+    def add_held(self, sealing_keys: Succession, place: int, event: Mapping[str, Any]) -> None:
+        """Add a dropped event that a given export contains. The event matches the leaf at this place."""
         with suppress(ValueError, TypeError, KeyError, AttributeError):  # no program of ours has written it
             if not is_event(event):
                 return
             self.revocation_check.add_dropped(event)
-            self.revocation_check.believe(believed_restores([(place, restore_of(event))], believing))
+            self.revocation_check.add_restores(valid_restores([(place, restore_of(event))], sealing_keys))
             self._count(event["id"], event)
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
@@ -263,7 +269,7 @@ class _Read:
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
-    """Return the outcome in the event, for the counts."""
+    """Return the outcome of the token request that the event records, for the counts."""
     return Outcome(
         at=datetime.fromisoformat(row["at"]),
         kind=EventKind(row["kind"]),
@@ -280,47 +286,50 @@ def _compared(
     read: _Read,
     keys: Keys,
     kept: Sequence[Checkpoint],
-    given: Sequence[Given],
+    given: Sequence[KeptExport],
     ends: Mapping[str, int] | None,
     *,
     now: datetime | None,
     counts: bool,
     sealed_only: bool,
 ) -> Report:
-    believing = _believing(read, keys, ends)
-    records = believed((signed for _, signed in read.scratch.records(EventKind.EVENTS_DROPPED)), believing.keys)
-    restores = believed_restores(read.scratch.records(EventKind.AUTHORITY_RESTORED), believing)
-    trail = Trail(
-        keys=believing,
+    sealing_keys = _sealing_keys(read, keys, ends)
+    records = valid_drops((signed for _, signed in read.scratch.records(EventKind.EVENTS_DROPPED)), sealing_keys.keys)
+    restores = valid_restores(read.scratch.records(EventKind.AUTHORITY_RESTORED), sealing_keys)
+    log_check = LogCheck(
+        keys=sealing_keys,
         kept=kept,
         records=records,
         given=given,
         restores=restores,
         now=now,
-        held=partial(read.add_held, believing),
+        held=partial(read.add_held, sealing_keys),
     )
     for finding in read.findings:
-        trail.find(finding)
+        log_check.add_finding(finding)
     unsealed = Waiting(now=now)
-    walk = LeafWalk(scratch=read.scratch, trail=trail, unsealed=unsealed)
+    walk = LeafWalk(scratch=read.scratch, log_check=log_check, unsealed=unsealed)
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
-    dropped = trail.newest_drop()
-    read.revocation_check.believe(restores)
+    dropped = log_check.drops.newest()
+    read.revocation_check.add_restores(restores)
     cut = dropped.cut if dropped else None
-    of_tables = (*read.table_check.findings(_dropped_until(trail, walk), records), *read.last_use_check.findings(cut))
-    of_revocations = read.revocation_check.findings(trail.unknown_before(), now)
+    of_tables = (
+        *read.table_check.findings(_dropped_until(log_check, walk), records),
+        *read.last_use_check.findings(cut),
+    )
+    of_revocations = read.revocation_check.findings(log_check.drops.unknown_before(), now)
     for finding in (*read.misnamed, *of_tables, *of_revocations):
-        trail.find(finding)
+        log_check.add_finding(finding)
     if counts:
-        of_counts = read.count_check.findings(dropped, trail.unknown_before())
-        for finding in (*of_counts, *read.uncounted.findings(trail.doubt)):
-            trail.find(finding)
-    if not size and not_yet and not trail.findings:
-        trail.find(f"None of the {not_yet:,} events is sealed, so none can be verified.")
-    report = trail.report(size, not_yet)
-    checkpoint_at = max((checkpoint.at for checkpoint in (trail.last, *trail.kept) if checkpoint), default=None)
-    unproved = tuple(_unproved(read, trail, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
+        of_counts = read.count_check.findings(dropped, log_check.drops.unknown_before())
+        for finding in (*of_counts, *read.uncounted.findings(log_check.drops.doubt)):
+            log_check.add_finding(finding)
+    if not size and not_yet and not log_check.findings:
+        log_check.add_finding(f"None of the {not_yet:,} events is sealed, so none can be verified.")
+    report = log_check.report(size, not_yet)
+    checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
+    unproved = tuple(_unproved(read, log_check, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
     doubts = (*_waiting(read, unsealed, checkpoint_at), *_first(unproved))
     return replace(
         report,
@@ -334,9 +343,9 @@ def _compared(
     )
 
 
-def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
+def _dropped_until(log_check: LogCheck, walk: LeafWalk) -> int:
     """Return the highest authority version that a dropped event can have; 0 if nothing was dropped."""
-    place = trail.last_dropped_place()
+    place = log_check.drops.last_place()
     if place is None:
         return 0
     version = walk.version_by(place)
@@ -344,7 +353,7 @@ def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
 
 
 def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> Iterator[str]:
-    """Report that a server does not seal, or has not recorded the digests of the tables yet."""
+    """Report that a running server does not seal events, or that no event has the digests of the tables."""
     if unsealed.since and (running_at := unsealed.running_at(checkpoint_at)):
         yield (
             f"Events have been waiting for their seal since {shown_time(unsealed.since)}, although a server was running"
@@ -354,11 +363,11 @@ def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> 
         yield "No event records the digests of the tables, so their rows were not compared with events."
 
 
-def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:
-    """Report what only events without a seal say, if they are dated before that time (ISO 8601)."""
+def _unproved(read: _Read, log_check: LogCheck, sealed_before: str) -> Iterator[str]:
+    """Report facts that are only in events without a seal, if the events are older than `sealed_before` (ISO 8601)."""
     yield from read.name_check.doubts(sealed_before)
     yield from read.table_check.doubts(sealed_before)
-    yield from read.revocation_check.doubts(trail.unknown_before(), sealed_before)
+    yield from read.revocation_check.doubts(log_check.drops.unknown_before(), sealed_before)
 
 
 def _first(unproved: Sequence[str]) -> Iterator[str]:
@@ -369,7 +378,7 @@ def _first(unproved: Sequence[str]) -> Iterator[str]:
         yield "Ask who made these changes (`authsec audit show NUMBER`), and start a server: it seals their events."
 
 
-def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:
+def _sealing_keys(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:
     records = read.scratch.records(EventKind.SEAL_KEY_REPLACED)
     replaced = ((position, signed) for position, signed in records if position is not None)
     return succession(replaced, keys, ends)

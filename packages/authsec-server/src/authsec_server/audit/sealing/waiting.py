@@ -1,8 +1,12 @@
-"""Events without a seal: which of them would a running server have sealed by now? Pure.
+"""Events without a seal, and the question which of them a running server would have sealed by now. Pure.
 
 A server seals an event within a second, and a refusal counted by the minute within ten minutes.
-An older event without a seal was written while no server ran, or was inserted later and backdated.
-The log cannot show which of the two it was.
+There are two possible causes for an older event without a seal:
+
+- The event was written while no server ran.
+- Raw SQL inserted the event later and gave it an earlier time.
+
+The log cannot show which of the two happened.
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.service import OVERDUE_AFTER
-from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.principal import PrincipalKind
 
 NEVER: Final = "~"  # sorts behind all instants: no event is dated so late
@@ -23,7 +27,10 @@ _OVER_HTTP: Final = {PrincipalKind.ADMINISTRATOR, PrincipalKind.ADMIN_KEY}
 
 @dataclass(slots=True, kw_only=True)
 class Waiting:
-    """The events without a seal in one check, and the time in which servers ran. `now` may be unknown."""
+    """The events without a seal that one check found, and when a server last ran.
+
+    `now` is None if the present time is unknown.
+    """
 
     now: datetime | None
     _oldest: str = NEVER
@@ -34,25 +41,32 @@ class Waiting:
         self._until = "" if self.now is None else _iso(self.now - _STARTING)
 
     def add(self, at: str, *, of_server: bool) -> None:
-        """Add an event without a seal, of that time (ISO 8601)."""
+        """Add an event without a seal, with its time (ISO 8601).
+
+        `of_server` is true if only a server can have written the event.
+        """
         self._oldest = min(self._oldest, at)
         if of_server and self._served_at < at <= self._until:
             self._served_at = at
 
     @property
     def since(self) -> datetime | None:
-        """Return the oldest event's time, if a server that ran for some minutes would have sealed the event."""
+        """Return the time of the oldest event without a seal if the event has waited too long; else None.
+
+        An event has waited too long after `OVERDUE_AFTER`: a running server would have sealed it by then.
+        If `now` is unknown, return None.
+        """
         if self.now is None or self._oldest == NEVER:
             return None
         oldest = datetime.fromisoformat(self._oldest)
         return oldest if self.now - oldest > OVERDUE_AFTER else None
 
     def running_at(self, checkpoint_at: datetime | None) -> datetime | None:
-        """Return a time at which a server ran that should have sealed the oldest event; None if nothing shows one.
+        """Return a time at which a server ran that should have sealed the oldest event; None if no such time is known.
 
-        A server started within the last minute may be about to seal.
-        A server stopped right after its last event left that event without a seal.
-        So only something written much later shows that a server does not seal.
+        A server that started within the last minute may be about to seal.
+        A server that stopped right after its last event could not seal that event.
+        So only an event or a checkpoint from much later shows that a server runs and does not seal.
         """
         if self.since is None or self.now is None:
             return None
@@ -62,21 +76,22 @@ class Waiting:
         return newest if newest and newest - self.since > OVERDUE_AFTER else None
 
     def sealed_before(self, checkpoint_at: datetime | None) -> str:
-        """Return the time (ISO 8601) before which all events have a seal if a server runs; empty if unknown.
+        """Return the time (ISO 8601) before which each event must have a seal if a server runs; empty if unknown.
 
-        The attack: no server seals, and an event without a seal gets a new date before each check.
-        A running server signs a checkpoint each minute. So if the newest checkpoint is old, no event is new enough.
+        The attack: while no server seals, raw SQL gives an event without a seal a new time before each check.
+        But a running server signs a checkpoint each minute.
+        So if the newest checkpoint is old, every event must have a seal, however new its time is.
         """
-        if self.now is not None and (checkpoint_at is None or checkpoint_at < self.now - CLOCKS):
+        if self.now is not None and (checkpoint_at is None or checkpoint_at < self.now - CLOCK_TOLERANCE):
             return NEVER
         latest = max(filter(None, (checkpoint_at, self.now)), default=None)
-        return "" if latest is None else _iso(latest - CLOCKS)
+        return "" if latest is None else _iso(latest - CLOCK_TOLERANCE)
 
 
 def is_of_server(event: Mapping[str, Any]) -> bool:
-    """Whether only a server can have written the row.
+    """Whether only a server can have written the row, and not a command on the server's machine.
 
-    Commands on the server's machine record neither an administrator nor an admin key as the principal.
+    In the events of such commands, the principal is neither an administrator nor an admin key.
     """
     by = event["principal_kind"]
     return by in _OVER_HTTP or (by is None and event["decision"] is not None)

@@ -1,1 +1,4 @@
-"""Selectors, which identify workloads in SPIRE's vocabulary: the keys of each platform, and a parser. Pure."""
+"""Selectors, which identify workloads by SPIRE's keys and values: the keys of each platform, and a parser.
+
+All functions are pure.
+"""

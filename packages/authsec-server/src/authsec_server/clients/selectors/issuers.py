@@ -1,6 +1,7 @@
 """Selectors of OpenID Connect issuers: the keys of the presets, and the keys that a trusted issuer defines.
 
-Pure. An owner can give up a name, and somebody else can register it. An id is never assigned twice.
+An id is safer than a name: an owner can give up a name, and somebody else can then register the name. An id
+is never assigned twice. All functions are pure.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ _MEANINGS = {
 
 
 def _offered() -> dict[str, SelectorKey]:
-    """Return the keys of all presets. `oidc:sub`, which every preset has, comes once and first."""
+    """Return the keys of all presets. The key `oidc:sub` is in every preset; here it occurs once, as the first key."""
     offered = {}
     for key in sorted({key for claims in PRESETS.values() for key in claims}, key=_order):
         issuer, _, claim = key.partition(":")

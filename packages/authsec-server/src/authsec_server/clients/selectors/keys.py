@@ -1,6 +1,7 @@
-"""The selector keys of each platform, and what each key identifies. Pure.
+"""The selector keys of each platform, and what each key identifies.
 
-The vocabulary is SPIRE's. For an OpenID Connect issuer, the trusted issuer maps each key to a claim.
+The keys are SPIRE's. For an OpenID Connect issuer, the settings of the trusted issuer map each key to a
+claim. All functions are pure.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ _UNIX_ID = r"0|[1-9][0-9]{0,9}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorKey:
-    """A selector key of a platform. `parameter` is the name, for people, of the part after a final colon.
+    """A selector key of a platform. `parameter` is a readable name for the part after the last colon.
 
-    `meant_by` are spellings that people try. The parser refuses these spellings, and suggests this key.
+    `meant_by` lists wrong spellings that people try. The parser refuses these spellings, and suggests this key.
     """
 
     key: str

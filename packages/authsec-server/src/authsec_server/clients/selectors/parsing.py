@@ -28,10 +28,11 @@ KEYS: dict[Platform, tuple[SelectorKey, ...]] = {
 
 
 def parse_selectors(platform: Platform, pairs: Sequence[tuple[str, str]]) -> tuple[Selector, ...]:
-    """Parse the selectors that identify a workload on `platform`, in the order given. All of them must match.
+    """Parse the selectors that identify a workload on `platform`, in the order given.
 
-    Raises `Invalid` for `selectors`, or for the position of the selector that breaks a rule. A platform with
-    selectors needs at least one: without any selector, nothing identifies the workload.
+    A workload must match all of them. A platform with selectors needs at least one selector: without selectors,
+    nothing identifies the workload. Raises `Invalid`; its field is `selectors`, or the position of the wrong
+    selector.
     """
     require_fitting_number(platform, len(pairs))
     selectors = tuple(parse_selector(f"selectors.{index}", platform, *pair) for index, pair in enumerate(pairs))
@@ -41,7 +42,7 @@ def parse_selectors(platform: Platform, pairs: Sequence[tuple[str, str]]) -> tup
 
 
 def require_fitting_number(platform: Platform, number: int) -> None:
-    """Raise `Invalid` unless the platform allows this number of selectors."""
+    """Raise `Invalid` if the platform does not allow this number of selectors."""
     known = KEYS.get(platform, ())
     if not known and number:
         raise Invalid(
@@ -58,7 +59,7 @@ def require_fitting_number(platform: Platform, number: int) -> None:
 
 
 def parse_selector(field: str, platform: Platform, key: str, value: str) -> Selector:
-    """Parse one selector. Raises `Invalid` for `field`."""
+    """Parse one selector. Raises `Invalid` with `field` as the wrong field."""
     known = known_key(platform, key)
     if known is None:
         raise _unknown(field, platform, key)
@@ -76,7 +77,7 @@ def parse_selector(field: str, platform: Platform, key: str, value: str) -> Sele
 
 
 def require_new(field: str, selector: Selector, before: Iterable[Selector]) -> None:
-    """Raise `Invalid` for `field` if an earlier selector has the same key."""
+    """Raise `Invalid` if an earlier selector has the same key. `field` is the wrong field."""
     if any(selector.key == other.key for other in before):
         raise Invalid(field, f"{selector.key} is given twice.", "All selectors must match: give each key once.")
 
@@ -87,7 +88,7 @@ def known_key(platform: Platform, key: str) -> SelectorKey | None:
 
 
 def nearest_key(platform: Platform, key: str) -> SelectorKey:
-    """Return the platform's key that is most similar to this one. The platform must have selectors."""
+    """Return the platform's key that is most similar to `key`. The platform must have selectors."""
     by_text = {spelling: each for each in KEYS[platform] for spelling in (each.key, *each.meant_by)}
     return by_text[nearest(key.lower(), by_text, likeness=0)]
 
@@ -111,7 +112,7 @@ def _unknown(field: str, platform: Platform, key: str) -> Invalid:
 
 
 class RowState(StrEnum):
-    """The state of a row that a person is typing."""
+    """The state of a selector row in a form while a person is typing."""
 
     BLANK = "blank"
     INCOMPLETE = "incomplete"  # one half is given
@@ -121,9 +122,9 @@ class RowState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCheck:
-    """The check of one row. `identifies` and `value_is` explain the key and its values, if the key is known.
+    """The result of checking one selector row. For a known key, `identifies` and `value_is` explain key and value.
 
-    `nearest` is the suggested key, ready to type, for a key that the platform does not have.
+    If the platform does not have the key, `nearest` is a similar key that the platform has.
     """
 
     key: str
@@ -138,7 +139,10 @@ class RowCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorCheck:
-    """The check of each row, in the order typed. `problem` is about all rows together; it is empty if there is none."""
+    """The result of checking each selector row, in the order typed.
+
+    `problem` is about all rows together. `problem` is empty if the rows have no common problem.
+    """
 
     rows: tuple[RowCheck, ...]
     problem: str = ""
@@ -146,14 +150,15 @@ class SelectorCheck:
 
     @property
     def ok(self) -> bool:
-        """Return whether every row is valid or blank, and the set has no problem."""
+        """Return whether every row is valid or blank, and the rows together have no problem."""
         return not self.problem and all(row.state in {RowState.OK, RowState.BLANK} for row in self.rows)
 
 
 def check_selectors(platform: Platform, rows: Sequence[tuple[str, str]]) -> SelectorCheck:
-    """Check these rows of key and value. Spaces around both are ignored.
+    """Check these rows of key and value. Spaces around keys and values are ignored.
 
-    Rows above the maximum number get no suggestion: a form can send a thousand rows, and each search takes long.
+    Rows above the maximum number get no suggestion. A form can send a thousand rows, and the search for each
+    suggestion takes long.
     """
     checked: list[RowCheck] = []
     held: list[Selector] = []
@@ -173,7 +178,7 @@ def check_selectors(platform: Platform, rows: Sequence[tuple[str, str]]) -> Sele
 
 
 def given(rows: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the rows that are not blank, without the spaces around their parts, for onboarding."""
+    """Return the rows that are not blank, without the spaces around keys and values."""
     stripped = ((key.strip(), value.strip()) for key, value in rows)
     return tuple(row for row in stripped if any(row))
 
@@ -208,7 +213,10 @@ def _too_many(_platform: Platform, key: str, value: str, _before: Sequence[Selec
 
 
 def _nearest(platform: Platform, key: str) -> str:
-    """Suggest a key; empty if the key belongs to any platform, or is only the first half of a key."""
+    """Suggest a key that the platform has.
+
+    Return "" if some platform has the key, or if the key is only the part before the parameter.
+    """
     if platform not in KEYS or any(known_key(each, key) for each in KEYS):
         return ""
     if any(known.parameter and known.key and key.rstrip(":") == known.key.rstrip(":") for known in KEYS[platform]):

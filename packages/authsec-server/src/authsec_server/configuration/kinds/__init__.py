@@ -1,6 +1,6 @@
-"""For each kind of thing: export it to a document, compare it with a document, and plan its changes.
+"""For each kind of entity: export it to a document, compare it with a document, and plan its changes.
 
-Each module has the same functions. `exported` and `facts` describe an existing thing. `step` compares the
-thing with the document and returns the planned step. `removal_step` returns the step that removes the thing.
-The functions change nothing.
+Each module has the same functions. `exported` and `facts` describe an existing entity. `step` compares the
+entity with the document and returns the planned step. `removal_step` returns the step that removes the
+entity. The functions change nothing.
 """

@@ -78,9 +78,9 @@ def differing_fields(change: Change) -> frozenset[str]:
 
 
 def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
-    """Return notes on statements that readers may misunderstand: a disabled agent, a missing secret.
+    """Return notes on what the document cannot do: enable a disabled agent without `enabled`, or create a secret.
 
-    Applying the document does not enable the agent and does not create the secret.
+    A reader of the document may expect that applying the document does both.
     """
     held, says_secret = present.agents.get(slug), _says_secret(shape)
     found = []
@@ -97,7 +97,7 @@ def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
 def removal_step(held: Client, present: Present, setting: Setting, *, revoked: Collection[str]) -> PlannedStep:
     """Plan the deletion of the agent.
 
-    `revoked` are the slugs of delegations that are revoked with the agent and are in no other step.
+    `revoked` are the slugs of the delegations that the deletion revokes and that no other step revokes.
     """
     told = f"These delegations will be revoked as well: {', '.join(sorted(revoked))}"
     change = Change(
@@ -120,7 +120,7 @@ def _wanted(
     lines = [proofs.line(each.proof, each.trusted_issuer) for each in (*compared.bound, *compared.new)]
     for each in compared.staying:
         assert each.held is not None
-        if each.held.stands(present.now):
+        if each.held.is_valid(present.now):
             lines.append(proofs.line(each.held, present.slugs.get(each.held.trusted_issuer_id or "")))
     if _says_secret(shape) and held is not None and held.holds_secret(present.now):
         lines.append(SECRET)
@@ -137,7 +137,7 @@ def _wanted(
 
 
 def _said(slug: str, shape: AgentShape) -> dict[str, Any]:
-    """Return the description that the document gives the agent, unverified. An owner that is left out stays."""
+    """Return the agent's description in the document, not validated. An owner that is left out is not changed."""
     its = {field: getattr(shape, field) for field in _DESCRIBED} | {"name": slug if shape.name is None else shape.name}
     return {field: value for field, value in its.items() if value is not None}
 
@@ -201,9 +201,10 @@ def _create(slug: str, shape: AgentShape, first: WantedProof, setting: Setting, 
 
 
 def _add(agent: str, wanted: WantedProof, after: int, setting: Setting, tx: Tx, act: Act) -> object:
-    """Add one further proof.
+    """Add one more proof to the agent.
 
-    The oldest proof defines the agent's platform. So the proofs of one act get ascending times.
+    The oldest proof defines the agent's platform. Proofs that are added together therefore get ascending times:
+    `after` is the position of this proof.
     """
     in_order = replace(act, now=act.now + timedelta(microseconds=after))
     with proofs.within(wanted.index):
@@ -224,8 +225,8 @@ def _take(held: Client, proof: Proof, tx: Tx, act: Act) -> object:
 def _describe(held: Client, shape: AgentShape, tx: Tx, act: Act) -> object:
     """Edit the agent's description.
 
-    The revision is read anew: the same act may have removed proofs, which must not look like another person's
-    change.
+    The function reads the agent's revision again. The same request may have removed proofs, and this must not
+    look like another person's change.
     """
     revision = service.get(tx, act, held.id).revision
     return service.edit(tx, act, held.id, revision=revision, changes=_said(held.slug, shape))

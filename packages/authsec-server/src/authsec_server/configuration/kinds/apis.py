@@ -44,7 +44,7 @@ def removal_step(held: Api) -> PlannedStep:
 
 
 def _said(slug: str, shape: ApiShape) -> dict[str, Any]:
-    """Return the editable fields as the document gives them, unverified."""
+    """Return the editable fields of the API in the document, not validated."""
     its = {field: getattr(shape, field) for field in EDITABLE}
     actions = [Action(action=each, description=text) for each, text in shape.actions.items()]
     return {**its, "name": slug if shape.name is None else shape.name, "actions": actions}

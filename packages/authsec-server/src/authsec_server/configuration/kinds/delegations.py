@@ -18,7 +18,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import editing, service, validation
 from authsec_server.delegations.model import (
     DESCRIBED,
-    OVER,
+    ENDED_STATES,
     Delegation,
     DelegationState,
     Proposal,
@@ -37,7 +37,7 @@ Resolve = Callable[[str, str], str]
 def exported(delegation: Delegation, present: Present) -> Facts:
     """Return the delegation as a configuration document writes it.
 
-    An audience becomes its API's slug if the slug is unambiguous.
+    The document names an audience by the slug of its API, if the slug is unambiguous.
     """
     by_identifier = {api.identifier: slug for slug, api in present.apis.items() if slug not in delegation.audiences}
     its = {**_facts(delegation, present), "enabled": None if delegation.enabled else False}
@@ -54,11 +54,13 @@ def step(
 ) -> PlannedStep | None:
     """Plan the change that makes the delegation match the document; None if it matches already. Raises `Invalid`.
 
-    An ended or revoked delegation is created anew only with `renew`: a document must not undo a revocation.
+    A delegation that expired as the document says needs no change. Any other expired or revoked delegation is
+    created again with `renew`. Without `renew`, the document is refused, because a document must not undo a
+    revocation.
     """
     held = present.delegations.get(slug)
     wanted = _wanted(shape, held, resolve)
-    if held is not None and state(held, present.now) in OVER:
+    if held is not None and state(held, present.now) in ENDED_STATES:
         if held.revoked_at is None and _same(facts(held, present), wanted):
             return None  # it expired, as the document says
         if not renew:
@@ -199,7 +201,7 @@ def _edit(held: Delegation, shape: DelegationShape, wanted: Facts, setting: Sett
 
 
 def _values(shape: DelegationShape, wanted: Facts) -> dict[str, Any]:
-    """Return the values that the document gives a new or existing delegation, unverified."""
+    """Return the document's values for a new or existing delegation, not validated."""
     return {
         "target_type": shape.target_type,
         "max_duration": _seconds(shape),
@@ -212,7 +214,7 @@ def _values(shape: DelegationShape, wanted: Facts) -> dict[str, Any]:
 
 
 def _described(shape: DelegationShape) -> dict[str, Any]:
-    """Return the description that the document gives, unverified. An owner that is left out stays."""
+    """Return the delegation's description in the document, not validated. An owner that is left out is not changed."""
     its = {field: getattr(shape, field) for field in DESCRIBED}
     return {field: value for field, value in its.items() if value is not None}
 

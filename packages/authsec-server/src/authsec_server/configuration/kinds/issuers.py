@@ -44,7 +44,7 @@ def facts(trusted_issuer: TrustedIssuer) -> Facts:
 
 
 def _short(trusted_issuer: TrustedIssuer) -> dict[str, object]:
-    """Return the values that are the same in a document and in a comparison."""
+    """Return the values that have the same form in a document and in a comparison."""
     return {name: value or None for name, value in plain_terms(trusted_issuer).items() if name not in _LONG}
 
 

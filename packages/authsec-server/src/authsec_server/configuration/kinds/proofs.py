@@ -1,7 +1,7 @@
-"""The proofs of an agent in a document: match them with the held proofs, and find those to add and to remove.
+"""The proofs of an agent in a document: match them with the agent's proofs, and find those to add or to remove.
 
-A document never contains keys that were enrolled for some hours. For secrets, a document only says that some
-exist: it never contains or creates one.
+A document never contains keys from an enrolment, which are valid only for some hours. A document never
+contains or creates a secret: it only says that the agent has secrets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ SECRET: Final = "secret"  # noqa: S105 - how a document names that there is one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedProof:
-    """A proof in a document. `index` is its position; `held` is the agent's matching proof, if there is one."""
+    """A proof in a document. `index` is its position in the list of proofs.
+
+    `held` is the matching proof that the agent already has, if there is one.
+    """
 
     index: int
     proof: Proof  # as it would be made; its ids are empty
@@ -60,20 +63,20 @@ class ComparedProofs:
 
 def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Facts]:
     """Return the proofs as a configuration document writes them, without expired ones."""
-    standing = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.stands(now)]
-    return [*standing, {"platform": SECRET}] if client.holds_secret(now) else standing
+    valid = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.is_valid(now)]
+    return [*valid, {"platform": SECRET}] if client.holds_secret(now) else valid
 
 
 def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
     """Return the proofs for the comparison with a document, as one line each."""
-    lines = [line(proof, slugs.get(proof.trusted_issuer_id or "")) for proof in _held(client) if proof.stands(now)]
+    lines = [line(proof, slugs.get(proof.trusted_issuer_id or "")) for proof in _held(client) if proof.is_valid(now)]
     return sorted([*lines, *([SECRET] if client.holds_secret(now) else [])])
 
 
 def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
     """Return the proofs that a document names, without secrets.
 
-    Raises `Invalid`, with the field's path from `proofs` on.
+    Raises `Invalid`; its `field` is a path that starts with `proofs`.
     """
     found: dict[object, WantedProof] = {}
     for index, shape in enumerate(shapes):
@@ -89,10 +92,10 @@ def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
 def compared(
     client: Client | None, asked: Sequence[WantedProof], slugs: Mapping[str, str], now: datetime
 ) -> ComparedProofs:
-    """Match the held proofs with the document's proofs.
+    """Match the agent's proofs with the document's proofs.
 
     Proofs with the same trusted issuer match first. Then a document's proof without an issuer matches a proof of
-    any issuer. Last, a document's proof with an issuer matches a proof that has no issuer yet.
+    any issuer. Last, a document's proof with an issuer matches an agent's proof that has no issuer yet.
     """
     left = list(_held(client)) if client else []
     meant: dict[int, Proof] = {}
@@ -111,13 +114,13 @@ def compared(
         staying=tuple(each for each in matched if each not in bound),
         bound=bound,
         new=tuple(each for each in asked if each.index not in meant),
-        gone=tuple(proof for proof in left if proof.stands(now)),
+        gone=tuple(proof for proof in left if proof.is_valid(now)),
     )
 
 
 @contextmanager
 def within(index: int) -> Iterator[None]:
-    """Add the proof's place in the document to `Invalid` and `Conflict` errors from this block."""
+    """Add the proof's path in the document to `Invalid` and `Conflict` errors from this block."""
     try:
         yield
     except Invalid as failure:

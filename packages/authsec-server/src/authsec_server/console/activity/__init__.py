@@ -9,5 +9,5 @@ from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the activity routes. Fixed paths come before paths with an event number."""
+    """Return the activity routes. Fixed paths come first, because a path with an event number matches any word."""
     return [*files.routes(console), *stream.routes(console), *pages.routes(console)]

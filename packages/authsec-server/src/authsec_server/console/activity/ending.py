@@ -1,4 +1,7 @@
-"""Pages that revoke one token, found by event, by `jti` or by its text. They show the impact before the change."""
+"""Pages that revoke one token. A person finds the token by its event, its `jti` or its text.
+
+The pages show the impact before the change.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from authsec_server.audit.model import Recorded
 from authsec_server.console.confirm import Confirmation, Question, once
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.tokens import revocation
@@ -27,16 +30,19 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the form that asks for a token. Pasted text is never shown again, because it can be a token."""
+    """Show the form that asks for a token. The page never repeats the pasted text, because the text can be a token."""
     return visit.render("activity/which_token.html", title="End a token", problem=problem)
 
 
 async def find(visit: PageRequest) -> Response:
-    """Find the pasted token or `jti` and redirect to its page. The pasted text stays in the request body."""
+    """Find the pasted token or `jti`, and redirect to the page that revokes the token.
+
+    The pasted text is only in the request body, never in a path.
+    """
     try:
         jti = pasted = read_pasted(visit.form.text("token"))
         if "." in pasted:
-            jws = await run_in_threadpool(visit.console.ours.read, pasted)
+            jws = await run_in_threadpool(visit.console.own_tokens.read, pasted)
             if jws is None:
                 raise Invalid(
                     "token", "This token is not from this authority, or it is damaged.", "Paste the whole token."
@@ -62,13 +68,13 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     return Question(
         trail=[("Activity", "/console/activity"), (f"Token of {client}", f"/console/activity/{issued.id}")],
         ids={"event": str(issued.id)},
-        shown={"recorded": issued, "what": consequences.of_token(tx, visit.act, issued.event)},
+        shown={"recorded": issued, "what": impact.of_token(tx, visit.act, issued.event)},
     )
 
 
 def _end(tx: Tx, act: Act, visit: PageRequest) -> tuple[Recorded, bool]:
     issued = _issued(tx, visit)
-    return issued, revocation.end(tx, act, issued.event.jti, because=visit.form.text("reason")).already
+    return issued, revocation.revoke(tx, act, issued.event.jti, because=visit.form.text("reason")).already
 
 
 def _after(visit: PageRequest, ended: tuple[Recorded, bool]) -> Response:

@@ -24,7 +24,10 @@ FORMS = {
 
 
 class Download(StreamingResponse):
-    """A streaming response that releases `held` when the download ends or the client disconnects."""
+    """A streaming response that releases the resources in `held`.
+
+    The release happens when the download ends or the client disconnects.
+    """
 
     def __init__(self, content: AsyncIterator[str], held: ExitStack, **options: Any) -> None:
         super().__init__(content, **options)
@@ -41,7 +44,10 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def download(visit: PageRequest) -> Response:
-    """Stream all events that match the filter, oldest first. Events are sent as they are read, so any size works."""
+    """Stream all events that match the filter, oldest first.
+
+    Each event is sent as soon as it is read, so the audit log may have any size.
+    """
     form = visit.named("form")
     if form not in FORMS:
         raise HTTPException(404)

@@ -1,4 +1,4 @@
-"""The audit log page, newest first and with a chart, and the page of one event with all its details."""
+"""The audit log page, with the newest events first and a chart. The page of one event, with all its details."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import AuditLogPage, EventFilter
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.service import SoFar
+from authsec_server.audit.sealing.service import SealingStatus
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.activity import ending, query, text
@@ -40,51 +40,55 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventStory:
-    """One event with the other events of its request, its client and the remedy for a refusal.
+class EventDetails:
+    """One event with its client and the other events of the same request.
 
-    `client` is None if the event has no client or the client was deleted.
+    `client` is None if the event has no client or the client was deleted. `remedy` says how to fix a refusal.
+    `revoked_at` is the time at which the event's token was revoked.
     """
 
     recorded: Recorded
-    rest: Sequence[Recorded]
+    same_request: Sequence[Recorded]
     client: Client | None
     remedy: Remedy | None
     revoked_at: datetime | None
 
 
 async def trail(visit: PageRequest) -> Response:
-    """Show the events that match the filter. An invalid filter gets a message at its field, and the list is empty."""
+    """Show the events that match the filter.
+
+    If the filter is invalid, the page shows a message at the wrong field and no events.
+    """
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, list[Point], int, SoFar]:
-        its = query.read(tx, visit.query)
-        found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
+    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, list[Point], int, SealingStatus]:
+        asked = query.read(tx, visit.query)
+        found = audit.page(tx, visit.act.principal, asked.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
-        return its, found, _series(tx, its, now), newest, sealing.so_far(tx, visit.act.principal, now)
+        return asked, found, _series(tx, asked, now), newest, sealing.sealing_status(tx, visit.act.principal, now)
 
     problem, sealed = None, None
     try:
-        its, found, points, newest, sealed = await visit.read(load)
+        asked, found, points, newest, sealed = await visit.read(load)
     except Invalid as failure:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in query.FIELDS}
-        its = query.ActivityQuery(wanted=EventFilter(), typed=typed)
+        asked = query.ActivityQuery(wanted=EventFilter(), typed=typed)
         found, points, newest = AuditLogPage(items=(), next=None), [], 0
     return visit.render(
         "activity/trail.html",
         title="Activity",
         problem=problem,
-        asked=its,
+        asked=asked,
         groups=query.GROUPS,
         found=found,
         cursor=before or "",
         points=points,
-        charted=_charted(its.wanted),
+        charted=_charted(asked.wanted),
         hours=HOURS,
         stories=text,
-        live=before is None and problem is None and its.wanted.until is None,
+        live=before is None and problem is None and asked.wanted.until is None,
         newest=newest,
         sealed=sealed,
     )
@@ -96,44 +100,44 @@ async def story(visit: PageRequest) -> Response:
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
 
-    told = await visit.read(lambda tx: _story(tx, visit, int(number)))
-    event = told.recorded.event
+    details = await visit.read(lambda tx: _story(tx, visit, int(number)))
+    event = details.recorded.event
     return visit.render(
         "activity/story.html",
-        title=text.sentence(told.recorded),
-        told=told,
-        recorded=told.recorded,
+        title=text.sentence(details.recorded),
+        details=details,
+        recorded=details.recorded,
         event=event,
         stories=text,
-        proof=text.told_of(event),
+        proof=text.explain_proof(event),
         overdue=visit.act.now - event.at > sealing.OVERDUE_AFTER,
-        may_end=visit.may("operator") and _can_be_used(told, visit.act.now),
+        may_end=visit.may("operator") and _can_be_used(details, visit.act.now),
         detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
     )
 
 
-def _story(tx: Tx, visit: PageRequest, number: int) -> EventStory:
+def _story(tx: Tx, visit: PageRequest, number: int) -> EventDetails:
     principal = visit.act.principal
     found = audit.event(tx, principal, number)
     request_id = found.event.request_id
-    rest = audit.of_request(tx, principal, request_id) if request_id else ()
+    same_request = audit.of_request(tx, principal, request_id) if request_id else ()
     client = clients.find(tx, found.event.client.id) if found.event.client else None
     can_prove = client is None or client.can_prove_itself(visit.act.now) or client.unattested(visit.act.now)
-    return EventStory(
+    return EventDetails(
         recorded=found,
-        rest=[each for each in rest if each.id != found.id],
+        same_request=[each for each in same_request if each.id != found.id],
         client=client,
         remedy=remedy_of(found.event, can_prove=can_prove),
         revoked_at=revoked(tx, [found]).get(found.id),
     )
 
 
-def _can_be_used(told: EventStory, now: datetime) -> bool:
+def _can_be_used(details: EventDetails, now: datetime) -> bool:
     """Whether the event issued a token that has neither expired nor been revoked."""
-    event = told.recorded.event
+    event = details.recorded.event
     if event.kind is not EventKind.TOKEN_ISSUED or event.expires_at is None:
         return False
-    return event.expires_at > now and told.revoked_at is None
+    return event.expires_at > now and details.revoked_at is None
 
 
 def _charted(wanted: EventFilter) -> tuple[str, ...]:
@@ -142,15 +146,18 @@ def _charted(wanted: EventFilter) -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 
 
-def _series(tx: Tx, its: query.ActivityQuery, now: datetime) -> list[Point]:
-    """Return the chart's points: hourly for up to two days, else daily. Empty if no counts fit the filter."""
-    if not its.counted:
+def _series(tx: Tx, asked: query.ActivityQuery, now: datetime) -> list[Point]:
+    """Return the chart's points. The step is one hour for up to two days, and one day for longer.
+
+    Return no points if hourly counts do not exist for this filter.
+    """
+    if not asked.counted:
         return []
-    end = min(its.wanted.until or now, now)
-    start = its.wanted.since or end - timedelta(hours=HOURS)
+    end = min(asked.wanted.until or now, now)
+    start = asked.wanted.since or end - timedelta(hours=HOURS)
     if start >= end:
         return []
     start = max(start, end - timedelta(days=365))
     step = timedelta(hours=1) if end - start <= timedelta(hours=HOURS) else timedelta(days=1)
-    client_id, reason = its.wanted.client_id or None, its.wanted.reason
+    client_id, reason = asked.wanted.client_id or None, asked.wanted.reason
     return counts.series(tx, start.astimezone(UTC), end, step, client_id=client_id, reason=reason)

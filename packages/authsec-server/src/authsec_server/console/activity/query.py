@@ -1,4 +1,4 @@
-"""The audit log filter of a query string. The page, the stream and the downloads all use it."""
+"""The audit log filter in a query string. The page, the stream and the downloads all use this filter."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _YEARS = range(1970, 3000)  # far from where the reckoning with dates ends
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityQuery:
-    """The audit log filter, and the form's fields as typed."""
+    """The audit log filter, and the texts that a person typed into the form's fields."""
 
     wanted: EventFilter
     typed: Mapping[str, str]
@@ -62,7 +62,10 @@ class ActivityQuery:
 
     @property
     def counted(self) -> bool:
-        """Whether the chart can show this filter. Hourly counts exist only by client and by reason of refusal."""
+        """Whether the chart can show this filter.
+
+        The chart uses hourly counts, which exist only by client and by reason of refusal.
+        """
         its = self.wanted
         known = EventFilter(
             kinds=its.kinds, client_id=its.client_id, reason=its.reason, since=its.since, until=its.until
@@ -74,7 +77,7 @@ FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id
 
 
 def read(tx: Tx, query: Form) -> ActivityQuery:
-    """Return the audit log filter of the query string. Raises `Invalid` at the wrong field."""
+    """Return the audit log filter of the query string. Raises `Invalid`, which names the wrong field."""
     typed = {name: query.text(name) for name in FIELDS}
     delegation_id, client_id = _delegation(tx, typed["delegation"])
     wanted = EventFilter(
@@ -107,8 +110,8 @@ def _kinds(what: str) -> frozenset[EventKind]:
 def _client(tx: Tx, text: str) -> str:
     """Return the id of the client with this id, slug or name.
 
-    An id is not looked up: the audit log also has events of deleted clients. Raises `Invalid` for a text that
-    matches no client or several.
+    An id is returned without a check, because the audit log also has events of deleted clients. Raises
+    `Invalid` if the text matches no client, or several.
     """
     if not text or naming.is_uuid(text):
         return text
@@ -124,9 +127,9 @@ def _client(tx: Tx, text: str) -> str:
 
 
 def _delegation(tx: Tx, text: str) -> tuple[str, str]:
-    """Return the ids of the delegation and of its client. The client's id makes the search fast.
+    """Return the id of the delegation and the id of its client. The client's id makes the search fast.
 
-    Raises `Invalid` for a text that is no id. The client's id is empty if the delegation is unknown.
+    If the delegation is unknown, the client's id is empty. Raises `Invalid` if the text is not an id.
     """
     if not text:
         return "", ""
@@ -138,9 +141,9 @@ def _delegation(tx: Tx, text: str) -> tuple[str, str]:
 
 
 def _principal(text: str) -> tuple[PrincipalKind, str] | None:
-    """Parse `administrator:<id>`, `admin_key:<id>`, `local_operator:` or `server:`. Links on other pages contain it.
+    """Parse `administrator:<id>`, `admin_key:<id>`, `local_operator:` or `server:`. Raises `Invalid`.
 
-    Raises `Invalid`.
+    Links on other pages contain such texts.
     """
     if not text:
         return None

@@ -1,4 +1,7 @@
-"""The live audit log: server-sent events (HTML Living Standard, section 9.2), each a rendered table row."""
+"""The live audit log as server-sent events (HTML Living Standard, section 9.2).
+
+Each server-sent event is a rendered table row.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +37,24 @@ async def stream(visit: PageRequest) -> Response:
 
     The stream ends at once if too many people watch, or if the server is about to stop.
     """
-    its = await visit.read(lambda tx: query.read(tx, visit.query))
+    asked = await visit.read(lambda tx: query.read(tx, visit.query))
     last = visit.request.headers.get("last-event-id") or visit.query.text("after")
     after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
     return StreamingResponse(
-        _lines(visit, its, after),
+        _lines(visit, asked, after),
         media_type="text/event-stream",
         headers=dict(guard.HEADERS) | {"X-Accel-Buffering": "no"},  # no proxy shall keep events back
     )
 
 
-async def _lines(visit: PageRequest, its: query.ActivityQuery, after: int) -> AsyncIterator[str]:
+async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int) -> AsyncIterator[str]:
     try:
         with visit.console.live.watch(after=after) as watcher:
             yield ": watching\n\n"
-            async for recorded in _while_still_in(visit, watcher):
+            async for recorded in _while_signed_in(visit, watcher):
                 if recorded is None:
                     yield ": still here\n\n"
-                elif its.wanted.matches(recorded.event):
+                elif asked.wanted.matches(recorded.event):
                     row = visit.part("activity/row.html", recorded=recorded, stories=text, fresh=True)
                     yield message(row, number=recorded.id)
             yield message("", kind="lagging" if watcher.lagging else "ended")
@@ -59,8 +62,8 @@ async def _lines(visit: PageRequest, its: query.ActivityQuery, after: int) -> As
         yield message("", kind="ended")
 
 
-async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
-    """Yield the events, and None as a heartbeat. Stop with the stream or with the person's session."""
+async def _while_signed_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
+    """Yield the events, and None as a heartbeat. Stop when the stream or the person's session ends."""
     checked = visit.console.site.now()
     while True:
         recorded = None
@@ -71,13 +74,13 @@ async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator
             return  # the audit log ends with the server
         ends = recorded is not None and recorded.event.kind in MAY_SHUT_OUT
         if ends or recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
-            if not await _still_in(visit):
+            if not await _is_signed_in(visit):
                 return
             checked = visit.console.site.now()
         yield recorded
 
 
-async def _still_in(visit: PageRequest) -> bool:
+async def _is_signed_in(visit: PageRequest) -> bool:
     """Whether the session is still valid. A person without a valid session must not receive further events."""
     confirm = visit.console.site.authenticate.confirm
     try:

@@ -1,4 +1,7 @@
-"""The text of an event: a sentence that says who did what, and the proof behind a token. Pure."""
+"""The text of an event: a sentence that says who did what, and the proof behind a token.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from authsec_server.audit.filters import REFUSALS
 from authsec_server.audit.model import Event, EventKind, Recorded
 from authsec_server.issuers.model import Provenance, shown_provenance
 
-_DID: Mapping[EventKind, str] = {
+_VERBS: Mapping[EventKind, str] = {
     EventKind.CLIENT_CREATED: "onboarded",
     EventKind.CLIENT_EDITED: "edited",
     EventKind.CLIENT_DISABLED: "disabled",
@@ -74,13 +77,13 @@ _NAMELESS: Mapping[str, str] = {
 }
 """Who asked where the audit log names no client: what is made up is not kept."""
 
-_TO_THEMSELVES: Mapping[EventKind, str] = {
+_OF_OWN_ACCOUNT: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_SET_UP: "set up their account",
     EventKind.ADMINISTRATOR_CHANGED: "changed their own account",
     EventKind.SESSION_ENDED: "ended one of their own sessions",
 }
 
-_PLACES: Mapping[str, str] = {
+_PAGES: Mapping[str, str] = {
     "api": "/console/apis/{id}",
     "administrator": "/console/administrators/{id}",
     "admin_key": "/console/administrators",
@@ -91,7 +94,7 @@ _PLACES: Mapping[str, str] = {
 
 
 def sentence(recorded: Recorded) -> str:
-    """Describe the event in one sentence. An id appears only if a name is missing."""
+    """Describe the event in one sentence. The sentence contains an id only if a name is missing."""
     event = recorded.event
     if event.kind is EventKind.EVENT_UNREADABLE:
         return str(event.detail["problem"])
@@ -103,9 +106,9 @@ def sentence(recorded: Recorded) -> str:
         return f"Token of {_name(event)} revoked by its holder"
     if event.kind is EventKind.ADMIN_SIGN_IN:
         return f"{_who(event)} signed in"
-    if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _TO_THEMSELVES:
-        return f"{_who(event)} {_TO_THEMSELVES[event.kind]}"
-    return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()
+    if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _OF_OWN_ACCOUNT:
+        return f"{_who(event)} {_OF_OWN_ACCOUNT[event.kind]}"
+    return f"{_who(event)} {_VERBS.get(event.kind, str(event.kind))} {_name(event)}".strip()
 
 
 def _refusal(event: Event, times: str) -> str:
@@ -121,16 +124,17 @@ def _refusal(event: Event, times: str) -> str:
 
 
 def place(event: Event) -> str:
-    """Return the path of the page of the event's subject; empty if the subject has no page."""
+    """Return the path of the page that shows the event's subject. Return "" if the subject has no page."""
     if event.subject is None or event.kind is EventKind.API_DELETED:
         return ""
-    return _PLACES.get(event.kind.partition(".")[0], "").format(id=event.subject.id)
+    return _PAGES.get(event.kind.partition(".")[0], "").format(id=event.subject.id)
 
 
 def tone(event: Event) -> str:
-    """Return the colour of the event's badge.
+    """Return the colour name of the event's badge.
 
-    Red for refusals, green for tokens, amber for a change that ends or widens authority.
+    `bad` (red) is for refusals, and `good` (green) for issued tokens. `warn` (amber) is for changes that end or
+    widen authority. All other events are `quiet`.
     """
     if event.kind in REFUSALS:
         return "bad"
@@ -145,7 +149,7 @@ def _who(event: Event) -> str:
 
 
 def _name(event: Event) -> str:
-    """Return the name of the event's delegation, role, client or subject."""
+    """Return the name of the event's delegation, role, client or subject: the first of these that the event has."""
     if event.kind.startswith("delegation.") and event.delegations:
         return event.delegations[0].name
     if event.kind.startswith("role.") and event.roles:
@@ -158,9 +162,10 @@ def _name(event: Event) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One selector of a proof, and how it was proved.
+    """One selector of a proof, and how the trusted issuer proved it.
 
-    After a mismatch the row also has the registered value and the value that the workload showed.
+    If the token was refused because of the selectors, `registered` and `shown` are set. `registered` is the
+    value of the proof, and `shown` is the value of the workload.
     """
 
     key: str
@@ -171,11 +176,12 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProofStory:
+class ProofExplanation:
     """The proof behind a token or a refusal, with the name of the trusted issuer. Unknown fields are empty.
 
-    `sentence` says which selectors differed. `gone`: the cluster said that the workload does not exist any more.
-    `failed` says why the issuer's token was refused, or why the issuer's cluster or keys were unavailable.
+    `sentence` says which selectors differed. `gone` is true if the cluster said that the workload no longer
+    exists. `failed` says why the issuer's token was refused, or why the issuer's cluster or keys were
+    unavailable.
     """
 
     trusted_issuer: str = ""
@@ -186,8 +192,8 @@ class ProofStory:
     failed: str = ""
 
 
-def told_of(event: Event) -> ProofStory | None:
-    """Return the proof that the event describes; None if the event names no trusted issuer."""
+def explain_proof(event: Event) -> ProofExplanation | None:
+    """Return the proof that the event describes. Return None if the event names no trusted issuer."""
     its = event.detail
     trusted_issuer = its.get("trusted_issuer")
     if not isinstance(trusted_issuer, dict):
@@ -195,7 +201,7 @@ def told_of(event: Event) -> ProofStory | None:
     miss: Mapping[str, Any] = its.get("miss", {})
     proved: Mapping[str, str] = its.get("proved_by", {})
     rows = [Row(key=key, how=_how(key, how)) for key, how in proved.items()]
-    return ProofStory(
+    return ProofExplanation(
         trusted_issuer=str(trusted_issuer.get("name", "")),
         checked=_checked(miss.get("validation") or its.get("validation")),
         rows=(*rows, *map(_missed, miss.get("selectors", ()))),

@@ -1,4 +1,4 @@
-"""Admin keys, with which programs and a remote command line sign in. The console shows a new key only once."""
+"""Admin keys, with which programs and the remote command line authenticate. The console shows a new key only once."""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def invite(visit: PageRequest) -> Response:
-    """Invite the administrator and show the link. The person who invites must pass the link on."""
+    """Invite the administrator and show the one-time link.
+
+    The person who invites must send the link to the new administrator.
+    """
     typed = visit.form
     try:
         role = Role.__members__.get(typed.text("role").upper())

@@ -1,4 +1,4 @@
-"""The list of administrators, and the page of one: role, name, sessions and latest actions."""
+"""The list of administrators, and the page of one administrator: role, name, sessions and latest actions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/administrators", listing),
         console.page(PATH, detail, post=edit),
         DISABLE.route(console),
-        console.page(f"{PATH}/enable", post=turned(administrators.enable, "administrator_enabled"), least=Role.ADMIN),
-        console.page(f"{PATH}/end-sessions", post=turned(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
+        console.page(
+            f"{PATH}/enable", post=set_enabled(administrators.enable, "administrator_enabled"), least=Role.ADMIN
+        ),
+        console.page(f"{PATH}/end-sessions", post=set_enabled(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
     ]
 
 
@@ -105,8 +107,11 @@ async def edit(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/administrators/{person.id}", done="saved")
 
 
-def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
-    """Return the handler of a button on an administrator's page. `done` is the key of the notice."""
+def set_enabled(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
+    """Return the handler of a button on an administrator's page.
+
+    `verb` makes the change. `done` is the key of the notice after the change.
+    """
 
     async def turn(visit: PageRequest) -> Response:
         reference = visit.named("administrator")
@@ -120,7 +125,7 @@ def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
 
 
 def about(person: Administrator, **shown: object) -> Question:
-    """Return the question about a change of this administrator."""
+    """Return the confirmation question for a change of this administrator."""
     return Question(
         name=person.name,
         trail=[("Administrators", "/console/administrators"), (person.name, f"/console/administrators/{person.id}")],

@@ -1,4 +1,4 @@
-"""APIs: audience, actions, callers, and the code that protects each API."""
+"""Pages about APIs: their audiences, actions and callers, and the code that protects each API."""
 
 from __future__ import annotations
 

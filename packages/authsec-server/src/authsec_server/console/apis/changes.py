@@ -16,7 +16,7 @@ from authsec_server.console.edit_form import revision_of, saved, stored_meanwhil
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 
@@ -26,7 +26,7 @@ TEXTS = ("slug", *(name for name in EDITABLE if name != "actions"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedApi:
-    """The form of an API, filled with typed or stored values."""
+    """The values in the form of an API, typed by a person or stored. `spare` is the number of empty rows."""
 
     texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TEXTS, ""))
     kind: str = ApiKind.API
@@ -44,7 +44,7 @@ class TypedApi:
 
     @classmethod
     def read(cls, form: Form) -> TypedApi:
-        """Return the form as typed. The button "more" adds empty rows."""
+        """Return the form as typed. If the button `more` was pressed, the form gets more empty rows."""
         actions = form.rows("action", "action_description")
         empty = len(form.all("action")) - len(actions)
         return cls(
@@ -62,7 +62,7 @@ class TypedApi:
 
     @property
     def readable(self) -> dict[str, str]:
-        """Return each field that can be edited as one line of text."""
+        """Return each editable field as one line of text."""
         actions = "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
         return {**self.changes, "actions": actions}
 
@@ -88,7 +88,7 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def create(visit: PageRequest) -> Response:
-    """Register the API, or add rows to the form."""
+    """Register the API. If the person asked for more rows, show the form with more rows instead."""
     typed = TypedApi.read(visit.form)
     if visit.form.ticked("more"):
         return await form(visit)
@@ -104,7 +104,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the edit form with the stored values; after a problem, with the typed values."""
+    """Show the edit form with the stored values. After a problem, show the typed values instead."""
     api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.named("api")))
     stored = TypedApi.of(api)
     typed = TypedApi.read(visit.form) if visit.posted else stored
@@ -120,7 +120,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Save the typed values, unless somebody else has changed the API since."""
+    """Save the typed values. The edit fails if somebody else has changed the API since."""
     typed, reference = TypedApi.read(visit.form), visit.named("api")
     read = visit.form.number("revision")
     if visit.form.ticked("more"):
@@ -141,7 +141,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     return Question(
         trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
         ids={"api": api.id},
-        shown={"api": api, "what": consequences.of_api(tx, visit.act, api.id, visit.console.terms)},
+        shown={"api": api, "what": impact.of_api(tx, visit.act, api.id, visit.console.terms)},
     )
 
 

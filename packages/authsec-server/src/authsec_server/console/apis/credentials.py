@@ -1,4 +1,4 @@
-"""An API's own credential: create, show once, and revoke."""
+"""An API's own credential: create it, show it once, and revoke it."""
 
 from __future__ import annotations
 

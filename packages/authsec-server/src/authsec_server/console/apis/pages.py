@@ -1,4 +1,4 @@
-"""The list of APIs, and the page of one: its actions, its callers and the code that protects it."""
+"""The list of APIs, and the page of one API: its actions, its callers and the code that protects it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def detail(visit: PageRequest) -> Response:
 
     def load(tx: Tx) -> tuple[Api, list[ApiCaller], dict[str, TokensAtApi], list[Credential]]:
         api = apis.get(tx, visit.act, visit.named("api"))
-        allowed = effective.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+        allowed = effective.callers_of(tx, visit.act, api, visit.console.terms, limit=SHOWN)
         return api, allowed, _followed(tx, visit, [api]), credentials.of_api(tx, visit.act, api.slug)
 
     api, allowed, followed, held = await visit.read(load)
@@ -62,6 +62,6 @@ async def detail(visit: PageRequest) -> Response:
 
 
 def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, TokensAtApi]:
-    """Return, for each audience, whether its API follows the revocation feed."""
+    """Return, for each audience, whether the API with this audience follows the revocation feed."""
     found = live_tokens.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
     return {each.audience: each for each in found}

@@ -1,4 +1,4 @@
-"""Code that protects an API, for each framework that the SDK supports, with the API's own values."""
+"""Code that protects an API, for each framework that the SDK supports. The code contains the API's own values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Snippet:
 def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
     """Return the install command and one snippet for each framework.
 
-    The MCP snippet is left out unless the audience is a URL, because the package `mcp` requires a URL.
+    The MCP snippet is included only if the audience is a URL, because the package `mcp` requires a URL.
     """
     action = api.actions[0].action if api.actions else "customers:read"
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'

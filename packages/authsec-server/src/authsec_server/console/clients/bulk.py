@@ -1,18 +1,22 @@
-"""Disable many clients at once: the list selects them, and a separate page asks for confirmation."""
+"""Disable many clients at once. A person selects them in the list, and confirms the change on a separate page."""
 
 from __future__ import annotations
 
 from authsec_server import naming
 from authsec_server.clients import service as clients
-from authsec_server.console.clients.found import LIST_TRAIL
+from authsec_server.console.clients.client_lookup import LIST_TRAIL
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, search
+from authsec_server.delegations import impact, search
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
-    """Return the selected clients: those to disable, those disabled already, and the number of deleted ones."""
+    """Return the confirmation question about the selected clients.
+
+    The question lists the clients to disable and the clients that are disabled already. It also has the number
+    of selected clients that were deleted.
+    """
     asked = [each for each in dict.fromkeys(visit.sent.all("client")) if naming.is_uuid(each)][: clients.MAX_AT_ONCE]
     known = clients.by_ids(tx, asked)
     ordered = sorted(known.values(), key=lambda client: (naming.folded(client.name), client.id))
@@ -28,7 +32,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
             "gone": len(asked) - len(known),
             "uses": uses,
             "live": sum(each.live for each in uses.values()),
-            "stops": consequences.of_clients(tx, visit.act, ids, visit.console.terms),
+            "stops": impact.of_clients(tx, visit.act, ids, visit.console.terms),
         },
     )
 

@@ -1,4 +1,4 @@
-"""The Connect tab: code and commands to copy to the client's machine, with the client's own values."""
+"""The Connect tab: code and commands to copy to the client's machine. The code contains the client's own values."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
 from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
-from authsec_server.console.clients.found import found
-from authsec_server.console.clients.laptop import HOURS
-from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, example_action
+from authsec_server.console.clients.client_lookup import find_client
+from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN, Connection, example_action
+from authsec_server.console.clients.enrolment import HOURS
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations.effective import effective
+from authsec_server.delegations.effective import effective_actions
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.decision import Denied, Reason
@@ -26,8 +26,8 @@ from authsec_server.tokens.preview import preview
 class Pods:
     """The Kubernetes manifest (YAML) of the client's pods.
 
-    `image` is the placeholder for the container image; empty if the proof names an image. `caution` warns that
-    pods cannot reach this authority; empty if they can.
+    `image` is the placeholder for the container image. `image` is empty if the proof names an image. `caution`
+    is a warning if pods cannot reach this authority. `caution` is empty if they can.
     """
 
     manifest: str
@@ -53,7 +53,7 @@ async def connect(visit: PageRequest) -> Response:
 
 
 def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[Enrolment], Pods | None]:
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     scope, audience, resource = _use(tx, visit, client)
     connection = Connection(
         base_url=visit.console.settings.issuer,
@@ -68,9 +68,9 @@ def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[En
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
-    """Return the manifest for the client's first valid proof that a cluster's token can show.
+    """Return the manifest for the client's first valid proof with a trusted issuer of the kind Kubernetes.
 
-    None if no valid proof is bound to a trusted issuer of the kind Kubernetes.
+    Return None if the client has no such proof.
     """
     issuer, named = visit.console.settings.issuer, issuers.by_ids(tx, client.trusted_issuer_ids)
     for proof in client.proofs:
@@ -78,7 +78,7 @@ def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
         if (
             trusted_issuer is not None
             and trusted_issuer.kind is TrustedIssuerKind.KUBERNETES
-            and proof.stands(visit.act.now)
+            and proof.is_valid(visit.act.now)
         ):
             text = manifest(
                 proof.selectors,
@@ -92,15 +92,16 @@ def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
 
 
 def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
-    """Return an example action, the audience of its API, and the `resource` to request.
+    """Return an example action, the audience of its API, and the value of `resource` for the token request.
 
-    `resource` is empty unless the agent must name the API. All are empty if the client gets no token.
+    `resource` is empty if the agent need not name the API. All three values are empty if the client gets no
+    token.
     """
     outcome = preview(tx, visit.act, visit.console.tokens.issuance, client.id)
     if not isinstance(outcome, Denied):
         return example_action(outcome.granted.actions), outcome.granted.audience[0], ""
     if outcome.reason is Reason.INVALID_TARGET:
-        held = [each for each in effective(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
+        held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
         scope = example_action(each.action for each in held)
         audience = next(each for each in held if scope in {"", each.action}).audiences[0]
         return scope, audience, audience

@@ -22,14 +22,14 @@ from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
-from authsec_server.console.clients.found import found
+from authsec_server.console.clients.client_lookup import find_client
 from authsec_server.console.clients.near_misses import ClosestMiss, closest_misses
-from authsec_server.console.issuers.silent import silent_among
+from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.effective import Effective, effective
-from authsec_server.delegations.model import DelegationState, Standing
+from authsec_server.delegations.effective import EffectiveAction, effective_actions
+from authsec_server.delegations.model import DelegationState, ResolvedDelegation
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.tokens.hints import Remedy, remedy_of
@@ -52,10 +52,11 @@ class HeldProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An issued token and the time of its revocation, or a refusal and its remedy.
+    """One row of the latest token requests: an issued token, or a refusal.
 
-    Consecutive refusals of the same kind are one entry: `recorded` is the newest of them, `first` the oldest.
-    With `more`, the audit log can have older ones.
+    A token has the time of its revocation, and a refusal has its remedy. Consecutive refusals of the same kind
+    are one row: `recorded` is the newest of them, and `first` the oldest. With `more`, the audit log may have
+    older refusals of this kind.
     """
 
     recorded: Recorded
@@ -68,22 +69,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The data of the page, read from one snapshot."""
+    """The data of the Overview tab, read from one database snapshot."""
 
     client: Client
     held: Sequence[HeldProof]
     codes: Sequence[Enrolment]
-    misses: Mapping[str, ClosestMiss]  # by proof
+    near_misses: Mapping[str, ClosestMiss]  # by proof
     sharing: Mapping[str, Sequence[Named]]  # the other clients that the same workload could come as, by proof
-    standings: Sequence[Standing]
-    effective: Sequence[Effective]
+    resolved_delegations: Sequence[ResolvedDelegation]
+    effective_actions: Sequence[EffectiveAction]
     requests: Sequence[Request]
     points: Sequence[Point]
 
     @property
     def live(self) -> int:
         """Return the number of the client's live delegations."""
-        return sum(standing.state is DelegationState.LIVE for standing in self.standings)
+        return sum(resolved.state is DelegationState.LIVE for resolved in self.resolved_delegations)
 
     @property
     def chart(self) -> Markup:
@@ -111,7 +112,7 @@ async def overview(visit: PageRequest) -> Response:
         "clients/overview.html",
         title=seen.client.name,
         seen=seen,
-        silent=await silent_among(visit, seen.client.trusted_issuer_ids),
+        silent=await unavailable_among(visit, seen.client.trusted_issuer_ids),
         client=seen.client,
         spiffe_id=spiffe_id(visit.console.settings.trust_domain, seen.client.id),
     )
@@ -119,23 +120,26 @@ async def overview(visit: PageRequest) -> Response:
 
 def _overview(tx: Tx, visit: PageRequest) -> Overview:
     act, terms = visit.act, visit.console.terms
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
     return Overview(
         client=client,
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
         codes=enrolment_service.open_of(tx, act, client.id),
-        misses=closest_misses(tx, act, client),
+        near_misses=closest_misses(tx, act, client),
         sharing=sharing(tx, client),
-        standings=delegations.of_client(tx, act, client.id, terms),
-        effective=effective(tx, act, client.id, terms),
+        resolved_delegations=delegations.of_client(tx, act, client.id, terms),
+        effective_actions=effective_actions(tx, act, client.id, terms),
         requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),
         points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
     )
 
 
 def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldProof]:
-    """Return the client's proofs with their status. `trust_domain` is the one in the clients' SPIFFE IDs."""
+    """Return the client's proofs with their status.
+
+    `trust_domain` is the trust domain in the clients' SPIFFE IDs.
+    """
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
     trusted_issuers = issuers.by_ids(tx, client.trusted_issuer_ids)
     return [
@@ -153,10 +157,10 @@ def _status(
 ) -> ProofStatus:
     """Return the status of the proof.
 
-    If no trusted issuer is bound, the status also says why no registered issuer fits.
+    If the proof has no trusted issuer, the status also says why no registered issuer can prove it.
     """
     status = proof_status(proof, trusted_issuer, now)
-    waits = proof.kind is ProofKind.SELECTORS and trusted_issuer is None and proof.stands(now)
+    waits = proof.kind is ProofKind.SELECTORS and trusted_issuer is None and proof.is_valid(now)
     missing = lacks(tx, proof, trust_domain) if waits else ""
     return replace(status, missing=missing) if missing else status
 

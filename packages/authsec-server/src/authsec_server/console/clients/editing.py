@@ -1,4 +1,4 @@
-"""Edit the description of a client. No permission depends on its fields."""
+"""Edit the description of a client. No permission depends on the edited fields."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from authsec_server.clients import service
+from authsec_server.console.clients.client_lookup import find_client, home
 from authsec_server.console.clients.forms import at_field, parse_texts, stored_texts, typed_texts
-from authsec_server.console.clients.found import found, home
 from authsec_server.console.site import PageRequest
 from authsec_server.failures import Conflict, Invalid, Outdated
 
@@ -19,7 +19,10 @@ async def form(visit: PageRequest) -> Response:
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Save the typed values. If somebody else has changed the client since, show the stored values beside them."""
+    """Save the typed values. If somebody else has changed the client since, show the form again.
+
+    The form then shows the stored values beside the typed values.
+    """
     typed, revision = typed_texts(visit.form), visit.form.number("revision")
     asked = visit.request.path_params["client"]
     try:
@@ -38,12 +41,12 @@ async def _form(
     revision: int | None = None,
     problem: Invalid | Conflict | Outdated | None = None,
 ) -> Response:
-    """Show the form as typed.
+    """Show the form with the typed values, or with the stored values if nothing was typed.
 
-    Without `revision` it gets the present one: whoever was told what it is now may save, and the next one to be told
-    is who comes after them.
+    Without `revision`, the form gets the present revision. After `Outdated`, the person has seen the stored
+    values and may overwrite them. If somebody changes the client again, the next attempt is `Outdated`, too.
     """
-    client = await visit.read(lambda tx: found(tx, visit))
+    client = await visit.read(lambda tx: find_client(tx, visit))
     now_is = stored_texts(client)
     return visit.render(
         "clients/edit.html",

@@ -1,4 +1,7 @@
-"""Forms about a client: the typed values, the resulting request to the service, and feedback on each row. Pure."""
+"""Forms about a client: the typed values, the request to the service, and the feedback on each selector row.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from authsec_server.clients.model import (
     Selector,
     parse_platform,
 )
-from authsec_server.clients.outlook import Foresight, foresee
+from authsec_server.clients.proof_preview import ProofPreview, preview_proof
 from authsec_server.clients.proof_status import SelectorStatus
 from authsec_server.clients.selectors.parsing import KEYS, RowCheck, RowState, check_selectors, given
 from authsec_server.console.forms import Form
@@ -47,9 +50,9 @@ EXAMPLES: Mapping[Platform, Rows] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedProof:
-    """The chosen platform and the values typed for every platform.
+    """The chosen platform, and the values typed for every platform.
 
-    A person who switches the platform and back finds the typed values again.
+    If a person switches to another platform and back, the form still has the typed values.
     """
 
     platform: str = ""
@@ -67,7 +70,7 @@ class TypedProof:
         return replace(self, rows={**self.rows, platform: (*self.rows[platform], ("", ""))}, added=platform)
 
     def chosen(self) -> Platform:
-        """Return the chosen platform. Raises `Invalid` if no platform is chosen or one of its rows is wrong."""
+        """Return the chosen platform. Raises `Invalid` if no platform is chosen, or a selector row is wrong."""
         if not self.platform:
             raise Invalid("platform", "Choose the platform that the client runs on.")
         platform = parse_platform(self.platform)
@@ -89,17 +92,23 @@ class TypedProof:
 
     @property
     def trusted_issuer(self) -> str | None:
-        """Return the trusted issuer chosen for the platform; None to take the one that fits."""
+        """Return the trusted issuer that the person chose for the platform.
+
+        With None, the service uses the only issuer that can prove the selectors.
+        """
         return self.trusted_issuers.get(self.platform) or None
 
     @property
     def asked_key(self) -> str | None:
-        """Return the public key if the chosen platform uses one."""
+        """Return the public key if the chosen platform is `key`, else None."""
         return (self.public_key or None) if self.platform == Platform.KEY else None
 
     @property
     def shown_key(self) -> str:
-        """Return the key text that may be sent back to the browser: never a private key pasted by mistake."""
+        """Return the key text that may be sent back to the browser.
+
+        If a person pastes a private key by mistake, the result is empty.
+        """
         return "" if "PRIVATE" in self.public_key else self.public_key
 
 
@@ -140,7 +149,10 @@ class TypedClient:
         return any(text for name, text in self.texts.items() if name != "name")
 
     def at_field(self, problem: Invalid | Conflict) -> Invalid | Conflict:
-        """Move the problem to its form field. A conflict of a slug that was made from the name belongs to `name`."""
+        """Move the problem to its form field.
+
+        If the slug was made from the name, a conflict about the slug appears at the field `name`.
+        """
         if isinstance(problem, Conflict) and problem.field == "slug" and not self.texts.get("slug"):
             return Conflict(problem.message, "Choose another name, or enter a slug.", field="name")
         return at_field(problem)
@@ -205,14 +217,14 @@ def label_lines(labels: Mapping[str, str]) -> str:
 
 
 def at_field(problem: Invalid | Conflict) -> Invalid | Conflict:
-    """Move the problem to a field of the form: all selectors are one field, and so are all labels."""
+    """Move the problem to a field of the form. The form has one field for all selectors, and one for all labels."""
     if isinstance(problem, Conflict):
         return problem
     return Invalid(problem.field.partition(".")[0], problem.message, problem.remedy)
 
 
 class Tone(StrEnum):
-    """The tone of a feedback text; each value is CSS classes."""
+    """The tone of a feedback text. Each value is a list of CSS classes."""
 
     PLAIN = "hint"
     GOOD = "hint good-text"
@@ -222,9 +234,9 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFeedback:
-    """The feedback below a row. While the row's key is being typed, `meanwhile` replaces an error text.
+    """The feedback below a selector row. While a person types the key, `meanwhile` replaces an error text.
 
-    Reason: an unfinished key is not an error yet.
+    The reason: an unfinished key is not an error yet.
     """
 
     tone: Tone
@@ -239,27 +251,30 @@ class RowFeedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """The feedback on each row, in the order typed, and the outlook of the rows as a proof."""
+    """The feedback on each selector row, in the order typed, and a preview of the proof with these rows."""
 
-    foresight: Foresight
+    preview: ProofPreview
     rows: tuple[RowFeedback, ...]
 
     @property
     def first_wrong(self) -> int:
-        """Return the index of the first wrong row; -1 if no row is wrong."""
+        """Return the index of the first wrong row, or -1 if no row is wrong."""
         return next((index for index, told in enumerate(self.rows) if told.wrong), -1)
 
 
-def speak(
+def feedback_on(
     platform: Platform, rows: Rows, registered: list[TrustedIssuer], *, named: str, trust_domain: str, judged: bool
 ) -> Feedback:
-    """Return the feedback on the rows. With `judged` the form was sent, so an unfinished row is an error."""
+    """Return the feedback on the selector rows.
+
+    `judged` is true after the person has sent the form. An unfinished row is then an error.
+    """
     check = check_selectors(platform, rows)
     right = [Selector(key=row.key, value=row.value) for row in check.rows if row.state is RowState.OK]
-    foresight = foresee(platform, right, registered, named=named, trust_domain=trust_domain)
-    statuses = {status.selector: status for status in foresight.selectors}
+    preview = preview_proof(platform, right, registered, named=named, trust_domain=trust_domain)
+    statuses = {status.selector: status for status in preview.selectors}
     told = (_row_feedback(row, statuses.get(Selector(key=row.key, value=row.value)), judged) for row in check.rows)
-    return Feedback(foresight=foresight, rows=tuple(told))
+    return Feedback(preview=preview, rows=tuple(told))
 
 
 def _row_feedback(row: RowCheck, status: SelectorStatus | None, judged: bool) -> RowFeedback:

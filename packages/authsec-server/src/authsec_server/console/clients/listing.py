@@ -36,7 +36,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One page of clients, with the delegations and the last token of each."""
+    """One page of clients, with the delegations and the last token of each client."""
 
     clients: list[Client]
     following: str | None
@@ -52,7 +52,7 @@ async def listing(visit: PageRequest) -> Response:
 
 
 async def list_context(visit: PageRequest, query: Form | None = None) -> dict[str, Any]:
-    """Return the context of the list's template. Without a query, it has the first page of all clients."""
+    """Return the context of the list's template. Without a query, the context has the first page of all clients."""
     asked = query or Form()
     filters, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
     sort, descending = ORDERS.get(order, (ClientSort.NAME, False))

@@ -1,4 +1,4 @@
-"""The closest miss of each proof: how a recently refused workload differed from the proof's selectors."""
+"""The closest miss of each proof: the refused workload that matched the most selectors of the proof."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ LOOKED_AT = 100  # refusals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosestMiss:
-    """The recent refusals that match the most selectors of a proof. `last` is the newest of them."""
+    """The recent refusals that matched the most selectors of a proof.
+
+    `last` is the newest of these refusals. `sentence` says how the workload differed from the proof.
+    """
 
     sentence: str
     last: Recorded
@@ -29,7 +32,7 @@ class ClosestMiss:
 
 
 def closest_misses(tx: Tx, act: Act, client: Client) -> dict[str, ClosestMiss]:
-    """Return the closest miss for each proof id of the client. Proofs without a miss are left out."""
+    """Return the closest miss of each proof of the client, by the proof's id. Proofs without a miss are left out."""
     wanted = EventFilter(
         client_id=client.id,
         kinds=frozenset({EventKind.TOKEN_REFUSED}),

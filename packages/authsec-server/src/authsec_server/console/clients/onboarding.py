@@ -15,11 +15,19 @@ from authsec_server.clients.selectors.keys import SelectorKey
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients import secret
-from authsec_server.console.clients.forms import EXAMPLES, Feedback, Rows, TypedClient, TypedProof, speak, typed_client
-from authsec_server.console.clients.found import home
-from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
+from authsec_server.console.clients.client_lookup import home
+from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN
+from authsec_server.console.clients.forms import (
+    EXAMPLES,
+    Feedback,
+    Rows,
+    TypedClient,
+    TypedProof,
+    feedback_on,
+    typed_client,
+)
 from authsec_server.console.clients.listing import list_context
-from authsec_server.console.issuers.silent import silent_among
+from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
@@ -32,14 +40,15 @@ TITLE = "Onboard New Client"
 class FormSection:
     """The part of the form for one platform with selectors.
 
-    `spoken` is the feedback on the rows. With `judged` the rows were sent, and errors are shown.
+    `feedback` is the feedback on the selector rows. `judged` is true after the person has sent the rows; errors
+    are then shown.
     """
 
     platform: Platform
     rows: Rows
     examples: Rows
     keys: Sequence[SelectorKey]
-    spoken: Feedback
+    feedback: Feedback
     judged: bool
     kinds: Sequence[TrustedIssuerKind]  # of trusted issuers that can know such workloads
     trusted_issuers: Sequence[TrustedIssuer]  # that know them
@@ -65,26 +74,26 @@ async def onboard(visit: PageRequest) -> Response:
 
 
 async def check(visit: PageRequest) -> Response:
-    """Return the feedback on the rows typed so far, as JSON for the page's script."""
+    """Return the feedback on the typed selector rows, as JSON for the page's script."""
     rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
     platform, named = parse_platform(visit.form.text("platform")), visit.form.text("trusted_issuer")
     kinds = FITTING.get(platform, ())
     registered = await visit.read(lambda tx: issuers.of_kinds(tx, kinds))
     domain = visit.console.settings.trust_domain
-    spoken = speak(platform, rows, registered, named=named, trust_domain=domain, judged=False)
-    told = [{"wrong": each.wrong, **asdict(each)} for each in spoken.rows]
-    trusted_issuer = spoken.foresight.trusted_issuer
-    silent = await silent_among(visit, [trusted_issuer.id] if trusted_issuer else [])
+    feedback = feedback_on(platform, rows, registered, named=named, trust_domain=domain, judged=False)
+    told = [{"wrong": each.wrong, **asdict(each)} for each in feedback.rows]
+    trusted_issuer = feedback.preview.trusted_issuer
+    silent = await unavailable_among(visit, [trusted_issuer.id] if trusted_issuer else [])
     outlook = visit.part(
-        "clients/outlook.html", foresight=spoken.foresight, platform=platform, kinds=kinds, silent=silent
+        "clients/outlook.html", preview=feedback.preview, platform=platform, kinds=kinds, silent=silent
     )
     return JSONResponse({"rows": told, "outlook": outlook}, headers=dict(guard.HEADERS))
 
 
 async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
-    """Return the context of the proof fields.
+    """Return the template context of the proof fields.
 
-    With `judged` the form was sent, so the chosen platform's rows show their errors.
+    `judged` is true after the person has sent the form. The rows of the chosen platform then show their errors.
     """
     registered = await visit.read(lambda tx: issuers.of_kinds(tx, [*TrustedIssuerKind]))
     domain = visit.console.settings.trust_domain
@@ -99,9 +108,9 @@ async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool
         for platform in KEYS
     ]
     chosen = {
-        section.spoken.foresight.trusted_issuer.id for section in sections if section.spoken.foresight.trusted_issuer
+        section.feedback.preview.trusted_issuer.id for section in sections if section.feedback.preview.trusted_issuer
     }
-    silent = await silent_among(visit, chosen)
+    silent = await unavailable_among(visit, chosen)
     return {"sections": sections, "silent": silent, "keygen": KEYGEN, "key_file": KEY_FILE}
 
 
@@ -114,7 +123,7 @@ def _section(
         rows=rows,
         examples=EXAMPLES[platform],
         keys=KEYS[platform],
-        spoken=speak(platform, rows, registered, named=named, trust_domain=domain, judged=judged),
+        feedback=feedback_on(platform, rows, registered, named=named, trust_domain=domain, judged=judged),
         judged=judged,
         kinds=FITTING[platform],
         trusted_issuers=[trusted_issuer for trusted_issuer in registered if fits(platform, (), trusted_issuer, domain)],

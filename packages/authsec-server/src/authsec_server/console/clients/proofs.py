@@ -8,15 +8,15 @@ from authsec_server.clients import held_proofs
 from authsec_server.clients.model import NewProof
 from authsec_server.clients.proof_status import removal_caution
 from authsec_server.console.clients import secret
+from authsec_server.console.clients.client_lookup import find_client, home, trail
 from authsec_server.console.clients.detail import held
 from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
-from authsec_server.console.clients.found import found, home, trail
 from authsec_server.console.clients.onboarding import section_context
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.delegations.typed import instant
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Invalid, NotFound
 
 
@@ -56,7 +56,7 @@ def _new_proof(typed: TypedProof, expires: str) -> NewProof:
 async def _form(
     visit: PageRequest, typed: TypedProof, expires: str, problem: Invalid | Conflict | None = None
 ) -> Response:
-    client = await visit.read(lambda tx: found(tx, visit))
+    client = await visit.read(lambda tx: find_client(tx, visit))
     return visit.render(
         "clients/add_proof.html",
         title="Add a proof",
@@ -69,7 +69,7 @@ async def _form(
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
-    client, proof_id = found(tx, visit), visit.named("proof")
+    client, proof_id = find_client(tx, visit), visit.named("proof")
     for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):
         if each.proof.id == proof_id:
             return Question(
@@ -78,7 +78,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
                 shown={
                     "client": client,
                     "held": each,
-                    "stops": consequences.of_proof(tx, visit.act, client.id, proof_id),
+                    "stops": impact.of_proof(tx, visit.act, client.id, proof_id),
                     "caution": removal_caution(client, each.proof, visit.act.now),
                 },
             )

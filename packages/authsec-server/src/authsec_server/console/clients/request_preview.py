@@ -11,12 +11,12 @@ from typing import Any
 from starlette.responses import Response
 
 from authsec_server.clients.model import Client, Proof, ProofKind
-from authsec_server.console.clients.found import found
+from authsec_server.console.clients.client_lookup import find_client
 from authsec_server.console.forms import Form
-from authsec_server.console.issuers.silent import silent_among
+from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations.effective import effective
+from authsec_server.delegations.effective import effective_actions
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Remedy, remedy
 from authsec_server.tokens.preview import Preview, preview
@@ -36,8 +36,9 @@ class TypedRequest:
 class PreviewResult:
     """The result of the test, and the actions and audiences that the client can request.
 
-    `unproved`: this authority cannot verify the assumed proof. Today it refuses with `attestation_required`, and
-    `outcome` applies only after that changes. `way_out` is the remedy for a client with no other proof.
+    `unproved` is true if this authority cannot verify the assumed proof. A real request would now be refused
+    with `attestation_required`; `outcome` is the result once the proof can be verified. `way_out` is the remedy
+    for a client with no other proof.
     """
 
     client: Client
@@ -50,7 +51,7 @@ class PreviewResult:
 
     @property
     def granted(self) -> Preview | None:
-        """Return the preview of the token; None if the request would be refused."""
+        """Return the preview of the token, or None if the request would be refused."""
         return None if isinstance(self.outcome, Denied) else self.outcome
 
     @property
@@ -68,7 +69,7 @@ async def test(visit: PageRequest) -> Response:
         "clients/test.html",
         title=tried.client.name,
         client=tried.client,
-        silent=await silent_among(visit, tried.client.trusted_issuer_ids),
+        silent=await unavailable_among(visit, tried.client.trusted_issuer_ids),
         asked=asked,
         tried=tried,
     )
@@ -81,7 +82,7 @@ def read_request(query: Form) -> TypedRequest:
 
 
 def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     outcome = preview(
         tx,
         visit.act,
@@ -91,7 +92,7 @@ def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
         resources=asked.resources,
         proof_id=asked.proof or None,
     )
-    held, now = effective(tx, visit.act, client.id, visit.console.terms), visit.act.now
+    held, now = effective_actions(tx, visit.act, client.id, visit.console.terms), visit.act.now
     return PreviewResult(
         client=client,
         outcome=outcome,
@@ -114,9 +115,10 @@ def _remedy(denied: Denied, asked: TypedRequest) -> Remedy:
 
 
 def _unproved(client: Client, outcome: Preview | Denied, asked: TypedRequest, now: datetime) -> bool:
-    """Whether the endpoint would refuse today with `attestation_required`, because it cannot verify the proof.
+    """Whether the token endpoint would now refuse the request, because it cannot verify the proof.
 
-    The endpoint checks in this order: malformed request, proof, everything else.
+    The error would be `attestation_required`. The endpoint checks in this order: malformed request, proof,
+    everything else.
     """
     if not isinstance(outcome, Denied):
         return not outcome.provable
@@ -133,7 +135,7 @@ def _malformed(client: Client, asked: TypedRequest) -> bool:
 
 
 def _can_be_checked(proof: Proof, now: datetime) -> bool:
-    return proof.checkable or (proof.kind is ProofKind.UNATTESTED and proof.stands(now))
+    return proof.checkable or (proof.kind is ProofKind.UNATTESTED and proof.is_valid(now))
 
 
 def _gets_in(client: Client, now: datetime) -> bool:

@@ -9,12 +9,12 @@ from starlette.responses import Response
 
 from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client
-from authsec_server.console.clients.found import found, trail
-from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
+from authsec_server.console.clients.client_lookup import find_client, trail
+from authsec_server.console.clients.connect_snippets import SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.confirm import Confirmation, Question, once
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.principal import Act
 
 OVERLAPS: Mapping[str, str] = {
@@ -40,14 +40,14 @@ def shown(visit: PageRequest, client: Client) -> Response:
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
-    """Return the form that rotates the secret, and the impact of ending older secrets at once."""
-    client = found(tx, visit)
+    """Return the form that rotates the secret, and the impact if the older secrets end at once."""
+    client = find_client(tx, visit)
     return Question(
         trail=trail(client),
         ids={"client": client.id},
         shown={
             "client": client,
-            "stops": consequences.of_secrets(tx, visit.act, client.id, at_once=True),
+            "stops": impact.of_secrets(tx, visit.act, client.id, at_once=True),
             "overlaps": OVERLAPS.items(),
             "overlap": visit.form.text("overlap", str(_DEFAULT)),
         },

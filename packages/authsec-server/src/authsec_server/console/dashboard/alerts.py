@@ -1,4 +1,4 @@
-"""Alerts of the dashboard: one sentence and one link each. The facts come from the domain packages."""
+"""Alerts of the dashboard. Each alert has one sentence and one link; the data comes from the domain packages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.console.issuers.silent import TrustedIssuerSilence
+from authsec_server.console.formatting import plural
+from authsec_server.console.issuers.unavailable import UnavailableIssuer
 from authsec_server.console.site import PageRequest
-from authsec_server.console.words import plural
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import UNUSED_FOR, DelegationFilters, DelegationSort, DelegationState, unused
@@ -32,7 +32,7 @@ _WEAK = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Matter:
+class Alert:
     """One alert. `tone` is `bad` or `warn`."""
 
     tone: str
@@ -41,7 +41,7 @@ class Matter:
     more: str = ""
 
 
-def matters(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> list[Matter]:
+def find_alerts(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) -> list[Alert]:
     """Return the alerts, the most severe first. `silent` are the trusted issuers that are unavailable."""
     return [
         *_sealing(tx, visit),
@@ -55,9 +55,9 @@ def matters(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) 
     ]
 
 
-def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
-    if sealing.so_far(tx, visit.act.principal, visit.act.now).is_overdue:
-        yield Matter(
+def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
+    if sealing.sealing_status(tx, visit.act.principal, visit.act.now).is_overdue:
+        yield Alert(
             tone="bad",
             text="New events of the audit log are not sealed",
             path="/console/activity",
@@ -65,11 +65,11 @@ def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
 
 
-def _outages(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> Iterator[Matter]:
+def _outages(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) -> Iterator[Alert]:
     for each in silent:
         resting = bindings.users_of(tx, visit.act, each.trusted_issuer).clients
         if resting:
-            yield Matter(
+            yield Alert(
                 tone="bad",
                 text=f"{each.what}: {plural(resting, 'client')} that {'depends' if resting == 1 else 'depend'} on it "
                 f"{'gets' if resting == 1 else 'get'} 503{' if a pod look-up is needed' if each.some else ''}",
@@ -78,10 +78,10 @@ def _outages(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence])
             )
 
 
-def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
+def _clients(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
     unattested = clients.count(tx, visit.act, ClientFilters(attention=Attention.UNATTESTED, enabled=True))
     if unattested.number:
-        yield Matter(
+        yield Alert(
             tone="bad",
             text=f"{unattested} unattested {'agent' if unattested.number == 1 else 'agents'}",
             path=f"{_ATTENTION}unattested",
@@ -89,7 +89,7 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
     unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
     if unable.number:
-        yield Matter(
+        yield Alert(
             tone="warn",
             text=f"{unable} {'agent' if unable.number == 1 else 'agents'} that cannot authenticate yet",
             path=f"{_ATTENTION}cannot_prove",
@@ -97,33 +97,33 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
 
 
-def _weak(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
+def _weak(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
     for attention, words, more in _WEAK:
         found = clients.count(tx, visit.act, ClientFilters(attention=attention, enabled=True))
         if found.number:
             text = f"{found} {'agent' if found.number == 1 else 'agents'} {words}"
-            yield Matter(tone="warn", text=text, path=f"{_ATTENTION}{attention}", more=more)
+            yield Alert(tone="warn", text=text, path=f"{_ATTENTION}{attention}", more=more)
 
 
-def _refusals(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
+def _refusals(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
     repeated = counts.repeated_refusals(tx, visit.act.now - timedelta(days=1), REPEATED, limit=4)
     named = clients_service.by_ids(tx, [each.client_id for each in repeated])
     for each in repeated:
         if client := named.get(each.client_id):
-            yield Matter(
+            yield Alert(
                 tone="warn",
                 text=f"{client.name} was refused {plural(each.count, 'time')} in a day: {each.reason}",
                 path=f"/console/clients/{client.slug}",
             )
 
 
-def _ending(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
+def _ending(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
     soon = DelegationFilters(state=DelegationState.LIVE, ends_before=visit.act.now + SOON)
     first, _ = delegations.page(tx, visit.act, visit.console.terms, soon, sort=DelegationSort.ENDS, limit=1)
     if first:
         number = len(delegations.first(tx, visit.act, soon, sort=DelegationSort.ENDS, limit=LOOKED_AT + 1))
         many = plural(min(number, LOOKED_AT), "trust delegation")
-        yield Matter(
+        yield Alert(
             tone="warn",
             text=f"{'More than ' if number > LOOKED_AT else ''}{many} will end within 7 days",
             path="/console/delegations?sort=ends&state=live",
@@ -131,11 +131,11 @@ def _ending(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
 
 
-def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
+def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
     default = visit.console.terms.default_audience
     shared = delegations.sharing(tx, visit.act, visit.console.terms)
     if shared:
-        yield Matter(
+        yield Alert(
             tone="warn",
             text=f"{plural(shared, 'live trust delegation')} for the shared audience {default}",
             path=f"/console/picture?{urlencode({'api': default})}",
@@ -143,14 +143,17 @@ def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
 
 
-def _unused(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
-    """Warn about delegations that are live for a month and never used: an unused permission should be revoked."""
+def _unused(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
+    """Warn about delegations that have been live for a month and were never used.
+
+    An unused permission should be revoked.
+    """
     number = len(
         delegations.first(tx, visit.act, unused(visit.act.now), sort=DelegationSort.OLDEST, limit=LOOKED_AT + 1)
     )
     if number:
         many = plural(min(number, LOOKED_AT), "trust delegation")
-        yield Matter(
+        yield Alert(
             tone="warn",
             text=f"{'More than ' if number > LOOKED_AT else ''}{many} older than {UNUSED_FOR.days} days and never used",
             path="/console/delegations?sort=oldest&state=unused",

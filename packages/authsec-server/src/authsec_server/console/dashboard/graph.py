@@ -1,7 +1,7 @@
 """The picture of authority: owners → roles → trust delegations → agents → APIs, drawn by the server as SVG.
 
-The picture has five columns of boxes, and lines that connect related boxes. Each box is a link; most links show
-the picture around that box. A list beside the picture has the same content as text.
+The picture has five columns of boxes, and lines that connect related boxes. Each box is a link. Most links
+show the same picture for that box only. A list beside the picture has the same content as text.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from authsec_server.clients.model import Client
-from authsec_server.console.words import duration, plural
-from authsec_server.delegations.model import Standing
+from authsec_server.console.formatting import duration, plural
+from authsec_server.delegations.model import ResolvedDelegation
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")
 WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
@@ -25,10 +25,10 @@ _EDGE = 1  # half a line is drawn beyond the box
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A box: its column, identity (`key`), name, link (`path`) and note.
+    """A box of the picture: its column, identity (`key`), name, link (`path`) and note.
 
-    `tone` selects its colour in the stylesheet: `bad`, `warn`, or `off` for a client that gets no token. `whole` is
-    the full name if `name` is shortened.
+    `tone` selects its colour in the stylesheet: `bad`, `warn`, or `off` for a client that gets no token.
+    `whole` is the full name if `name` is shortened.
     """
 
     column: int
@@ -45,9 +45,9 @@ class Node:
         return ", ".join(filter(None, (self.whole or self.name, self.note)))
 
 
-def paths(standing: Standing, default_audience: str, now: datetime) -> list[tuple[Node, ...]]:
-    """Return one path through the columns for each audience of the delegation."""
-    delegation, role, client = standing.delegation, standing.role, standing.client
+def paths(resolved: ResolvedDelegation, default_audience: str, now: datetime) -> list[tuple[Node, ...]]:
+    """Return one path through the columns (one box each) for each audience of the delegation."""
+    delegation, role, client = resolved.delegation, resolved.role, resolved.client
     actions = delegation.actions
     note, tone = _agent(client, now)
     begin = (
@@ -67,7 +67,7 @@ def paths(standing: Standing, default_audience: str, now: datetime) -> list[tupl
 
 
 def _agent(client: Client, now: datetime) -> tuple[str, str]:
-    """Return the note and the tone of a client. A client that gets no token looks different from one that does."""
+    """Return the note and the tone of a client. A client that gets no token looks different from other clients."""
     if not client.enabled:
         return "disabled: gets no token", "off"
     if client.unattested(now):
@@ -84,9 +84,9 @@ def _api(audience: str, default_audience: str) -> Node:
     return Node(4, audience, name, path, note=note, tone=tone, whole=audience)
 
 
-def draw(standings: Iterable[Standing], default_audience: str, now: datetime) -> Markup:
+def draw(resolved_delegations: Iterable[ResolvedDelegation], default_audience: str, now: datetime) -> Markup:
     """Draw the picture of these delegations."""
-    ways = [way for standing in standings for way in paths(standing, default_audience, now)]
+    ways = [way for resolved in resolved_delegations for way in paths(resolved, default_audience, now)]
     places = _places(ways)
     height = TOP + STEP * max((len({way[c] for way in ways}) for c in range(len(COLUMNS))), default=0)
     edges = dict.fromkeys(pair for way in ways for pair in pairwise(way))
@@ -104,7 +104,7 @@ def draw(standings: Iterable[Standing], default_audience: str, now: datetime) ->
 def _places(ways: Sequence[tuple[Node, ...]]) -> Mapping[Node, float]:
     """Return the vertical position of each box.
 
-    Boxes appear in the order of the paths. Each column is centred beside the tallest one.
+    Boxes appear in the order of the paths. Each column is centred vertically, relative to the tallest column.
     """
     columns = [list(dict.fromkeys(way[column] for way in ways)) for column in range(len(COLUMNS))]
     tallest = max((len(column) for column in columns), default=0)
@@ -128,7 +128,7 @@ def _line(y1: float, y2: float, left: Node, right: Node) -> Markup:
 
 
 def _box(node: Node, y: float) -> Markup:
-    """Draw one box. Its text is HTML, because HTML can end a long text with an ellipsis and SVG cannot."""
+    """Draw one box. Its text is HTML, because HTML can cut a long text with an ellipsis, and SVG cannot."""
     note = Markup("<small>{}</small>").format(node.note) if node.note else ""
     return Markup(
         '<a href="{}" class="picture-box {}"><title>{}</title><rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'

@@ -15,13 +15,13 @@ from authsec_server.audit import counts
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.console.dashboard.alerts import matters
+from authsec_server.console.dashboard.alerts import find_alerts
 from authsec_server.console.dashboard.graph import draw
-from authsec_server.console.issuers.silent import TrustedIssuerSilence, silent_ones
+from authsec_server.console.issuers.unavailable import UnavailableIssuer, unavailable_issuers
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import DelegationFilters, DelegationState, Standing
+from authsec_server.delegations.model import DelegationFilters, DelegationState, ResolvedDelegation
 from authsec_server.issuers import service as issuers
 from authsec_server.roles import service as roles
 
@@ -37,21 +37,29 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def dashboard(visit: PageRequest) -> Response:
     """Show the current activity. On an empty server, show the two steps to the first token."""
-    silent = await silent_ones(visit)
+    silent = await unavailable_issuers(visit)
     found = await visit.read(lambda tx: _dashboard(tx, visit, silent))
     return visit.render("dashboard/show.html", title="Dashboard", **found)
 
 
 async def picture(visit: PageRequest) -> Response:
-    """Show the live delegations of one owner, role, client or API; without one, the newest."""
-    focus, standings, more = await visit.read(lambda tx: _focused(tx, visit))
-    drawn = draw(standings, visit.console.terms.default_audience, visit.act.now)
+    """Show the live delegations of one owner, role, client or API.
+
+    If the query names none of these, show the newest delegations.
+    """
+    focus, resolved_delegations, more = await visit.read(lambda tx: _focused(tx, visit))
+    drawn = draw(resolved_delegations, visit.console.terms.default_audience, visit.act.now)
     return visit.render(
-        "dashboard/picture.html", title="Picture of authority", focus=focus, standings=standings, drawn=drawn, more=more
+        "dashboard/picture.html",
+        title="Picture of authority",
+        focus=focus,
+        resolved_delegations=resolved_delegations,
+        drawn=drawn,
+        more=more,
     )
 
 
-def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence]) -> dict[str, Any]:
+def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
     live, more = delegations.page(tx, act, terms, DelegationFilters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
@@ -62,8 +70,8 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence
         "points": counts.series(tx, now - timedelta(hours=HOURS), now, timedelta(hours=1)),
         "hours": HOURS,
         "reasons": counts.refusals_by_reason(tx, day, now),
-        "matters": matters(tx, visit, silent),
-        "standings": live,
+        "alerts": find_alerts(tx, visit, silent),
+        "resolved_delegations": live,
         "more": more is not None,
         "without_issuer": _without_issuer(tx, visit),
         "drawn": draw(live, terms.default_audience, now),
@@ -71,7 +79,7 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[TrustedIssuerSilence
 
 
 def _without_issuer(tx: Tx, visit: PageRequest) -> bool:
-    """Whether clients wait for a trusted issuer and none is registered."""
+    """Whether some clients cannot authenticate, and no trusted issuer is registered."""
     waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
     return clients.count(tx, visit.act, waiting).number > 0 and not issuers.page(tx, visit.act, limit=1)[0]
 
@@ -85,7 +93,7 @@ class Focus:
     path: str
 
 
-def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[Standing], bool]:
+def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[ResolvedDelegation], bool]:
     act, terms, query = visit.act, visit.console.terms, visit.query
     if audience := query.text("api"):
         known = apis.named(tx, act, audience)

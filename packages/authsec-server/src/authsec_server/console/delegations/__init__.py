@@ -1,13 +1,13 @@
 """Trust delegations: the list, the four steps that create one, and the pages that change or end one.
 
-The templates are in `templates/delegations/`, those of the four steps in `new/` there.
+The templates are in `templates/delegations/`. The templates of the four steps are in its folder `new/`.
 
 | module | owns |
 |---|---|
 | `dashboard` | the list: search, filters, orders (`list.html`) |
 | `creation` | the order of the steps, and what each step sends (`new/`) |
-| `draft` | what is chosen so far, and which step has the first problem |
-| `steps` | which roles, clients, actions and audiences a step offers (`new/`) |
+| `draft` | the values chosen so far, and the first step with a problem |
+| `steps` | the roles, clients, actions and audiences that a step offers (`new/`) |
 | `typed` | typed durations and instants |
 | `changing` | the edit form and its review (`edit.html`, `changes.html`) |
 | `detail` | the page of one delegation, with the claims of its tokens (`detail.html`, `shown.html`) |
@@ -28,6 +28,6 @@ def routes(console: Console) -> list[BaseRoute]:
         *creation.routes(console),
         *dashboard.routes(console),
         *changing.routes(console),
-        *(each.route(console) for each in ending.ENDINGS),
+        *(each.route(console) for each in ending.CONFIRMATIONS),
         *detail.routes(console),
     ]

@@ -1,4 +1,4 @@
-"""Edit a trust delegation: the form, a review of the change and its impact, then the change."""
+"""Edit a trust delegation: first the form, then a review with the impact, then the change."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from authsec_server.console.delegations.typed import amount_and_unit, shown_inst
 from authsec_server.console.edit_form import revision_of
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, editing
+from authsec_server.delegations import editing, impact
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import DESCRIBED, Delegation, Standing, TargetType
+from authsec_server.delegations.model import DESCRIBED, Delegation, ResolvedDelegation, TargetType
 from authsec_server.failures import Failure, Invalid, Outdated
 from authsec_server.principal import Role
 from authsec_server.revisions import plain, require_current
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the edit route. Form and review share one path: the typed values are in the body, not in the path."""
+    """Return the edit route. Form and review share one path, because the typed values are only in the request body."""
     return [console.page("/delegations/{delegation}/edit", form, post=change, least=Role.OPERATOR)]
 
 
 async def form(visit: PageRequest) -> Response:
     """Show the edit form with the stored values."""
 
-    def look(tx: Tx) -> tuple[Standing, Draft]:
-        standing = _stored(tx, visit)
-        draft = draft_of(standing.delegation)
+    def look(tx: Tx) -> tuple[ResolvedDelegation, Draft]:
+        resolved = _stored(tx, visit)
+        draft = draft_of(resolved.delegation)
         editing.proposed_edit(  # refuses what is over for good
-            tx, visit.act, standing.delegation.id, edit_of(draft, standing.delegation), visit.console.terms
+            tx, visit.act, resolved.delegation.id, edit_of(draft, resolved.delegation), visit.console.terms
         )
-        return standing, draft
+        return resolved, draft
 
     _, draft = await visit.read(look)
     return await _form(visit, draft)
@@ -69,11 +69,11 @@ async def change(visit: PageRequest) -> Response:
 
 async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
     def look(tx: Tx) -> dict[str, Any]:
-        its, terms = _stored(tx, visit).delegation, visit.console.terms
-        require_current(its, revision, "This delegation")
-        wanted = edit_of(draft, its)
-        after, rows = editing.proposed_edit(tx, visit.act, its.id, wanted, terms)
-        return {"standing": after, "rows": rows, "what": consequences.of_edit(tx, visit.act, its.id, wanted, terms)}
+        delegation, terms = _stored(tx, visit).delegation, visit.console.terms
+        require_current(delegation, revision, "This delegation")
+        wanted = edit_of(draft, delegation)
+        after, rows = editing.proposed_edit(tx, visit.act, delegation.id, wanted, terms)
+        return {"resolved": after, "rows": rows, "what": impact.of_edit(tx, visit.act, delegation.id, wanted, terms)}
 
     seen = await visit.read(look)
     if not seen["rows"]:
@@ -86,17 +86,17 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
     """Show the form as typed."""
 
     def look(tx: Tx) -> dict[str, Any]:
-        standing = _stored(tx, visit)
-        its = standing.delegation
-        offered = steps.actions(tx, visit.act, its.role_id, its.client_id, besides=its.actions)
+        resolved = _stored(tx, visit)
+        delegation = resolved.delegation
+        offered = steps.actions(tx, visit.act, delegation.role_id, delegation.client_id, besides=delegation.actions)
         pressed = visit.form.text("select")
         return {
-            "standing": standing,
+            "resolved": resolved,
             "offered": offered,
             "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
-            "audiences": steps.audiences(tx, visit.act, (*its.audiences, *draft.audiences), draft.actions),
-            "revision": revision_of(visit, its, problem),
-            "known": _known(tx, visit, draft, its) if isinstance(problem, Outdated) else {},
+            "audiences": steps.audiences(tx, visit.act, (*delegation.audiences, *draft.audiences), draft.actions),
+            "revision": revision_of(visit, delegation, problem),
+            "known": _known(tx, visit, draft, delegation) if isinstance(problem, Outdated) else {},
         }
 
     return visit.render(
@@ -113,44 +113,48 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
     )
 
 
-def _known(tx: Tx, visit: PageRequest, draft: Draft, its: Delegation) -> dict[str, str]:
-    """Return the stored value of each field that differs from the typed one. Empty if the form cannot be parsed."""
+def _known(tx: Tx, visit: PageRequest, draft: Draft, delegation: Delegation) -> dict[str, str]:
+    """Return the stored value of each field that differs from the typed value.
+
+    Return nothing if the form cannot be parsed.
+    """
     try:
-        _, rows = editing.proposed_edit(tx, visit.act, its.id, edit_of(draft, its), visit.console.terms)
+        _, rows = editing.proposed_edit(tx, visit.act, delegation.id, edit_of(draft, delegation), visit.console.terms)
     except Invalid:
         return {}
     return {row.field: row.before or "nothing" for row in rows}
 
 
-def draft_of(its: Delegation) -> Draft:
+def draft_of(delegation: Delegation) -> Draft:
     """Return the stored delegation as the form's values."""
-    amount, unit = amount_and_unit(its.max_duration)
+    amount, unit = amount_and_unit(delegation.max_duration)
     return Draft(
-        role=its.role_id,
-        client=its.client_id,
-        target_type=its.target_type,
-        actions=its.actions,
+        role=delegation.role_id,
+        client=delegation.client_id,
+        target_type=delegation.target_type,
+        actions=delegation.actions,
         amount=amount,
         unit=unit,
-        ends_at=shown_instant(its.ends_at),
-        audiences=its.audiences,
-        excluded_proofs=tuple(its.excluded_proofs),
-        described=plain(DESCRIBED, its),
+        ends_at=shown_instant(delegation.ends_at),
+        audiences=delegation.audiences,
+        excluded_proofs=tuple(delegation.excluded_proofs),
+        described=plain(DESCRIBED, delegation),
     )
 
 
-def edit_of(draft: Draft, its: Delegation) -> dict[str, Any]:
-    """Return the edit's values. Raises `Invalid` for a value that cannot be parsed.
+def edit_of(draft: Draft, delegation: Delegation) -> dict[str, Any]:
+    """Return the values for the edit. Raises `Invalid` for a value that cannot be parsed.
 
-    The form shows the end to the second. An end that is not edited keeps its exact stored value.
+    The form shows the end of the delegation to the second. If nobody edits the end, it keeps its exact stored
+    value.
     """
     values = draft.values()
-    if draft.ends_at == shown_instant(its.ends_at):
+    if draft.ends_at == shown_instant(delegation.ends_at):
         del values["ends_at"]
     return values
 
 
-def _stored(tx: Tx, visit: PageRequest) -> Standing:
+def _stored(tx: Tx, visit: PageRequest) -> ResolvedDelegation:
     return delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
 
 

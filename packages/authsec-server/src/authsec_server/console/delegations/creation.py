@@ -1,4 +1,4 @@
-"""Create trust delegation: define context, assign permissions, set duration, review."""
+"""The four steps that create a trust delegation: define context, assign permissions, set duration, review."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from authsec_server.roles import service as roles
 
 
 async def leave_context(visit: PageRequest) -> Response:
-    """Leave the first step, search again, or create the typed role and use it.
+    """Handle the buttons of the first step: continue, search again, or create the typed role and use it.
 
-    A person who continues with a typed role creates that role, too.
+    If a person types a new role and continues, the role is created, too.
     """
     typed = typed_role(visit.form, NEW_ROLE)
     draft = await visit.read(lambda tx: steps.chosen_in_role(tx, typed_draft(visit.form)))
@@ -63,7 +63,10 @@ async def leave_context(visit: PageRequest) -> Response:
 
 
 async def leave_actions(visit: PageRequest) -> Response:
-    """Leave the second step, or select all actions or none. Selecting works without a script."""
+    """Handle the buttons of the second step: continue, select all actions, or select no action.
+
+    The buttons work without a script.
+    """
 
     def work(tx: Tx) -> Draft:
         draft, pressed = typed_draft(visit.form), visit.form.text("select")
@@ -77,18 +80,21 @@ async def leave_actions(visit: PageRequest) -> Response:
 
 
 async def leave_duration(visit: PageRequest) -> Response:
-    """Leave the third step."""
+    """Handle the button of the third step, and show the next step."""
     draft = await visit.read(lambda tx: steps.chosen(tx, typed_draft(visit.form)))
     return visit.redirect(draft.at(_asked_for(visit.form, DURATION)))
 
 
 def _asked_for(form: Form, step: DraftStep) -> DraftStep:
-    """Return the step that the pressed button names, else the next step."""
+    """Return the step that the pressed button names. If it names no step, return the next step."""
     return next((each for each in STEPS if each.key == form.text("to")), STEPS[step.number])
 
 
 def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invalid | None:
-    """Return the problem that prevents leaving the first step, if any. A typed role is checked when it is created."""
+    """Return the problem that prevents leaving the first step, or None.
+
+    A typed role is not checked here, but when it is created.
+    """
     if not typed.begun:
         found = fault(tx, visit.act, draft, visit.console.terms)
         return found.problem if found and found.step is CONTEXT else None
@@ -99,7 +105,10 @@ def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invali
 
 
 async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to: DraftStep) -> Response:
-    """Create the role and show the step `to` with it. The other chosen values stay."""
+    """Create the role, and show the step `to` with this role.
+
+    The chosen actions are cleared, because they belong to another role. The other chosen values do not change.
+    """
     try:
         role = await visit.change(lambda tx, act: roles.create(tx, act, **typed.changes))
     except (Invalid, Conflict) as failure:
@@ -153,7 +162,10 @@ async def review(visit: PageRequest) -> Response:
 
 
 async def create(visit: PageRequest) -> Response:
-    """Create the delegation, or return to the step with a problem. A second identical delegation is refused."""
+    """Create the delegation, or return to the step that has a problem.
+
+    The server refuses a delegation that is identical to a live one.
+    """
     draft, terms = typed_draft(visit.form), visit.console.terms
 
     def work(tx: Tx, act: Act) -> str:
@@ -169,9 +181,9 @@ async def create(visit: PageRequest) -> Response:
 
 
 def _reviewed(tx: Tx, visit: PageRequest, draft: Draft) -> dict[str, Any]:
-    standing = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
+    resolved = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
     return {
-        "standing": standing,
-        "held": steps.held_already(tx, visit.act, standing.delegation),
-        "foreseen": foreseen_draft(tx, visit, standing),
+        "resolved": resolved,
+        "held": steps.held_already(tx, visit.act, resolved.delegation),
+        "foreseen": foreseen_draft(tx, visit, resolved),
     }

@@ -1,4 +1,4 @@
-"""The list of trust delegations, with search and filters. A new delegation is marked."""
+"""The list of trust delegations, with search and filters. The list marks a new delegation."""
 
 from __future__ import annotations
 

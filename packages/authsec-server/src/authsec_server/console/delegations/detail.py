@@ -17,8 +17,8 @@ from authsec_server.console.delegations.steps import USED_WITHIN
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.effective import effective
-from authsec_server.delegations.model import OVER, DelegationState, Standing, title
+from authsec_server.delegations.effective import effective_actions
+from authsec_server.delegations.model import ENDED_STATES, DelegationState, ResolvedDelegation, title
 from authsec_server.tokens.decision import Denied
 from authsec_server.tokens.preview import preview_delegation
 from authsec_server.tokens.revocation import revoked
@@ -28,27 +28,29 @@ VERSION = "(the authority version when the token is requested)"
 _LAST = "~"  # as an id: behind all that can be given, as NOT_YET is before them
 
 
-def foreseen(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
-    """Return the template's preview: `claims` as JSON or the refusal `denied`, and `provable`.
+def foreseen(tx: Tx, visit: PageRequest, resolved: ResolvedDelegation) -> dict[str, Any]:
+    """Return the preview of a token for the template.
 
-    `provable` says whether this authority can verify the client's proof.
+    The preview has `claims` as JSON, or the refusal `denied`. `provable` says whether this authority can verify
+    the client's proof.
     """
-    shown = preview_delegation(tx, visit.act, visit.console.tokens.issuance, standing)
+    shown = preview_delegation(tx, visit.act, visit.console.tokens.issuance, resolved)
     if isinstance(shown, Denied):
         return {"claims": "", "denied": shown.details or shown.reason, "provable": False, "by_id": False}
     return {"claims": _as_text(shown.claims), "denied": "", "provable": shown.provable, "by_id": False}
 
 
-def foreseen_draft(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
-    """Return the preview of a delegation that has no id yet.
+def foreseen_draft(tx: Tx, visit: PageRequest, resolved: ResolvedDelegation) -> dict[str, Any]:
+    """Return the preview of a token under a delegation that has no id yet.
 
-    With `by_id`, the future id decides how the delegation combines with the client's others, so claims can differ.
+    If `by_id` is true, the claims depend on the id that the delegation will get. The id decides how the
+    delegation combines with the client's other delegations.
     """
-    seen = foreseen(tx, visit, standing)
+    seen = foreseen(tx, visit, resolved)
     if not seen["claims"]:
         return seen
     first = json.loads(seen["claims"]) | {"authority_version": VERSION}
-    as_last = replace(standing, delegation=replace(standing.delegation, id=_LAST))
+    as_last = replace(resolved, delegation=replace(resolved.delegation, id=_LAST))
     last = json.loads(foreseen(tx, visit, as_last)["claims"]) | {"authority_version": VERSION}
     last["delegation_ids"] = [NOT_YET if each == _LAST else each for each in last["delegation_ids"]]
     return seen | {"claims": _as_text(first), "by_id": first != last}
@@ -71,33 +73,33 @@ async def detail(visit: PageRequest) -> Response:
     before = visit.query.number("before") or None
 
     def look(tx: Tx) -> dict[str, Any]:
-        standing = delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
-        its = standing.delegation
+        resolved = delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
+        its = resolved.delegation
         minted = audit.minted_under(tx, visit.act.principal, its.client_id, its.id, before=before, limit=TOKENS)
         return {
-            "standing": standing,
-            "dormant": _dormant(tx, visit, standing),
+            "resolved": resolved,
+            "dormant": _dormant(tx, visit, resolved),
             "meanings": apis.describing(tx, visit.act, its.actions),
             "used": counts.actions_used(tx, [its.id], visit.act.now - USED_WITHIN),
             "use": counts.last_uses(tx, [its.id]).get(its.id),
             "minted": minted,
             "revoked": revoked(tx, minted.items),
-            "foreseen": foreseen(tx, visit, standing) if standing.state is DelegationState.LIVE else None,
+            "foreseen": foreseen(tx, visit, resolved) if resolved.state is DelegationState.LIVE else None,
         }
 
     seen = await visit.read(look)
-    standing = seen["standing"]
+    resolved = seen["resolved"]
     return visit.render(
         "delegations/detail.html",
-        title=title(standing.role.name, standing.client.name),
-        over=standing.state in OVER,
+        title=title(resolved.role.name, resolved.client.name),
+        over=resolved.state in ENDED_STATES,
         before=before,
         terms=visit.console.terms,
         **seen,
     )
 
 
-def _dormant(tx: Tx, visit: PageRequest, standing: Standing) -> set[str]:
+def _dormant(tx: Tx, visit: PageRequest, resolved: ResolvedDelegation) -> set[str]:
     """Return the delegation's actions that are no longer in the role. No token carries these actions."""
-    held = effective(tx, visit.act, standing.client.id, visit.console.terms)
-    return {each.action for each in held if each.dormant and each.delegation.id == standing.delegation.id}
+    held = effective_actions(tx, visit.act, resolved.client.id, visit.console.terms)
+    return {each.action for each in held if each.dormant and each.delegation.id == resolved.delegation.id}

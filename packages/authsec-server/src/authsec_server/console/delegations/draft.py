@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from authsec_server.clients import service as clients
 from authsec_server.console.delegations.typed import instant, seconds
+from authsec_server.console.formatting import duration
 from authsec_server.console.forms import Form
-from authsec_server.console.words import duration
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import DESCRIBED, Proposal, TargetType, Terms
@@ -20,7 +20,7 @@ from authsec_server.principal import Act
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftStep:
-    """One step: its path under `/console`, and its form fields."""
+    """One of the four steps: its path under `/console`, and its form fields."""
 
     key: str
     title: str
@@ -29,7 +29,7 @@ class DraftStep:
 
     @property
     def number(self) -> int:
-        """Return the step's position, from 1."""
+        """Return the step's position. The first step has position 1."""
         return STEPS.index(self) + 1
 
 
@@ -53,7 +53,7 @@ ALL = "all"
 class Draft:
     """The chosen values as typed, not yet checked. The defaults are the form's initial values.
 
-    `whole`: the actions are all actions that the role has at this moment.
+    `whole` is true if all actions of the role are chosen.
     """
 
     role: str = ""
@@ -69,7 +69,10 @@ class Draft:
     whole: bool = False
 
     def pairs(self, leaving: DraftStep | None = None) -> list[tuple[str, str]]:
-        """Return the fields that differ from the defaults, as a form sends them, except those of the step `leaving`."""
+        """Return the fields that differ from the defaults, as a form sends them.
+
+        The fields of the step `leaving` are left out.
+        """
         found = []
         for step in STEPS:
             for name in step.fields if step is not leaving else ():
@@ -83,20 +86,26 @@ class Draft:
         return value
 
     def at(self, step: DraftStep, **besides: str) -> str:
-        """Return the path of the step with these values in its query. With `check="1"`, the step shows its problem."""
+        """Return the path of the step, with the chosen values and `besides` in its query.
+
+        With `check="1"`, the step shows its problem.
+        """
         brief = replace(self, actions=(ALL,)) if self.whole else self
         query = urlencode(brief.pairs() + [(name, value) for name, value in besides.items() if value])
         return f"/console{step.path}?{query}" if query else f"/console{step.path}"
 
     def until(self, step: DraftStep) -> Draft:
-        """Return a draft with the values up to this step; later fields have their defaults."""
+        """Return a draft with the values of this step and all earlier steps. The other fields have their defaults."""
         later = {name for each in STEPS[step.number :] for name in each.fields}
         offered: dict[str, Any] = {name: getattr(OFFERED, name) for name in later - DESCRIBED.keys()}
         described = {name: "" if name in later else text for name, text in self.described.items()}
         return replace(self, **offered, described=described)
 
     def values(self) -> dict[str, Any]:
-        """Return what creating and editing share, as unverified values. Raises `Invalid` if one cannot be parsed."""
+        """Return the unverified values of the fields that both creating and editing a delegation have.
+
+        Raises `Invalid` if a value cannot be parsed.
+        """
         return {
             "target_type": self.target_type,
             "max_duration": seconds(self.amount, self.unit),
@@ -108,7 +117,7 @@ class Draft:
         }
 
     def proposal(self) -> Proposal:
-        """Return the proposal for the delegations service. Raises `Invalid` for a value that cannot be parsed."""
+        """Return the request to create the delegation. Raises `Invalid` if a value cannot be parsed."""
         values = self.values()
         return Proposal(role=self.role, client=self.client, **{**values, "owner": values["owner"] or None})
 
@@ -117,7 +126,10 @@ OFFERED = Draft()
 
 
 def typed_draft(form: Form) -> Draft:
-    """Read the draft from a step's query or form. Raises `Invalid` for a single-value field that is sent twice."""
+    """Read the draft from the query or the form of a step.
+
+    Raises `Invalid` if a field that can have only one value is sent twice.
+    """
     return Draft(
         role=form.text("role"),
         target_type=form.text("target_type", OFFERED.target_type),
@@ -142,14 +154,14 @@ NOT_YET = "(set when the delegation is created)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftFault:
-    """A problem, and the step that has its field."""
+    """A problem, and the step that has the wrong field."""
 
     step: DraftStep
     problem: Invalid
 
 
 def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
-    """Return the first problem, in the order of the steps; None if the delegation can be created."""
+    """Return the first problem, in the order of the steps, or None if the delegation can be created."""
     try:
         # Step by step, each without what comes later: that a duration cannot be read must not hide that there is no
         # such role.
@@ -161,7 +173,10 @@ def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
 
 
 def client_fault(tx: Tx, draft: Draft) -> Invalid | None:
-    """Return the problem of the client alone, if any. It must be known before a typed role is created."""
+    """Return the problem of the chosen client, or None.
+
+    The client is checked before a typed role is created.
+    """
     if not draft.client:
         return _no_client()
     return None if clients.find(tx, draft.client) else _gone("client")
@@ -189,7 +204,7 @@ def _propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> None:
 
 
 def reworded(invalid: Invalid, terms: Terms) -> Invalid:
-    """Reword the problem for a field of the form. The original words are for the admin API."""
+    """Change the field and the words of the problem for this form. The original words suit the admin API."""
     field = invalid.field.partition(".")[0]
     if field in {"role", "client"}:
         return _gone(field)

@@ -1,4 +1,7 @@
-"""Show the steps that create a trust delegation, and load the roles, clients, actions and audiences to offer."""
+"""Show the steps that create a trust delegation, and load their choices.
+
+The choices are roles, clients, actions and audiences.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ USED_WITHIN = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedRoles:
-    """Roles to choose from, with the chosen one. With `more`, further roles can be found by name."""
+    """The roles that a person can choose, and the chosen role.
+
+    With `more`, there are further roles; a search by name finds them.
+    """
 
     offered: Sequence[RoleDefinition]
     chosen: RoleDefinition | None
@@ -42,7 +48,10 @@ class OfferedRoles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedClients:
-    """Clients to choose from, the newest first because a new client is the likely choice. See `OfferedRoles`."""
+    """The clients that a person can choose, and the chosen client. The newest client comes first.
+
+    A new client is the likely choice. With `more`, there are further clients; a search by name finds them.
+    """
 
     offered: Sequence[Client]
     chosen: Client | None
@@ -51,7 +60,7 @@ class OfferedClients:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The choices of the first step. `actions` are the ones for a new role."""
+    """The choices of the first step. `actions` are the choices for a new role."""
 
     roles: OfferedRoles
     clients: OfferedClients
@@ -60,10 +69,10 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
-    """The actions to choose from: those of the role, with their meaning at each API.
+    """The actions that a person can choose: those of the role. `meanings` says what each action means at each API.
 
-    `used` says how many tokens of the last 30 days carried each action to this client. `dormant` are actions that
-    the delegation allows and that are no longer in the role.
+    `used` says how many tokens of the last 30 days carried each action to this client. `dormant` are actions of
+    the delegation that the role no longer has.
     """
 
     role: RoleDefinition
@@ -74,13 +83,13 @@ class Actions:
 
     @property
     def listed(self) -> Sequence[str]:
-        """Return all actions that can be selected."""
+        """Return all actions that a person can select."""
         return (*self.role.actions, *self.dormant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """An audience to choose: that of an API, or one that no API is registered for.
+    """An audience that a person can choose. `api` is None if no API is registered for this audience.
 
     `describes` are the chosen actions that the API describes.
     """
@@ -92,14 +101,17 @@ class Audience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldAlready:
-    """The client's live delegations in the role, the newest first. `twin` is identical to the proposed one."""
+    """The live delegations that the client already has in the role, the newest first.
+
+    `twin` is the delegation that is identical to the proposed one, if any.
+    """
 
     live: Sequence[Delegation]
     twin: Delegation | None
 
 
 def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_text: str) -> Context:
-    """Return the choices of the first step. The texts are searches for roles and clients."""
+    """Return the choices of the first step. `role_text` and `client_text` are searches for roles and clients."""
     return Context(
         roles=roles_offered(tx, act, role, role_text),
         clients=clients_offered(tx, act, client, client_text),
@@ -108,7 +120,7 @@ def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_tex
 
 
 def roles_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedRoles:
-    """Return the roles that match the search. A chosen role that is not among them comes first."""
+    """Return the roles that match the search. The chosen role comes first if the search does not find it."""
     found, following = roles.page(tx, act, text=text, limit=MOST)
     role = roles.find(tx, chosen)
     extra = [role] if role and role.id not in {each.id for each in found} else []
@@ -116,7 +128,7 @@ def roles_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedRoles:
 
 
 def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedClients:
-    """Return the clients that match the search. A chosen client that is not among them comes first."""
+    """Return the clients that match the search. The chosen client comes first if the search does not find it."""
     found, following = client_lists.page_of(
         tx, act, ClientFilters(text=text), sort=ClientSort.CREATED, descending=True, limit=MOST
     )
@@ -126,9 +138,9 @@ def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedClients:
 
 
 def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] = ()) -> Actions:
-    """Return the actions that the client can get in the role. `besides` are actions it has already.
+    """Return the actions that the client can get in the role.
 
-    Raises `NotFound` for the role or the client.
+    `besides` are actions that the delegation already has. Raises `NotFound` for the role or the client.
     """
     its, who = roles.get(tx, act, role), clients.get(tx, act, client)
     dormant = [action for action in besides if action not in its.actions]
@@ -142,7 +154,7 @@ def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] 
 
 
 def chosen(tx: Tx, draft: Draft) -> Draft:
-    """Return the draft with its actions by name: "all" becomes the role's actions of this moment."""
+    """Return the draft with the names of its actions. "all" becomes all actions that the role has now."""
     role = roles.find(tx, draft.role)
     if role is None:
         return draft
@@ -151,9 +163,9 @@ def chosen(tx: Tx, draft: Draft) -> Draft:
 
 
 def chosen_in_role(tx: Tx, draft: Draft) -> Draft:
-    """Return the draft as `chosen` does, without actions that are not in the role.
+    """Return the draft as `chosen` does, but without actions that the role does not have.
 
-    The role can have been chosen after the actions.
+    Such actions exist if the person has chosen the role after the actions.
     """
     role = roles.find(tx, draft.role)
     held = () if role is None else tuple(action for action in draft.actions if action in (ALL, *role.actions))
@@ -161,7 +173,7 @@ def chosen_in_role(tx: Tx, draft: Draft) -> Draft:
 
 
 def held_already(tx: Tx, act: Act, proposed: Delegation) -> HeldAlready:
-    """Return the client's live delegations in the proposed delegation's role."""
+    """Return the client's live delegations that have the same role as the proposed delegation."""
     held = (each for each, _ in delegations.of_client(tx, proposed.client_id) if each.role_id == proposed.role_id)
     live = [each for each in held if state(each, act.now) is DelegationState.LIVE]
     live.sort(key=lambda each: (each.created_at, each.id), reverse=True)
@@ -169,9 +181,9 @@ def held_already(tx: Tx, act: Act, proposed: Delegation) -> HeldAlready:
 
 
 def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -> list[Audience]:
-    """Return the audiences to choose from: registered APIs, then other chosen audiences.
+    """Return the audiences that a person can choose: first those of registered APIs, then other chosen audiences.
 
-    APIs that describe most of the allowed actions come first.
+    The APIs that describe the most of the allowed actions come first.
     """
     found, _ = apis.page(tx, act, limit=MOST)
     offered = [
@@ -228,7 +240,7 @@ async def show_context(visit: PageRequest, draft: Draft, problem: Failure | None
 
 
 def looking_at_context(visit: PageRequest) -> Look:
-    """Return a function that loads the first step: choices, searches and the typed values of a new role."""
+    """Return a function that loads the first step: the choices, the searches, and the typed values of a new role."""
     typed = visit.sent
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
@@ -245,6 +257,6 @@ def looking_at_context(visit: PageRequest) -> Look:
 
 
 def typed_besides(visit: PageRequest) -> dict[str, str]:
-    """Return the searches of the first step, to keep them in a query string."""
+    """Return the texts of the searches in the first step, for a query string."""
     typed = visit.sent
     return {name: typed.text(name) for name in ("role_text", "client_text")}

@@ -1,4 +1,4 @@
-"""Parse typed durations and instants, and format stored ones for the form. Pure."""
+"""Parse typed durations and instants, and format stored ones for the form. All functions are pure."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def seconds(amount: str, unit: str) -> int:
 
 
 def amount_and_unit(length: int) -> tuple[str, str]:
-    """Split a number of seconds into an amount and its largest exact unit: 5400 is 90 minutes."""
+    """Convert seconds to an amount in the largest unit that needs no fraction: 5400 is 90 minutes."""
     unit = next(unit for unit in ("days", "hours", "minutes", "seconds") if length % UNITS[unit] == 0)
     return str(length // UNITS[unit]), unit
 
 
 def units_offered(chosen: str) -> list[tuple[str, str]]:
-    """Return the units to choose from. Seconds appear only if the delegation already uses them."""
+    """Return the units that a person can choose. Seconds are offered only if the delegation already uses seconds."""
     return [(unit, unit.capitalize()) for unit in UNITS if unit != "seconds" or chosen == unit]
 
 
 def instant(text: str) -> datetime | None:
-    """Parse the typed instant as UTC; None for an empty text. Raises `Invalid`."""
+    """Parse the typed instant as UTC. Return None for an empty text. Raises `Invalid`."""
     if not text:
         return None
     try:

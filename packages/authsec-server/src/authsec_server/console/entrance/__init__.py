@@ -1,4 +1,4 @@
-"""Sign-in and sign-out: set-up links, e-mail and password, single sign-on."""
+"""Sign-in and sign-out: one-time set-up links, e-mail and password, single sign-on."""
 
 from __future__ import annotations
 

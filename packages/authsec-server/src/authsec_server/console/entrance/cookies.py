@@ -10,14 +10,14 @@ from authsec_server.console.site import Console, PublicRequest
 
 
 def caller(guest: PublicRequest) -> BrowserCaller:
-    """Return the caller, with the browser's session cookie if it has one."""
+    """Return the caller, with the session cookie if the browser has one."""
     return caller_of(guest.request, cookie_name(guest.console.settings.issuer))
 
 
-def let_in(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:
+def start_session(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:
     """Set the session cookie and redirect to `path`.
 
-    The cookie ends with the browser, the session when the server ends it.
+    The browser deletes the cookie when it closes. The session ends when the server ends it.
     """
     response = guest.redirect(path, **query)
     put(response, guest.console, cookie_name(guest.console.settings.issuer), new.cookie)
@@ -25,7 +25,7 @@ def let_in(guest: PublicRequest, new: NewSession, path: str, **query: object) ->
 
 
 def put(response: Response, console: Console, name: str, value: str, *, seconds: int | None = None) -> None:
-    """Set a cookie that scripts cannot read and that other sites' forms do not send."""
+    """Set a cookie. Scripts cannot read the cookie, and forms of other sites do not send it."""
     response.set_cookie(
         name, value, max_age=seconds, path="/", secure=is_secure(console), httponly=True, samesite="lax"
     )
@@ -37,5 +37,5 @@ def drop(response: Response, console: Console, name: str) -> None:
 
 
 def is_secure(console: Console) -> bool:
-    """Whether the console is served over https. If not, its address is loopback."""
+    """Whether the console is served over https. A console without https has a loopback address."""
     return console.settings.issuer.startswith("https:")

@@ -1,4 +1,7 @@
-"""The page of one-time links: first administrator, invitation, new password, sign-in. Viewing uses no link up."""
+"""The page of one-time links: for the first administrator, an invitation, a new password, or sign-in.
+
+Opening the page does not use up the link.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts.model import LinkPurpose, LinkState, NewSession
-from authsec_server.console.entrance.cookies import caller, let_in
+from authsec_server.console.entrance.cookies import caller, start_session
 from authsec_server.console.site import Console, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid
 
@@ -26,12 +29,12 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
-    """Show the form of the link. An invalid link gets a page that says why and how to get another."""
+    """Show the form of the link. For an invalid link, the page says why it is invalid and how to get another link."""
     form = guest.sent
-    state: LinkState = await run_in_threadpool(guest.console.sign_in.look, form.text("code"))
+    state: LinkState = await run_in_threadpool(guest.console.sign_in.find_link, form.text("code"))
     if not state.open or state.purpose is None:
         return guest.render(
-            "entrance/dead_link.html", title="This link does not work", status=410, standing=state.standing
+            "entrance/dead_link.html", title="This link does not work", status=410, link_status=state.status
         )
     return guest.render(
         "entrance/set_up.html",
@@ -47,12 +50,12 @@ async def show(guest: PublicRequest, problem: Failure | None = None) -> Response
 
 async def use(guest: PublicRequest) -> Response:
     """Use the link up and sign the person in."""
-    state: LinkState = await run_in_threadpool(guest.console.sign_in.look, guest.form.text("code"))
+    state: LinkState = await run_in_threadpool(guest.console.sign_in.find_link, guest.form.text("code"))
     try:
         new = await run_in_threadpool(partial(_enter, guest, state))
     except (Invalid, Conflict) as failure:
         return await show(guest, failure)
-    return let_in(guest, new, "/console", done="welcome")
+    return start_session(guest, new, "/console", done="welcome")
 
 
 def _enter(guest: PublicRequest, state: LinkState) -> NewSession:

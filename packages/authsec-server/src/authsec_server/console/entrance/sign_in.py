@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.session_auth import cookie_name
-from authsec_server.console.entrance.cookies import caller, drop, let_in
+from authsec_server.console.entrance.cookies import caller, drop, start_session
 from authsec_server.console.guard import local_path
 from authsec_server.console.site import Console, PageRequest, PublicRequest
 from authsec_server.failures import Failure, Invalid
@@ -39,7 +39,7 @@ async def show(guest: PublicRequest, problem: Failure | None = None) -> Response
         going_on=local_path(asked.text("next"), HOME),
         label=open_id.label if open_id else "",
         ended="ended" in guest.request.query_params and problem is None,
-        first=not await guest.console.site.read(administrators.any_yet),
+        first=not await guest.console.site.read(administrators.has_any),
     )
 
 
@@ -53,7 +53,7 @@ async def enter(guest: PublicRequest) -> Response:
     except TooOften as refused:
         wait = f"Try again in {math.ceil(refused.retry_after)} seconds."
         return await show(guest, RefusedForm("password", refused.message, wait))
-    return let_in(guest, new, local_path(guest.form.text("next"), HOME))
+    return start_session(guest, new, local_path(guest.form.text("next"), HOME))
 
 
 async def leave(visit: PageRequest) -> Response:
@@ -65,4 +65,7 @@ async def leave(visit: PageRequest) -> Response:
 
 
 class RefusedForm(Invalid):
-    """A refused sign-in, shown at the field. The message does not say whether e-mail or password was wrong."""
+    """A refused sign-in, shown at the form field.
+
+    The message does not say whether the e-mail address or the password was wrong.
+    """

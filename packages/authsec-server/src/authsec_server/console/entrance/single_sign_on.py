@@ -12,16 +12,17 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts.model import NewSession
 from authsec_server.accounts.oidc import TRANSACTION_SECONDS, OpenIdSignIn, SignInRefused
 from authsec_server.console import guard
-from authsec_server.console.entrance.cookies import caller, drop, is_secure, let_in, put
+from authsec_server.console.entrance.cookies import caller, drop, is_secure, put, start_session
 from authsec_server.console.guard import local_path
 from authsec_server.console.site import Console, PublicRequest
 from authsec_server.web.errors import Unauthenticated
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes.
+    """Return the routes of single sign-on.
 
-    Sign-on starts with a link, because the policy `form-action 'self'` blocks a form that leads to the provider.
+    Sign-on starts with a link, not a form. The policy `form-action 'self'` blocks a form that leads to the
+    provider.
     """
     return [
         console.open_page("/sign-in/open-id", begin),
@@ -30,21 +31,22 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def begin(guest: PublicRequest) -> Response:
-    """Redirect to the provider. A cookie keeps the transaction, which the callback requires."""
+    """Redirect to the provider. A cookie stores the sign-on transaction, which the callback needs."""
     open_id = _open_id(guest)
     try:
         begun = await run_in_threadpool(open_id.begin, local_path(guest.query.text("next"), "/console"))
     except SignInRefused as refused:
-        return await _turned_away(guest, refused)
+        return await _refuse(guest, refused)
     response = RedirectResponse(begun.url, 303, dict(guard.HEADERS))
     put(response, guest.console, _cookie(guest.console), begun.transaction, seconds=TRANSACTION_SECONDS)
     return response
 
 
 async def finish(guest: PublicRequest) -> Response:
-    """Handle the provider's callback: sign in the person with the identity and role that the provider reports.
+    """Handle the provider's callback, and sign the person in.
 
-    The transaction cookie is deleted, whether sign-in succeeds or not.
+    The provider reports the person's identity and role. The transaction cookie is always deleted, even if
+    sign-in fails.
     """
     open_id = _open_id(guest)
     await run_in_threadpool(guest.console.sign_in.before_the_provider, caller(guest))
@@ -63,16 +65,16 @@ async def finish(guest: PublicRequest) -> Response:
         )
         new: NewSession = await run_in_threadpool(enter)
     except SignInRefused as refused:
-        response = await _turned_away(guest, refused)
+        response = await _refuse(guest, refused)
     except Unauthenticated as refused:
         response = _page(guest, 403, refused.message, "Ask an administrator.")
     else:
-        response = let_in(guest, new, done.next)
+        response = start_session(guest, new, done.next)
     drop(response, guest.console, _cookie(guest.console))
     return response
 
 
-async def _turned_away(guest: PublicRequest, refused: SignInRefused) -> Response:
+async def _refuse(guest: PublicRequest, refused: SignInRefused) -> Response:
     count = partial(guest.console.sign_in.refuse_identity, refused.code, caller(guest), whom=refused.whom)
     await run_in_threadpool(count)
     return _page(guest, 503 if refused.retryable else 403, refused.message, refused.remedy)

@@ -1,4 +1,4 @@
-"""Register, edit, disable, enable and remove a trusted issuer; fetch its keys, check its cluster, bind proofs."""
+"""Register, edit, disable, enable and remove a trusted issuer. Fetch its keys, check its cluster, and bind proofs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from authsec_server.console.issuers.pages import detail
 from authsec_server.console.issuers.typed import TypedTrustedIssuer
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences
+from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated, Unavailable
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.claims import PRESETS
@@ -31,7 +31,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         console.page("/issuers/new", form, post=create, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/edit", edit_form, post=edit, least=Role.ADMIN),
-        *(ending.route(console) for ending in ENDINGS),
+        *(ending.route(console) for ending in CONFIRMATIONS),
         console.page("/issuers/{trusted_issuer}/refresh", post=refresh, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/check", post=check, least=Role.ADMIN),
         console.page("/issuers/{trusted_issuer}/bind", post=bind, least=Role.OPERATOR),
@@ -39,7 +39,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the choice of a kind of issuer; after the choice, show the form of that kind."""
+    """Show the choice of a kind of issuer. After the choice, show the form of that kind."""
     kind = visit.form.text("kind") or visit.query.text("kind")
     if kind not in set(TrustedIssuerKind):
         return visit.render(
@@ -64,7 +64,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the edit form with the stored values; after a problem, with the typed values."""
+    """Show the edit form with the stored values. After a problem, show the typed values instead."""
 
     def load(tx: Tx) -> tuple[TrustedIssuer, Users]:
         trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
@@ -79,7 +79,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
 
 async def edit(visit: PageRequest) -> Response:
-    """Save the typed values, unless somebody else has changed the issuer since."""
+    """Save the typed values. The edit fails if somebody else has changed the issuer since."""
     reference, read = visit.named("trusted_issuer"), visit.form.number("revision")
     trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, reference))
     typed, anyway = TypedTrustedIssuer.read(visit.form, trusted_issuer.kind), visit.form.ticked("anyway")
@@ -142,7 +142,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         shown={
             "trusted_issuer": trusted_issuer,
             "users": bindings.users_of(tx, visit.act, trusted_issuer),
-            "stops": consequences.of_trusted_issuer(tx, visit.act, trusted_issuer.id),
+            "stops": impact.of_trusted_issuer(tx, visit.act, trusted_issuer.id),
         },
     )
 
@@ -153,7 +153,7 @@ def _enable(tx: Tx, act: Act, visit: PageRequest) -> object:
 
 
 async def _remove(visit: PageRequest) -> None:
-    """Remove the issuer. Very many proofs take several transactions, and the removal must not stop halfway."""
+    """Remove the issuer with its proofs. Many proofs take several transactions; this function runs all of them."""
     reference, left = visit.named("trusted_issuer"), True
     while left:
         removed = await visit.change(
@@ -162,16 +162,16 @@ async def _remove(visit: PageRequest) -> None:
         left = removed.left > 0
 
 
-_ending = partial(Confirmation, template="issuers/ending.html", look=_look, least=Role.ADMIN)
-ENDINGS = (
-    _ending(
+_confirmation = partial(Confirmation, template="issuers/ending.html", look=_look, least=Role.ADMIN)
+CONFIRMATIONS = (
+    _confirmation(
         path="/issuers/{trusted_issuer}/disable",
         heading="Disable {}?",
         button="Disable",
         change=once(lambda tx, act, visit: bindings.disable_trusted_issuer(tx, act, visit.named("trusted_issuer"))),
         after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_disabled"),
     ),
-    _ending(
+    _confirmation(
         path="/issuers/{trusted_issuer}/enable",
         heading="Enable {}?",
         button="Enable",
@@ -179,7 +179,7 @@ ENDINGS = (
         change=once(_enable),
         after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_enabled"),
     ),
-    _ending(
+    _confirmation(
         path="/issuers/{trusted_issuer}/remove",
         heading="Remove {}?",
         button="Remove",

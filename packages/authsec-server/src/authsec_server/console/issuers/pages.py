@@ -1,4 +1,4 @@
-"""The list of trusted issuers, and the page of one: its keys, the selectors it proves, and its clients."""
+"""The list of trusted issuers, and the page of one issuer: its keys, the selectors it proves, and its clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
-from authsec_server.clients.bindings import RestingProof, Users
+from authsec_server.clients.bindings import BoundProof, Users
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -34,11 +34,14 @@ SHOWN = 200  # agents that wait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """One trusted issuer, its clients and proofs, and the proofs that could be bound to it (`waiting`)."""
+    """One trusted issuer, with its clients and proofs.
+
+    `waiting` are proofs without an issuer that could be bound to this issuer.
+    """
 
     trusted_issuer: TrustedIssuer
     users: Users
-    waiting: Sequence[RestingProof]
+    waiting: Sequence[BoundProof]
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -97,7 +100,10 @@ def _about(tx: Tx, visit: PageRequest) -> About:
 
 
 def _lookups(visit: PageRequest, trusted_issuer: TrustedIssuer) -> Mapping[Lookup, LookupState]:
-    """Return the last result of each cluster look-up, as seen by this process. Raises `Unavailable`."""
+    """Return the last result of each kind of look-up in the issuer's cluster. Raises `Unavailable`.
+
+    The results are those of this server process.
+    """
     try:
         return visit.console.cluster_apis.state(trusted_issuer)
     except LookupUnavailable as error:

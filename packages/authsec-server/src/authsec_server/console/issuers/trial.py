@@ -1,4 +1,4 @@
-"""Try a token: show each step of verifying a token that an agent sends. The token is not stored."""
+"""Try a token that an agent sends: show each step of its verification. The token is not stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def form(visit: PageRequest) -> Response:
 async def try_token(visit: PageRequest) -> Response:
     """Show the steps and the result of verifying the token. Browsers do not store this page."""
     reference, token = visit.named("trusted_issuer"), visit.form.exact("token")
-    trial = await run_in_threadpool(visit.console.trials.try_token, visit.act, reference, token)
+    trial = await run_in_threadpool(visit.console.token_explainer.try_token, visit.act, reference, token)
     return _page(visit, trial.trusted_issuer, trial)
 
 

@@ -27,7 +27,7 @@ MOST_KEYS = 256 * 1024  # bytes of a JWK Set
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedTrustedIssuer:
-    """The form of a trusted issuer, filled with typed or stored values, by the names of its fields."""
+    """The values in the form of a trusted issuer, typed by a person or stored. `values` maps field names to values."""
 
     kind: str
     values: Mapping[str, Any] = field(repr=False)  # somebody pastes private keys
@@ -50,11 +50,14 @@ class TypedTrustedIssuer:
         return cls(kind=kind, values={**typed, **ticked, "keys_from": form.text("keys_from", usual)})
 
     def __getitem__(self, name: str) -> Any:
-        """Return the field's value, for templates as well."""
+        """Return the field's value. Templates use this, too."""
         return self.values[name]
 
     def shown(self, name: str) -> str:
-        """Return the field's text if it may be sent back to the browser: never a private key pasted by mistake."""
+        """Return the field's text if it may be sent back to the browser.
+
+        If a person pastes a private key by mistake, the result is empty.
+        """
         text: str = self[name]
         return "" if holds_private_key(text) else text
 

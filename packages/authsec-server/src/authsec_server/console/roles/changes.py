@@ -1,4 +1,7 @@
-"""Create, edit and delete a role. A change of actions first shows which clients lose and gain permissions."""
+"""Create, edit and delete a role.
+
+Before actions change, a page shows which clients lose and gain permissions.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from authsec_server.console.edit_form import revision_of, saved, stored_meanwhil
 from authsec_server.console.roles.typed import TypedRole, at_fields, described_actions, stored_role, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, service
+from authsec_server.delegations import impact, service
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import DelegationFilters, DelegationState
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -35,7 +38,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def form(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
-    """Show the form that creates a role: as typed, else empty."""
+    """Show the form that creates a role, with the typed values if there are any."""
     typed = typed or TypedRole()
     offered = await visit.read(lambda tx: described_actions(tx, visit.act))
     return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
@@ -56,7 +59,7 @@ async def create(visit: PageRequest) -> Response:
 
 
 async def edit_form(visit: PageRequest, typed: TypedRole | None = None, problem: Failure | None = None) -> Response:
-    """Show the edit form: as typed, else with the stored values."""
+    """Show the edit form with the typed values. If nothing was typed, show the stored values."""
     role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
     stored = stored_role(role, offered)
     typed = typed or stored
@@ -91,7 +94,10 @@ async def edit(visit: PageRequest) -> Response:
 
 
 async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Response | None:
-    """Show the change and its impact. None if no action changes, because then nobody loses or gains a permission."""
+    """Show the change and its impact. Return None if no action changes.
+
+    Without a change of actions, no client loses or gains a permission.
+    """
 
     def look(tx: Tx) -> dict[str, Any]:
         role = _stored(tx, visit)
@@ -101,7 +107,7 @@ async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Respon
             "role": role,
             "removed": [action for action in role.actions if action not in after],
             "added": [action for action in after if action not in role.actions],
-            "what": consequences.of_role_edit(tx, visit.act, role.id, after, visit.console.terms),
+            "what": impact.of_role_edit(tx, visit.act, role.id, after, visit.console.terms),
         }
 
     seen = await visit.read(look)
@@ -115,11 +121,11 @@ def _stored(tx: Tx, visit: PageRequest) -> RoleDefinition:
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
-    """Return what is deleted with the role, or the delegations that prevent the deletion."""
+    """Return the confirmation question: what is deleted with the role, or which delegations prevent the deletion."""
     role = _stored(tx, visit)
     filters = [DelegationFilters(role_id=role.id, state=state) for state in IN_USE]
     pages = [delegations.page(tx, visit.act, visit.console.terms, each, limit=SHOWN)[0] for each in filters]
-    in_use = [standing for page in pages for standing in page]
+    in_use = [resolved for page in pages for resolved in page]
     return Question(
         trail=[("Roles & Actions", "/console/roles"), (role.name, f"/console/roles/{role.slug}")],
         ids={"role": role.id},

@@ -1,4 +1,4 @@
-"""The list of roles, and the page of one: its actions, their meaning, and the clients that have the role."""
+"""The list of roles, and the page of one role: its actions, their meaning, and the clients that have the role."""
 
 from __future__ import annotations
 

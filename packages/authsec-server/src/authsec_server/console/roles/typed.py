@@ -1,4 +1,7 @@
-"""The form of a role: checkboxes for described actions, and a text field with one other action per line."""
+"""The form of a role. Actions that APIs describe have checkboxes.
+
+A text field has the other actions, one action on each line.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ MOST = 1000  # actions offered; others are written
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """The described actions of one resource, each with its meaning at each API."""
+    """The actions of one resource that APIs describe, each with its meaning at each API."""
 
     resource: str
     actions: Mapping[str, Sequence[Described]]
@@ -29,7 +32,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedRole:
-    """The form of a role, filled with typed or stored values. `written` is the text field for other actions."""
+    """The values in the form of a role, typed by a person or stored. `written` is the text field for other actions."""
 
     texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TEXTS, ""))
     ticked: Sequence[str] = ()
@@ -37,12 +40,12 @@ class TypedRole:
 
     @property
     def actions(self) -> list[str]:
-        """Return the ticked actions, then the written ones. They are not validated yet."""
+        """Return the actions with a ticked checkbox, then those in the text field. They are not validated yet."""
         return [*self.ticked, *(text for _, text in _lines(self.written))]
 
     @property
     def begun(self) -> bool:
-        """Whether a name or an action is filled in."""
+        """Whether the form has a name or an action."""
         return bool(self.texts["name"] or self.actions)
 
     @property
@@ -52,7 +55,7 @@ class TypedRole:
 
     @property
     def readable(self) -> dict[str, str]:
-        """Return the fields that an edit can change, each in one line for a person."""
+        """Return each editable field as one line of text."""
         listed = self.changes | {"actions": ", ".join(sorted(set(self.actions)))}
         return {name: text or "nothing" for name, text in listed.items()}
 
@@ -77,7 +80,7 @@ def stored_role(role: RoleDefinition, offered: Sequence[Offered]) -> TypedRole:
 
 
 def described_actions(tx: Tx, act: Act) -> list[Offered]:
-    """Return the actions that APIs describe, each once, grouped by resource."""
+    """Return the actions that APIs describe, grouped by resource. Each action occurs once."""
     actions = sorted(apis.described(tx))[:MOST]
     meanings = apis.describing(tx, act, actions)
     return [
@@ -87,7 +90,7 @@ def described_actions(tx: Tx, act: Act) -> list[Offered]:
 
 
 def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -> Invalid:
-    """Move the problem to the form field that has to be corrected."""
+    """Move the problem to the form field that the person must correct."""
     if isinstance(failure, Conflict):  # the only one there is: the slug is taken
         return Invalid(f"{prefix}slug", failure.message, failure.remedy)
     if failure.field.startswith("actions"):
@@ -96,7 +99,10 @@ def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -
 
 
 def _at_lines(typed: TypedRole, invalid: Invalid, prefix: str) -> Invalid:
-    """Return one problem that names every wrong line by number. The service names only the first."""
+    """Return one problem that names every wrong line of the text field by its number.
+
+    The problem `invalid` of the service names only the first wrong action.
+    """
     wrong, remedy = [], invalid.remedy
     for line, text in _lines(typed.written):
         try:

@@ -1,4 +1,4 @@
-"""The tables of this package, one module for each table. For this package only."""
+"""The tables of `issuers`, one module for each table. Only `issuers` uses them."""
 
 from authsec_server.issuers.store import issuers, keys
 

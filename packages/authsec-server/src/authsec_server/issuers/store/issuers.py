@@ -71,12 +71,15 @@ def find(connection: Connection, id_or_slug: str) -> TrustedIssuer | None:
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs that sort next to this one."""
+    """Return the slugs that sort closest to this slug, for suggestions."""
     return neighbours(connection, trusted_issuers.c.slug, slug)
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, TrustedIssuer]:
-    """Return the trusted issuers with these ids, by id, without unknown ids. One statement for any number of ids."""
+    """Map these ids to their trusted issuers. Unknown ids are left out.
+
+    Any number of ids needs only one statement.
+    """
     statement = select(trusted_issuers).where(trusted_issuers.c.id.in_(ids))
     return {trusted_issuer.id: trusted_issuer for trusted_issuer in _loaded(connection, statement)}
 

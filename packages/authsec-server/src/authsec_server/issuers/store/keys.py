@@ -1,7 +1,7 @@
 """The table of fetched keys: for each trusted issuer, the last valid key set and the last failure.
 
-A row belongs to one revision of its trusted issuer, and is ignored for any other revision. Keys that were
-fetched from an old URL must not be used for a new URL.
+A row belongs to one revision of its trusted issuer, and is ignored for every other revision. The reason:
+keys that were fetched from an old URL must not be used for a new URL.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def keep(
     fetched_at: datetime,
     refresh_seconds: int,
 ) -> None:
-    """Store a fetched key set for this revision of the trusted issuer, and delete its earlier failures.
+    """Store a fetched key set for this revision of the trusted issuer, and delete the stored failure.
 
-    Nothing is stored if the trusted issuer has another revision, or if a later key set is stored already.
+    Nothing is stored if the trusted issuer now has another revision. Nothing is stored either if the table
+    already has a key set that was fetched later.
     """
     row = {
         "jwks": literal(jwks, JSON),
@@ -83,9 +84,9 @@ def keep(
 
 
 def keep_failure(connection: Connection, trusted_issuer: TrustedIssuer, *, failed_at: datetime, failure: str) -> None:
-    """Store a failure to fetch keys for this revision of the trusted issuer.
+    """Store the failure of a fetch for this revision of the trusted issuer.
 
-    The stored key set stays, with its age. A key set of an older revision is deleted.
+    The stored key set and its age do not change. A key set of an older revision is deleted.
     """
     statement = _insert(
         connection, trusted_issuer, {"failed_at": literal(failed_at, Instant), "failure": literal(failure, Text)}
@@ -103,7 +104,10 @@ def keep_failure(connection: Connection, trusted_issuer: TrustedIssuer, *, faile
 
 
 def carry_over(connection: Connection, trusted_issuer: TrustedIssuer) -> None:
-    """Use the stored keys for the issuer's new revision: the edit did not change the origin of the keys."""
+    """Keep the stored keys for the new revision of the trusted issuer.
+
+    Call this after an edit that does not change the origin of the keys.
+    """
     moved = update(trusted_issuer_keys).where(
         _its.trusted_issuer_id == trusted_issuer.id, _its.revision == trusted_issuer.revision - 1
     )
@@ -120,7 +124,10 @@ def find(connection: Connection, trusted_issuer: TrustedIssuer) -> KeptKeys | No
 
 
 def _insert(connection: Connection, trusted_issuer: TrustedIssuer, row: Mapping[str, Any]) -> Any:
-    """Return an insert that does nothing if the trusted issuer is removed or has another revision."""
+    """Return an insert statement for this row.
+
+    The statement does nothing if the trusted issuer was removed or has another revision.
+    """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     current = select(trusted_issuers.c.id, trusted_issuers.c.revision, *row.values()).where(
         trusted_issuers.c.id == trusted_issuer.id, trusted_issuers.c.revision == trusted_issuer.revision

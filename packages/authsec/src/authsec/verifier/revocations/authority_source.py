@@ -1,4 +1,4 @@
-"""The feed from the authority over HTTP: as a stream of events, or page by page if no stream gets through."""
+"""The authority's feed over HTTP: as a stream of events. If a proxy blocks streams, it is read page by page."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ _HEADERS: Final = {
 
 
 class AuthoritySource:
-    """The feed over HTTP. `address` finds the feed, `page` fetches a page of it, `stream` makes a connection.
+    """The authority's feed over HTTP.
 
-    Each request sends the current result of `headers`. `on_batch` receives every batch that was verified and
-    applied.
+    `address` returns the address of the feed, `page` fetches one page, and `stream` makes a connection for
+    events. Each request sends the headers that `headers` returns at that moment. `on_batch` receives every batch
+    that was verified and applied.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class AuthoritySource:
     def catch_up(self, run: Run) -> None:
         """Fetch and apply all available pages."""
         where = self._found()
-        while not run.over:
+        while not run.is_over:
             page = self._page(f"{where}?since={run.feed.sequence}&limit={PAGE}", self._headers())
             complete = run.take(page)
             self.on_batch(run, page)
@@ -96,8 +97,8 @@ class AuthoritySource:
         if stream is not None:
             stream.stop()
 
-    def rest(self) -> None:
-        """Do nothing: no connection stays open between two requests."""
+    def close(self) -> None:
+        """Do nothing: when the run ends, no connection is open."""
 
     def forget(self) -> None:
         if self._stream is not None:
@@ -105,7 +106,7 @@ class AuthoritySource:
         self._stream = None
 
     def _found(self) -> str:
-        """Return the address of the feed; look it up again after any failure."""
+        """Return the address of the feed. After a failure, look up the address again."""
         where, self._where = self._where or self._address(), None
         return where
 
@@ -118,7 +119,7 @@ class AuthoritySource:
                 run.take(octets)
                 self.on_batch(run, octets)
                 self._where = where  # which was right a moment ago, should the stream break
-                if run.over:
+                if run.is_over:
                     return
                 if self._headers() != said:  # another verifier has come, or one has gone: the authority shall know
                     return
@@ -136,19 +137,25 @@ class AuthoritySource:
 
 
 def _ignore(run: Run, octets: bytes) -> None:
-    """Ignore the batch: no other worker needs it."""
+    """Ignore the batch. This is the default of `on_batch`, for a worker that shares no file."""
 
 
 class StreamUnavailable(DocumentRefused):
-    """The server answers, but not with a stream: a proxy blocks it, or the authority has reached its stream limit."""
+    """The server answers without a stream, or the stream is silent or repeatedly interrupted.
+
+    A proxy may block streams, or the authority may have reached its limit of streams.
+    """
 
 
 class StreamLimitReached(StreamUnavailable):
-    """The authority offers no stream for a while: too many followers, or its database is down. A retry can succeed."""
+    """The authority offers no stream at the moment (429 or 503). A retry can succeed.
+
+    The authority has too many followers, or its database is down.
+    """
 
 
 class Stream:
-    """One connection to the feed, for one use. Other threads may call `stop` and `forget`."""
+    """One connection to the feed, used once. Other threads may call `stop` and `forget`."""
 
     def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None) -> None:
         self._clock = clock
@@ -195,7 +202,7 @@ class Stream:
                 response.shutdown()
 
     def forget(self) -> None:
-        """Close the parent's connection in a forked child, without sending anything to the server."""
+        """In a forked child, close the copy of the parent's connection. Nothing is sent to the server."""
         sock = getattr(getattr(self._response, "connection", None), "sock", None)
         self._response = None
         if sock is not None:
@@ -212,10 +219,10 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
 
 
 class Messages:
-    """Splits a stream of octets into messages of at most `most_bytes`.
+    """Splits a stream of octets into messages of at most `most_bytes` bytes.
 
-    Only the parts of HTML §9.2.6 that an authority uses are read: lines that end in LF or CR LF. Other events,
-    ids and comments are skipped.
+    Raises `DocumentRefused` for a longer message. The class reads only the parts of HTML §9.2.6 that an authority
+    uses. Lines end in LF or CR LF. Other events, ids and comments are skipped.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -226,7 +233,7 @@ class Messages:
         self._length = 0
 
     def split(self, piece: bytes) -> Iterator[bytes]:
-        """Yield the data of each message that `piece` completes."""
+        """Yield the data of each message that ends in `piece`."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             if message := self._line(line.removesuffix(b"\r")):

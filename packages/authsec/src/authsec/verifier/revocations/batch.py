@@ -1,4 +1,4 @@
-"""One batch of the feed: read its entries after checking its signature, completeness, age and order."""
+"""One batch of the feed: check its signature, completeness, age and order, and read its entries."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class BatchRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Revokes every token of `subject` whose `authority_version` is below `version`.
+    """One revocation: it revokes every token of `subject` whose `authority_version` is below `version`.
 
-    `at` is in seconds since the epoch.
+    `at` is the time of the revocation, in seconds since the epoch.
     """
 
     sequence: int
@@ -41,10 +41,10 @@ class Entry:
 
 
 class Position(NamedTuple):
-    """A position in the feed: the number of an entry, and its digest.
+    """A position in the feed: the number of an entry, and the entry's digest.
 
-    The digest distinguishes entries with the same number. Such entries exist after an authority's database is
-    restored from a backup: the authority then assigns the numbers again.
+    Two entries can have the same number if an authority's database was restored from a backup. The authority then
+    assigns the numbers again. The digest distinguishes such entries.
     """
 
     sequence: int
@@ -56,11 +56,14 @@ BEGINNING: Final = Position(0, "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The revocations between `since` and `through`. More batches follow if `through` is below `last`.
+    """The revocations after entry number `since`, up to number `through`.
 
-    A `snapshot` contains every revocation up to `through` that can still matter. `signed_at` is the authority's
-    time, in seconds. `follows` is the digest of the entry that the reader has reached. `follows` is None for a
-    snapshot, and for a batch that does not reach that entry. `reaches` is the reader's position after this batch.
+    - `last` is the number of the feed's last entry. If `through` is smaller, more batches follow.
+    - A `snapshot` contains every revocation up to `through` that can still affect a token.
+    - `signed_at` is the time of the signature on the authority's clock, in seconds.
+    - `follows` is the digest of the last entry that the reader already has. It is None for a snapshot, and if the
+      batch does not contain or follow this entry.
+    - `reaches` is the reader's position after this batch.
     """
 
     since: int
@@ -81,10 +84,10 @@ class Batch:
 def read_batch(
     octets: bytes, *, issuer: str, asked: int, keys: KeySource, now: float, overlapping: bool = False
 ) -> Batch:
-    """Read the batch that follows the sequence `asked`. Raises `BatchRefused` or `KeysUnavailable`.
+    """Read the batch that follows entry number `asked`. Raises `BatchRefused` or `KeysUnavailable`.
 
-    An `overlapping` batch may begin earlier, because another worker requested it. The caller must check that
-    `follows` matches its own position.
+    With `overlapping`, the batch may begin before `asked`, because another worker requested it. The caller must
+    check that `follows` matches its own position.
     """
     try:
         document = strict_json.loads(octets, max_bytes=MOST_BYTES)
@@ -112,14 +115,18 @@ def read_batch(
 
 
 def digest_of(published: object) -> str:
-    """Return the SHA-256 (hex) of a batch's entry or entries, as JSON with sorted names and without spaces."""
+    """Return the SHA-256 (hex) of one entry or of a list of entries.
+
+    The hashed text is JSON with sorted names and without spaces.
+    """
     return hashlib.sha256(strict_json.dumps(published)).hexdigest()
 
 
 def _followed(head: Mapping[str, Any], entries: list[Any], asked: int) -> str | None:
-    """Return the digest of entry number `asked`, or None if the batch does not have it.
+    """Return the digest of entry number `asked`, or None if the batch does not contain this digest.
 
-    The digest comes from the head, or from the entry itself in a batch that begins earlier.
+    If the batch starts right after this entry, the digest is in the batch's head. If the batch starts earlier,
+    the digest is computed from the entry.
     """
     before = asked - head["since"]
     if head["snapshot"] or not 0 <= before <= len(entries):
@@ -128,7 +135,10 @@ def _followed(head: Mapping[str, Any], entries: list[Any], asked: int) -> str | 
 
 
 def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
-    """Return the claims of the head, after verifying its type and its signature with a key of the feed."""
+    """Verify the type and the signature of the batch's head, and return its claims.
+
+    The head is a JWT, signed with one of the feed's keys. Raises `BatchRefused` or `KeysUnavailable`.
+    """
     if not isinstance(head, str):
         raise BatchRefused("a batch has no head")
     try:
@@ -136,7 +146,7 @@ def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
         kid = jws.header.get("kid", "")
         if jws.header.get("typ", "").lower() != _TYPE:
             raise BatchRefused("the head of a batch is a JWT of another type")
-        key = keys.at_hand(kid) or keys.find(kid)
+        key = keys.find_cached(kid) or keys.find(kid)
         if key is None:
             raise BatchRefused("the head of a batch is signed with a key that the feed does not publish")
         return jws.verified_by(key, algorithms=_ALGORITHMS).claims
@@ -191,7 +201,10 @@ def entry_of(value: object) -> Entry:
 
 
 def subjects_of(claims: Mapping[str, Any], kid: str) -> tuple[Subject, ...]:
-    """Return every subject that can revoke a token with these verified claims and this signing key."""
+    """Return the subjects of a token with these verified claims, signed with the key `kid`.
+
+    If one of these subjects is revoked, the token is revoked.
+    """
     attestation = claims["attestation"]
     return (
         ("client", claims["client_id"]),
@@ -204,7 +217,7 @@ def subjects_of(claims: Mapping[str, Any], kid: str) -> tuple[Subject, ...]:
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether `value` is a non-negative integer. A bool is an int in Python, but is refused here."""
+    """Whether `value` is an integer of at least 0. In Python a bool is an int too, but this function refuses it."""
     return type(value) is int and value >= 0
 
 

@@ -1,4 +1,4 @@
-"""The thread that follows a feed: one for all verifiers, as long as at least one has a lease."""
+"""The thread that follows a feed, one for all verifiers. It runs as long as at least one verifier has a lease."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FAILURES: Final = (DocumentRefused, BatchRefused, KeysUnavailable)
 
 
 class Follower:
-    """Keeps `feed` up to date from `source` in a daemon thread. `ensure` starts the thread; a fork does not copy it.
+    """Keeps `feed` up to date from `source`, in a daemon thread.
 
-    `jitter` returns a random number from 0 to 1. The random value spreads the retries of followers that a restart
-    disconnected.
+    `ensure` starts the thread. A forked child does not have the thread and must start its own. `jitter` returns a
+    random number from 0 to 1. After a restart of the authority, this number spreads the retries of all followers.
     """
 
     def __init__(
@@ -40,14 +40,17 @@ class Follower:
         self._following: bool  # from a thread's start to its end: asked for each token, so not asked of the thread
         self._thread: threading.Thread | None
         self._starting: threading.Lock
-        self._begin_anew()
+        self._reset()
 
     def lease(self, terms: LeaseTerms, credential: str | None = None) -> Lease:
-        """Lease the feed for an API, until the lease is garbage-collected or `release` ends it."""
+        """Return a lease on the feed for one verifier.
+
+        The lease ends when it is garbage-collected, or when `release` is called.
+        """
         return self._leases.acquire(terms, credential)
 
     def release(self, lease: Lease) -> None:
-        """End a lease. The thread stops at once with the last lease."""
+        """End a lease. If it was the last one, stop the thread at once."""
         self._leases.release(lease)
         thread = self._thread
         if self._leases or thread is None:
@@ -57,7 +60,7 @@ class Follower:
         thread.join(1.0)
 
     def ensure(self) -> None:
-        """Start the thread if it does not run. The call is almost free if it does."""
+        """Start the thread if it does not run. If it runs, the call costs almost nothing."""
         if self._following:
             return
         with self._starting:
@@ -76,7 +79,7 @@ class Follower:
                 self._thread = thread
 
     def settle(self, patience: float) -> None:
-        """Wait until the first try has succeeded or failed."""
+        """Wait until the first try has succeeded or failed, for `patience` seconds at most."""
         self._run.settle(patience)
 
     @property
@@ -96,19 +99,19 @@ class Follower:
 
     @property
     def role(self) -> str:
-        """A text that names the source of the revocations: the authority, or another worker's file."""
+        """A text that says where the revocations come from: the authority, or the file of another worker."""
         return self._run.role
 
-    def look(self) -> None:
-        """Log a warning if the revocations have become too old."""
-        self._run.log.look()
+    def log_lasting_failure(self) -> None:
+        """Log a failure that lasts, or revocations that have become too old for a verifier."""
+        self._run.log.log_lasting_failure()
 
     def forked(self) -> None:
         """Reset the follower in a forked child: the thread and the source's connections belong to the parent."""
         self._source.forget()
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._following = False
         self._thread = None
         self._starting = threading.Lock()
@@ -121,19 +124,19 @@ class Follower:
         try:
             self._keep_following(run)
             run.connected = False
-            self._source.rest()
+            self._source.close()
         finally:
             self._following = False  # last: another thread must not find the source in use
 
     def _keep_following(self, run: Run) -> None:
         tries = busy = 0
-        while not run.over:
+        while not run.is_over:
             began = self._clock.monotonic()
             try:
                 pause = self._source.follow(run)
                 tries = 0
             except _FAILURES as error:
-                if run.over:
+                if run.is_over:
                     break
                 tries = 0 if self._clock.monotonic() - began > LIVED else tries
                 pause = self._pause(tries)
@@ -145,7 +148,7 @@ class Follower:
                 run.fail(f"following it failed inside the program ({type(error).__name__})")
             tries += 1
             if run.settled:
-                run.log.look()
+                run.log.log_lasting_failure()
             run.wait(pause)
 
     def _pause(self, tries: int) -> float:
@@ -154,11 +157,11 @@ class Follower:
 
 
 class Run:
-    """One run of the thread, from start to end.
+    """One run of the follower's thread, from start to end.
 
-    `settled` means that the first try has succeeded or failed. For monitoring: `connected`, `failure` (the reason
-    for the last failure) and `role` (the source of the revocations). `log` writes failures and their end to the
-    log.
+    `settled` means that the first try has succeeded or failed. Three attributes are for monitoring: `connected`,
+    `failure` (the reason for the last failure) and `role` (where the revocations come from). `log` writes
+    failures and their end to the log.
     """
 
     def __init__(self, feed: Feed, leases: Leases, log: FeedLog) -> None:
@@ -173,31 +176,34 @@ class Run:
         self._tried = threading.Event()
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the run was stopped or the last lease has ended."""
         return self._stop.is_set() or not self._leases
 
     def stop(self) -> None:
-        """Stop the run, from another thread."""
+        """Stop the run. Another thread calls this method."""
         self._stop.set()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, unless the run is stopped."""
+        """Sleep for this number of seconds, or until the run is stopped."""
         self._stop.wait(seconds)
 
     def settle(self, patience: float) -> None:
-        """Wait until the first try has succeeded or failed."""
+        """Wait until the first try has succeeded or failed, for `patience` seconds at most."""
         self._tried.wait(patience)
 
     def take(self, octets: bytes) -> bool:
-        """Apply a batch of the authority. Return whether the feed is then complete. Raises like `Feed.take`."""
+        """Apply a batch from the authority. Return whether the feed is complete after it. Raises like `Feed.take`."""
         complete = self.feed.take(octets).complete
         if complete:
             self._succeed()
         return complete
 
     def apply_shared(self, octets: bytes) -> bool:
-        """Apply a batch of the shared file. Return whether the feed is complete. Raises like `Feed.apply_shared`."""
+        """Apply a batch from the shared file. Return whether the feed is complete after it.
+
+        Raises like `Feed.apply_shared`.
+        """
         complete = self.feed.apply_shared(octets)
         if complete:
             self._succeed()
@@ -205,13 +211,13 @@ class Run:
 
     def _succeed(self) -> None:
         self.connected, self.failure = True, None
-        self.log.over()
+        self.log.record_recovery()
         self._settle()
 
     def fail(self, why: str) -> None:
-        """Record the reason for a failure; log it once, however often it repeats."""
+        """Record the reason for a failure. If the same failure repeats, it is logged only once."""
         if why != self.failure:
-            self.log.trouble(why)
+            self.log.record_failure(why)
         self.connected, self.failure = False, why
         self._settle()
 
@@ -221,16 +227,16 @@ class Run:
 
 
 class Source(Protocol):
-    """A source of batches."""
+    """A source of batches: the authority, or a file that another worker writes."""
 
     def follow(self, run: Run) -> float:
         """Pass batches to the run until an interruption. Return the seconds to wait before the next call."""
 
     def stop(self) -> None:
-        """Interrupt the wait for the next batch, from another thread."""
+        """Interrupt the wait for the next batch. Another thread calls this method."""
 
-    def rest(self) -> None:
-        """Close all files and connections, because the run is over."""
+    def close(self) -> None:
+        """Close all files and connections, because the run has ended."""
 
     def forget(self) -> None:
-        """Close the parent's files and connections in a forked child, without sending anything."""
+        """In a forked child, close the copies of the parent's files and connections. Nothing is sent."""

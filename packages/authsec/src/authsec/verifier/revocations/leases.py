@@ -1,4 +1,4 @@
-"""Leases on the feed: the APIs that need it, and the headers that name these APIs to the authority."""
+"""Leases on the feed: one for each verifier that needs it, and the headers that name the verifiers' APIs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTerms:
-    """The requirements of one verifier: revocations of tokens for the API `audience`.
+    """The requirements of one verifier for the revocations of tokens for the API `audience`.
 
-    A feed older than `oldest` seconds is stale for this verifier. The verifier then accepts no token; if it
-    `asks`, it accepts tokens after introspection only.
+    A feed older than `oldest` seconds is stale for this verifier. With a stale feed, the verifier accepts no
+    token. If `asks` is set, it introspects each token instead.
     """
 
     audience: str
@@ -26,9 +26,10 @@ class LeaseTerms:
 
 
 class Lease:
-    """One verifier's lease on the feed. The follower stops with the last lease, so only the verifier refers to it.
+    """One verifier's lease on the feed.
 
-    `credential` is the API's credential, or None. The credential identifies the API to the authority.
+    The follower stops when the last lease ends. So only the verifier may refer to its lease. `credential` is the
+    credential by which the authority identifies the API, or None.
     """
 
     __slots__ = ("__weakref__", "credential", "terms")
@@ -39,7 +40,7 @@ class Lease:
 
 
 class Leases:
-    """All leases, by id. Any thread may acquire or release one.
+    """All leases, by object id. Any thread may acquire or release a lease.
 
     Each step is a single dict operation, so no lock is needed. A fork therefore leaves no lock to reset.
     """
@@ -48,7 +49,7 @@ class Leases:
         self._held: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 
     def acquire(self, terms: LeaseTerms, credential: str | None) -> Lease:
-        """Make a lease that lasts until it is released or garbage-collected."""
+        """Return a new lease. It ends when it is released or garbage-collected."""
         lease = Lease(terms, credential)
         self._held[id(lease)] = lease
         return lease
@@ -61,14 +62,14 @@ class Leases:
         return len(self._held) > 0
 
     def terms(self) -> set[LeaseTerms]:
-        """The terms of all leases, without keeping the leases alive."""
+        """Return the terms of all leases. The result does not keep the leases alive."""
         return {lease.terms for lease in self._there()}
 
     def headers(self) -> Mapping[str, str]:
-        """Return the headers for each request for the feed.
+        """Return the headers for each request to the feed.
 
-        The headers name the APIs that follow the feed, so that administrators see the impact before a revocation. Of
-        several credentials only one is sent, because a request has room for one.
+        The headers name the APIs that follow the feed. So administrators see the impact before a revocation. If the
+        leases have several credentials, only one is sent, because a request can carry only one.
         """
         audiences = sorted({terms.audience for terms in self.terms() if _is_sendable(terms.audience)})[:MOST_AUDIENCES]
         credentials = sorted({lease.credential for lease in self._there() if lease.credential is not None})

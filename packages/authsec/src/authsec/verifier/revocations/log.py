@@ -1,4 +1,4 @@
-"""The log of how fresh revocations are, and of the effect on tokens. Each fact is logged once."""
+"""The log about the age of the known revocations, and about the effect on tokens. Each fact is logged once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SHORT: Final = 2.0  # seconds: a stream that is cut and back by then, as when a
 class FeedLog:
     """The log of one run of the follower, for all leases. Callable from any thread.
 
-    The end of a failure is a warning too, so that readers of the failure also see its end. A failure that ends
-    within two seconds is not logged, if all tokens were accepted meanwhile.
+    The end of a failure is logged as a warning too. So every log with the failure also shows its end. A failure
+    of less than two seconds is not logged, if no revocations became too old meanwhile.
     """
 
     def __init__(self, feed: Feed, leases: Leases, clock: Clock) -> None:
@@ -29,44 +29,47 @@ class FeedLog:
         self._clock = clock
         self._lock = threading.Lock()
         self._why = "the feed is silent"
-        self._began: Moment | None = None  # when the trouble did; None while there is none
-        self._untold = False  # whether there is something about it that has not been told
-        self._told = False  # whether anything about it was
-        self._without: set[LeaseTerms] = set()  # for whom what is known is too old, as was told
+        self._began: Moment | None = None  # when the failure did; None while there is none
+        self._unlogged = False  # whether there is something about it to log
+        self._logged = False  # whether anything about it was logged
+        self._outdated_before: set[LeaseTerms] = set()  # whose revocations are too old, as was logged
 
-    def trouble(self, why: str) -> None:
-        """Record that the feed cannot be followed. Call it when a failure begins, and when its reason changes."""
+    def record_failure(self, why: str) -> None:
+        """Record that the feed cannot be followed, for the reason `why`.
+
+        Call this method when a failure begins, and when its reason changes.
+        """
         with self._lock:
             self._why = why
             self._began = self._began or moment(self._clock)
-            self._untold = True
-            self._tell()
+            self._unlogged = True
+            self._log_failure()
 
-    def look(self) -> None:
-        """Log revocations that have become too old, and a failure that lasts."""
+    def log_lasting_failure(self) -> None:
+        """Log a failure that lasts, or revocations that have become too old."""
         with self._lock:
-            self._tell()
+            self._log_failure()
 
-    def over(self) -> None:
-        """Record that the feed is followed again."""
+    def record_recovery(self) -> None:
+        """Record that the failure has ended, and log its end."""
         if self._began is None:
             return
         with self._lock:
-            if self._began is None or self._are_without():
+            if self._began is None or self._outdated():
                 return
-            if self._told:
+            if self._logged:
                 took = since(self._began, self._clock)
-                again = ", and tokens are checked against them" if self._without else ""
+                again = ", and tokens are checked against them" if self._outdated_before else ""
                 _log.warning("the revocations of %s are known after %.0f seconds%s", self._feed.issuer, took, again)
             self._began = None
-            self._untold = self._told = False
-            self._without.clear()
+            self._unlogged = self._logged = False
+            self._outdated_before.clear()
 
-    def _tell(self) -> None:
-        if self._tell_who_is_without():
-            self._told, self._untold = True, False
-        elif self._untold and self._began is not None and since(self._began, self._clock) >= _SHORT:
-            self._told, self._untold = True, False
+    def _log_failure(self) -> None:
+        if self._log_outdated():
+            self._logged, self._unlogged = True, False
+        elif self._unlogged and self._began is not None and since(self._began, self._clock) >= _SHORT:
+            self._logged, self._unlogged = True, False
             _log.warning(
                 "the revocations of %s are not known right now: %s%s",
                 self._feed.issuer,
@@ -74,13 +77,13 @@ class FeedLog:
                 self._until_when(),
             )
 
-    def _tell_who_is_without(self) -> bool:
-        """Log the APIs whose revocations have become too old. Return whether there are any new ones."""
-        new = self._are_without() - self._without
+    def _log_outdated(self) -> bool:
+        """Log each API whose revocations have become too old. Return whether an API was logged."""
+        new = self._outdated() - self._outdated_before
         if not new:
             return False
         self._began = self._began or moment(self._clock)
-        self._without |= new
+        self._outdated_before |= new
         refused = {terms.audience for terms in new if not terms.asks}
         asked = {terms.audience for terms in new if terms.asks}
         if refused:
@@ -89,7 +92,7 @@ class FeedLog:
             _log.warning("each token for %s is asked about: %s", ", ".join(sorted(asked)), self._how_old())
         return True
 
-    def _are_without(self) -> set[LeaseTerms]:
+    def _outdated(self) -> set[LeaseTerms]:
         age = self._feed.age()
         return {terms for terms in self._leases.terms() if age > terms.oldest}
 
@@ -99,7 +102,7 @@ class FeedLog:
         return f"the revocations of {self._feed.issuer} {known}: {self._why}"
 
     def _until_when(self) -> str:
-        """Describe how long tokens are still accepted."""
+        """Describe how long tokens are still accepted while the feed cannot be followed."""
         oldest = min((terms.oldest for terms in self._leases.terms()), default=math.inf)
         if oldest == math.inf:
             return "; tokens are accepted until they expire"

@@ -1,4 +1,4 @@
-"""The revocation policy of a verifier: how to check tokens, also while the revocations are not known."""
+"""The revocation policy of a verifier: how it checks tokens, and what it does while the feed is stale."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ RETRY_AFTER: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedHealth:
-    """The state of the feed. `age` is the seconds since it was last complete; None before the first time.
+    """The state of the feed. `age` is the seconds since the feed was last complete, or None if it never was.
 
-    `role` is a text for operators. The text starts with `follows` if this process follows the authority, and with
-    `reads` if it reads another worker's file. A worker whose file is silent `asks` the authority. `introspection`
-    is None unless the policy is to introspect tokens while the feed is stale.
+    `role` is a text for operators. Its first word is `follows` if this process follows the authority. The first
+    word is `reads` if it reads the file of another worker. The first word is `asks` if that file is silent, and
+    this process therefore fetches from the authority. `introspection` is None, except if the policy is to
+    introspect tokens while the feed is stale.
     """
 
     age: float | None
@@ -38,37 +39,41 @@ class FeedHealth:
 
 
 class Revocations(Protocol):
-    """The revocations that a verifier checks. Used from any thread."""
+    """The revocations that a verifier checks. Threads may share the object."""
 
     @property
     def settled(self) -> bool:
-        """Whether `ended` and `current` can be called without waiting."""
+        """Whether the first try to read the revocations has ended.
+
+        Before that, `ended` and `current` are not meaningful.
+        """
 
     def settle(self) -> None:
-        """Wait until `settled` is true, for some seconds at most."""
+        """Wait until `settled` is true, but only for some seconds."""
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
-        """Whether a known revocation of one of these subjects covers a token of this `authority_version`."""
+        """Whether a known revocation of one of these subjects revokes a token with this `authority_version`."""
 
     @property
     def current(self) -> bool:
         """Whether the known revocations are recent enough. Never waits."""
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Check this verified token in another way while the feed is stale. `ended` is then right about the token.
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:
+        """While the feed is stale, find out in another way whether this verified token is revoked.
 
-        Raises `RevocationsUnavailable` if there is no other way. May wait, for some seconds at most.
+        `ended` then has the result for this token. Raises `RevocationsUnavailable` if there is no other way. May wait
+        for some seconds.
         """
 
     def health(self) -> FeedHealth | None:
-        """Return the state of the feed for monitoring; None without a feed."""
+        """Return the state of the feed for monitoring, or None if no feed is followed."""
 
     def close(self) -> None:
         """Release threads and connections."""
 
 
 def check_policy(revocations: object) -> None:
-    """Check the policy's name. Raises `ConfigError` for an unknown name: a guess could weaken the protection."""
+    """Check the name of the policy. Raises `ConfigError` for an unknown name, because a guess could weaken security."""
     if isinstance(revocations, str) and revocations not in get_args(Policy):
         raise ConfigError(
             'revocations= is "fail_closed" (while revocations are not known, no token is accepted), "introspect" '
@@ -79,7 +84,7 @@ def check_policy(revocations: object) -> None:
 
 
 class NoRevocations:
-    """No feed and no revocations: a token is valid until it expires."""
+    """Neither a feed nor revocations: a token is valid until it expires."""
 
     settled = True
     current = True  # whoever chose this relies on expiry
@@ -90,8 +95,8 @@ class NoRevocations:
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:  # noqa: ARG002 - nobody tells us
         return False
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Do nothing: tokens need no other check."""
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:
+        """Do nothing: without a feed, tokens get no check for revocation."""
 
     def health(self) -> FeedHealth | None:
         return None
@@ -101,10 +106,10 @@ class NoRevocations:
 
 
 class FollowedRevocations:
-    """The revocations from the authority's feed. A feed older than `stale_after` seconds is not used.
+    """The revocations from the authority's feed. A feed older than `stale_after` seconds is stale.
 
-    The policy `until_exp` has no such limit. Requests for the feed name the `audience` to the authority, and
-    carry the API's `credential` if there is one.
+    While the feed is stale, every token is refused. With the policy `until_exp`, the feed is never stale.
+    Requests to the feed carry the `audience` and, if set, the API's `credential`.
     """
 
     def __init__(
@@ -147,8 +152,8 @@ class FollowedRevocations:
     def current(self) -> bool:
         return self._feed.age() <= self._oldest
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
-        self._follower.look()
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
+        self._follower.log_lasting_failure()
         age = self._feed.age()
         known = "were never known" if age == math.inf else f"were last known {age:.0f} seconds ago"
         raise RevocationsUnavailable(
@@ -174,7 +179,7 @@ class FollowedRevocations:
 
 
 class IntrospectedRevocations:
-    """The same as `followed`, but a stale feed refuses no token: each token is then introspected."""
+    """The revocations of `followed`. While the feed is stale, each token is introspected instead of refused."""
 
     def __init__(self, followed: FollowedRevocations, introspection: Introspection) -> None:
         self._followed = followed
@@ -195,7 +200,7 @@ class IntrospectedRevocations:
     def current(self) -> bool:
         return self._followed.current
 
-    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:
         self._introspection.check(token, claims)
 
     def health(self) -> FeedHealth:

@@ -1,7 +1,6 @@
 """The file that the workers of a host share: one worker writes each batch of the feed, and the others read it.
 
-The first line names the issuer. Each other line is one batch. The file is in a folder where no other user can
-write.
+The first line names the issuer. Each further line is one batch. No other user can write to the file's folder.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _PIECE: Final = 1024 * 1024
 
 
 class SharedFileUnusable(Exception):
-    """The file cannot be used as it is. The error text is safe to show."""
+    """The file cannot be used in its present state. The error text is safe to show."""
 
 
 class SharedFileReplaced(Exception):
@@ -44,15 +43,15 @@ class SharedFile:
 
     @property
     def lock(self) -> Path:
-        """The path of the lock file. The worker that follows has the lock.
+        """The path of the lock file. The worker that follows the authority has the lock.
 
-        The file is never deleted, so that all workers lock the same file.
+        The lock file is never deleted, so that all workers lock the same file.
         """
         return self.path.with_name(f"{self.path.name}.lock")
 
     @property
-    def coming(self) -> Path:
-        """The path of the next file, before it replaces this one."""
+    def replacement(self) -> Path:
+        """The path at which a new file is written before it replaces the shared file."""
         return self.path.with_name(f"{self.path.name}.new")
 
     @property
@@ -61,9 +60,9 @@ class SharedFile:
         return strict_json.dumps({_MEMBER: self.issuer}) + b"\n"
 
     def check_header(self, fd: int) -> None:
-        """Check that the file is for this authority. Raises `SharedFileUnusable`.
+        """Check that the open file belongs to this authority. Raises `SharedFileUnusable`.
 
-        An empty file is accepted, because its header may still be written.
+        An empty file is accepted, because another worker may be about to write its first line.
         """
         beginning = os.pread(fd, _LONGEST_HEADER, 0)
         if not beginning:
@@ -82,9 +81,9 @@ class SharedFile:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a plain file that only this user can write to, and return its descriptor.
+    """Open a regular file that only this user can write to, and return its descriptor.
 
-    Raises `OSError` or `SharedFileUnusable`. The function follows no link and does not wait for a pipe.
+    Raises `OSError` or `SharedFileUnusable`. The function does not follow a link and does not wait for a pipe.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -106,7 +105,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFile | None:
-    """Return the shared file that `shared_file=` or the environment names; None if neither names one.
+    """Return the shared file at `path` or, without a `path`, the one that the environment names; None without both.
 
     Raises `ConfigError`, with a remedy, for a path that workers cannot share.
     """
@@ -160,9 +159,9 @@ def _invalid(why: str) -> ConfigError:
 
 
 class SharedFileWriter:
-    """Writes batches to the shared file. Only the worker with the lock uses it.
+    """Writes batches to the shared file. Only the worker that has the lock uses it.
 
-    A reader sees the batches that are recorded while it reads, not the earlier ones.
+    A reader starts at the end of the file. So it sees only the batches that are written afterwards.
     """
 
     def __init__(self, file: SharedFile) -> None:
@@ -192,15 +191,15 @@ class SharedFileWriter:
     forget = end
 
     def _begin(self) -> int:
-        """Replace the old file with a new one. Raises `OSError` or `SharedFileUnusable`."""
+        """Replace the old file with a new file. Return its descriptor. Raises `OSError` or `SharedFileUnusable`."""
         self.end()
         self._check_old()
-        coming = self._file.coming
-        coming.unlink(missing_ok=True)  # of one who was killed while making it
-        fd = open_private(coming, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        replacement = self._file.replacement
+        replacement.unlink(missing_ok=True)  # of one who was killed while making it
+        fd = open_private(replacement, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         try:
             _write(fd, self._file.header)
-            coming.rename(self._file.path)
+            replacement.rename(self._file.path)
         except BaseException:
             os.close(fd)
             raise
@@ -218,7 +217,11 @@ class SharedFileWriter:
             os.close(old)
 
     def _in_place(self) -> int | None:
-        """Return the open file if its path still names it; None if there is none. Raises `SharedFileReplaced`."""
+        """Return the descriptor of the open file if the file is still at its path.
+
+        Return None if no file is open, or if the file was deleted. Raises `SharedFileReplaced` if another file is at
+        the path.
+        """
         if self._fd is None:
             return None
         try:
@@ -237,7 +240,7 @@ def _write(fd: int, octets: bytes) -> None:
 
 
 class SharedFileReader:
-    """Reads the batches of the shared file, and continues in a new file after a replacement."""
+    """Reads the batches of the shared file. If a new file replaces it, the reader continues with the new file."""
 
     def __init__(self, file: SharedFile) -> None:
         self._file = file
@@ -253,7 +256,7 @@ class SharedFileReader:
             self._at = os.fstat(self._fd).st_size
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines that have been added. Raises `OSError` or `SharedFileUnusable`."""
+        """Yield the lines that were added since the last call. Raises `OSError` or `SharedFileUnusable`."""
         if self._fd is not None:
             replaced = self._replaced(self._fd)  # asked first: nothing is added to a file any more that was replaced
             yield from self._added()

@@ -1,4 +1,4 @@
-"""One follower in a process, shared by all verifiers of one authority."""
+"""One follower per process and authority, which all verifiers of this authority share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def shared_follower(
     file: SharedFile | None = None,
     jitter: Callable[[], float] = _RANDOM.random,
 ) -> Follower:
-    """Return the process's follower of this authority. No request is sent before the follower is first used.
+    """Return this process's follower for this authority. The follower sends no request before its first use.
 
     With a `file`, the followers of all processes on a host share one connection to the authority.
     """

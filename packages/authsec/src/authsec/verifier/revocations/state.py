@@ -1,4 +1,4 @@
-"""The state of one authority's revocations: which subjects are revoked, and how fresh that information is."""
+"""The state of one authority's revocations: which subjects are revoked, and how old this information is."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _KEY: Final = "key"
 
 
 class Feed:
-    """Applies batches in order, and measures how old the revocations are.
+    """Applies batches in order, and measures the age of the known revocations.
 
-    The feed is as fresh as the last signed head that reported no further entries. Each head refreshes the feed
-    only once, and a late head refreshes it less. So an attacker who delays or replays batches makes the feed
-    stale.
+    Each batch has a signed head. The age counts from the newest head that reported no further entries. Each head
+    counts only once. If a head arrives late, its delay is added to the age. So an attacker who delays or replays
+    batches makes the feed stale.
     """
 
     def __init__(self, issuer: str, keys: KeySource, clock: Clock) -> None:
@@ -40,7 +40,7 @@ class Feed:
         return self._state.reached.sequence
 
     def take(self, octets: bytes) -> Batch:
-        """Verify and apply a batch. Raises `BatchRefused` or `KeysUnavailable`; no entry is then applied."""
+        """Verify and apply a batch. Raises `BatchRefused` or `KeysUnavailable`; then no entry is applied."""
         now = self._clock.wall()
         batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now)
         self._check_history(batch)
@@ -48,10 +48,10 @@ class Feed:
         return batch
 
     def apply_shared(self, octets: bytes) -> bool:
-        """Apply a batch that another worker requested, which may begin before this worker's position.
+        """Apply a batch that another worker requested. The batch may begin before this worker's position.
 
-        Returns whether the feed is then complete. A batch signed before the newest known head is ignored, and the
-        result is False. Raises like `take`.
+        Return whether the feed is complete after the batch. If this worker already knows a newer head, the batch is
+        ignored and the result is False. Raises like `take`.
         """
         now = self._clock.wall()
         batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now, overlapping=True)
@@ -65,9 +65,10 @@ class Feed:
         return batch.complete
 
     def _check_history(self, batch: Batch) -> None:
-        """Raise `BatchRefused` if the batch follows another history than ours.
+        """Raise `BatchRefused` if the batch does not follow the entry that this process read last.
 
-        The feed is then read from its beginning.
+        This happens after the authority's database was restored from a backup. The feed is then read again from its
+        beginning.
         """
         if batch.follows in (None, self._state.reached.digest):
             return
@@ -75,7 +76,7 @@ class Feed:
             "the history of the feed of %s changed before entry %d, as after a restored database: the feed is "
 "read again from the beginning, and known revocations stay in force here", self.issuer, self.sequence,
         )  # fmt: skip
-        self._state.begin_anew()
+        self._state.reset()
         raise BatchRefused("the history of the feed was replaced; the feed is read again from the beginning")
 
     def _apply(self, batch: Batch, now: float) -> None:
@@ -91,7 +92,7 @@ class Feed:
             self._fresh = Moment(self._clock.monotonic() - late, now - late)
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
-        """Whether a token with these subjects is known to be revoked."""
+        """Whether a known revocation revokes a token with these subjects and this `authority_version`."""
         return self._state.ended(subjects, version)
 
     @property
@@ -100,7 +101,7 @@ class Feed:
         return self._state.revoked_keys
 
     def age(self) -> float:
-        """Return the seconds since the feed was last complete; infinite before the first time."""
+        """Return the seconds since the feed was last complete, or infinity if it never was."""
         return math.inf if self._fresh is None else since(self._fresh, self._clock)
 
 
@@ -110,15 +111,17 @@ class _Ending(NamedTuple):
 
 
 class RevocationState:
-    """Applies batches in order, and answers whether a token is revoked. A revocation is never taken back.
+    """Applies batches in order, and finds out whether a token is revoked. A revocation is never taken back.
 
-    A snapshot is merged with the known revocations. A snapshot may lack some of these, for example after the
-    authority's database was restored: the tokens remain refused here. Revocations older than the longest token
-    lifetime are deleted, by the authority's clock and not by ours. A revoked key is never deleted, whatever its
-    tokens contain.
+    A snapshot is merged with the known revocations. A snapshot may lack some of them, for example after the
+    authority's database was restored. Their tokens remain refused.
 
-    One thread applies batches; any number of threads read. A batch that was applied in part, for example because
-    of a fork, can be applied again.
+    Revocations older than the longest token lifetime are deleted. Their age is measured by the authority's clock.
+    A revoked key is never deleted: a thief of the key could sign new tokens at any time. All tokens of a revoked
+    key are refused, even with a high `authority_version`.
+
+    One thread applies batches; any number of threads read. A batch that was applied only in part, for example
+    because of a fork, can be applied again.
     """
 
     def __init__(self) -> None:
@@ -128,7 +131,7 @@ class RevocationState:
         self._cleared = 0
 
     def apply(self, batch: Batch) -> None:
-        """Apply a batch that `read_batch` has accepted for the current position."""
+        """Apply a batch. `read_batch` must have accepted the batch for the current position."""
         for entry in batch.entries:
             self._add(entry)
         # Last: until then the batch is asked for again.
@@ -143,12 +146,12 @@ class RevocationState:
                 if ending.at >= oldest or subject[0] == _KEY  # who has somebody's key can sign with it at any time
             }
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Set the position to the beginning of the feed. All known revocations remain."""
         self.reached = BEGINNING
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
-        """Whether a token with these subjects, issued under this version of the authority, has been revoked."""
+        """Whether a token with these subjects, issued under this authority version, is revoked."""
         endings = self._endings
         for subject in subjects:
             ending = endings.get(subject)

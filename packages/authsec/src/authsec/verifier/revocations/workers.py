@@ -1,7 +1,7 @@
-"""The feed for the workers of a host: one follows the authority and records, the others read the shared file.
+"""The feed for the workers of a host: one worker follows the authority and writes a file, which the others read.
 
-The worker that has the lock follows. The operating system frees the lock when that worker ends, even after a
-crash.
+The worker that has the lock follows the authority. The operating system releases the lock when this worker
+ends, even after a crash.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ if hasattr(os, "register_at_fork"):
 
 
 class SharedFileSource:
-    """A `Source` for workers: the worker with the lock follows the authority and records; the others read.
+    """A `Source` for workers. The worker with the lock follows the authority and writes the file; the others read it.
 
-    Readers also ask the authority in three cases: at the start, after a batch that does not follow their
-    position, and after a long silence of the file. Such a silence means that the writer hangs, or that somebody
-    withholds batches.
+    A reader also fetches from the authority in three cases:
+
+    - at its start,
+    - after a batch that does not follow its position,
+    - after a long silence of the file: the writer hangs, or somebody withholds batches.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class SharedFileSource:
         self._writer = SharedFileWriter(file)
         self._reader = SharedFileReader(file)
         self._trouble: str | None = None
-        self._begin_anew()
+        self._reset()
         authority.on_batch = self._record
 
     def follow(self, run: Run) -> float:
@@ -86,8 +88,8 @@ class SharedFileSource:
     def stop(self) -> None:
         self._authority.stop()
 
-    def rest(self) -> None:
-        self._authority.rest()
+    def close(self) -> None:
+        self._authority.close()
         self._writer.end()
         self._reader.end()
         self._election.resign()
@@ -97,9 +99,9 @@ class SharedFileSource:
         self._writer.forget()
         self._reader.forget()
         self._election.forget()
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._patience = SHORTEST_PATIENCE + SPREAD * self._jitter()
         self._lacking = False
         self._asked = self._heard = 0.0
@@ -122,7 +124,7 @@ class SharedFileSource:
 
     def _apply_shared(self, run: Run) -> None:
         for line in self._reader.lines():
-            if run.over:
+            if run.is_over:
                 return
             try:
                 whole = run.apply_shared(line)
@@ -154,14 +156,14 @@ class SharedFileSource:
 
 
 class Election:
-    """One worker's attempts to get the lock of the shared file."""
+    """One worker's attempts to get the lock, which decides which worker follows the authority."""
 
     def __init__(self, file: SharedFile) -> None:
         self._file = file
         self._fd: int | None = None
 
     def won(self) -> bool:
-        """Whether this worker has the lock, or can take it at once. Never waits.
+        """Take the lock if it is free. Return whether this worker has the lock. Never waits.
 
         Raises `OSError` or `SharedFileUnusable`.
         """
@@ -176,7 +178,7 @@ class Election:
         return self._fd is not None
 
     def resign(self) -> None:
-        """Release the lock, so that another worker can follow."""
+        """Release the lock, so that another worker can follow the authority."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)

@@ -1,6 +1,7 @@
-"""Preview of selectors that a person is typing: the trusted issuer of the proof, and how it proves each selector.
+"""Preview of the selectors that a person is typing, before the proof is stored.
 
-Pure. The preview follows the rules of `binding_matching.with_trusted_issuer`, and raises nothing.
+The preview shows the trusted issuer, and how the issuer proves each selector. The rules are those of
+`binding_matching.with_trusted_issuer`. The functions are pure and raise nothing.
 """
 
 from __future__ import annotations
@@ -16,23 +17,24 @@ from authsec_server.failures import Invalid
 from authsec_server.issuers.model import TrustedIssuer, provenance
 
 
-class Outlook(StrEnum):
-    """The expected result for the proof."""
+class PreviewState(StrEnum):
+    """The expected result if the proof is stored as typed."""
 
-    RESTS = "rests"  # on `trusted_issuer`
-    WAITS = "waits"  # no trusted issuer fits: it is kept, and cannot be proved yet
+    PROVED = "proved"  # by `trusted_issuer`
+    NO_ISSUER = "no_issuer"  # no trusted issuer fits: it is kept, and cannot be proved yet
     CHOICE = "choice"  # several trusted issuers can prove it: one has to be named
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foresight:
-    """Preview of a proof: the trusted issuer, and how the issuer proves each of `selectors`, in the order given.
+class ProofPreview:
+    """Preview of a proof: the trusted issuer, and how the issuer proves each selector, in the order given.
 
-    `problem` and `remedy` are set if the request must name a trusted issuer, or if the proof would be refused.
+    `problem` and `remedy` are set in two cases: the request must name a trusted issuer, or the server would
+    refuse the proof.
     """
 
-    outlook: Outlook
+    state: PreviewState
     trusted_issuer: TrustedIssuer | None = None
     selectors: tuple[SelectorStatus, ...] = ()
     problem: str = ""
@@ -40,22 +42,22 @@ class Foresight:
 
     @property
     def caution(self) -> str:
-        """Say which other workloads or jobs would be accepted as the agent; empty if none."""
+        """Return which other workloads or jobs could act as the agent. Return "" if no others could."""
         return breadth([each.selector for each in self.selectors])
 
 
-def foresee(
+def preview_proof(
     platform: Platform,
     selectors: Sequence[Selector],
     registered: Sequence[TrustedIssuer],
     *,
     named: str = "",
     trust_domain: str,
-) -> Foresight:
+) -> ProofPreview:
     """Return the preview for these selectors.
 
-    `registered` are the trusted issuers of the platform's kinds, and `named` is the id of one of them. Without
-    selectors, the preview names the trusted issuer if only one fits.
+    `registered` are the trusted issuers that suit the platform. `named` is the id of the issuer that the person
+    has chosen. Without selectors, the preview names a trusted issuer only if exactly one fits.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
@@ -68,9 +70,9 @@ def foresee(
         trusted_issuer = chosen(platform, selectors, registered, trust_domain)
     except Invalid as problem:
         if problem.field == "trusted_issuer":
-            return Foresight(outlook=Outlook.CHOICE, problem=problem.message, remedy=problem.remedy)
+            return ProofPreview(state=PreviewState.CHOICE, problem=problem.message, remedy=problem.remedy)
         return _refused(selectors, fitting[0], problem)
-    return _resting(selectors, trusted_issuer) if trusted_issuer else _waiting(selectors)
+    return _proved(selectors, trusted_issuer) if trusted_issuer else _waiting(selectors)
 
 
 def _of_named(
@@ -79,11 +81,11 @@ def _of_named(
     registered: Sequence[TrustedIssuer],
     named: str,
     trust_domain: str,
-) -> Foresight:
+) -> ProofPreview:
     trusted_issuer = next((each for each in registered if each.id == named), None)
     if trusted_issuer is None:
-        return Foresight(
-            outlook=Outlook.REFUSED, problem="This trusted issuer no longer exists.", remedy="Choose another one."
+        return ProofPreview(
+            state=PreviewState.REFUSED, problem="This trusted issuer no longer exists.", remedy="Choose another one."
         )
     try:
         require_suitable(platform, selectors, trusted_issuer, trust_domain)
@@ -91,28 +93,30 @@ def _of_named(
         return _refused(
             selectors if fits(platform, selectors, trusted_issuer, trust_domain) else (), trusted_issuer, problem
         )
-    return _resting(selectors, trusted_issuer)
+    return _proved(selectors, trusted_issuer)
 
 
-def _of_nothing(fitting: Sequence[TrustedIssuer]) -> Foresight:
+def _of_nothing(fitting: Sequence[TrustedIssuer]) -> ProofPreview:
     if not fitting:
         return _waiting(())
-    return _resting((), fitting[0]) if len(fitting) == 1 else Foresight(outlook=Outlook.CHOICE)
+    return _proved((), fitting[0]) if len(fitting) == 1 else ProofPreview(state=PreviewState.CHOICE)
 
 
-def _waiting(selectors: Sequence[Selector]) -> Foresight:
-    return Foresight(outlook=Outlook.WAITS, selectors=tuple(SelectorStatus(selector=each) for each in selectors))
-
-
-def _resting(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> Foresight:
-    return Foresight(
-        outlook=Outlook.RESTS, trusted_issuer=trusted_issuer, selectors=_proved_by(selectors, trusted_issuer)
+def _waiting(selectors: Sequence[Selector]) -> ProofPreview:
+    return ProofPreview(
+        state=PreviewState.NO_ISSUER, selectors=tuple(SelectorStatus(selector=each) for each in selectors)
     )
 
 
-def _refused(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, problem: Invalid) -> Foresight:
-    return Foresight(
-        outlook=Outlook.REFUSED,
+def _proved(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> ProofPreview:
+    return ProofPreview(
+        state=PreviewState.PROVED, trusted_issuer=trusted_issuer, selectors=_proved_by(selectors, trusted_issuer)
+    )
+
+
+def _refused(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, problem: Invalid) -> ProofPreview:
+    return ProofPreview(
+        state=PreviewState.REFUSED,
         trusted_issuer=trusted_issuer,
         selectors=_proved_by(selectors, trusted_issuer),
         problem=problem.message,

@@ -1,4 +1,4 @@
-"""Run a client on a laptop: create a one-time enrolment code, show it once with its commands, or revoke it."""
+"""Run a client on a laptop: create an enrolment code, show it once with its commands, or revoke it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from starlette.responses import Response
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
 from authsec_server.clients.model import Client
-from authsec_server.console.clients.found import found, home
-from authsec_server.console.clients.lines import PROOF_VARIABLES, for_bash, for_powershell
+from authsec_server.console.clients.client_lookup import find_client, home
+from authsec_server.console.clients.connect_snippets import PROOF_VARIABLES, for_bash, for_powershell
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid
@@ -20,7 +20,7 @@ HOURS = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), ("24", "1 day"), (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaptopLines:
+class EnrolmentLines:
     """The commands to run on the laptop, with the enrolment code. They are shown once and not stored."""
 
     base_url: str
@@ -46,7 +46,7 @@ class LaptopLines:
 
 
 async def form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
-    """Show the form that asks for the code's lifetime."""
+    """Show the form that asks how long the laptop's key will be valid."""
     client, codes = await visit.read(lambda tx: _client(tx, visit))
     return visit.render(
         "clients/enrol.html",
@@ -67,7 +67,7 @@ async def make(visit: PageRequest) -> Response:
         made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
     except (Invalid, Conflict) as problem:
         return await form(visit, problem)
-    lines = LaptopLines(base_url=visit.console.settings.issuer, made=made)
+    lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made)
     return visit.render(
         "clients/enrolment_code.html",
         title=f"Run {made.client.name} on a laptop",
@@ -85,5 +85,5 @@ async def take_back(visit: PageRequest) -> Response:
 
 
 def _client(tx: Tx, visit: PageRequest) -> tuple[Client, list[Enrolment]]:
-    client = found(tx, visit)
+    client = find_client(tx, visit)
     return client, enrolment_service.open_of(tx, visit.act, client.id)

@@ -1,7 +1,7 @@
-"""The text that connects a client: shell commands, program code and a smoke test. Pure.
+"""The text that connects a client: shell commands, program code and a smoke test. All functions are pure.
 
-The program is from the published walk-through, with this client's values. The text has no secret: a Client ID
-is a name. The file of a private key or secret stays on the agent's machine.
+The program comes from the published walk-through, with this client's values. The text contains no secret: a
+Client ID is a name. The file with the private key or the secret stays on the agent's machine.
 """
 
 from __future__ import annotations
@@ -76,9 +76,10 @@ PROOF_VARIABLES = (_KEY, _TOKEN, SECRET_VARIABLE)
 
 
 def example_action(actions: Iterable[str]) -> str:
-    """Choose an action for an example that reads a customer's record: one that ends in `:read`, else in `:list`.
+    """Choose an action for an example program that reads a customer's record.
 
-    Other actions are never chosen: nobody should copy a write action by accident. Empty if no action fits.
+    An action that ends in `:read` is preferred, then one that ends in `:list`. Return "" if there is no such
+    action. Other actions are never chosen, so that nobody copies a write action by accident.
     """
     held = sorted(actions)
     fitting = (action for verb in (":read", ":list") for action in held if action.endswith(verb))
@@ -87,10 +88,10 @@ def example_action(actions: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One client and the authority that issues its tokens.
+    """The values with which a client connects to this authority.
 
-    `scope` is an action for the example, `audience` the API of its token. `resource` is the same API if the agent
-    must name it. Each is empty if there is none.
+    `scope` is an action for the example, and `audience` is the API for which the token is issued. `resource` is
+    the same API if the token request must name the API. Unknown values are empty.
     """
 
     base_url: str
@@ -113,42 +114,51 @@ class Connection:
 
     @property
     def install(self) -> str:
-        """Return Step 3 of the walk-through. Packages install by path: others own our names in the public index."""
+        """Return the commands of Step 3 of the walk-through, which install the packages by path.
+
+        The names of the packages in the public index belong to other people.
+        """
         return INSTALL
 
     @property
     def configure(self) -> str:
-        """Return Step 4 of the walk-through."""
+        """Return the code of Step 4 of the walk-through: the configuration."""
         return CONFIGURE.format(client_id=self.client_id)
 
     @property
     def tool(self) -> str:
-        """Return Step 5 of the walk-through, for AutoGen."""
+        """Return the code of Step 5 of the walk-through: a tool for AutoGen."""
         given = {"scope": self.scope, "resource": self.resource}
         return TOOL.format(wanted="".join(f", {name}={json.dumps(value)}" for name, value in given.items() if value))
 
     @property
     def by_hand(self) -> str:
-        """Return the walk-through's function in the form that fetches its token itself."""
+        """Return the function of the walk-through without AutoGen: the function itself fetches its token."""
         asked = f"authsec.get_token(resource={json.dumps(self.resource)}).value"
         return BY_HAND.format(token=asked if self.resource else "authsec.get_delegation_token()")
 
     @property
     def smoke(self) -> str:
-        """Return Step 6 of the walk-through. If the agent must name the API, return a command with `--resource`."""
+        """Return the command of Step 6 of the walk-through: a smoke test.
+
+        If the token request must name the API, the command has the option `--resource`.
+        """
         asked = f'uv run authsec smoke --resource "{_in_bash(self.resource)}"'
         return asked if self.resource else "uv run python examples/smoke_local.py"
 
     @property
     def _proof(self) -> Mapping[str, str]:
-        """Return the variable and the file of the client's proof. A key is preferred to a secret."""
+        """Return the environment variable and the file name of the client's proof. A key is preferred to a secret."""
         if self.has_key:
             return {_KEY: KEY_FILE}
         return {SECRET_VARIABLE: SECRET_FILE} if self.has_secret else {}
 
     @property
     def _others(self) -> list[str]:
-        """Return the proof variables to unset, because the shell can still have another agent's proof."""
+        """Return the other proof variables, which the commands unset.
+
+        The shell may still have another agent's proof in these variables.
+        """
         return [name for name in PROOF_VARIABLES if name not in self._proof]
 
     @property
@@ -164,7 +174,10 @@ class Connection:
 def for_bash(
     environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Return bash lines that set the variables, set paths of `files` in the current folder, unset `others`."""
+    """Return bash lines that set the variables in `environment`, and unset the variables in `others`.
+
+    `files` maps variables to file names. The lines set these variables to paths in the current folder.
+    """
     lines = [f'export {name}="{_in_bash(value)}"' for name, value in environment.items()]
     lines += [f'export {name}="$PWD/{file}"' for name, file in (files or {}).items()]
     return [*lines, f"unset {' '.join(others)}"]
@@ -173,14 +186,17 @@ def for_bash(
 def for_powershell(
     environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Return PowerShell lines that set the variables, set paths of `files` in the current folder, unset `others`."""
+    """Return PowerShell lines that set the variables in `environment`, and unset the variables in `others`.
+
+    `files` maps variables to file names. The lines set these variables to paths in the current folder.
+    """
     lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in environment.items()]
     lines += [f'$env:{name} = "$PWD\\{file}"' for name, file in (files or {}).items()]
     return [*lines, f"Remove-Item {', '.join(f'Env:{name}' for name in others)} -ErrorAction SilentlyContinue"]
 
 
 def _in_bash(text: str) -> str:
-    """Escape the text for bash double quotes."""
+    """Escape the text for double quotes in bash."""
     return "".join(f"\\{char}" if char in '\\"$`' else char for char in text)
 
 

@@ -17,9 +17,9 @@ from authsec_server.clients import bindings, held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, live_tokens, service
-from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.impact import ImpactProvider
+from authsec_server.delegations import impact, live_tokens, service
+from authsec_server.delegations.dry_run_impact import ImpactProvider
+from authsec_server.delegations.impact import Impact
 from authsec_server.delegations.model import Delegation
 from authsec_server.failures import NotFound
 from authsec_server.issuers import service as issuers
@@ -68,9 +68,9 @@ def mint(estate: Any, *under: Delegation, lifetime: timedelta = timedelta(hours=
     return now + lifetime
 
 
-def asked(estate: Any, question: Callable[..., Consequences], *what: Any, **more: Any) -> Consequences:
+def asked(estate: Any, question: Callable[..., Impact], *what: Any, **more: Any) -> Impact:
     before = (estate.events(), estate.endings())
-    answer: Consequences = estate.see(lambda tx, act: question(tx, act, *what, estate.terms, **more))
+    answer: Impact = estate.see(lambda tx, act: question(tx, act, *what, estate.terms, **more))
     assert (estate.events(), estate.endings()) == before
     return answer
 
@@ -82,11 +82,11 @@ def test_of_a_client_all_its_live_delegations_stop(estate: Any, helper: Client) 
     estate.do(lambda tx, act: service.disable(tx, act, off.id, estate.terms))
     mint(estate, one)
     last = mint(estate, two, lifetime=timedelta(hours=5))
-    found = asked(estate, consequences.of_client, helper.slug)
+    found = asked(estate, impact.of_client, helper.slug)
     assert found.agents == (Named(id=helper.id, name="Helper"),)
     assert {each.id for each in found.delegations} == {one.id, two.id}
     assert set(found.delegations) == set(found.loses)
-    assert (found.live_tokens, found.out_until) == (2, last)
+    assert (found.live_tokens, found.last_expiry) == (2, last)
     assert found.audiences == ("authsec-api", "payments")
     assert (found.gains, found.more) == ((), False)
 
@@ -95,15 +95,15 @@ def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> Non
     one, two = estate.delegate().delegation, estate.delegate(max_duration=60).delegation
     until = mint(estate, one)
     mint(estate, two, lifetime=timedelta(hours=9))
-    found = asked(estate, consequences.of_delegation, one.id)
+    found = asked(estate, impact.of_delegation, one.id)
     assert found.delegations == (Named(id=one.id, name="Support → Helper"),)
-    assert (found.live_tokens, found.out_until) == (1, until)
+    assert (found.live_tokens, found.last_expiry) == (1, until)
     assert found.go_on == {helper.id}, "by the other one"
-    assert asked(estate, consequences.of_client, helper.id).go_on == set()
+    assert asked(estate, impact.of_client, helper.id).go_on == set()
     estate.do(lambda tx, act: service.disable(tx, act, two.id, estate.terms))
-    assert asked(estate, consequences.of_delegation, one.id).go_on == set()
+    assert asked(estate, impact.of_delegation, one.id).go_on == set()
     with pytest.raises(NotFound):
-        asked(estate, consequences.of_delegation, "nobody")
+        asked(estate, impact.of_delegation, "nobody")
 
 
 @pytest.mark.parametrize("ended", ["delegation", "client", "role"])
@@ -119,27 +119,27 @@ def test_tokens_that_have_ended_already_are_not_counted(estate: Any, helper: Cli
     else:
         values = {"name": "Support", "description": "", "actions": ["customers:read"]}
         estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=values))
-    for question, what in ((consequences.of_delegation, delegation.id), (consequences.of_client, helper.id)):
+    for question, what in ((impact.of_delegation, delegation.id), (impact.of_client, helper.id)):
         found = asked(estate, question, what)
-        assert (found.live_tokens, found.out_until) == (0, until), "ended, yet out"
+        assert (found.live_tokens, found.last_expiry) == (0, until), "ended, yet out"
     mint(estate, delegation)
-    assert asked(estate, consequences.of_delegation, delegation.id).live_tokens == 1
-    assert asked(estate, consequences.of_client, helper.id).live_tokens == 1
+    assert asked(estate, impact.of_delegation, delegation.id).live_tokens == 1
+    assert asked(estate, impact.of_client, helper.id).live_tokens == 1
 
 
 def test_of_a_delegation_what_its_client_keeps(estate: Any, helper: Client) -> None:
     one, two, off = (estate.delegate(max_duration=60 * minutes).delegation for minutes in (1, 2, 3))
     estate.do(lambda tx, act: service.disable(tx, act, off.id, estate.terms))
-    assert [each.id for each in asked(estate, consequences.of_delegation, one.id).keeps] == [two.id]
+    assert [each.id for each in asked(estate, impact.of_delegation, one.id).keeps] == [two.id]
 
 
 def test_what_is_off_for_good_still_has_tokens_out(estate: Any, helper: Client) -> None:
     delegation = estate.delegate().delegation
     until = mint(estate, delegation)
     estate.do(lambda tx, act: service.revoke(tx, act, delegation.id, estate.terms))
-    for question, what in ((consequences.of_delegation, delegation.id), (consequences.of_client, helper.id)):
+    for question, what in ((impact.of_delegation, delegation.id), (impact.of_client, helper.id)):
         found = asked(estate, question, what)
-        assert (found.delegations, found.live_tokens, found.out_until) == ((), 0, until)
+        assert (found.delegations, found.live_tokens, found.last_expiry) == ((), 0, until)
 
 
 def an_edit(**what: Any) -> dict[str, Any]:
@@ -156,12 +156,12 @@ def test_of_an_edit_only_narrowing_stops_something(estate: Any, helper: Client) 
     delegation = estate.delegate().delegation
     until = mint(estate, delegation)
     its = (Named(id=delegation.id, name="Support → Helper"),)
-    narrower = asked(estate, consequences.of_edit, delegation.id, an_edit(max_duration=60))
+    narrower = asked(estate, impact.of_edit, delegation.id, an_edit(max_duration=60))
     assert (narrower.delegations, narrower.loses, narrower.gains) == (its, its, ())
-    assert (narrower.live_tokens, narrower.out_until) == (1, until)
-    wider = asked(estate, consequences.of_edit, delegation.id, an_edit(max_duration=7200))
+    assert (narrower.live_tokens, narrower.last_expiry) == (1, until)
+    wider = asked(estate, impact.of_edit, delegation.id, an_edit(max_duration=7200))
     assert (wider.delegations, wider.loses, wider.gains, wider.live_tokens) == ((), (), its, 0)
-    assert asked(estate, consequences.of_edit, delegation.id, an_edit()) == Consequences()
+    assert asked(estate, impact.of_edit, delegation.id, an_edit()) == Impact()
 
 
 def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Client) -> None:
@@ -169,16 +169,16 @@ def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Cli
     part = estate.delegate().delegation
     mint(estate, whole)
     mint(estate, part)
-    smaller = asked(estate, consequences.of_role_edit, "support", ["customers:read"])
+    smaller = asked(estate, impact.of_role_edit, "support", ["customers:read"])
     assert {each.id for each in smaller.delegations} == {whole.id, part.id}, "the role's tokens end, all of them"
     assert [each.id for each in smaller.loses] == [whole.id]
     assert (smaller.live_tokens, smaller.gains) == (2, ())
-    larger = asked(estate, consequences.of_role_edit, "support", ["customers:delete", "customers:read", "orders:read"])
-    assert larger == Consequences(), "what a role gains, no delegation allows yet"
+    larger = asked(estate, impact.of_role_edit, "support", ["customers:delete", "customers:read", "orders:read"])
+    assert larger == Impact(), "what a role gains, no delegation allows yet"
 
     values = {"name": "Support", "description": "", "actions": ["customers:read"]}
     estate.do(lambda tx, act: roles.edit(tx, act, "support", revision=1, changes=values))
-    back = asked(estate, consequences.of_role_edit, "support", ["customers:delete", "customers:read"])
+    back = asked(estate, impact.of_role_edit, "support", ["customers:delete", "customers:read"])
     assert [each.id for each in back.gains] == [whole.id], "it allowed the action all the time"
     assert (back.delegations, back.live_tokens) == ((), 0)
 
@@ -187,7 +187,7 @@ def test_of_a_role_in_use_by_many(estate: Any, helper: Client) -> None:
     made = [estate.delegate(max_duration=60 * minutes).delegation for minutes in range(1, 61)]
     for delegation in made[:3]:
         mint(estate, delegation)
-    found = asked(estate, consequences.of_role_edit, "support", ["customers:delete"])
+    found = asked(estate, impact.of_role_edit, "support", ["customers:delete"])
     assert (len(found.delegations), len(found.agents), found.live_tokens) == (len(made), 1, 3)
 
 
@@ -195,29 +195,29 @@ def test_of_a_role_not_the_tokens_that_its_clients_have_in_another(estate: Any, 
     estate.role("Billing")
     until = mint(estate, estate.delegate().delegation)
     mint(estate, estate.delegate("billing").delegation, lifetime=timedelta(hours=5))
-    found = asked(estate, consequences.of_role_edit, "support", ["customers:delete"])
-    assert (found.live_tokens, found.out_until) == (1, until)
+    found = asked(estate, impact.of_role_edit, "support", ["customers:delete"])
+    assert (found.live_tokens, found.last_expiry) == (1, until)
 
 
 def test_a_token_that_rests_on_two_delegations_is_one(estate: Any, helper: Client) -> None:
     one, two = estate.delegate().delegation, estate.delegate(max_duration=60).delegation
     until = mint(estate, one, two)
-    for question, what in ((consequences.of_client, helper.id), (consequences.of_delegation, two.id)):
+    for question, what in ((impact.of_client, helper.id), (impact.of_delegation, two.id)):
         found = asked(estate, question, what)
-        assert (found.live_tokens, found.out_until) == (1, until)
+        assert (found.live_tokens, found.last_expiry) == (1, until)
 
 
 def test_of_an_apis_new_audience_nothing_ends_but_delegations_keep_the_old_one(estate: Any, helper: Client) -> None:
     estate.do(lambda tx, act: apis.create(tx, act, name="Customers", identifier="customers-api"))
     old, new = (estate.delegate(audiences=(each,)).delegation for each in ("customers-api", "payments"))
     mint(estate, old)
-    found = asked(estate, consequences.of_api, "customers", identifier="payments")
+    found = asked(estate, impact.of_api, "customers", identifier="payments")
     assert [each.id for each in found.loses] == [old.id]
     assert [each.id for each in found.gains] == [new.id]
     assert (found.delegations, found.live_tokens) == ((), 0)
-    gone = asked(estate, consequences.of_api, "customers")
+    gone = asked(estate, impact.of_api, "customers")
     assert ([each.id for each in gone.loses], gone.gains) == ([old.id], ())
-    assert asked(estate, consequences.of_api, "customers", identifier="customers-api") == Consequences()
+    assert asked(estate, impact.of_api, "customers", identifier="customers-api") == Impact()
 
 
 def minted(estate: Any, client: Client, jti: str, **what: Any) -> datetime:
@@ -244,17 +244,17 @@ def test_of_a_proof_its_own_tokens_only(estate: Any) -> None:
     (proof,) = agent.proofs
     until = minted(estate, agent, "one", proof_id=proof.id)
     minted(estate, agent, "two", lifetime=timedelta(hours=9))
-    found = told(estate, consequences.of_proof, agent.id, proof.id)
-    assert (found.agents, found.live_tokens, found.out_until) == ((Named(id=agent.id, name="Helper"),), 1, until)
+    found = told(estate, impact.of_proof, agent.id, proof.id)
+    assert (found.agents, found.live_tokens, found.last_expiry) == ((Named(id=agent.id, name="Helper"),), 1, until)
     assert found.go_on == set(), "it has no other"
     assert [(each.audience, each.until) for each in found.apis] == [("crm", until)]
-    assert told(estate, consequences.of_secrets, agent.id, at_once=True) == found
-    assert told(estate, consequences.of_secrets, agent.id, at_once=False) == Consequences()
+    assert told(estate, impact.of_secrets, agent.id, at_once=True) == found
+    assert told(estate, impact.of_secrets, agent.id, at_once=False) == Impact()
     with pytest.raises(NotFound):
-        told(estate, consequences.of_proof, agent.id, "nobody")
+        told(estate, impact.of_proof, agent.id, "nobody")
     estate.do(lambda tx, act: revocations.end(tx, SubjectKind.PROOF, proof.id, act.now))
-    after = told(estate, consequences.of_proof, agent.id, proof.id)
-    assert (after.live_tokens, after.out_until) == (0, until), "they ended with it, and are out"
+    after = told(estate, impact.of_proof, agent.id, proof.id)
+    assert (after.live_tokens, after.last_expiry) == (0, until), "they ended with it, and are out"
 
 
 def test_of_a_trusted_issuer_the_tokens_by_its_word(estate: Any) -> None:
@@ -263,10 +263,10 @@ def test_of_a_trusted_issuer_the_tokens_by_its_word(estate: Any) -> None:
     assert agent.proofs[0].trusted_issuer_id == trusted_issuer.id
     minted(estate, agent, "one", trusted_issuer={"id": trusted_issuer.id, "name": trusted_issuer.name})
     minted(estate, agent, "two")
-    found = told(estate, consequences.of_trusted_issuer, trusted_issuer.slug)
+    found = told(estate, impact.of_trusted_issuer, trusted_issuer.slug)
     assert (found.agents, found.live_tokens) == ((Named(id=agent.id, name="Helper"),), 1)
     estate.do(lambda tx, act: bindings.disable_trusted_issuer(tx, act, trusted_issuer.id))
-    assert told(estate, consequences.of_trusted_issuer, trusted_issuer.slug).live_tokens == 0
+    assert told(estate, impact.of_trusted_issuer, trusted_issuer.slug).live_tokens == 0
 
 
 def rehearsed(estate: Any, work: Callable[[Tx, Act], object]) -> Any:
@@ -303,7 +303,7 @@ def test_a_rehearsal_finds_who_rested_on_a_trusted_issuer_even_when_it_is_remove
 def test_of_more_agents_than_are_looked_at_it_is_said_that_there_are_more(
     estate: Any, monkeypatch: pytest.MonkeyPatch, most: int, more: bool
 ) -> None:
-    monkeypatch.setattr(consequences, "MOST", most)
+    monkeypatch.setattr(impact, "MOST", most)
     trusted_issuer = estate.do(lambda tx, act: issuers.create(tx, act, a_trusted_issuer()))
     role = estate.role()
     for name in ("One", "Two"):
@@ -311,8 +311,8 @@ def test_of_more_agents_than_are_looked_at_it_is_said_that_there_are_more(
         estate.delegate(client=agent.slug)
         minted(estate, agent, agent.slug, trusted_issuer={"id": trusted_issuer.id, "name": trusted_issuer.name})
     fewer = ["customers:delete"]
-    assert told(estate, consequences.of_trusted_issuer, trusted_issuer.slug).more is more
-    assert asked(estate, consequences.of_role_edit, role.slug, fewer).more is more
+    assert told(estate, impact.of_trusted_issuer, trusted_issuer.slug).more is more
+    assert asked(estate, impact.of_role_edit, role.slug, fewer).more is more
     values: dict[str, Any] = {"name": role.name, "description": "", "actions": fewer}
     assert (
         rehearsed(estate, lambda tx, act: bindings.disable_trusted_issuer(tx, act, trusted_issuer.id))["more"] is more
@@ -344,7 +344,7 @@ def test_where_nobody_follows_is_said_first(estate: Any, helper: Client) -> None
     estate.database.append(lambda tx: followers.note(tx, {"customers-api": False}, now))  # by another server
     estate.database.append(lambda tx: followers.note(tx, {"mail": False}, now - timedelta(seconds=119)))
     estate.database.append(lambda tx: followers.note(tx, {"post": True}, now - timedelta(seconds=121)))
-    found = asked(estate, consequences.of_delegation, delegation.id).apis
+    found = asked(estate, impact.of_delegation, delegation.id).apis
     assert [(each.name, each.slug, each.following) for each in found] == [
         ("post", "", Following.NO),
         ("mail", "", Following.SAID),
@@ -353,8 +353,8 @@ def test_where_nobody_follows_is_said_first(estate: Any, helper: Client) -> None
     assert [each.until for each in found] == [None, None, None], "no token is out"
 
 
-def told(estate: Any, question: Callable[..., Consequences], *what: Any, **more: Any) -> Consequences:
-    answer: Consequences = estate.see(lambda tx, act: question(tx, act, *what, **more))
+def told(estate: Any, question: Callable[..., Impact], *what: Any, **more: Any) -> Impact:
+    answer: Impact = estate.see(lambda tx, act: question(tx, act, *what, **more))
     return answer
 
 

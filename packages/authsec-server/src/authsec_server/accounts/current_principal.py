@@ -1,4 +1,4 @@
-"""Check whether the principal of an earlier act may still act. For acts that others complete later."""
+"""Check whether the principal of an earlier act may still act, before another caller completes the act."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from authsec_server.naming import is_uuid
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind
 
 
-def standing(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
-    """Return the principal with its present role; None if it is disabled, revoked, expired or deleted."""
+def current_principal(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
+    """Return the principal with its current role.
+
+    Return None if the principal is disabled, revoked, expired or deleted.
+    """
     if kind is PrincipalKind.LOCAL_OPERATOR:
         return LOCAL_OPERATOR
     if kind is PrincipalKind.ADMIN_KEY:

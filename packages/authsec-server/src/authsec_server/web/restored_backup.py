@@ -1,4 +1,7 @@
-"""Refuse requests while the database is older than its outside checkpoints: a restored backup lacks revocations."""
+"""Refuse requests while the database is older than checkpoints that are stored outside the database.
+
+Such a database is a restored backup: it lacks the revocations that came after the backup.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,15 @@ REMEDY: Final = (
 RETRY_SECONDS: Final = 5
 
 
-def withheld() -> Unavailable:
-    """Return the failure for a refused request."""
+def refusal() -> Unavailable:
+    """Return the `Unavailable` failure for a refused request, with the remedy."""
     return Unavailable(SENTENCE, REMEDY, retry_after=RETRY_SECONDS)
 
 
-class Withheld:
-    """Middleware that answers 503 while `why` returns a reason.
+class RefuseWhileOlder:
+    """Middleware that refuses requests with 503 while `why` returns a reason.
 
-    Requests for which `reading(method, path)` is true pass.
+    The middleware still passes a request on if `reading(method, path)` returns true.
     """
 
     def __init__(self, app: ASGIApp, *, why: Callable[[], str | None], reading: Callable[[str, str], bool]) -> None:

@@ -11,13 +11,16 @@ LIST_TRAIL = [("Clients", ""), ("MCP Servers / AI Agents", "/console/clients")]
 """The breadcrumbs of a page below the list of clients."""
 
 
-def found(tx: Tx, visit: PageRequest) -> Client:
+def find_client(tx: Tx, visit: PageRequest) -> Client:
     """Return the client with the id or slug in the path. Raises `NotFound`."""
     return clients.get(tx, visit.act, visit.named("client"))
 
 
 def home(client: Client) -> str:
-    """Return the path of the client's page, with the id: a slug can change and then belong to another client."""
+    """Return the path of the client's page.
+
+    The path contains the id, because a slug can change and then belong to another client.
+    """
     return f"/console/clients/{client.id}"
 
 

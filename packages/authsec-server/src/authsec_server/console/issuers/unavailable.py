@@ -1,4 +1,7 @@
-"""Warnings about unavailable trusted issuers, for pages of clients that need them. Only this server's view."""
+"""Warnings about unavailable trusted issuers, for the pages of clients that need these issuers.
+
+The warnings show only what this server has seen.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,12 @@ LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedIssuerSilence:
+class UnavailableIssuer:
     """One unavailable trusted issuer: its keys cannot be fetched, or its cluster does not answer.
 
-    `what` begins the warning's sentence, `failure` is the reason as a clause, `failed_at` the time of the last
-    failure. `some`: only proofs with selectors of a pod that the token does not contain are affected.
+    `what` is the beginning of the warning's sentence, and `failure` is the reason as a clause. `failed_at` is
+    the time of the last failure. `some` is true if only some proofs are affected: those with pod selectors that
+    the token does not contain.
     """
 
     trusted_issuer: TrustedIssuer
@@ -31,29 +35,34 @@ class TrustedIssuerSilence:
     some: bool = False
 
 
-async def silent_ones(visit: PageRequest) -> Sequence[TrustedIssuerSilence]:
-    """Return the enabled trusted issuers that are unavailable. Only the first page of issuers is checked."""
+async def unavailable_issuers(visit: PageRequest) -> Sequence[UnavailableIssuer]:
+    """Return the enabled trusted issuers that are unavailable. Only the first page of the issuers' list is checked."""
     found, _ = await visit.read(lambda tx: issuers.page(tx, visit.act, limit=LOOKED_AT))
-    return [*(await _silent(visit, found)).values()]
+    return [*(await _unavailable(visit, found)).values()]
 
 
-async def silent_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str, TrustedIssuerSilence]:
-    """Return the unavailable trusted issuers among these ids, by id."""
+async def unavailable_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str, UnavailableIssuer]:
+    """Return the unavailable trusted issuers that have one of these ids, by id."""
     if not ids:
         return {}
     found = await visit.read(lambda tx: issuers.by_ids(tx, ids))
-    return await _silent(visit, [*found.values()])
+    return await _unavailable(visit, [*found.values()])
 
 
-async def _silent(visit: PageRequest, found: Sequence[TrustedIssuer]) -> Mapping[str, TrustedIssuerSilence]:
-    """Read the state from memory and the database, never from other servers. Never call this inside a transaction."""
+async def _unavailable(visit: PageRequest, found: Sequence[TrustedIssuer]) -> Mapping[str, UnavailableIssuer]:
+    """Return the unavailable issuers among `found`, by id. Never call this inside a transaction.
+
+    The state comes from memory and the database. No other server is asked.
+    """
     told = await run_in_threadpool(
-        lambda: [_silence(visit.console, trusted_issuer) for trusted_issuer in found if trusted_issuer.enabled]
+        lambda: [
+            _unavailable_issuer(visit.console, trusted_issuer) for trusted_issuer in found if trusted_issuer.enabled
+        ]
     )
     return {each.trusted_issuer.id: each for each in told if each is not None}
 
 
-def _silence(console: Console, trusted_issuer: TrustedIssuer) -> TrustedIssuerSilence | None:
+def _unavailable_issuer(console: Console, trusted_issuer: TrustedIssuer) -> UnavailableIssuer | None:
     try:
         keys = console.key_sets.state(trusted_issuer)
         lookups = console.cluster_apis.state(trusted_issuer)
@@ -61,12 +70,12 @@ def _silence(console: Console, trusted_issuer: TrustedIssuer) -> TrustedIssuerSi
         return None
     if keys.condition is Condition.DEAD or (keys.condition is Condition.NONE and keys.failure):
         what = f"The keys of {trusted_issuer.name} are unavailable"
-        return TrustedIssuerSilence(
+        return UnavailableIssuer(
             trusted_issuer=trusted_issuer, what=what, failure=keys.failure, failed_at=keys.failed_at
         )
     for lookup, state in lookups.items():  # reviews, of which every token needs one, come first
         if state.failing:
-            return TrustedIssuerSilence(
+            return UnavailableIssuer(
                 trusted_issuer=trusted_issuer,
                 what=f"{trusted_issuer.name} does not answer look-ups",
                 failure=state.failure,

@@ -1,4 +1,4 @@
-"""Filters of the templates: format instants, durations and names of kinds. Pure."""
+"""Filters of the templates: format instants, durations and names of kinds. All functions are pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(instant: datetime, now: datetime) -> str:
-    """Format the distance to `now` in its largest unit: `3 minutes ago`, `in 2 days`, `just now`."""
+    """Format the time between the instant and `now` in its largest unit: `3 minutes ago`, `in 2 days`, `just now`."""
     seconds = int((now - instant).total_seconds())
     size, unit = next(((size, unit) for size, unit in _UNITS if abs(seconds) >= size), (1, "second"))
     if abs(seconds) < 5:
@@ -47,7 +47,7 @@ def ago(instant: datetime, now: datetime) -> str:
 def of_minute(minute: datetime, now: datetime) -> str:
     """Format the age of an event whose time is known only to the minute: `this minute`, `3 minutes ago`.
 
-    Ages below an hour are measured from the minute's end.
+    An age below one hour is measured from the end of the minute.
     """
     passed = int((now - minute).total_seconds()) - 60
     if passed < 0:
@@ -66,7 +66,7 @@ def plural(amount: int, noun: str, nouns: str = "") -> str:
 
 
 def kind(value: str) -> str:
-    """Return the kind's name in the words of the walk-through."""
+    """Return the name of the kind, as the published walk-through writes it."""
     return KINDS.get(value, value)
 
 
@@ -81,7 +81,10 @@ def proof(value: str) -> str:
 
 
 def said(message: str) -> str:
-    """Replace a leading field path by its label: `actions.0.description must …` becomes `Description must …`."""
+    """If the message begins with the path of a field, replace the path by the field's label.
+
+    For example, `actions.0.description must …` becomes `Description must …`.
+    """
     first, space, rest = message.partition(" ")
     if not _FIELD.fullmatch(first):
         return message
@@ -89,6 +92,6 @@ def said(message: str) -> str:
 
 
 def listed(items: list[str] | tuple[str, ...], most: int = 3) -> str:
-    """Join the first `most` items and the number of the others: `a, b, c and 4 more`."""
+    """Join the first `most` items, and add the number of further items: `a, b, c and 4 more`."""
     shown = ", ".join(items[:most])
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown

@@ -1,0 +1,50 @@
+"""Find an administrator, or the principal that an audit filter names."""
+
+from __future__ import annotations
+
+from authsec_server import naming
+from authsec_server.accounts.model.administrators import Administrator, read_email
+from authsec_server.accounts.store import admin_keys, administrators
+from authsec_server.db import Tx
+from authsec_server.failures import Invalid, NotFound
+from authsec_server.principal import PrincipalKind
+from authsec_server.suggest import told_nearest
+
+
+def find_administrator(tx: Tx, reference: str) -> Administrator:
+    """Return the administrator with this id or e-mail address. Raises `NotFound`."""
+    found = None
+    if naming.is_uuid(reference):
+        found = administrators.by_id(tx.connection, reference)
+    elif address := read_email(reference):
+        found = administrators.by_email(tx.connection, address)
+    if found is None:
+        address = read_email(reference) or ""
+        known = administrators.emails_near(tx.connection, address) if address else []
+        listed = told_nearest(address, known, "See the list: authsec admin list")
+        raise NotFound(f"There is no administrator {naming.quoted(reference)}.", listed)
+    return found
+
+
+def find_principal(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
+    """Return the administrator with this email or id, or the admin key with this name or id.
+
+    Return None if neither exists. Raises `Invalid` if both exist: somebody may have inserted one of them to
+    hide the acts of the other. This function reads only ids, so that an unreadable value in another column
+    cannot hide anybody's acts. It checks no permission.
+    """
+    if naming.is_uuid(text):
+        administrator = administrators.id_of(tx.connection, id_=text)
+        key = admin_keys.id_of(tx.connection, id_=text)
+    else:
+        administrator = administrators.id_of(tx.connection, email=text.lower())
+        key = admin_keys.id_of(tx.connection, name=text)
+    if administrator and key:
+        raise Invalid(
+            "by",
+            f"{naming.quoted(text)} is the name of an administrator ({administrator}) and of an admin key ({key}).",
+            "Give the id instead.",
+        )
+    if administrator:
+        return PrincipalKind.ADMINISTRATOR, administrator
+    return (PrincipalKind.ADMIN_KEY, key) if key else None

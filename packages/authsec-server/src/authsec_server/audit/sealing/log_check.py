@@ -1,0 +1,316 @@
+"""A pass over the leaves of a sealed log, from checkpoint to checkpoint.
+
+The leaves may come from a database or from an export.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from authsec_server.audit.merkle_tree import Tree
+from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, read_checkpoint, when
+from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.drops import Drop, Drops
+from authsec_server.audit.sealing.given import KeptExport
+from authsec_server.audit.sealing.late_seals import LateSeals
+from authsec_server.audit.sealing.restores import Restore, declares_lost
+from authsec_server.audit.sealing.succession import Succession
+
+MOST = 100  # findings that are told one by one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRestore:
+    """A signed restore record. `checkpoint_at` is the time of the last checkpoint in the backup, if there is one."""
+
+    record: Restore
+    checkpoint_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of a check.
+
+    - `findings` are sentences. `not_yet` is the number of new events without a seal.
+    - `waiting_since` is the time of the oldest event without a seal, if it has waited too long; else None.
+    - `dropped` are the drop records with missing events.
+    - `unchecked` are sentences about parts that could not be checked.
+    - `skipped` are those of these parts without which the log cannot be called intact.
+    - `restores` are the recorded restores from a backup, oldest first.
+    - `late` are events that were sealed long after their time, grouped by checkpoint.
+    - `more_late` is the number of further late events in earlier groups.
+    - `unproved` are sentences about facts that only old events without a seal report.
+      A running server would have sealed these events.
+    """
+
+    sealed: int
+    not_yet: int
+    last: Checkpoint | None
+    findings: tuple[str, ...]
+    more: int
+    dropped: tuple[Drop, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    restores: tuple[RecordedRestore, ...] = ()
+    late: tuple[LateSeals, ...] = ()
+    more_late: int = 0
+    waiting_since: datetime | None = None
+    unproved: tuple[str, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)  # the digests of the rows
+
+    @property
+    def not_checkable(self) -> int:
+        """Return the number of dropped events that cannot be checked, because no given export contains them."""
+        return sum(each.missing - each.given for each in self.dropped)
+
+    @property
+    def as_sealed(self) -> bool:
+        """Whether the log matches its seals: there are no findings and at least one checkpoint."""
+        return not self.findings and self.last is not None
+
+
+def _ignore(_: int, __: Mapping[str, Any]) -> None:
+    """Do nothing with the dropped event, for a check that compares no tables."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LogCheck:
+    """One pass over the leaves of a sealed log. The caller passes the leaves and checkpoints in order.
+
+    - `kept` are checkpoints that were kept elsewhere.
+    - `given` are exports with dropped events.
+    - `records` are all drop records of the log, in order. A record is valid from its sealed event on.
+    - `restores` are restore records with a valid signature.
+    - `drops` are the facts about the drop records that the pass has found so far.
+    - Without `now`, the date of a drop record is not compared with the present time.
+    """
+
+    keys: Succession
+    kept: Sequence[Checkpoint]
+    records: Sequence[DropRecord] = ()
+    given: Sequence[KeptExport] = ()
+    restores: Sequence[Restore] = ()
+    now: datetime | None = None
+    held: Callable[[int, Mapping[str, Any]], None] = _ignore  # takes the place and each dropped event that a file holds
+    tree: Tree = field(default_factory=Tree)
+    last: Checkpoint | None = None  # the newest checkpoint beside the log
+    broken: bool = False  # a leaf is missing, or a checkpoint did not fit: what comes after fits no checkpoint either
+    findings: list[str] = field(default_factory=list)
+    more: int = 0
+    _good: Checkpoint | None = None  # the newest checkpoint that the leaves led to
+    _newest: Checkpoint | None = None  # the last checkpoint that was met
+    _settled: int = 0  # up to this number every event was sealed before the last checkpoint that was met
+    _since: list[int] = field(default_factory=list)  # the first and the last event behind it
+    _refused: bool = False  # a checkpoint
+    _advised: set[str] = field(default_factory=set)  # names of given files
+    drops: Drops = field(init=False)
+    _restored_to: dict[int, datetime] = field(default_factory=dict)  # when each backup's last checkpoint was signed
+
+    def __post_init__(self) -> None:
+        checkpoints = [
+            *self.kept,
+            *(record.checkpoint for record in self.records),
+        ]  # they were signed: the log leads there
+        self.kept = sorted(checkpoints, key=lambda checkpoint: (checkpoint.size, checkpoint.at))
+        self.drops = Drops(self.records)
+
+    def add_finding(self, finding: str) -> None:
+        """Add a finding to the report. After `MOST` findings, only count further ones."""
+        if len(self.findings) < MOST:
+            self.findings.append(finding)
+        else:
+            self.more += 1
+
+    def report_missing_leaf(self, place: int) -> None:
+        """Report that the leaf at this place is missing."""
+        if not self.broken:
+            self.add_finding(f"The seal in place {place} is missing: it was dropped or moved.")
+        self.broken = True
+
+    def report_missing_event(self, place: int, number: int, hash_: bytes) -> None:
+        """Handle a leaf whose event is missing. Report the event, except if a drop record lists its place.
+
+        A dropped event is compared with the given exports, and differences are reported.
+        """
+        drop = self.drops.at(place)
+        if drop is None:
+            self.add_finding(f"Event {number} was dropped: only its seal is left.")
+            return
+        drop.missing += 1
+        held = [(file, found) for file in self.given if (found := file.event_at(place))]
+        if event := next((found.event for _, found in held if found.leaf == hash_), None):
+            drop.given += 1
+            self.held(place, event)
+        for file, found in held:
+            if found.leaf == hash_ and found.at >= drop.record.before:
+                self.add_finding(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
+            elif found.leaf != hash_ and not self._is_lost(file, place):
+                self.add_finding(f"Event {number} in {file.name} differs from its seal.{self._advice(file, place)}")
+
+    def _is_lost(self, file: KeptExport, place: int) -> bool:
+        """Whether the export is older than a restore, and its event at this place was lost by the restore."""
+        since = [each for each in self.restores if place >= each.size]
+        return any(declares_lost(each, file.last_checkpoint, self.keys.keys) for each in since)
+
+    def _advice(self, file: KeptExport, place: int) -> str:
+        """Return advice on an export that may contain events which a restore lost; else an empty text.
+
+        The advice is given once for each export. It is needed if the clock of a server was ahead: the export's last
+        checkpoint is then dated after the restore record.
+        """
+        if file.name in self._advised or all(place < each.size for each in self.restores):
+            return ""
+        self._advised.add(file.name)
+        return (
+            " The file may be an export from the time that a restore lost, with a last checkpoint newer than the"
+            " record. `authsec admin restored --checkpoint` accepts such a checkpoint when the restore is recorded."
+        )
+
+    def check_order(self, number: int) -> None:
+        """Report the event if it was sealed after a checkpoint that already covers all events up to its number.
+
+        A thief of the key can seal an event in this way. An event number below 1 is reported as well.
+        In lists by number, the event would come before events that an earlier checkpoint covers.
+        """
+        if number < 1:
+            self.add_finding(f"Event {number} was inserted: numbers begin at 1.")
+        elif number <= self._settled:
+            self.add_finding(
+                f"Event {number} was inserted: its seal came after a checkpoint of all events up to {self._settled}."
+            )
+
+    def confirm_event(self, place: int, signed: str | None) -> None:
+        """Note that the event at this place matches its seal.
+
+        `signed` is the drop record in the event, if any. The record is valid from this place on.
+        """
+        drop = self.drops.recorded_by(signed or "")
+        if drop and place < self.keys.end(drop.record.kid):
+            self.drops.seal(drop, place)
+
+    def check_kept_event(self, place: int, number: int, at: str) -> None:
+        """Report an event that still exists although a drop should have removed it. `at` is its time (ISO 8601).
+
+        A drop must remove all events older than its cut (the time before which it drops).
+        The attack: the holder of the key drops a single event, and signs other counts for all months before the cut.
+        """
+        record = self.drops.leaving_out(place)
+        if record is not None and at < record.before:
+            self.add_finding(
+                f"Event {number} is older than {record.before}, but the record of that drop does not list it."
+            )
+
+    def read(self, size: int, signed: str) -> Checkpoint | None:
+        """Read a stored checkpoint of `size` leaves; report an invalid one and return None."""
+        try:
+            checkpoint = read_checkpoint(signed, self.keys.keys)
+            if checkpoint.size > (end := self.keys.end(checkpoint.kid)):
+                raise CheckpointRefused(f"is signed by a key that was replaced after {end:,}")
+        except CheckpointRefused as refused:
+            if self._refused:  # there are as many as minutes
+                self.more += 1
+            else:
+                self.add_finding(f"The checkpoint of {size:,} seals {refused}.")
+            self._refused = True
+            return None
+        if checkpoint.size != size:
+            self.add_finding(f"The checkpoint of {size:,} seals was replaced by one of {checkpoint.size:,}.")
+            return None
+        self.last = checkpoint
+        return checkpoint
+
+    def kept_between(self, low: int, high: int) -> list[Checkpoint]:
+        """Return the kept checkpoints of more than `low` and up to `high` leaves."""
+        first, behind = (bisect_right(self.kept, size, key=lambda checkpoint: checkpoint.size) for size in (low, high))
+        return list(self.kept[first:behind])
+
+    def append_leaves(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        """Append leaves to the tree. Each item is the event's number and the leaf hash."""
+        leaves = list(leaves)
+        if self.broken or not leaves:
+            return
+        self.tree = self.tree.with_leaves(each for _, each in leaves)
+        self._since = [(self._since or [leaves[0][0]])[0], leaves[-1][0]]
+
+    def compare_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Compare the root hash of the tree with a checkpoint of the same size. Report a difference."""
+        self._note_time(checkpoint)
+        self._settled = max(self._settled, checkpoint.through)
+        if self.broken:
+            return
+        if self.tree.root.hex() == checkpoint.root:
+            self._good, self._since = checkpoint, []
+            return
+        self.broken = True
+        fitting = self._good
+        self.add_finding(
+            f"The first {checkpoint.size:,} seals do not lead to the checkpoint signed at {when(checkpoint)}"
+            + (f", though the first {fitting.size:,} lead to that of {when(fitting)}" if fitting else "")
+            + (f": from event {self._since[0]} to event {self._since[-1]}, something" if self._since else ": something")
+            + " was changed, dropped, inserted or moved with its seal, or only its seal was."
+        )
+
+    def _note_time(self, checkpoint: Checkpoint) -> None:
+        """Note when the checkpoint was signed. Report a larger checkpoint with an earlier time: a log only grows."""
+        newest = self._newest
+        if newest and checkpoint.size > newest.size and checkpoint.at < newest.at:
+            self.add_finding(
+                f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, "
+                f"before that of {newest.size:,} at {when(newest)}."
+            )
+        if newest is None or (checkpoint.size, checkpoint.at) > (newest.size, newest.at):
+            self._newest = checkpoint
+        if any(restore.size == checkpoint.size for restore in self.restores):
+            self._restored_to.setdefault(checkpoint.size, checkpoint.at)
+        self.drops.cover(checkpoint)
+
+    def end(self, size: int, beyond: Sequence[Checkpoint], *, exported: bool = False) -> None:
+        """Finish the pass after `size` leaves. `beyond` are checkpoints that cover more leaves than the log has.
+
+        An export may be complete but older than these checkpoints. So if `exported` is true, the finding names both
+        possible causes: the log was cut, or the export is older.
+        """
+        if beyond and exported and self.last is not None and self.last.size == size:
+            self.add_finding(
+                f"The export has {size:,} seals, and {_beyond(beyond)}. Either the log was cut, or the export is older "
+                "than the checkpoints: make a new one, and check that."
+            )
+        elif beyond:
+            self.add_finding(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
+        if size and not self.broken and (self.last is None or self.last.size < size):
+            self.add_finding(
+                f"The last {size - (self.last.size if self.last else 0):,} seals have no signed checkpoint."
+            )
+        for finding in self.drops.findings(self.now):
+            self.add_finding(finding)
+
+    def report(self, size: int, not_yet: int) -> Report:
+        """Return the report on the findings so far."""
+        restored = self._restored_to
+        return Report(
+            sealed=size,
+            not_yet=not_yet,
+            last=self.last,
+            findings=tuple(self.findings),
+            more=self.more,
+            dropped=self.drops.with_missing_events,
+            restores=tuple(RecordedRestore(record=one, checkpoint_at=restored.get(one.size)) for one in self.restores),
+        )
+
+
+def _beyond(checkpoints: Sequence[Checkpoint]) -> str:
+    """Describe checkpoints with more leaves than the log has, in one line.
+
+    There may be very many of these checkpoints, because a server keeps a checkpoint each second.
+    """
+    first, *_, last = sorted([checkpoints[0], *checkpoints], key=lambda checkpoint: checkpoint.at)
+    if len(checkpoints) == 1:
+        return f"the checkpoint signed at {when(last)} had {last.size:,}"
+    return (
+        f"{len(checkpoints):,} checkpoints had more: the first, signed at {when(first)}, had {first.size:,}, "
+        f"the last, signed at {when(last)}, had {last.size:,}"
+    )

@@ -1,0 +1,69 @@
+"""What a database lost when it was restored from a backup, according to its outside checkpoints.
+
+`authsec admin restored` uses the result: it revokes the lost keys, and raises the authority version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from authsec_server.audit.sealing.checkpoints import KID, Checkpoint, CheckpointRefused, Keys, read_checkpoint
+from authsec_server.audit.sealing.outside import unverified
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What the outside checkpoints say about the time that a restored database lost.
+
+    `newest` is the checkpoint with the most events. The latest checkpoint was signed at `until`.
+    `signing_keys` are the `kid`s of keys that signed tokens or were prepared to sign tokens.
+    `unknown_keys` are the `kid`s of sealing keys that the database does not have.
+    """
+
+    newest: Checkpoint | None = None
+    until: datetime | None = None
+    authority_version: int = 0
+    signing_keys: frozenset[str] = frozenset()
+    unknown_keys: frozenset[str] = frozenset()
+
+
+def find_loss(lines: Sequence[str], keys: Keys, issuer: str) -> Loss:
+    """Collect from these lines, oldest first, what a restored database lost.
+
+    A signature is verified only if its checkpoint adds something to the result.
+    From a checkpoint by an unknown key, only key ids are used. To revoke one key too many does no harm.
+    """
+    newest: Checkpoint | None = None
+    version, until, kids, unknown = 0, 0, set[str](), set[str]()
+    for line in map(str.strip, reversed(lines)):
+        kid, claims = unverified(line)
+        listed = claims.get("signing_keys")
+        named = {each for each in listed if isinstance(each, str)} if isinstance(listed, list) else set()
+        if kid and kid not in keys and claims.get("iss") == issuer:
+            unknown.add(kid)
+            kids |= {each for each in named if KID.fullmatch(each)}
+            continue
+        known = {"size": newest.size if newest else -1, "authority_version": version, "iat": until}
+        if kid not in keys or not (named - kids or _exceeds(claims, known)):
+            continue
+        try:
+            checkpoint = read_checkpoint(line, keys)
+        except CheckpointRefused:
+            continue
+        newest = checkpoint if newest is None or checkpoint.size > newest.size else newest
+        version, until = max(version, checkpoint.authority_version or 0), max(until, int(checkpoint.at.timestamp()))
+        kids |= set(checkpoint.signing_keys)
+    return Loss(
+        newest=newest,
+        until=datetime.fromtimestamp(until, UTC) if newest else None,
+        authority_version=version,
+        signing_keys=frozenset(kids),
+        unknown_keys=frozenset(unknown),
+    )
+
+
+def _exceeds(claims: Mapping[str, Any], known: Mapping[str, int]) -> bool:
+    return any(isinstance(number := claims.get(name), int) and number > most for name, most in known.items())

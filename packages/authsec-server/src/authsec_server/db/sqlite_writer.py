@@ -1,0 +1,182 @@
+"""The one thread of a process that writes to a SQLite file. Waiting writes share one commit, and so one fsync.
+
+Each write has its own savepoint, so a failed write does not affect the others.
+
+If a process freezes while it holds the lock, nothing can release the lock. A caller waits for
+`START_SECONDS`. A write that has not begun by then is cancelled. So no write is made after its caller got an
+error.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DatabaseError
+
+from authsec_server.db.database import Access, T, Work, open_tx
+from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
+
+MAX_BATCH = 64
+START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
+END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
+
+FailureOf = Callable[[BaseException, str], "Unavailable | None"]
+"""Returns the failure of the database that an error means; None if the error is not the database's. Takes the verb."""
+
+
+def locked(more: str = "") -> Unavailable:
+    remedy = "Retry shortly. If retries keep failing, a process that uses this file is frozen: end that process."
+    return Unavailable("Another process has the write lock of the database file.", remedy + more, fault=Fault.LOCKED)
+
+
+def primary_code(error: BaseException) -> int:
+    """Return SQLite's primary result code; 0 for any other error."""
+    return (getattr(getattr(error, "orig", error), "sqlite_errorcode", None) or 0) & 0xFF
+
+
+class _Job:
+    """A unit of work in the writer thread's queue."""
+
+    def __init__(self, access: Access, work: Work[Any]) -> None:
+        self.access = access
+        self.work = work
+        self.future: Future[Any] = Future()
+        self._begun = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    def attempt(self, connection: Connection, failure: FailureOf) -> None:
+        """Run the work inside a savepoint, unless the work was cancelled.
+
+        A failure of the database itself is raised, because such a failure fails the whole batch.
+        """
+        if not self._begin():
+            return
+        savepoint = connection.begin_nested()
+        try:
+            self._result = self.work(open_tx(connection, self.access))
+        except BaseException as error:
+            if isinstance(error, DatabaseError | UnicodeDecodeError) and failure(error, "written"):
+                raise
+            savepoint.rollback()
+            self._error = error  # for the thread that asked
+        else:
+            savepoint.commit()
+
+    def settle(self) -> None:
+        """Return the result or the error to the waiting caller. The commit is durable by then."""
+        if not self._begun:  # cancelled
+            return
+        if self._error is not None:
+            self.future.set_exception(self._error)
+        else:
+            self.future.set_result(self._result)
+
+    def fail(self, failure: Unavailable) -> None:
+        """Raise the failure in the waiting caller, unless the work was cancelled."""
+        if self._begun or self._begin():
+            self.future.set_exception(failure)
+
+    def ended(self, seconds: float) -> bool:
+        """Wait at most `seconds` for the result of the work. Return whether the work has ended."""
+        try:
+            self.future.exception(seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _begin(self) -> bool:
+        self._begun = self.future.set_running_or_notify_cancel()
+        return self._begun
+
+
+class Writer:
+    """The one thread that writes. The first write starts the thread."""
+
+    def __init__(self, engine: Engine, failure: FailureOf) -> None:
+        self.engine = engine
+        self._failure = failure
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._waits_for_lock = False
+
+    def run(self, access: Access, work: Work[T]) -> T:
+        """Queue the work and wait until its commit is durable."""
+        job = _Job(access, work)
+        with self._starting:
+            if self._closed:
+                raise Unavailable("The database is closed.")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="authsec-sqlite-writer", daemon=True)
+                self._thread.start()
+            self._queue.put(job)
+        if not job.ended(START_SECONDS) and job.future.cancel():
+            raise locked() if self._waits_for_lock else Unavailable("Too many writes are waiting.", fault=Fault.BUSY)
+        if not job.ended(END_SECONDS):
+            raise OutcomeUnknown("The disk of the database file did not answer.")
+        result: T = job.future.result()
+        return result
+
+    def has_stopped(self) -> bool:
+        """Whether the thread has ended although nobody closed the database."""
+        thread = self._thread
+        return thread is not None and not self._closed and not thread.is_alive()
+
+    def close(self) -> None:
+        """Commit the queued work, then end the thread. The wait for a disk that hangs is limited."""
+        with self._starting:
+            self._closed = True
+            self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join(START_SECONDS)
+            if self._thread.is_alive():
+                return
+        self.engine.dispose()
+
+    def _loop(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            committing = False
+            self._waits_for_lock = True
+            try:
+                with self.engine.begin() as connection:
+                    self._waits_for_lock = False
+                    for job in batch:
+                        job.attempt(connection, self._failure)
+                    committing = True
+            except BaseException as error:  # noqa: BLE001 - a full disk, a lock held too long: everyone hears of it
+                for job in batch:
+                    job.fail(self._told(error, committing=committing))
+            else:
+                for job in batch:
+                    job.settle()
+
+    def _told(self, error: BaseException, *, committing: bool) -> Unavailable:
+        """Return a new exception for one caller, because each caller raises it in another thread."""
+        failure = self._failure(error, "written") or Unavailable("The database cannot be written.")
+        if isinstance(error, Unavailable):  # another file stands at the path
+            failure = Unavailable(error.message, error.remedy, fault=error.fault)
+        if committing and primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps all was written, and only not synced
+            failure = OutcomeUnknown("The disk failed during the commit.")
+        failure.__cause__ = error
+        return failure
+
+    def _next_batch(self) -> list[_Job] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < MAX_BATCH and not self._queue.empty():
+            job = self._queue.get()
+            if job is None:
+                self._queue.put(None)  # the end comes after this batch
+                break
+            batch.append(job)
+        return batch
