@@ -56,8 +56,9 @@ _REPLACE: Final = "Replace the key that seals the audit log?"
 def keys(caller: Caller, output: Output) -> None:
     """Print the public keys that verify the seals. Store them on another machine.
 
-    The command does not need the private key. If the sealing key is in a file on the server's machine, that file
-    proves the list of keys. Without the file, somebody who can write to the database can replace the keys.
+    The command does not need the private key. If the sealing key is in a file on the server's machine, the command
+    checks the list of keys against that file. Without the file, the list comes from the database alone: somebody who
+    can write to the database can replace the keys.
     """
     answer = _keys_here(caller.reach, output) if isinstance(caller.reach, InProcess) else caller.get("events/keys")
     output.result(answer, json.dumps(answer))

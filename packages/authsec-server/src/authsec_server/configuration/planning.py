@@ -38,8 +38,8 @@ READ_AS_FAST_AS_ONE_ACT: Final = 30
 class PlanRequest:
     """A document and the options for planning it.
 
-    With `prune`, entities that a section of the document does not name are removed. With `renew`, delegations
-    that the document names are created again if they have ended or were revoked.
+    With `prune`, entities are removed if the document has a section for their kind that does not name them.
+    With `renew`, delegations that the document names are created again if they have ended or were revoked.
     """
 
     document: Document

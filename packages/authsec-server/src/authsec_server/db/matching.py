@@ -32,10 +32,10 @@ def unheard_of(text: str) -> bool:
 
 
 def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return the condition that a name contains the text or the id begins with it, ignoring case.
+    """Return a condition, ignoring case: a name contains the text, or the id begins with the text.
 
-    The characters `%` and `_` match only themselves. For letters beyond ASCII, PostgreSQL ignores case and SQLite
-    does not.
+    The characters `%` and `_` match only themselves.
+    For letters beyond ASCII, PostgreSQL ignores case and SQLite does not.
     """
     if unheard_of(text):
         return false()

@@ -86,9 +86,9 @@ def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict
 
 
 def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:
-    """Return the settings of the API server for the audit log, in JSON types.
+    """Return the settings for the cluster's API server as the audit log records them, in JSON types.
 
-    Certificates are named by their SHA-256.
+    Each certificate is recorded as its SHA-256.
     """
     if cluster is None:
         return None

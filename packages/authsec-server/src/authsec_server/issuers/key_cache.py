@@ -41,7 +41,10 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldSet:
-    """A key set in this process. `age` is its age in seconds when the monotonic clock had the value `since`."""
+    """A key set in this process.
+
+    The key set was `age` seconds old at the moment `since`, a value of the monotonic clock.
+    """
 
     keys: Mapping[str, PublicKey] = field(hash=False)
     fetched_at: datetime

@@ -145,7 +145,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy 
 class Stream(StreamingResponse):
     """The HTTP response with the first page and all following pages.
 
-    `places` has the follower's place under the concurrency limit and its registrations.
+    `places` holds what the follower occupies: one of the limited number of streams, and its registrations for news.
     All of these are released when the stream ends.
     """
 

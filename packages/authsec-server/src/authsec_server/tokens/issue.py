@@ -194,9 +194,9 @@ class DelegationTokens:
 
 
 def explained(tx: Tx, denied: Denied) -> Denied:
-    """Return the refusal, with unknown actions marked: missing actions that no role and no API has.
+    """Return the refusal, and mark which of its missing actions are unknown.
 
-    A new delegation could not allow unknown actions.
+    An action is unknown if no role and no API has it. A new delegation could not allow an unknown action.
     """
     if not denied.missing:
         return denied

@@ -26,8 +26,7 @@ def is_secret(text: str) -> bool:
 def hashed(text: str) -> str:
     """Return the hash that is stored and looked up: SHA-256, in hex.
 
-    A plain hash is enough for 256 random bits. The time of a look-up may vary: the time only shows how many
-    leading digits of the *hash* agree. An attacker cannot use this, because nobody can choose a secret by its
-    hash.
+    A plain hash is enough for 256 random bits.
+    The time of a look-up may show how many leading digits of a hash agree. The digits do not reveal the secret.
     """
     return sha256(text.encode()).hexdigest()

@@ -59,7 +59,7 @@ class ProvedShown(TypedDict):
 
 
 class SatisfiedShown(TypedDict):
-    """A client's proof that the workload satisfies."""
+    """One proof of the client. The workload satisfies this proof."""
 
     client_id: str
     name: str
