@@ -9,8 +9,9 @@ from starlette.responses import Response
 from authsec_server.clients import service
 from authsec_server.console.clients.client_lookup import find_client, home
 from authsec_server.console.clients.forms import at_field, parse_texts, stored_texts, typed_texts
+from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
 from authsec_server.console.site import PageRequest
-from authsec_server.failures import Conflict, Invalid, Outdated
+from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 
 
 async def form(visit: PageRequest) -> Response:
@@ -29,31 +30,23 @@ async def edit(visit: PageRequest) -> Response:
         wanted = parse_texts(typed)
         edited = await visit.change(lambda tx, act: service.edit(tx, act, asked, revision=revision, changes=wanted))
     except (Invalid, Conflict) as problem:
-        return await _form(visit, typed, revision, at_field(problem))
+        return await _form(visit, typed, at_field(problem))
     except Outdated as problem:
-        return await _form(visit, typed, None, problem)
-    return visit.redirect(home(edited), done="saved" if edited.revision > revision else "unchanged")
+        return await _form(visit, typed, problem)
+    return saved(visit, home(edited), edited, revision)
 
 
-async def _form(
-    visit: PageRequest,
-    typed: Mapping[str, str] | None = None,
-    revision: int | None = None,
-    problem: Invalid | Conflict | Outdated | None = None,
-) -> Response:
-    """Show the form with the typed values, or with the stored values if nothing was typed.
-
-    Without `revision`, the form gets the present revision. After `Outdated`, the person has seen the stored
-    values and may overwrite them. If somebody changes the client again, the next attempt is `Outdated`, too.
-    """
+async def _form(visit: PageRequest, typed: Mapping[str, str] | None = None, problem: Failure | None = None) -> Response:
+    """Show the form with the typed values. If nothing was typed, show the stored values."""
     client = await visit.read(lambda tx: find_client(tx, visit))
-    now_is = stored_texts(client)
+    stored = stored_texts(client)
+    typed = stored if typed is None else typed
     return visit.render(
         "clients/edit.html",
         title=f"Edit {client.name}",
         problem=problem,
         client=client,
-        texts=now_is if typed is None else typed,
-        revision=client.revision if revision is None else revision,
-        now_is=now_is if isinstance(problem, Outdated) else None,
+        texts=typed,
+        known=stored_meanwhile(problem, stored, typed),
+        revision=revision_of(visit, client, problem),
     )
