@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 from audit_answers import fill
 from authsec_server.db import Database, Tx
 from authsec_server.db.sqlite_index_check import index_findings
-from sqlalchemy import event
+from sqlalchemy import TextClause, event, text
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+LONG = 8_000_000  # octets of a key that no server writes
 ROWIDS_ALONE = {"ix_events_act_id"}  # a scan takes the rowid from the index, and the condition's column from the table
 
 
@@ -55,3 +59,23 @@ def test_every_table_and_index_is_checked(database: Database) -> None:
         lambda tx: tx.connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE rootpage > 0").scalars().all()
     )
     assert [name for name in names if f'"{name}"' not in found] == []
+
+
+def test_keys_that_no_server_writes_cost_no_memory(database: Database) -> None:
+    fill(database)
+    insert = text(
+        "INSERT INTO roles (id, slug, name, description, created_at)"
+        " VALUES (printf('%036d', :number), printf('%d%.*c', :number, :length, 'x'), '', '', '')"
+    )
+    for number in range(10):
+        database.append(partial(execute, insert, {"number": number, "length": LONG}))
+    tracemalloc.start()
+    try:
+        assert database.read(lambda tx: list(index_findings(tx.connection))) == []
+        assert tracemalloc.get_traced_memory()[1] < 4 * LONG
+    finally:
+        tracemalloc.stop()
+
+
+def execute(statement: TextClause, values: Mapping[str, Any], tx: Tx) -> None:
+    tx.connection.execute(statement, values)

@@ -6,7 +6,7 @@ in a faster way. Octets that somebody wrote by hand can have one value for the s
 `ok`, although readers miss rows.
 
 The statements search as readers do: from each end of a range to the other end. `INDEXED BY` makes SQLite use the index
-or fail. The statements read only keys. Any other value could have a gigabyte.
+or fail. The statements read only keys, because any other value could have a gigabyte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from authsec_server.db.catalog import OBJECTS, listing_of, reference_listing
 
 _BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT")
 _ROWID: Final = "rowid"
-_BATCH: Final = 1000  # entries in memory
 # SQLite's order: the type, then the number or the octets. As octets, Python compares text that is not UTF-8 as well.
 _SORTED: Final = (
     "CASE typeof({0}) WHEN 'null' THEN 0 WHEN 'text' THEN 2 WHEN 'blob' THEN 3 ELSE 1 END,"
@@ -127,7 +126,7 @@ def _of_table(connection: Connection, table: str, genuine: Mapping[str, str]) ->
     sql, quoted = connection.exec_driver_sql, _quoted(table)
     columns = sql("SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,)).scalars()
     primary_key = [_quoted(each) for each in columns]
-    if sql("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)).scalar_one():
+    if sql("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)).scalar():
         tree = _Tree(name=f"table {table}", source=f"{quoted} NOT INDEXED", keys=primary_key)
         yield from _damage(tree.name, lambda: _of_tree(connection, tree))
         return
@@ -181,8 +180,8 @@ def _of_tree(connection: Connection, tree: _Tree, table: str = "") -> str:
         return f"its entry for {tree.row(other[0])} differs from the row"
     number = 0
     before: tuple[Any, ...] = ()
-    with connection.exec_driver_sql(tree.in_order, execution_options={"yield_per": _BATCH}) as entries:
-        for entry in entries:
+    with connection.exec_driver_sql(tree.in_order) as entries:
+        for entry in entries:  # one at a time: a key that no server writes could have a gigabyte
             present = tuple(entry)
             if present <= before:
                 return f"its entry for {tree.row(present[-1])} is out of order"
