@@ -28,7 +28,12 @@ from authsec_server.revocations import store
 from sqlite_pages import LEAF_INDEX, Cell, Page, SQLitePages, fields, integer
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-READERS: Mapping[str, Reader] = readers() | {"the feed": lambda tx: store.since(tx.connection, 0, 10)}
+READERS: Mapping[str, Reader] = readers() | {
+    "the feed": lambda tx: store.since(tx.connection, 0, 10),
+    "SQL": lambda tx: tx.connection.exec_driver_sql(
+        "SELECT id FROM events WHERE client_id = '0' AND id > 0 ORDER BY id"
+    ).all(),
+}
 
 
 @pytest.fixture
@@ -110,6 +115,15 @@ def as_empty_blob(record: bytes) -> bytes:
     return bytes(header) + b"".join(octets for _, octets in before)
 
 
+def empty_or_text(record: bytes) -> bytes:
+    """A record of NULL, an event's number and a rowid, which a search for a text takes for one of the text `a`."""
+    (empty, _), number, rowid = fields(record)
+    if empty != 0:
+        return record
+    header = bytes([0x80, 15, 0, number[0], rowid[0]]).ljust(14, b"\0") + bytes([rowid[0]])
+    return (header + number[1] + rowid[1]).ljust(128, b"\0") + b"a" + rowid[1]
+
+
 def rewrite(path: Path, name: str, change: Callable[[bytes], bytes], having: bytes = b"") -> None:
     """Change the records of the index, or of a table without rowids, that have these octets."""
     pages = SQLitePages(path)
@@ -141,6 +155,11 @@ ATTACKS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
         lambda path: rewrite(path, "ix_events_denied_client_id_id", in_two_ways, b"c-1"),
         "newest of a client's refusals",
         "The index ix_events_denied_client_id_id is damaged: its entry for row 26 differs from the row.",
+    ),
+    "the entries of events without an agent": (
+        lambda path: rewrite(path, "ix_events_client_id_id", empty_or_text),
+        "SQL",
+        "The index ix_events_client_id_id is damaged: a search for a value finds row 1, which has none.",
     ),
     "the entries of what was revoked": (
         lambda path: rewrite(path, "ix_revocations_subject_kind_subject_id", in_two_ways),

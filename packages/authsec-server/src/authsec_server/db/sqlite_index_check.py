@@ -75,6 +75,18 @@ class _Tree:
             f" WHERE x.rowid IS NOT e.{self._last}{differences} LIMIT 1"
         )
 
+    @property
+    def empty(self) -> str:
+        """Select the entry that a search for the least text finds, if the entry has NULL there.
+
+        For such an entry, SQLite compares NULL in another way than a text. So a search for NULL shows no difference.
+        """
+        first, last = self.keys[0], self.keys[-1]
+        return (
+            f"SELECT k FROM (SELECT {first} AS v, {last} AS k {self._from} AND {first} >= ''"  # noqa: S608 - quoted names
+            f" ORDER BY {first} LIMIT 1) WHERE v IS NULL"
+        )
+
     def count_of(self, table: str) -> str:
         """Count the rows of the table that need an entry. With `IS NOT NULL`, a scan begins by a search past NULL."""
         return f"SELECT count(*) FROM {table} NOT INDEXED WHERE {self.condition}"  # noqa: S608 - quoted names
@@ -191,6 +203,8 @@ def _of_tree(connection: Connection, tree: _Tree, table: str = "") -> str:
     for direction in ("ASC", "DESC"):
         if lost := connection.exec_driver_sql(tree.not_found(direction)).first():
             return f"a search does not find {tree.row(lost[0])}"
+    if empty := connection.exec_driver_sql(tree.empty).first():
+        return f"a search for a value finds {tree.row(empty[0])}, which has none"
     return ""
 
 
