@@ -125,7 +125,5 @@ def test_an_entry_with_a_fraction_in_place_of_an_integer_is_found(
         assert shown == ("real",), "the attack works: a reader gets another number"
     with closing(open_database(database_url)) as database:
         report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
-    assert (
-        f"The index sqlite_autoindex_{table}_1 is damaged: a number in the index has another form than in the table."
-        in report.findings
-    )
+    damaged = f"The index sqlite_autoindex_{table}_1 is damaged: its entry for row"
+    assert any(each.startswith(damaged) for each in report.findings)

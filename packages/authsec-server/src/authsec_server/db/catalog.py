@@ -23,6 +23,12 @@ from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, Listing
 
 OBJECTS = "objects"
 LONGEST = 300  # characters of a definition in a finding
+# Forged statistics lead readers to an index that lacks rows, or to a slow one.
+_STATISTICS = {
+    f"table {name}": "ANALYZE or PRAGMA optimize made it, and its numbers can lead readers to another index."
+    f" Run DROP TABLE {name}."
+    for name in ("sqlite_stat1", "sqlite_stat4")
+}
 # A quotation without an end, as in a comment, takes all the rest: else its search begins again at each mark.
 _QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
@@ -104,7 +110,8 @@ def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> 
     number = Counter(each.name for each in found)
     for each in sorted(set(found)):
         if each.name not in expected:
-            yield f"The {each.name} is unknown to AuthSec: {_short(each.definition)}"
+            more = _STATISTICS.get(each.name) or _short(each.definition)
+            yield f"The {each.name} is unknown to AuthSec: {more}"
         elif each.definition != expected[each.name]:
             yield f"The {each.name} is not what AuthSec expects: {_short(each.definition)}"
         elif number[each.name] > 1:

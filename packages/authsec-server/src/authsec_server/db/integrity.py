@@ -26,12 +26,12 @@ from authsec_server.db.postgresql_catalog import (
     skipped_sentences,
     sqlstate,
 )
+from authsec_server.db.sqlite_index_check import index_findings, is_busy
 
 if TYPE_CHECKING:
     from authsec_server.db.system_catalogs import CatalogComparison
 
 MOST = 100  # findings of one check
-_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"}
 _AWAY = {"08", "53", "57", "58"}  # classes of SQLSTATE: the server cannot serve now
 _HOW = (
     "Run as a superuser: CREATE SCHEMA amcheck; CREATE EXTENSION amcheck SCHEMA amcheck;"
@@ -78,7 +78,7 @@ def _of_sqlite(connection: Connection) -> Iterator[str]:
     try:
         rows = connection.exec_driver_sql(f"PRAGMA integrity_check({MOST})").scalars().all()
     except DatabaseError as error:
-        if getattr(error.orig, "sqlite_errorname", "").startswith(tuple(_BUSY)):
+        if is_busy(error):
             raise
         yield f"The database file is damaged: {error.orig}."
         return
@@ -86,38 +86,7 @@ def _of_sqlite(connection: Connection) -> Iterator[str]:
         if row != "ok":
             yield f"The database file is damaged: {' '.join(str(row).split())}."
     if rows == ["ok"]:
-        yield from _fractions_in_indexes(connection)
-
-
-def _fractions_in_indexes(connection: Connection) -> Iterator[str]:
-    """Find index entries that have 5.0 where the row has 5.
-
-    SQLite's own check treats the two numbers as equal, but readers do not. No column of AuthSec has fractions.
-    Partial indexes need no check: their only column of numbers is the row's own number (`rowid`), which SQLite
-    never reads from the index.
-    """
-    named = connection.exec_driver_sql(
-        "SELECT m.name, l.name FROM sqlite_master m JOIN pragma_index_list(m.name) l"
-        " WHERE m.type = 'table' AND NOT l.partial AND EXISTS (SELECT 1 FROM pragma_index_xinfo(l.name) WHERE cid = -1)"
-    ).all()
-    for table, index in named:
-        columns = connection.exec_driver_sql(
-            "SELECT i.name FROM pragma_index_info(?) i JOIN pragma_table_xinfo(?) c ON c.cid = i.cid"
-            " WHERE NOT (c.type LIKE '%CHAR%' OR c.type LIKE '%TEXT%' OR c.type LIKE '%BLOB%')",
-            (index, table),
-        ).scalars()
-        fractions = " OR ".join(f"typeof({_quoted(column)}) = 'real'" for column in columns)
-        if (
-            fractions
-            and connection.exec_driver_sql(
-                f"SELECT EXISTS (SELECT 1 FROM {_quoted(table)} INDEXED BY {_quoted(index)} WHERE {fractions})"  # noqa: S608 - quoted names
-            ).scalar()
-        ):
-            yield f"The index {index} is damaged: a number in the index has another form than in the table."
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        yield from index_findings(connection)
 
 
 def _of_postgresql(connection: Connection, catalogs: CatalogComparison, *, deep: bool) -> Integrity:

@@ -1,0 +1,212 @@
+"""Check that a search in the SQLite file finds each row that a scan shows, under the row's own key.
+
+The attack: SQLite decodes a record in two ways. A scan reads the columns one by one, and a search compares the octets
+in a faster way. Octets that somebody wrote by hand can have one value for the scan and another for the search. SQLite's
+`integrity_check` uses one of the two ways, and begins some searches in the middle of an index. So that check ends with
+`ok`, although readers miss rows.
+
+The statements search as readers do: from each end of a range to the other end. `INDEXED BY` makes SQLite use the index
+or fail. The statements read only keys, because any other value could have a gigabyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from authsec_server.db.catalog import OBJECTS, listing_of, reference_listing
+
+_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT")
+_ROWID: Final = "rowid"
+# SQLite's order: the type, then the number or the octets. As octets, Python compares text that is not UTF-8 as well.
+_SORTED: Final = (
+    "CASE typeof({0}) WHEN 'null' THEN 0 WHEN 'text' THEN 2 WHEN 'blob' THEN 3 ELSE 1 END,"
+    " CASE typeof({0}) WHEN 'text' THEN CAST({0} AS BLOB) ELSE {0} END"
+)
+
+_COLUMNS: Final = (
+    'SELECT i.name, c."notnull" FROM pragma_index_info(?) i JOIN pragma_table_info(?) c ON c.cid = i.cid'
+    " ORDER BY i.seqno"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tree:
+    """A B-tree in the order of its keys: an index, or a table `WITHOUT ROWID`. All but `name` is SQL.
+
+    The last key of an index is the rowid; the last key of a table is the last column of its primary key.
+    `is_unique`: a search ends at an entry without its rowid.
+    """
+
+    name: str
+    source: str
+    keys: Sequence[str]
+    condition: str = "TRUE"
+    is_unique: bool = False
+
+    @property
+    def in_order(self) -> str:
+        """Select the keys of all entries from end to end, in a form that Python compares as SQLite does."""
+        return f"SELECT {', '.join(map(_SORTED.format, self.keys))} {self._from}"
+
+    def not_found(self, direction: str) -> str:
+        """Select the last key of an entry that a search does not find. Each search begins at the root."""
+        *others, last = self.keys[:-1] if self.is_unique else self.keys
+        same = "".join(f" AND {key} IS e.k{place}" for place, key in enumerate(others))
+        bound = f"e.k{len(others)}"
+        return (
+            f"SELECT e.{self._last} FROM {self._scan} WHERE (SELECT {self.keys[-1]} {self._from}{same}"  # noqa: S608 - quoted names
+            f" AND {last} >= {bound} AND {last} <= {bound} ORDER BY {last} {direction} LIMIT 1)"
+            f" IS NOT e.{self._last} LIMIT 1"
+        )
+
+    def not_of(self, table: str) -> str:
+        """Select the rowid of an entry with another value, or a value of another type, than the row of the table."""
+        differences = "".join(
+            f" OR x.{key} IS NOT e.k{place} OR typeof(x.{key}) <> typeof(e.k{place})"
+            for place, key in enumerate(self.keys[:-1])
+        )
+        return (
+            f"SELECT e.{self._last} FROM {self._scan} LEFT JOIN {table} x NOT INDEXED ON x.rowid = e.{self._last}"  # noqa: S608 - quoted names
+            f" WHERE x.rowid IS NOT e.{self._last}{differences} LIMIT 1"
+        )
+
+    @property
+    def empty(self) -> str:
+        """Select the entry that a search for the least text finds, if the entry has NULL there.
+
+        For such an entry, SQLite compares NULL in another way than a text. So a search for NULL shows no difference.
+        """
+        first, last = self.keys[0], self.keys[-1]
+        return (
+            f"SELECT k FROM (SELECT {first} AS v, {last} AS k {self._from} AND {first} >= ''"  # noqa: S608 - quoted names
+            f" ORDER BY {first} LIMIT 1) WHERE v IS NULL"
+        )
+
+    def count_of(self, table: str) -> str:
+        """Count the rows of the table that need an entry. With `IS NOT NULL`, a scan begins by a search past NULL."""
+        return f"SELECT count(*) FROM {table} NOT INDEXED WHERE {self.condition}"  # noqa: S608 - quoted names
+
+    def row(self, key: Any) -> str:
+        """Name the row in a finding. A key of text could contain anything, so a finding does not quote it."""
+        return f"row {key}" if self.keys[-1] == _ROWID else "one of its rows"
+
+    @property
+    def _from(self) -> str:
+        return f"FROM {self.source} WHERE {self.condition}"
+
+    @property
+    def _scan(self) -> str:
+        """The limit keeps SQLite from merging the scan with the search beside it."""
+        return (
+            f"(SELECT {', '.join(f'{key} AS k{place}' for place, key in enumerate(self.keys))} {self._from} LIMIT -1) e"
+        )
+
+    @property
+    def _last(self) -> str:
+        return f"k{len(self.keys) - 1}"
+
+
+def index_findings(connection: Connection) -> Iterator[str]:
+    """Yield a sentence for each damaged table and index. SQLite only, after `integrity_check` found nothing.
+
+    A table or an index with another definition than the migrations' is left out: the schema comparison reports it.
+    Raises the driver's errors when the database is busy.
+    """
+    expected = reference_listing("sqlite")[OBJECTS]
+    genuine = {
+        each.name: each.definition
+        for each in listing_of(connection).objects
+        if expected.get(each.name) == each.definition
+    }
+    for name in sorted(genuine):
+        kind, _, table = name.partition(" ")
+        if kind == "table":
+            yield from _of_table(connection, table, genuine)
+
+
+def is_busy(error: DatabaseError) -> bool:
+    """Whether another process prevents the read. Such an error is no sign of damage."""
+    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_BUSY)
+
+
+def _of_table(connection: Connection, table: str, genuine: Mapping[str, str]) -> Iterator[str]:
+    sql, quoted = connection.exec_driver_sql, _quoted(table)
+    columns = sql("SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,)).scalars()
+    primary_key = [_quoted(each) for each in columns]
+    if sql("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)).scalar():
+        tree = _Tree(name=f"table {table}", source=f"{quoted} NOT INDEXED", keys=primary_key)
+        yield from _damage(tree.name, lambda: _of_tree(connection, tree))
+        return
+    yield from _damage(f"table {table}", lambda: _of_rowids(connection, quoted))
+    indexes = sql('SELECT name, origin, "unique" FROM pragma_index_list(?) ORDER BY name', (table,)).all()
+    # A primary key without an index of its own is another name of the rowid, which ends each key anyway.
+    rowid = () if any(each.origin == "pk" for each in indexes) else primary_key
+    for index in indexes:
+        definition = genuine.get(f"index {index.name} of {table}")
+        if definition is None:
+            continue
+        found = sql(_COLUMNS, (index.name, table)).all()
+        tree = _Tree(
+            name=f"index {index.name}",
+            source=f"{quoted} INDEXED BY {_quoted(index.name)}",
+            keys=[*(each for each in (_quoted(column.name) for column in found) if each not in rowid), _ROWID],
+            condition=definition.partition(")WHERE ")[2] or "TRUE",
+            is_unique=bool(index.unique) and all(column.notnull for column in found),
+        )
+        yield from _damage(tree.name, lambda: _of_tree(connection, tree, table=quoted))  # noqa: B023 - called at once
+
+
+def _damage(name: str, find: Callable[[], str]) -> Iterator[str]:
+    try:
+        found = find()
+    except DatabaseError as error:
+        if is_busy(error):
+            raise
+        found = str(error.orig)
+    if found:
+        yield f"The {name} is damaged: {found}."
+
+
+def _of_rowids(connection: Connection, table: str) -> str:
+    """Search for each row of the table by its rowid.
+
+    The rowids descend: to the next higher rowid, SQLite takes a step instead of a search. A search that ends at the
+    rowid of the scan has found the row of the scan, because `integrity_check` finds a rowid that two rows have.
+    """
+    statement = (
+        f"SELECT e.k FROM (SELECT rowid AS k FROM {table} NOT INDEXED ORDER BY rowid DESC LIMIT -1) e"  # noqa: S608 - a quoted name
+        f" LEFT JOIN {table} x NOT INDEXED ON x.rowid = e.k WHERE x.rowid IS NOT e.k LIMIT 1"
+    )
+    lost = connection.exec_driver_sql(statement).first()
+    return f"a search does not find row {lost[0]}" if lost else ""
+
+
+def _of_tree(connection: Connection, tree: _Tree, table: str = "") -> str:
+    """Compare each entry of an index with its row, then the order of the entries, then search for each entry."""
+    if table and (other := connection.exec_driver_sql(tree.not_of(table)).first()):
+        return f"its entry for {tree.row(other[0])} differs from the row"
+    number = 0
+    before: tuple[Any, ...] = ()
+    with connection.exec_driver_sql(tree.in_order) as entries:
+        for entry in entries:  # one at a time: a key that no server writes could have a gigabyte
+            present = tuple(entry)
+            if present <= before:
+                return f"its entry for {tree.row(present[-1])} is out of order"
+            number, before = number + 1, present
+    if table and number != (rows := connection.exec_driver_sql(tree.count_of(table)).scalar_one()):
+        return f"it has {number:,} entries for {rows:,} rows"
+    for direction in ("ASC", "DESC"):
+        if lost := connection.exec_driver_sql(tree.not_found(direction)).first():
+            return f"a search does not find {tree.row(lost[0])}"
+    if empty := connection.exec_driver_sql(tree.empty).first():
+        return f"a search for a value finds {tree.row(empty[0])}, which has none"
+    return ""
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
