@@ -23,7 +23,7 @@ The stores of the other packages define the tables of those packages.
 | `foreign_code`, `namesakes` | code of others that PostgreSQL would run in a session of AuthSec |
 | `catalog_copy` | how PostgreSQL's catalogs are read without a query |
 | `system_catalogs` | compare PostgreSQL's own catalogs with those of a fresh server |
-| `integrity`, `index_walk` | damaged pages and indexes; index entries that lead to another row |
+| `integrity`, `index_walk`, `sqlite_index_check` | damaged pages and indexes; index entries that lead to another row |
 | `table_digests` | which tables have a digest, and how it is computed |
 | `versions` | the highest authority version |
 """
