@@ -91,7 +91,7 @@ def test_without_a_trusted_issuer_it_succeeds_and_says_what_is_missing(door: Tes
     page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
     assert "cannot authenticate yet" in page.text
     assert "No trusted issuer yet." in page.text
-    assert "cannot prove itself yet" in get(door, LIST).text
+    assert "cannot authenticate yet" in get(door, LIST).text
 
 
 def test_an_mcp_server_with_a_key_pair_and_all_details(door: TestClient) -> None:

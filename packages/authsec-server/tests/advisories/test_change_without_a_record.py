@@ -89,8 +89,8 @@ def test_whatever_changes_anything_is_recorded(office: Office) -> None:
     # nowhere: there the examples change nothing.
     assert silent == [
         "/console/delegations/{delegation}/edit",
-        "/console/administrators/keys/{key whose}/grants",
-        "/console/administrators/{person whose}/grants",
+        "/console/administrators/keys/{key principal}/grants",
+        "/console/administrators/{person principal}/grants",
         "/console/administrators/{administrator}/end-sessions",
     ]
 

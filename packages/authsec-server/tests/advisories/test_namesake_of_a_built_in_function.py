@@ -12,7 +12,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from audit_answers import LATER, SealedLog, fill
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Tx, open_database
 from authsec_server.failures import Fault, Unavailable
