@@ -41,7 +41,7 @@ def test_a_url_at_which_no_server_answers_is_marked(authsec: Authsec, monkeypatc
         assert "No server answers" not in authsec("admin", "setup-url").stderr
     unanswered = authsec("admin", "setup-url")
     assert unanswered.stdout.startswith(address)
-    assert f"No server answers at {address}. Start it there, or give the address" in unanswered.stderr
+    assert f"No server answers at {address}. Start a server at this address, or give the address" in unanswered.stderr
     assert "--public-url" in unanswered.stderr
     assert "No server answers" not in authsec("admin", "setup-url", "--public-url", "http://127.0.0.1:9").stderr
 

@@ -98,7 +98,7 @@ def test_an_event_that_was_changed_is_not_shown_as_if_it_were_what_was_sealed(se
     assert "place 1, leaf " in authsec("audit", "show", "2").stdout
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
     shown = authsec("audit", "show", "2").stdout
-    assert "This event was changed: it does not match its seal in place 1." in shown
+    assert "This event was changed: it does not match its seal at place 1." in shown
     assert "leaf" not in shown
     exported = map(json.loads, authsec("audit", "export").stdout.splitlines())
     assert [(each["id"], each["as_sealed"]) for each in exported] == [(1, True), (2, False), (3, True), (4, True)]

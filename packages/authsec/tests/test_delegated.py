@@ -250,8 +250,8 @@ def test_the_fix_can_be_pasted(client: AuthSecClient) -> None:
         assert caught.value.reason == "parameter_missing"
         text, _, said[function.__name__] = str(caught.value).rpartition("\n    def ")
         compile(f"def {said[function.__name__]}: ...", "", "exec")
-        assert ("has to be called that" in text) is function.__name__.startswith("misnamed")
-        assert ("cannot get its token by name" in text) is (function is positional)
+        assert (". Rename " in text) is function.__name__.startswith("misnamed")
+        assert ("cannot get delegation_token as a keyword argument" in text) is (function is positional)
     assert said == {
         "gathering": "gathering(customer_id, *, delegation_token: str, **more)",
         "named": "named(customer_id, *, limit=10, delegation_token: str)",
@@ -398,7 +398,7 @@ def test_the_model_is_told_what_would_do(kind: str, client: AuthSecClient, autho
     denial.body.update(allowed_scope="customers:list", grant_at=page)
     authority.next_answers = [denial]
     said = telling(client, kind)()
-    assert said.endswith(f"What is allowed is customers:list. The person you work for can grant it at {page}.")
+    assert said.endswith(f"The delegation allows customers:list. The person you work for can grant it at {page}.")
 
 
 @both_kinds

@@ -166,6 +166,6 @@ def test_a_proxy_is_told_its_password_and_nobody_else(
 def test_a_proxy_is_not_used_for_everything(
     authority: Any, proxied: list[str], secure: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "plain http is never sent through one" in reached(authority.base_url)["connection"].facts[1]
-    assert "this machine itself needs no proxy" in reached(secure.base_url)["connection"].facts[1]
+    assert "plain http is never sent through a proxy" in reached(authority.base_url)["connection"].facts[1]
+    assert "an address on this machine needs no proxy" in reached(secure.base_url)["connection"].facts[1]
     assert proxied == []

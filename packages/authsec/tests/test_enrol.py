@@ -120,7 +120,7 @@ ANSWERS: list[tuple[Reply, str, str]] = [
     (Reply(302, b"", {"Location": "https://evil.example/x"}), "redirected", "Redirects are not followed"),
     (Reply(201, b"[]"), "invalid_response", "AuthSec authority"),
     (Reply(201, {"client_id": CLIENT_ID, "name": "x", "thumbprint": "another"}), "invalid_response", "AuthSec"),
-    (broken_off(), "connection_lost", "It is unknown whether the code was used"),
+    (broken_off(), "connection_lost", "The code may already have been used"),
 ]
 
 

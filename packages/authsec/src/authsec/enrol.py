@@ -74,7 +74,13 @@ def main(code: str, *, machine: str, replace: bool) -> None:
     if shortened := _shortened(enrolled):
         click.echo(step(Grade.AMBER, "ends earlier", shortened))
     if other := _shown_instead(config, enrolled, clock):
-        click.echo(step(Grade.AMBER, "but first comes", [*other.splitlines(), "Remove that from the agent's machine."]))
+        click.echo(
+            step(
+                Grade.AMBER,
+                "another proof is used",
+                [*other.splitlines(), "Remove this other proof from the agent's machine."],
+            )
+        )
     click.echo("\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next:\n")
     click.echo(f"    {command_line('smoke')}\n")
 
@@ -146,8 +152,8 @@ def _enrolled_before(path: Path, replace: bool) -> datetime | None:
     until = enrolled_until(content)
     if until is None and not replace:
         raise ConfigError(
-            f"{path} has a key of this agent that somebody registered by hand. It was not overwritten. Use that "
-            "key, or move it away. If it is no longer needed, enrol with --replace.",
+            f"{path} has a key that somebody registered by hand for this agent. The key was not overwritten. Use "
+            "that key, or move the file away. If the key is no longer needed, enrol with --replace.",
             reason="file_exists",
         )
     return until
@@ -245,7 +251,8 @@ def _perhaps_used(error: TransportError) -> AuthSecError:
     if error.reason not in {"timeout", "connection_lost"}:
         return error
     return TransportError(
-        f"{error} It is unknown whether the code was used: try it once more, and if it is refused, ask for a new one.",
+        f"{error} The code may already have been used. Try the code once more. If the authority refuses the code, "
+        "ask for a new code.",
         reason=error.reason,
         retryable=True,
     )

@@ -23,7 +23,7 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
 )
 @change_command
 def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
-    """Create a one-time code that lets a laptop run as an agent for some hours. AGENT is its slug or client_id.
+    """Create a one-time code that lets a laptop run as an agent for some hours. AGENT is the agent's slug or client_id.
 
     The command prints the lines to run on the laptop. The code works once, within 15 minutes, and is never
     shown again.
@@ -47,7 +47,7 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
 @click.option("--take-back", "taken", metavar="ID", help="Cancel the code with this id: nobody can use it any more.")
 @change_command
 def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
-    """List the unused enrolment codes of an agent, or cancel one of them. AGENT is its slug or client_id."""
+    """List the unused enrolment codes of an agent, or cancel one of them. AGENT is the agent's slug or client_id."""
     codes = path("clients", agent, "enrolments")
     said = []
     if taken is not None:

@@ -22,7 +22,7 @@ SECRET_FILE = "AUTHSEC_AGENT_SECRET_FILE"  # noqa: S105 - a variable's name
 secret_file_option = click.option(
     "--secret-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the secret to this new file, which only you can read, instead of showing it.",
+    help="Write the secret to this new file, which only you can read, instead of printing the secret.",
 )
 
 
@@ -80,7 +80,7 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
 def rotate_secret(
     caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None, yes: bool
 ) -> None:
-    """Rotate the client secret of an agent. AGENT is its slug or client_id.
+    """Rotate the client secret of an agent. AGENT is the agent's slug or client_id.
 
     With `--overlap 0s`, the command shows the impact first.
     """

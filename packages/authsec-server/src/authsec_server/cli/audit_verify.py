@@ -84,7 +84,10 @@ def checkpoint(caller: Caller, output: Output) -> None:
     """
     answer = caller.get("events/checkpoint")
     if answer["overdue"]:
-        output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
+        output.note(
+            "Events wait to be sealed: no server seals them, or the audit log is broken. To find out: authsec "
+            "audit verify"
+        )
     if answer["older"]:
         output.note(f"{answer['older']} No token is issued until you run `authsec admin restored`: docs/backup.md.")
     if answer["not_compared"]:
@@ -110,22 +113,32 @@ def _not_compared(caller: Caller, why: str) -> str:
         f"The database was not compared with outside checkpoints: {why}. So it is unknown whether the database is "
         "older than such checkpoints."
     )
-    return f"{told} Set their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
+    return f"{told} Set the file of these checkpoints: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
 
 def _checking(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a verification: keys, checkpoints and exports of dropped events."""
     for option in (
-        click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of dropped events. Repeat."),
+        click.option(
+            "--with",
+            "with_files",
+            type=_FILE,
+            multiple=True,
+            help="File with an export of dropped events. Can be repeated.",
+        ),
         click.option(
             "--checkpoint",
             "checkpoint_files",
             type=_FILE,
             multiple=True,
-            help="Checkpoints that were kept elsewhere. Repeat.",
+            help="File with checkpoints that were stored on another machine. Can be repeated.",
         ),
         click.option(
-            "--key", "key_file", type=_FILE, required=True, help="The public keys that `authsec audit keys` printed."
+            "--key",
+            "key_file",
+            type=_FILE,
+            required=True,
+            help="File with the public keys that `authsec audit keys` printed.",
         ),
     ):
         command = option(command)
@@ -238,7 +251,7 @@ def verify_exported(
 @click.option(
     "--key-file",
     type=_THERE,
-    help="The file with the new key, which stays in the file. Only on the server's machine, with --data.",
+    help="File with the new key, on the server's machine. Needs --data. The key stays in the file.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show which key would be replaced, and change nothing.")
@@ -324,7 +337,7 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
 
 
 @click.command("drop")
-@click.option("--before", type=Month(), required=True, help="All months before this one, e.g. 2026-08.")
+@click.option("--before", type=Month(), required=True, help="Drop all months before this month, e.g. 2026-08.")
 @click.option("--export", "file", type=_THERE, required=True, help="The saved output of `export-sealed`.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(

@@ -16,7 +16,7 @@ from authsec_server.cli.files import in_two_steps, kept
 @click.option(
     "--to-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write it to this new file, which only you can read, instead of showing it.",
+    help="Write the key to this new file, which only you can read, instead of printing the key.",
 )
 def bootstrap_key(to_file: Path | None) -> None:
     """Print a new admin key that no authority knows yet, for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.

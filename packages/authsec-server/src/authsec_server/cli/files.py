@@ -57,7 +57,7 @@ def kept(
         except OSError as error:
             raise CallFailed(
                 f"The secret was made, but {file} cannot be written: {error.strerror}.",
-                f"Create another: {another(answer)}",
+                f"Create another secret: {another(answer)}",
             ) from None
     return answer
 

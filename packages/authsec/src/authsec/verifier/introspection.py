@@ -105,7 +105,7 @@ class Introspection:
         if not known:
             raise RevocationsUnavailable(
                 f"The revocations of {self._issuer} are not known, and the authority cannot be asked about the "
-                f"token: {self.failure or 'it takes too long'}.",
+                f"token: {self.failure or 'the request takes too long'}.",
                 retry_after=math.ceil(PAUSE),
             )
 
