@@ -29,7 +29,7 @@ def test_the_url_is_alone_on_stdout(authsec: Authsec) -> None:
     made = authsec("admin", "setup-url")
     assert made.exit_code == 0, made.output
     assert URL.fullmatch(made.stdout)
-    assert "creates the first administrator. It works once, until 20" in made.stderr
+    assert "creates the first administrator. The URL works once, until 20" in made.stderr
     assert made.stdout.strip() not in made.stderr
     assert "--public-url" in made.stderr
 

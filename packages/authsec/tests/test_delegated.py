@@ -538,7 +538,7 @@ def test_the_model_is_told_of_an_apis_denial(kind: str, client: AuthSecClient) -
         )  # fmt: skip
 
     assert failing(client, kind, outcome, on_denied="tell_model")() == (
-        "The API answered 403 (insufficient_scope). Not [removed]. It needs the action customers:delete. The "
+        "The API answered 403 (insufficient_scope). Not [removed]. The call needs the action customers:delete. The "
         f"person you work for can grant it at {page}."
     )
     revoked = failing(client, kind, lambda _: Refused(401, None, error="invalid_token"), on_denied="tell_model")
@@ -553,7 +553,7 @@ def test_no_new_token_is_promised_where_it_would_be_refused_too(reason: str, kin
     )
     assert refused() == (
         "The API answered 401 (invalid_token). A new token will not help: the operator of the agent or of the API "
-        "must change its settings."
+        "must change the settings."
     )
 
 

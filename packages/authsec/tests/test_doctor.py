@@ -496,7 +496,9 @@ def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAutho
         f"{authority.issuer}"
     ) in (str(found.error))
     assert "If AUTHSEC_BASE_URL is the wrong authority, correct AUTHSEC_BASE_URL instead." in str(found.error)
-    assert found.remedy.startswith("Your proof is for https://vault.example. Check AUTHSEC_BASE_URL.")
+    assert found.remedy.startswith(
+        "Your proof is for https://vault.example. If https://vault.example is not your authority, correct"
+    )
     for no_authority in ("https://kubernetes.default.svc", "https://a.example/$(touch x)", "vault"):
         volume.write(service_account_token(no_authority))
         assert "AUTHSEC_BASE_URL" not in examined(ProjectedToken(path=volume.path))["proof"].remedy

@@ -106,7 +106,9 @@ def test_when_it_is_over_the_refusal_says_what_to_do(here: FakeAuthority) -> Non
     here.next_answers = expired(here)
     assert enrol(CODE).exit_code == 0
     here.agent_key = PrivateKey.generate_ed25519().public
-    with pytest.raises(AuthenticationError, match=r"until 2020-01-01 00:00 UTC, which has passed.* create a new code"):
+    with pytest.raises(
+        AuthenticationError, match=r"until 2020-01-01 00:00 UTC. This time has passed.* create a new code"
+    ):
         AuthSecClient().get_delegation_token()
 
 

@@ -69,7 +69,11 @@ def main(code: str, *, machine: str, replace: bool) -> None:
     until = f"until {enrolled.until:%Y-%m-%d %H:%M} UTC, in {duration(enrolled.until.timestamp() - clock.wall())}"
     click.echo("\n" + step(Grade.AMBER, "enrolled", [f"as {enrolled.name}", until]))
     click.echo(
-        step(Grade.GOOD, "private key", [str(enrolled.path), "only you can read it; the SDK finds it by itself"])
+        step(
+            Grade.GOOD,
+            "private key",
+            [str(enrolled.path), "only you can read the key; the SDK finds it without a setting"],
+        )
     )
     if shortened := _shortened(enrolled):
         click.echo(step(Grade.AMBER, "ends earlier", shortened))
@@ -77,7 +81,7 @@ def main(code: str, *, machine: str, replace: bool) -> None:
         click.echo(
             step(
                 Grade.AMBER,
-                "another proof is used",
+                "used instead",
                 [*other.splitlines(), "Remove this other proof from the agent's machine."],
             )
         )
@@ -95,8 +99,8 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
     its = read_code(code)
     if its is None:
         raise ConfigError(
-            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy it from the "
-            "agent's Connect page, where an operator creates it.",
+            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy the code "
+            "from the agent's Connect page, where an operator creates it.",
             reason="code_malformed",
         )
     path = path_in_config_folder(config.client_id)

@@ -60,7 +60,9 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     """Revoke an admin key permanently. KEY is the name or id of the key, as `list-keys` shows them."""
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way
-        raise click.UsageError("This is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
+        raise click.UsageError(
+            "This is the key itself. Give the key's name or id, as `authsec admin list-keys` shows them."
+        )
     where = path("admin-keys", key_, "revoke")
     confirm_permanent(caller, output, where, f"Revoke the admin key {key_} permanently?", yes=yes)
     key = caller.post(where)

@@ -46,7 +46,9 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
     purpose = "first_administrator" if email is None else "sign_in" if signs_in else "set_password"
     link = caller.post("setup-links", {"purpose": purpose, "email": email})
     if not output.as_json:
-        output.note(f"{_GOOD_FOR[purpose].format(email=email)} It works once, until {when(link['expires_at'])} UTC:")
+        output.note(
+            f"{_GOOD_FOR[purpose].format(email=email)} The URL works once, until {when(link['expires_at'])} UTC:"
+        )
     _show(caller, output, link, link, public_url)
 
 
@@ -62,8 +64,8 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
     if not output.as_json:
         until = when(invited["link"]["expires_at"])
         output.note(
-            f"{invited['email']} is invited as {role}. Send this URL only to that person. It works once, until "
-            f"{until} UTC:"
+            f"{invited['email']} is invited as {role}. Send this URL only to that person. The URL works once, "
+            f"until {until} UTC:"
         )
     _show(caller, output, invited, invited["link"], public_url)
 

@@ -39,12 +39,16 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', made['client_id'])}",
         f"  {command_line('enrol', made['code'])}",
     )
-    output.note("Anybody with the code can act as this agent: give it only to the agent's developer. It works once.")
+    output.note(
+        "Anybody with the code can act as this agent: give the code only to the agent's developer. The code works once."
+    )
 
 
 @click.command("enrolments")
 @click.argument("agent")
-@click.option("--take-back", "taken", metavar="ID", help="Cancel the code with this id: nobody can use it any more.")
+@click.option(
+    "--take-back", "taken", metavar="ID", help="Cancel the code with this id: nobody can use the code any more."
+)
 @change_command
 def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
     """List the unused enrolment codes of an agent, or cancel one of them. AGENT is the agent's slug or client_id."""

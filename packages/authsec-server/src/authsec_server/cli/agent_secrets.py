@@ -59,7 +59,9 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
         styled("The secret, which is shown only once (the authority stores only a hash of it):", "yellow"),
         f"  {agent['client_secret']}",
         styled(
-            "On the agent's machine, keep it in a file that only the agent's user can read (chmod 600), and set:", "dim"
+            "On the agent's machine, keep the secret in a file that only the agent's user can read (chmod 600), "
+            "and set:",
+            "dim",
         ),
         f"  {export_line(SECRET_FILE, 'the file')}",
     ]

@@ -192,7 +192,7 @@ for command in (
         instead (`authsec agents proofs remove`). Otherwise the thief can get new tokens as well.
         """,
         question="Revoke the tokens of {agent}?",
-        done="The tokens of {slug} are revoked. It can request new ones.",
+        done="The tokens of {slug} are revoked. The agent can request new tokens.",
     ),
     AGENT.delete_command(
         """Delete an agent with its proofs and trust delegations, and revoke its tokens.

@@ -84,8 +84,8 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
     if not any(_by_spire(proof) for proof in found["proofs"]):
         output.note(
             "The agent cannot authenticate with SVIDs yet: no proof is bound to a SPIFFE trust domain. Register "
-            "one with "
-            "`authsec issuers add spiffe`, and bind the proof to it with `authsec issuers bind`."
+            "the trust domain with `authsec issuers add spiffe`, and bind a proof to it with `authsec issuers "
+            "bind`."
         )
 
 
@@ -122,7 +122,7 @@ def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
     if proofs:
         raise CallFailed(
             f"{agent['slug']} authenticates with an SVID of SPIRE: a cluster's token is not accepted.",
-            f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in its pod.",
+            f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in the agent's pod.",
         )
     if _KINDS.keys() & (held := {each["kind"] for each in agent["proofs"] if each["state"] != "expired"}):
         what, variable = next(said for kind, said in _KINDS.items() if kind in held)

@@ -120,7 +120,7 @@ def _say_who_names_it(caller: Caller, output: Output, where: str) -> None:
     those = ", ".join(each["slug"] or each["id"] for each in named["items"])
     if those:
         more = " and others" if named["next"] else ""
-        output.note(f"Live trust delegations keep naming its audience {audience}: {those}{more}.")
+        output.note(f"Live trust delegations still name the API's audience {audience}: {those}{more}.")
 
 
 def _changed(api: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

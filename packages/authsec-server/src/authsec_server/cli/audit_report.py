@@ -134,11 +134,11 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
 def _restored(restore: RecordedRestore) -> str:
     """Describe a recorded restore: the time, the authority version and the lost events."""
     its = restore.record
-    before = f"{its.version_before:,} to " if its.version_before is not None else "raised to "
+    before = f"raised from {its.version_before:,} to " if its.version_before is not None else "raised to "
     lost = "Events after the backup are lost."
     if its.size:
         signed = f", signed at {when(rfc3339(restore.checkpoint_at))} UTC" if restore.checkpoint_at else ""
-        lost = f"Events after the backup are lost: its last checkpoint covers {its.size:,} events{signed}."
+        lost = f"Events after the backup are lost: the backup's last checkpoint covers {its.size:,} events{signed}."
     return f"Restored at {when(rfc3339(its.at))} UTC: authority version {before}{its.authority_version:,}. {lost}"
 
 

@@ -77,7 +77,7 @@ def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
 @click.command()
 @admin_command
 def checkpoint(caller: Caller, output: Output) -> None:
-    """Print the newest signed checkpoint of the sealed audit log. Store it on another machine.
+    """Print the newest signed checkpoint of the sealed audit log. Store the checkpoint on another machine.
 
     With a stored checkpoint, `verify` finds an audit log that was cut or completely rewritten after the checkpoint was
     signed.

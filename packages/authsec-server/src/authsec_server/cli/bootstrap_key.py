@@ -36,5 +36,5 @@ def bootstrap_key(to_file: Path | None) -> None:
     if to_file is None:
         click.echo(made["key"])
         return
-    click.echo(f"A new admin key is in {to_file}. The server accepts it when it starts with:", err=True)
+    click.echo(f"A new admin key is in {to_file}. A server accepts the key if the server starts with:", err=True)
     click.echo(f"  AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE={shlex.quote(str(to_file.absolute()))}", err=True)

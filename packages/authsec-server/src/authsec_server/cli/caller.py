@@ -21,7 +21,7 @@ from authsec_server.web.etags import etag_of
 
 _NAME_ITS_DATA: Final = (
     "Which authority?\n\n"
-    "On the server's machine, give its data:  --data DIR  (or --database URL).\n"
+    "On the server's machine, name the server's data:  --data DIR  (or --database URL).\n"
     "`authsec serve` prints the location when it starts."
 )
 

@@ -85,7 +85,7 @@ def read_configuration(named: Sequence[Path]) -> Configuration:
             place = f"{path}:{problem.line}:{problem.column}" if problem.line else str(path)
             raise NotAcceptable([FileProblem(place=place, message=problem.message, remedy=problem.remedy)]) from None
         except UnicodeDecodeError:
-            remedy = "Save it as UTF-8; in Windows PowerShell: authsec export | Out-File -Encoding utf8 FILE"
+            remedy = "Save the file as UTF-8; in Windows PowerShell: authsec export | Out-File -Encoding utf8 FILE"
             raise NotAcceptable([FileProblem(place=str(path), message="This is not UTF-8.", remedy=remedy)]) from None
     if problems := [*_private(read, read.value, ""), *_misshapen(read)]:
         raise NotAcceptable(problems)
@@ -141,7 +141,7 @@ def _no_things(place: str, section: str, things: object) -> FileProblem:
         return FileProblem(
             place=place,
             message=f"{section} is empty.",
-            remedy=f"Leave it out; or, to remove all of them, write {section}: {{}}",
+            remedy=f"Leave the section out. Or, to remove all its entries, write {section}: {{}}",
         )
     return FileProblem(
         place=place,

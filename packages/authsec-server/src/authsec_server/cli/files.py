@@ -68,7 +68,7 @@ def in_two_steps(file: Path | None, option: str) -> str:
     The rename is atomic, so no reader sees half of a secret.
     """
     fresh = f"{file}.new"
-    return f"To replace it, give {option} {shlex.quote(fresh)}, then: {shlex.join(['mv', fresh, str(file)])}"
+    return f"To replace the file, give {option} {shlex.quote(fresh)}, then: {shlex.join(['mv', fresh, str(file)])}"
 
 
 def _new(file: Path, taken: str) -> BinaryIO:

@@ -231,7 +231,9 @@ def add_kubernetes(
     elif issuer:
         keys = named_keys(TrustedIssuerKind.KUBERNETES, keys_url, jwks)
     else:
-        raise click.UsageError("Which cluster? Give its --issuer, or read it with --from-kubeconfig [CONTEXT].")
+        raise click.UsageError(
+            "Which cluster? Give the cluster's --issuer, or read the issuer with --from-kubeconfig [CONTEXT]."
+        )
     _register(caller, output, name, TrustedIssuerKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
 
 

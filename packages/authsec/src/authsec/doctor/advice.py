@@ -22,7 +22,7 @@ _IN_THE_AUDIT: Final = (
 _ADDRESS: Final = "Correct AUTHSEC_BASE_URL: use the authority's root, as shown on the agent's Connect page."
 _PASTED: Final = re.compile(r"/(?:authsec|console)(?=/|$)")
 _LOOK_AT_SERVER: Final = (
-    "Try again. If the problem persists, check on the server that the authority runs, and read its log."
+    "Try again. If the problem persists, check on the server that the authority runs, and read the authority's log."
 )
 # DESIGN §4: every reason of the endpoint.
 OF_REFUSALS: Final[Mapping[str, str]] = {

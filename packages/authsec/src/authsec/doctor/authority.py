@@ -72,7 +72,7 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
             grade=Grade.BAD,
             facts=(
                 fact,
-                (f"AUTHSEC_ISSUER is {config.issuer}: proofs are made for that issuer, so this authority refuses them"),
+                f"AUTHSEC_ISSUER is {config.issuer}: proofs are made for that issuer, so this authority refuses them",
             ),
             reason="issuer_mismatch",
             remedy=(

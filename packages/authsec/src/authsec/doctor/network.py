@@ -140,7 +140,7 @@ def _no_connection(route: Route, error: OSError) -> Finding:
             "cluster, a VPN that is off."
         )
     else:
-        remedy = "Check that the authority runs at this address, and that AUTHSEC_BASE_URL has the correct port."
+        remedy = f"Check that the authority runs at {host}:{port}, and that AUTHSEC_BASE_URL has the correct port."
     reason = "proxy_failed" if route.proxy else "unreachable"
     return Finding(step="connection", grade=Grade.BAD, facts=tuple(facts), reason=reason, remedy=remedy)
 
@@ -215,7 +215,7 @@ def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: d
     return Finding(
         step="certificate",
         grade=Grade.AMBER,
-        facts=(*facts, f"it expires in {(shown.ends - now).days} days"),
+        facts=(*facts, f"the certificate expires in {(shown.ends - now).days} days"),
         reason="certificate_ends_soon",
         remedy="Ask the operator of the authority to renew its certificate.",
     )

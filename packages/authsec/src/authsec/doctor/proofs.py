@@ -87,9 +87,8 @@ def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, c
         facts = [*lines, f"found: {last.error.source}", fact_line("made for", ", ".join(last.error.made_for)), *later]
         return ProofSearch(finding=_of_another(last.error, facts), source=last.source)
     if last.error is not None:
-        remedy = _another_authority(last.error, "Or correct the proof, as the text above says.") or advice(
-            last.error, config
-        )
+        otherwise = "correct the proof, as the text above says"
+        remedy = _another_authority(last.error, otherwise) or advice(last.error, config)
         finding = Finding.failed("proof", last.error, remedy, [*lines, *later])
         return ProofSearch(finding=finding, source=last.source, broken=True)
     if last.proof is not None:
@@ -133,7 +132,7 @@ def _of_another(error: WrongProofAudience, facts: Sequence[str]) -> Finding:
 
 
 def _another_authority(error: AuthSecError, otherwise: str) -> str:
-    """Return a remedy that asks whether AUTHSEC_BASE_URL is wrong, followed by the text `otherwise`.
+    """Return a remedy that asks whether AUTHSEC_BASE_URL is wrong. `otherwise` says what to do if it is right.
 
     Return `""` if no audience of the proof can be the address of an authority.
     """
@@ -142,8 +141,9 @@ def _another_authority(error: AuthSecError, otherwise: str) -> str:
     meant = next((each for each in error.made_for if _can_be_an_authority(each)), "")
     if not meant or meant == os.environ.get("AUTHSEC_BASE_URL"):
         return ""
-    asked = f"Your proof is for {meant}. Check AUTHSEC_BASE_URL. {otherwise}".rstrip()
-    return f"{asked} If {meant} is your authority, set:\n    {export_line('AUTHSEC_BASE_URL', meant)}"
+    asked = f"If {meant} is not your authority, {otherwise}." if otherwise else "Check AUTHSEC_BASE_URL."
+    to_set = export_line("AUTHSEC_BASE_URL", meant)
+    return f"Your proof is for {meant}. {asked} If {meant} is your authority, set:\n    {to_set}"
 
 
 def _can_be_an_authority(name: str) -> bool:

@@ -259,7 +259,7 @@ def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str,
     """
     if answered != audience:
         raise DocumentRefused(
-            "the credential belongs to another API: its audience at the authority differs"
+            "the credential belongs to another API: the audience of that API differs"
             if answered
             else "the introspection endpoint did not say which API it answered"
         )

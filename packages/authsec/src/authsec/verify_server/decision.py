@@ -77,7 +77,7 @@ class Gates:
             return only
         if audience not in self.gates:
             raise Misconfigured(
-                f"its audience {plain(audience, _MOST_OF_A_TARGET)!r} is not an --audience of this server: "
+                f"the audience {plain(audience, _MOST_OF_A_TARGET)!r} is not an --audience of this server: "
                 f"{', '.join(self.gates)}"
             )
         return self.gates[audience]
@@ -90,7 +90,7 @@ def misconfigured(error: Misconfigured, target: str = "") -> Response:
     body = {
         "error": "The proxy in front of this API sent an invalid request.",
         "reason": "proxy_misconfigured",
-        "details": "The log of authsec verify-server says what is wrong with its configuration.",
+        "details": "The log of authsec verify-server says what is wrong with the proxy's configuration.",
         "retryable": False,
     }
     return with_refusal_header(
