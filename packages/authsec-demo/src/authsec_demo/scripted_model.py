@@ -64,7 +64,10 @@ def _report(result: str) -> str:
     """
     lacking = _LACKING.search(result)
     if lacking:
-        return f"I may not: it needs {lacking.group(1)}, which is not delegated to me. An administrator could do so."
+        return (
+            f"I am not allowed to do that: the call needs {lacking.group(1)}, which is not delegated to me. "
+            "An administrator could delegate this action."
+        )
     try:
         data = json.loads(result)
     except ValueError:

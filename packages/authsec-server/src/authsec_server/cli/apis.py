@@ -56,7 +56,7 @@ def create_credential(
 
     With the credential, the API asks the authority whether tokens are active. The command prints the credential
     once, alone on stdout. The authority stores only a hash of the credential. An API has at most two credentials:
-    the current one and the next one.
+    the current credential and the next credential.
     """
     made = kept(
         to_file,

@@ -161,8 +161,8 @@ def follow(caller: Caller, output: Output, state: Path | None, after: int | None
     """Print each event as JSON Lines when it is sealed, once and in order, about a second after the event.
 
     With --state, the command continues after the last printed event. The first run starts with the first event.
-    Without --state, the command starts with new events. Refusals that are counted by the minute arrive five
-    minutes later, when their count is final. The command ends on SIGTERM or when the reader of stdout closes the
+    Without --state, the command starts with new events. An event that combines the refusals of a minute arrives five
+    minutes later, when the count is final. The command ends on SIGTERM or when the reader of stdout closes the
     pipe.
     """
     if from_start and after is not None:

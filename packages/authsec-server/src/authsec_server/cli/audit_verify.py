@@ -54,7 +54,7 @@ _REPLACE: Final = "Replace the key that seals the audit log?"
 @admin_command
 @sealing_key_option
 def keys(caller: Caller, output: Output) -> None:
-    """Print the public keys that verify the seals. Store them on another machine.
+    """Print the public keys that verify the seals. Store the keys on another machine.
 
     The command does not need the private key. If the sealing key is in a file on the server's machine, that file
     proves the list of keys. Without the file, somebody who can write to the database can replace the keys.
@@ -220,7 +220,7 @@ def _damaged(url: str) -> Report | None:
 @click.command("export-sealed")
 @local_command
 def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it is lines of JSON for everybody
-    """Print the whole sealed audit log as JSON Lines, to be verified elsewhere with `verify-export`.
+    """Print the whole sealed audit log as JSON Lines, to verify on another machine with `verify-export`.
 
     Each line is an event with its seal, in the order of sealing, or a signed checkpoint.
     """
