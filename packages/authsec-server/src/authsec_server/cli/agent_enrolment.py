@@ -30,7 +30,8 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
     """
     made = caller.post(path("clients", agent, "enrolments"), {"hours": hours})
     where = (
-        f"Run this on the laptop that is to act as {made['slug']} for {hours} h, before {when(made['expires_at'])} UTC:"
+        f"Run these lines before {when(made['expires_at'])} UTC, on the laptop that will act as {made['slug']} "
+        f"for {hours} h:"
     )
     output.result(
         made,

@@ -52,7 +52,10 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option(
         "--trusted-issuer",
-        help="The trusted issuer that proves the selectors, by slug or id. Required if several trusted issuers can.",
+        help=(
+            "The trusted issuer that proves the selectors, by slug or id. Required if several trusted issuers "
+            "can prove them."
+        ),
     )
     @wraps(command)
     def run(
@@ -83,7 +86,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
     if proof["kind"] == "unattested":
         return styled("UNATTESTED", "bold red").append(": anybody who knows its client_id can get its tokens", "red")
     if proof["kind"] == "secret":
-        return styled("client secret, weak: anybody who reads it can use it until it is rotated", "yellow")
+        return styled("client secret, weak: anybody who reads the secret can use it until the next rotation", "yellow")
     if proof["kind"] == "enrolled_key":
         told = f"enrolled key of {proof['machine'] or 'a machine'}, by {proof['enrolled_by']}, "
         return styled(f"{told}until {when(proof['expires_at'])} UTC", "yellow")

@@ -104,5 +104,6 @@ def _before(agent: Mapping[str, Any]) -> str:
         return "The previous secrets are revoked, and so are the tokens that depend on them."
     last = max(proof["expires_at"] for proof in before)
     return (
-        f"The previous secrets are valid until {when(last)} UTC; tokens that were issued with them keep their lifetime."
+        f"The previous secrets are valid until {when(last)} UTC. Tokens that were issued with these secrets keep "
+        "their lifetime."
     )
